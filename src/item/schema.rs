@@ -1,0 +1,134 @@
+//! What a record is checked against: the keys of a table and of its indexes.
+
+use std::fmt;
+
+/// The type of a key attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// `S`: UTF-8 text.
+    String,
+    /// `N`: a number of up to 38 digits, compared by value.
+    Number,
+    /// `B`: bytes.
+    Binary,
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::String => "S",
+            Self::Number => "N",
+            Self::Binary => "B",
+        })
+    }
+}
+
+/// A key attribute: its name and type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyAttribute {
+    name: String,
+    kind: KeyKind,
+}
+
+impl KeyAttribute {
+    /// A key attribute of any type.
+    pub fn new(name: impl Into<String>, kind: KeyKind) -> Self {
+        Self { name: name.into(), kind }
+    }
+
+    /// The attribute's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The attribute's type.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+}
+
+/// The primary key of a table or the key of an index: a partition key and maybe a sort key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySchema {
+    partition: KeyAttribute,
+    sort: Option<KeyAttribute>,
+}
+
+impl KeySchema {
+    /// A key of a partition key alone.
+    pub fn new(partition: impl Into<String>, kind: KeyKind) -> Self {
+        Self { partition: KeyAttribute::new(partition, kind), sort: None }
+    }
+
+    /// The same with a sort key.
+    #[must_use]
+    pub fn with_sort(mut self, sort: impl Into<String>, kind: KeyKind) -> Self {
+        self.sort = Some(KeyAttribute::new(sort, kind));
+        self
+    }
+
+    /// The partition key.
+    pub fn partition(&self) -> &KeyAttribute {
+        &self.partition
+    }
+
+    /// The sort key, where there is one.
+    pub fn sort(&self) -> Option<&KeyAttribute> {
+        self.sort.as_ref()
+    }
+}
+
+/// The key of a secondary index, global or local.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexShape {
+    name: String,
+    keys: KeySchema,
+}
+
+impl IndexShape {
+    /// An index by its name and its key.
+    pub fn new(name: impl Into<String>, keys: KeySchema) -> Self {
+        Self { name: name.into(), keys }
+    }
+
+    /// The index's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The index's key.
+    pub fn keys(&self) -> &KeySchema {
+        &self.keys
+    }
+}
+
+/// What is known of a table's form: its primary key and its indexes' keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableShape {
+    keys: KeySchema,
+    indexes: Vec<IndexShape>,
+}
+
+impl TableShape {
+    /// A table without indexes.
+    pub fn new(keys: KeySchema) -> Self {
+        Self { keys, indexes: Vec::new() }
+    }
+
+    /// The same with one more index.
+    #[must_use]
+    pub fn with_index(mut self, index: IndexShape) -> Self {
+        self.indexes.push(index);
+        self
+    }
+
+    /// The primary key.
+    pub fn keys(&self) -> &KeySchema {
+        &self.keys
+    }
+
+    /// The indexes.
+    pub fn indexes(&self) -> &[IndexShape] {
+        &self.indexes
+    }
+}

@@ -1,0 +1,5 @@
+//! Write to DynamoDB from Rust and lose nothing.
+
+pub mod item;
+pub mod retry;
+mod transport;

@@ -1,0 +1,5 @@
+//! Error classes, delays, retry budget.
+
+mod class;
+
+pub use class::ErrorClass;
