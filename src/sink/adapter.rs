@@ -1,0 +1,177 @@
+//! The `futures::Sink` of a table, so that `stream.forward(sink)` works.
+//!
+//! `start_send` encodes the record and parks it; the next `poll_ready` brings it into the buffer.
+//! So at most one record stands outside the buffer's bounds, and `poll_ready` is the backpressure.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use futures::Sink;
+use futures::future::BoxFuture;
+use serde::Serialize;
+
+use super::error::{DrainError, SubmitError};
+use super::outcome::{NotWritten, Outcome};
+use super::submit::Submit;
+use super::table::TableSink;
+use super::write::Write;
+
+/// What a [`RecordSink`] fails with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordSinkError {
+    /// A record was not accepted. The sink may be used on: the others are not affected.
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    /// An earlier record failed, and the table has no dead-letter handler.
+    #[error("an earlier record was not written: {0}")]
+    NotWritten(#[from] NotWritten),
+    /// Flushing or closing found failed writes.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+}
+
+/// Outcomes of the writes that went through one [`RecordSink`].
+#[derive(Debug)]
+pub(super) struct Verdicts {
+    /// With a dead-letter handler, failed writes are its business.
+    dead_letters: bool,
+    failed: Mutex<Vec<Outcome>>,
+}
+
+/// How many failures an adapter holds for its owner; further ones are reported by `flush` and
+/// `close` of the table.
+const HELD_FAILURES: usize = 100;
+
+impl Verdicts {
+    pub(super) fn take(self: Arc<Self>, outcome: Outcome) -> Result<(), Outcome> {
+        let failed = matches!(
+            outcome,
+            Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
+        );
+        if !failed || (self.dead_letters && outcome.is_dead_letter()) {
+            return Ok(());
+        }
+        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if Arc::strong_count(&self) == 1 || held.len() >= HELD_FAILURES {
+            return Err(outcome);
+        }
+        held.push(outcome);
+        Ok(())
+    }
+
+    fn first(&self) -> Result<(), RecordSinkError> {
+        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_empty() {
+            return Ok(());
+        }
+        Err(held.remove(0).into_result().map_or_else(Into::into, |()| SubmitError::Closed.into()))
+    }
+}
+
+/// A table as a [`futures::Sink`] of typed records, each one a put.
+///
+/// - `poll_ready` waits for room, and reports the first record that failed since, where the table
+///   has no dead-letter handler.
+/// - `start_send` encodes the record; one that breaks a limit is refused there.
+/// - `poll_flush` resolves when every record sent before has its outcome.
+/// - `poll_close` flushes. The table stays open for its other handles.
+///
+/// A record whose condition failed, or that was superseded, is no failure.
+///
+/// # Cancel safety
+///
+/// Dropping it leaves accepted records to the table; only a record that was parked by `start_send`
+/// and not yet brought in by `poll_ready` or `poll_flush` is dropped with it.
+pub struct RecordSink<T> {
+    table: TableSink,
+    verdicts: Arc<Verdicts>,
+    parked: Option<Submit>,
+    flush: Option<BoxFuture<'static, Result<(), DrainError>>>,
+    make: Make<T>,
+    record: PhantomData<fn(T)>,
+}
+
+type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
+
+impl<T: Serialize + 'static> RecordSink<T> {
+    pub(super) fn puts(table: TableSink) -> Self {
+        Self::new(table, |table, record| table.put(record))
+    }
+}
+
+impl<T> RecordSink<T> {
+    pub(super) fn new(
+        table: TableSink,
+        make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
+    ) -> Self {
+        let dead_letters = table.has_dead_letters();
+        Self {
+            table,
+            verdicts: Arc::new(Verdicts { dead_letters, failed: Mutex::default() }),
+            parked: None,
+            flush: None,
+            make: Box::new(make),
+            record: PhantomData,
+        }
+    }
+
+    fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordSinkError>> {
+        if let Some(parked) = &mut self.parked {
+            let entered = ready!(parked.poll_enter(cx));
+            self.parked = None;
+            entered?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T> Sink<T> for RecordSink<T> {
+    type Error = RecordSinkError;
+
+    fn poll_ready(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        self.verdicts.first()?;
+        self.poll_parked(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, record: T) -> Result<(), Self::Error> {
+        let submission = (self.make)(&self.table, &record).prepare()?;
+        let verdicts = Arc::clone(&self.verdicts);
+        self.parked = Some(self.table.enter_for_adapter(submission, verdicts));
+        Ok(())
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Error>> {
+        ready!(self.poll_parked(cx))?;
+        if self.flush.is_none() {
+            let table = self.table.clone();
+            self.flush = Some(Box::pin(async move { table.flush().await }));
+        }
+        if let Some(flush) = &mut self.flush {
+            let flushed = ready!(flush.as_mut().poll(cx));
+            self.flush = None;
+            self.verdicts.first()?;
+            flushed?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.poll_flush(cx)
+    }
+}
+
+impl<T> fmt::Debug for RecordSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordSink").field("table", &self.table).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,402 @@
+//! Opening a sink, and the handle of all its tables.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use aws_sdk_dynamodb::Client;
+use futures::future::join_all;
+
+use super::clock::Clock;
+use super::config::{SinkSettings, TableSettings};
+use super::core::{Core, Rules};
+use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
+use super::error::{DrainError, OpenError, SubmitError};
+use super::gate::{Bounds, Gate};
+use super::outcome::Outcome;
+use super::snapshot::{Restored, Snapshot, SnapshotError};
+use super::stats::{Meter, Stats};
+use super::table::{Handle, TableSink};
+use super::worker::{Worker, describe};
+use crate::capacity::ConcurrencyLimit;
+use crate::item::{KeySchema, TableShape};
+use crate::retry::{Backoff, ErrorClass, RetryBudget, ServiceError};
+use crate::transport::{Transport, TransportKind};
+
+/// How often describing a table is tried when it is opened, where that fails for a reason that may
+/// pass. With the default delays these take about a second in all.
+const DESCRIBE_ATTEMPTS: u32 = 5;
+
+/// All the tables of a sink behind one handle. Cheap to clone.
+///
+/// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
+/// doesn't hold up the others.
+#[derive(Clone)]
+pub struct Sink {
+    tables: Arc<HashMap<String, TableSink>>,
+}
+
+/// Builds a [`Sink`].
+///
+/// ```
+/// # async fn example(client: aws_sdk_dynamodb::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use dynamodb_connector::sink::{Sink, TableSettings};
+///
+/// let sink = Sink::builder(&client)
+///     .table("decisions", TableSettings::default().concurrency(1..=64))
+///     .table("checks", TableSettings::default().concurrency(4).coalesce(true))
+///     .dead_letters(|letter| async move {
+///         eprintln!("{letter}");
+///         Ok(())
+///     })
+///     .open()
+///     .await?;
+/// let decisions = sink.table("decisions")?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until `open`"]
+pub struct SinkBuilder {
+    client: Client,
+    tables: Vec<(String, TableSettings)>,
+    shapes: Vec<(String, TableShape)>,
+    transport: TransportKind,
+    dead_letters: Option<DeadLetterHandler>,
+    seed: Option<u64>,
+}
+
+impl SinkBuilder {
+    /// Adds a table, by its name or its ARN.
+    pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
+        self.tables.push((name.into(), settings));
+        self
+    }
+
+    /// Adds all tables of a settings file.
+    pub fn settings(mut self, settings: &SinkSettings) -> Self {
+        let tables = settings.tables();
+        self.tables.extend(tables.map(|(name, settings)| (name.to_owned(), settings.clone())));
+        self
+    }
+
+    /// Gives a table's keys, so that it needs not be described: for offline use, and for those who
+    /// may not describe it.
+    pub fn keys(self, table: impl Into<String>, keys: KeySchema) -> Self {
+        self.shape(table, TableShape::new(keys))
+    }
+
+    /// As [`keys`](Self::keys), with the table's indexes, so that their keys' types are checked at
+    /// submit too.
+    pub fn shape(mut self, table: impl Into<String>, shape: TableShape) -> Self {
+        self.shapes.push((table.into(), shape));
+        self
+    }
+
+    /// Which way requests go out. Default: [`TransportKind::Auto`].
+    pub fn transport(mut self, transport: TransportKind) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    /// Gives every write that failed for good to `handler`, with the reason.
+    ///
+    /// The write has its outcome once the handler is done: until then it counts against the
+    /// buffer, `flush` and `close` wait for it, later writes of its key wait, and a snapshot holds
+    /// it, so that a crash between hands it over again (at least once). A handler that fails stops
+    /// the table: it takes no further writes, and `flush` and `close` say so. Retrying is the
+    /// handler's own business.
+    pub fn dead_letters<H, R>(mut self, handler: H) -> Self
+    where
+        H: Fn(DeadLetter) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<(), DeadLetterError>> + Send + 'static,
+    {
+        self.dead_letters = Some(DeadLetterHandler::new(handler));
+        self
+    }
+
+    /// Seeds the generator that spreads retries, for tests that must repeat. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks the settings, describes the tables whose keys were not given, and starts a worker
+    /// for each on the current runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; nothing was started then.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, nothing was started.
+    pub async fn open(self) -> Result<Sink, OpenError> {
+        let Self { client, tables, mut shapes, transport, dead_letters, seed } = self;
+        if tables.is_empty() {
+            return Err(OpenError::NoTable);
+        }
+        let mut names = std::collections::HashSet::new();
+        for (name, settings) in &tables {
+            settings.validate(name)?;
+            if !names.insert(name.clone()) {
+                return Err(OpenError::Duplicate { table: name.clone() });
+            }
+        }
+        if let Some((table, _)) = shapes.iter().find(|(table, _)| !names.contains(table)) {
+            return Err(OpenError::KeysWithoutTable { table: table.clone() });
+        }
+        let mut rng = fastrand::Rng::with_seed(seed.unwrap_or_else(entropy));
+        let opening = tables.into_iter().map(|(name, settings)| {
+            let known = shapes.iter().position(|(table, _)| *table == name);
+            let known = known.map(|place| shapes.swap_remove(place).1);
+            let rng = rng.fork();
+            let transport =
+                Transport::new(&client, transport, &name, settings.get_request_timeout());
+            async move {
+                let backoff = Backoff::new(settings.get_retry());
+                let mut rng = rng;
+                let shape = match known {
+                    Some(shape) => shape,
+                    None => learn(&transport, &name, &backoff, &mut rng).await?,
+                };
+                Ok::<_, OpenError>(Opening { name, settings, transport, shape, backoff, rng })
+            }
+        });
+        let opened: Result<Vec<Opening>, OpenError> =
+            join_all(opening).await.into_iter().collect();
+        let tables = opened?
+            .into_iter()
+            .map(|opening| (opening.name.clone(), opening.start(dead_letters.clone())))
+            .collect();
+        Ok(Sink { tables: Arc::new(tables) })
+    }
+}
+
+impl fmt::Debug for SinkBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SinkBuilder")
+            .field("tables", &self.tables)
+            .field("transport", &self.transport)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A table that is ready to be started.
+struct Opening {
+    name: String,
+    settings: TableSettings,
+    transport: Transport,
+    shape: TableShape,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+}
+
+impl Opening {
+    fn start(self, dead_letters: Option<DeadLetterHandler>) -> TableSink {
+        let Self { name, settings, transport, shape, backoff, mut rng } = self;
+        let name: Arc<str> = name.into();
+        let shape = Arc::new(shape);
+        let records = settings.get_buffer_records();
+        let gate = Arc::new(Gate::new(Bounds {
+            records,
+            bytes: settings.get_buffer_bytes(),
+            share: settings.key_share_records(),
+        }));
+        let rules = Rules {
+            max_batch_items: settings.get_max_batch_items(),
+            max_batch_bytes: settings.get_max_batch_bytes(),
+            linger: settings.get_linger(),
+            coalesce: settings.get_coalesce(),
+            max_attempts: settings.get_retry().get_max_attempts(),
+            dead_letters: dead_letters.is_some(),
+        };
+        let core = Core::new(
+            &name,
+            rules,
+            ConcurrencyLimit::new(settings.get_concurrency()),
+            backoff.clone(),
+            RetryBudget::new(settings.get_retry().get_budget()),
+            rng.fork(),
+        );
+        let stats = Arc::new(Mutex::new(Stats::default()));
+        let handle = Handle {
+            name: Arc::clone(&name),
+            shape: Arc::clone(&shape),
+            gate: Arc::clone(&gate),
+            deadline: settings.get_deadline(),
+            dead_letters: dead_letters.is_some(),
+            stats: Arc::clone(&stats),
+            token_prefix: entropy(),
+            tokens: AtomicU64::new(0),
+        };
+        let meter = Meter::new(&name);
+        let worker = Worker {
+            table: name,
+            shape,
+            core,
+            gate,
+            transport,
+            clock: Clock::start(),
+            backoff,
+            rng,
+            dead_letters,
+            meter,
+            stats,
+        };
+        tokio::spawn(worker.run());
+        TableSink::from_handle(Arc::new(handle))
+    }
+}
+
+/// Randomness of the operating system, as the standard library's hash maps take it.
+fn entropy() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Learns a table's keys and indexes.
+async fn learn(
+    transport: &Transport,
+    table: &str,
+    backoff: &Backoff,
+    rng: &mut fastrand::Rng,
+) -> Result<TableShape, OpenError> {
+    let failed = |error: ServiceError| OpenError::Describe { table: table.to_owned(), error };
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let error = match describe(transport, table).await {
+            Ok(shape) => return Ok(shape),
+            Err(error) => error,
+        };
+        match error.class() {
+            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous
+                if attempt < DESCRIBE_ATTEMPTS =>
+            {
+                tokio::time::sleep(backoff.delay(attempt, rng)).await;
+            }
+            ErrorClass::Throttled
+            | ErrorClass::Transient
+            | ErrorClass::Ambiguous
+            | ErrorClass::Permanent
+            | ErrorClass::Fatal => return Err(failed(error)),
+        }
+    }
+}
+
+impl Sink {
+    /// Builds a sink that sends through this client's configuration (credentials, region,
+    /// endpoint, HTTP client, time-outs). The client's own retries are not used: the sink has its
+    /// own.
+    pub fn builder(client: &Client) -> SinkBuilder {
+        SinkBuilder {
+            client: client.clone(),
+            tables: Vec::new(),
+            shapes: Vec::new(),
+            transport: TransportKind::Auto,
+            dead_letters: None,
+            seed: None,
+        }
+    }
+
+    /// The handle of one table.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::UnknownTable`] for a table that was not opened.
+    pub fn table(&self, name: &str) -> Result<TableSink, SubmitError> {
+        let table = self.tables.get(name).cloned();
+        table.ok_or_else(|| SubmitError::UnknownTable(name.to_owned()))
+    }
+
+    /// All tables, in no order.
+    pub fn tables(&self) -> impl Iterator<Item = &TableSink> {
+        self.tables.values()
+    }
+
+    pub(super) fn into_table(self, name: &str) -> Result<TableSink, OpenError> {
+        self.tables.get(name).cloned().ok_or(OpenError::NoTable)
+    }
+
+    /// Flushes all tables, at the same time.
+    ///
+    /// # Errors
+    ///
+    /// The first table's error; all are flushed all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::flush`].
+    pub async fn flush(&self) -> Result<(), DrainError> {
+        join_all(self.tables().map(TableSink::flush)).await.into_iter().collect()
+    }
+
+    /// Closes all tables, at the same time.
+    ///
+    /// # Errors
+    ///
+    /// The first table's error; all are closed all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::close`].
+    pub async fn close(&self) -> Result<(), DrainError> {
+        join_all(self.tables().map(TableSink::close)).await.into_iter().collect()
+    }
+
+    /// Aborts all tables; what they hand back is in order by table.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::abort`].
+    pub async fn abort(&self) -> Vec<Outcome> {
+        join_all(self.tables().map(TableSink::abort)).await.into_iter().flatten().collect()
+    }
+
+    /// A snapshot of all tables, each at a moment of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`TableSink::snapshot`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
+        let tables = join_all(self.tables().map(TableSink::snapshot)).await;
+        tables.into_iter().try_fold(Snapshot::default(), |all, one| Ok(all.merge(one?)))
+    }
+
+    /// Submits the writes that a snapshot holds, table by table.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::UnknownTable`] if it holds writes of a table that this sink did not open;
+    /// nothing was submitted then. Else as [`TableSink::restore`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::restore`].
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        snapshot.check_tables(self.tables.keys().map(String::as_str))?;
+        let mut all = Restored::default();
+        for table in self.tables() {
+            let Restored { receipts, handed_back } = table.restore(snapshot).await?;
+            all.receipts.extend(receipts);
+            all.handed_back.extend(handed_back);
+        }
+        Ok(all)
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink").field("tables", &self.tables.keys()).finish()
+    }
+}

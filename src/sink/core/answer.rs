@@ -1,0 +1,376 @@
+//! What an answer means for the writes of its request.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::entry::State;
+use super::lane::Ticket;
+use super::request::{InFlight, Isolated};
+use super::{CREDENTIALS_GRACE, Core, Outcome, RejectReason};
+use crate::item::{self, Item, Key};
+use crate::retry::{ErrorClass, ServiceError};
+use crate::sink::outcome::WriteKind;
+use crate::sink::payload::{Payload, TOKEN_LIFE};
+
+/// A batch's answer.
+#[derive(Debug)]
+pub(crate) struct BatchOutcome {
+    /// The keys of the writes that were not processed.
+    pub(crate) unprocessed: Vec<Key>,
+}
+
+/// What describing the table gave.
+#[derive(Clone, Debug)]
+pub(crate) enum Described {
+    /// Its keys are as they were, or it may not be described: nothing speaks for the records.
+    Unchanged,
+    /// Its keys changed, or it is gone.
+    Changed(ServiceError),
+}
+
+impl<C, F> Core<C, F> {
+    /// Takes a batch's answer. One for an unknown request (aborted) is ignored.
+    pub(crate) fn on_batch(
+        &mut self,
+        now: Duration,
+        id: u64,
+        answer: Result<BatchOutcome, ServiceError>,
+    ) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        let outcome = match answer {
+            Ok(outcome) => outcome,
+            Err(error) => return self.on_error(now, request, &error),
+        };
+        let mut unprocessed = outcome.unprocessed;
+        let items = request.writes.len();
+        let mut left = Vec::new();
+        let mut written = Vec::with_capacity(items);
+        for ticket in request.writes {
+            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            let line = entry.lines.as_slice().first();
+            let key = line.and_then(|&line| self.keys.key(line));
+            let found = unprocessed.iter().position(|back| Some(back) == key);
+            match found {
+                Some(place) => {
+                    unprocessed.swap_remove(place);
+                    left.push(ticket);
+                }
+                None => written.push(ticket),
+            }
+        }
+        if !unprocessed.is_empty() {
+            // It names writes that we did not send: not to be trusted about the others either.
+            written.append(&mut left);
+            let error = ServiceError::garbled();
+            let writes = written;
+            return self.on_error(now, InFlight { writes, ..request }, &error);
+        }
+        self.refused_credentials_since = None;
+        self.note_throttling(now, request.sent_at, items, left.len());
+        if !written.is_empty() {
+            self.groups.prove(request.sent_at);
+            self.budget.deposit(now);
+        }
+        for ticket in written {
+            self.settle(now, ticket, Outcome::Written);
+        }
+        self.throttled(now, &left, request.isolated, None);
+    }
+
+    /// Takes the answer to a call that is not a batch.
+    pub(crate) fn on_call(&mut self, now: Duration, id: u64, answer: Result<(), ServiceError>) {
+        let Some(request) = self.requests.remove(&id) else { return };
+        match answer {
+            Ok(()) => {
+                self.refused_credentials_since = None;
+                self.note_throttling(now, request.sent_at, request.writes.len(), 0);
+                self.groups.prove(request.sent_at);
+                self.budget.deposit(now);
+                for ticket in request.writes {
+                    self.settle(now, ticket, Outcome::Written);
+                }
+            }
+            Err(error) => self.on_error(now, request, &error),
+        }
+    }
+
+    /// Takes the table's description, asked for by `take_describe`.
+    pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
+        match described {
+            Described::Unchanged => {
+                let guilty = self.groups.described(now);
+                self.reject_guilty(now, guilty);
+            }
+            Described::Changed(error) => self.fail(now, error),
+        }
+    }
+
+    fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if error.may_have_applied() {
+            for ticket in &request.writes {
+                if let Some(entry) = self.entries.get_mut(ticket.at) {
+                    entry.may_have_applied = true;
+                }
+            }
+        }
+        match error.class() {
+            ErrorClass::Throttled => {
+                self.counts.throttled_requests += 1;
+                let items = request.writes.len();
+                self.note_throttling(now, request.sent_at, items, items);
+                self.throttled(now, &request.writes, request.isolated, Some(error));
+            }
+            ErrorClass::Transient | ErrorClass::Ambiguous => {
+                self.failed_attempt(now, request, error);
+            }
+            ErrorClass::Permanent => self.refused(now, request, error),
+            ErrorClass::Fatal => {
+                self.fail(now, error.clone());
+                self.unwritten(now, &request.writes);
+            }
+        }
+    }
+
+    /// Feeds the concurrency limit, and rests when even its minimum is too much.
+    fn note_throttling(&mut self, now: Duration, sent_at: Duration, items: usize, left: usize) {
+        let in_flight = self.requests.len() + 1;
+        self.limit.on_answer(now, sent_at, items, left, in_flight);
+        self.counts.throttled_items += left as u64;
+        if left * 2 > items {
+            self.throttle_streak = self.throttle_streak.saturating_add(1);
+            if self.limit.at_minimum() {
+                let rest = self.backoff.delay(self.throttle_streak, &mut self.rng);
+                self.paused_until = self.paused_until.max(now.saturating_add(rest));
+            }
+        } else if left == 0 {
+            self.throttle_streak = 0;
+        }
+    }
+
+    /// Writes the service had no capacity for: again after their delay, for as long as their
+    /// deadline allows.
+    fn throttled(
+        &mut self,
+        now: Duration,
+        writes: &[Ticket],
+        isolated: bool,
+        error: Option<&ServiceError>,
+    ) {
+        let mut again = Vec::with_capacity(writes.len());
+        for &ticket in writes {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            entry.throttles = entry.throttles.saturating_add(1);
+            if let Some(error) = error {
+                entry.last_error = Some(error.clone());
+            }
+            again.push((ticket, entry.throttles));
+        }
+        let Some(most) = again.iter().map(|(_, throttles)| *throttles).max() else { return };
+        // One delay for all of them, so that they fill a batch again.
+        let at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
+        let writes: Vec<Ticket> = again.into_iter().map(|(ticket, _)| ticket).collect();
+        self.again(now, writes, at, isolated);
+    }
+
+    /// The attempt failed for a reason that may pass.
+    fn failed_attempt(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if error.is_credentials() {
+            let since = *self.refused_credentials_since.get_or_insert(now);
+            if now.saturating_sub(since) >= CREDENTIALS_GRACE {
+                self.fail(now, error.clone());
+                self.unwritten(now, &request.writes);
+                return;
+            }
+        }
+        let mut again = Vec::with_capacity(request.writes.len());
+        let mut most = 1;
+        for ticket in request.writes {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            entry.failures = entry.failures.saturating_add(1);
+            entry.throttles = 0;
+            entry.last_error = Some(error.clone());
+            let unsure = entry.may_have_applied;
+            if unsure && !may_send_again(&entry.payload, entry.first_sent, now) {
+                let record = entry.payload.to_record(&self.table);
+                self.settle(now, ticket, Outcome::Unknown { existing: None, record });
+                continue;
+            }
+            if self.rules.max_attempts.is_some_and(|most| entry.failures >= most) {
+                let record = entry.payload.to_record(&self.table);
+                let reason = RejectReason::AttemptsExhausted {
+                    attempts: entry.attempts,
+                    may_have_applied: unsure,
+                    last: error.clone(),
+                };
+                self.settle(now, ticket, Outcome::Rejected { reason, record });
+                continue;
+            }
+            most = most.max(entry.failures);
+            again.push(ticket);
+        }
+        if again.is_empty() {
+            return;
+        }
+        let mut at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
+        if let Err(free_at) = self.budget.try_withdraw(now) {
+            at = at.max(free_at);
+        }
+        self.again(now, again, at, request.isolated);
+    }
+
+    /// The service refuses what is in the request.
+    fn refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if self.failed.is_some() {
+            return self.unwritten(now, &request.writes);
+        }
+        let [ticket] = request.writes[..] else { return self.bisect(now, request) };
+        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        entry.last_error = Some(error.clone());
+        if let Some(outcome) = condition_failed(entry, error, &self.table) {
+            self.groups.prove(request.sent_at);
+            self.settle(now, ticket, outcome);
+            return;
+        }
+        if !error.is_validation() {
+            let record = entry.payload.to_record(&self.table);
+            let reason = RejectReason::Refused(error.clone());
+            self.settle(now, ticket, Outcome::Rejected { reason, record });
+            return;
+        }
+        entry.state = State::Suspect;
+        let group = match entry.group {
+            Some(group) => group,
+            None => {
+                let group = self.groups.open(1, request.sent_at);
+                entry.group = Some(group);
+                group
+            }
+        };
+        let verdict = self.groups.condemn(group, ticket, error.clone());
+        self.apply(now, verdict);
+    }
+
+    fn bisect(&mut self, now: Duration, request: InFlight) {
+        let InFlight { mut writes, sent_at, .. } = request;
+        let known = writes
+            .first()
+            .and_then(|ticket| self.entries.get(ticket.at))
+            .and_then(|entry| entry.group);
+        let group = known.unwrap_or_else(|| self.groups.open(writes.len(), sent_at));
+        for ticket in &writes {
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                entry.group = Some(group);
+                entry.state = State::Isolated;
+                own(&mut entry.payload);
+            }
+        }
+        let second = writes.split_off(writes.len() / 2);
+        for half in [writes, second] {
+            self.isolate(now, half, now);
+        }
+    }
+
+    /// Queues part of a bisected batch; those whose deadline has passed go no further.
+    fn isolate(&mut self, now: Duration, writes: Vec<Ticket>, not_before: Duration) {
+        let mut late = Vec::new();
+        let mut kept = Vec::with_capacity(writes.len());
+        for ticket in writes {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            entry.state = State::Isolated;
+            if entry.deadline.is_some_and(|deadline| deadline <= now) {
+                late.push(ticket);
+            } else {
+                kept.push(ticket);
+            }
+        }
+        if !kept.is_empty() {
+            self.isolated.push_back(Isolated { writes: kept, not_before });
+        }
+        for ticket in late {
+            self.reject_expired(now, ticket);
+        }
+    }
+
+    /// Sends writes again, not before `at`; those whose deadline has passed are rejected.
+    fn again(&mut self, now: Duration, writes: Vec<Ticket>, at: Duration, isolated: bool) {
+        if self.failed.is_some() {
+            return self.unwritten(now, &writes);
+        }
+        self.counts.retried += writes.len() as u64;
+        for ticket in &writes {
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                own(&mut entry.payload);
+            }
+        }
+        if isolated {
+            return self.isolate(now, writes, at);
+        }
+        for ticket in writes {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            entry.state = State::Delayed;
+            if entry.deadline.is_some_and(|deadline| deadline <= now) {
+                self.reject_expired(now, ticket);
+            } else {
+                self.delayed.push(Reverse((at, ticket)));
+            }
+        }
+    }
+
+    /// Hands back the writes of a request whose answer came after the table failed.
+    fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
+        for &ticket in writes {
+            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            let may_have_applied = entry.may_have_applied;
+            let record = self.record(ticket);
+            self.remove(now, ticket, Outcome::Unwritten { may_have_applied, record });
+        }
+    }
+}
+
+/// A record that comes back gets bytes of its own, so that it doesn't keep its batch's body alive.
+fn own(payload: &mut Payload) {
+    if let Payload::Plain { data, .. } = payload {
+        *data = Bytes::copy_from_slice(data);
+    }
+}
+
+/// Whether a write that may have been applied may be sent again.
+fn may_send_again(payload: &Payload, first_sent: Option<Duration>, now: Duration) -> bool {
+    match payload {
+        Payload::Plain { .. } => true,
+        Payload::Single { idempotent, .. } => *idempotent,
+        Payload::Transaction { .. } => {
+            first_sent.is_none_or(|sent| now.saturating_sub(sent) < TOKEN_LIFE)
+        }
+    }
+}
+
+/// The outcome of a write whose condition did not hold; `None` where the refusal is another.
+fn condition_failed<C>(
+    entry: &super::Entry<C>,
+    error: &ServiceError,
+    table: &std::sync::Arc<str>,
+) -> Option<Outcome> {
+    let existing = error.failed_condition()?;
+    let existing = existing.map(Item::from_json);
+    if !entry.may_have_applied {
+        return Some(Outcome::ConditionFailed { existing });
+    }
+    // An earlier attempt may have been the one that made the condition fail.
+    let Payload::Single { part, .. } = &entry.payload else {
+        // A transaction's token answers a repetition with success, so this one was not applied.
+        return Some(Outcome::ConditionFailed { existing });
+    };
+    let ours = match (part.kind, &existing) {
+        (WriteKind::Put, Some(found)) => item::same(found.as_json(), &part.data),
+        (WriteKind::Delete, None) => true,
+        (WriteKind::Put, None) | (WriteKind::Delete, Some(_)) => false,
+        (WriteKind::Update | WriteKind::Check, _) => {
+            let record = entry.payload.to_record(table);
+            return Some(Outcome::Unknown { existing, record });
+        }
+    };
+    Some(if ours { Outcome::Written } else { Outcome::ConditionFailed { existing } })
+}

@@ -1,0 +1,113 @@
+//! One bad record never fails its neighbours.
+//!
+//! A batch that the service refuses for what is in it is sent again in halves until the culprit is
+//! alone. The writes of such a batch form a group. A verdict on one of them is held back until a
+//! neighbour was written (then the table is as we think it is, and the culprits are culprits) or
+//! until all have failed alike: then it may be the table that changed, and it is described again
+//! before anything is rejected.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::lane::Ticket;
+use crate::retry::ServiceError;
+
+#[derive(Debug)]
+struct Group {
+    undecided: usize,
+    written: bool,
+    condemned: Vec<(Ticket, ServiceError)>,
+    since: Duration,
+}
+
+/// What to do with a group now.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// Wait for the others.
+    Open,
+    /// These are rejected.
+    Reject(Vec<(Ticket, ServiceError)>),
+    /// All failed alike and nothing shows that the table is unchanged: describe it.
+    Describe,
+}
+
+/// The groups of batches under bisection.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    groups: HashMap<u64, Group>,
+    next: u64,
+    /// When the table last proved to be as we think: the sending of the newest request that was
+    /// carried out, or its description.
+    proven: Option<Duration>,
+}
+
+impl Groups {
+    /// A group of `count` writes whose request went out at `since`.
+    pub(super) fn open(&mut self, count: usize, since: Duration) -> u64 {
+        let id = self.next;
+        self.next += 1;
+        self.groups.insert(
+            id,
+            Group { undecided: count, written: false, condemned: Vec::new(), since },
+        );
+        id
+    }
+
+    /// A request that was sent at `sent_at` was carried out.
+    pub(super) fn prove(&mut self, sent_at: Duration) {
+        self.proven = self.proven.max(Some(sent_at));
+    }
+
+    /// One of the group has an outcome of its own.
+    pub(super) fn decided(&mut self, id: u64, written: bool) -> Verdict {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.undecided = group.undecided.saturating_sub(1);
+            group.written |= written;
+        }
+        self.judge(id)
+    }
+
+    /// One of the group was refused alone.
+    pub(super) fn condemn(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> Verdict {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.undecided = group.undecided.saturating_sub(1);
+            group.condemned.push((ticket, error));
+        }
+        self.judge(id)
+    }
+
+    fn judge(&mut self, id: u64) -> Verdict {
+        let Some(group) = self.groups.get_mut(&id) else { return Verdict::Open };
+        let proven = group.written || self.proven.is_some_and(|at| at > group.since);
+        let verdict = if group.condemned.is_empty() || (group.undecided > 0 && !proven) {
+            Verdict::Open
+        } else if proven {
+            Verdict::Reject(std::mem::take(&mut group.condemned))
+        } else {
+            Verdict::Describe
+        };
+        if group.undecided == 0 && group.condemned.is_empty() {
+            self.groups.remove(&id);
+        }
+        verdict
+    }
+
+    /// The table was described and is as it was: all groups whose members have all failed alike
+    /// are guilty.
+    pub(super) fn described(&mut self, now: Duration) -> Vec<(Ticket, ServiceError)> {
+        self.prove(now);
+        let mut guilty = Vec::new();
+        self.groups.retain(|_, group| {
+            if group.undecided == 0 {
+                guilty.append(&mut group.condemned);
+            }
+            group.undecided > 0
+        });
+        guilty
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+}

@@ -1,0 +1,513 @@
+//! The pure state machine of one table: queue, keys, batches, retries, outcomes.
+//!
+//! No I/O, no clock, no ambient randomness: every call takes `now` (time since the sink was
+//! opened), and the generator that jitters delays is handed in. The worker around it drives it:
+//!
+//! ```text
+//!            submit ─▶ ┌───────────────────────────────────────────┐
+//!                      │ keys: one line per key, only heads go on  │
+//!                      │   └▶ lane (batched / single) ─▶ request ──┼─▶ next_request
+//!  on_batch, on_call ─▶│ answer: written / retry later / bisect    │
+//!                      │   └▶ settled: one outcome per write ──────┼─▶ take_settled
+//!                      └───────────────────────────────────────────┘
+//! ```
+//!
+//! Why lines per key and not Flink's way, which puts what failed back at the head of one buffer:
+//! with several requests in flight that lets an old value land after a newer one. Here a write's
+//! successors on the same key are not sendable until it has its outcome.
+
+mod answer;
+mod entry;
+mod epochs;
+mod isolate;
+mod keys;
+mod lane;
+mod request;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::capacity::ConcurrencyLimit;
+use crate::item::Key;
+use crate::retry::{Backoff, RetryBudget, ServiceError};
+use crate::sink::outcome::{Outcome, Record, RejectReason};
+use crate::sink::payload::{Bodies, Payload};
+
+pub(crate) use answer::{BatchOutcome, Described};
+use entry::{Entry, Lines, State};
+use epochs::Epochs;
+use isolate::{Groups, Verdict};
+use keys::Keys;
+use lane::{Lane, Ticket};
+pub(crate) use request::Request;
+use request::{InFlight, Isolated};
+
+/// How long credentials may stay refused before the table fails. Long enough for a provider to
+/// rotate them, short enough that a pipeline hears of it.
+pub(crate) const CREDENTIALS_GRACE: Duration = Duration::from_secs(30);
+
+/// The settings that the state machine needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) max_batch_items: usize,
+    pub(crate) max_batch_bytes: usize,
+    pub(crate) linger: Duration,
+    pub(crate) coalesce: bool,
+    pub(crate) max_attempts: Option<u32>,
+    /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
+    pub(crate) dead_letters: bool,
+}
+
+/// A write to queue.
+#[derive(Debug)]
+pub(crate) struct Submission<C> {
+    pub(crate) payload: Payload,
+    pub(crate) keys: SubmissionKeys,
+    /// How long it may take, from now on.
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) completion: C,
+    /// Set for a restored write that was in flight when it was saved.
+    pub(crate) may_have_applied: bool,
+}
+
+/// The keys a write touches.
+#[derive(Debug)]
+pub(crate) enum SubmissionKeys {
+    One(Key),
+    Many(Vec<Key>),
+}
+
+/// A write with its outcome.
+#[derive(Debug)]
+pub(crate) struct Settled<C> {
+    pub(crate) completion: C,
+    pub(crate) outcome: Outcome,
+    pub(crate) accepted_at: Duration,
+}
+
+/// A rejected write that waits for the dead-letter handler.
+#[derive(Debug)]
+pub(crate) struct DeadLettered {
+    pub(crate) ticket: (usize, u64),
+    pub(crate) outcome: Outcome,
+}
+
+/// What the state machine counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) retried: u64,
+    pub(crate) throttled_items: u64,
+    pub(crate) throttled_requests: u64,
+}
+
+/// See the module's documentation. `C` completes a write, `F` a flush.
+#[derive(Debug)]
+pub(crate) struct Core<C, F> {
+    table: Arc<str>,
+    rules: Rules,
+    bodies: Bodies,
+    entries: Slab<Entry<C>>,
+    next_seq: u64,
+    keys: Keys,
+    batched: Lane,
+    single: Lane,
+    delayed: BinaryHeap<Reverse<(Duration, Ticket)>>,
+    deadlines: BTreeSet<(Duration, Ticket)>,
+    isolated: VecDeque<Isolated>,
+    groups: Groups,
+    describe: bool,
+    requests: HashMap<u64, InFlight>,
+    next_request: u64,
+    epochs: Epochs<F>,
+    limit: ConcurrencyLimit,
+    backoff: Backoff,
+    budget: RetryBudget,
+    rng: fastrand::Rng,
+    paused_until: Duration,
+    throttle_streak: u32,
+    refused_credentials_since: Option<Duration>,
+    draining: bool,
+    failed: Option<ServiceError>,
+    settled: Vec<Settled<C>>,
+    dead_letters: Vec<DeadLettered>,
+    flushed: Vec<F>,
+    counts: Counts,
+}
+
+impl<C, F> Core<C, F> {
+    pub(crate) fn new(
+        table: &Arc<str>,
+        rules: Rules,
+        limit: ConcurrencyLimit,
+        backoff: Backoff,
+        budget: RetryBudget,
+        rng: fastrand::Rng,
+    ) -> Self {
+        Self {
+            table: Arc::clone(table),
+            rules,
+            bodies: Bodies::new(table),
+            entries: Slab::new(),
+            next_seq: 0,
+            keys: Keys::default(),
+            batched: Lane::default(),
+            single: Lane::default(),
+            delayed: BinaryHeap::new(),
+            deadlines: BTreeSet::new(),
+            isolated: VecDeque::new(),
+            groups: Groups::default(),
+            describe: false,
+            requests: HashMap::new(),
+            next_request: 0,
+            epochs: Epochs::new(),
+            limit,
+            backoff,
+            budget,
+            rng,
+            paused_until: Duration::ZERO,
+            throttle_streak: 0,
+            refused_credentials_since: None,
+            draining: false,
+            failed: None,
+            settled: Vec::new(),
+            dead_letters: Vec::new(),
+            flushed: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Queues a write. It ends in exactly one [`Settled`].
+    pub(crate) fn submit(&mut self, now: Duration, submission: Submission<C>) {
+        let Submission { payload, keys, deadline, completion, may_have_applied } = submission;
+        let epoch = self.epochs.enter();
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let mut entry = Entry {
+            seq,
+            epoch,
+            batch_len: payload.batch_len(),
+            payload,
+            lines: Lines::Many(Vec::new()),
+            state: State::Blocked(0),
+            completion,
+            accepted_at: now,
+            deadline: deadline.map(|deadline| now.saturating_add(deadline)),
+            attempts: 0,
+            failures: 0,
+            throttles: 0,
+            may_have_applied,
+            first_sent: may_have_applied.then_some(now),
+            group: None,
+            last_error: None,
+        };
+        if self.failed.is_some() {
+            let record = entry.payload.to_record(&self.table);
+            self.settled.push(Settled {
+                outcome: Outcome::Unwritten { may_have_applied, record: Some(record) },
+                completion: entry.completion,
+                accepted_at: now,
+            });
+            self.epochs.leave(epoch, &mut self.flushed);
+            return;
+        }
+        if let SubmissionKeys::One(key) = &keys
+            && self.rules.coalesce
+            && entry.payload.is_plain()
+            && let Some(at) = self.keys.last(key)
+            && self.entries.get(at).is_some_and(Entry::may_be_superseded)
+        {
+            self.supersede(at, entry);
+            return;
+        }
+        let vacant = self.entries.vacant_key();
+        let blocked = match keys {
+            SubmissionKeys::One(key) => {
+                let (line, head) = self.keys.enter(key, vacant);
+                entry.lines = Lines::One(line);
+                usize::from(!head)
+            }
+            SubmissionKeys::Many(keys) => {
+                let mut blocked = 0;
+                let mut lines = Vec::with_capacity(keys.len());
+                for key in keys {
+                    let (line, head) = self.keys.enter(key, vacant);
+                    lines.push(line);
+                    blocked += usize::from(!head);
+                }
+                entry.lines = Lines::Many(lines);
+                blocked
+            }
+        };
+        entry.state = State::Blocked(blocked);
+        let ticket = Ticket { seq, at: vacant };
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.insert((deadline, ticket));
+        }
+        self.entries.insert(entry);
+        if blocked == 0 {
+            self.make_ready(now, ticket, false);
+        }
+    }
+
+    /// The newer write takes the older one's place in line, so that its key does not lose its turn.
+    fn supersede(&mut self, at: usize, newer: Entry<C>) {
+        let Some(older) = self.entries.get_mut(at) else { return };
+        let ticket = Ticket { seq: older.seq, at };
+        if let Some(deadline) = older.deadline {
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        if let Some(deadline) = newer.deadline {
+            self.deadlines.insert((deadline, ticket));
+        }
+        if matches!(older.state, State::Ready) {
+            self.batched.resize(older.batch_len, newer.batch_len);
+        }
+        let settled = Settled {
+            completion: std::mem::replace(&mut older.completion, newer.completion),
+            outcome: Outcome::Superseded,
+            accepted_at: std::mem::replace(&mut older.accepted_at, newer.accepted_at),
+        };
+        let epoch = std::mem::replace(&mut older.epoch, newer.epoch);
+        older.payload = newer.payload;
+        older.batch_len = newer.batch_len;
+        older.deadline = newer.deadline;
+        older.attempts = 0;
+        older.failures = 0;
+        // The older value may be in the table, but this newer one certainly is not.
+        older.may_have_applied = newer.may_have_applied;
+        older.first_sent = newer.first_sent;
+        self.settled.push(settled);
+        self.epochs.leave(epoch, &mut self.flushed);
+    }
+
+    /// Registers a flush: it is done when every write submitted before it has its outcome.
+    pub(crate) fn flush(&mut self, flush: F) {
+        self.epochs.flush(flush, &mut self.flushed);
+    }
+
+    /// From now on batches don't wait to fill.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether nothing is outstanding.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub(crate) fn concurrency(&self) -> usize {
+        self.limit.limit()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(crate) fn failure(&self) -> Option<&ServiceError> {
+        self.failed.as_ref()
+    }
+
+    /// When the oldest outstanding write that can be sent began to wait.
+    pub(crate) fn oldest_ready(&mut self) -> Option<Duration> {
+        let entries = &self.entries;
+        let live = |ticket: Ticket| is_ready(entries, ticket);
+        let batched = self.batched.peek(live).map(|(_, since)| since);
+        let single = self.single.peek(live).map(|(_, since)| since);
+        batched.into_iter().chain(single).min()
+    }
+
+    /// Moves the outcomes out.
+    pub(crate) fn take_settled(&mut self, into: &mut Vec<Settled<C>>) {
+        into.append(&mut self.settled);
+    }
+
+    /// Moves the writes for the dead-letter handler out. Each must come back by
+    /// [`dead_lettered`](Self::dead_lettered).
+    pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLettered> {
+        std::mem::take(&mut self.dead_letters)
+    }
+
+    /// Moves the flushes out that are done.
+    pub(crate) fn take_flushed(&mut self) -> Vec<F> {
+        std::mem::take(&mut self.flushed)
+    }
+
+    /// Whether the table should be described; asks once.
+    pub(crate) fn take_describe(&mut self) -> bool {
+        std::mem::take(&mut self.describe)
+    }
+
+    /// The dead-letter handler has taken the record: its write is settled, its key is free.
+    pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64)) {
+        let Some(entry) = self.entries.get_mut(at) else { return };
+        if !entry.is_live(seq) {
+            return;
+        }
+        if let State::DeadLettered(outcome) = &mut entry.state {
+            let outcome = std::mem::replace(outcome, Outcome::Written);
+            self.remove(now, Ticket { seq, at }, outcome);
+        }
+    }
+
+    /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
+    pub(crate) fn abort(&mut self, now: Duration) {
+        self.requests.clear();
+        self.hand_back(now, true);
+    }
+
+    /// The table has failed: what waits is handed back; what is in flight keeps its answer.
+    pub(crate) fn fail(&mut self, now: Duration, error: ServiceError) {
+        if self.failed.is_none() {
+            self.failed = Some(error);
+        }
+        self.hand_back(now, false);
+    }
+
+    fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
+        self.isolated.clear();
+        self.delayed.clear();
+        let mut outstanding: Vec<Ticket> =
+            self.entries.iter().map(|(at, entry)| Ticket { seq: entry.seq, at }).collect();
+        outstanding.sort_unstable();
+        for ticket in outstanding {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let sent = matches!(entry.state, State::InFlight);
+            if sent && !in_flight_too {
+                continue;
+            }
+            let outcome = match &mut entry.state {
+                State::DeadLettered(outcome) if in_flight_too => {
+                    std::mem::replace(outcome, Outcome::Written)
+                }
+                State::DeadLettered(_) => continue,
+                _ => {
+                    let record = entry.payload.to_record(&self.table);
+                    Outcome::Unwritten {
+                        may_have_applied: entry.may_have_applied || sent,
+                        record: Some(record),
+                    }
+                }
+            };
+            self.remove(now, ticket, outcome);
+        }
+    }
+
+    /// Puts a write whose keys are free into its lane.
+    fn make_ready(&mut self, now: Duration, ticket: Ticket, returned: bool) {
+        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        entry.state = State::Ready;
+        let lane = if entry.payload.is_plain() { &mut self.batched } else { &mut self.single };
+        lane.push(ticket, entry.batch_len, now, returned);
+    }
+
+    /// Gives a write its outcome. A dead letter keeps its key until the handler has answered, so
+    /// that a snapshot taken meanwhile restores in order.
+    fn settle(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
+        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        if self.rules.dead_letters && outcome.is_dead_letter() {
+            self.leave_lane(ticket);
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                if let Some(deadline) = entry.deadline.take() {
+                    self.deadlines.remove(&(deadline, ticket));
+                }
+                entry.state = State::DeadLettered(outcome.clone());
+                self.dead_letters
+                    .push(DeadLettered { ticket: (ticket.at, ticket.seq), outcome });
+            }
+            self.decide_group(now, ticket, false);
+            return;
+        }
+        let written = outcome.is_written();
+        let group = entry.group.take();
+        self.remove(now, ticket, outcome);
+        if let Some(group) = group {
+            let verdict = self.groups.decided(group, written);
+            self.apply(now, verdict);
+        }
+    }
+
+    fn decide_group(&mut self, now: Duration, ticket: Ticket, written: bool) {
+        let group = self.entries.get_mut(ticket.at).and_then(|entry| entry.group.take());
+        if let Some(group) = group {
+            let verdict = self.groups.decided(group, written);
+            self.apply(now, verdict);
+        }
+    }
+
+    /// Carries out what a bisection group decided.
+    fn apply(&mut self, now: Duration, verdict: Verdict) {
+        match verdict {
+            Verdict::Open => {}
+            Verdict::Describe => self.describe = true,
+            Verdict::Reject(guilty) => self.reject_guilty(now, guilty),
+        }
+    }
+
+    fn reject_guilty(&mut self, now: Duration, guilty: Vec<(Ticket, ServiceError)>) {
+        for (ticket, error) in guilty {
+            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            if !entry.is_live(ticket.seq) {
+                continue;
+            }
+            entry.group = None;
+            let record = entry.payload.to_record(&self.table);
+            let reason = RejectReason::Refused(error);
+            self.settle(now, ticket, Outcome::Rejected { reason, record });
+        }
+    }
+
+    /// If the write is in a lane, it leaves it.
+    fn leave_lane(&mut self, ticket: Ticket) {
+        let Some(entry) = self.entries.get(ticket.at) else { return };
+        if matches!(entry.state, State::Ready) {
+            let lane = if entry.payload.is_plain() { &mut self.batched } else { &mut self.single };
+            lane.forget(entry.batch_len);
+        }
+    }
+
+    fn remove(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
+        self.leave_lane(ticket);
+        let Some(entry) = self.entries.try_remove(ticket.at) else { return };
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        for &line in entry.lines.as_slice() {
+            let Some(next) = self.keys.leave(line, ticket.at) else { continue };
+            let Some(follower) = self.entries.get_mut(next) else { continue };
+            if let State::Blocked(blocked) = &mut follower.state {
+                *blocked = blocked.saturating_sub(1);
+                if *blocked == 0 {
+                    let ticket = Ticket { seq: follower.seq, at: next };
+                    self.make_ready(now, ticket, true);
+                }
+            }
+        }
+        self.settled.push(Settled {
+            completion: entry.completion,
+            outcome,
+            accepted_at: entry.accepted_at,
+        });
+        self.epochs.leave(entry.epoch, &mut self.flushed);
+    }
+
+    fn record(&self, ticket: Ticket) -> Option<Record> {
+        self.entries.get(ticket.at).map(|entry| entry.payload.to_record(&self.table))
+    }
+}
+
+fn is_ready<C>(entries: &Slab<Entry<C>>, ticket: Ticket) -> bool {
+    entries.get(ticket.at).is_some_and(|entry| {
+        entry.is_live(ticket.seq) && matches!(entry.state, State::Ready)
+    })
+}

@@ -1,0 +1,259 @@
+//! Which request goes out next, and when to look again.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::entry::State;
+use super::lane::Ticket;
+use super::{Core, Outcome, RejectReason, is_ready};
+use crate::sink::payload::{Bodies, Payload};
+use crate::transport::Operation;
+
+/// A request to send.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) id: u64,
+    pub(crate) operation: Operation,
+    pub(crate) body: Bytes,
+    pub(crate) items: usize,
+    /// The highest attempt number among its writes, 1 for a first sending.
+    pub(crate) attempt: u32,
+}
+
+/// A request whose answer is awaited.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) writes: Vec<Ticket>,
+    pub(super) sent_at: Duration,
+    pub(super) isolated: bool,
+}
+
+/// Part of a batch under bisection, to be sent as it is.
+#[derive(Debug)]
+pub(super) struct Isolated {
+    pub(super) writes: Vec<Ticket>,
+    pub(super) not_before: Duration,
+}
+
+impl<C, F> Core<C, F> {
+    /// The next request to send now, if there is one. Call until `None`.
+    pub(crate) fn next_request(&mut self, now: Duration) -> Option<Request> {
+        self.expire(now);
+        self.mature(now);
+        if self.failed.is_some()
+            || self.requests.len() >= self.limit.limit()
+            || now < self.paused_until
+        {
+            return None;
+        }
+        if let Some(request) = self.isolated_request(now) {
+            return Some(request);
+        }
+        let entries = &self.entries;
+        let batched = self.batched.peek(|ticket| is_ready(entries, ticket));
+        let single = self.single.peek(|ticket| is_ready(entries, ticket));
+        match (batched, single) {
+            (Some((_, since)), None) => self.batch_if_due(now, since),
+            (None, Some(_)) => self.call(now),
+            (Some((batch, since)), Some((call, _))) => {
+                // The older goes first; a batch that should still fill lets the call pass.
+                if batch < call
+                    && let Some(request) = self.batch_if_due(now, since)
+                {
+                    return Some(request);
+                }
+                self.call(now)
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// When to call [`next_request`](Self::next_request) again if nothing else happens before.
+    pub(crate) fn wake_at(&mut self, now: Duration) -> Option<Duration> {
+        let mut wake: Option<Duration> = None;
+        let mut at = |time: Duration| wake = Some(wake.map_or(time, |wake| wake.min(time)));
+        if let Some((deadline, _)) = self.deadlines.first() {
+            at(*deadline);
+        }
+        if let Some(Reverse((time, _))) = self.delayed.peek() {
+            at(*time);
+        }
+        if self.failed.is_none() && self.requests.len() < self.limit.limit() {
+            if let Some(time) = self.isolated.iter().map(|isolated| isolated.not_before).min() {
+                at(time.max(self.paused_until));
+            }
+            if now < self.paused_until {
+                if self.batched.count() + self.single.count() > 0 {
+                    at(self.paused_until);
+                }
+            } else if let Some(since) = self.oldest_ready() {
+                at(since.saturating_add(self.rules.linger));
+            }
+        }
+        wake
+    }
+
+    /// Low load sends at once; while more than half of the slots are taken a batch may fill, for
+    /// no longer than the linger.
+    fn batch_if_due(&mut self, now: Duration, since: Duration) -> Option<Request> {
+        let full = self.batched.count() >= self.rules.max_batch_items
+            || self.bodies.batch_overhead() + self.batched.bytes() >= self.rules.max_batch_bytes;
+        let in_flight = self.requests.len();
+        let free = in_flight == 0 || in_flight * 2 < self.limit.limit();
+        let due = full
+            || free
+            || self.draining
+            || self.epochs.flushing()
+            || now >= since.saturating_add(self.rules.linger);
+        if due { self.batch(now) } else { None }
+    }
+
+    fn batch(&mut self, now: Duration) -> Option<Request> {
+        let expected = self.batched.count().min(self.rules.max_batch_items);
+        let mut writes = Vec::with_capacity(expected);
+        let mut len = 0;
+        while writes.len() < self.rules.max_batch_items {
+            let entries = &self.entries;
+            let Some((ticket, _)) = self.batched.peek(|ticket| is_ready(entries, ticket)) else {
+                break;
+            };
+            let Some(entry) = self.entries.get(ticket.at) else { break };
+            let grown = len + entry.batch_len;
+            // The last write has no comma behind it.
+            let over = self.bodies.batch_overhead() + grown - 1 > self.rules.max_batch_bytes;
+            if over && !writes.is_empty() {
+                break;
+            }
+            len = grown;
+            self.batched.pop(entry.batch_len);
+            writes.push(ticket);
+        }
+        (!writes.is_empty()).then(|| self.send_batch(now, writes, len, false))
+    }
+
+    fn isolated_request(&mut self, now: Duration) -> Option<Request> {
+        let ready = |isolated: &Isolated| isolated.not_before <= now;
+        while let Some(place) = self.isolated.iter().position(ready) {
+            let mut writes = self.isolated.remove(place)?.writes;
+            let mut len = 0;
+            writes.retain(|ticket| {
+                let waits = self.entries.get(ticket.at).filter(|entry| {
+                    entry.is_live(ticket.seq) && matches!(entry.state, State::Isolated)
+                });
+                len += waits.map_or(0, |entry| entry.batch_len);
+                waits.is_some()
+            });
+            if !writes.is_empty() {
+                return Some(self.send_batch(now, writes, len, true));
+            }
+        }
+        None
+    }
+
+    fn send_batch(
+        &mut self,
+        now: Duration,
+        writes: Vec<Ticket>,
+        len: usize,
+        isolated: bool,
+    ) -> Request {
+        let mut body = Vec::with_capacity(self.bodies.batch_overhead() + len);
+        let mut ranges = Vec::with_capacity(writes.len());
+        self.bodies.open_batch(&mut body);
+        for ticket in &writes {
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                ranges.push(Bodies::add_to_batch(&mut body, &mut entry.payload));
+            }
+        }
+        Bodies::close_batch(&mut body);
+        let body = Bytes::from(body);
+        // From here on the record is held once, in the body.
+        for (ticket, range) in writes.iter().zip(ranges) {
+            if let Some(entry) = self.entries.get_mut(ticket.at)
+                && let Payload::Plain { data, .. } = &mut entry.payload
+            {
+                *data = body.slice(range);
+            }
+        }
+        self.sent(now, Operation::BatchWriteItem, body, writes, isolated)
+    }
+
+    fn call(&mut self, now: Duration) -> Option<Request> {
+        let entries = &self.entries;
+        let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
+        let entry = self.entries.get(ticket.at)?;
+        self.single.pop(entry.batch_len);
+        let (operation, body) = self.bodies.call(&entry.payload)?;
+        Some(self.sent(now, operation, body, vec![ticket], false))
+    }
+
+    fn sent(
+        &mut self,
+        now: Duration,
+        operation: Operation,
+        body: Bytes,
+        writes: Vec<Ticket>,
+        isolated: bool,
+    ) -> Request {
+        let id = self.next_request;
+        self.next_request += 1;
+        let mut attempt = 0;
+        for ticket in &writes {
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                entry.state = State::InFlight;
+                entry.attempts = entry.attempts.saturating_add(1);
+                entry.first_sent.get_or_insert(now);
+                attempt = attempt.max(entry.attempts);
+            }
+        }
+        let items = writes.len();
+        self.requests.insert(id, InFlight { writes, sent_at: now, isolated });
+        Request { id, operation, body, items, attempt }
+    }
+
+    /// Delayed writes whose time has come go back to their lane.
+    fn mature(&mut self, now: Duration) {
+        while let Some(Reverse((time, ticket))) = self.delayed.peek().copied() {
+            if time > now {
+                return;
+            }
+            self.delayed.pop();
+            let waits = self.entries.get(ticket.at).is_some_and(|entry| {
+                entry.is_live(ticket.seq) && matches!(entry.state, State::Delayed)
+            });
+            if waits {
+                self.make_ready(now, ticket, true);
+            }
+        }
+    }
+
+    /// Writes whose deadline has passed are rejected, save those in flight: their answer decides.
+    fn expire(&mut self, now: Duration) {
+        while let Some(&(deadline, ticket)) = self.deadlines.first() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            match entry.state {
+                State::InFlight | State::Suspect | State::DeadLettered(_) => {}
+                State::Blocked(_) | State::Ready | State::Delayed | State::Isolated => {
+                    self.reject_expired(now, ticket);
+                }
+            }
+        }
+    }
+
+    pub(super) fn reject_expired(&mut self, now: Duration, ticket: Ticket) {
+        let Some(record) = self.record(ticket) else { return };
+        let Some(entry) = self.entries.get(ticket.at) else { return };
+        let reason = RejectReason::DeadlineExceeded {
+            attempts: entry.attempts,
+            may_have_applied: entry.may_have_applied,
+            last: entry.last_error.clone(),
+        };
+        self.settle(now, ticket, Outcome::Rejected { reason, record });
+    }
+}

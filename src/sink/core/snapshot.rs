@@ -1,0 +1,31 @@
+//! The un-acknowledged writes, in submission order.
+
+use super::Core;
+use super::lane::Ticket;
+use crate::sink::payload::Payload;
+
+/// A queued write as a snapshot holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    pub(crate) payload: Payload,
+    /// An attempt went out whose answer is not known.
+    pub(crate) may_have_applied: bool,
+}
+
+impl<C, F> Core<C, F> {
+    /// All writes without an outcome. Cheap: the data are shared, not copied.
+    pub(crate) fn snapshot(&self) -> Vec<Saved> {
+        let mut order: Vec<Ticket> =
+            self.entries.iter().map(|(at, entry)| Ticket { seq: entry.seq, at }).collect();
+        order.sort_unstable();
+        order
+            .into_iter()
+            .filter_map(|ticket| self.entries.get(ticket.at))
+            .map(|entry| Saved {
+                payload: entry.payload.clone(),
+                may_have_applied: entry.may_have_applied
+                    || matches!(entry.state, super::State::InFlight),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,185 @@
+//! Errors of opening, submitting and draining.
+
+use crate::item::ItemError;
+use crate::retry::ServiceError;
+
+use super::config::ConfigError;
+use super::outcome::Outcome;
+
+/// Why a sink could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting is out of its range.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// No table was named.
+    #[error("no table named: add one with `table`")]
+    NoTable,
+    /// A table's keys are not known: it could not be described, and none were given.
+    #[error(
+        "table {table:?}: its keys are not known, since it could not be described ({error}); \
+         mend that (dynamodb:DescribeTable must be allowed), or give the keys with `keys`"
+    )]
+    Describe {
+        /// The table.
+        table: String,
+        /// What describing it gave.
+        error: ServiceError,
+    },
+    /// A table that is not in the settings or that the builder names twice.
+    #[error("table {table:?} is named twice")]
+    Duplicate {
+        /// The table.
+        table: String,
+    },
+    /// Keys given for a table that was not added.
+    #[error("keys given for table {table:?}, which was not added")]
+    KeysWithoutTable {
+        /// The table.
+        table: String,
+    },
+}
+
+/// Why a write was not accepted. Nothing was queued; the record is still the caller's.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// The record breaks a limit of DynamoDB or doesn't fit the table.
+    #[error("table {table:?}: {error}")]
+    Item {
+        /// The table.
+        table: String,
+        /// Attribute, size and limit.
+        error: ItemError,
+    },
+    /// The write itself makes no sense.
+    #[error("table {table:?}: {what}")]
+    Invalid {
+        /// The table.
+        table: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The record alone is larger than the buffer.
+    #[error("table {table:?}: a write of {bytes} bytes can't enter a buffer of {limit} bytes")]
+    LargerThanBuffer {
+        /// The table.
+        table: String,
+        /// What the write would take of the buffer.
+        bytes: usize,
+        /// `buffer_bytes`.
+        limit: usize,
+    },
+    /// There is no room now. Only from `try_submit`.
+    #[error("the buffer is full")]
+    Full,
+    /// The sink was closed or aborted.
+    #[error("the sink is closed")]
+    Closed,
+    /// The table has failed; see [`DrainError::Failed`].
+    #[error("the sink has failed: {0}")]
+    Failed(ServiceError),
+    /// The dead-letter handler failed, or failed writes that nobody looks at have piled up.
+    #[error("the sink has stopped: {0}")]
+    Stopped(StopReason),
+    /// No table of this name was opened.
+    #[error("table {0:?} was not opened by this sink")]
+    UnknownTable(String),
+    /// The sink's task is gone; its runtime was shut down.
+    #[error("the sink's task is gone: its runtime was shut down")]
+    Gone,
+}
+
+impl SubmitError {
+    /// Whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Full)
+    }
+
+    /// Whether the record itself is at fault, so that others may go on.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        matches!(self, Self::Item { .. } | Self::Invalid { .. } | Self::LargerThanBuffer { .. })
+    }
+}
+
+/// Why a table stopped although DynamoDB would go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopReason {
+    /// The dead-letter handler failed: a write that it should have taken would have been lost.
+    #[error("the dead-letter handler failed: {0}")]
+    DeadLetter(String),
+    /// More failed writes than this, whose receipts were dropped, wait to be seen by `flush` or
+    /// `close`.
+    #[error("{0} failed writes, whose receipts were dropped, wait to be seen by flush or close")]
+    Unclaimed(usize),
+}
+
+/// What `flush` and `close` found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DrainError {
+    /// The table failed: nothing more can be written to it.
+    #[error(
+        "table {table:?} has failed: {error} ({} unfinished or failed writes handed back here)",
+        outcomes.len()
+    )]
+    Failed {
+        /// The table.
+        table: String,
+        /// What ended it.
+        error: ServiceError,
+        /// Writes that failed or were handed back, and whose receipts nobody holds.
+        outcomes: Vec<Outcome>,
+    },
+    /// Writes failed whose receipts nobody holds. `close` has closed all the same.
+    #[error(
+        "table {table:?}: {} writes failed and nobody holds their receipts; the first: {}",
+        outcomes.len(),
+        outcomes.first().map(ToString::to_string).unwrap_or_default()
+    )]
+    Unclaimed {
+        /// The table.
+        table: String,
+        /// Their outcomes, records included; each is reported once.
+        outcomes: Vec<Outcome>,
+    },
+    /// The table stopped by itself.
+    #[error("table {table:?} has stopped: {reason} ({} outcomes here)", outcomes.len())]
+    Stopped {
+        /// The table.
+        table: String,
+        /// Why.
+        reason: StopReason,
+        /// Writes that failed or were handed back, and whose receipts nobody holds.
+        outcomes: Vec<Outcome>,
+    },
+    /// The sink is closed already.
+    #[error("the sink is closed")]
+    Closed,
+    /// The sink's task is gone; its runtime was shut down.
+    #[error("the sink's task is gone: its runtime was shut down")]
+    Gone,
+}
+
+impl DrainError {
+    /// The outcomes that this error carries.
+    #[must_use]
+    pub fn outcomes(&self) -> &[Outcome] {
+        match self {
+            Self::Failed { outcomes, .. }
+            | Self::Unclaimed { outcomes, .. }
+            | Self::Stopped { outcomes, .. } => outcomes,
+            Self::Closed | Self::Gone => &[],
+        }
+    }
+
+    /// Whether any of them may be in the table all the same.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        matches!(self, Self::Gone) || self.outcomes().iter().any(Outcome::may_have_applied)
+    }
+}

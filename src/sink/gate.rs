@@ -1,0 +1,516 @@
+//! The bounded way in: room by records and by bytes, given in the order of asking.
+//!
+//! ```text
+//! callers ─▶ enter ──room──▶ inbox ─▶ worker
+//!              │                        │ an outcome frees its record's room
+//!              └─ no room ▶ waiters ◀───┘
+//!                 (a hot key's callers wait apart)
+//! ```
+//!
+//! A channel of `tokio` bounds a count; this one bounds bytes too, and keeps the room of a record
+//! taken until the record has its outcome, not just until the worker has picked it up. A caller
+//! that waits holds its record itself: dropped while it waits, it has submitted nothing.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+use tokio::sync::Notify;
+
+use super::error::SubmitError;
+
+/// What a record takes of the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Charge {
+    pub(super) bytes: usize,
+    /// The hash of its partition key.
+    pub(super) partition: u64,
+}
+
+/// The bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    /// How many records one partition key may have in the buffer.
+    pub(super) share: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Line,
+    Apart,
+    Granted,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    charge: Charge,
+    place: Place,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct State<M> {
+    inbox: Vec<M>,
+    records: usize,
+    bytes: usize,
+    partitions: HashMap<u64, usize, Prehashed>,
+    waiters: Slab<Waiter>,
+    line: VecDeque<usize>,
+    apart: HashMap<u64, VecDeque<usize>, Prehashed>,
+    closed: Option<SubmitError>,
+    /// The worker has ended: nobody receives any more.
+    ended: bool,
+    /// All handles are gone.
+    orphaned: bool,
+}
+
+/// See the module's documentation. `M` is what goes through.
+#[derive(Debug)]
+pub(super) struct Gate<M> {
+    bounds: Bounds,
+    state: Mutex<State<M>>,
+    wake: Notify,
+}
+
+/// A place in line; given up when dropped through [`Gate::leave`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn(usize);
+
+impl<M> Gate<M> {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            state: Mutex::new(State {
+                inbox: Vec::new(),
+                records: 0,
+                bytes: 0,
+                partitions: HashMap::default(),
+                waiters: Slab::new(),
+                line: VecDeque::new(),
+                apart: HashMap::default(),
+                closed: None,
+                ended: false,
+                orphaned: false,
+            }),
+            wake: Notify::new(),
+        }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    /// Passes `message` in if there is room and nobody waits before it.
+    ///
+    /// # Errors
+    ///
+    /// Gives the message back where there is no room (`None`), or the gate is closed (`Some`).
+    pub(super) fn try_enter(
+        &self,
+        charge: Charge,
+        message: M,
+    ) -> Result<(), (M, Option<SubmitError>)> {
+        let mut state = self.lock();
+        if let Some(reason) = &state.closed {
+            return Err((message, Some(reason.clone())));
+        }
+        if state.line.is_empty() && !state.is_hot(charge, self.bounds) && state.fits(charge, self.bounds)
+        {
+            state.take(charge);
+            self.push(&mut state, message);
+            return Ok(());
+        }
+        Err((message, None))
+    }
+
+    /// Takes a place in line.
+    pub(super) fn queue(&self, charge: Charge) -> Turn {
+        let mut state = self.lock();
+        let apart = state.is_hot(charge, self.bounds);
+        let place = if apart { Place::Apart } else { Place::Line };
+        let at = state.waiters.insert(Waiter { charge, place, waker: None });
+        if apart {
+            state.apart.entry(charge.partition).or_default().push_back(at);
+        } else {
+            state.line.push_back(at);
+        }
+        // Room may have been freed since the caller last looked.
+        let wakers = state.grant(self.bounds);
+        drop(state);
+        wake_all(wakers);
+        Turn(at)
+    }
+
+    /// Passes the message in once it is its turn. Takes it out of `message` when it does.
+    pub(super) fn poll_turn(
+        &self,
+        turn: Turn,
+        message: &mut Option<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), SubmitError>> {
+        let mut state = self.lock();
+        if let Some(reason) = state.closed.clone() {
+            return Poll::Ready(Err(reason));
+        }
+        let Some(waiter) = state.waiters.get_mut(turn.0) else {
+            return Poll::Ready(Err(SubmitError::Closed));
+        };
+        if waiter.place != Place::Granted {
+            match &mut waiter.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        }
+        state.waiters.remove(turn.0);
+        if let Some(message) = message.take() {
+            self.push(&mut state, message);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives a place in line up, with the room it may have been granted.
+    pub(super) fn leave(&self, turn: Turn) {
+        let mut state = self.lock();
+        let Some(waiter) = state.waiters.try_remove(turn.0) else { return };
+        let partition = waiter.charge.partition;
+        match waiter.place {
+            Place::Line => state.line.retain(|&at| at != turn.0),
+            Place::Apart => {
+                if let Some(queue) = state.apart.get_mut(&partition) {
+                    queue.retain(|&at| at != turn.0);
+                    if queue.is_empty() {
+                        state.apart.remove(&partition);
+                    }
+                }
+            }
+            Place::Granted => state.free(waiter.charge),
+        }
+        state.promote(partition, self.bounds);
+        let wakers = state.grant(self.bounds);
+        drop(state);
+        wake_all(wakers);
+    }
+
+    /// Frees the room of records that have their outcome.
+    pub(super) fn release(&self, charges: impl Iterator<Item = Charge>) {
+        let mut state = self.lock();
+        for charge in charges {
+            state.free(charge);
+            state.promote(charge.partition, self.bounds);
+        }
+        let wakers = state.grant(self.bounds);
+        drop(state);
+        wake_all(wakers);
+    }
+
+    /// Passes a message in that takes no room (a flush, a snapshot, a close), in order with the
+    /// others. `false` where the worker has ended.
+    pub(super) fn send(&self, message: M) -> bool {
+        let mut state = self.lock();
+        if !state.ended {
+            self.push(&mut state, message);
+        }
+        !state.ended
+    }
+
+    /// Lets nothing more in: waiting and later callers get `reason`. The first reason stays.
+    pub(super) fn close(&self, reason: SubmitError) {
+        let mut state = self.lock();
+        if state.closed.is_none() {
+            state.closed = Some(reason);
+        }
+        let wakers: Vec<Waker> =
+            state.waiters.iter_mut().filter_map(|(_, waiter)| waiter.waker.take()).collect();
+        drop(state);
+        self.wake.notify_one();
+        wake_all(wakers);
+    }
+
+    /// The worker has ended: whoever waits hears `reason`, and messages not yet received are
+    /// dropped, which tells their senders.
+    pub(super) fn end(&self, reason: SubmitError) {
+        self.close(reason);
+        let mut state = self.lock();
+        state.ended = true;
+        let unheard = std::mem::take(&mut state.inbox);
+        drop(state);
+        drop(unheard);
+    }
+
+    /// The last handle is gone: once all is done the worker may end.
+    pub(super) fn orphan(&self) {
+        self.lock().orphaned = true;
+        self.wake.notify_one();
+    }
+
+    pub(super) fn is_orphaned(&self) -> bool {
+        self.lock().orphaned
+    }
+
+    pub(super) fn has_messages(&self) -> bool {
+        !self.lock().inbox.is_empty()
+    }
+
+    /// Moves what came in to `inbox`, which must be empty.
+    pub(super) fn receive(&self, inbox: &mut Vec<M>) {
+        std::mem::swap(&mut self.lock().inbox, inbox);
+    }
+
+    /// Resolves when something came in, or the gate was closed. Cancel safe.
+    pub(super) async fn arrival(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Records and bytes in the buffer now, and callers that wait.
+    pub(super) fn level(&self) -> (usize, usize, usize) {
+        let state = self.lock();
+        (state.records, state.bytes, state.waiters.len())
+    }
+
+    fn push(&self, state: &mut State<M>, message: M) {
+        let idle = state.inbox.is_empty();
+        state.inbox.push(message);
+        if idle {
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<M>> {
+        // No code that runs under the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<M> State<M> {
+    /// Whether the partition key has its share of the buffer, or callers that wait for it.
+    fn is_hot(&self, charge: Charge, bounds: Bounds) -> bool {
+        self.at_share(charge.partition, bounds) || self.apart.contains_key(&charge.partition)
+    }
+
+    fn at_share(&self, partition: u64, bounds: Bounds) -> bool {
+        self.partitions.get(&partition).is_some_and(|&count| count >= bounds.share)
+    }
+
+    fn fits(&self, charge: Charge, bounds: Bounds) -> bool {
+        self.records < bounds.records && charge.bytes <= bounds.bytes.saturating_sub(self.bytes)
+    }
+
+    fn take(&mut self, charge: Charge) {
+        self.records += 1;
+        self.bytes += charge.bytes;
+        *self.partitions.entry(charge.partition).or_insert(0) += 1;
+    }
+
+    fn free(&mut self, charge: Charge) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(charge.bytes);
+        if let Some(count) = self.partitions.get_mut(&charge.partition) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.partitions.remove(&charge.partition);
+            }
+        }
+    }
+
+    /// Lets the next of a hot key's callers join the line, if the key has room for it.
+    fn promote(&mut self, partition: u64, bounds: Bounds) {
+        if self.apart.is_empty() || self.at_share(partition, bounds) {
+            return;
+        }
+        let Some(queue) = self.apart.get_mut(&partition) else { return };
+        if let Some(at) = queue.pop_front() {
+            if let Some(waiter) = self.waiters.get_mut(at) {
+                waiter.place = Place::Line;
+            }
+            self.line.push_back(at);
+        }
+        if queue.is_empty() {
+            self.apart.remove(&partition);
+        }
+    }
+
+    /// Grants room to the head of the line for as long as it fits.
+    fn grant(&mut self, bounds: Bounds) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        while let Some(&at) = self.line.front() {
+            let Some(charge) = self.waiters.get(at).map(|waiter| waiter.charge) else {
+                self.line.pop_front();
+                continue;
+            };
+            if self.at_share(charge.partition, bounds) {
+                // Its key filled up while it stood in line: it goes first among those apart.
+                self.line.pop_front();
+                self.apart.entry(charge.partition).or_default().push_front(at);
+                if let Some(waiter) = self.waiters.get_mut(at) {
+                    waiter.place = Place::Apart;
+                }
+                continue;
+            }
+            if !self.fits(charge, bounds) {
+                break;
+            }
+            self.line.pop_front();
+            self.take(charge);
+            if let Some(waiter) = self.waiters.get_mut(at) {
+                waiter.place = Place::Granted;
+                wakers.extend(waiter.waker.take());
+            }
+        }
+        wakers
+    }
+}
+
+fn wake_all(wakers: Vec<Waker>) {
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+/// Keys of these maps are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Prehashed(u64);
+
+impl std::hash::BuildHasher for Prehashed {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl std::hash::Hasher for Prehashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    const COLD: u64 = 1;
+    const HOT: u64 = 2;
+
+    fn gate(records: usize, bytes: usize, share: usize) -> Gate<u32> {
+        Gate::new(Bounds { records, bytes, share })
+    }
+
+    fn charge(bytes: usize, partition: u64) -> Charge {
+        Charge { bytes, partition }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(gate: &Gate<u32>, turn: Turn, message: u32) -> Poll<Result<(), SubmitError>> {
+        let waker = Arc::new(Woken::default()).into();
+        gate.poll_turn(turn, &mut Some(message), &mut Context::from_waker(&waker))
+    }
+
+    #[test]
+    fn room_is_bounded_by_records_and_by_bytes() {
+        let gate = gate(2, 100, 2);
+        assert!(gate.try_enter(charge(60, COLD), 1).is_ok());
+        assert!(gate.try_enter(charge(41, COLD), 2).is_err(), "too many bytes");
+        assert!(gate.try_enter(charge(40, COLD), 2).is_ok());
+        assert!(gate.try_enter(charge(0, 9), 3).is_err(), "too many records");
+        gate.release([charge(60, COLD)].into_iter());
+        assert!(gate.try_enter(charge(60, 9), 3).is_ok());
+    }
+
+    #[test]
+    fn waiting_callers_are_served_in_order_even_if_a_later_one_would_fit() {
+        let gate = gate(10, 100, 10);
+        assert!(gate.try_enter(charge(90, COLD), 1).is_ok());
+        let large = gate.queue(charge(50, 5));
+        let small = gate.queue(charge(5, 6));
+        assert!(poll(&gate, small, 3).is_pending());
+        assert!(gate.try_enter(charge(1, 7), 4).is_err(), "no barging");
+        gate.release([charge(90, COLD)].into_iter());
+        assert!(poll(&gate, large, 2).is_ready());
+        assert!(poll(&gate, small, 3).is_ready());
+    }
+
+    #[test]
+    fn callers_of_a_hot_key_wait_apart_and_in_order() {
+        let gate = gate(10, 1_000, 2);
+        assert!(gate.try_enter(charge(1, HOT), 1).is_ok());
+        assert!(gate.try_enter(charge(1, HOT), 2).is_ok());
+        let first = gate.queue(charge(1, HOT));
+        let second = gate.queue(charge(1, HOT));
+        assert!(gate.try_enter(charge(1, COLD), 3).is_ok(), "its neighbours go on");
+        assert!(poll(&gate, first, 4).is_pending());
+        gate.release([charge(1, HOT)].into_iter());
+        assert!(poll(&gate, second, 5).is_pending());
+        assert!(poll(&gate, first, 4).is_ready());
+        gate.release([charge(1, HOT)].into_iter());
+        assert!(poll(&gate, second, 5).is_ready());
+    }
+
+    #[test]
+    fn a_caller_that_leaves_passes_its_grant_on() {
+        let gate = gate(1, 100, 1);
+        assert!(gate.try_enter(charge(1, COLD), 1).is_ok());
+        let first = gate.queue(charge(1, 5));
+        let second = gate.queue(charge(1, 6));
+        gate.release([charge(1, COLD)].into_iter());
+        gate.leave(first);
+        assert!(poll(&gate, second, 2).is_ready());
+        assert_eq!(gate.level(), (1, 1, 0));
+    }
+
+    #[test]
+    fn a_hot_caller_that_leaves_the_line_lets_the_next_one_join() {
+        let gate = gate(2, 100, 1);
+        assert!(gate.try_enter(charge(1, HOT), 1).is_ok());
+        let first = gate.queue(charge(1, HOT));
+        let second = gate.queue(charge(1, HOT));
+        gate.release([charge(1, HOT)].into_iter());
+        gate.leave(first);
+        assert!(poll(&gate, second, 2).is_ready());
+    }
+
+    #[test]
+    fn closing_wakes_who_waits_and_refuses_who_comes() {
+        let gate = gate(1, 100, 1);
+        assert!(gate.try_enter(charge(1, COLD), 1).is_ok());
+        let turn = gate.queue(charge(1, 5));
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        let mut message = Some(2);
+        assert!(
+            gate.poll_turn(turn, &mut message, &mut Context::from_waker(&waker)).is_pending()
+        );
+        gate.close(SubmitError::Closed);
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+        assert!(matches!(poll(&gate, turn, 2), Poll::Ready(Err(SubmitError::Closed))));
+        assert!(gate.try_enter(charge(1, 5), 3).is_err());
+        let mut inbox = Vec::new();
+        gate.receive(&mut inbox);
+        assert_eq!(inbox, [1], "what was let in before is still there");
+    }
+}

@@ -1,0 +1,62 @@
+//! The sink: write to DynamoDB and lose nothing.
+//!
+//! **The problem.** A stream of records and a table. `BatchWriteItem` takes 25 writes, fails as a
+//! whole for one bad or repeated record, leaves any of them unprocessed without a reason, and may
+//! have been applied when its answer is lost. Several of them in flight reorder a key.
+//!
+//! **The choice.** One worker task per table owns a pure state machine: a line per key, of which
+//! only the head may be sent. Batches fill while requests are in flight. Every accepted write ends
+//! in exactly one [`Outcome`].
+//!
+//! ```text
+//! put, delete, update ─▶ gate ─▶ worker ──▶ requests ──▶ DynamoDB
+//!   encode once,         room by   core: keys,  │ one task each      │
+//!   checked here         records   batches,     └──── answers ◀──────┘
+//!                        and bytes retries │
+//!            Receipt ◀── Outcome ◀─────────┘
+//! ```
+//!
+//! **Rejected.** A shared buffer to whose head failed writes return (Flink's): with requests in
+//! flight it lets old values land after new ones. A channel per key: unbounded in keys. Leaving
+//! retries to the SDK: its token bucket is shared by all clients of the process, and it knows
+//! neither unprocessed items nor the order of keys.
+//!
+//! **The limit of order.** A request whose client gave it up (a time-out) may still be applied by
+//! the service later, after a newer write. Only a version guard closes that:
+//! [`Write::newer_by`].
+
+mod adapter;
+mod builder;
+mod clock;
+pub mod config;
+mod core;
+mod dead_letter;
+mod error;
+mod gate;
+mod outcome;
+mod payload;
+mod receipt;
+pub mod snapshot;
+mod stats;
+mod submit;
+mod table;
+mod transaction;
+mod update;
+mod worker;
+mod write;
+
+pub use adapter::{RecordSink, RecordSinkError};
+pub use builder::{Sink, SinkBuilder};
+pub use config::{ConfigError, SinkSettings, TableSettings};
+pub use dead_letter::{DeadLetter, DeadLetterError};
+pub use error::{DrainError, OpenError, StopReason, SubmitError};
+pub use outcome::{NotWritten, Outcome, Record, RecordPart, RejectReason, WriteKind};
+pub use receipt::Receipt;
+pub use snapshot::{Restored, Snapshot, SnapshotError};
+pub use stats::Stats;
+pub use submit::Submit;
+pub use table::TableSink;
+pub use transaction::Transaction;
+pub use write::Write;
+
+pub use crate::transport::TransportKind;

@@ -1,0 +1,317 @@
+//! What became of a write.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::item::Item;
+use crate::retry::ServiceError;
+
+/// The one outcome of an accepted write.
+///
+/// ```
+/// use dynamodb_connector::sink::Outcome;
+///
+/// fn stored(outcome: &Outcome) -> bool {
+///     matches!(outcome, Outcome::Written)
+/// }
+/// # assert!(stored(&Outcome::Written));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The service confirmed the write: it is durable.
+    Written,
+    /// A newer queued write of the same key took its place before it was sent. Only where
+    /// coalescing is switched on.
+    Superseded,
+    /// The write's condition did not hold, so nothing was written.
+    ConditionFailed {
+        /// The item as it is in the table, where the service gave it; `None` where there is none.
+        existing: Option<Item>,
+    },
+    /// The write can't or may no longer be carried out; others went on.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+        /// The write itself.
+        record: Record,
+    },
+    /// The write was handed back: the sink was aborted, failed, or lost its runtime.
+    Unwritten {
+        /// Whether an attempt went out whose answer is unknown. Where `false`, the table
+        /// certainly does not hold this write.
+        may_have_applied: bool,
+        /// The write itself; `None` only where the sink's task died without a word (its runtime
+        /// was shut down).
+        record: Option<Record>,
+    },
+    /// The write must not be sent twice, and the answer to it was lost: it was applied once or not
+    /// at all.
+    Unknown {
+        /// The item as it was found afterwards, where a condition was answered.
+        existing: Option<Item>,
+        /// The write itself.
+        record: Record,
+    },
+}
+
+impl Outcome {
+    /// Whether the table holds this write (or held it, until a later write of the same key).
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        matches!(self, Self::Written)
+    }
+
+    /// Whether the write may be in the table although this outcome doesn't say `Written`.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::Written | Self::Unknown { .. } => true,
+            Self::Superseded | Self::ConditionFailed { .. } => false,
+            Self::Rejected { reason, .. } => reason.may_have_applied(),
+            Self::Unwritten { may_have_applied, .. } => *may_have_applied,
+        }
+    }
+
+    /// `Ok` for [`Written`](Self::Written) and [`Superseded`](Self::Superseded), the outcome as an
+    /// error otherwise, for use with `?`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotWritten`] with every other outcome.
+    pub fn into_result(self) -> Result<(), NotWritten> {
+        match self {
+            Self::Written | Self::Superseded => Ok(()),
+            other => Err(NotWritten(Box::new(other))),
+        }
+    }
+
+    /// Whether this outcome is for the dead-letter handler: a write that failed for good.
+    pub(crate) fn is_dead_letter(&self) -> bool {
+        matches!(self, Self::Rejected { .. } | Self::Unknown { .. })
+    }
+
+    pub(crate) fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Rejected { record, .. } | Self::Unknown { record, .. } => Some(record),
+            Self::Unwritten { record, .. } => record.as_ref(),
+            Self::Written | Self::Superseded | Self::ConditionFailed { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Written => f.write_str("written"),
+            Self::Superseded => f.write_str("superseded by a newer write of the same key"),
+            Self::ConditionFailed { .. } => f.write_str("the condition did not hold"),
+            Self::Rejected { reason, record } => write!(f, "{record} rejected: {reason}"),
+            Self::Unwritten { may_have_applied: true, .. } => {
+                f.write_str("handed back, may have been applied")
+            }
+            Self::Unwritten { may_have_applied: false, .. } => {
+                f.write_str("handed back, not applied")
+            }
+            Self::Unknown { record, .. } => {
+                write!(f, "{record} applied once or not at all: the answer was lost")
+            }
+        }
+    }
+}
+
+/// An [`Outcome`] other than written, as an error.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotWritten(Box<Outcome>);
+
+impl NotWritten {
+    /// The outcome.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.0
+    }
+
+    /// The outcome, owned.
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome {
+        *self.0
+    }
+}
+
+/// Why an accepted write was rejected.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The service refused this very write, alone.
+    #[error("refused by the service: {0}")]
+    Refused(ServiceError),
+    /// The write's deadline passed before it could be confirmed.
+    #[error("deadline passed after {attempts} attempts")]
+    DeadlineExceeded {
+        /// How many attempts were made.
+        attempts: u32,
+        /// Whether one of them may have been applied.
+        may_have_applied: bool,
+        /// The last failure, where there was one.
+        last: Option<ServiceError>,
+    },
+    /// The retry policy's `max_attempts` were used up.
+    #[error("given up after {attempts} attempts: {last}")]
+    AttemptsExhausted {
+        /// How many attempts were made.
+        attempts: u32,
+        /// Whether one of them may have been applied.
+        may_have_applied: bool,
+        /// The last failure.
+        last: ServiceError,
+    },
+}
+
+impl RejectReason {
+    /// Whether an attempt may have been applied all the same.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::Refused(_) => false,
+            Self::DeadlineExceeded { may_have_applied, .. }
+            | Self::AttemptsExhausted { may_have_applied, .. } => *may_have_applied,
+        }
+    }
+
+    /// The service's last answer, where there was one.
+    #[must_use]
+    pub fn service_error(&self) -> Option<&ServiceError> {
+        match self {
+            Self::Refused(error) => Some(error),
+            Self::DeadlineExceeded { last, .. } => last.as_ref(),
+            Self::AttemptsExhausted { last, .. } => Some(last),
+        }
+    }
+}
+
+/// The kind of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WriteKind {
+    /// The whole item is stored.
+    Put,
+    /// The item is deleted.
+    Delete,
+    /// Attributes of the item are changed by an update expression.
+    Update,
+    /// A condition is checked, within a transaction.
+    Check,
+}
+
+impl WriteKind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::Update => "update",
+            Self::Check => "check",
+        }
+    }
+}
+
+/// A write that is handed back or dead-lettered: its table and what it would have done.
+///
+/// Cheap to clone. `Debug` and `Display` show the table, the kind and the size, never contents.
+#[derive(Clone)]
+pub struct Record {
+    inner: Arc<RecordInner>,
+}
+
+struct RecordInner {
+    table: Arc<str>,
+    parts: Vec<RecordPart>,
+}
+
+/// One operation of a [`Record`]; a transaction has several.
+#[derive(Clone, Debug)]
+pub struct RecordPart {
+    kind: WriteKind,
+    item: Item,
+    expressions: Bytes,
+}
+
+impl RecordPart {
+    pub(crate) fn new(kind: WriteKind, data: Bytes, expressions: Bytes) -> Self {
+        Self { kind, item: Item::from_json(data), expressions }
+    }
+
+    /// What this operation does.
+    #[must_use]
+    pub fn kind(&self) -> WriteKind {
+        self.kind
+    }
+
+    /// The whole item of a put; the key of a delete, an update or a check.
+    #[must_use]
+    pub fn item(&self) -> &Item {
+        &self.item
+    }
+
+    /// The members of the request that hold expressions, names and values, as the text of a JSON
+    /// object, e.g. `{"ConditionExpression":"attribute_not_exists(pk)"}`; `{}` where there are
+    /// none.
+    #[must_use]
+    pub fn expressions(&self) -> String {
+        format!("{{{}}}", String::from_utf8_lossy(&self.expressions))
+    }
+}
+
+impl Record {
+    pub(crate) fn new(table: Arc<str>, parts: Vec<RecordPart>) -> Self {
+        Self { inner: Arc::new(RecordInner { table, parts }) }
+    }
+
+    /// The table's name.
+    #[must_use]
+    pub fn table(&self) -> &str {
+        &self.inner.table
+    }
+
+    /// The operations: one, or several for a transaction.
+    #[must_use]
+    pub fn parts(&self) -> &[RecordPart] {
+        &self.inner.parts
+    }
+
+    /// The kind of the first operation.
+    #[must_use]
+    pub fn kind(&self) -> WriteKind {
+        self.inner.parts.first().map_or(WriteKind::Put, RecordPart::kind)
+    }
+
+    /// The item (or key) of the first operation; with a single put, the record as it was given.
+    #[must_use]
+    pub fn item(&self) -> Option<&Item> {
+        self.inner.parts.first().map(RecordPart::item)
+    }
+
+    fn bytes(&self) -> usize {
+        self.inner.parts.iter().map(|part| part.item.as_json().len()).sum()
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Record")
+            .field("table", &self.inner.table)
+            .field("kind", &self.kind())
+            .field("parts", &self.inner.parts.len())
+            .field("bytes", &self.bytes())
+            .finish()
+    }
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.inner.parts.len() > 1 { "transaction" } else { self.kind().as_str() };
+        write!(f, "{kind} of {} bytes to table {:?}", self.bytes(), self.inner.table)
+    }
+}

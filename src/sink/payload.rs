@@ -1,0 +1,206 @@
+//! A write in its wire form, and the request bodies made of it.
+//!
+//! ```text
+//! Plain        {"PutRequest":{"Item":<data>}}      25 of them in one BatchWriteItem
+//! Single       {"TableName":…,"Item":<data>,<expressions>,…}       PutItem, UpdateItem, DeleteItem
+//! Transaction  {"TransactItems":[{"Put":{…}},…],"ClientRequestToken":…}   TransactWriteItems
+//! ```
+//!
+//! `<data>` is the record's DynamoDB JSON as it was encoded at submit; nothing here parses it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::outcome::{Record, RecordPart, WriteKind};
+use crate::transport::Operation;
+
+/// How long the service remembers a `ClientRequestToken` (API_TransactWriteItems: 10 minutes after
+/// the first request that used it finished). Counted from the first sending, so never too long.
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(600);
+
+const PUT_OPEN: &[u8] = br#"{"PutRequest":{"Item":"#;
+const DELETE_OPEN: &[u8] = br#"{"DeleteRequest":{"Key":"#;
+const CLOSE: &[u8] = b"}}";
+
+/// One operation: its item or key, and the members that hold its expressions.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) kind: WriteKind,
+    /// The item of a put, the key of all else, as DynamoDB JSON.
+    pub(crate) data: Bytes,
+    /// `"ConditionExpression":"…","ExpressionAttributeValues":{…}`, without braces; may be empty.
+    pub(crate) expressions: Bytes,
+    /// Whether it has a condition.
+    pub(crate) conditional: bool,
+}
+
+impl Part {
+    fn to_record(&self) -> RecordPart {
+        RecordPart::new(self.kind, self.data.clone(), self.expressions.clone())
+    }
+
+    fn len(&self) -> usize {
+        self.data.len() + self.expressions.len()
+    }
+}
+
+/// What a write asks of the service.
+#[derive(Clone, Debug)]
+pub(crate) enum Payload {
+    /// A put or delete without conditions: rides in batches, may be sent any number of times.
+    Plain { delete: bool, data: Bytes },
+    /// A single call.
+    Single {
+        part: Box<Part>,
+        /// Whether applying it twice is the same as applying it once.
+        idempotent: bool,
+    },
+    /// All or nothing, under one token over all retries.
+    Transaction { parts: Vec<Part>, token: Arc<str> },
+}
+
+impl Payload {
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain { .. })
+    }
+
+    /// Bytes held in memory while queued.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Plain { data, .. } => data.len(),
+            Self::Single { part, .. } => part.len(),
+            Self::Transaction { parts, .. } => parts.iter().map(Part::len).sum(),
+        }
+    }
+
+    /// Bytes in a batch's body, its comma included.
+    pub(crate) fn batch_len(&self) -> usize {
+        match self {
+            Self::Plain { delete: false, data } => PUT_OPEN.len() + data.len() + CLOSE.len() + 1,
+            Self::Plain { delete: true, data } => DELETE_OPEN.len() + data.len() + CLOSE.len() + 1,
+            Self::Single { .. } | Self::Transaction { .. } => self.len(),
+        }
+    }
+
+    pub(crate) fn to_record(&self, table: &Arc<str>) -> Record {
+        let parts = match self {
+            Self::Plain { delete, data } => {
+                let kind = if *delete { WriteKind::Delete } else { WriteKind::Put };
+                // Data may be a slice of a batch's body: a copy lets that body go.
+                vec![RecordPart::new(kind, Bytes::copy_from_slice(data), Bytes::new())]
+            }
+            Self::Single { part, .. } => vec![part.to_record()],
+            Self::Transaction { parts, .. } => parts.iter().map(Part::to_record).collect(),
+        };
+        Record::new(Arc::clone(table), parts)
+    }
+}
+
+/// Makes the bodies of one table's requests.
+#[derive(Debug)]
+pub(crate) struct Bodies {
+    /// `"name"`, quoted and escaped.
+    table: Vec<u8>,
+}
+
+impl Bodies {
+    pub(crate) fn new(table: &str) -> Self {
+        Self { table: serde_json::Value::from(table).to_string().into_bytes() }
+    }
+
+    /// What a batch's body holds beside its writes.
+    pub(crate) fn batch_overhead(&self) -> usize {
+        Self::BATCH_OPEN.len() + self.table.len() + 2 + Self::BATCH_CLOSE.len()
+    }
+
+    const BATCH_OPEN: &[u8] = br#"{"RequestItems":{"#;
+    const BATCH_CLOSE: &[u8] = br#"]},"ReturnConsumedCapacity":"INDEXES"}"#;
+
+    /// Begins a `BatchWriteItem` body.
+    pub(crate) fn open_batch(&self, body: &mut Vec<u8>) {
+        body.extend_from_slice(Self::BATCH_OPEN);
+        body.extend_from_slice(&self.table);
+        body.extend_from_slice(b":[");
+    }
+
+    /// Moves a plain write into the body and says where its data now is.
+    pub(crate) fn add_to_batch(body: &mut Vec<u8>, payload: &mut Payload) -> Range<usize> {
+        if body.last() == Some(&b'}') {
+            body.push(b',');
+        }
+        let Payload::Plain { delete, data } = payload else { return 0..0 };
+        body.extend_from_slice(if *delete { DELETE_OPEN } else { PUT_OPEN });
+        let start = body.len();
+        body.extend_from_slice(data);
+        let range = start..body.len();
+        body.extend_from_slice(CLOSE);
+        *data = Bytes::new();
+        range
+    }
+
+    /// Ends a `BatchWriteItem` body.
+    pub(crate) fn close_batch(body: &mut Vec<u8>) {
+        body.extend_from_slice(Self::BATCH_CLOSE);
+    }
+
+    /// The body of a call that is not a batch.
+    pub(crate) fn call(&self, payload: &Payload) -> Option<(Operation, Bytes)> {
+        let mut body = Vec::with_capacity(payload.len() + self.table.len() + 160);
+        let operation = match payload {
+            Payload::Plain { .. } => return None,
+            Payload::Single { part, .. } => {
+                self.part(part, &mut body);
+                body.pop();
+                body.extend_from_slice(br#","ReturnConsumedCapacity":"INDEXES"}"#);
+                match part.kind {
+                    WriteKind::Put => Operation::PutItem,
+                    WriteKind::Delete => Operation::DeleteItem,
+                    WriteKind::Update => Operation::UpdateItem,
+                    WriteKind::Check => return None,
+                }
+            }
+            Payload::Transaction { parts, token } => {
+                body.extend_from_slice(br#"{"TransactItems":["#);
+                for (n, part) in parts.iter().enumerate() {
+                    if n > 0 {
+                        body.push(b',');
+                    }
+                    body.extend_from_slice(match part.kind {
+                        WriteKind::Put => br#"{"Put":"#,
+                        WriteKind::Delete => br#"{"Delete":"#,
+                        WriteKind::Update => br#"{"Update":"#,
+                        WriteKind::Check => br#"{"ConditionCheck":"#,
+                    });
+                    self.part(part, &mut body);
+                    body.push(b'}');
+                }
+                body.extend_from_slice(br#"],"ClientRequestToken":""#);
+                body.extend_from_slice(token.as_bytes());
+                body.extend_from_slice(br#"","ReturnConsumedCapacity":"INDEXES"}"#);
+                Operation::TransactWriteItems
+            }
+        };
+        Some((operation, Bytes::from(body)))
+    }
+
+    fn part(&self, part: &Part, body: &mut Vec<u8>) {
+        body.extend_from_slice(br#"{"TableName":"#);
+        body.extend_from_slice(&self.table);
+        body.extend_from_slice(match part.kind {
+            WriteKind::Put => br#","Item":"#,
+            WriteKind::Delete | WriteKind::Update | WriteKind::Check => br#","Key":"#,
+        });
+        body.extend_from_slice(&part.data);
+        if !part.expressions.is_empty() {
+            body.push(b',');
+            body.extend_from_slice(&part.expressions);
+        }
+        if part.conditional {
+            body.extend_from_slice(br#","ReturnValuesOnConditionCheckFailure":"ALL_OLD""#);
+        }
+        body.push(b'}');
+    }
+}

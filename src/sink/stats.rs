@@ -1,0 +1,213 @@
+//! What a table's sink has done and holds: a snapshot for callers, and the metrics.
+//!
+//! | metric | kind | unit | what |
+//! |---|---|---|---|
+//! | `dynamodb_sink_written_total` | counter | writes | confirmed by the service |
+//! | `dynamodb_sink_superseded_total` | counter | writes | replaced by a newer one of their key |
+//! | `dynamodb_sink_condition_failed_total` | counter | writes | their condition did not hold |
+//! | `dynamodb_sink_rejected_total` | counter | writes | rejected, or their answer lost for good |
+//! | `dynamodb_sink_unwritten_total` | counter | writes | handed back |
+//! | `dynamodb_sink_retried_total` | counter | writes | sent again, each time |
+//! | `dynamodb_sink_throttled_total` | counter | writes | unprocessed or throttled, each time |
+//! | `dynamodb_sink_requests_total` | counter | requests | sent |
+//! | `dynamodb_sink_failed_requests_total` | counter | requests | answered by an error or not at all |
+//! | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included |
+//! | `dynamodb_sink_in_flight` | gauge | requests | under way now |
+//! | `dynamodb_sink_concurrency` | gauge | requests | how many may be under way now |
+//! | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
+//! | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
+//! | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
+//! | `dynamodb_sink_request_seconds` | histogram | seconds | from sending to answer |
+//! | `dynamodb_sink_acknowledge_seconds` | histogram | seconds | from acceptance to `Written` |
+//! | `dynamodb_sink_batch_items` | histogram | writes | in a batch |
+//! | `dynamodb_sink_request_bytes` | histogram | bytes | of request bodies |
+//!
+//! All carry the label `table`. Install the recorder of the [`metrics`] facade before opening a
+//! sink: the handles are taken then.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::outcome::Outcome;
+
+/// A table's numbers at one moment; the totals count from opening.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Writes confirmed by the service.
+    pub written: u64,
+    /// Writes replaced by a newer one of their key before they were sent.
+    pub superseded: u64,
+    /// Writes whose condition did not hold.
+    pub condition_failed: u64,
+    /// Writes rejected after they were accepted, or whose answer was lost for good.
+    pub rejected: u64,
+    /// Writes handed back.
+    pub unwritten: u64,
+    /// Writes sent again, each time counted.
+    pub retried: u64,
+    /// Writes left unprocessed or throttled, each time counted.
+    pub throttled: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests answered by an error, or not at all.
+    pub failed_requests: u64,
+    /// Write units consumed, as the service counts them, indexes included.
+    pub consumed_units: f64,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// How many may be under way.
+    pub concurrency: usize,
+    /// Writes accepted and without outcome.
+    pub buffered_records: usize,
+    /// What those take of the buffer, in bytes.
+    pub buffered_bytes: usize,
+    /// Callers that wait for room.
+    pub waiting_callers: usize,
+    /// How long the oldest write that may be sent has waited.
+    pub queue_age: Duration,
+}
+
+/// A table's metrics, and the totals behind [`Stats`].
+pub(super) struct Meter {
+    pub(super) stats: Stats,
+    written: Counter,
+    superseded: Counter,
+    condition_failed: Counter,
+    rejected: Counter,
+    unwritten: Counter,
+    retried: Counter,
+    throttled: Counter,
+    requests: Counter,
+    failed_requests: Counter,
+    consumed_units: Counter,
+    in_flight: Gauge,
+    concurrency: Gauge,
+    buffered_records: Gauge,
+    buffered_bytes: Gauge,
+    queue_age: Gauge,
+    request_seconds: Histogram,
+    acknowledge_seconds: Histogram,
+    batch_items: Histogram,
+    request_bytes: Histogram,
+    /// Consumed units that were not yet a whole one, since counters are whole.
+    units_left: f64,
+}
+
+impl Meter {
+    pub(super) fn new(table: &str) -> Self {
+        let label = || [("table", table.to_owned())];
+        Self {
+            stats: Stats::default(),
+            written: counter!("dynamodb_sink_written_total", &label()),
+            superseded: counter!("dynamodb_sink_superseded_total", &label()),
+            condition_failed: counter!("dynamodb_sink_condition_failed_total", &label()),
+            rejected: counter!("dynamodb_sink_rejected_total", &label()),
+            unwritten: counter!("dynamodb_sink_unwritten_total", &label()),
+            retried: counter!("dynamodb_sink_retried_total", &label()),
+            throttled: counter!("dynamodb_sink_throttled_total", &label()),
+            requests: counter!("dynamodb_sink_requests_total", &label()),
+            failed_requests: counter!("dynamodb_sink_failed_requests_total", &label()),
+            consumed_units: counter!("dynamodb_sink_consumed_units_total", &label()),
+            in_flight: gauge!("dynamodb_sink_in_flight", &label()),
+            concurrency: gauge!("dynamodb_sink_concurrency", &label()),
+            buffered_records: gauge!("dynamodb_sink_buffered_records", &label()),
+            buffered_bytes: gauge!("dynamodb_sink_buffered_bytes", &label()),
+            queue_age: gauge!("dynamodb_sink_queue_age_seconds", &label()),
+            request_seconds: histogram!("dynamodb_sink_request_seconds", &label()),
+            acknowledge_seconds: histogram!("dynamodb_sink_acknowledge_seconds", &label()),
+            batch_items: histogram!("dynamodb_sink_batch_items", &label()),
+            request_bytes: histogram!("dynamodb_sink_request_bytes", &label()),
+            units_left: 0.0,
+        }
+    }
+
+    pub(super) fn sent(&mut self, items: usize, bytes: usize) {
+        self.stats.requests += 1;
+        self.requests.increment(1);
+        self.batch_items.record(as_f64(items));
+        self.request_bytes.record(as_f64(bytes));
+    }
+
+    pub(super) fn answered(&mut self, took: Duration, ok: bool) {
+        self.request_seconds.record(took.as_secs_f64());
+        if !ok {
+            self.stats.failed_requests += 1;
+            self.failed_requests.increment(1);
+        }
+    }
+
+    pub(super) fn consumed(&mut self, units: f64) {
+        if !units.is_finite() || units <= 0.0 {
+            return;
+        }
+        self.stats.consumed_units += units;
+        self.units_left += units;
+        let whole = self.units_left.floor();
+        self.units_left -= whole;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, positive, and saturating"
+        )]
+        self.consumed_units.increment(whole as u64);
+    }
+
+    pub(super) fn settled(&mut self, outcome: &Outcome, took: Duration) {
+        let (total, counter) = match outcome {
+            Outcome::Written => {
+                self.acknowledge_seconds.record(took.as_secs_f64());
+                (&mut self.stats.written, &self.written)
+            }
+            Outcome::Superseded => (&mut self.stats.superseded, &self.superseded),
+            Outcome::ConditionFailed { .. } => {
+                (&mut self.stats.condition_failed, &self.condition_failed)
+            }
+            Outcome::Rejected { .. } | Outcome::Unknown { .. } => {
+                (&mut self.stats.rejected, &self.rejected)
+            }
+            Outcome::Unwritten { .. } => (&mut self.stats.unwritten, &self.unwritten),
+        };
+        *total += 1;
+        counter.increment(1);
+    }
+
+    pub(super) fn retries(&mut self, retried: u64, throttled: u64) {
+        self.retried.increment(retried.saturating_sub(self.stats.retried));
+        self.throttled.increment(throttled.saturating_sub(self.stats.throttled));
+        self.stats.retried = retried;
+        self.stats.throttled = throttled;
+    }
+
+    pub(super) fn level(
+        &mut self,
+        (in_flight, concurrency): (usize, usize),
+        (records, bytes, waiting): (usize, usize, usize),
+        queue_age: Duration,
+    ) {
+        let stats = &mut self.stats;
+        stats.in_flight = in_flight;
+        stats.concurrency = concurrency;
+        stats.buffered_records = records;
+        stats.buffered_bytes = bytes;
+        stats.waiting_callers = waiting;
+        stats.queue_age = queue_age;
+        self.in_flight.set(as_f64(in_flight));
+        self.concurrency.set(as_f64(concurrency));
+        self.buffered_records.set(as_f64(records));
+        self.buffered_bytes.set(as_f64(bytes));
+        self.queue_age.set(queue_age.as_secs_f64());
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}
+
+impl std::fmt::Debug for Meter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Meter").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}

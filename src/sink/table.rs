@@ -1,0 +1,342 @@
+//! The handle of one table.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::adapter::{RecordSink, Verdicts};
+use super::builder::Sink;
+use super::config::TableSettings;
+use super::error::{DrainError, OpenError, SubmitError};
+use super::gate::{Bounds, Gate};
+use super::outcome::{Outcome, WriteKind};
+use super::receipt::Completion;
+use super::snapshot::{Restored, Snapshot, SnapshotError};
+use super::stats::Stats;
+use super::submit::Submit;
+use super::transaction::Transaction;
+use super::worker::Message;
+use super::write::{Prepared, Write, token};
+use crate::item::{self, TableShape};
+
+/// Writes to one table. Cheap to clone; clones share one buffer, one order and one worker.
+///
+/// ```
+/// # #[cfg(feature = "test-util")]
+/// # async fn example(client: aws_sdk_dynamodb::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// use dynamodb_connector::sink::{Outcome, TableSink};
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct Decision {
+///     pk: String,
+///     approved: bool,
+/// }
+///
+/// let table = TableSink::open(&client, "decisions").await?;
+/// let receipt = table.put(&Decision { pk: "42".into(), approved: true }).await?;
+/// assert!(matches!(receipt.await, Outcome::Written));
+/// table.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Order and durability
+///
+/// Writes of one key are applied in the order in which they were accepted, whatever their kind and
+/// whatever fails in between. Writes of different keys have no order. A write is durable when its
+/// receipt says [`Outcome::Written`], and not before.
+///
+/// # Dropping
+///
+/// When the last handle is dropped, the accepted writes are carried out still, as long as the
+/// runtime runs. Call [`close`](Self::close) to wait for that.
+#[derive(Clone)]
+pub struct TableSink {
+    handle: Arc<Handle>,
+}
+
+/// What the clones of a table's handle share.
+pub(super) struct Handle {
+    pub(super) name: Arc<str>,
+    pub(super) shape: Arc<TableShape>,
+    pub(super) gate: Arc<Gate<Message>>,
+    pub(super) deadline: Option<Duration>,
+    pub(super) dead_letters: bool,
+    pub(super) stats: Arc<Mutex<Stats>>,
+    pub(super) token_prefix: u64,
+    pub(super) tokens: AtomicU64,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.gate.orphan();
+    }
+}
+
+impl TableSink {
+    /// Opens one table with default settings: describes it to learn its keys, and starts its
+    /// worker on the current runtime.
+    ///
+    /// For settings, several tables or a dead-letter handler see [`Sink::builder`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Describe`] where the table can't be described.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, nothing was started.
+    pub async fn open(client: &Client, table: impl Into<String>) -> Result<Self, OpenError> {
+        let table = table.into();
+        let sink =
+            Sink::builder(client).table(table.clone(), TableSettings::default()).open().await?;
+        sink.into_table(&table)
+    }
+
+    pub(super) fn from_handle(handle: Arc<Handle>) -> Self {
+        Self { handle }
+    }
+
+    /// The table's name, as it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.handle.name
+    }
+
+    /// The table's keys and indexes as they were when it was opened.
+    #[must_use]
+    pub fn shape(&self) -> &TableShape {
+        &self.handle.shape
+    }
+
+    /// Stores a record as a whole item.
+    ///
+    /// The record is encoded here and now; it must serialise to a map that holds the table's key.
+    pub fn put<T: Serialize + ?Sized>(&self, record: &T) -> Write<'_> {
+        Write::new(self, WriteKind::Put, item::encode(record, self.shape()))
+    }
+
+    /// Deletes the item with this key: any record that holds the key attributes, others in it are
+    /// ignored. Deleting what isn't there is no error.
+    pub fn delete<K: Serialize + ?Sized>(&self, key: &K) -> Write<'_> {
+        Write::new(self, WriteKind::Delete, item::encode_key(key, self.shape()))
+    }
+
+    /// Changes attributes of the item with this key by an
+    /// [update expression](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html),
+    /// e.g. `SET state = :state`; creates the item if there is none.
+    pub fn update<K: Serialize + ?Sized>(
+        &self,
+        key: &K,
+        expression: impl Into<String>,
+    ) -> Write<'_> {
+        Write::new(self, WriteKind::Update, item::encode_key(key, self.shape()))
+            .with_update(expression.into())
+    }
+
+    /// A condition on an item that a [`transaction`](Self::transaction) doesn't write.
+    pub fn check<K: Serialize + ?Sized>(
+        &self,
+        key: &K,
+        condition: impl Into<String>,
+    ) -> Write<'_> {
+        Write::new(self, WriteKind::Check, item::encode_key(key, self.shape())).condition(condition)
+    }
+
+    /// Stores an item given as the SDK's attribute values.
+    pub fn put_item(&self, item: &HashMap<String, AttributeValue>) -> Write<'_> {
+        Write::new(self, WriteKind::Put, item::encode_attributes(item, self.shape()))
+    }
+
+    /// Deletes the item with this key, given as the SDK's attribute values.
+    pub fn delete_item(&self, key: &HashMap<String, AttributeValue>) -> Write<'_> {
+        Write::new(self, WriteKind::Delete, item::encode_key_attributes(key, self.shape()))
+    }
+
+    /// A put or delete as the SDK's `BatchWriteItem` takes it.
+    pub fn write_request(&self, request: &WriteRequest) -> Write<'_> {
+        match (&request.put_request, &request.delete_request) {
+            (Some(put), None) => self.put_item(&put.item),
+            (None, Some(delete)) => self.delete_item(&delete.key),
+            (put, _) => {
+                let both = if put.is_some() { "both" } else { "neither" };
+                let what = format!("a write request must put or delete, this one does {both}");
+                Write::failed(self, SubmitError::Invalid { table: self.name().to_owned(), what })
+            }
+        }
+    }
+
+    /// Several writes of this table that are applied all or none.
+    pub fn transaction(&self) -> Transaction<'_> {
+        Transaction::new(self)
+    }
+
+    /// This table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
+    #[must_use]
+    pub fn records<T: Serialize + 'static>(&self) -> RecordSink<T> {
+        RecordSink::puts(self.clone())
+    }
+
+    /// This table as a [`futures::Sink`] of anything that can be made a write, e.g.
+    /// `table.writes(|table, key: &Key| table.delete(key))`.
+    #[must_use]
+    pub fn writes<T>(
+        &self,
+        make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
+    ) -> RecordSink<T> {
+        RecordSink::new(self.clone(), make)
+    }
+
+    /// Waits until every write submitted before this call has its outcome. Later ones don't hold
+    /// it up.
+    ///
+    /// Batches don't wait to fill meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`DrainError`] if writes failed whose receipts nobody holds, or the table has failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe. Failures that a dropped flush would have reported may be lost with it if it
+    /// was already done; hold receipts, or set a dead-letter handler, to depend on them.
+    pub async fn flush(&self) -> Result<(), DrainError> {
+        self.ask(Message::Flush).await?
+    }
+
+    /// Takes no more writes, on any handle of this table, and waits until every accepted one has
+    /// its outcome; then the worker ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush), [`DrainError::Closed`] where it was closed or aborted before. The
+    /// table is closed all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the table is closed; dropped then, accepted writes are carried out all the
+    /// same.
+    pub async fn close(&self) -> Result<(), DrainError> {
+        self.handle.gate.close(SubmitError::Closed);
+        self.ask(Message::Close).await?
+    }
+
+    /// Ends at once: no write is sent any more, every one without an outcome is handed back as
+    /// [`Outcome::Unwritten`], to its receipt and here, in submission order.
+    ///
+    /// What was in flight is marked as maybe applied.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the abort takes place; dropped then, the receipts still tell.
+    pub async fn abort(&self) -> Vec<Outcome> {
+        self.handle.gate.close(SubmitError::Closed);
+        self.ask(Message::Abort).await.unwrap_or_default()
+    }
+
+    /// The writes without an outcome at this moment, in order, without stopping the sink.
+    ///
+    /// See [`Snapshot`].
+    ///
+    /// # Errors
+    ///
+    /// [`DrainError::Closed`] or [`DrainError::Gone`] once the worker has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
+        let saved = self.ask(Message::Snapshot).await?;
+        Ok(Snapshot::of(&self.handle.name, saved))
+    }
+
+    /// Submits the writes that a snapshot holds for this table, in their order. Call it before
+    /// submitting others.
+    ///
+    /// # Errors
+    ///
+    /// See [`SnapshotError`]; nothing was submitted if it concerns the snapshot as a whole.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe as a whole: dropped, some writes were submitted and others not. Restore
+    /// again from the same snapshot into a new sink.
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        snapshot.restore_into(self).await
+    }
+
+    /// Numbers of this moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = *self.handle.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let (records, bytes, waiting) = self.handle.gate.level();
+        stats.buffered_records = records;
+        stats.buffered_bytes = bytes;
+        stats.waiting_callers = waiting;
+        stats
+    }
+
+    async fn ask<R>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<R>) -> Message,
+    ) -> Result<R, DrainError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.handle.gate.send(message(reply)) {
+            return Err(DrainError::Closed);
+        }
+        answer.await.map_err(|_| DrainError::Gone)
+    }
+
+    pub(super) fn enter(&self, prepared: Prepared) -> Submit {
+        self.enter_again(prepared, false)
+    }
+
+    /// As `enter`, for a restored write.
+    pub(super) fn enter_again(&self, prepared: Prepared, may_have_applied: bool) -> Submit {
+        let charge = prepared.charge;
+        let (completion, receipt) = Completion::with_receipt(charge);
+        let message = Message::Write(prepared.submission(completion, may_have_applied));
+        Submit::new(Arc::clone(&self.handle), message, charge, Some(receipt))
+    }
+
+    pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Arc<Verdicts>) -> Submit {
+        let charge = prepared.charge;
+        let completion = Completion::for_adapter(verdicts, charge);
+        let message = Message::Write(prepared.submission(completion, false));
+        Submit::new(Arc::clone(&self.handle), message, charge, None)
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.handle.gate.bounds()
+    }
+
+    pub(super) fn default_deadline(&self) -> Option<Duration> {
+        self.handle.deadline
+    }
+
+    pub(super) fn has_dead_letters(&self) -> bool {
+        self.handle.dead_letters
+    }
+
+    pub(super) fn token(&self) -> Arc<str> {
+        token(self.handle.token_prefix, self.handle.tokens.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Debug for TableSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableSink").field("name", &self.handle.name).finish_non_exhaustive()
+    }
+}
