@@ -14,3 +14,289 @@ pub enum ErrorClass {
     /// No request to this table can succeed until somebody mends something.
     Fatal,
 }
+
+/// The codes known, one variant for every group that is treated alike and means the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    CapacityExceeded,
+    ControlPlaneLimit,
+    ServiceFailed,
+    TokenStillInFlight,
+    WriteConflict,
+    TableBusy,
+    CredentialsExpired,
+    CredentialsRefused,
+    SignatureRefused,
+    ClockSkewed,
+    AccessRefused,
+    TableMissing,
+    WrongEndpoint,
+    ConditionFailed,
+    TransactionCancelled,
+    TokenReused,
+    ItemCollectionTooLarge,
+    RequestMalformed,
+    RequestTooLarge,
+}
+
+impl Known {
+    /// Sources: the errors of `BatchWriteItem`, `PutItem`, `UpdateItem`, `DeleteItem`,
+    /// `TransactWriteItems` and `DescribeTable` in the API reference, "Common Errors" there, and
+    /// the code lists of the SDK's own classifiers (aws-runtime, `retries/classifiers.rs`).
+    fn of(code: &str) -> Option<Self> {
+        Some(match code {
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "TooManyRequestsException"
+            | "SlowDown"
+            | "BandwidthLimitExceeded"
+            | "PriorRequestNotComplete"
+            | "TransactionThrottlingException"
+            | "EC2ThrottledException" => Self::CapacityExceeded,
+            "LimitExceededException" => Self::ControlPlaneLimit,
+            "InternalServerError"
+            | "InternalServerErrorException"
+            | "InternalFailure"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "ServiceUnavailableException"
+            | "RequestTimeout"
+            | "RequestTimeoutException" => Self::ServiceFailed,
+            "TransactionInProgressException" => Self::TokenStillInFlight,
+            "ReplicatedWriteConflictException" | "TransactionConflictException" => {
+                Self::WriteConflict
+            }
+            "ResourceInUseException" => Self::TableBusy,
+            "ExpiredTokenException" | "ExpiredToken" => Self::CredentialsExpired,
+            "UnrecognizedClientException"
+            | "InvalidClientTokenId"
+            | "MissingAuthenticationToken"
+            | "MissingAuthenticationTokenException" => Self::CredentialsRefused,
+            "InvalidSignatureException"
+            | "SignatureDoesNotMatch"
+            | "IncompleteSignature"
+            | "IncompleteSignatureException"
+            | "AuthFailure" => Self::SignatureRefused,
+            "RequestTimeTooSkewed" | "RequestExpired" | "RequestInTheFuture" => Self::ClockSkewed,
+            "AccessDeniedException"
+            | "AccessDenied"
+            | "NotAuthorized"
+            | "OptInRequired"
+            | "SubscriptionRequiredException" => Self::AccessRefused,
+            "ResourceNotFoundException" | "TableNotFoundException" => Self::TableMissing,
+            "InvalidEndpointException"
+            | "UnknownOperationException"
+            | "InvalidAction"
+            | "UnknownOperation" => Self::WrongEndpoint,
+            "ConditionalCheckFailedException" => Self::ConditionFailed,
+            "TransactionCanceledException" => Self::TransactionCancelled,
+            "IdempotentParameterMismatchException" => Self::TokenReused,
+            "ItemCollectionSizeLimitExceededException" => Self::ItemCollectionTooLarge,
+            "ValidationException" | "ValidationError" | "SerializationException" => {
+                Self::RequestMalformed
+            }
+            "RequestEntityTooLarge" | "RequestEntityTooLargeException" => Self::RequestTooLarge,
+            _ => return None,
+        })
+    }
+
+    fn class(self) -> ErrorClass {
+        match self {
+            Self::CapacityExceeded | Self::ControlPlaneLimit => ErrorClass::Throttled,
+            Self::WriteConflict | Self::TableBusy | Self::CredentialsExpired => {
+                ErrorClass::Transient
+            }
+            // A 500 or 503 may come after the write was applied. A token in flight means that an
+            // earlier send of the same transaction is being applied right now.
+            Self::ServiceFailed | Self::TokenStillInFlight => ErrorClass::Ambiguous,
+            Self::ConditionFailed
+            | Self::TransactionCancelled
+            | Self::TokenReused
+            | Self::ItemCollectionTooLarge
+            | Self::RequestMalformed
+            | Self::RequestTooLarge => ErrorClass::Permanent,
+            // A clock that is off is Transient once it has been corrected: see the transport.
+            Self::CredentialsRefused
+            | Self::SignatureRefused
+            | Self::ClockSkewed
+            | Self::AccessRefused
+            | Self::TableMissing
+            | Self::WrongEndpoint => ErrorClass::Fatal,
+        }
+    }
+}
+
+/// The class of an answer that is not a success.
+pub(crate) fn classify(status: u16, code: Option<&str>) -> ErrorClass {
+    if let Some(known) = code.and_then(Known::of) {
+        return known.class();
+    }
+    match (status, code) {
+        (429, _) => ErrorClass::Throttled,
+        // The server gave up waiting for the request, or for its upstream.
+        (408, _) | (500.., _) => ErrorClass::Ambiguous,
+        // Refused by whatever stands before the service: no record is at fault.
+        (401 | 403 | 407, _) | (404 | 405, None) => ErrorClass::Fatal,
+        (400..=499, _) => ErrorClass::Permanent,
+        // Nothing DynamoDB sends: what became of the request nobody knows.
+        (0..=399, _) => ErrorClass::Ambiguous,
+    }
+}
+
+/// The class of a cancelled transaction, by the codes of its reasons. The gravest decides: a
+/// transaction with one bad item can't succeed however often it is sent.
+pub(crate) fn classify_cancellation<'a>(codes: impl Iterator<Item = &'a str>) -> ErrorClass {
+    let mut class = None;
+    for code in codes {
+        let this = match code {
+            "None" => continue,
+            "TransactionConflict" => ErrorClass::Transient,
+            "ProvisionedThroughputExceeded" | "ThrottlingError" | "RequestLimitExceeded" => {
+                ErrorClass::Throttled
+            }
+            "AccessDenied" => ErrorClass::Fatal,
+            // ConditionalCheckFailed, ItemCollectionSizeLimitExceeded, ValidationError,
+            // DuplicateItem and whatever is new.
+            _ => ErrorClass::Permanent,
+        };
+        if class.is_none_or(|class| gravity(this) > gravity(class)) {
+            class = Some(this);
+        }
+    }
+    class.unwrap_or(ErrorClass::Permanent)
+}
+
+fn gravity(class: ErrorClass) -> u8 {
+    match class {
+        ErrorClass::Transient => 0,
+        ErrorClass::Throttled => 1,
+        ErrorClass::Ambiguous => 2,
+        ErrorClass::Permanent => 3,
+        ErrorClass::Fatal => 4,
+    }
+}
+
+/// Whether a code says that the credentials have run out: a newer set may do.
+pub(crate) fn is_credentials_code(code: &str) -> bool {
+    Known::of(code) == Some(Known::CredentialsExpired)
+}
+
+/// Whether a code may come of a clock that is off.
+pub(crate) fn is_skew_code(code: &str) -> bool {
+    matches!(
+        Known::of(code),
+        Some(Known::ClockSkewed | Known::SignatureRefused | Known::AccessRefused)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ErrorClass::{Ambiguous, Fatal, Permanent, Throttled, Transient};
+
+    #[test]
+    fn every_code_has_its_class() {
+        for (code, class) in [
+            ("ProvisionedThroughputExceededException", Throttled),
+            ("ThrottlingException", Throttled),
+            ("RequestLimitExceeded", Throttled),
+            ("Throttling", Throttled),
+            ("TooManyRequestsException", Throttled),
+            ("LimitExceededException", Throttled),
+            ("InternalServerError", Ambiguous),
+            ("InternalFailure", Ambiguous),
+            ("ServiceUnavailable", Ambiguous),
+            ("ServiceUnavailableException", Ambiguous),
+            ("RequestTimeout", Ambiguous),
+            ("TransactionInProgressException", Ambiguous),
+            ("ReplicatedWriteConflictException", Transient),
+            ("TransactionConflictException", Transient),
+            ("ResourceInUseException", Transient),
+            ("ExpiredTokenException", Transient),
+            ("ExpiredToken", Transient),
+            ("UnrecognizedClientException", Fatal),
+            ("InvalidClientTokenId", Fatal),
+            ("MissingAuthenticationToken", Fatal),
+            ("MissingAuthenticationTokenException", Fatal),
+            ("InvalidSignatureException", Fatal),
+            ("SignatureDoesNotMatch", Fatal),
+            ("IncompleteSignature", Fatal),
+            ("RequestTimeTooSkewed", Fatal),
+            ("AccessDeniedException", Fatal),
+            ("ResourceNotFoundException", Fatal),
+            ("UnknownOperationException", Fatal),
+            ("ConditionalCheckFailedException", Permanent),
+            ("IdempotentParameterMismatchException", Permanent),
+            ("ItemCollectionSizeLimitExceededException", Permanent),
+            ("ValidationException", Permanent),
+            ("SerializationException", Permanent),
+            ("RequestEntityTooLarge", Permanent),
+        ] {
+            for status in [200, 400, 403, 413, 429, 500, 503] {
+                assert_eq!(classify(status, Some(code)), class, "{code} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_not_known_goes_by_its_status() {
+        for (status, code, class) in [
+            (400, Some("NewException"), Permanent),
+            (404, Some("NewException"), Permanent),
+            (429, Some("NewException"), Throttled),
+            (429, None, Throttled),
+            (500, Some("NewException"), Ambiguous),
+            (500, None, Ambiguous),
+            (502, None, Ambiguous),
+            (503, None, Ambiguous),
+            (504, None, Ambiguous),
+            (408, None, Ambiguous),
+            (400, None, Permanent),
+            (413, None, Permanent),
+            (401, None, Fatal),
+            (403, None, Fatal),
+            (407, None, Fatal),
+            (404, None, Fatal),
+            (302, None, Ambiguous),
+            (204, None, Ambiguous),
+            (0, None, Ambiguous),
+            (999, None, Ambiguous),
+        ] {
+            assert_eq!(classify(status, code), class, "{status} {code:?}");
+        }
+    }
+
+    #[test]
+    fn a_cancelled_transaction_goes_by_its_gravest_reason() {
+        for (codes, class) in [
+            (&["None", "TransactionConflict"][..], Transient),
+            (&["ThrottlingError", "TransactionConflict"], Throttled),
+            (&["ProvisionedThroughputExceeded", "None"], Throttled),
+            (
+                &[
+                    "TransactionConflict",
+                    "ConditionalCheckFailed",
+                    "ThrottlingError",
+                ],
+                Permanent,
+            ),
+            (&["ValidationError"], Permanent),
+            (&["ItemCollectionSizeLimitExceeded"], Permanent),
+            (&["SomethingNew", "TransactionConflict"], Permanent),
+            (&["AccessDenied", "ValidationError"], Fatal),
+            (&["None", "None"], Permanent),
+            (&[], Permanent),
+        ] {
+            assert_eq!(
+                classify_cancellation(codes.iter().copied()),
+                class,
+                "{codes:?}"
+            );
+        }
+    }
+}

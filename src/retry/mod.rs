@@ -1,5 +1,16 @@
 //! Error classes, delays, retry budget.
+//!
+//! Every answer of the service and every failure of the network becomes one [`ServiceError`], and
+//! every `ServiceError` has one [`ErrorClass`], which says what to do next. The table that maps
+//! one to the other is in one place, exhaustive over the codes known, so that no caller ever
+//! matches on a code to decide whether to send again.
 
 mod class;
+mod error;
+mod throttling;
 
 pub use class::ErrorClass;
+pub(crate) use class::{classify, classify_cancellation, is_credentials_code, is_skew_code};
+pub use error::{CancellationReason, ServiceError};
+pub(crate) use error::{Failure, code};
+pub use throttling::{ThrottlingLimit, ThrottlingReason};

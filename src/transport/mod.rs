@@ -1,1 +1,218 @@
 //! One request to DynamoDB and its answer.
+//!
+//! **Problem.** The sink encodes a record once, to the JSON that DynamoDB takes, and wants that
+//! very buffer on the wire. The AWS SDK takes trees of `AttributeValue`, serialises them itself,
+//! and costs more than all the rest of a batch. Yet it is the SDK that knows everything about
+//! *where* and *as whom* to send: endpoints, regions, FIPS, dual stack, account ids, credentials
+//! and their rotation, timeouts, the HTTP client, the user agent.
+//!
+//! **Choice.** Two ways out, one contract for both, one test suite over both:
+//!
+//! ```text
+//!                                 ┌─▶ direct: identity ─▶ aws-sigv4 ─▶ the SDK's HTTP client ─┐
+//! call(operation, body) ─▶ Way ───┤      ▲ captured: components, URI, headers, connector      ├─▶ settle
+//!                                 │      │                                                    │
+//!                                 └─▶ sdk: the orchestrator, our body swapped in at its ──────┘
+//!                                        serialiser, the raw answer tapped after it
+//! ```
+//!
+//! The first call of a [`Transport`] goes through the SDK's orchestrator, tapped by an interceptor
+//! of ours that keeps what the SDK resolved ([`capture`]). From then on the *direct* way signs and
+//! sends without the orchestrator. The capture proves itself before it is used: it signs the SDK's
+//! own request again and must come to the same signature.
+//!
+//! The *sdk* way stays for clients with interceptors or auth schemes of their own, which the
+//! direct way would pass by.
+//!
+//! **Rejected.** Reading the parts from `Config`: `credentials_provider()` is `None` in 1.136, and
+//! endpoint rules can't be run from outside. Building requests from `AttributeValue` trees: three
+//! times the CPU. An HTTP client of our own: users have configured theirs.
+//!
+//! Neither way ever sends a request twice: retries belong to the sink. Both turn every failure into
+//! one [`ServiceError`] whose class says whether the request may have been applied.
+
+mod answer;
+mod capture;
+mod clock;
+mod describe;
+mod direct;
+mod failure;
+mod sdk;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use answer::{
+    BatchAnswer, Consumed, Unprocessed, UnprocessedKind, parse_batch, parse_single,
+};
+pub(crate) use describe::{TableDescription, parse_describe};
+
+use crate::retry::ServiceError;
+use aws_sdk_dynamodb::Client;
+use bytes::Bytes;
+use capture::Captured;
+use clock::Skew;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// Which way requests go out.
+///
+/// Both ways honour the client's configuration: endpoint, region, FIPS, dual stack, account id,
+/// credentials and their rotation, timeouts, HTTP client, app name, clock skew. Its retries are
+/// off either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// [`Sdk`](Self::Sdk) if the client has interceptors or auth schemes of its own, or sets
+    /// headers that [`Direct`](Self::Direct) would not send; else `Direct`. The default.
+    #[default]
+    Auto,
+    /// Sign and send without the SDK's orchestrator: a third of its CPU. Interceptors of the
+    /// client see only the first request. A client that does not sign with plain SigV4 goes by
+    /// [`Sdk`](Self::Sdk) all the same.
+    Direct,
+    /// Through the SDK's orchestrator: interceptors run and custom auth signs. Their *input* names
+    /// the table and holds no items; the *request* they see is the one that is sent.
+    Sdk,
+}
+
+/// The operations that the sink and its surroundings call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Operation {
+    BatchWriteItem,
+    PutItem,
+    UpdateItem,
+    DeleteItem,
+    TransactWriteItems,
+    DescribeTable,
+}
+
+impl Operation {
+    const ALL: [Self; 6] = [
+        Self::BatchWriteItem,
+        Self::PutItem,
+        Self::UpdateItem,
+        Self::DeleteItem,
+        Self::TransactWriteItems,
+        Self::DescribeTable,
+    ];
+
+    /// The value of `x-amz-target`.
+    fn target(self) -> &'static str {
+        match self {
+            Self::BatchWriteItem => "DynamoDB_20120810.BatchWriteItem",
+            Self::PutItem => "DynamoDB_20120810.PutItem",
+            Self::UpdateItem => "DynamoDB_20120810.UpdateItem",
+            Self::DeleteItem => "DynamoDB_20120810.DeleteItem",
+            Self::TransactWriteItems => "DynamoDB_20120810.TransactWriteItems",
+            Self::DescribeTable => "DynamoDB_20120810.DescribeTable",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::BatchWriteItem => 0,
+            Self::PutItem => 1,
+            Self::UpdateItem => 2,
+            Self::DeleteItem => 3,
+            Self::TransactWriteItems => 4,
+            Self::DescribeTable => 5,
+        }
+    }
+}
+
+/// The way to one table. Cheap to clone; clones share what was captured and the clock's skew.
+#[derive(Clone, Debug)]
+pub(crate) struct Transport(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    client: Client,
+    kind: TransportKind,
+    table: String,
+    attempt_timeout: Duration,
+    way: RwLock<Way>,
+    skew: Skew,
+}
+
+/// What is known of the way out so far.
+#[derive(Clone, Debug)]
+enum Way {
+    /// Nothing captured yet: by the orchestrator, capturing.
+    Unknown,
+    /// By the orchestrator, for good.
+    Sdk,
+    Direct(Arc<Captured>),
+}
+
+impl Transport {
+    /// A way to `table`, a name or an ARN, through a client's configuration. An attempt ends after
+    /// `attempt_timeout`, or earlier where the client's own timeouts say so.
+    pub(crate) fn new(
+        client: &Client,
+        kind: TransportKind,
+        table: &str,
+        attempt_timeout: Duration,
+    ) -> Self {
+        let config = client.config();
+        let customised = config.interceptors().next().is_some()
+            || config.auth_schemes().next().is_some()
+            || config.auth_scheme_resolver().is_some();
+        let way = match kind {
+            TransportKind::Sdk => Way::Sdk,
+            TransportKind::Auto if customised => Way::Sdk,
+            TransportKind::Auto | TransportKind::Direct => Way::Unknown,
+        };
+        let corrects_skew = !config.disable_clock_skew_correction().unwrap_or(false);
+        Self(Arc::new(Shared {
+            client: client.clone(),
+            kind,
+            table: table.to_owned(),
+            attempt_timeout,
+            way: RwLock::new(way),
+            skew: Skew::new(corrects_skew),
+        }))
+    }
+
+    /// Sends one request, once, and gives the body of its answer if that is a success (HTTP 200).
+    ///
+    /// `body` is the request's DynamoDB JSON and is sent as it is.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps a success from being known; [`ServiceError::class`] says what to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the request up: it may have been applied.
+    pub(crate) async fn call(
+        &self,
+        operation: Operation,
+        body: Bytes,
+    ) -> Result<Bytes, ServiceError> {
+        match self.0.way() {
+            Way::Direct(captured) => match direct::call(&captured, &self.0, operation, &body).await
+            {
+                direct::Outcome::Settled(result) => result,
+                direct::Outcome::AccountChanged => {
+                    self.0.set_way(Way::Unknown);
+                    Box::pin(sdk::call(&self.0, operation, body, true)).await
+                }
+            },
+            Way::Unknown => Box::pin(sdk::call(&self.0, operation, body, true)).await,
+            Way::Sdk => Box::pin(sdk::call(&self.0, operation, body, false)).await,
+        }
+    }
+}
+
+impl Shared {
+    fn way(&self) -> Way {
+        self.way
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set_way(&self, way: Way) {
+        *self.way.write().unwrap_or_else(PoisonError::into_inner) = way;
+    }
+}

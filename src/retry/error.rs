@@ -1,0 +1,279 @@
+//! The one error of a request, whichever way it went out and wherever it failed.
+
+use super::{ErrorClass, ThrottlingReason};
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Our own words, next to the service's codes, for failures that bear no code.
+pub(crate) mod code {
+    /// No connection could be made: nothing was sent.
+    pub(crate) const CONNECT_FAILED: &str = "ConnectFailed";
+    /// The connection broke after the request was under way.
+    pub(crate) const CONNECTION_CLOSED: &str = "ConnectionClosed";
+    /// No answer within the time an attempt may take.
+    pub(crate) const ATTEMPT_TIMEOUT: &str = "AttemptTimeout";
+    /// No answer within the HTTP client's read timeout.
+    pub(crate) const READ_TIMEOUT: &str = "ReadTimeout";
+    /// An answer that can't be what the service sent.
+    pub(crate) const GARBLED_ANSWER: &str = "GarbledAnswer";
+    /// The credentials provider failed or took too long: nothing was sent.
+    pub(crate) const CREDENTIALS_UNAVAILABLE: &str = "CredentialsUnavailable";
+    /// The client's configuration does not allow a request to be made.
+    pub(crate) const CLIENT_MISCONFIGURED: &str = "ClientMisconfigured";
+    /// HTTP 413 without a code of the service.
+    pub(crate) const REQUEST_TOO_LARGE: &str = "RequestEntityTooLarge";
+    /// An HTTP status that bears no code.
+    pub(crate) const BARE_STATUS: &str = "HttpStatus";
+}
+
+/// A failed request to DynamoDB: what went wrong and what to do about it.
+///
+/// Cheap to clone. Neither `Display` nor `Debug` shows anything of an item: of the service's own
+/// messages only those known to be fixed and free of data appear. [`service_message`] gives the
+/// message whatever it is.
+///
+/// [`service_message`]: Self::service_message
+#[derive(Clone)]
+pub struct ServiceError(Arc<Failure>);
+
+/// What a [`ServiceError`] is made of.
+pub(crate) struct Failure {
+    pub(crate) class: ErrorClass,
+    pub(crate) code: Cow<'static, str>,
+    pub(crate) status: Option<u16>,
+    pub(crate) request_id: Option<Box<str>>,
+    pub(crate) message: Option<Box<str>>,
+    /// What the network or the credentials provider said; never anything of an item.
+    pub(crate) detail: Option<Box<str>>,
+    pub(crate) credentials: bool,
+    pub(crate) throttling: Vec<ThrottlingReason>,
+    pub(crate) item: Option<Box<[u8]>>,
+    pub(crate) cancellation: Vec<CancellationReason>,
+}
+
+impl Failure {
+    pub(crate) fn new(class: ErrorClass, code: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            class,
+            code: code.into(),
+            status: None,
+            request_id: None,
+            message: None,
+            detail: None,
+            credentials: false,
+            throttling: Vec::new(),
+            item: None,
+            cancellation: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+impl From<Failure> for ServiceError {
+    fn from(failure: Failure) -> Self {
+        Self(Arc::new(failure))
+    }
+}
+
+impl ServiceError {
+    /// An answer that can't be what the service sent: what became of the request nobody knows.
+    pub(crate) fn garbled(detail: &str) -> Self {
+        Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
+            .with_detail(detail)
+            .into()
+    }
+
+    /// What to do about it.
+    pub fn class(&self) -> ErrorClass {
+        self.0.class
+    }
+
+    /// The service's code, such as `ValidationException`, or for failures without one:
+    /// `ConnectFailed`, `ConnectionClosed`, `AttemptTimeout`, `ReadTimeout`, `GarbledAnswer`,
+    /// `CredentialsUnavailable`, `ClientMisconfigured`, `HttpStatus`.
+    pub fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// The HTTP status of the answer, where there was one.
+    pub fn status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The service's id of the request, where there was an answer: what AWS support asks for.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// Why the request was throttled, as far as the service tells.
+    pub fn throttling_reasons(&self) -> &[ThrottlingReason] {
+        &self.0.throttling
+    }
+
+    /// Whether the same request may succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self.0.class {
+            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => true,
+            ErrorClass::Permanent | ErrorClass::Fatal => false,
+        }
+    }
+
+    /// Whether the request may have been applied all the same.
+    pub fn may_have_applied(&self) -> bool {
+        self.0.class == ErrorClass::Ambiguous
+    }
+
+    /// Whether the credentials are the cause: expired, or not to be had from their provider.
+    pub fn is_credentials(&self) -> bool {
+        self.0.credentials
+    }
+
+    /// The item that was found in place when a condition failed, as DynamoDB JSON, where the
+    /// request asked for it.
+    pub fn existing_item(&self) -> Option<&[u8]> {
+        self.0.item.as_deref()
+    }
+
+    /// Why a transaction was cancelled: one reason for every write of it, in their order.
+    pub fn cancellation_reasons(&self) -> &[CancellationReason] {
+        &self.0.cancellation
+    }
+
+    /// The service's own message. **It may quote item data**: mind where it is logged.
+    pub fn service_message(&self) -> Option<&str> {
+        self.0.message.as_deref()
+    }
+
+    /// The service's message if it is one of those known to be fixed and free of data.
+    fn fixed_message(&self) -> Option<&str> {
+        self.service_message()
+            .filter(|message| FIXED_MESSAGES.contains(message))
+    }
+}
+
+impl fmt::Display for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.code)?;
+        if let Some(status) = self.0.status {
+            write!(f, " (http {status})")?;
+        }
+        if let Some(text) = self.fixed_message().or(self.0.detail.as_deref()) {
+            write!(f, ": {text}")?;
+        }
+        if let Some(id) = self.request_id() {
+            write!(f, " [request {id}]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceError")
+            .field("class", &self.0.class)
+            .field("code", &self.0.code)
+            .field("status", &self.0.status)
+            .field("request_id", &self.0.request_id)
+            .field("message", &self.fixed_message())
+            .field("detail", &self.0.detail)
+            .field("throttling", &self.0.throttling)
+            .field("cancellation", &self.0.cancellation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Error for ServiceError {}
+
+/// Why one write of a cancelled transaction failed; code `None` where it did not.
+#[derive(Clone)]
+pub struct CancellationReason {
+    pub(crate) code: Box<str>,
+    pub(crate) item: Option<Box<[u8]>>,
+}
+
+impl CancellationReason {
+    /// The reason's code, such as `ConditionalCheckFailed`, or `None`.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// The item that was found in place, as DynamoDB JSON, where the write asked for it.
+    pub fn existing_item(&self) -> Option<&[u8]> {
+        self.item.as_deref()
+    }
+}
+
+impl fmt::Debug for CancellationReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancellationReason")
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Messages seen from the service that are the same whatever the request holds.
+const FIXED_MESSAGES: &[&str] = &[
+    "Cannot do operations on a non-existent table",
+    "Internal server error",
+    "Item size has exceeded the maximum allowed size",
+    "Provided list of item keys contains duplicates",
+    "Requested resource not found",
+    "Requested resource not found: Table not found",
+    "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
+    "The conditional request failed",
+    "The level of configured provisioned throughput for the table was exceeded. Consider \
+     increasing your provisioning level with the UpdateTable API.",
+    "The level of configured provisioned throughput for the table was exceeded. Consider \
+     increasing your provisioning level with the UpdateTable API",
+    "The provided key element does not match the schema",
+    "The security token included in the request is expired",
+    "The security token included in the request is invalid.",
+    "Throughput exceeds the current throughput limit for your account. Please contact AWS Support \
+     at https://aws.amazon.com/support request a limit increase",
+    "Rate of requests exceeds the allowed throughput.",
+    "Request rate is too high",
+    "Service is temporarily unavailable",
+    "Transaction is ongoing for the item",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(message: &str) -> String {
+        let mut failure = Failure::new(ErrorClass::Permanent, "ValidationException");
+        failure.message = Some(message.into());
+        failure.item = Some(Box::from(&b"{\"secret\":1}"[..]));
+        failure.cancellation = vec![CancellationReason {
+            code: "ConditionalCheckFailed".into(),
+            item: Some(Box::from(&b"{\"secret\":2}"[..])),
+        }];
+        let error = ServiceError::from(failure);
+        assert_eq!(error.service_message(), Some(message));
+        format!("{error} {error:?} {error:#?}")
+    }
+
+    #[test]
+    fn items_never_reach_the_logs() {
+        let shown =
+            shown("One or more parameter values were invalid: the value secret is too secret");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn fixed_messages_are_shown() {
+        assert!(shown("The conditional request failed").contains(": The conditional"));
+        assert!(!shown("The conditional request failed secret").contains("The conditional"));
+    }
+
+    #[test]
+    fn an_error_is_small() {
+        assert_eq!(size_of::<ServiceError>(), size_of::<usize>());
+    }
+}

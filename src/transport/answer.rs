@@ -1,0 +1,277 @@
+//! The answers of the writing operations, read without copying an item.
+
+use crate::retry::ServiceError;
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// What `BatchWriteItem` says.
+#[derive(Debug)]
+pub(crate) struct BatchAnswer<'a> {
+    /// What was not applied, in the service's order.
+    pub(crate) unprocessed: Vec<Unprocessed<'a>>,
+    /// What was consumed, where the request asked for it.
+    pub(crate) consumed: Option<Consumed>,
+}
+
+/// A write that the service did not get to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unprocessed<'a> {
+    pub(crate) kind: UnprocessedKind,
+    /// The put's item or the delete's key, as DynamoDB JSON.
+    pub(crate) json: &'a [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnprocessedKind {
+    Put,
+    Delete,
+}
+
+impl fmt::Debug for Unprocessed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unprocessed")
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Capacity units that a request consumed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Consumed {
+    /// Of the table itself.
+    pub(crate) table_units: f64,
+    /// Of the table and its indexes.
+    pub(crate) total: f64,
+    /// Of each index that was written, local and global.
+    pub(crate) indexes: Vec<(String, f64)>,
+}
+
+/// Reads the answer of a `BatchWriteItem`. A transport serves one table: all is of that table.
+///
+/// # Errors
+///
+/// Ambiguous if it can't be what the service sent.
+pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> {
+    // What nearly every batch is answered with when no capacity is asked for.
+    if body == b"{\"UnprocessedItems\":{}}" {
+        return Ok(BatchAnswer {
+            unprocessed: Vec::new(),
+            consumed: None,
+        });
+    }
+    let body: BatchBody<'_> = parse(body)?;
+    let mut unprocessed = Vec::new();
+    for request in body
+        .unprocessed
+        .map(|requests| requests.0)
+        .unwrap_or_default()
+    {
+        unprocessed.push(
+            request
+                .read()
+                .ok_or_else(|| garbled("a write of no kind"))?,
+        );
+    }
+    Ok(BatchAnswer {
+        unprocessed,
+        consumed: body.consumed.map(|units| sum(&units.0)),
+    })
+}
+
+/// Reads the answer of a `PutItem`, `UpdateItem`, `DeleteItem` or `TransactWriteItems`.
+///
+/// # Errors
+///
+/// Ambiguous if it can't be what the service sent.
+pub(crate) fn parse_single(body: &[u8]) -> Result<Option<Consumed>, ServiceError> {
+    if body == b"{}" {
+        return Ok(None);
+    }
+    let body: SingleBody<'_> = parse(body)?;
+    Ok(body.consumed.map(|units| sum(&units.0)))
+}
+
+pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
+    // The parser's own words may quote the body.
+    serde_json::from_slice(body).map_err(|_| garbled("it is no answer to this request"))
+}
+
+fn garbled(detail: &str) -> ServiceError {
+    ServiceError::garbled(detail)
+}
+
+fn sum(units: &[ConsumedBody<'_>]) -> Consumed {
+    let mut sum = Consumed::default();
+    for unit in units {
+        let total = unit.units.unwrap_or_default();
+        sum.total += total;
+        // Without a breakdown, all of it is the table's as far as anybody knows.
+        sum.table_units += unit
+            .table
+            .as_ref()
+            .and_then(|table| table.units)
+            .unwrap_or(total);
+        for indexes in [&unit.local, &unit.global].into_iter().flatten() {
+            for (name, capacity) in &indexes.0 {
+                sum.indexes.push((
+                    name.clone().into_owned(),
+                    capacity.units.unwrap_or_default(),
+                ));
+            }
+        }
+    }
+    sum
+}
+
+#[derive(Deserialize)]
+struct BatchBody<'a> {
+    #[serde(borrow, rename = "UnprocessedItems", default)]
+    unprocessed: Option<Requests<'a>>,
+    #[serde(borrow, rename = "ConsumedCapacity", default)]
+    consumed: Option<OneOrMany<'a>>,
+}
+
+#[derive(Deserialize)]
+struct SingleBody<'a> {
+    #[serde(borrow, rename = "ConsumedCapacity", default)]
+    consumed: Option<OneOrMany<'a>>,
+}
+
+#[derive(Deserialize)]
+struct RequestBody<'a> {
+    #[serde(borrow, rename = "PutRequest", default)]
+    put: Option<PutBody<'a>>,
+    #[serde(borrow, rename = "DeleteRequest", default)]
+    delete: Option<DeleteBody<'a>>,
+}
+
+#[derive(Deserialize)]
+struct PutBody<'a> {
+    #[serde(borrow, rename = "Item")]
+    item: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct DeleteBody<'a> {
+    #[serde(borrow, rename = "Key")]
+    key: &'a RawValue,
+}
+
+impl<'a> RequestBody<'a> {
+    fn read(self) -> Option<Unprocessed<'a>> {
+        let (kind, json) = match (self.put, self.delete) {
+            (Some(put), None) => (UnprocessedKind::Put, put.item),
+            (None, Some(delete)) => (UnprocessedKind::Delete, delete.key),
+            _ => return None,
+        };
+        let json = json.get().as_bytes();
+        (json.first() == Some(&b'{')).then_some(Unprocessed { kind, json })
+    }
+}
+
+/// `{"<table>": [<request>, …], …}`, the tables' names dropped.
+struct Requests<'a>(Vec<RequestBody<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Requests<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Tables;
+
+        impl<'de> Visitor<'de> for Tables {
+            type Value = Requests<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("requests by table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some((_table, requests)) =
+                    map.next_entry::<Cow<'de, str>, Vec<RequestBody<'de>>>()?
+                {
+                    all.extend(requests);
+                }
+                Ok(Requests(all))
+            }
+        }
+
+        deserializer.deserialize_map(Tables)
+    }
+}
+
+/// Single writes answer with one capacity, batches and transactions with a list.
+struct OneOrMany<'a>(Vec<ConsumedBody<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for OneOrMany<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = OneOrMany<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a capacity or a list of them")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = ConsumedBody::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(OneOrMany(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                let many = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                Ok(OneOrMany(many))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+#[derive(Deserialize)]
+struct ConsumedBody<'a> {
+    #[serde(rename = "CapacityUnits", default)]
+    units: Option<f64>,
+    #[serde(rename = "Table", default)]
+    table: Option<Capacity>,
+    #[serde(borrow, rename = "LocalSecondaryIndexes", default)]
+    local: Option<Named<'a>>,
+    #[serde(borrow, rename = "GlobalSecondaryIndexes", default)]
+    global: Option<Named<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Capacity {
+    #[serde(rename = "CapacityUnits", default)]
+    units: Option<f64>,
+}
+
+/// `{"<index>": <capacity>, …}`.
+struct Named<'a>(Vec<(Cow<'a, str>, Capacity)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Named<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Indexes;
+
+        impl<'de> Visitor<'de> for Indexes {
+            type Value = Named<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("capacities by index")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Named(all))
+            }
+        }
+
+        deserializer.deserialize_map(Indexes)
+    }
+}

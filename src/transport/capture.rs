@@ -1,0 +1,300 @@
+//! What the SDK resolved for a request, kept so that later requests need not resolve it again.
+
+use super::direct::sign;
+use super::{Operation, Shared, TransportKind, clock};
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::config::ConfigBag;
+use aws_sdk_dynamodb::config::RuntimeComponents;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeId};
+use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::identity::{
+    Identity, IdentityCacheLocation, ResolveCachedIdentity, ResolveIdentity, SharedIdentityCache,
+    SharedIdentityResolver,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::http::Headers;
+use aws_smithy_types::config_bag::Layer;
+use aws_smithy_types::endpoint::Endpoint;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use std::time::{Duration, SystemTime};
+
+/// The scheme that the direct way can sign with.
+const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
+
+/// Headers that the direct way sends as captured: they are the same for every request.
+const KEPT: [&str; 3] = ["content-type", "user-agent", "x-amz-user-agent"];
+
+/// Headers of a request that the direct way makes anew, or does without: the invocation id and the
+/// attempt's number only tell retries of the SDK's apart, which are off.
+const REMADE: [&str; 8] = [
+    "authorization",
+    "content-length",
+    "host",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-amz-target",
+    "amz-sdk-invocation-id",
+    "amz-sdk-request",
+];
+
+/// Everything that is the same for all requests to one table.
+#[derive(Debug)]
+pub(super) struct Captured {
+    components: RuntimeComponents,
+    connector: SharedHttpConnector,
+    resolver: SharedIdentityResolver,
+    cache: Option<SharedIdentityCache>,
+    /// What identity caches and resolvers read: the client's own retry and timeout settings.
+    config: ConfigBag,
+    account_id: Option<String>,
+    pub(super) uri: http::Uri,
+    pub(super) uri_text: String,
+    pub(super) region: String,
+    pub(super) service: String,
+    /// The constant headers, one set for each operation.
+    headers: Vec<Headers>,
+    /// The shortest of the timeouts that bound one attempt.
+    pub(super) limit: Duration,
+}
+
+/// Why a request could not be captured: the direct way would not send the same.
+#[derive(Debug)]
+pub(super) struct NotDirect(pub(super) &'static str);
+
+impl Captured {
+    /// Captures a request that is about to be sent. `retry` is the client's own retry setting.
+    pub(super) fn of(
+        request: &HttpRequest,
+        components: &RuntimeComponents,
+        config: &ConfigBag,
+        retry: Option<RetryConfig>,
+        shared: &Shared,
+    ) -> Result<Self, NotDirect> {
+        let identity = config
+            .load::<EndpointResolverParams>()
+            .and_then(|params| params.get_property::<Identity>())
+            .ok_or(NotDirect("no identity was resolved"))?;
+        let scope = Scope::of(request).ok_or(NotDirect("the request is not signed with SigV4"))?;
+        let signed_at = scope.prove(request, identity)?;
+
+        let endpoint_headers = endpoint_headers(config);
+        let known = |name: &str| {
+            KEPT.contains(&name)
+                || REMADE.contains(&name)
+                || endpoint_headers.iter().any(|(known, _)| known == name)
+        };
+        if shared.kind == TransportKind::Auto
+            && request.headers().iter().any(|(name, _)| !known(name))
+        {
+            return Err(NotDirect("the request has headers of its own"));
+        }
+
+        let resolver = components
+            .auth_scheme(SIGV4)
+            .and_then(|scheme| scheme.identity_resolver(components))
+            .ok_or(NotDirect("there is no identity resolver for SigV4"))?;
+        let cache = match resolver.cache_location() {
+            IdentityCacheLocation::RuntimeComponents => Some(components.identity_cache()),
+            _ => None,
+        };
+        let http_client = components
+            .http_client()
+            .ok_or(NotDirect("there is no HTTP client to share"))?;
+        let timeouts = config
+            .load::<TimeoutConfig>()
+            .cloned()
+            .unwrap_or_else(TimeoutConfig::disabled);
+        let mut settings = HttpConnectorSettings::builder();
+        settings.set_connect_timeout(timeouts.connect_timeout());
+        settings.set_read_timeout(timeouts.read_timeout());
+        let connector = http_client.http_connector(&settings.build(), components);
+
+        if let Some(now) = components.time_source().map(|clock| clock.now())
+            && now
+                .duration_since(signed_at)
+                .unwrap_or_else(|e| e.duration())
+                > TRUSTED
+        {
+            shared.skew.set(signed_at, now);
+        }
+        let limit = [
+            timeouts.operation_timeout(),
+            timeouts.operation_attempt_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .fold(shared.attempt_timeout, Duration::min);
+        let mut layer = Layer::new("dynamodb-connector");
+        layer.store_put(timeouts);
+        if let Some(retry) = retry {
+            layer.store_put(retry);
+        }
+        Ok(Self {
+            connector,
+            resolver,
+            cache,
+            config: ConfigBag::of_layers([layer]),
+            account_id: account_id(identity).map(str::to_owned),
+            uri: request
+                .uri()
+                .parse()
+                .map_err(|_| NotDirect("the URI does not parse"))?,
+            uri_text: request.uri().to_owned(),
+            region: scope.region.to_owned(),
+            service: scope.service.to_owned(),
+            headers: templates(request, &endpoint_headers),
+            components: components.clone(),
+            limit,
+        })
+    }
+
+    /// Who to sign as: from the client's identity cache, so that rotation is seen.
+    pub(super) async fn identity(&self) -> Result<Identity, BoxError> {
+        match &self.cache {
+            Some(cache) => {
+                let resolver = self.resolver.clone();
+                cache
+                    .resolve_cached_identity(resolver, &self.components, &self.config)
+                    .await
+            }
+            None => {
+                self.resolver
+                    .resolve_identity(&self.components, &self.config)
+                    .await
+            }
+        }
+    }
+
+    /// Whether an identity belongs to the account that the endpoint was resolved for: account-id
+    /// endpoints differ between accounts.
+    pub(super) fn serves(&self, identity: &Identity) -> bool {
+        self.account_id.as_deref() == account_id(identity)
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.components.time_source().unwrap_or_default().now()
+    }
+
+    pub(super) fn headers(&self, operation: Operation) -> Headers {
+        self.headers
+            .get(operation.index())
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    pub(super) fn connector(&self) -> &SharedHttpConnector {
+        &self.connector
+    }
+}
+
+/// A signature's time is in whole seconds: what is less tells no skew.
+const TRUSTED: Duration = Duration::from_secs(5);
+
+fn account_id(identity: &Identity) -> Option<&str> {
+    identity
+        .data::<Credentials>()?
+        .account_id()
+        .map(|id| id.as_str())
+}
+
+fn endpoint_headers(config: &ConfigBag) -> Vec<(String, String)> {
+    let Some(endpoint) = config.load::<Endpoint>() else {
+        return Vec::new();
+    };
+    let mut headers = Vec::new();
+    for (name, values) in endpoint.headers() {
+        for value in values {
+            headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+    }
+    headers
+}
+
+fn templates(request: &HttpRequest, endpoint_headers: &[(String, String)]) -> Vec<Headers> {
+    let mut common = Headers::new();
+    for name in KEPT {
+        if let Some(value) = request.headers().get(name) {
+            // A value that was sent once can be sent again: nothing here can fail.
+            let _ = common.try_insert(name, value.to_owned());
+        }
+    }
+    for (name, value) in endpoint_headers {
+        let _ = common.try_append(name.clone(), value.clone());
+    }
+    Operation::ALL
+        .iter()
+        .map(|operation| {
+            let mut headers = common.clone();
+            headers.insert("x-amz-target", operation.target());
+            headers
+        })
+        .collect()
+}
+
+/// What a SigV4 `authorization` header tells.
+struct Scope<'a> {
+    authorization: &'a str,
+    region: &'a str,
+    service: &'a str,
+    signed_headers: &'a str,
+}
+
+impl<'a> Scope<'a> {
+    fn of(request: &'a HttpRequest) -> Option<Self> {
+        let authorization = request.headers().get("authorization")?;
+        let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?;
+        let field = |name: &str| {
+            fields
+                .split(", ")
+                .find_map(|field| field.strip_prefix(name))
+        };
+        // AKID/20250131/eu-west-1/dynamodb/aws4_request
+        let mut credential = field("Credential=")?.rsplit('/');
+        credential.next().filter(|last| *last == "aws4_request")?;
+        let service = credential.next()?;
+        let region = credential.next()?;
+        Some(Self {
+            authorization,
+            region,
+            service,
+            signed_headers: field("SignedHeaders=")?,
+        })
+    }
+
+    /// Signs the request again and compares: whatever way the SDK was made to sign in, if it is not
+    /// ours it shows here and not as a refused request.
+    fn prove(&self, request: &HttpRequest, identity: &Identity) -> Result<SystemTime, NotDirect> {
+        let signed_at = request
+            .headers()
+            .get("x-amz-date")
+            .and_then(clock::parse_amz_date)
+            .ok_or(NotDirect("the signature has no time"))?;
+        let body = request
+            .body()
+            .bytes()
+            .ok_or(NotDirect("the body is a stream"))?;
+        let ours = |name: &str| matches!(name, "host" | "x-amz-date" | "x-amz-security-token");
+        let headers = request.headers().iter().filter(|(name, _)| {
+            !ours(name) && self.signed_headers.split(';').any(|signed| signed == *name)
+        });
+        let signature = sign(
+            identity,
+            (self.region, self.service),
+            signed_at,
+            request.uri(),
+            headers,
+            body,
+        )
+        .map_err(|_| NotDirect("the request can't be signed again"))?;
+        let same = signature
+            .headers()
+            .any(|(name, value)| name == "authorization" && value == self.authorization);
+        same.then_some(signed_at)
+            .ok_or(NotDirect("the signature is not plain SigV4"))
+    }
+}

@@ -1,0 +1,216 @@
+//! The answer of `DescribeTable`: the table's form and its capacity.
+
+use super::answer::parse;
+use crate::item::{IndexShape, KeyKind, KeySchema, TableShape};
+use crate::retry::ServiceError;
+use serde::Deserialize;
+use std::borrow::Cow;
+
+/// What `DescribeTable` says, as far as a writer cares.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TableDescription {
+    pub(crate) shape: TableShape,
+    /// `ACTIVE`, `CREATING`, `UPDATING`, …
+    pub(crate) status: String,
+    /// `None` where the service does not say: DynamoDB Local, or a table that has never been
+    /// on-demand.
+    pub(crate) billing: Option<Billing>,
+    /// `WriteCapacityUnits` of the table; 0 on demand.
+    pub(crate) provisioned_write_units: Option<u64>,
+    /// The cap set on an on-demand table, `OnDemandThroughput.MaxWriteRequestUnits`.
+    pub(crate) max_on_demand_write_units: Option<u64>,
+    /// What the table takes at once, `WarmThroughput.WriteUnitsPerSecond`.
+    pub(crate) warm_write_units: Option<u64>,
+    pub(crate) global_indexes: Vec<GlobalIndex>,
+}
+
+/// The capacity of a global index: one that is short of it throttles the table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct GlobalIndex {
+    pub(crate) name: String,
+    pub(crate) status: Option<String>,
+    pub(crate) provisioned_write_units: Option<u64>,
+    pub(crate) max_on_demand_write_units: Option<u64>,
+    pub(crate) warm_write_units: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Billing {
+    Provisioned,
+    OnDemand,
+}
+
+/// Reads the answer of a `DescribeTable`.
+///
+/// # Errors
+///
+/// Ambiguous if it can't be what the service sent: without a table, or with a key attribute that
+/// has no definition.
+pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceError> {
+    let table = parse::<DescribeBody<'_>>(body)?.table;
+    let kinds = table.attributes;
+    let garbled = || ServiceError::garbled("a key is not defined");
+
+    let mut shape = TableShape::new(schema(&table.keys, &kinds).ok_or_else(garbled)?);
+    let mut global_indexes = Vec::new();
+    for index in table
+        .local
+        .iter()
+        .flatten()
+        .chain(table.global.iter().flatten())
+    {
+        let keys = schema(&index.keys, &kinds).ok_or_else(garbled)?;
+        shape = shape.with_index(IndexShape::new(index.name.clone(), keys));
+    }
+    for index in table.global.into_iter().flatten() {
+        global_indexes.push(GlobalIndex {
+            name: index.name.into_owned(),
+            status: index.status.map(Cow::into_owned),
+            provisioned_write_units: index.throughput.provisioned(),
+            max_on_demand_write_units: index.throughput.max_on_demand(),
+            warm_write_units: index.throughput.warm(),
+        });
+    }
+    let mode = table.billing.and_then(|summary| summary.mode);
+    Ok(TableDescription {
+        shape,
+        status: table.status.unwrap_or_default().into_owned(),
+        billing: match mode.as_deref() {
+            Some("PROVISIONED") => Some(Billing::Provisioned),
+            Some("PAY_PER_REQUEST") => Some(Billing::OnDemand),
+            _ => None,
+        },
+        provisioned_write_units: table.throughput.provisioned(),
+        max_on_demand_write_units: table.throughput.max_on_demand(),
+        warm_write_units: table.throughput.warm(),
+        global_indexes,
+    })
+}
+
+fn schema(elements: &[KeyElement<'_>], kinds: &[AttributeBody<'_>]) -> Option<KeySchema> {
+    let kind = |name: &str| kinds.iter().find(|kind| kind.name == name)?.kind();
+    let part = |role: &str| elements.iter().find(|element| element.role == role);
+    let partition = part("HASH")?;
+    let mut schema = KeySchema::new(partition.name.clone(), kind(&partition.name)?);
+    if let Some(sort) = part("RANGE") {
+        schema = schema.with_sort(sort.name.clone(), kind(&sort.name)?);
+    }
+    Some(schema)
+}
+
+#[derive(Deserialize)]
+struct DescribeBody<'a> {
+    #[serde(borrow, rename = "Table")]
+    table: TableBody<'a>,
+}
+
+#[derive(Deserialize)]
+struct TableBody<'a> {
+    #[serde(borrow, rename = "AttributeDefinitions")]
+    attributes: Vec<AttributeBody<'a>>,
+    #[serde(borrow, rename = "KeySchema")]
+    keys: Vec<KeyElement<'a>>,
+    #[serde(borrow, rename = "TableStatus", default)]
+    status: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "BillingModeSummary", default)]
+    billing: Option<BillingBody<'a>>,
+    #[serde(borrow, rename = "LocalSecondaryIndexes", default)]
+    local: Option<Vec<IndexBody<'a>>>,
+    #[serde(borrow, rename = "GlobalSecondaryIndexes", default)]
+    global: Option<Vec<IndexBody<'a>>>,
+    #[serde(flatten)]
+    throughput: Throughput,
+}
+
+#[derive(Deserialize)]
+struct AttributeBody<'a> {
+    #[serde(borrow, rename = "AttributeName")]
+    name: Cow<'a, str>,
+    #[serde(borrow, rename = "AttributeType")]
+    kind: Cow<'a, str>,
+}
+
+impl AttributeBody<'_> {
+    fn kind(&self) -> Option<KeyKind> {
+        match self.kind.as_ref() {
+            "S" => Some(KeyKind::String),
+            "N" => Some(KeyKind::Number),
+            "B" => Some(KeyKind::Binary),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct KeyElement<'a> {
+    #[serde(borrow, rename = "AttributeName")]
+    name: Cow<'a, str>,
+    #[serde(borrow, rename = "KeyType")]
+    role: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct BillingBody<'a> {
+    #[serde(borrow, rename = "BillingMode", default)]
+    mode: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct IndexBody<'a> {
+    #[serde(borrow, rename = "IndexName")]
+    name: Cow<'a, str>,
+    #[serde(borrow, rename = "KeySchema")]
+    keys: Vec<KeyElement<'a>>,
+    #[serde(borrow, rename = "IndexStatus", default)]
+    status: Option<Cow<'a, str>>,
+    #[serde(flatten)]
+    throughput: Throughput,
+}
+
+/// The numbers that tables and global indexes describe alike.
+#[derive(Deserialize)]
+struct Throughput {
+    #[serde(rename = "ProvisionedThroughput", default)]
+    provisioned: Option<ProvisionedBody>,
+    #[serde(rename = "OnDemandThroughput", default)]
+    on_demand: Option<OnDemandBody>,
+    #[serde(rename = "WarmThroughput", default)]
+    warm: Option<WarmBody>,
+}
+
+#[derive(Deserialize)]
+struct ProvisionedBody {
+    #[serde(rename = "WriteCapacityUnits", default)]
+    write: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct OnDemandBody {
+    #[serde(rename = "MaxWriteRequestUnits", default)]
+    write: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct WarmBody {
+    #[serde(rename = "WriteUnitsPerSecond", default)]
+    write: Option<i64>,
+}
+
+impl Throughput {
+    fn provisioned(&self) -> Option<u64> {
+        units(self.provisioned.as_ref()?.write)
+    }
+
+    fn max_on_demand(&self) -> Option<u64> {
+        units(self.on_demand.as_ref()?.write)
+    }
+
+    fn warm(&self) -> Option<u64> {
+        units(self.warm.as_ref()?.write)
+    }
+}
+
+/// A maximum of -1 says that there is none.
+fn units(units: Option<i64>) -> Option<u64> {
+    units.and_then(|units| u64::try_from(units).ok())
+}

@@ -1,0 +1,273 @@
+//! Every way a request can fail, turned into one error.
+
+use super::clock::Skew;
+use crate::retry::{
+    CancellationReason, ErrorClass, Failure, ServiceError, ThrottlingReason, classify,
+    classify_cancellation, code, is_credentials_code, is_skew_code,
+};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::http::Headers;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::error::Error;
+use std::io;
+use std::time::{Duration, SystemTime};
+
+/// An answer as it came.
+pub(super) struct Received<'a> {
+    pub(super) status: u16,
+    pub(super) headers: &'a Headers,
+    pub(super) body: Bytes,
+    /// The time in the request's signature.
+    pub(super) signed_at: Option<SystemTime>,
+}
+
+impl Received<'_> {
+    /// The body if the answer is a success.
+    pub(super) fn settle(self, skew: &Skew) -> Result<Bytes, ServiceError> {
+        if !self.is_whole() {
+            let mut failure = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
+                .with_detail("the checksum does not match");
+            self.identify(&mut failure);
+            return Err(failure.into());
+        }
+        if self.status == 200 {
+            return Ok(self.body);
+        }
+        Err(self.failure(skew).into())
+    }
+
+    /// Compares the checksum that DynamoDB sends. It is of the bytes on the wire, so not where
+    /// somebody has decoded them on the way.
+    fn is_whole(&self) -> bool {
+        let Some(expected) = self.headers.get("x-amz-crc32") else {
+            return true;
+        };
+        if self.headers.contains_key("content-encoding") {
+            return true;
+        }
+        expected.parse() == Ok(crc32fast::hash(&self.body))
+    }
+
+    fn identify(&self, failure: &mut Failure) {
+        failure.status = Some(self.status);
+        failure.request_id = self
+            .headers
+            .get("x-amzn-requestid")
+            .filter(|id| is_plain(id))
+            .map(Into::into);
+    }
+
+    fn failure(&self, skew: &Skew) -> Failure {
+        let body: ErrorBody<'_> = serde_json::from_slice(&self.body).unwrap_or_default();
+        let found = self
+            .headers
+            .get("x-amzn-errortype")
+            .or(body.kind.as_deref())
+            .or(body.code.as_deref())
+            .map(bare_code)
+            .filter(|code| is_plain(code));
+
+        let mut failure = match found {
+            Some(found) => Failure::new(
+                classify(self.status, Some(found)),
+                Cow::Owned(found.to_owned()),
+            ),
+            None if self.status == 413 => {
+                Failure::new(classify(413, None), code::REQUEST_TOO_LARGE)
+            }
+            None => Failure::new(classify(self.status, None), code::BARE_STATUS),
+        };
+        self.identify(&mut failure);
+        failure.credentials = is_credentials_code(&failure.code);
+        failure.message = body.message.map(Into::into);
+        failure.item = body.item.map(|item| item.get().as_bytes().into());
+        failure.throttling = body
+            .throttling
+            .iter()
+            .flatten()
+            .map(|reason| ThrottlingReason::parse(&reason.reason, reason.resource.as_deref()))
+            .collect();
+        if failure.code == "TransactionCanceledException" {
+            let reasons = body.cancellation.into_iter().flatten();
+            failure.cancellation = reasons.map(Into::into).collect();
+            failure.class =
+                classify_cancellation(failure.cancellation.iter().map(CancellationReason::code));
+        }
+        if is_skew_code(&failure.code)
+            && let (Some(date), Some(signed_at)) = (self.headers.get("date"), self.signed_at)
+            && skew.explains(date, signed_at)
+        {
+            failure.class = ErrorClass::Transient;
+            failure.detail = Some(CLOCK_IS_OFF.into());
+        }
+        failure
+    }
+}
+
+const CLOCK_IS_OFF: &str = "the local clock is off and has been corrected";
+
+/// Whether a refusal came of a clock that was off.
+pub(super) fn is_skewed(error: &ServiceError) -> bool {
+    error.class() == ErrorClass::Transient && is_skew_code(error.code())
+}
+
+/// `com.amazonaws.dynamodb.v20120810#ValidationException:http://…` → `ValidationException`.
+fn bare_code(code: &str) -> &str {
+    let code = code.rsplit_once('#').map_or(code, |(_, code)| code);
+    code.split(':').next().unwrap_or(code).trim()
+}
+
+/// Whether a text is what codes and ids look like, so that nothing else can pass for one.
+fn is_plain(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+}
+
+#[derive(Default, Deserialize)]
+struct ErrorBody<'a> {
+    #[serde(borrow, rename = "__type", default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, default, alias = "Message")]
+    message: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "Item", default)]
+    item: Option<&'a RawValue>,
+    #[serde(
+        borrow,
+        rename = "ThrottlingReasons",
+        alias = "throttlingReasons",
+        default
+    )]
+    throttling: Option<Vec<ReasonBody<'a>>>,
+    #[serde(borrow, rename = "CancellationReasons", default)]
+    cancellation: Option<Vec<CancellationBody<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct ReasonBody<'a> {
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    resource: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct CancellationBody<'a> {
+    #[serde(borrow, rename = "Code", default)]
+    code: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "Item", default)]
+    item: Option<&'a RawValue>,
+}
+
+impl From<CancellationBody<'_>> for CancellationReason {
+    fn from(body: CancellationBody<'_>) -> Self {
+        let code = body
+            .code
+            .as_deref()
+            .filter(|code| is_plain(code))
+            .unwrap_or("None");
+        Self {
+            code: code.into(),
+            item: body.item.map(|item| item.get().as_bytes().into()),
+        }
+    }
+}
+
+/// The time for an attempt is up.
+pub(super) fn timed_out(sent: bool, after: Option<Duration>) -> ServiceError {
+    let detail = match after {
+        Some(after) => format!("no answer after {after:?}"),
+        None => "no answer within the client's timeouts".to_owned(),
+    };
+    if sent {
+        return Failure::new(ErrorClass::Ambiguous, code::ATTEMPT_TIMEOUT)
+            .with_detail(detail)
+            .into();
+    }
+    // Before it is sent a request waits for nothing but the credentials.
+    let mut failure =
+        Failure::new(ErrorClass::Transient, code::CREDENTIALS_UNAVAILABLE).with_detail(detail);
+    failure.credentials = true;
+    failure.into()
+}
+
+/// No credentials could be had.
+pub(super) fn credentials(error: &(dyn Error + 'static)) -> ServiceError {
+    let mut failure = Failure::new(ErrorClass::Transient, code::CREDENTIALS_UNAVAILABLE)
+        .with_detail(chain(error));
+    failure.credentials = true;
+    failure.into()
+}
+
+/// The answer's body broke off.
+pub(super) fn body_lost(error: &(dyn Error + 'static)) -> ServiceError {
+    Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
+        .with_detail(chain(error))
+        .into()
+}
+
+/// The HTTP client gave up.
+pub(super) fn connector(error: &ConnectorError) -> ServiceError {
+    let text = chain(error);
+    let failure = if error.is_user() {
+        Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
+    } else if never_connected(error, &text) {
+        Failure::new(ErrorClass::Transient, code::CONNECT_FAILED)
+    } else if error.is_timeout() {
+        Failure::new(ErrorClass::Ambiguous, code::READ_TIMEOUT)
+    } else {
+        Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
+    };
+    failure.with_detail(text).into()
+}
+
+/// Whether no connection came about, so that certainly nothing was sent. In doubt, no.
+///
+/// The HTTP client's errors are private types: what they say is all there is to go by, and the
+/// tests over real sockets hold it to that.
+fn never_connected(error: &ConnectorError, text: &str) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<io::Error>()
+            && matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionRefused
+                    | io::ErrorKind::HostUnreachable
+                    | io::ErrorKind::NetworkUnreachable
+                    | io::ErrorKind::AddrNotAvailable
+            )
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    [
+        "client error (Connect)",
+        "HTTP connect timeout",
+        "dns error",
+        "tcp connect error",
+    ]
+    .iter()
+    .any(|sign| text.contains(sign))
+}
+
+/// An error and its sources, without repeating one that quotes the next.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        let this = error.to_string();
+        if !text.contains(&this) {
+            text.push_str(": ");
+            text.push_str(&this);
+        }
+        next = error.source();
+    }
+    text
+}
