@@ -1,6 +1,7 @@
 //! The one error of a request, whichever way it went out and wherever it failed.
 
 use super::{ErrorClass, ThrottlingReason};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
@@ -22,6 +23,8 @@ pub(crate) mod code {
     pub(crate) const CREDENTIALS_UNAVAILABLE: &str = "CredentialsUnavailable";
     /// The client's configuration does not allow a request to be made.
     pub(crate) const CLIENT_MISCONFIGURED: &str = "ClientMisconfigured";
+    /// The table has other keys than it had.
+    pub(crate) const KEYS_CHANGED: &str = "TableKeysChanged";
     /// HTTP 413 without a code of the service.
     pub(crate) const REQUEST_TOO_LARGE: &str = "RequestEntityTooLarge";
     /// An HTTP status that bears no code.
@@ -89,6 +92,45 @@ impl ServiceError {
             .into()
     }
 
+    /// The task that awaited the answer died.
+    pub(crate) fn lost() -> Self {
+        Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
+            .with_detail("the task that awaited the answer died")
+            .into()
+    }
+
+    /// The table's keys are no longer those it was opened with.
+    pub(crate) fn keys_changed() -> Self {
+        Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)
+            .with_detail("the table's keys are not those it had when it was opened")
+            .into()
+    }
+
+    /// Whether the service refused what the request holds, so that it may be one record's fault.
+    pub(crate) fn is_validation(&self) -> bool {
+        matches!(
+            self.code(),
+            "ValidationException" | "SerializationException" | code::REQUEST_TOO_LARGE
+        ) || self.cancellation_reasons().iter().any(|reason| reason.code() == "ValidationError")
+    }
+
+    /// Whether there is no such table.
+    pub(crate) fn is_missing_table(&self) -> bool {
+        self.code() == "ResourceNotFoundException"
+    }
+
+    /// If a condition did not hold: the item that was found in place, where there was one.
+    pub(crate) fn failed_condition(&self) -> Option<Option<Bytes>> {
+        if self.code() == "ConditionalCheckFailedException" {
+            return Some(self.existing_item().map(Bytes::copy_from_slice));
+        }
+        // One condition is enough to cancel a transaction, whatever else speaks against it.
+        self.cancellation_reasons()
+            .iter()
+            .find(|reason| reason.code() == "ConditionalCheckFailed")
+            .map(|reason| reason.existing_item().map(Bytes::copy_from_slice))
+    }
+
     /// What to do about it.
     pub fn class(&self) -> ErrorClass {
         self.0.class
@@ -96,7 +138,7 @@ impl ServiceError {
 
     /// The service's code, such as `ValidationException`, or for failures without one:
     /// `ConnectFailed`, `ConnectionClosed`, `AttemptTimeout`, `ReadTimeout`, `GarbledAnswer`,
-    /// `CredentialsUnavailable`, `ClientMisconfigured`, `HttpStatus`.
+    /// `CredentialsUnavailable`, `ClientMisconfigured`, `TableKeysChanged`, `HttpStatus`.
     pub fn code(&self) -> &str {
         &self.0.code
     }

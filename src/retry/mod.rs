@@ -5,12 +5,18 @@
 //! one to the other is in one place, exhaustive over the codes known, so that no caller ever
 //! matches on a code to decide whether to send again.
 
+mod backoff;
+mod budget;
 mod class;
 mod error;
+mod policy;
 mod throttling;
 
+pub(crate) use backoff::Backoff;
+pub(crate) use budget::RetryBudget;
 pub use class::ErrorClass;
 pub(crate) use class::{classify, classify_cancellation, is_credentials_code, is_skew_code};
 pub use error::{CancellationReason, ServiceError};
 pub(crate) use error::{Failure, code};
+pub use policy::{RetryBudgetSettings, RetryPolicy};
 pub use throttling::{ThrottlingLimit, ThrottlingReason};

@@ -11,12 +11,13 @@ use aws_sdk_dynamodb::Client;
 use futures::future::join_all;
 
 use super::clock::Clock;
-use super::config::{SinkSettings, TableSettings};
+use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
 use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Gate};
 use super::outcome::Outcome;
+use super::settings::SinkSettings;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::{Meter, Stats};
 use super::table::{Handle, TableSink};

@@ -3,7 +3,7 @@
 use crate::item::ItemError;
 use crate::retry::ServiceError;
 
-use super::config::ConfigError;
+use crate::settings::ConfigError;
 use super::outcome::Outcome;
 
 /// Why a sink could not be opened.

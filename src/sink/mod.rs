@@ -28,7 +28,7 @@
 mod adapter;
 mod builder;
 mod clock;
-pub mod config;
+mod config;
 mod core;
 mod dead_letter;
 mod error;
@@ -36,6 +36,7 @@ mod gate;
 mod outcome;
 mod payload;
 mod receipt;
+mod settings;
 pub mod snapshot;
 mod stats;
 mod submit;
@@ -47,11 +48,12 @@ mod write;
 
 pub use adapter::{RecordSink, RecordSinkError};
 pub use builder::{Sink, SinkBuilder};
-pub use config::{ConfigError, SinkSettings, TableSettings};
+pub use config::TableSettings;
 pub use dead_letter::{DeadLetter, DeadLetterError};
 pub use error::{DrainError, OpenError, StopReason, SubmitError};
 pub use outcome::{NotWritten, Outcome, Record, RecordPart, RejectReason, WriteKind};
 pub use receipt::Receipt;
+pub use settings::SinkSettings;
 pub use snapshot::{Restored, Snapshot, SnapshotError};
 pub use stats::Stats;
 pub use submit::Submit;
@@ -59,4 +61,6 @@ pub use table::TableSink;
 pub use transaction::Transaction;
 pub use write::Write;
 
+pub use crate::capacity::Concurrency;
+pub use crate::settings::{ConfigError, SettingsPlace};
 pub use crate::transport::TransportKind;

@@ -348,9 +348,9 @@ impl Running {
         let unprocessed: Result<_, _> = answer
             .unprocessed
             .iter()
-            .map(|write| item::key_of_json(write.json.as_bytes(), keys))
+            .map(|write| item::key_of_json(write.json, keys))
             .collect();
-        let unprocessed = unprocessed.map_err(|_| ServiceError::garbled())?;
+        let unprocessed = unprocessed.map_err(|_| ServiceError::garbled("a write left unprocessed has no key"))?;
         if let Some(consumed) = &answer.consumed {
             self.worker.meter.consumed(consumed.total);
         }

@@ -96,6 +96,11 @@ impl Operation {
         Self::DescribeTable,
     ];
 
+    /// Its name, for spans.
+    pub(crate) fn name(self) -> &'static str {
+        self.target().rsplit('.').next().unwrap_or_default()
+    }
+
     /// The value of `x-amz-target`.
     fn target(self) -> &'static str {
         match self {

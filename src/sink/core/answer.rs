@@ -63,7 +63,7 @@ impl<C, F> Core<C, F> {
         if !unprocessed.is_empty() {
             // It names writes that we did not send: not to be trusted about the others either.
             written.append(&mut left);
-            let error = ServiceError::garbled();
+            let error = ServiceError::garbled("it names writes that were not sent");
             let writes = written;
             return self.on_error(now, InFlight { writes, ..request }, &error);
         }
@@ -136,7 +136,7 @@ impl<C, F> Core<C, F> {
     /// Feeds the concurrency limit, and rests when even its minimum is too much.
     fn note_throttling(&mut self, now: Duration, sent_at: Duration, items: usize, left: usize) {
         let in_flight = self.requests.len() + 1;
-        self.limit.on_answer(now, sent_at, items, left, in_flight);
+        self.limit.on_answer(now, sent_at, in_flight, items, left);
         self.counts.throttled_items += left as u64;
         if left * 2 > items {
             self.throttle_streak = self.throttle_streak.saturating_add(1);

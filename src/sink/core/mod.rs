@@ -47,6 +47,7 @@ use isolate::{Groups, Verdict};
 use keys::Keys;
 use lane::{Lane, Ticket};
 pub(crate) use request::Request;
+pub(crate) use snapshot::Saved;
 use request::{InFlight, Isolated};
 
 /// How long credentials may stay refused before the table fails. Long enough for a provider to

@@ -1,0 +1,308 @@
+//! Additive increase, multiplicative decrease, with throttled items counted by ratio.
+
+use std::time::Duration;
+
+use super::Concurrency;
+
+/// One request in the fixed-point numbers of the limit.
+const ONE: u64 = 1_000_000;
+
+/// Where an adaptive limit starts, if its range allows: four batches of 25 records fill the start-up burst that DynamoDB grants
+/// even a small table, and at one more per round trip the default range is climbed within 28 round trips.
+const START: usize = 4;
+
+/// How many requests may be in flight, adapted to what the table answers.
+///
+/// Up: every clean answer adds the inverse of the limit, so a whole round trip's worth adds about one, but only if the limit
+/// was reached while its request was in flight: a limit that nobody tried says nothing about the table.
+///
+/// Down: by half of the share of items throttled, so a request refused whole halves the limit and one unprocessed item of 25
+/// takes 2 % off. All answers to requests sent before the last cut tell of the same congestion; together they cut as deep as
+/// the worst of them, once.
+#[derive(Debug)]
+pub(crate) struct ConcurrencyLimit {
+    limit: u64,
+    min: u64,
+    max: u64,
+    /// When as many requests as allowed were last seen in flight.
+    last_full: Option<Duration>,
+    last_cut: Option<Cut>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    at: Duration,
+    /// The limit as it was before the cut.
+    from: u64,
+}
+
+impl ConcurrencyLimit {
+    pub(crate) fn new(range: Concurrency) -> Self {
+        let min = fixed_point(range.min().max(1));
+        let max = fixed_point(range.max()).max(min);
+        Self {
+            limit: fixed_point(START).clamp(min, max),
+            min,
+            max,
+            last_full: None,
+            last_cut: None,
+        }
+    }
+
+    /// How many requests may be in flight: at least the range's lower end, at most its upper.
+    pub(crate) fn limit(&self) -> usize {
+        usize::try_from(self.limit / ONE).unwrap_or(Concurrency::MOST)
+    }
+
+    /// Whether it can't go lower.
+    pub(crate) fn at_minimum(&self) -> bool {
+        self.limit / ONE <= self.min / ONE
+    }
+
+    /// Takes note of an answer to a request of `items` items, of which `throttled_items` were refused for want of capacity.
+    ///
+    /// Times are since the sink was opened. `in_flight` is the number of requests in flight when the answer came, this one
+    /// among them. Answers that say nothing of the table's capacity, such as a lost connection or an item held back for its
+    /// own hot key, are not for this controller.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Duration,
+        sent_at: Duration,
+        in_flight: usize,
+        items: usize,
+        throttled_items: usize,
+    ) {
+        let items = u64::try_from(items.max(1)).unwrap_or(u64::MAX);
+        let throttled = u64::try_from(throttled_items)
+            .unwrap_or(u64::MAX)
+            .min(items);
+        if in_flight >= self.limit() {
+            self.last_full = Some(now);
+        }
+        if throttled > 0 {
+            self.cut(now, sent_at, items, throttled);
+        } else if self.last_full.is_some_and(|full| sent_at <= full)
+            && self.last_cut.is_none_or(|cut| sent_at >= cut.at)
+        {
+            self.limit = (self.limit + ONE * ONE / self.limit).min(self.max);
+        }
+    }
+
+    /// Takes note of a request that was refused whole for want of capacity.
+    pub(crate) fn on_overload(&mut self, now: Duration, sent_at: Duration) {
+        self.cut(now, sent_at, 1, 1);
+    }
+
+    fn cut(&mut self, now: Duration, sent_at: Duration, items: u64, throttled: u64) {
+        let cut = match self.last_cut {
+            // Sent before the last cut: the same congestion, at worst deeper than known so far.
+            Some(cut) if sent_at < cut.at => cut,
+            _ => Cut {
+                at: now,
+                from: self.limit,
+            },
+        };
+        let share = u128::from(cut.from) * u128::from(throttled) / (2 * u128::from(items));
+        let reduced = cut.from - u64::try_from(share).unwrap_or(cut.from);
+        self.limit = self.limit.min(reduced).max(self.min);
+        self.last_cut = Some(cut);
+    }
+}
+
+fn fixed_point(requests: usize) -> u64 {
+    u64::try_from(requests.min(Concurrency::MOST)).map_or(u64::MAX, |requests| requests * ONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(10);
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// Keeps the limit in flight against a table that serves `capacity` requests a round trip, for `round_trips`; gives the
+    /// limit after each.
+    fn drive(
+        limit: &mut ConcurrencyLimit,
+        from: Duration,
+        round_trips: u32,
+        capacity: usize,
+    ) -> Vec<usize> {
+        let mut now = from;
+        let mut seen = Vec::new();
+        for _ in 0..round_trips {
+            let sent_at = now;
+            now += ROUND_TRIP;
+            let sent = limit.limit();
+            for n in 0..sent {
+                let throttled = if n < capacity { 0 } else { 25 };
+                limit.on_answer(now, sent_at, sent - n, 25, throttled);
+            }
+            seen.push(limit.limit());
+        }
+        seen
+    }
+
+    #[test]
+    fn a_round_trip_of_clean_answers_adds_about_one() {
+        let mut limit = ConcurrencyLimit::new((1..=32).into());
+        assert_eq!(limit.limit(), 4);
+        for answer in 0..5 {
+            limit.on_answer(at(10), at(0), 4, 25, 0);
+            assert!(limit.limit() <= 5, "after {answer}");
+        }
+        assert_eq!(limit.limit(), 5);
+    }
+
+    #[test]
+    fn the_start_is_inside_the_range() {
+        assert_eq!(ConcurrencyLimit::new((1..=2).into()).limit(), 2);
+        assert_eq!(ConcurrencyLimit::new((10..=20).into()).limit(), 10);
+        assert_eq!(ConcurrencyLimit::new(7.into()).limit(), 7);
+    }
+
+    #[test]
+    fn an_unused_limit_does_not_grow() {
+        let mut limit = ConcurrencyLimit::new((1..=32).into());
+        for n in 0..1_000 {
+            limit.on_answer(at(n + 1), at(n), 1, 25, 0);
+        }
+        assert_eq!(limit.limit(), 4);
+    }
+
+    #[test]
+    fn the_cut_is_by_the_share_of_throttled_items() {
+        let mut limit = ConcurrencyLimit::new((20..=100).into());
+        limit.min = ONE;
+        limit.on_answer(at(10), at(0), 20, 25, 5);
+        assert_eq!(limit.limit(), 18);
+        limit.on_overload(at(20), at(10));
+        assert_eq!(limit.limit(), 9);
+    }
+
+    #[test]
+    fn one_round_trip_cuts_once_and_as_deep_as_its_worst_answer() {
+        let mut limit = ConcurrencyLimit::new((1..=100).into());
+        limit.limit = 40 * ONE;
+        limit.on_answer(at(10), at(0), 40, 25, 5);
+        assert_eq!(limit.limit(), 36);
+        limit.on_answer(at(11), at(1), 39, 25, 5);
+        assert_eq!(limit.limit(), 36);
+        limit.on_overload(at(12), at(2));
+        assert_eq!(limit.limit(), 20);
+        limit.on_overload(at(13), at(9));
+        assert_eq!(limit.limit(), 20);
+        // Sent with the limit already cut: news.
+        limit.on_overload(at(20), at(10));
+        assert_eq!(limit.limit(), 10);
+    }
+
+    #[test]
+    fn clean_answers_from_before_the_cut_do_not_undo_it() {
+        let mut limit = ConcurrencyLimit::new((1..=100).into());
+        limit.on_overload(at(10), at(0));
+        for _ in 0..100 {
+            limit.on_answer(at(11), at(5), 100, 25, 0);
+        }
+        assert_eq!(limit.limit(), 2);
+    }
+
+    #[test]
+    fn it_settles_at_the_capacity_and_follows_it_up_and_down() {
+        let mut limit = ConcurrencyLimit::new((1..=64).into());
+        let mut now = Duration::ZERO;
+        for capacity in [20_usize, 5, 40] {
+            let seen = drive(&mut limit, now, 300, capacity);
+            now += ROUND_TRIP * 300;
+            let settled = &seen[100..];
+            let mean = settled.iter().sum::<usize>() / settled.len();
+            assert!(
+                settled.iter().all(|n| *n <= capacity + 1),
+                "over {capacity}: {settled:?}"
+            );
+            assert!(mean * 10 >= capacity * 7, "{mean} of {capacity}");
+        }
+    }
+
+    #[test]
+    fn it_recovers_from_an_outage() {
+        let mut limit = ConcurrencyLimit::new((1..=32).into());
+        assert_eq!(drive(&mut limit, at(0), 50, 0).last(), Some(&1));
+        assert_eq!(drive(&mut limit, at(10_000), 40, 100).last(), Some(&32));
+    }
+
+    proptest! {
+        #[test]
+        fn the_bounds_always_hold(
+            min in 0_usize..1_200,
+            max in 0_usize..1_200,
+            answers in prop::collection::vec((0_u64..100, 0_u64..100, any::<usize>(), any::<usize>(), any::<usize>()), 0..200),
+        ) {
+            let mut limit = ConcurrencyLimit::new((min..=max).into());
+            let low = min.clamp(1, 1_000);
+            let high = max.clamp(low, 1_000);
+            for (now, sent, in_flight, items, throttled) in answers {
+                if throttled % 7 == 0 {
+                    limit.on_overload(at(now), at(sent));
+                } else {
+                    limit.on_answer(at(now), at(sent), in_flight, items, throttled * (throttled % 2));
+                }
+                prop_assert!((low..=high).contains(&limit.limit()));
+            }
+        }
+
+        #[test]
+        fn a_fixed_number_stays(
+            fixed in 1_usize..=1_000,
+            answers in prop::collection::vec((any::<bool>(), 0_usize..30), 0..100),
+        ) {
+            let mut limit = ConcurrencyLimit::new(fixed.into());
+            for (n, (overload, throttled)) in (0_u64..).zip(answers) {
+                if overload {
+                    limit.on_overload(at(n + 5), at(n));
+                } else {
+                    limit.on_answer(at(n + 5), at(n), fixed, 25, throttled);
+                }
+                prop_assert_eq!(limit.limit(), fixed);
+            }
+        }
+
+        /// Answers overlap and round trips differ: the limit still settles between half the capacity and a little over it.
+        #[test]
+        fn it_converges_under_a_simulated_table(seed: u64, capacity in 4_usize..60) {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let mut limit = ConcurrencyLimit::new((1..=100).into());
+            let mut flying: VecDeque<(Duration, Duration, bool)> = VecDeque::new();
+            let (mut now, mut sum, mut samples) = (Duration::ZERO, 0_usize, 0_usize);
+            for step in 0..6_000 {
+                while flying.len() < limit.limit() {
+                    let refused = flying.len() >= capacity;
+                    let done = now + Duration::from_micros(rng.u64(8_000..12_000));
+                    flying.push_back((done, now, refused));
+                    flying.make_contiguous().sort_unstable();
+                }
+                let in_flight = flying.len();
+                let (done, sent_at, refused) = flying.pop_front().expect("the limit is at least one");
+                now = done;
+                if refused {
+                    limit.on_overload(now, sent_at);
+                } else {
+                    limit.on_answer(now, sent_at, in_flight, 25, 0);
+                }
+                if step > 3_000 {
+                    sum += limit.limit();
+                    samples += 1;
+                }
+                prop_assert!(step < 3_000 || limit.limit() <= capacity + 2);
+            }
+            prop_assert!(sum * 2 >= capacity * samples, "mean {} of {}", sum / samples, capacity);
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The setting: how many requests may be in flight.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, MapAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
+
+const FIXED: Bound<usize> = Bound::new("concurrency", 1, Concurrency::MOST);
+const MIN: Bound<usize> = Bound::new("concurrency.min", 1, Concurrency::MOST);
+const MAX: Bound<usize> = Bound::new("concurrency.max", 1, Concurrency::MOST);
+
+/// How many requests to one table may be in flight at once: a fixed number, or a range to adapt in.
+///
+/// Each request carries up to 25 records. Default: adapts from 1 to 32. Valid: 1 to 1,000, and the lower end of a range not
+/// above the upper.
+///
+/// In a settings file it is a number, `concurrency = 8`, or `concurrency = { min = 1, max = 64 }`.
+///
+/// ```
+/// use dynamodb_connector::sink::{Concurrency, TableSettings};
+///
+/// assert_eq!(Concurrency::from(8), Concurrency::from(8..=8));
+/// let settings = TableSettings::default().concurrency(1..=64);
+/// # settings.validate("decisions")?;
+/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    min: usize,
+    max: usize,
+}
+
+impl Concurrency {
+    /// The most requests that settings may allow in flight.
+    pub(crate) const MOST: usize = 1_000;
+
+    /// The least number of requests that is always allowed in flight.
+    pub fn min(&self) -> usize {
+        self.min
+    }
+
+    /// The most requests ever in flight.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(crate) fn check(self, place: &SettingsPlace) -> Result<(), ConfigError> {
+        if self.min == self.max {
+            return FIXED.check(place, self.max);
+        }
+        MIN.check(place, self.min)?;
+        MAX.check_from(place, self.max, self.min, MIN.field())
+    }
+
+    /// The allowed values of the field at `path`, in words.
+    pub(crate) fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[FIXED, MIN, MAX])
+    }
+}
+
+impl Default for Concurrency {
+    fn default() -> Self {
+        Self { min: 1, max: 32 }
+    }
+}
+
+/// A fixed number of requests.
+impl From<usize> for Concurrency {
+    fn from(fixed: usize) -> Self {
+        Self {
+            min: fixed,
+            max: fixed,
+        }
+    }
+}
+
+/// A range to adapt in.
+impl From<RangeInclusive<usize>> for Concurrency {
+    fn from(range: RangeInclusive<usize>) -> Self {
+        let (min, max) = range.into_inner();
+        Self { min, max }
+    }
+}
+
+/// The range as a settings file holds it; an end that is left out has its default.
+#[derive(Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+struct Range {
+    min: usize,
+    max: usize,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        let Concurrency { min, max } = Concurrency::default();
+        Self { min, max }
+    }
+}
+
+impl Serialize for Concurrency {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { min, max } = *self;
+        if min == max {
+            max.serialize(to)
+        } else {
+            Range { min, max }.serialize(to)
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Concurrency {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(ConcurrencyVisitor)
+    }
+}
+
+struct ConcurrencyVisitor;
+
+impl<'de> Visitor<'de> for ConcurrencyVisitor {
+    type Value = Concurrency;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a whole number, or a table of `min` and `max`")
+    }
+
+    fn visit_u64<E: de::Error>(self, fixed: u64) -> Result<Concurrency, E> {
+        usize::try_from(fixed)
+            .map(Concurrency::from)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(fixed), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, fixed: i64) -> Result<Concurrency, E> {
+        usize::try_from(fixed)
+            .map(Concurrency::from)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(fixed), &self))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Concurrency, A::Error> {
+        let Range { min, max } = Range::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Concurrency { min, max })
+    }
+}

@@ -1,0 +1,373 @@
+//! The settings of one table.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::Concurrency;
+use crate::retry::RetryPolicy;
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
+
+const MAX_BATCH_ITEMS: Bound<usize> = Bound::new("max_batch_items", 1, 25);
+const MAX_BATCH_BYTES: Bound<Bytes> =
+    Bound::new("max_batch_bytes", Bytes(512 << 10), Bytes(16 << 20));
+const LINGER: Bound<Duration> = Bound::new("linger", Duration::ZERO, Duration::from_secs(60));
+const BUFFER_RECORDS: Bound<usize> = Bound::new("buffer_records", 1, 10_000_000);
+// The least holds one record of 400 KB whose text is all escapes of six bytes each.
+const BUFFER_BYTES: Bound<Bytes> = Bound::new("buffer_bytes", Bytes(4 << 20), Bytes(1 << 30));
+const MAX_KEY_SHARE: Bound<f64> = Bound::new("max_key_share", 0.001, 1.0);
+const DEADLINE: Bound<Duration> = Bound::new(
+    "deadline",
+    Duration::from_millis(10),
+    Duration::from_secs(24 * 60 * 60),
+);
+const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
+    "request_timeout",
+    Duration::from_millis(100),
+    Duration::from_secs(300),
+);
+
+/// How the sink writes to one table.
+///
+/// Every field has a default, and setters never fail: what is out of range is found when the table is opened, or by
+/// [`validate`](Self::validate).
+///
+/// ```
+/// use std::time::Duration;
+/// use dynamodb_connector::sink::TableSettings;
+///
+/// let settings = TableSettings::default().concurrency(8).linger(Duration::from_millis(5));
+/// settings.validate("decisions")?;
+///
+/// let refused = settings.max_batch_items(26).validate("decisions").unwrap_err();
+/// assert_eq!(refused.to_string(), r#"table "decisions": max_batch_items is 26, allowed 1 to 25"#);
+/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// ```
+///
+/// Through serde, each field has its setter's name; durations and sizes are text with a unit:
+///
+/// ```toml
+/// concurrency = { min = 1, max = 64 }   # or a fixed number
+/// max_batch_bytes = "8MiB"
+/// linger = "5ms"
+/// deadline = "1m 30s"                   # or "none"
+///
+/// [retry]
+/// max_attempts = 20                     # or "none"
+/// budget.ratio = 0.1
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct TableSettings {
+    concurrency: Concurrency,
+    max_batch_items: usize,
+    #[serde(with = "units::size")]
+    max_batch_bytes: usize,
+    #[serde(with = "units::duration")]
+    linger: Duration,
+    buffer_records: usize,
+    #[serde(with = "units::size")]
+    buffer_bytes: usize,
+    max_key_share: f64,
+    coalesce: bool,
+    retry: RetryPolicy,
+    #[serde(with = "units::duration_or_none")]
+    deadline: Option<Duration>,
+    #[serde(with = "units::duration")]
+    request_timeout: Duration,
+}
+
+impl Default for TableSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: Concurrency::default(),
+            max_batch_items: 25,
+            max_batch_bytes: 16 << 20,
+            linger: Duration::from_millis(1),
+            buffer_records: 10_000,
+            buffer_bytes: 64 << 20,
+            max_key_share: 0.25,
+            coalesce: false,
+            retry: RetryPolicy::default(),
+            deadline: None,
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl TableSettings {
+    /// How many requests may be in flight at once: a number, or a range to adapt in.
+    ///
+    /// Default: `1..=32`. Valid: 1 to 1,000. Takes `8` as well as `1..=64`.
+    #[must_use]
+    pub fn concurrency(mut self, requests: impl Into<Concurrency>) -> Self {
+        self.concurrency = requests.into();
+        self
+    }
+
+    /// The most records one batch carries. Default and most: 25, which is DynamoDB's limit. Least: 1.
+    #[must_use]
+    pub fn max_batch_items(mut self, records: usize) -> Self {
+        self.max_batch_items = records;
+        self
+    }
+
+    /// The most bytes one batch's request carries, as sent. A single record that is larger goes alone.
+    ///
+    /// Default and most: 16 MiB (16,777,216 bytes), which is DynamoDB's limit. Least: 512 KiB.
+    #[must_use]
+    pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
+        self.max_batch_bytes = bytes;
+        self
+    }
+
+    /// The longest a record waits for others to share its batch. Default: 1 ms. Valid: 0 to 60 s.
+    ///
+    /// A bound, not a delay that every record pays.
+    #[must_use]
+    pub fn linger(mut self, longest: Duration) -> Self {
+        self.linger = longest;
+        self
+    }
+
+    /// The most records that are accepted and not yet settled; a submit beyond waits.
+    ///
+    /// Default: 10,000. Valid: from `max_batch_items` to 10,000,000.
+    #[must_use]
+    pub fn buffer_records(mut self, records: usize) -> Self {
+        self.buffer_records = records;
+        self
+    }
+
+    /// The most bytes, as sent, of records that are accepted and not yet settled; a submit beyond waits.
+    ///
+    /// Default: 64 MiB. Valid: 4 MiB to 1 GiB.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// The share of the buffer that records of one partition key may take up, so that one hot key leaves room for the others.
+    ///
+    /// Default: 0.25. Valid: 0.001 to 1.
+    #[must_use]
+    pub fn max_key_share(mut self, share: f64) -> Self {
+        self.max_key_share = share;
+        self
+    }
+
+    /// Whether a queued write is dropped when a newer one of the same key comes. Default: `false`.
+    ///
+    /// Saves capacity where only the last value counts. A reader of the table's change stream never sees what was dropped.
+    #[must_use]
+    pub fn coalesce(mut self, coalesce: bool) -> Self {
+        self.coalesce = coalesce;
+        self
+    }
+
+    /// When a record whose write failed is sent again.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How long after its submission a record is given up if it is not written.
+    ///
+    /// Default: `None`, never. Valid: 10 ms to 24 h. In a settings file a duration, or `"none"`.
+    #[must_use]
+    pub fn deadline(mut self, deadline: impl Into<Option<Duration>>) -> Self {
+        self.deadline = deadline.into();
+        self
+    }
+
+    /// How long one request may take before its answer counts as lost. Default: 10 s. Valid: 100 ms to 5 min.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Checks every field, for the table of this name.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the range.
+    pub fn validate(&self, table: &str) -> Result<(), ConfigError> {
+        self.check(&SettingsPlace::Table(table.to_owned()))
+    }
+
+    pub(crate) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
+        self.concurrency.check(place)?;
+        MAX_BATCH_ITEMS.check(place, self.max_batch_items)?;
+        MAX_BATCH_BYTES.check(place, Bytes(self.max_batch_bytes))?;
+        LINGER.check(place, self.linger)?;
+        BUFFER_RECORDS.check_from(
+            place,
+            self.buffer_records,
+            self.max_batch_items,
+            MAX_BATCH_ITEMS.field(),
+        )?;
+        BUFFER_BYTES.check(place, Bytes(self.buffer_bytes))?;
+        MAX_KEY_SHARE.check(place, self.max_key_share)?;
+        self.retry.check(place)?;
+        if let Some(deadline) = self.deadline {
+            DEADLINE.check(place, deadline)?;
+        }
+        REQUEST_TIMEOUT.check(place, self.request_timeout)
+    }
+
+    /// The allowed values of the field at `path`, in words, for messages about values too wrong to be read.
+    pub(super) fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[MAX_BATCH_ITEMS, BUFFER_RECORDS])
+            .or_else(|| allowed_at(path, &[MAX_BATCH_BYTES, BUFFER_BYTES]))
+            .or_else(|| allowed_at(path, &[LINGER, DEADLINE, REQUEST_TIMEOUT]))
+            .or_else(|| allowed_at(path, &[MAX_KEY_SHARE]))
+            .or_else(|| Concurrency::allowed(path))
+            .or_else(|| RetryPolicy::allowed(path))
+    }
+
+    pub(crate) fn get_concurrency(&self) -> Concurrency {
+        self.concurrency
+    }
+
+    pub(crate) fn get_max_batch_items(&self) -> usize {
+        self.max_batch_items
+    }
+
+    pub(crate) fn get_max_batch_bytes(&self) -> usize {
+        self.max_batch_bytes
+    }
+
+    pub(crate) fn get_linger(&self) -> Duration {
+        self.linger
+    }
+
+    pub(crate) fn get_buffer_records(&self) -> usize {
+        self.buffer_records
+    }
+
+    pub(crate) fn get_buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    /// How many records one partition key may have in the buffer: its share of the records, at
+    /// least one.
+    pub(crate) fn key_share_records(&self) -> usize {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "at most 10 million records, and a share between 0 and 1"
+        )]
+        let records = (self.buffer_records as f64 * self.max_key_share) as usize;
+        records.max(1)
+    }
+
+    pub(crate) fn get_coalesce(&self) -> bool {
+        self.coalesce
+    }
+
+    pub(crate) fn get_retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    pub(crate) fn get_deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    pub(crate) fn get_request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeInclusive;
+
+    use super::*;
+
+    fn problem(settings: &TableSettings) -> String {
+        settings
+            .validate("t")
+            .expect_err("out of range")
+            .to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_those_documented() {
+        let settings = TableSettings::default();
+        settings.validate("t").expect("valid");
+        assert_eq!(settings.get_concurrency(), Concurrency::from(1..=32));
+        assert_eq!(settings.get_max_batch_bytes(), 16_777_216);
+        assert_eq!(settings.get_buffer_bytes(), 64 * 1024 * 1024);
+        assert_eq!(settings.get_deadline(), None);
+    }
+
+    #[test]
+    fn each_bound_is_checked() {
+        let settings = TableSettings::default;
+        let cases = [
+            (
+                settings().concurrency(0),
+                "concurrency is 0, allowed 1 to 1000",
+            ),
+            (
+                settings().concurrency(0..=4),
+                "concurrency.min is 0, allowed 1 to 1000",
+            ),
+            (
+                settings().concurrency(1..=1_001),
+                "concurrency.max is 1001, allowed 1 to 1000",
+            ),
+            (
+                settings().concurrency(RangeInclusive::new(9, 4)),
+                "concurrency.max is 4, allowed 9 (concurrency.min) to 1000",
+            ),
+            (
+                settings().max_batch_items(26),
+                "max_batch_items is 26, allowed 1 to 25",
+            ),
+            (
+                settings().max_batch_bytes(1_000),
+                "max_batch_bytes is 1000B, allowed 512KiB to 16MiB",
+            ),
+            (
+                settings().linger(Duration::from_secs(61)),
+                "linger is 1m 1s, allowed 0s to 1m",
+            ),
+            (
+                settings().buffer_records(24),
+                "buffer_records is 24, allowed 25 (max_batch_items) to 10000000",
+            ),
+            (
+                settings().buffer_bytes(1 << 20),
+                "buffer_bytes is 1MiB, allowed 4MiB to 1GiB",
+            ),
+            (
+                settings().max_key_share(0.0),
+                "max_key_share is 0, allowed 0.001 to 1",
+            ),
+            (
+                settings().max_key_share(f64::NAN),
+                "max_key_share is NaN, allowed 0.001 to 1",
+            ),
+            (
+                settings().deadline(Duration::from_millis(1)),
+                "deadline is 1ms, allowed 10ms to 1day",
+            ),
+            (
+                settings().request_timeout(Duration::ZERO),
+                "request_timeout is 0s, allowed 100ms to 5m",
+            ),
+            (
+                settings().retry(RetryPolicy::default().multiplier(11.0)),
+                "retry.multiplier is 11, allowed 1.1 to 10",
+            ),
+        ];
+        for (settings, expected) in cases {
+            assert_eq!(problem(&settings), format!("table \"t\": {expected}"));
+        }
+    }
+}

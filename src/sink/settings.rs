@@ -1,0 +1,216 @@
+//! The settings of all tables of a sink, as a file holds them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::config::TableSettings;
+use crate::settings::{ConfigError, SettingsPlace};
+
+/// The settings of every table a sink writes to.
+///
+/// Read from TOML or JSON, a table takes each field it does not name from `defaults`, those within `retry` and
+/// `concurrency` included, and each that `defaults` does not name either from [`TableSettings::default`]. A table that is not
+/// mentioned at all has the defaults.
+///
+/// ```
+/// use std::time::Duration;
+/// use dynamodb_connector::sink::{SinkSettings, TableSettings};
+///
+/// let settings = SinkSettings::from_toml(r#"
+///     [defaults]
+///     linger = "5ms"
+///     retry.max_attempts = 20
+///
+///     [tables.decisions]
+///     buffer_bytes = "256MiB"
+/// "#)?;
+/// let decisions = settings.for_table("decisions");
+/// assert_eq!(
+///     *decisions,
+///     settings.for_table("any other").clone().buffer_bytes(256 << 20),
+/// );
+///
+/// let refused = SinkSettings::from_toml("tables.decisions.linger = 5").unwrap_err();
+/// assert_eq!(refused.table(), Some("decisions"));
+/// assert_eq!(refused.field(), Some("linger"));
+/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SinkSettings {
+    defaults: TableSettings,
+    tables: BTreeMap<String, TableSettings>,
+}
+
+impl SinkSettings {
+    /// Sets what a table has that is not mentioned. Settings already given to a table stay as they are.
+    #[must_use]
+    pub fn defaults(mut self, defaults: TableSettings) -> Self {
+        self.defaults = defaults;
+        self
+    }
+
+    /// Sets one table's settings, all of them; to change some fields of the defaults, begin with a clone of
+    /// [`for_table`](Self::for_table).
+    #[must_use]
+    pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
+        self.tables.insert(name.into(), settings);
+        self
+    }
+
+    /// The settings of the table of this name: its own, or the defaults.
+    pub fn for_table(&self, name: &str) -> &TableSettings {
+        self.tables.get(name).unwrap_or(&self.defaults)
+    }
+
+    /// The tables that have settings of their own.
+    pub fn tables(&self) -> impl Iterator<Item = (&str, &TableSettings)> {
+        self.tables.iter().map(|(name, settings)| (name.as_str(), settings))
+    }
+
+    /// Reads TOML and checks it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Syntax`] where it is no TOML, [`ConfigError::Unreadable`] for an unknown field or a value of the
+    /// wrong type, [`ConfigError::OutOfRange`] for a value out of range.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let value = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            format: "TOML",
+            problem: located(text, &error),
+        })?;
+        Self::from_value(value)
+    }
+
+    /// Reads JSON and checks it.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml).
+    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
+        let value = serde_json::from_str(text).map_err(|error| ConfigError::Syntax {
+            format: "JSON",
+            problem: error.to_string(),
+        })?;
+        Self::from_value(value)
+    }
+
+    /// Reads a file ending in `.toml` or `.json` and checks it.
+    ///
+    /// Blocks the calling thread while it reads: meant for the start of a program, not for a running task.
+    ///
+    /// # Errors
+    /// [`ConfigError::Format`] for any other ending, [`ConfigError::File`] where the file cannot be read or is not UTF-8,
+    /// and as [`from_toml`](Self::from_toml).
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let parse = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("toml") => Self::from_toml,
+            Some("json") => Self::from_json,
+            _ => {
+                return Err(ConfigError::Format {
+                    path: path.to_owned(),
+                });
+            }
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        parse(&text)
+    }
+
+    /// Checks the defaults and every table's settings.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its table, its value and the range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.defaults.check(&SettingsPlace::Defaults)?;
+        self.tables
+            .iter()
+            .try_for_each(|(name, settings)| settings.validate(name))
+    }
+
+    fn from_value(value: Value) -> Result<Self, ConfigError> {
+        let file: File = read(&SettingsPlace::Whole, value)?;
+
+        // The defaults are read and checked before any table is, so that a mistake in them is not blamed on a table.
+        let defaults: TableSettings = read(
+            &SettingsPlace::Defaults,
+            Value::Object(file.defaults.clone()),
+        )?;
+        defaults.check(&SettingsPlace::Defaults)?;
+        let mut tables = BTreeMap::new();
+        for (name, own) in file.tables {
+            let place = SettingsPlace::Table(name.clone());
+            let settings: TableSettings =
+                read(&place, Value::Object(overlay(file.defaults.clone(), own)))?;
+            settings.check(&place)?;
+            tables.insert(name, settings);
+        }
+        Ok(Self { defaults, tables })
+    }
+}
+
+/// For settings within an application's own; the same checks and the same messages.
+impl<'de> Deserialize<'de> for SinkSettings {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Self::from_value(Value::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    defaults: Map<String, Value>,
+    tables: BTreeMap<String, Map<String, Value>>,
+}
+
+/// Puts `own` over `base`, field by field and table by table.
+fn overlay(mut base: Map<String, Value>, own: Map<String, Value>) -> Map<String, Value> {
+    for (field, value) in own {
+        let merged = match (base.remove(&field), value) {
+            (Some(Value::Object(under)), Value::Object(over)) => {
+                Value::Object(overlay(under, over))
+            }
+            (_, over) => over,
+        };
+        base.insert(field, merged);
+    }
+    base
+}
+
+/// Reads a part of the settings so that a complaint says which field of what it is about.
+fn read<T: serde::de::DeserializeOwned>(
+    place: &SettingsPlace,
+    value: Value,
+) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let mut problem = error.inner().to_string();
+        let field = (path != ".").then_some(path);
+        if let Some(allowed) = field.as_deref().and_then(TableSettings::allowed) {
+            problem = format!("{problem}, allowed {allowed}");
+        }
+        ConfigError::Unreadable {
+            place: place.clone(),
+            field,
+            problem,
+        }
+    })
+}
+
+/// The parser's complaint on one line, with its place.
+fn located(text: &str, error: &toml::de::Error) -> String {
+    let message = error.message().replace('\n', ", ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return message;
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("{message} at line {line} column {column}")
+}
+
+#[cfg(test)]
+mod tests;

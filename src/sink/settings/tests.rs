@@ -1,0 +1,325 @@
+//! Settings written, read, inherited and refused.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::string::string_regex;
+
+use super::*;
+use crate::retry::{RetryBudgetSettings, RetryPolicy};
+
+fn problem(toml: &str) -> String {
+    SinkSettings::from_toml(toml)
+        .expect_err("refused")
+        .to_string()
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    assert_eq!(
+        SinkSettings::from_toml("").expect("valid"),
+        SinkSettings::default()
+    );
+    assert_eq!(
+        SinkSettings::from_json("{}").expect("valid"),
+        SinkSettings::default()
+    );
+}
+
+#[test]
+fn a_table_takes_what_it_does_not_name_from_the_defaults() {
+    let settings = SinkSettings::from_toml(
+        r#"
+            [defaults]
+            concurrency = { min = 2, max = 8 }
+            linger = "5ms"
+            deadline = "1m 30s"
+            [defaults.retry]
+            max_attempts = 7
+            budget = { ratio = 0.5 }
+
+            [tables.a]
+            linger = "20ms"
+            concurrency.max = 64
+            retry.budget.burst = 7
+
+            [tables.b]
+            deadline = "none"
+            concurrency = 3
+            retry.max_attempts = "none"
+            "#,
+    )
+    .expect("valid");
+    let retry = RetryPolicy::default()
+        .max_attempts(7)
+        .budget(RetryBudgetSettings::default().ratio(0.5));
+    let defaults = TableSettings::default()
+        .concurrency(2..=8)
+        .linger(Duration::from_millis(5))
+        .deadline(Duration::from_secs(90))
+        .retry(retry.clone());
+    assert_eq!(*settings.for_table("unnamed"), defaults);
+    let budget = RetryBudgetSettings::default().ratio(0.5).burst(7);
+    assert_eq!(
+        *settings.for_table("a"),
+        defaults
+            .clone()
+            .linger(Duration::from_millis(20))
+            .concurrency(2..=64)
+            .retry(retry.clone().budget(budget)),
+    );
+    assert_eq!(
+        *settings.for_table("b"),
+        defaults
+            .deadline(None)
+            .concurrency(3)
+            .retry(retry.max_attempts(None)),
+    );
+}
+
+#[test]
+fn json_and_toml_read_alike() {
+    let json = r#"{"defaults": {"linger": "5ms"}, "tables": {"a": {"buffer_bytes": 8388608, "max_key_share": 1}}}"#;
+    let toml =
+        "defaults.linger = \"5ms\"\n[tables.a]\nbuffer_bytes = \"8 MiB\"\nmax_key_share = 1.0";
+    assert_eq!(
+        SinkSettings::from_json(json).expect("valid"),
+        SinkSettings::from_toml(toml).expect("valid"),
+    );
+}
+
+#[test]
+fn a_mistake_names_table_field_value_and_range() {
+    let cases = [
+        (
+            "tables.a.max_batch_items = 26",
+            "table \"a\": max_batch_items is 26, allowed 1 to 25",
+        ),
+        (
+            "tables.a.max_batch_items = -1",
+            "table \"a\": max_batch_items: invalid value: integer `-1`, expected usize, allowed 1 to 25",
+        ),
+        (
+            "tables.a.linger = 5",
+            "table \"a\": linger: invalid type: integer `5`, expected a duration with a unit, such as \
+                 \"250ms\", \"2s\" or \"1m 30s\", allowed 0s to 1m",
+        ),
+        (
+            "defaults.buffer_bytes = \"8 lorries\"",
+            "defaults: buffer_bytes: invalid value: string \"8 lorries\", expected a whole number of bytes, or one \
+                 with a unit, such as \"64KiB\", \"8MiB\" or \"1MB\", allowed 4MiB to 1GiB",
+        ),
+        (
+            "tables.a.deadline = true",
+            "table \"a\": deadline: invalid type: boolean `true`, expected a duration with a unit, such as \
+                 \"250ms\", \"2s\" or \"1m 30s\", or \"none\", allowed 10ms to 1day",
+        ),
+        (
+            "tables.a.retry.max_attempts = 1.5",
+            "table \"a\": retry.max_attempts: invalid type: floating point `1.5`, expected a whole number, or \
+                 \"none\", allowed 1 to 10000",
+        ),
+        (
+            "tables.a.concurrency = \"many\"",
+            "table \"a\": concurrency: invalid type: string \"many\", expected a whole number, or a table of `min` \
+                 and `max`, allowed 1 to 1000",
+        ),
+        (
+            "tables.a.concurrency.min = true",
+            "table \"a\": concurrency.min: invalid type: boolean `true`, expected usize, allowed 1 to 1000",
+        ),
+        (
+            "defaults.concurrency.min = 40",
+            "defaults: concurrency.max is 32, allowed 40 (concurrency.min) to 1000",
+        ),
+        (
+            "defaults.concurrency.min = 4\ntables.a.concurrency.max = 2",
+            "table \"a\": concurrency.max is 2, allowed 4 (concurrency.min) to 1000",
+        ),
+        (
+            "tables = 7",
+            "settings: tables: invalid type: integer `7`, expected a map",
+        ),
+        (
+            "tables.a = 7",
+            "settings: tables.a: invalid type: integer `7`, expected a map",
+        ),
+        (
+            "a = 7",
+            "settings: a: unknown field `a`, expected `defaults` or `tables`",
+        ),
+    ];
+    for (toml, expected) in cases {
+        assert_eq!(problem(toml), expected);
+    }
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_those_there_are() {
+    let unknown = problem("tables.a.lingr = \"5ms\"");
+    assert!(
+        unknown.starts_with(
+            "table \"a\": lingr: unknown field `lingr`, expected one of `concurrency`, "
+        ),
+        "{unknown}"
+    );
+    assert!(unknown.contains("`linger`"), "{unknown}");
+    let unknown = problem("tables.a.retry.budget.rate = 1");
+    assert_eq!(
+        unknown,
+        "table \"a\": retry.budget.rate: unknown field `rate`, expected one of `ratio`, `min_per_second`, `burst`"
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_or_json_is_refused_with_the_place() {
+    let broken = problem("[defaults]\nlinger = = 3");
+    assert!(broken.starts_with("settings are not TOML: "), "{broken}");
+    assert!(broken.ends_with("at line 2 column 10"), "{broken}");
+    let broken = SinkSettings::from_json("{\n  nonsense")
+        .expect_err("refused")
+        .to_string();
+    assert_eq!(
+        broken,
+        "settings are not JSON: key must be a string at line 2 column 3"
+    );
+}
+
+#[test]
+fn files_are_told_apart_by_their_ending() {
+    let missing = SinkSettings::from_path("no/such/settings.toml").expect_err("no file");
+    assert!(matches!(missing, ConfigError::File { .. }));
+    let unknown = SinkSettings::from_path("settings.yaml").expect_err("no format");
+    assert_eq!(
+        unknown.to_string(),
+        "settings file \"settings.yaml\" ends in neither .toml nor .json"
+    );
+    let manifest = SinkSettings::from_path("Cargo.toml").expect_err("no settings");
+    assert!(
+        matches!(manifest, ConfigError::Unreadable { .. }),
+        "{manifest}"
+    );
+}
+
+#[test]
+fn settings_can_be_part_of_an_applications_own() {
+    #[derive(Debug, Deserialize)]
+    struct Application {
+        sink: SinkSettings,
+    }
+    let application: Application =
+        toml::from_str("[sink.defaults]\nlinger = \"5ms\"\n[sink.tables.a]\ncoalesce = true")
+            .expect("valid");
+    let expected = TableSettings::default()
+        .linger(Duration::from_millis(5))
+        .coalesce(true);
+    assert_eq!(*application.sink.for_table("a"), expected);
+    let refused =
+        toml::from_str::<Application>("[sink.tables.a]\nmax_batch_items = 0").expect_err("refused");
+    assert!(
+        refused
+            .to_string()
+            .contains("table \"a\": max_batch_items is 0, allowed 1 to 25"),
+        "{refused}"
+    );
+}
+
+fn duration(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
+    range.prop_map(Duration::from_micros)
+}
+
+/// Fractions as people write them; JSON's reader is exact up to 15 digits.
+fn thousandths(range: std::ops::RangeInclusive<u32>) -> impl Strategy<Value = f64> {
+    range.prop_map(|n| f64::from(n) / 1_000.0)
+}
+
+prop_compose! {
+    fn retry()(
+        max_attempts in prop::option::of(1_u32..=10_000),
+        initial in duration(1_000..=60_000_000),
+        more in duration(0..=240_000_000),
+        multiplier in thousandths(1_100..=10_000),
+        ratio in thousandths(0..=10_000),
+        min_per_second in 1_u32..=10_000,
+        burst in 1_u32..=100_000,
+    ) -> RetryPolicy {
+        RetryPolicy::default()
+            .max_attempts(max_attempts)
+            .initial_backoff(initial)
+            .max_backoff(initial + more)
+            .multiplier(multiplier)
+            .budget(RetryBudgetSettings::default().ratio(ratio).min_per_second(min_per_second).burst(burst))
+    }
+}
+
+prop_compose! {
+    fn table()(
+        (low, more) in (1_usize..=500, 0_usize..=500),
+        items in 1_usize..=25,
+        batch_bytes in 512_usize << 10..=16 << 20,
+        linger in duration(0..=60_000_000),
+        records in 25_usize..=10_000_000,
+        bytes in 4_usize << 20..=1 << 30,
+        share in thousandths(1..=1_000),
+        coalesce: bool,
+        retry in retry(),
+        deadline in prop::option::of(duration(10_000..=86_400_000_000)),
+        timeout in duration(100_000..=300_000_000),
+    ) -> TableSettings {
+        TableSettings::default()
+            .concurrency(low..=low + more)
+            .max_batch_items(items)
+            .max_batch_bytes(batch_bytes)
+            .linger(linger)
+            .buffer_records(records)
+            .buffer_bytes(bytes)
+            .max_key_share(share)
+            .coalesce(coalesce)
+            .retry(retry)
+            .deadline(deadline)
+            .request_timeout(timeout)
+    }
+}
+
+prop_compose! {
+    fn settings()(
+        defaults in table(),
+        tables in prop::collection::btree_map("[a-zA-Z0-9_.-]{3,12}", table(), 0..3),
+    ) -> SinkSettings {
+        SinkSettings { defaults, tables }
+    }
+}
+
+/// Text that is close enough to settings to get past the parsers.
+fn nearly_settings() -> impl Strategy<Value = String> {
+    let place = "(defaults|tables|tables\\.[a-c]|tables\\.\"é \")";
+    let field = "(concurrency|concurrency\\.m(in|ax)|linger|deadline|buffer_bytes|retry|retry\\.budget\\.ratio|max_attempts|x)";
+    let value = "(-?[0-9]{1,20}|-?[0-9]{1,3}\\.[0-9]|nan|-inf|true|\"[0-9]{0,20} ?(ms|s|years|KiB|GB|none)?\"|\\{\\}|\\[1, \\{ a = 2 \\}\\]|1979-05-27T07:32:00Z)";
+    let line = string_regex(&format!("{place}\\.{field} = {value}")).expect("a regular expression");
+    prop::collection::vec(line, 0..4).prop_map(|lines| lines.join("\n"))
+}
+
+proptest! {
+    #[test]
+    fn settings_written_are_read_back(settings in settings()) {
+        settings.validate().expect("made of valid values");
+        let json = serde_json::to_string(&settings).expect("json");
+        prop_assert_eq!(&SinkSettings::from_json(&json).expect("read back"), &settings);
+        let toml = toml::to_string(&settings).expect("toml");
+        prop_assert_eq!(&SinkSettings::from_toml(&toml).expect("read back"), &settings);
+        let one = serde_json::to_string(&settings.defaults).expect("json");
+        prop_assert_eq!(&serde_json::from_str::<TableSettings>(&one).expect("read back"), &settings.defaults);
+    }
+
+    #[test]
+    fn no_file_makes_it_panic(bytes: Vec<u8>, text in ".{0,200}", near in nearly_settings()) {
+        for text in [String::from_utf8_lossy(&bytes).into_owned(), text, near] {
+            for result in [SinkSettings::from_toml(&text), SinkSettings::from_json(&text)] {
+                match result {
+                    Ok(settings) => settings.validate().expect("what was read was checked"),
+                    Err(error) => prop_assert!(!error.to_string().contains('\n')),
+                }
+            }
+        }
+    }
+}
