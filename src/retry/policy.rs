@@ -253,12 +253,4 @@ mod tests {
             "defaults: retry.budget.ratio is NaN, allowed 0 to 10"
         );
     }
-
-    #[test]
-    fn attempts_count_the_first() {
-        let policy = RetryPolicy::default().max_attempts(2);
-        assert!(policy.allows_another(1));
-        assert!(!policy.allows_another(2));
-        assert!(RetryPolicy::default().allows_another(u32::MAX));
-    }
 }

@@ -106,6 +106,11 @@ impl Groups {
         guilty
     }
 
+    /// Forgets all groups: nothing is sent any more.
+    pub(super) fn clear(&mut self) {
+        self.groups.clear();
+    }
+
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()

@@ -378,6 +378,7 @@ impl<C, F> Core<C, F> {
     fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
         self.isolated.clear();
         self.delayed.clear();
+        self.groups.clear();
         let mut outstanding: Vec<Ticket> =
             self.entries.iter().map(|(at, entry)| Ticket { seq: entry.seq, at }).collect();
         outstanding.sort_unstable();

@@ -78,7 +78,7 @@ impl<C, F> Core<C, F> {
             at(*deadline);
         }
         if let Some(Reverse((time, _))) = self.delayed.peek() {
-            at(*time);
+            at((*time).max(self.paused_until));
         }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
             if let Some(time) = self.isolated.iter().map(|isolated| isolated.not_before).min() {
