@@ -1,0 +1,102 @@
+//! How much CPU does a batch of 25 records cost, from serde struct to acknowledgement?
+//!
+//! Each contender keeps 16 requests in flight on one core; the server runs on another. See
+//! `benches/README.md`.
+
+mod contender;
+mod floor;
+mod measure;
+mod null_server;
+mod records;
+#[path = "../report/mod.rs"]
+mod report;
+mod sdk_loop;
+mod wire;
+
+use std::sync::Arc;
+
+use contender::{Contender, Failure};
+use floor::Floor;
+use measure::{LANES, Round, quantile};
+use null_server::NullServer;
+use report::{Bound, Cell, Report};
+use sdk_loop::SdkLoop;
+
+fn main() -> Result<(), Failure> {
+    let mut quick = false;
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            null_server::ARGUMENT => return null_server::run(),
+            "--quick" => quick = true,
+            // Cargo's own.
+            "--bench" => {}
+            other => return Err(format!("unknown argument {other}; there is only --quick").into()),
+        }
+    }
+    let (rotations, batches) = if quick { (7, 64) } else { (25, 256) };
+    let server = NullServer::start()?;
+    measure::pin(0);
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(&server, rotations, batches))
+}
+
+async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<(), Failure> {
+    // The floor comes first: ratios are to it.
+    let contenders: Vec<Arc<dyn Contender>> = vec![
+        Arc::new(Floor::open(server.address(), LANES).await?),
+        Arc::new(SdkLoop(sdk_loop::client(server.address()))),
+        Arc::new(contender::RecordsOnly),
+    ];
+    let rounds = measure::rotate(&contenders, server, rotations, batches).await?;
+
+    println!(
+        "CPU of a batch of {} records: {LANES} in flight, {rotations} rounds of {} batches",
+        records::BATCH,
+        LANES * batches,
+    );
+    let mut report = Report::new(
+        "cpu_per_batch",
+        &[
+            "contender",
+            "us_per_batch",
+            "to_floor",
+            "p10",
+            "p90",
+            "busy",
+            "requests",
+            "kilobytes",
+        ],
+    );
+    for (contender, of_contender) in contenders.iter().zip(&rounds) {
+        let median = |figure: fn(&Round) -> f64| quantile(of_contender.iter().map(figure), 0.5);
+        let cpu = |share| quantile(of_contender.iter().map(|round| round.cpu_us), share);
+        let to_floor = quantile(
+            of_contender
+                .iter()
+                .zip(&rounds[0])
+                .map(|(own, floor)| own.cpu_us / floor.cpu_us),
+            0.5,
+        );
+        report.row([
+            Cell::Text(contender.name()),
+            Cell::Number(cpu(0.5), 1),
+            Cell::Number(to_floor, 2),
+            Cell::Number(cpu(0.1), 1),
+            Cell::Number(cpu(0.9), 1),
+            Cell::Number(median(|round| round.busy), 2),
+            Cell::Number(median(|round| round.requests), 2),
+            Cell::Number(median(|round| round.kilobytes), 1),
+        ]);
+        if let Some(bar) = contender.bar() {
+            report.bar(
+                format!("{}/floor", contender.name()),
+                to_floor,
+                Bound::AtMost(bar),
+            );
+        }
+    }
+    report.print();
+    Ok(())
+}

@@ -1,0 +1,251 @@
+//! A DynamoDB that acknowledges everything and stores nothing, as cheaply as HTTP/1.1 allows.
+//!
+//! It runs in another process, on another core, so that none of its cost is in the figures. It
+//! counts requests and body bytes, which shows that all contenders sent the same.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::contender::Failure;
+use crate::measure;
+
+/// The argument that makes this executable the server.
+pub(crate) const ARGUMENT: &str = "--null-server";
+
+const ACKNOWLEDGED: &str = r#"{"UnprocessedItems":{}}"#;
+const ACKNOWLEDGED_WITH_CAPACITY: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":25.0,"Table":{"CapacityUnits":25.0},"TableName":"bench"}],"UnprocessedItems":{}}"#;
+const TABLE: &str = r#"{"Table":{"TableName":"bench","TableStatus":"ACTIVE","TableArn":"arn:aws:dynamodb:eu-central-1:123456789012:table/bench","TableId":"00000000-0000-0000-0000-000000000000","AttributeDefinitions":[{"AttributeName":"customer","AttributeType":"S"},{"AttributeName":"number","AttributeType":"N"}],"KeySchema":[{"AttributeName":"customer","KeyType":"HASH"},{"AttributeName":"number","KeyType":"RANGE"}],"BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0},"ItemCount":0,"TableSizeBytes":0}}"#;
+
+/// `ReturnConsumedCapacity` stands before or after the items; looking for it among them would
+/// only cost.
+const CAPACITY_ASKED: &[u8] = b"ReturnConsumedCapacity";
+const EDGE: usize = 256;
+
+/// The server's process, as its parent sees it.
+pub(crate) struct NullServer {
+    process: Child,
+    address: SocketAddr,
+}
+
+/// What has arrived since the server started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Arrived {
+    pub(crate) requests: u32,
+    pub(crate) bytes: u64,
+}
+
+impl NullServer {
+    pub(crate) fn start() -> Result<Self, Failure> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = process.stdout.take().expect("the child's output is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        Ok(Self {
+            address: line.trim().parse()?,
+            process,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn arrived(&self) -> Result<Arrived, Failure> {
+        let mut stream = std::net::TcpStream::connect(self.address)?;
+        stream.write_all(b"GET /arrived HTTP/1.1\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or("the server's answer has no body")?;
+        Ok(serde_json::from_str(body)?)
+    }
+}
+
+impl Drop for NullServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Serves until the parent closes this process's input.
+pub(crate) fn run() -> Result<(), Failure> {
+    measure::pin(1);
+    std::thread::spawn(|| {
+        let _ = io::stdin().read(&mut [0]);
+        std::process::exit(0);
+    });
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?
+        .block_on(async {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            println!("{}", listener.local_addr()?);
+            let answers = Rc::new(Answers::new());
+            let tasks = tokio::task::LocalSet::new();
+            tasks
+                .run_until(async {
+                    loop {
+                        let (stream, _) = listener.accept().await?;
+                        stream.set_nodelay(true)?;
+                        let answers = Rc::clone(&answers);
+                        tokio::task::spawn_local(async move {
+                            // A client that goes away is how every connection ends.
+                            let _ = Connection::new(stream).serve(&answers).await;
+                        });
+                    }
+                })
+                .await
+        })
+}
+
+struct Answers {
+    acknowledged: Vec<u8>,
+    acknowledged_with_capacity: Vec<u8>,
+    table: Vec<u8>,
+    arrived: Cell<Arrived>,
+}
+
+impl Answers {
+    fn new() -> Self {
+        Self {
+            acknowledged: answer(ACKNOWLEDGED),
+            acknowledged_with_capacity: answer(ACKNOWLEDGED_WITH_CAPACITY),
+            table: answer(TABLE),
+            arrived: Cell::default(),
+        }
+    }
+
+    fn to(&self, head: &[u8], body: &[u8]) -> &[u8] {
+        if contains(head, b"DescribeTable") {
+            return &self.table;
+        }
+        let Arrived { requests, bytes } = self.arrived.get();
+        self.arrived.set(Arrived {
+            requests: requests + 1,
+            bytes: bytes + body.len() as u64,
+        });
+        let (front, back) = (body.len().min(EDGE), body.len().saturating_sub(EDGE));
+        if contains(&body[back..], CAPACITY_ASKED) || contains(&body[..front], CAPACITY_ASKED) {
+            &self.acknowledged_with_capacity
+        } else {
+            &self.acknowledged
+        }
+    }
+}
+
+/// With the headers that DynamoDB sends, for clients check some of them.
+fn answer(body: &str) -> Vec<u8> {
+    let crc32 = crc32fast::hash(body.as_bytes());
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nServer: Server\r\nDate: {}\r\n\
+         Content-Type: application/x-amz-json-1.0\r\nContent-Length: {length}\r\n\
+         Connection: keep-alive\r\n\
+         x-amzn-RequestId: 4KBNVRGD25RG1KEO9UT4V3FQDJVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n\
+         x-amz-crc32: {crc32}\r\n\r\n{body}",
+        measure::http_date(),
+    )
+    .into_bytes()
+}
+
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+impl Connection {
+    fn new(stream: TcpStream) -> Self {
+        Self {
+            stream,
+            buffer: vec![0; 1 << 16],
+            filled: 0,
+        }
+    }
+
+    async fn serve(mut self, answers: &Answers) -> io::Result<()> {
+        loop {
+            let head = loop {
+                if let Some(at) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
+                    break at + 4;
+                }
+                self.read().await?;
+            };
+            if self.buffer.starts_with(b"GET") {
+                let arrived = serde_json::to_string(&answers.arrived.get())?;
+                return write_all(&self.stream, &answer(&arrived)).await;
+            }
+            let end = head + content_length(&self.buffer[..head])?;
+            if end > self.buffer.len() {
+                self.buffer.resize(end, 0);
+            }
+            while self.filled < end {
+                self.read().await?;
+            }
+            let answer = answers.to(&self.buffer[..head], &self.buffer[head..end]);
+            write_all(&self.stream, answer).await?;
+            self.buffer.copy_within(end..self.filled, 0);
+            self.filled -= end;
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        loop {
+            match self.stream.try_read(&mut self.buffer[self.filled..]) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => {
+                    self.filled += read;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stream.readable().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn content_length(head: &[u8]) -> io::Result<usize> {
+    head.split(|byte| *byte == b'\n')
+        .find_map(|line| {
+            let (name, value) = line.split_at_checked(b"content-length:".len())?;
+            name.eq_ignore_ascii_case(b"content-length:")
+                .then_some(value)
+        })
+        .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok())
+        .ok_or_else(|| io::Error::other("a request without a content length"))
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    find(haystack, needle).is_some()
+}
