@@ -3,3 +3,6 @@
 pub mod item;
 pub mod retry;
 mod transport;
+
+#[cfg(feature = "test-util")]
+pub mod test_util;

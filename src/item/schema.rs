@@ -33,7 +33,10 @@ pub struct KeyAttribute {
 impl KeyAttribute {
     /// A key attribute of any type.
     pub fn new(name: impl Into<String>, kind: KeyKind) -> Self {
-        Self { name: name.into(), kind }
+        Self {
+            name: name.into(),
+            kind,
+        }
     }
 
     /// The attribute's name.
@@ -57,7 +60,10 @@ pub struct KeySchema {
 impl KeySchema {
     /// A key of a partition key alone.
     pub fn new(partition: impl Into<String>, kind: KeyKind) -> Self {
-        Self { partition: KeyAttribute::new(partition, kind), sort: None }
+        Self {
+            partition: KeyAttribute::new(partition, kind),
+            sort: None,
+        }
     }
 
     /// The same with a sort key.
@@ -88,7 +94,10 @@ pub struct IndexShape {
 impl IndexShape {
     /// An index by its name and its key.
     pub fn new(name: impl Into<String>, keys: KeySchema) -> Self {
-        Self { name: name.into(), keys }
+        Self {
+            name: name.into(),
+            keys,
+        }
     }
 
     /// The index's name.
@@ -112,7 +121,10 @@ pub struct TableShape {
 impl TableShape {
     /// A table without indexes.
     pub fn new(keys: KeySchema) -> Self {
-        Self { keys, indexes: Vec::new() }
+        Self {
+            keys,
+            indexes: Vec::new(),
+        }
     }
 
     /// The same with one more index.
