@@ -1,5 +1,7 @@
 //! Write to DynamoDB from Rust and lose nothing.
 
+#[cfg(feature = "embedded")]
+pub mod embedded;
 pub mod item;
 pub mod retry;
 mod transport;

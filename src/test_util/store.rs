@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use super::batch;
 use super::error::Refusal;
@@ -59,10 +59,6 @@ impl Done {
             body,
             applied: Vec::new(),
         }
-    }
-
-    pub(super) fn empty() -> Self {
-        Self::read(json!({}))
     }
 }
 
