@@ -12,7 +12,7 @@ pub enum EmbeddedError {
     #[error("cannot open the embedded database: {reason}")]
     #[non_exhaustive]
     Open {
-        /// SQLite's words.
+        /// What the database says.
         reason: String,
     },
     /// The path of the database's file is no UTF-8 text.

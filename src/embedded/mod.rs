@@ -1,6 +1,6 @@
 //! An in-process DynamoDB for demos and tests, started in one call.
 //!
-//! It is [dynoxide](https://docs.rs/dynoxide-rs): a DynamoDB on top of SQLite, served over HTTP on a
+//! It is [dynoxide](https://docs.rs/dynoxide-rs): a DynamoDB on top of `SQLite`, served over HTTP on a
 //! free port of the loopback interface. Nothing has to be installed, no Java, no container, no
 //! network. It never throttles and never fails; for a DynamoDB that does, see the module
 //! `test_util`.

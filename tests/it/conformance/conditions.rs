@@ -33,10 +33,13 @@ fn sample() -> Item {
     item
 }
 
+/// A condition, the values in it, and whether the sample meets it.
+type Case<'a> = (&'a str, &'a [(&'a str, AttributeValue)], bool);
+
 async fn conditions_hold_where_they_should(client: Client) {
     let table = table(&client).await;
     put(&client, &table, sample()).await;
-    let cases: [(&str, &[(&str, AttributeValue)], bool); 34] = [
+    let cases: [Case<'_>; 34] = [
         (
             "attribute_exists(pk) AND attribute_not_exists(q)",
             &[],
@@ -160,7 +163,7 @@ async fn a_failed_condition_returns_the_item_where_asked(client: Client) {
             .into_service_error()
         {
             PutItemError::ConditionalCheckFailedException(failure) => failure.item,
-            other => panic!("{other:?}"),
+            other => unreachable!("another failure: {other:?}"),
         }
     };
     assert_eq!(failed(None).await, None);

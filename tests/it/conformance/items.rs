@@ -313,10 +313,12 @@ async fn consumed_capacity_names_indexes(client: Client) {
         let index = consumed
             .global_secondary_indexes()
             .and_then(|indexes| indexes.get("by-group"))
-            .and_then(|index| index.capacity_units());
+            .and_then(aws_sdk_dynamodb::types::Capacity::capacity_units);
         (
             consumed.capacity_units(),
-            consumed.table().and_then(|t| t.capacity_units()),
+            consumed
+                .table()
+                .and_then(aws_sdk_dynamodb::types::Capacity::capacity_units),
             index,
         )
     };

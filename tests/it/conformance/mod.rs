@@ -40,9 +40,18 @@ async fn the_faulty_dynamodb_over_http() {
     server.shutdown().await;
 }
 
-/// What dynoxide does otherwise than DynamoDB.
+/// What dynoxide 3.2 does otherwise than DynamoDB.
 #[cfg(feature = "embedded")]
-const DYNOXIDE_GAPS: [&str; 0] = [];
+const DYNOXIDE_GAPS: [&str; 4] = [
+    // It answers 413 with its HTTP library's words instead of an empty message.
+    "a_body_over_16_mb_is_answered_413",
+    // A `BatchGetItem` takes a key twice when its number is written in two ways.
+    "batches_are_read",
+    // It judges a condition with an upper bound below its lower bound instead of refusing it.
+    "bad_conditions_are_refused",
+    // It takes an index key over 2048 bytes.
+    "index_keys_are_checked",
+];
 
 #[cfg(feature = "embedded")]
 #[tokio::test]
@@ -55,7 +64,12 @@ async fn the_embedded_dynamodb() {
 }
 
 /// What DynamoDB Local 3.1 does otherwise than DynamoDB.
-const LOCAL_GAPS: [&str; 0] = [];
+const LOCAL_GAPS: [&str; 2] = [
+    // It counts two units; a single `DeleteItem` of nothing counts one there as well.
+    "a_batched_delete_of_nothing_costs_one_unit",
+    // It takes an update that gives an index key another type.
+    "index_keys_are_checked_in_updates",
+];
 
 #[tokio::test]
 async fn dynamodb_local() {

@@ -68,7 +68,7 @@ async fn reasons(transaction: TransactWriteItemsFluentBuilder) -> Vec<Cancellati
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {
             cancelled.cancellation_reasons().to_vec()
         }
-        other => panic!("{other:?}"),
+        other => unreachable!("another failure: {other:?}"),
     }
 }
 
