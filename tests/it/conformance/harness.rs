@@ -52,6 +52,14 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
             ));
         }
     }
+    for name in table_names(client)
+        .await
+        .iter()
+        .filter(|name| name.starts_with(&prefix()))
+    {
+        // A check may have left its table half-made; the others' outcomes count.
+        let _ = client.delete_table().table_name(name).send().await;
+    }
     for gap in gaps {
         assert!(
             checks.iter().any(|check| check.name == *gap),
@@ -64,6 +72,26 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
         wrong.len(),
         checks.len()
     );
+}
+
+/// What the names of this run's tables begin with.
+fn prefix() -> String {
+    format!("conformance-{}-", std::process::id())
+}
+
+/// The names of all tables, page by page.
+pub(super) async fn table_names(client: &Client) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut start = None;
+    loop {
+        let page = client.list_tables().set_exclusive_start_table_name(start);
+        let page = page.send().await.expect("listed");
+        names.extend(page.table_names.unwrap_or_default());
+        start = page.last_evaluated_table_name;
+        if start.is_none() {
+            return names;
+        }
+    }
 }
 
 pub(super) fn client_for(url: &str) -> Client {

@@ -87,14 +87,7 @@ async fn a_table_is_created_once_and_deleted_once(client: Client) {
         .key_schema(key_element("pk", KeyType::Hash))
         .attribute_definitions(attribute("pk", ScalarAttributeType::S));
     refused(again.send().await, "ResourceInUseException", &[]);
-    let names = client
-        .list_tables()
-        .send()
-        .await
-        .expect("listed")
-        .table_names
-        .unwrap_or_default();
-    assert!(names.contains(&name));
+    assert!(table_names(&client).await.contains(&name));
     client
         .delete_table()
         .table_name(&name)
