@@ -126,3 +126,31 @@ fn open<E: std::fmt::Display>(database: Result<Database, E>) -> Result<Database,
         reason: error.to_string(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shut_down_database_does_not_answer() {
+        let database = EmbeddedDynamoDb::start().await.expect("a database");
+        let client = database.client();
+        client.list_tables().send().await.expect("listed");
+        database.shutdown().await;
+        client
+            .list_tables()
+            .send()
+            .await
+            .expect_err("nobody listens");
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_no_file_is_refused() {
+        let directory = std::env::temp_dir();
+        let refused = EmbeddedDynamoDb::start_in_file(&directory).await.map(drop);
+        assert!(
+            matches!(refused, Err(EmbeddedError::Open { .. })),
+            "{refused:?}"
+        );
+    }
+}

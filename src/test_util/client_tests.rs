@@ -463,6 +463,26 @@ async fn the_server_keeps_connections_breaks_them_and_stops() {
 }
 
 #[tokio::test]
+async fn the_server_sees_that_its_client_has_gone() {
+    let fake = fake();
+    let server = fake.serve().await.expect("a server");
+    fake.inject(Fault::never_answer());
+    let client = server.client();
+    let giving_up = tokio::time::timeout(Duration::from_millis(50), write(&client, "a")).await;
+    assert!(giving_up.is_err());
+    let gone = async {
+        while fake.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("the connection's end");
+    assert_eq!(fake.requests()[0].outcome(), RequestOutcome::GivenUp);
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_server_survives_any_body() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::fault::{Delivery, Effects, Fault, Throttle};
+use super::effects::{Delivery, Effects};
+use super::fault::{Fault, Throttle};
 use super::operation::Operation;
 
 /// A test on a key.
