@@ -1,0 +1,56 @@
+//! An in-process DynamoDB for demos and tests, started in one call.
+//!
+//! It is [dynoxide](https://docs.rs/dynoxide-rs): a DynamoDB on top of `SQLite`, served over HTTP on a
+//! free port of the loopback interface. Nothing has to be installed, no Java, no container, no
+//! network. It never throttles and never fails; for a DynamoDB that does, see the module
+//! `test_util`.
+//!
+//! ```text
+//!  Client ── HTTP, 127.0.0.1 ──▶ EmbeddedDynamoDb ──▶ SQLite, in memory or in a file
+//! ```
+//!
+//! DynamoDB Local is nearer to the real service, but it needs Java; it answers the same client once
+//! its endpoint URL is set.
+//!
+//! # Example
+//!
+//! ```
+//! use aws_sdk_dynamodb::types::{
+//!     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+//!     ScalarAttributeType,
+//! };
+//! use dynamodb_connector::embedded::EmbeddedDynamoDb;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let database = EmbeddedDynamoDb::start().await?;
+//! let client = database.client();
+//! client
+//!     .create_table()
+//!     .table_name("decisions")
+//!     .billing_mode(BillingMode::PayPerRequest)
+//!     .key_schema(
+//!         KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build()?,
+//!     )
+//!     .attribute_definitions(
+//!         AttributeDefinition::builder()
+//!             .attribute_name("pk")
+//!             .attribute_type(ScalarAttributeType::S)
+//!             .build()?,
+//!     )
+//!     .send()
+//!     .await?;
+//! let key = AttributeValue::S("order-1".into());
+//! client.put_item().table_name("decisions").item("pk", key.clone()).send().await?;
+//! let read = client.get_item().table_name("decisions").key("pk", key).send().await?;
+//! assert!(read.item().is_some());
+//! database.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod server;
+
+pub use error::EmbeddedError;
+pub use server::EmbeddedDynamoDb;

@@ -1,0 +1,252 @@
+//! The handle that tests hold.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{
+    BehaviorVersion, Builder, Config, Region, SharedHttpClient, StalledStreamProtectionConfig,
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::client::InProcess;
+use super::fault::Fault;
+use super::journal::{AppliedWrite, Overlap, RequestRecord};
+use super::plan::FaultPlan;
+use super::service::Service;
+use super::table::{Table, TableSpec};
+use super::value::{Item, Value, item_to_sdk};
+
+/// An in-memory DynamoDB that is honest until told to fail. See the [module](super).
+///
+/// Clones share the tables, the faults and the journal.
+#[derive(Clone)]
+pub struct FaultyDynamoDb {
+    pub(super) service: Arc<Service>,
+}
+
+impl FaultyDynamoDb {
+    /// A service without tables and without faults.
+    #[expect(clippy::new_without_default, reason = "the clock starts here")]
+    pub fn new() -> Self {
+        Self {
+            service: Arc::new(Service::new()),
+        }
+    }
+
+    /// Creates a table, active at once. One of the same name is replaced, with its items: so
+    /// may a running table's key schema be changed under its users.
+    pub fn create_table(&self, spec: TableSpec) {
+        let table = Table::new(spec, self.service.clock.unix_seconds());
+        self.service
+            .state()
+            .store
+            .tables
+            .insert(table.spec.name.clone(), table);
+    }
+
+    /// Gives a table another form, keeping those items that have the new key and fit the new
+    /// indexes. Creates it where there is none.
+    pub fn alter_table(&self, spec: TableSpec) {
+        let state = &mut *self.service.state();
+        let old = state.store.tables.remove(&spec.name);
+        let mut table = Table::new(spec, self.service.clock.unix_seconds());
+        for item in old.into_iter().flat_map(|old| old.items.into_values()) {
+            if let Ok(change) = table.put(Item::clone(&item)) {
+                table.apply(&change);
+            }
+        }
+        state.store.tables.insert(table.spec.name.clone(), table);
+    }
+
+    /// Removes a table and its items. False where there is none.
+    pub fn delete_table(&self, table: &str) -> bool {
+        self.service.state().store.tables.remove(table).is_some()
+    }
+
+    /// A client of the AWS SDK that reaches this service in process.
+    pub fn client(&self) -> Client {
+        Client::from_conf(self.config())
+    }
+
+    /// The configuration of [`client`](Self::client).
+    pub fn config(&self) -> Config {
+        self.config_builder().build()
+    }
+
+    /// A configuration of the AWS SDK that reaches this service in process: made-up credentials,
+    /// region `us-east-1`, the SDK's retries and stalled-stream protection off, no timeouts.
+    pub fn config_builder(&self) -> Builder {
+        local_config().http_client(self.http_client())
+    }
+
+    /// The HTTP client behind [`config_builder`](Self::config_builder), for a configuration of
+    /// your own. It opens no socket and waits only by tokio's time, so paused time moves it.
+    pub fn http_client(&self) -> SharedHttpClient {
+        SharedHttpClient::new(InProcess {
+            service: Arc::clone(&self.service),
+        })
+    }
+
+    /// Adds a fault to those waiting for a request. They are tried in the order in which they
+    /// came; a request suffers the first that matches it.
+    pub fn inject(&self, fault: Fault) {
+        self.service.state().script.push(fault);
+    }
+
+    /// Forgets the injected faults and the plan.
+    pub fn heal(&self) {
+        let state = &mut *self.service.state();
+        state.script.clear();
+        state.plan = None;
+    }
+
+    /// The number of injected faults that have not struck as often as they should.
+    pub fn waiting_faults(&self) -> usize {
+        self.service.state().script.len()
+    }
+
+    /// Strikes requests at random from now on, those that no injected fault strikes.
+    pub fn fault_plan(&self, plan: FaultPlan) {
+        self.service.state().plan = Some(plan);
+    }
+
+    /// Every write applied, in the order of application.
+    pub fn applied(&self) -> Vec<AppliedWrite> {
+        self.service.state().journal.writes.clone()
+    }
+
+    /// Every request received, in the order of arrival.
+    pub fn requests(&self) -> Vec<RequestRecord> {
+        self.service.state().journal.requests.clone()
+    }
+
+    /// Pairs of write requests that held one key at the same time. Empty for a writer that
+    /// keeps the order of each key's writes.
+    pub fn overlaps(&self) -> Vec<Overlap> {
+        self.service.state().journal.overlaps.clone()
+    }
+
+    /// Requests whose sender is waiting for the answer now.
+    pub fn in_flight(&self) -> usize {
+        self.service.state().journal.in_flight()
+    }
+
+    /// The most requests that were in flight at one time.
+    pub fn most_in_flight(&self) -> usize {
+        self.service.state().journal.most_in_flight
+    }
+
+    /// Forgets the applied writes, requests and overlaps recorded so far.
+    pub fn clear_journal(&self) {
+        let journal = &mut self.service.state().journal;
+        journal.writes.clear();
+        journal.requests.clear();
+        journal.overlaps.clear();
+    }
+
+    /// Whether writes, requests and overlaps are recorded. Default: true. Switch it off for long
+    /// runs: the record grows with every request.
+    pub fn keep_journal(&self, keep: bool) {
+        self.service.state().journal.keep = keep;
+    }
+
+    /// The items of a table in the order of their keys; none where there is no such table.
+    pub fn items(&self, table: &str) -> Vec<HashMap<String, AttributeValue>> {
+        let state = self.service.state();
+        let table = state.store.tables.get(table);
+        table
+            .into_iter()
+            .flat_map(|table| table.items.values())
+            .map(|i| item_to_sdk(i))
+            .collect()
+    }
+
+    /// One item by its key, as pairs of name and value or as a map.
+    ///
+    /// ```
+    /// # use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpec};
+    /// use aws_sdk_dynamodb::types::AttributeValue;
+    ///
+    /// let fake = FaultyDynamoDb::new();
+    /// fake.create_table(TableSpec::new("decisions"));
+    /// assert!(fake.item("decisions", [("pk", AttributeValue::S("a".into()))]).is_none());
+    /// ```
+    pub fn item<N: Into<String>>(
+        &self,
+        table: &str,
+        key: impl IntoIterator<Item = (N, AttributeValue)>,
+    ) -> Option<HashMap<String, AttributeValue>> {
+        let key: Item = key
+            .into_iter()
+            .map(|(name, value)| Some((name.into(), Value::from_sdk(&value)?)))
+            .collect::<Option<_>>()?;
+        let state = self.service.state();
+        let table = state.store.tables.get(table)?;
+        table
+            .items
+            .get(&table.keys().of_key(&key).ok()?)
+            .map(|item| item_to_sdk(item))
+    }
+
+    /// The number of items in a table; 0 where there is no such table.
+    pub fn item_count(&self, table: &str) -> usize {
+        self.service
+            .state()
+            .store
+            .tables
+            .get(table)
+            .map_or(0, |table| table.items.len())
+    }
+
+    /// Sets the service's clock ahead of the true time. It is told by the `Date` header of every
+    /// answer.
+    pub fn set_clock_ahead(&self, by: Duration) {
+        self.service
+            .clock
+            .set_skew_millis(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
+    }
+
+    /// Sets the service's clock behind the true time.
+    pub fn set_clock_behind(&self, by: Duration) {
+        self.service
+            .clock
+            .set_skew_millis(i64::try_from(by.as_millis()).map_or(i64::MIN, |ms| -ms));
+    }
+
+    /// Refuses requests whose `X-Amz-Date` is further from the service's clock than this with
+    /// `InvalidSignatureException`. AWS tolerates 15 minutes. Default: `None`, not looked at.
+    pub fn check_clock(&self, tolerance: Option<Duration>) {
+        self.service.state().tolerance = tolerance;
+    }
+}
+
+impl fmt::Debug for FaultyDynamoDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.service.state();
+        f.debug_struct("FaultyDynamoDb")
+            .field("tables", &state.store.tables.keys().collect::<Vec<_>>())
+            .field("requests", &state.journal.requests.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a configuration needs to reach a service that checks no signatures.
+pub(super) fn local_config() -> Builder {
+    Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new(
+            "AKIDFAKE",
+            "fake-secret",
+            None,
+            None,
+            "faulty-dynamodb",
+        ))
+        .retry_config(RetryConfig::disabled())
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}

@@ -1,0 +1,237 @@
+//! A request under way: faults drawn, executed, recorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::effects::{Delivery, Effects};
+use super::error::Refusal;
+use super::front::check_headers;
+use super::journal::{AppliedWrite, RequestOutcome, RequestRecord};
+use super::operation::Operation;
+use super::plan::{FaultPlan, Selection};
+use super::request::Targets;
+use super::service::{Answer, Incoming, MAX_BODY_BYTES, Service, State};
+use super::store::{Context, Done};
+
+/// A request under way. Dropped before its end it counts as given up by its sender.
+pub(super) struct Flight {
+    service: Arc<Service>,
+    number: u64,
+    target: Option<String>,
+    operation: Option<Operation>,
+    body: Arc<Parsed>,
+    pub(super) effects: Effects,
+    rng: fastrand::Rng,
+    ended: bool,
+}
+
+/// A body read once, for the journal and for the execution.
+#[derive(Debug)]
+enum Parsed {
+    Json(Json),
+    Refused(Refusal),
+    TooLarge,
+}
+
+impl Flight {
+    pub(super) fn begin(service: &Arc<Service>, incoming: Incoming) -> Self {
+        let header = |name: &str| {
+            incoming
+                .headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+        };
+        let target = header("x-amz-target").map(str::to_owned);
+        let operation = target.as_deref().and_then(Operation::from_target);
+        let tolerance = service.state().tolerance;
+        // Read before the state is locked: a body may have 16 MB.
+        let body = if incoming.body.len() > MAX_BODY_BYTES {
+            Parsed::TooLarge
+        } else if let Err(refusal) = check_headers(&incoming, &service.clock, tolerance) {
+            Parsed::Refused(refusal)
+        } else {
+            match serde_json::from_slice(&incoming.body) {
+                Ok(json) => Parsed::Json(json),
+                Err(error) => Parsed::Refused(Refusal::serialization(error.to_string())),
+            }
+        };
+        let state = &mut *service.state();
+        let targets = match &body {
+            Parsed::Json(json) => Targets::read(json, &state.store.tables),
+            Parsed::Refused(_) | Parsed::TooLarge => Targets::default(),
+        };
+        state.next_request += 1;
+        let number = state.next_request;
+        let seed = state.plan.as_ref().map_or(0, FaultPlan::seed);
+        let mut rng = FaultPlan::rng(seed, number);
+        let effects = operation
+            .and_then(|operation| {
+                let scripted = state.script.strike(operation, &targets);
+                scripted.or_else(|| Some(state.plan.as_ref()?.roll(operation, &mut rng)))
+            })
+            .unwrap_or_default();
+        state.journal.arrived(
+            RequestRecord {
+                number,
+                operation,
+                tables: targets.tables.clone(),
+                items: targets.count,
+                body_bytes: incoming.body.len(),
+                headers: incoming.headers,
+                received: service.clock.elapsed(),
+                ended: None,
+                outcome: RequestOutcome::Pending,
+                error_code: None,
+                fault: effects.name,
+                applied: 0,
+                unprocessed: 0,
+            },
+            &targets,
+        );
+        let service = Arc::clone(service);
+        let body = Arc::new(body);
+        Self {
+            service,
+            number,
+            target,
+            operation,
+            body,
+            effects,
+            rng,
+            ended: false,
+        }
+    }
+
+    /// Applies the request, unless a fault prevents it, and words the answer.
+    pub(super) fn carry_out(&mut self, effects: &Effects) -> Answer {
+        let refused = effects.refuse.is_some() || effects.delivery != Delivery::Whole;
+        let answer = if !refused || effects.applies {
+            self.execute(effects)
+        } else {
+            self.service.answer(self.number, 200, None)
+        };
+        match &effects.refuse {
+            Some(refusal) => self.service.refuse(self.number, refusal),
+            None => answer,
+        }
+    }
+
+    /// Applies the request after some time, on a task that outlives the sender.
+    pub(super) async fn carry_out_detached(
+        &mut self,
+        late: Duration,
+        leave: Option<Selection>,
+    ) -> Answer {
+        let mut detached = Self {
+            service: Arc::clone(&self.service),
+            number: self.number,
+            target: self.target.clone(),
+            operation: self.operation,
+            body: Arc::clone(&self.body),
+            effects: Effects::default(),
+            rng: self.rng.clone(),
+            // The journal follows the sender, not this task.
+            ended: true,
+        };
+        let task = tokio::spawn(async move {
+            tokio::time::sleep(late).await;
+            detached.execute(&Effects {
+                leave,
+                ..Effects::default()
+            })
+        });
+        match task.await {
+            Ok(answer) => answer,
+            // The runtime is shutting down: nobody waits for this answer.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn execute(&mut self, effects: &Effects) -> Answer {
+        let json = match &*self.body {
+            Parsed::Json(json) => json,
+            Parsed::Refused(refusal) => return self.service.refuse(self.number, refusal),
+            Parsed::TooLarge => {
+                return self.service.answer(
+                    self.number,
+                    413,
+                    Some(&serde_json::json!({ "Message": "" })),
+                );
+            }
+        };
+        let Some(operation) = self.operation else {
+            let refusal = Refusal::new(
+                400,
+                "UnknownOperationException",
+                match &self.target {
+                    Some(target) => format!("An unknown operation was requested: {target}"),
+                    None => "An unknown operation was requested.".to_owned(),
+                },
+            );
+            return self.service.refuse(self.number, &refusal);
+        };
+        let clock = &self.service.clock;
+        let mut context = Context {
+            leave: effects.leave.as_ref(),
+            rng: &mut self.rng,
+            now: clock.elapsed(),
+            unix_seconds: clock.unix_seconds(),
+        };
+        let state = &mut *self.service.state();
+        match state.store.execute(operation, json, &mut context) {
+            Ok(done) => {
+                record(state, self.number, context.now, &done);
+                let mut answer = self.service.answer(self.number, 200, Some(&done.body));
+                answer.unprocessed = done.body["UnprocessedItems"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, writes)| writes.as_array().map_or(0, Vec::len))
+                    .sum();
+                answer
+            }
+            Err(refusal) => self.service.refuse(self.number, &refusal),
+        }
+    }
+
+    pub(super) fn end(&mut self, outcome: RequestOutcome, answer: Option<&Answer>) {
+        self.ended = true;
+        let now = self.service.clock.elapsed();
+        let journal = &mut self.service.state().journal;
+        journal.ended(self.number);
+        if let Some(record) = journal.record(self.number) {
+            record.outcome = outcome;
+            record.ended = Some(now);
+            record.error_code = answer.and_then(|answer| answer.error_code.clone());
+            record.unprocessed = answer.map_or(0, |answer| answer.unprocessed);
+        }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(RequestOutcome::GivenUp, None);
+        }
+    }
+}
+
+fn record(state: &mut State, request: u64, at: Duration, done: &Done) {
+    for applied in &done.applied {
+        let Some(table) = state.store.tables.get(&applied.table) else {
+            continue;
+        };
+        state.journal.wrote(AppliedWrite {
+            sequence: 0,
+            request,
+            at,
+            table: applied.table.clone(),
+            kind: applied.kind,
+            key: Arc::new(table.keys().to_item(&applied.change.key)),
+            before: applied.change.before.clone(),
+            after: applied.change.after.clone(),
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! Members of a request's JSON, and what a request is about before it is executed.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value as Json};
+
+use super::error::Refusal;
+use super::key::Key;
+use super::table::Table;
+use super::value::{Item, item_from_json, unexpected};
+
+/// The members of a request or of a part of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Members<'a>(pub(super) &'a Map<String, Json>);
+
+impl<'a> Members<'a> {
+    pub(super) fn of(json: &'a Json) -> Result<Self, Refusal> {
+        json.as_object()
+            .map(Self)
+            .ok_or_else(|| unexpected("a structure was expected"))
+    }
+
+    pub(super) fn get(self, name: &str) -> Option<&'a Json> {
+        self.0.get(name).filter(|json| !json.is_null())
+    }
+
+    pub(super) fn text(self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        self.get(name)
+            .map(|json| {
+                json.as_str()
+                    .ok_or_else(|| unexpected(&format!("{name} is no string")))
+            })
+            .transpose()
+    }
+
+    pub(super) fn flag(self, name: &str) -> Result<bool, Refusal> {
+        self.get(name).map_or(Ok(false), |json| {
+            json.as_bool()
+                .ok_or_else(|| unexpected(&format!("{name} is no boolean")))
+        })
+    }
+
+    pub(super) fn count(self, name: &str) -> Result<Option<usize>, Refusal> {
+        self.get(name)
+            .map(|json| {
+                json.as_u64()
+                    .and_then(|count| usize::try_from(count).ok())
+                    .ok_or_else(|| unexpected(&format!("{name} is no count")))
+            })
+            .transpose()
+    }
+
+    pub(super) fn list(self, name: &str) -> Result<Option<&'a [Json]>, Refusal> {
+        self.get(name)
+            .map(|json| match json {
+                Json::Array(list) => Ok(list.as_slice()),
+                _ => Err(unexpected(&format!("{name} is no list"))),
+            })
+            .transpose()
+    }
+
+    pub(super) fn structure(self, name: &str) -> Result<Option<Members<'a>>, Refusal> {
+        self.get(name)
+            .map(|json| {
+                json.as_object()
+                    .map(Members)
+                    .ok_or_else(|| unexpected(&format!("{name} is no structure")))
+            })
+            .transpose()
+    }
+
+    pub(super) fn item(self, name: &str) -> Result<Option<Item>, Refusal> {
+        self.get(name).map(item_from_json).transpose()
+    }
+
+    pub(super) fn key(self) -> Result<Item, Refusal> {
+        self.item("Key")?.ok_or_else(|| {
+            Refusal::validation("Cannot have null key for GetItem, DeleteItem, or UpdateItem")
+        })
+    }
+
+    /// The table's name, given by name or by ARN.
+    pub(super) fn table_name(self) -> Result<&'a str, Refusal> {
+        let given = self.text("TableName")?.ok_or_else(|| {
+            Refusal::validation(
+                "Value null at 'tableName' failed to satisfy constraint: Member must not be null",
+            )
+        })?;
+        checked_table_name(given)
+    }
+}
+
+/// A table's name taken out of its ARN, where it is one, and checked.
+pub(super) fn checked_table_name(given: &str) -> Result<&str, Refusal> {
+    let name = match given.strip_prefix("arn:") {
+        Some(rest) => rest.split_once(":table/").map_or("", |(_, name)| name),
+        None => given,
+    };
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    if (3..=255).contains(&name.len()) && name.bytes().all(legal) {
+        return Ok(name);
+    }
+    Err(Refusal::validation(
+        "Invalid table/index name.  Table/index names must be between 3 and 255 characters long, and \
+         may contain only the characters a-z, A-Z, 0-9, '_', '-', and '.'",
+    ))
+}
+
+/// What a request is about, read leniently: nonsense has no targets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Targets {
+    pub(super) tables: Vec<String>,
+    pub(super) keys: Vec<TargetKey>,
+    /// Items named, readable or not.
+    pub(super) count: usize,
+}
+
+/// A key named in a request.
+#[derive(Clone, Debug)]
+pub(super) struct TargetKey {
+    pub(super) table: String,
+    pub(super) key: Key,
+    pub(super) attributes: Item,
+}
+
+impl Targets {
+    pub(super) fn read(body: &Json, tables: &BTreeMap<String, Table>) -> Self {
+        let mut targets = Self::default();
+        targets.one(body, tables);
+        for (table, requests) in body["RequestItems"].as_object().into_iter().flatten() {
+            for request in requests.as_array().into_iter().flatten() {
+                let put = &request["PutRequest"]["Item"];
+                let part = if put.is_null() {
+                    &request["DeleteRequest"]["Key"]
+                } else {
+                    put
+                };
+                targets.add(table, part, tables);
+            }
+            for key in requests["Keys"].as_array().into_iter().flatten() {
+                targets.add(table, key, tables);
+            }
+            targets.table(table);
+        }
+        for action in body["TransactItems"].as_array().into_iter().flatten() {
+            for part in action.as_object().into_iter().flat_map(Map::values) {
+                targets.one(part, tables);
+            }
+        }
+        targets
+    }
+
+    fn one(&mut self, part: &Json, tables: &BTreeMap<String, Table>) {
+        if let Some(table) = part["TableName"].as_str() {
+            for member in ["Item", "Key"] {
+                if !part[member].is_null() {
+                    self.add(table, &part[member], tables);
+                }
+            }
+            self.table(table);
+        }
+    }
+
+    fn table(&mut self, given: &str) {
+        let name = checked_table_name(given).unwrap_or(given);
+        if !self.tables.iter().any(|known| known == name) {
+            self.tables.push(name.to_owned());
+        }
+    }
+
+    fn add(&mut self, table: &str, attributes: &Json, tables: &BTreeMap<String, Table>) {
+        self.count += 1;
+        let name = checked_table_name(table).unwrap_or(table);
+        let Some(schema) = tables.get(name).map(Table::keys) else {
+            return;
+        };
+        // Only the key is read, so that a bad attribute elsewhere does not hide it.
+        let Some(members) = attributes.as_object() else {
+            return;
+        };
+        let only_keys: Map<String, Json> = members
+            .iter()
+            .filter(|(name, _)| schema.contains(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let Ok(attributes) = item_from_json(&Json::Object(only_keys)) else {
+            return;
+        };
+        if let Ok(key) = schema.of_key(&attributes) {
+            self.keys.push(TargetKey {
+                table: name.to_owned(),
+                key,
+                attributes,
+            });
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! One request from its arrival to its answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use serde_json::Value as Json;
+
+use super::clock::Clock;
+use super::effects::{Delivery, Script};
+use super::error::Refusal;
+use super::flight::Flight;
+use super::journal::{Journal, RequestOutcome};
+use super::plan::FaultPlan;
+use super::store::Store;
+
+/// Bytes a request's body may have; DynamoDB says 16 MB and counts them on the wire.
+pub(super) const MAX_BODY_BYTES: usize = 16_777_216;
+
+/// A request as it comes from the wire.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// An answer as it goes to the wire.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) content_type: &'static str,
+    pub(super) body: Bytes,
+    pub(super) date: String,
+    pub(super) request_id: String,
+    /// The checksum of the whole body, also where only a part of it is sent.
+    pub(super) checksum: u32,
+    pub(super) error_code: Option<String>,
+    pub(super) unprocessed: usize,
+}
+
+/// What the sender gets.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Whole(Answer),
+    /// Only the first half of the body arrives.
+    Truncated(Answer),
+    Closed,
+}
+
+/// The service behind every handle, client and server.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) clock: Clock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) store: Store,
+    pub(super) journal: Journal,
+    pub(super) script: Script,
+    pub(super) plan: Option<FaultPlan>,
+    pub(super) tolerance: Option<Duration>,
+    pub(super) next_request: u64,
+}
+
+impl Service {
+    pub(super) fn new() -> Self {
+        Self {
+            clock: Clock::start(),
+            state: Mutex::new(State {
+                store: Store::default(),
+                journal: Journal::new(),
+                script: Script::default(),
+                plan: None,
+                tolerance: None,
+                next_request: 0,
+            }),
+        }
+    }
+
+    /// The state. A predicate of a test may have panicked while it was held; every change to the
+    /// state is complete at any such point, so it is used on.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers one request. When the returned future is dropped, the request is given up.
+    pub(super) async fn serve(self: Arc<Self>, incoming: Incoming) -> Outgoing {
+        let mut flight = Flight::begin(&self, incoming);
+        let effects = std::mem::take(&mut flight.effects);
+        let answer = if let Some(late) = effects.late {
+            flight
+                .carry_out_detached(effects.before + late, effects.leave.clone())
+                .await
+        } else {
+            pause(effects.before).await;
+            flight.carry_out(&effects)
+        };
+        pause(effects.after).await;
+        match effects.delivery {
+            Delivery::Whole => {}
+            Delivery::Close => {
+                flight.end(RequestOutcome::Closed, None);
+                return Outgoing::Closed;
+            }
+            Delivery::Never => std::future::pending().await,
+            Delivery::Truncated => {
+                flight.end(RequestOutcome::Answered(answer.status), Some(&answer));
+                return Outgoing::Truncated(answer);
+            }
+            Delivery::Garbage => {
+                let body = Bytes::from_static(b"\x1f\x8b{\"Unproc<<garbage>>");
+                let checksum = crc32fast::hash(&body);
+                let answer = Answer {
+                    body,
+                    checksum,
+                    ..answer
+                };
+                flight.end(RequestOutcome::Answered(answer.status), Some(&answer));
+                return Outgoing::Whole(answer);
+            }
+            Delivery::Bare(status, text) => {
+                let body = Bytes::from_static(text.as_bytes());
+                let checksum = crc32fast::hash(&body);
+                let content_type = if text.starts_with('<') {
+                    "text/html"
+                } else {
+                    "application/x-amz-json-1.0"
+                };
+                let answer = Answer {
+                    status,
+                    content_type,
+                    body,
+                    checksum,
+                    ..answer
+                };
+                flight.end(RequestOutcome::Answered(status), Some(&answer));
+                return Outgoing::Whole(answer);
+            }
+        }
+        flight.end(RequestOutcome::Answered(answer.status), Some(&answer));
+        Outgoing::Whole(answer)
+    }
+
+    pub(super) fn answer(&self, number: u64, status: u16, body: Option<&Json>) -> Answer {
+        let body = body.map_or_else(Bytes::new, |json| Bytes::from(json.to_string()));
+        let unprocessed = 0;
+        Answer {
+            status,
+            content_type: "application/x-amz-json-1.0",
+            checksum: crc32fast::hash(&body),
+            body,
+            date: self.clock.http_date(),
+            request_id: format!("FAULTY{number:046}"),
+            error_code: None,
+            unprocessed,
+        }
+    }
+
+    pub(super) fn refuse(&self, number: u64, refusal: &Refusal) -> Answer {
+        let mut answer = self.answer(number, refusal.status, Some(&refusal.body()));
+        answer.error_code = Some(refusal.code.clone());
+        answer
+    }
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        tokio::time::sleep(time).await;
+    }
+}

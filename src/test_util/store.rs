@@ -1,0 +1,110 @@
+//! The tables, and the execution of one request on them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::batch;
+use super::error::Refusal;
+use super::journal::WriteKind;
+use super::operation::Operation;
+use super::plan::Selection;
+use super::read;
+use super::request::Members;
+use super::table::{Change, Table};
+use super::tables;
+use super::transactions::{self, Tokens};
+use super::value::{Item, item_to_sdk};
+use super::write;
+
+/// All that the service remembers.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) tables: BTreeMap<String, Table>,
+    pub(super) tokens: Tokens,
+}
+
+/// What a request finds around it.
+#[derive(Debug)]
+pub(super) struct Context<'a> {
+    pub(super) leave: Option<&'a Selection>,
+    pub(super) rng: &'a mut fastrand::Rng,
+    /// Time since the fake was made.
+    pub(super) now: Duration,
+    /// Seconds since 1970.
+    pub(super) unix_seconds: f64,
+}
+
+impl Context<'_> {
+    /// Which writes of a batch are to come back unprocessed.
+    pub(super) fn left_unprocessed(&mut self, keys: &[Item]) -> Vec<bool> {
+        match self.leave {
+            None => vec![false; keys.len()],
+            Some(selection) => selection.choose(keys.len(), |at| item_to_sdk(&keys[at]), self.rng),
+        }
+    }
+}
+
+/// A request carried out.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) body: Json,
+    pub(super) applied: Vec<Applied>,
+}
+
+impl Done {
+    pub(super) fn read(body: Json) -> Self {
+        Self {
+            body,
+            applied: Vec::new(),
+        }
+    }
+}
+
+/// A change that a request makes.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    pub(super) table: String,
+    pub(super) kind: WriteKind,
+    pub(super) change: Change,
+}
+
+impl Store {
+    pub(super) fn table(&self, name: &str) -> Result<&Table, Refusal> {
+        self.tables
+            .get(name)
+            .ok_or_else(|| Refusal::missing_table(name))
+    }
+
+    /// Carries out a request: all of its changes, or none and a refusal.
+    pub(super) fn execute(
+        &mut self,
+        operation: Operation,
+        body: &Json,
+        context: &mut Context<'_>,
+    ) -> Result<Done, Refusal> {
+        let request = Members::of(body)?;
+        let done = match operation {
+            Operation::BatchGetItem => batch::get(self, request),
+            Operation::BatchWriteItem => batch::write(self, request, context),
+            Operation::CreateTable => tables::create(self, request, context),
+            Operation::DeleteItem => write::delete(self, request),
+            Operation::DeleteTable => tables::delete(self, request),
+            Operation::DescribeTable => tables::describe(self, request),
+            Operation::GetItem => read::get(self, request),
+            Operation::ListTables => tables::list(self, request),
+            Operation::PutItem => write::put(self, request),
+            Operation::Query => read::query(self, request),
+            Operation::Scan => read::scan(self, request),
+            Operation::TransactWriteItems => transactions::write(self, request, context),
+            Operation::UpdateItem => write::update(self, request),
+        }?;
+        for applied in &done.applied {
+            if let Some(table) = self.tables.get_mut(&applied.table) {
+                table.apply(&applied.change);
+            }
+        }
+        Ok(done)
+    }
+}

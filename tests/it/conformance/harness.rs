@@ -1,0 +1,236 @@
+//! Running checks, and what they have in common.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
+    KeyType, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
+};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+type Run = fn(Client) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A behaviour that a server shows or does not.
+#[derive(Clone, Copy)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) run: Run,
+}
+
+/// Lists async functions as checks under their own names.
+macro_rules! checks {
+    ($($name:ident),* $(,)?) => {
+        pub(super) fn checks() -> Vec<$crate::conformance::harness::Check> {
+            vec![$($crate::conformance::harness::Check {
+                name: stringify!($name),
+                run: |client| Box::pin($name(client)),
+            }),*]
+        }
+    };
+}
+pub(super) use checks;
+
+/// Runs all checks and fails with the names of those that came out otherwise than expected.
+pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
+    let mut wrong = Vec::new();
+    for check in checks {
+        let passed = tokio::spawn((check.run)(client.clone())).await.is_ok();
+        if passed == gaps.contains(&check.name) {
+            wrong.push(format!(
+                "{} {}",
+                check.name,
+                if passed { "passes now" } else { "fails" }
+            ));
+        }
+    }
+    for name in table_names(client)
+        .await
+        .iter()
+        .filter(|name| name.starts_with(&prefix()))
+    {
+        // A check may have left its table half-made; the others' outcomes count.
+        let _ = client.delete_table().table_name(name).send().await;
+    }
+    for gap in gaps {
+        assert!(
+            checks.iter().any(|check| check.name == *gap),
+            "no check is named {gap}"
+        );
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {} checks: {wrong:#?}",
+        wrong.len(),
+        checks.len()
+    );
+}
+
+/// What the names of this run's tables begin with.
+fn prefix() -> String {
+    format!("conformance-{}-", std::process::id())
+}
+
+/// The names of all tables, page by page.
+pub(super) async fn table_names(client: &Client) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut start = None;
+    loop {
+        let page = client.list_tables().set_exclusive_start_table_name(start);
+        let page = page.send().await.expect("listed");
+        names.extend(page.table_names.unwrap_or_default());
+        start = page.last_evaluated_table_name;
+        if start.is_none() {
+            return names;
+        }
+    }
+}
+
+pub(super) fn client_for(url: &str) -> Client {
+    Client::from_conf(
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new("AKIDLOCAL", "none", None, None, "test"))
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(url)
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build(),
+    )
+}
+
+/// A table of its own for a check: `pk` (S), `sk` (N) and a global index `by-group` on `g` (S).
+pub(super) async fn table(client: &Client) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "conformance-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    );
+    client
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key_element("pk", KeyType::Hash))
+        .key_schema(key_element("sk", KeyType::Range))
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S))
+        .attribute_definitions(attribute("sk", ScalarAttributeType::N))
+        .attribute_definitions(attribute("g", ScalarAttributeType::S))
+        .global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name("by-group")
+                .key_schema(key_element("g", KeyType::Hash))
+                .projection(
+                    Projection::builder()
+                        .projection_type(ProjectionType::All)
+                        .build(),
+                )
+                .build()
+                .expect("an index"),
+        )
+        .send()
+        .await
+        .expect("a table");
+    name
+}
+
+pub(super) fn key_element(name: &str, role: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder()
+        .attribute_name(name)
+        .key_type(role)
+        .build()
+        .expect("complete")
+}
+
+pub(super) fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
+    AttributeDefinition::builder()
+        .attribute_name(name)
+        .attribute_type(kind)
+        .build()
+        .expect("complete")
+}
+
+pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(super) fn n(text: &str) -> AttributeValue {
+    AttributeValue::N(text.to_owned())
+}
+
+pub(super) fn b(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+pub(super) fn ss(texts: &[&str]) -> AttributeValue {
+    AttributeValue::Ss(texts.iter().map(|text| (*text).to_owned()).collect())
+}
+
+pub(super) fn ns(texts: &[&str]) -> AttributeValue {
+    AttributeValue::Ns(texts.iter().map(|text| (*text).to_owned()).collect())
+}
+
+/// A key: partition and sort.
+pub(super) fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), n(sk))])
+}
+
+/// An item: a key and one attribute more.
+pub(super) fn with(mut item: Item, name: &str, value: AttributeValue) -> Item {
+    item.insert(name.to_owned(), value);
+    item
+}
+
+pub(super) fn put_request(item: Item) -> WriteRequest {
+    let put = PutRequest::builder()
+        .set_item(Some(item))
+        .build()
+        .expect("an item");
+    WriteRequest::builder().put_request(put).build()
+}
+
+/// Puts an item that has to be taken.
+pub(super) async fn put(client: &Client, table: &str, item: Item) {
+    client
+        .put_item()
+        .table_name(table)
+        .set_item(Some(item))
+        .send()
+        .await
+        .expect("put");
+}
+
+/// The item with a key, read consistently.
+pub(super) async fn get(client: &Client, table: &str, key: Item) -> Option<Item> {
+    let get = client
+        .get_item()
+        .table_name(table)
+        .set_key(Some(key))
+        .consistent_read(true);
+    get.send().await.expect("get").item
+}
+
+/// Asserts that a request was refused with this exception and, where there are any, one of these
+/// messages.
+pub(super) fn refused<T: Debug, E: ProvideErrorMetadata + Debug, R: Debug>(
+    answer: Result<T, SdkError<E, R>>,
+    code: &str,
+    messages: &[&str],
+) {
+    let error = answer.expect_err("a refusal");
+    let message = error.message().unwrap_or_default();
+    assert_eq!(error.code(), Some(code), "{message}");
+    let known = messages.iter().any(|known| message.contains(known));
+    assert!(
+        known || messages.is_empty(),
+        "{message:?} holds none of {messages:?}"
+    );
+}
