@@ -3,3 +3,5 @@
 pub mod item;
 pub mod retry;
 mod transport;
+
+pub use transport::TransportKind;

@@ -291,7 +291,7 @@ fn templates(request: &HttpRequest, endpoint_headers: &[(String, String)]) -> Ve
         .collect()
 }
 
-/// What a SigV4 `authorization` header tells.
+/// What a `SigV4` `authorization` header tells.
 struct Scope<'a> {
     authorization: &'a str,
     region: &'a str,

@@ -54,7 +54,7 @@ impl Intercept for Stamp {
     }
 }
 
-/// A scheme under SigV4's own name that signs in its own way.
+/// A scheme under the name of `SigV4` that signs in its own way.
 #[derive(Debug)]
 struct Wax;
 
