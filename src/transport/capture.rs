@@ -63,7 +63,8 @@ pub(super) struct Captured {
     headers: Vec<Headers>,
     /// The shortest of the timeouts that bound one attempt.
     pub(super) limit: Duration,
-    proof: Proof,
+    /// Only until it has been told: a request's body may be large.
+    proof: Option<Proof>,
 }
 
 /// The captured request as the SDK signed it.
@@ -168,7 +169,7 @@ impl Captured {
             headers: templates(request, &endpoint_headers),
             components: components.clone(),
             limit,
-            proof,
+            proof: Some(proof),
         })
     }
 
@@ -177,10 +178,10 @@ impl Captured {
     ///
     /// Whatever way the SDK was made to sign in, if it is not ours it shows here and not as a
     /// refused request.
-    pub(super) async fn prove(&self) -> Option<bool> {
+    pub(super) async fn prove(&mut self) -> Option<bool> {
+        let proof = self.proof.take()?;
         let resolving = tokio::time::timeout(PATIENCE, self.identity());
         let identity = resolving.await.ok()?.ok()?;
-        let proof = &self.proof;
         let key = identity.data::<Credentials>()?.access_key_id();
         let credential = proof.authorization.split("Credential=").nth(1)?;
         if credential.split('/').next() != Some(key) {

@@ -72,7 +72,7 @@ pub(super) async fn call(
 /// Decides by what was captured which way later requests go.
 async fn settle_way(shared: &Shared, captured: Result<Captured, NotDirect>) {
     let reason = match captured {
-        Ok(captured) => match captured.prove().await {
+        Ok(mut captured) => match captured.prove().await {
             Some(true) => return shared.set_way(Way::Direct(Arc::new(captured))),
             Some(false) => "the signature is not plain SigV4",
             // The next request will tell.

@@ -16,11 +16,15 @@ use tokio::net::{TcpListener, TcpStream};
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
-fn client(endpoint: &str) -> Client {
+/// Far beyond what a loaded machine takes: only where a timeout is awaited is it short.
+const LONG: Duration = Duration::from_secs(15);
+const SHORT: Duration = Duration::from_millis(300);
+
+fn client(endpoint: &str, connect: Duration, read: Duration) -> Client {
     let tls = tls::Provider::Rustls(CryptoMode::AwsLc);
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(Duration::from_millis(300))
-        .read_timeout(Duration::from_millis(400));
+        .connect_timeout(connect)
+        .read_timeout(read);
     let config = aws_sdk_dynamodb::Config::builder()
         .behavior_version_latest()
         .region(Region::new("eu-west-1"))
@@ -78,8 +82,12 @@ async fn server(second: &'static [u8], hold: bool) -> String {
     format!("http://{address}")
 }
 
-async fn second(kind: TransportKind, endpoint: &str) -> Result<Bytes, ServiceError> {
-    let transport = Transport::new(&client(endpoint), kind, "orders", ATTEMPT);
+async fn second(
+    kind: TransportKind,
+    endpoint: &str,
+    read: Duration,
+) -> Result<Bytes, ServiceError> {
+    let transport = Transport::new(&client(endpoint, LONG, read), kind, "orders", ATTEMPT);
     transport
         .call(Operation::PutItem, body("{}"))
         .await
@@ -96,7 +104,7 @@ async fn answers_come_through() {
         )
         .await;
         assert_eq!(
-            second(kind, &endpoint).await.unwrap(),
+            second(kind, &endpoint, LONG).await.unwrap(),
             &b"{\"a\":1}"[..],
             "{kind:?}"
         );
@@ -104,7 +112,7 @@ async fn answers_come_through() {
                         3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
         let endpoint = server(chunked, false).await;
         assert_eq!(
-            second(kind, &endpoint).await.unwrap(),
+            second(kind, &endpoint, LONG).await.unwrap(),
             &b"{\"a\":1}"[..],
             "{kind:?}"
         );
@@ -124,7 +132,7 @@ async fn a_large_body_arrives_as_it_is() {
             stream.write_all(GOOD).await.unwrap();
             got
         });
-        let transport = Transport::new(&client(&endpoint), kind, "orders", ATTEMPT);
+        let transport = Transport::new(&client(&endpoint, LONG, LONG), kind, "orders", ATTEMPT);
         transport
             .call(Operation::DescribeTable, body("{}"))
             .await
@@ -149,7 +157,7 @@ async fn answers_that_break_off_leave_the_outcome_open() {
             b"\x00\x01garbage\r\n\r\n",
         ] {
             let endpoint = server(broken, false).await;
-            let error = second(kind, &endpoint).await.unwrap_err();
+            let error = second(kind, &endpoint, LONG).await.unwrap_err();
             assert_eq!(error.class(), Ambiguous, "{kind:?} {broken:?} {error:?}");
             assert_eq!(
                 error.code(),
@@ -164,7 +172,7 @@ async fn answers_that_break_off_leave_the_outcome_open() {
 async fn a_silent_server_is_given_up_after_the_read_timeout() {
     for kind in WAYS {
         let endpoint = server(b"", true).await;
-        let error = second(kind, &endpoint).await.unwrap_err();
+        let error = second(kind, &endpoint, SHORT).await.unwrap_err();
         assert_eq!(
             (error.code(), error.class()),
             ("ReadTimeout", Ambiguous),
@@ -189,7 +197,7 @@ async fn where_no_connection_comes_about_nothing_was_sent() {
             &plain,
             &handshake,
         ] {
-            let transport = Transport::new(&client(endpoint), kind, "orders", ATTEMPT);
+            let transport = Transport::new(&client(endpoint, SHORT, LONG), kind, "orders", ATTEMPT);
             for _ in 0..2 {
                 let error = transport
                     .call(Operation::PutItem, body("{}"))
