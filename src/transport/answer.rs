@@ -96,6 +96,10 @@ pub(crate) fn parse_single(body: &[u8]) -> Result<Option<Consumed>, ServiceError
 }
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
+    // A derived parser takes a list for an object, and an empty list for an empty answer.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(garbled("it is no object"));
+    }
     // The parser's own words may quote the body.
     serde_json::from_slice(body).map_err(|_| garbled("it is no answer to this request"))
 }

@@ -3,8 +3,9 @@
 use super::direct::sign;
 use super::{Operation, Shared, TransportKind, clock};
 use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::ConfigBag;
-use aws_sdk_dynamodb::config::RuntimeComponents;
+use aws_credential_types::attributes::AccountId;
+use aws_sdk_dynamodb::config::endpoint::Params;
+use aws_sdk_dynamodb::config::{ConfigBag, RuntimeComponents};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeId};
 use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
@@ -21,6 +22,8 @@ use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::endpoint::Endpoint;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use bytes::Bytes;
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
 /// The scheme that the direct way can sign with.
@@ -60,6 +63,22 @@ pub(super) struct Captured {
     headers: Vec<Headers>,
     /// The shortest of the timeouts that bound one attempt.
     pub(super) limit: Duration,
+    /// Only until it has been told: a request's body may be large.
+    proof: Option<Proof>,
+}
+
+/// The captured request as the SDK signed it.
+struct Proof {
+    authorization: String,
+    signed_at: SystemTime,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
+    }
 }
 
 /// Why a request could not be captured: the direct way would not send the same.
@@ -75,12 +94,9 @@ impl Captured {
         retry: Option<RetryConfig>,
         shared: &Shared,
     ) -> Result<Self, NotDirect> {
-        let identity = config
-            .load::<EndpointResolverParams>()
-            .and_then(|params| params.get_property::<Identity>())
-            .ok_or(NotDirect("no identity was resolved"))?;
         let scope = Scope::of(request).ok_or(NotDirect("the request is not signed with SigV4"))?;
-        let signed_at = scope.prove(request, identity)?;
+        let proof = scope.proof(request)?;
+        let signed_at = proof.signed_at;
 
         let endpoint_headers = endpoint_headers(config);
         let known = |name: &str| {
@@ -139,7 +155,10 @@ impl Captured {
             resolver,
             cache,
             config: ConfigBag::of_layers([layer]),
-            account_id: account_id(identity).map(str::to_owned),
+            account_id: config
+                .load::<EndpointResolverParams>()
+                .and_then(|params| params.get::<Params>()?.account_id())
+                .map(str::to_owned),
             uri: request
                 .uri()
                 .parse()
@@ -150,7 +169,43 @@ impl Captured {
             headers: templates(request, &endpoint_headers),
             components: components.clone(),
             limit,
+            proof: Some(proof),
         })
+    }
+
+    /// Whether the direct way signs as the SDK did: signs the captured request again and compares.
+    /// `None` if that can't be told now, for want of the keys that the SDK had.
+    ///
+    /// Whatever way the SDK was made to sign in, if it is not ours it shows here and not as a
+    /// refused request.
+    pub(super) async fn prove(&mut self) -> Option<bool> {
+        let proof = self.proof.take()?;
+        let resolving = tokio::time::timeout(PATIENCE, self.identity());
+        let identity = resolving.await.ok()?.ok()?;
+        let key = identity.data::<Credentials>()?.access_key_id();
+        let credential = proof.authorization.split("Credential=").nth(1)?;
+        if credential.split('/').next() != Some(key) {
+            // The keys have been rotated between the two signatures.
+            return None;
+        }
+        let headers = proof
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let scope = (self.region.as_str(), self.service.as_str());
+        let signature = sign(
+            &identity,
+            scope,
+            proof.signed_at,
+            &self.uri_text,
+            headers,
+            &proof.body,
+        )
+        .ok()?;
+        let ours = signature
+            .headers()
+            .find(|(name, _)| *name == "authorization");
+        Some(ours.is_some_and(|(_, value)| value == proof.authorization))
     }
 
     /// Who to sign as: from the client's identity cache, so that rotation is seen.
@@ -192,14 +247,15 @@ impl Captured {
     }
 }
 
+/// How long the proof of a capture waits for an identity, which is in a cache as a rule.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A signature's time is in whole seconds: what is less tells no skew.
 const TRUSTED: Duration = Duration::from_secs(5);
 
+/// The account, as endpoint rules see it.
 fn account_id(identity: &Identity) -> Option<&str> {
-    identity
-        .data::<Credentials>()?
-        .account_id()
-        .map(|id| id.as_str())
+    identity.property::<AccountId>().map(AccountId::as_str)
 }
 
 fn endpoint_headers(config: &ConfigBag) -> Vec<(String, String)> {
@@ -236,7 +292,7 @@ fn templates(request: &HttpRequest, endpoint_headers: &[(String, String)]) -> Ve
         .collect()
 }
 
-/// What a SigV4 `authorization` header tells.
+/// What a `SigV4` `authorization` header tells.
 struct Scope<'a> {
     authorization: &'a str,
     region: &'a str,
@@ -266,9 +322,7 @@ impl<'a> Scope<'a> {
         })
     }
 
-    /// Signs the request again and compares: whatever way the SDK was made to sign in, if it is not
-    /// ours it shows here and not as a refused request.
-    fn prove(&self, request: &HttpRequest, identity: &Identity) -> Result<SystemTime, NotDirect> {
+    fn proof(&self, request: &HttpRequest) -> Result<Proof, NotDirect> {
         let signed_at = request
             .headers()
             .get("x-amz-date")
@@ -278,23 +332,18 @@ impl<'a> Scope<'a> {
             .body()
             .bytes()
             .ok_or(NotDirect("the body is a stream"))?;
-        let ours = |name: &str| matches!(name, "host" | "x-amz-date" | "x-amz-security-token");
+        let signers_own =
+            |name: &str| matches!(name, "host" | "x-amz-date" | "x-amz-security-token");
         let headers = request.headers().iter().filter(|(name, _)| {
-            !ours(name) && self.signed_headers.split(';').any(|signed| signed == *name)
+            !signers_own(name) && self.signed_headers.split(';').any(|signed| signed == *name)
         });
-        let signature = sign(
-            identity,
-            (self.region, self.service),
+        Ok(Proof {
+            authorization: self.authorization.to_owned(),
             signed_at,
-            request.uri(),
-            headers,
-            body,
-        )
-        .map_err(|_| NotDirect("the request can't be signed again"))?;
-        let same = signature
-            .headers()
-            .any(|(name, value)| name == "authorization" && value == self.authorization);
-        same.then_some(signed_at)
-            .ok_or(NotDirect("the signature is not plain SigV4"))
+            headers: headers
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            body: Bytes::copy_from_slice(body),
+        })
     }
 }

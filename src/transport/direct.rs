@@ -61,14 +61,11 @@ async fn attempt(
     }
     let now = captured.now();
     let signed_at = shared.skew.apply(now);
-    let request = match request(captured, &identity, operation, signed_at, body) {
-        Ok(request) => request,
-        Err(_) => {
-            // Its text may quote the request.
-            let failure = Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
-                .with_detail("the request could not be signed");
-            return Outcome::Settled(Err(failure.into()));
-        }
+    let Ok(request) = request(captured, &identity, operation, signed_at, body) else {
+        // The error's text may quote the request.
+        let failure = Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
+            .with_detail("the request could not be signed");
+        return Outcome::Settled(Err(failure.into()));
     };
     sent.store(true, Ordering::Relaxed);
     let mut response = match captured.connector().call(request).await {
@@ -123,7 +120,7 @@ fn request(
     Ok(request)
 }
 
-/// Signs a POST as the SDK signs DynamoDB's requests: the default settings of SigV4, in headers.
+/// Signs a POST as the SDK signs DynamoDB's requests: the default settings of `SigV4`, in headers.
 /// `host`, the date and the session token are the signer's to add.
 pub(super) fn sign<'a>(
     identity: &Identity,

@@ -67,7 +67,7 @@ pub enum TransportKind {
     #[default]
     Auto,
     /// Sign and send without the SDK's orchestrator: a third of its CPU. Interceptors of the
-    /// client see only the first request. A client that does not sign with plain SigV4 goes by
+    /// client see only the first request. A client that does not sign with plain `SigV4` goes by
     /// [`Sdk`](Self::Sdk) all the same.
     Direct,
     /// Through the SDK's orchestrator: interceptors run and custom auth signs. Their *input* names

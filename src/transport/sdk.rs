@@ -13,7 +13,6 @@ use aws_sdk_dynamodb::config::{Builder, ConfigBag, RuntimeComponents};
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::endpoint::error::ResolveEndpointError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut,
     BeforeTransmitInterceptorContextMut, BeforeTransmitInterceptorContextRef, Input,
@@ -45,15 +44,11 @@ pub(super) async fn call(
     let sending = dispatch(shared, operation, &tap);
     let result = tokio::time::timeout(shared.attempt_timeout, sending).await;
 
-    let mut seen = tap.seen();
-    match seen.captured.take() {
-        Some(Ok(captured)) => shared.set_way(Way::Direct(Arc::new(captured))),
-        Some(Err(NotDirect(reason))) => {
-            tracing::debug!(reason, table = shared.table, "requests go through the SDK");
-            shared.set_way(Way::Sdk);
-        }
-        None => {}
+    let captured = tap.seen().captured.take();
+    if let Some(captured) = captured {
+        settle_way(shared, captured).await;
     }
+    let mut seen = tap.seen();
     // Whatever befell the SDK afterwards, an answer that came is the answer.
     if let Some((status, headers, body)) = seen.answer.take() {
         let received = Received {
@@ -72,6 +67,21 @@ pub(super) async fn call(
         Ok(Err(error)) => Err(error),
         Ok(Ok(())) => Err(ServiceError::garbled("the answer was withheld")),
     }
+}
+
+/// Decides by what was captured which way later requests go.
+async fn settle_way(shared: &Shared, captured: Result<Captured, NotDirect>) {
+    let reason = match captured {
+        Ok(mut captured) => match captured.prove().await {
+            Some(true) => return shared.set_way(Way::Direct(Arc::new(captured))),
+            Some(false) => "the signature is not plain SigV4",
+            // The next request will tell.
+            None => return,
+        },
+        Err(NotDirect(reason)) => reason,
+    };
+    tracing::debug!(reason, table = shared.table, "requests go through the SDK");
+    shared.set_way(Way::Sdk);
 }
 
 /// Sends an input that names the table and nothing else: the body is the tap's to give.
@@ -157,9 +167,10 @@ where
 
 fn unresolved(error: &(dyn Error + 'static)) -> ServiceError {
     let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<ResolveEndpointError>() {
-            let text = error.to_string();
+    while let Some(this) = next {
+        let text = this.to_string();
+        // Two crates of the SDK have an error of this name; it is the name that tells.
+        if format!("{this:?}").starts_with("ResolveEndpointError") {
             // Where an endpoint does not fit the request, the request is quoted.
             let quotes = text.contains("request `");
             return misconfigured(if quotes {
@@ -168,11 +179,10 @@ fn unresolved(error: &(dyn Error + 'static)) -> ServiceError {
                 &text
             });
         }
-        let text = error.to_string();
         if text.starts_with("failed to select an auth scheme") {
             return misconfigured("the client has no credentials to sign with");
         }
-        next = error.source();
+        next = this.source();
     }
     failure::credentials(error)
 }

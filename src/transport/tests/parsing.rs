@@ -1,0 +1,199 @@
+//! Answers read, and whatever else may come in their place.
+
+use crate::item::{IndexShape, KeyKind, KeySchema, TableShape};
+use crate::retry::ErrorClass;
+use crate::transport::describe::{Billing, GlobalIndex};
+use crate::transport::{Consumed, UnprocessedKind, parse_batch, parse_describe, parse_single};
+use proptest::prelude::*;
+
+const BATCH: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":7.0,
+    "GlobalSecondaryIndexes":{"by-day":{"CapacityUnits":2.0,"WriteCapacityUnits":2}},
+    "LocalSecondaryIndexes":{"by-x":{"CapacityUnits":1.5}},
+    "Table":{"CapacityUnits":3.5},"TableName":"orders"}],
+    "ItemCollectionMetrics":{"orders":[{"ItemCollectionKey":{"id":{"S":"x"}}}]},
+    "UnprocessedItems":{"orders":[
+        {"PutRequest":{"Item": {"id":{"S":"a\u00e9"},"n":{"N":"1.0"}} }},
+        {"DeleteRequest":{"Key":{"id":{"S":"b"}}}}]}}"#;
+
+const DESCRIBE: &str = r#"{"Table":{"AttributeDefinitions":[
+    {"AttributeName":"id","AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"},
+    {"AttributeName":"day","AttributeType":"B"}],
+    "BillingModeSummary":{"BillingMode":"PROVISIONED","LastUpdate":1.7e9},
+    "CreationDateTime":1.7e9,"ItemCount":3,
+    "KeySchema":[{"AttributeName":"at","KeyType":"RANGE"},{"AttributeName":"id","KeyType":"HASH"}],
+    "LocalSecondaryIndexes":[{"IndexName":"l","KeySchema":[
+        {"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"day","KeyType":"RANGE"}]}],
+    "GlobalSecondaryIndexes":[{"IndexName":"g","IndexStatus":"ACTIVE",
+        "KeySchema":[{"AttributeName":"day","KeyType":"HASH"}],
+        "OnDemandThroughput":{"MaxReadRequestUnits":1,"MaxWriteRequestUnits":-1},
+        "ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":5},
+        "WarmThroughput":{"ReadUnitsPerSecond":1,"WriteUnitsPerSecond":4000}}],
+    "OnDemandThroughput":{"MaxWriteRequestUnits":900},
+    "ProvisionedThroughput":{"NumberOfDecreasesToday":0,"WriteCapacityUnits":10},
+    "WarmThroughput":{"Status":"ACTIVE","WriteUnitsPerSecond":4000},
+    "TableName":"orders","TableStatus":"UPDATING"}}"#;
+
+#[test]
+fn a_batch_answer_is_read() {
+    let answer = parse_batch(BATCH.as_bytes()).unwrap();
+    let kinds: Vec<_> = answer.unprocessed.iter().map(|u| u.kind).collect();
+    assert_eq!(kinds, [UnprocessedKind::Put, UnprocessedKind::Delete]);
+    let item = r#"{"id":{"S":"a\u00e9"},"n":{"N":"1.0"}}"#;
+    assert_eq!(answer.unprocessed[0].json, item.as_bytes());
+    assert_eq!(answer.unprocessed[1].json, br#"{"id":{"S":"b"}}"#);
+    let expected = Consumed {
+        table_units: 3.5,
+        total: 7.0,
+        indexes: vec![("by-x".into(), 1.5), ("by-day".into(), 2.0)],
+    };
+    assert_eq!(answer.consumed, Some(expected));
+    assert!(!format!("{answer:?}").contains("u00e9"));
+}
+
+#[test]
+fn an_empty_batch_answer_is_read() {
+    for empty in [
+        "{\"UnprocessedItems\":{}}",
+        "{}",
+        "{\"UnprocessedItems\":null}",
+        " { } ",
+    ] {
+        let answer = parse_batch(empty.as_bytes()).unwrap();
+        assert!(
+            answer.unprocessed.is_empty() && answer.consumed.is_none(),
+            "{empty}"
+        );
+    }
+}
+
+#[test]
+fn capacity_is_one_or_many() {
+    assert_eq!(parse_single(b"{}").unwrap(), None);
+    assert_eq!(
+        parse_single(b"{\"Attributes\":{\"a\":{\"S\":\"x\"}}}").unwrap(),
+        None
+    );
+    assert_eq!(parse_single(b"{\"ConsumedCapacity\":null}").unwrap(), None);
+    let one = br#"{"ConsumedCapacity":{"CapacityUnits":2,"TableName":"t"}}"#;
+    let expected = Consumed {
+        table_units: 2.0,
+        total: 2.0,
+        indexes: vec![],
+    };
+    assert_eq!(parse_single(one).unwrap(), Some(expected));
+    let many = br#"{"ConsumedCapacity":[{"CapacityUnits":2},{"CapacityUnits":3}]}"#;
+    let expected = Consumed {
+        table_units: 5.0,
+        total: 5.0,
+        indexes: vec![],
+    };
+    assert_eq!(parse_single(many).unwrap(), Some(expected));
+}
+
+#[test]
+fn a_description_is_read() {
+    let table = parse_describe(DESCRIBE.as_bytes()).unwrap();
+    let keys = KeySchema::new("id", KeyKind::String);
+    let shape = TableShape::new(keys.clone().with_sort("at", KeyKind::Number))
+        .with_index(IndexShape::new("l", keys.with_sort("day", KeyKind::Binary)))
+        .with_index(IndexShape::new("g", KeySchema::new("day", KeyKind::Binary)));
+    assert_eq!(table.shape, shape);
+    assert_eq!(table.status, "UPDATING");
+    assert_eq!(table.billing, Some(Billing::Provisioned));
+    assert_eq!(table.provisioned_write_units, Some(10));
+    assert_eq!(table.max_on_demand_write_units, Some(900));
+    assert_eq!(table.warm_write_units, Some(4000));
+    let index = GlobalIndex {
+        name: "g".into(),
+        status: Some("ACTIVE".into()),
+        provisioned_write_units: Some(5),
+        max_on_demand_write_units: None,
+        warm_write_units: Some(4000),
+    };
+    assert_eq!(table.global_indexes, [index]);
+}
+
+#[test]
+fn a_bare_description_will_do() {
+    let table = parse_describe(
+        br#"{"Table":{"AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
+            "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}]}}"#,
+    )
+    .unwrap();
+    assert_eq!(
+        table.shape,
+        TableShape::new(KeySchema::new("id", KeyKind::String))
+    );
+    assert_eq!(table.billing, None);
+    assert_eq!(table.provisioned_write_units, None);
+}
+
+#[test]
+fn what_is_no_answer_leaves_the_outcome_open() {
+    let unknown_kind = r#"{"UnprocessedItems":{"t":[{}]}}"#;
+    let both =
+        r#"{"UnprocessedItems":{"t":[{"PutRequest":{"Item":{}},"DeleteRequest":{"Key":{}}}]}}"#;
+    let no_item = r#"{"UnprocessedItems":{"t":[{"PutRequest":{"Item":3}}]}}"#;
+    let deep = "[".repeat(100_000);
+    for garbage in [
+        "",
+        "<html>",
+        "null",
+        "[]",
+        "3",
+        "{\"Unproc",
+        unknown_kind,
+        both,
+        no_item,
+        &deep,
+    ] {
+        let error = parse_batch(garbage.as_bytes()).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Ambiguous, "{garbage:.40}");
+        assert_eq!(error.code(), "GarbledAnswer");
+        assert!(parse_describe(garbage.as_bytes()).is_err(), "{garbage:.40}");
+    }
+    for garbage in ["", "<html>", "null", "[]", "{\"Attr", &deep] {
+        assert!(parse_single(garbage.as_bytes()).is_err(), "{garbage:.40}");
+    }
+    for cut in 0..BATCH.len() {
+        assert!(parse_batch(&BATCH.as_bytes()[..cut]).is_err(), "{cut}");
+    }
+    for cut in 0..DESCRIBE.len() {
+        assert!(
+            parse_describe(&DESCRIBE.as_bytes()[..cut]).is_err(),
+            "{cut}"
+        );
+    }
+    let undefined = DESCRIBE.replace("\"AttributeType\":\"N\"", "\"AttributeType\":\"X\"");
+    assert!(parse_describe(undefined.as_bytes()).is_err());
+}
+
+fn read_all(bytes: &[u8]) {
+    let _ = parse_batch(bytes).map(|answer| format!("{answer:?}"));
+    let _ = parse_single(bytes);
+    let _ = parse_describe(bytes);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        read_all(&bytes);
+    }
+
+    #[test]
+    fn no_change_of_an_answer_makes_a_parser_panic(
+        describe in any::<bool>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6),
+    ) {
+        let mut bytes = if describe { DESCRIBE } else { BATCH }.as_bytes().to_vec();
+        for (at, byte, how) in changes {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => { bytes.remove(at); }
+                _ => bytes.insert(at, byte),
+            }
+        }
+        read_all(&bytes);
+    }
+}
