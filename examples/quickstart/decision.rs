@@ -1,0 +1,63 @@
+//! The record: one credit decision, typed, the same from the file and from the table.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+const CSV: &str = include_str!("../../data/german_credit.csv");
+/// 1994-01-03T08:00:00Z, a Monday of the year in which the data was published.
+const FIRST_DECISION: Duration = Duration::from_secs(757_584_000);
+const BETWEEN_DECISIONS: Duration = Duration::from_secs(11 * 60);
+
+/// How the applicant turned out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CreditRisk {
+    Good,
+    Bad,
+}
+
+/// One decision. `customer` is the table's partition key, `application` its sort key.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Decision {
+    /// Not in the data, where every row is another person: made from the row number.
+    #[serde(default)]
+    pub customer: String,
+    pub application: u32,
+    /// Not in the data: made from the row number.
+    #[serde(default)]
+    pub decided_at: String,
+    pub checking_account: String,
+    pub duration_months: u32,
+    pub credit_history: String,
+    pub purpose: String,
+    pub credit_amount_dm: u32,
+    pub savings: String,
+    pub employment_since: String,
+    pub installment_rate_percent: u8,
+    pub other_debtors: String,
+    pub residence_since: u8,
+    pub property: String,
+    pub age_years: u8,
+    pub other_installment_plans: String,
+    pub housing: String,
+    pub existing_credits: u8,
+    pub job: String,
+    pub dependants: u8,
+    pub credit_risk: CreditRisk,
+}
+
+/// All decisions of the file, in its order.
+pub fn load() -> Result<Vec<Decision>, csv::Error> {
+    csv::Reader::from_reader(CSV.as_bytes())
+        .into_deserialize()
+        .map(|row| {
+            let mut decision: Decision = row?;
+            let decided_at =
+                UNIX_EPOCH + FIRST_DECISION + BETWEEN_DECISIONS * (decision.application - 1);
+            decision.customer = format!("customer-{:04}", decision.application);
+            decision.decided_at = humantime::format_rfc3339_seconds(decided_at).to_string();
+            Ok(decision)
+        })
+        .collect()
+}
