@@ -1,5 +1,34 @@
 //! A record's wire form: encode, decode, size, key.
 
+mod attributes;
+mod compare;
+mod compound;
+mod encode;
+mod error;
+mod escape;
+mod json;
+mod key;
+mod limits;
+mod names;
+mod number;
+mod raw;
+mod record;
+mod refuse;
 mod schema;
+mod serializer;
+mod set;
+mod writer;
 
+pub use error::ItemError;
+pub use record::Item;
 pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, TableShape};
+
+pub(crate) use compare::same;
+pub(crate) use encode::{
+    Encoded, check_json, encode, encode_attribute_value, encode_attributes, encode_key,
+    encode_key_attributes, encode_value,
+};
+pub(crate) use json::parse;
+pub(crate) use key::Key;
+pub(crate) use limits::write_units;
+pub(crate) use raw::{find_attribute, key_of_json};
