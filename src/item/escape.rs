@@ -123,6 +123,7 @@ fn hex4(chars: &mut std::str::Chars<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::item::seeded::config;
     use proptest::prelude::*;
 
     fn escaped(text: &str) -> Vec<u8> {
@@ -132,6 +133,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(config(500))]
+
         #[test]
         fn escaping_is_undone(text in "(?s).{0,80}") {
             let inside = escaped(&text);

@@ -9,12 +9,16 @@ mod escape;
 mod json;
 mod key;
 mod limits;
+#[cfg(test)]
+mod mapping_tests;
 mod names;
 mod number;
 mod raw;
 mod record;
 mod refuse;
 mod schema;
+#[cfg(test)]
+mod seeded;
 mod serializer;
 mod set;
 mod writer;

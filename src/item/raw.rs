@@ -250,7 +250,8 @@ pub(super) fn primary_part<'a>(
 ) -> Result<KeyPart<'a>, Fault> {
     let name = || attribute.name().to_owned();
     let value = value.ok_or_else(|| Fault::new(ItemError::MissingKey { attribute: name() }))?;
-    key_part(value, attribute.kind())?.map_err(|found| {
+    let part = key_part(value, attribute.kind()).map_err(|fault| fault.under(attribute.name()))?;
+    part.map_err(|found| {
         Fault::new(ItemError::KeyType {
             attribute: name(),
             found,
