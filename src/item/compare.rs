@@ -46,3 +46,41 @@ fn sorted<T: Ord>(values: impl Iterator<Item = T>) -> Vec<T> {
     values.sort_unstable();
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_count_and_order_does_not() {
+        let a = br#"{"n":{"N":"1"},"s":{"SS":["x","y"]},"ns":{"NS":["1","2.50"]},
+            "bs":{"BS":["AQ==","Ag=="]},"m":{"M":{"a":{"L":[{"N":"100"}]},"b":{"S":"\u0041"}}}}"#;
+        let b = br#"{"m":{"M":{"b":{"S":"A"},"a":{"L":[{"N":"1e2"}]}}},"bs":{"BS":["Ag==","AQ=="]},
+            "ns":{"NS":["2.5","1.0"]},"s":{"SS":["y","x"]},"n":{"N":"1.0"}}"#;
+        assert!(same(a, b));
+    }
+
+    #[test]
+    fn different_items_differ() {
+        let one = br#"{"a":{"N":"1"}}"#;
+        for other in [
+            r#"{"a":{"N":"2"}}"#,
+            r#"{"a":{"S":"1"}}"#,
+            r#"{"b":{"N":"1"}}"#,
+            r#"{"a":{"N":"1"},"b":{"N":"1"}}"#,
+            "{}",
+            "",
+        ] {
+            assert!(!same(one, other.as_bytes()), "{other}");
+            assert!(!same(other.as_bytes(), one), "{other}");
+        }
+        let lists = [
+            r#"{"a":{"L":[{"S":"x"},{"S":"y"}]}}"#,
+            r#"{"a":{"L":[{"S":"y"},{"S":"x"}]}}"#,
+        ];
+        assert!(!same(lists[0].as_bytes(), lists[1].as_bytes()));
+        let sets = [r#"{"a":{"SS":["x","y"]}}"#, r#"{"a":{"SS":["x"]}}"#];
+        assert!(!same(sets[0].as_bytes(), sets[1].as_bytes()));
+        assert!(!same(b"no item", b"no item"));
+    }
+}

@@ -205,3 +205,128 @@ fn base64(scanner: &mut Scanner<'_>) -> Result<Vec<u8>, Fault> {
     let decoded = base64_simd::STANDARD.decode_to_vec(text.as_bytes());
     decoded.map_err(|_| start.fault("base64"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::{KeyKind, KeySchema, TableShape, check_json};
+
+    fn shape() -> TableShape {
+        TableShape::new(KeySchema::new("pk", KeyKind::String))
+    }
+
+    #[test]
+    fn json_from_outside_takes_our_form() {
+        let json = br#" { "x" : { "B" : "AQI=" } , "l":{"L":[ ]}, "pk":{"S":"\u00e9\/"},
+            "n":{"N":"01.50"}, "set":{"BS":["AQ=="]}, "t":{"BOOL": false}, "0":{"NULL":true}, "m":{"M":{ }} } "#;
+        let encoded = check_json(json, &shape(), false).unwrap();
+        assert_eq!(
+            String::from_utf8(encoded.json).unwrap(),
+            concat!(
+                r#"{"x":{"B":"AQI="},"l":{"L":[]},"pk":{"S":"é/"},"n":{"N":"01.50"},"#,
+                r#""set":{"BS":["AQ=="]},"t":{"BOOL":false},"0":{"NULL":true},"m":{"M":{}}}"#
+            )
+        );
+        assert_eq!(parse(json).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn the_last_of_equal_names_wins_here_too() {
+        let json = br#"{"pk":{"S":"early"},"a":{"N":"123456"},"pk":{"S":"k"},"a":{"N":"1"}}"#;
+        let encoded = check_json(json, &shape(), false).unwrap();
+        assert_eq!(encoded.json, br#"{"pk":{"S":"k"},"a":{"N":"1"}}"#);
+        assert_eq!(encoded.stored_size, 6);
+    }
+
+    #[test]
+    fn what_is_no_item_is_refused() {
+        for (json, message) in [
+            (
+                "",
+                "not an item in DynamoDB's JSON: expected an object at byte 0",
+            ),
+            (
+                "[]",
+                "not an item in DynamoDB's JSON: expected an object at byte 0",
+            ),
+            (
+                "{",
+                "not an item in DynamoDB's JSON: expected a string at byte 1",
+            ),
+            (
+                r#"{"pk":"k"}"#,
+                "not an item in DynamoDB's JSON: expected an attribute value at byte 6",
+            ),
+            (
+                r#"{"pk":{}}"#,
+                "not an item in DynamoDB's JSON: expected a string at byte 7",
+            ),
+            (
+                r#"{"pk":{"S":1}}"#,
+                "not an item in DynamoDB's JSON: expected a string at byte 11",
+            ),
+            (
+                r#"{"pk":{"N":1}}"#,
+                "not an item in DynamoDB's JSON: expected a string at byte 11",
+            ),
+            (
+                r#"{"pk":{"S":"a","N":"1"}}"#,
+                "not an item in DynamoDB's JSON: expected one type at byte 14",
+            ),
+            (
+                r#"{"pk":{"Z":"a"}}"#,
+                "not an item in DynamoDB's JSON: expected an attribute type at byte 11",
+            ),
+            (
+                r#"{"pk":{"S":"a"}} x"#,
+                "not an item in DynamoDB's JSON: expected the end at byte 17",
+            ),
+            (
+                r#"{"pk":{"S":"a"},}"#,
+                "not an item in DynamoDB's JSON: expected a string at byte 16",
+            ),
+            (
+                r#"{"pk":{"S":"\ud800"}}"#,
+                "not an item in DynamoDB's JSON: expected a well-formed string at byte 11",
+            ),
+            (
+                r#"{"pk":{"B":"A"}}"#,
+                "not an item in DynamoDB's JSON: expected base64 at byte 11",
+            ),
+            (
+                r#"{"pk":{"BOOL":1}}"#,
+                "not an item in DynamoDB's JSON: expected a boolean at byte 14",
+            ),
+        ] {
+            assert_eq!(
+                parse(json.as_bytes()).unwrap_err().to_string(),
+                message,
+                "{json}"
+            );
+            let checked = check_json(json.as_bytes(), &shape(), false).unwrap_err();
+            assert_eq!(checked.to_string(), message, "{json}");
+        }
+    }
+
+    #[test]
+    fn json_from_outside_is_checked_by_the_rules() {
+        for (json, message) in [
+            (r#"{"pk":{"S":""}}"#, "key attribute `pk` is empty"),
+            (
+                r#"{"pk":{"S":"k"},"v":{"L":[{"SS":[]}]}}"#,
+                "attribute `v[0]` is an empty set",
+            ),
+            (
+                r#"{"pk":{"S":"k"},"v":{"M":{"n":{"N":"x"}}}}"#,
+                "attribute `v.n` is not a number that DynamoDB has",
+            ),
+            (
+                r#"{"pk":{"S":"k"},"v":{"NULL":false}}"#,
+                "attribute `v` is a NULL that is not true",
+            ),
+        ] {
+            let checked = check_json(json.as_bytes(), &shape(), false).unwrap_err();
+            assert_eq!(checked.to_string(), message, "{json}");
+        }
+    }
+}

@@ -184,3 +184,115 @@ impl Draft {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::seeded::config;
+    use crate::item::{KeySchema, key_of_json};
+    use proptest::prelude::*;
+
+    fn text(partition: &str, sort: &str) -> Key {
+        let part = |text: &str| KeyPart::Text(Cow::Owned(text.to_owned()));
+        Key::new(&part(partition), Some(&part(sort)))
+    }
+
+    fn number(text: &str) -> Key {
+        Key::new(
+            &KeyPart::Number(Decimal::parse(text.as_bytes()).unwrap()),
+            None,
+        )
+    }
+
+    #[test]
+    fn parts_are_kept_apart() {
+        assert_ne!(text("ab", "cd"), text("a", "bcd"));
+        assert_ne!(text("ab", "cd").as_bytes(), text("a", "bcd").as_bytes());
+        assert_ne!(text("ab", "").as_bytes(), text("", "ab").as_bytes());
+        assert_eq!(
+            text("ab", "cd").partition_hash(),
+            text("ab", "x").partition_hash()
+        );
+        assert_ne!(text("ab", "cd").hash64(), text("ab", "x").hash64());
+        assert_ne!(
+            text("ab", "cd").partition_hash(),
+            text("ac", "cd").partition_hash()
+        );
+    }
+
+    #[test]
+    fn types_are_kept_apart() {
+        let as_text = Key::new(&KeyPart::Text("1".into()), None);
+        let as_bytes = Key::new(&KeyPart::Bytes(b"1".to_vec()), None);
+        assert_ne!(number("1"), as_text);
+        assert_ne!(as_text, as_bytes);
+    }
+
+    #[test]
+    fn numbers_are_one_by_value() {
+        for same in ["1.0", "1e0", "10e-1", "001", "0.1e1"] {
+            assert_eq!(number("1"), number(same));
+            assert_eq!(number("1").hash64(), number(same).hash64());
+        }
+        assert_eq!(number("0"), number("-0"));
+        assert_ne!(
+            number("12345678901234567890123456789012345678"),
+            number("12345678901234567890123456789012345679")
+        );
+    }
+
+    #[test]
+    fn a_key_without_a_sort_key_hashes_as_its_partition() {
+        assert_eq!(number("7").hash64(), number("7").partition_hash());
+    }
+
+    #[test]
+    fn debug_shows_no_contents() {
+        let shown = format!("{:?}", text("secret", "hidden"));
+        assert_eq!(shown, "Key { len: 22, .. }");
+    }
+
+    #[test]
+    fn a_key_takes_little_room() {
+        assert_eq!(size_of::<Key>(), 64);
+        assert!(matches!(
+            text("customer#123", "order#2024-01-01").bytes,
+            Repr::Inline { .. }
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(config(500))]
+
+        #[test]
+        fn equal_where_the_values_are(
+            a in ("[ab]{0,60}", "[ab]{0,60}"), b in ("[ab]{0,60}", "[ab]{0,60}"), same: bool,
+        ) {
+            let b = if same { a.clone() } else { b };
+            let (ka, kb) = (text(&a.0, &a.1), text(&b.0, &b.1));
+            prop_assert_eq!(a == b, ka == kb);
+            prop_assert_eq!(a == b, ka.as_bytes() == kb.as_bytes());
+            prop_assert_eq!(a == b, ka.hash64() == kb.hash64());
+            prop_assert_eq!(a.0 == b.0, ka.partition_hash() == kb.partition_hash());
+        }
+
+        #[test]
+        fn writing_a_number_otherwise_keeps_the_key(
+            digits in "[1-9][0-9]{0,37}", shift in -80_i32..80, negative: bool,
+        ) {
+            let keys = KeySchema::new("id", KeyKind::Number);
+            let sign = if negative { "-" } else { "" };
+            let plain = format!(r#"{{"id":{{"N":"{sign}{digits}E{shift}"}}}}"#);
+            let point = format!(r#"{{"x":{{"L":[]}},"id":{{"N":"{sign}0.{digits}000e{}"}}}}"#,
+                shift + i32::try_from(digits.len()).unwrap());
+            let (a, b) = (key_of_json(plain.as_bytes(), &keys), key_of_json(point.as_bytes(), &keys));
+            prop_assert_eq!(a.unwrap(), b.unwrap());
+        }
+
+        #[test]
+        fn bytes_compare_as_bytes(a: [u8; 2], b: [u8; 2]) {
+            let key = |bytes: [u8; 2]| Key::new(&KeyPart::Bytes(bytes.to_vec()), None);
+            prop_assert_eq!(a == b, key(a) == key(b));
+        }
+    }
+}

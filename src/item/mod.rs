@@ -16,6 +16,8 @@ mod number;
 mod raw;
 mod record;
 mod refuse;
+#[cfg(test)]
+mod rule_tests;
 mod schema;
 #[cfg(test)]
 mod seeded;

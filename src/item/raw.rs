@@ -290,3 +290,154 @@ pub(super) fn type_name(found: &[u8]) -> &'static str {
         .find(|name| name.as_bytes() == found)
         .unwrap_or("an unknown type")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::seeded::config;
+    use crate::item::{TableShape, check_json, parse, same};
+    use proptest::prelude::*;
+
+    const ITEM: &[u8] =
+        br#" { "a" : {"S":"} \" ]"}, "m":{"M":{"b":{"N":"9"},"c":{"L":[{"S":"{"}]}}},
+        "\u0062" : { "N" : "1" }, "q\"":{"BOOL":true} , "z":{"NULL":true}}"#;
+
+    #[test]
+    fn an_attribute_is_found_past_anything() {
+        assert_eq!(
+            find_attribute(ITEM, "a"),
+            Some(br#"{"S":"} \" ]"}"#.as_slice())
+        );
+        assert_eq!(
+            find_attribute(ITEM, "b"),
+            Some(br#"{ "N" : "1" }"#.as_slice())
+        );
+        assert_eq!(
+            find_attribute(ITEM, "q\""),
+            Some(br#"{"BOOL":true}"#.as_slice())
+        );
+        assert_eq!(
+            find_attribute(ITEM, "z"),
+            Some(br#"{"NULL":true}"#.as_slice())
+        );
+        for absent in ["c", "S", "", "q", "\\u0062"] {
+            assert_eq!(find_attribute(ITEM, absent), None, "{absent}");
+        }
+        for broken in [
+            b"".as_slice(),
+            b"{",
+            b"[]",
+            b"{}",
+            b"{\"a\"",
+            b"{\"a\":}",
+            b"{\"a\":{",
+        ] {
+            assert_eq!(find_attribute(broken, "a"), None);
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_an_item() {
+        let keys = KeySchema::new("a", KeyKind::String).with_sort("b", KeyKind::Number);
+        let key = key_of_json(ITEM, &keys).unwrap();
+        let other = br#"{"b":{"N":"1.0"},"a":{"S":"\u007d \" ]"}}"#;
+        assert_eq!(key, key_of_json(other, &keys).unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_key_is_said() {
+        let keys = KeySchema::new("a", KeyKind::Binary);
+        for (json, message) in [
+            (r#"{"b":{"S":"x"}}"#, "key attribute `a` is missing"),
+            (
+                r#"{"a":{"S":"x"}}"#,
+                "key attribute `a` is of type S, the table's key is of type B",
+            ),
+            (
+                r#"{"a":{"X":"x"}}"#,
+                "key attribute `a` is of type an unknown type, the table's key is of type B",
+            ),
+            (
+                r#"{"a":{"B":"??"}}"#,
+                "not an item in DynamoDB's JSON: expected base64 at byte 9",
+            ),
+            (
+                "[]",
+                "not an item in DynamoDB's JSON: expected an object at byte 0",
+            ),
+        ] {
+            let error = key_of_json(json.as_bytes(), &keys).unwrap_err();
+            assert_eq!(error.to_string(), message, "{json}");
+        }
+    }
+
+    /// Whatever the bytes: an answer, and no panic.
+    fn try_everything(json: &[u8]) {
+        let keys = KeySchema::new("a", KeyKind::String).with_sort("b", KeyKind::Number);
+        let shape = TableShape::new(keys.clone());
+        let _ = find_attribute(json, "a");
+        let _ = key_of_json(json, &keys);
+        let parsed = parse(json);
+        assert_eq!(same(json, json), parsed.is_ok());
+        let _ = check_json(json, &shape, true);
+        if let Ok(encoded) = check_json(json, &shape, false) {
+            assert!(parsed.is_ok());
+            assert!(same(json, &encoded.json));
+        }
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        for opening in ["{\"L\":[", "{\"M\":{\"a\":", "[", "{\"a\":", "{"] {
+            let deep = format!("{{\"a\":{}", opening.repeat(200_000));
+            try_everything(deep.as_bytes());
+        }
+        let closed = format!(
+            "{{\"a\":{}{}}}",
+            "{\"L\":[".repeat(50_000),
+            "]}".repeat(50_000)
+        );
+        try_everything(closed.as_bytes());
+        assert!(find_attribute(closed.as_bytes(), "a").is_some());
+        assert!(matches!(
+            parse(closed.as_bytes()),
+            Err(ItemError::TooDeep { .. })
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(config(2000))]
+
+        #[test]
+        fn any_bytes_are_answered(json in prop::collection::vec(any::<u8>(), 0..80)) {
+            try_everything(&json);
+        }
+
+        #[test]
+        fn any_near_json_is_answered(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "{", "}", "[", "]", ":", ",", "\"", "\\", " ", "\"a\"", "\"b\"", "{\"S\":\"x\"}",
+                    "{\"N\":\"1\"}", "\"a\":", "\"b\":", "\"L\":[", "\"M\":{", "\"NS\":[", "\"B\":",
+                    "true", "null", "1", "\u{fc}", "\\u00", "\"\\ud800\"",
+                ]),
+                0..24,
+            ),
+        ) {
+            try_everything(pieces.concat().as_bytes());
+        }
+
+        #[test]
+        fn a_damaged_item_is_answered(at in 0..ITEM.len(), byte: u8) {
+            let mut damaged = br#"{"a":{"S":"x"},"b":{"N":"1"},"#.to_vec();
+            damaged.extend_from_slice(ITEM.get(3..).unwrap());
+            try_everything(&damaged);
+            if let Some(target) = damaged.get_mut(at) {
+                *target = byte;
+            }
+            try_everything(&damaged);
+            damaged.truncate(at);
+            try_everything(&damaged);
+        }
+    }
+}

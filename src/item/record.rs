@@ -56,3 +56,48 @@ impl fmt::Debug for Item {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(json: &'static str) -> Item {
+        Item::from_json(Bytes::from_static(json.as_bytes()))
+    }
+
+    #[test]
+    fn an_item_is_read_in_three_ways() {
+        #[derive(serde::Deserialize, Debug, PartialEq)]
+        struct Record {
+            pk: String,
+            n: u8,
+        }
+        let json = r#"{"pk":{"S":"k"},"n":{"N":"7"}}"#;
+        assert_eq!(item(json).as_json(), json.as_bytes());
+        assert_eq!(
+            item(json).to_attributes().unwrap()["n"],
+            AttributeValue::N("7".to_owned())
+        );
+        let record: Record = item(json).deserialize().unwrap();
+        assert_eq!(
+            record,
+            Record {
+                pk: "k".to_owned(),
+                n: 7
+            }
+        );
+    }
+
+    #[test]
+    fn neither_debug_nor_errors_show_the_contents() {
+        let secret = item(r#"{"n":{"S":"secret"}}"#);
+        assert_eq!(format!("{secret:?}"), "Item { json_bytes: 20, .. }");
+        let error = secret.deserialize::<HashMap<String, u8>>().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("secret"));
+        assert!(
+            error
+                .to_string()
+                .starts_with("the item does not read as `std::collections")
+        );
+    }
+}
