@@ -205,7 +205,7 @@ fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
 
 /// The value bytes of a watched attribute of the item in the writer.
 fn watched<'w>(writer: &'w Writer, shape: &TableShape, name: &str) -> Option<&'w [u8]> {
-    let position = shape.watched().position(name);
+    let position = Some(shape.watched().position(name)?);
     let (i, entry) = writer
         .entries
         .iter()

@@ -227,7 +227,7 @@ pub enum ItemError {
     /// Bytes that should be an item in DynamoDB's JSON are not.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
     Json {
-        /// Where in the bytes.
+        /// Where in the bytes; in those of the attribute's value alone for a key.
         offset: usize,
         /// What should be there.
         expected: &'static str,

@@ -27,21 +27,66 @@ fn needs_escape(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// The number of leading bytes that can be copied as they are.
-fn plain_prefix(bytes: &[u8]) -> usize {
+/// The number of leading bytes that are neither quote nor backslash nor control character.
+///
+/// Blocks first, then words, then bytes; the last word of a text overlaps the one before it, so that short
+/// texts, as names are, rarely come down to bytes.
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
     let mut done = 0;
-    let mut blocks = bytes.chunks_exact(BLOCK);
-    for block in blocks.by_ref() {
+    for block in bytes.chunks_exact(BLOCK) {
         if block.iter().fold(false, |any, &b| any | needs_escape(b)) {
             break;
         }
         done += BLOCK;
     }
     let rest = bytes.get(done..).unwrap_or_default();
+    for word in rest.chunks_exact(8) {
+        let word = word
+            .first_chunk()
+            .map_or(0, |word| u64::from_le_bytes(*word));
+        if let Some(at) = first_special(word) {
+            return done + at;
+        }
+        done += 8;
+    }
+    let rest = bytes.get(done..).unwrap_or_default();
+    let overlapping = match (
+        bytes.last_chunk::<8>(),
+        rest.first_chunk::<4>(),
+        rest.last_chunk::<4>(),
+    ) {
+        _ if rest.is_empty() => return done,
+        (Some(last), _, _) => u64::from_le_bytes(*last),
+        (None, Some(first), Some(last)) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        // Fewer than four bytes: a zero byte is special and leads to the search below.
+        _ => 0,
+    };
+    if first_special(overlapping).is_none() {
+        return bytes.len();
+    }
     done + rest
         .iter()
         .position(|&b| needs_escape(b))
         .unwrap_or(rest.len())
+}
+
+/// Which byte of a little-endian word is the first that needs escaping.
+///
+/// A byte below `n` borrows on `n` being taken from it, and shows that in its top bit; a borrow only reaches
+/// higher bytes, so the lowest bit found is right.
+fn first_special(word: u64) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES * 128;
+    let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & TOPS;
+    let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let found = below(word, 0x20) | equal(b'"') | equal(b'\\');
+    if found == 0 {
+        None
+    } else {
+        usize::try_from(found.trailing_zeros() / 8).ok()
+    }
 }
 
 #[cold]

@@ -30,12 +30,29 @@ pub(super) struct Entry {
 /// Names made to collide cost time, not correctness: equal hashes are settled by comparing the names.
 pub(super) fn hash_of(name: &str) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mut hash = 0;
-    for chunk in name.as_bytes().chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(FACTOR);
-        hash ^= hash >> 29;
+    let mix = |hash: u64, word: u64| {
+        let mixed = (hash ^ word).wrapping_mul(FACTOR);
+        mixed ^ (mixed >> 29)
+    };
+    let bytes = name.as_bytes();
+    let mut hash = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    if let Some(last) = bytes.last_chunk::<8>() {
+        for word in bytes.chunks_exact(8) {
+            hash = mix(
+                hash,
+                word.first_chunk()
+                    .map_or(0, |word| u64::from_le_bytes(*word)),
+            );
+        }
+        hash = mix(hash, u64::from_le_bytes(*last));
+    } else if let (Some(first), Some(last)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        hash = mix(hash, u64::from(first) << 32 | u64::from(last));
+    } else {
+        let word = bytes
+            .iter()
+            .fold(0, |word, &byte| word << 8 | u64::from(byte));
+        hash = mix(hash, word);
     }
     hash.wrapping_mul(FACTOR)
 }

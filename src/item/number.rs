@@ -165,14 +165,18 @@ impl Decimal {
         // In range by the checks of `layout`: 0..=255.
         decimal.exponent = u8::try_from(high - MIN_EXPONENT).map_err(|_| NumberFault::TooLarge)?;
         let count = usize::try_from(high - low + 1).map_err(|_| NumberFault::Syntax)?;
-        let mantissa = text.iter().take_while(|&&b| b != b'e' && b != b'E');
-        let digits = mantissa
-            .filter(|b| b.is_ascii_digit())
-            .skip_while(|&&b| b == b'0')
-            .take(count);
-        for (i, digit) in digits.enumerate() {
-            let value = digit - b'0';
-            decimal.digits[i / 2] |= if i % 2 == 0 { value << 4 } else { value };
+        let mut at = 0;
+        for &byte in text {
+            let digit = byte.wrapping_sub(b'0');
+            // A sign or the point; or a leading zero.
+            if digit > 9 || (at == 0 && digit == 0) {
+                continue;
+            }
+            decimal.digits[at / 2] |= if at % 2 == 0 { digit << 4 } else { digit };
+            at += 1;
+            if at == count {
+                break;
+            }
         }
         decimal.len = u8::try_from(count.div_ceil(2)).map_err(|_| NumberFault::Digits(count))?;
         Ok(decimal)

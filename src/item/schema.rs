@@ -13,13 +13,20 @@ pub enum KeyKind {
     Binary,
 }
 
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl KeyKind {
+    /// DynamoDB's name of the type.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Self::String => "S",
             Self::Number => "N",
             Self::Binary => "B",
-        })
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
