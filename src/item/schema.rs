@@ -13,13 +13,20 @@ pub enum KeyKind {
     Binary,
 }
 
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl KeyKind {
+    /// DynamoDB's name of the type.
+    pub(super) fn name(self) -> &'static str {
+        match self {
             Self::String => "S",
             Self::Number => "N",
             Self::Binary => "B",
-        })
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -82,6 +89,16 @@ impl KeySchema {
     pub fn sort(&self) -> Option<&KeyAttribute> {
         self.sort.as_ref()
     }
+
+    /// The partition key, then the sort key where there is one.
+    pub(super) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+        std::iter::once(&self.partition).chain(&self.sort)
+    }
+
+    /// Whether an attribute is part of this key.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.attributes().any(|attribute| attribute.name() == name)
+    }
 }
 
 /// The key of a secondary index, global or local.
@@ -116,20 +133,25 @@ impl IndexShape {
 pub struct TableShape {
     keys: KeySchema,
     indexes: Vec<IndexShape>,
+    watched: Watched,
 }
 
 impl TableShape {
     /// A table without indexes.
     pub fn new(keys: KeySchema) -> Self {
+        let mut watched = Watched::default();
+        watched.add(&keys);
         Self {
             keys,
             indexes: Vec::new(),
+            watched,
         }
     }
 
     /// The same with one more index.
     #[must_use]
     pub fn with_index(mut self, index: IndexShape) -> Self {
+        self.watched.add(&index.keys);
         self.indexes.push(index);
         self
     }
@@ -143,4 +165,40 @@ impl TableShape {
     pub fn indexes(&self) -> &[IndexShape] {
         &self.indexes
     }
+
+    /// The key attributes of the table and its indexes, each name once, the table's own first.
+    pub(super) fn watched(&self) -> &Watched {
+        &self.watched
+    }
+}
+
+/// The names to look out for while a record goes by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Watched {
+    names: Vec<String>,
+    /// A bit for each length of a name: most other attributes are told apart by it alone.
+    lengths: u64,
+}
+
+impl Watched {
+    fn add(&mut self, keys: &KeySchema) {
+        for attribute in keys.attributes() {
+            if self.position(attribute.name()).is_none() {
+                self.lengths |= length_bit(attribute.name());
+                self.names.push(attribute.name().to_owned());
+            }
+        }
+    }
+
+    /// Which of the watched names this is.
+    pub(super) fn position(&self, name: &str) -> Option<usize> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        self.names.iter().position(|watched| watched == name)
+    }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }

@@ -111,7 +111,10 @@ impl ServiceError {
         matches!(
             self.code(),
             "ValidationException" | "SerializationException" | code::REQUEST_TOO_LARGE
-        ) || self.cancellation_reasons().iter().any(|reason| reason.code() == "ValidationError")
+        ) || self
+            .cancellation_reasons()
+            .iter()
+            .any(|reason| reason.code() == "ValidationError")
     }
 
     /// Whether there is no such table.

@@ -68,7 +68,10 @@ impl Verdicts {
         if held.is_empty() {
             return Ok(());
         }
-        Err(held.remove(0).into_result().map_or_else(Into::into, |()| SubmitError::Closed.into()))
+        Err(held
+            .remove(0)
+            .into_result()
+            .map_or_else(Into::into, |()| SubmitError::Closed.into()))
     }
 }
 
@@ -111,7 +114,10 @@ impl<T> RecordSink<T> {
         let dead_letters = table.has_dead_letters();
         Self {
             table,
-            verdicts: Arc::new(Verdicts { dead_letters, failed: Mutex::default() }),
+            verdicts: Arc::new(Verdicts {
+                dead_letters,
+                failed: Mutex::default(),
+            }),
             parked: None,
             flush: None,
             make: Box::new(make),
@@ -132,10 +138,7 @@ impl<T> RecordSink<T> {
 impl<T> Sink<T> for RecordSink<T> {
     type Error = RecordSinkError;
 
-    fn poll_ready(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Self::Error>> {
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.verdicts.first()?;
         self.poll_parked(cx)
     }
@@ -147,10 +150,7 @@ impl<T> Sink<T> for RecordSink<T> {
         Ok(())
     }
 
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Self::Error>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         ready!(self.poll_parked(cx))?;
         if self.flush.is_none() {
             let table = self.table.clone();
@@ -172,6 +172,8 @@ impl<T> Sink<T> for RecordSink<T> {
 
 impl<T> fmt::Debug for RecordSink<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordSink").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("RecordSink")
+            .field("table", &self.table)
+            .finish_non_exhaustive()
     }
 }

@@ -79,7 +79,8 @@ impl SinkBuilder {
     /// Adds all tables of a settings file.
     pub fn settings(mut self, settings: &SinkSettings) -> Self {
         let tables = settings.tables();
-        self.tables.extend(tables.map(|(name, settings)| (name.to_owned(), settings.clone())));
+        self.tables
+            .extend(tables.map(|(name, settings)| (name.to_owned(), settings.clone())));
         self
     }
 
@@ -139,7 +140,14 @@ impl SinkBuilder {
     ///
     /// Dropped before it resolves, nothing was started.
     pub async fn open(self) -> Result<Sink, OpenError> {
-        let Self { client, tables, mut shapes, transport, dead_letters, seed } = self;
+        let Self {
+            client,
+            tables,
+            mut shapes,
+            transport,
+            dead_letters,
+            seed,
+        } = self;
         if tables.is_empty() {
             return Err(OpenError::NoTable);
         }
@@ -147,11 +155,15 @@ impl SinkBuilder {
         for (name, settings) in &tables {
             settings.validate(name)?;
             if !names.insert(name.clone()) {
-                return Err(OpenError::Duplicate { table: name.clone() });
+                return Err(OpenError::Duplicate {
+                    table: name.clone(),
+                });
             }
         }
         if let Some((table, _)) = shapes.iter().find(|(table, _)| !names.contains(table)) {
-            return Err(OpenError::KeysWithoutTable { table: table.clone() });
+            return Err(OpenError::KeysWithoutTable {
+                table: table.clone(),
+            });
         }
         let mut rng = fastrand::Rng::with_seed(seed.unwrap_or_else(entropy));
         let opening = tables.into_iter().map(|(name, settings)| {
@@ -167,16 +179,24 @@ impl SinkBuilder {
                     Some(shape) => shape,
                     None => learn(&transport, &name, &backoff, &mut rng).await?,
                 };
-                Ok::<_, OpenError>(Opening { name, settings, transport, shape, backoff, rng })
+                Ok::<_, OpenError>(Opening {
+                    name,
+                    settings,
+                    transport,
+                    shape,
+                    backoff,
+                    rng,
+                })
             }
         });
-        let opened: Result<Vec<Opening>, OpenError> =
-            join_all(opening).await.into_iter().collect();
+        let opened: Result<Vec<Opening>, OpenError> = join_all(opening).await.into_iter().collect();
         let tables = opened?
             .into_iter()
             .map(|opening| (opening.name.clone(), opening.start(dead_letters.clone())))
             .collect();
-        Ok(Sink { tables: Arc::new(tables) })
+        Ok(Sink {
+            tables: Arc::new(tables),
+        })
     }
 }
 
@@ -201,7 +221,14 @@ struct Opening {
 
 impl Opening {
     fn start(self, dead_letters: Option<DeadLetterHandler>) -> TableSink {
-        let Self { name, settings, transport, shape, backoff, mut rng } = self;
+        let Self {
+            name,
+            settings,
+            transport,
+            shape,
+            backoff,
+            mut rng,
+        } = self;
         let name: Arc<str> = name.into();
         let shape = Arc::new(shape);
         let records = settings.get_buffer_records();
@@ -268,7 +295,10 @@ async fn learn(
     backoff: &Backoff,
     rng: &mut fastrand::Rng,
 ) -> Result<TableShape, OpenError> {
-    let failed = |error: ServiceError| OpenError::Describe { table: table.to_owned(), error };
+    let failed = |error: ServiceError| OpenError::Describe {
+        table: table.to_owned(),
+        error,
+    };
     let mut attempt = 0;
     loop {
         attempt += 1;
@@ -335,7 +365,10 @@ impl Sink {
     ///
     /// As [`TableSink::flush`].
     pub async fn flush(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::flush)).await.into_iter().collect()
+        join_all(self.tables().map(TableSink::flush))
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// Closes all tables, at the same time.
@@ -348,7 +381,10 @@ impl Sink {
     ///
     /// As [`TableSink::close`].
     pub async fn close(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::close)).await.into_iter().collect()
+        join_all(self.tables().map(TableSink::close))
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// Aborts all tables; what they hand back is in order by table.
@@ -357,7 +393,11 @@ impl Sink {
     ///
     /// As [`TableSink::abort`].
     pub async fn abort(&self) -> Vec<Outcome> {
-        join_all(self.tables().map(TableSink::abort)).await.into_iter().flatten().collect()
+        join_all(self.tables().map(TableSink::abort))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// A snapshot of all tables, each at a moment of its own.
@@ -371,7 +411,9 @@ impl Sink {
     /// Cancel safe.
     pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
         let tables = join_all(self.tables().map(TableSink::snapshot)).await;
-        tables.into_iter().try_fold(Snapshot::default(), |all, one| Ok(all.merge(one?)))
+        tables
+            .into_iter()
+            .try_fold(Snapshot::default(), |all, one| Ok(all.merge(one?)))
     }
 
     /// Submits the writes that a snapshot holds, table by table.
@@ -388,7 +430,10 @@ impl Sink {
         snapshot.check_tables(self.tables.keys().map(String::as_str))?;
         let mut all = Restored::default();
         for table in self.tables() {
-            let Restored { receipts, handed_back } = table.restore(snapshot).await?;
+            let Restored {
+                receipts,
+                handed_back,
+            } = table.restore(snapshot).await?;
             all.receipts.extend(receipts);
             all.handed_back.extend(handed_back);
         }
@@ -398,6 +443,8 @@ impl Sink {
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sink").field("tables", &self.tables.keys()).finish()
+        f.debug_struct("Sink")
+            .field("tables", &self.tables.keys())
+            .finish()
     }
 }

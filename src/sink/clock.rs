@@ -13,7 +13,9 @@ pub(super) struct Clock {
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub(super) fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(super) fn now(self) -> Duration {

@@ -29,7 +29,11 @@ impl DeadLetter {
             Outcome::Rejected { reason, .. } => Some(reason.clone()),
             _ => None,
         };
-        Some(Self { record, reason, may_have_applied: outcome.may_have_applied() })
+        Some(Self {
+            record,
+            reason,
+            may_have_applied: outcome.may_have_applied(),
+        })
     }
 }
 
@@ -45,8 +49,7 @@ impl fmt::Display for DeadLetter {
 /// A dead-letter handler's failure.
 pub type DeadLetterError = Box<dyn Error + Send + Sync>;
 
-type Handler =
-    dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), DeadLetterError>> + Send + Sync;
+type Handler = dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), DeadLetterError>> + Send + Sync;
 
 /// The handler of a sink.
 #[derive(Clone)]

@@ -3,8 +3,8 @@
 use crate::item::ItemError;
 use crate::retry::ServiceError;
 
-use crate::settings::ConfigError;
 use super::outcome::Outcome;
+use crate::settings::ConfigError;
 
 /// Why a sink could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,10 @@ impl SubmitError {
     /// Whether the record itself is at fault, so that others may go on.
     #[must_use]
     pub fn is_record(&self) -> bool {
-        matches!(self, Self::Item { .. } | Self::Invalid { .. } | Self::LargerThanBuffer { .. })
+        matches!(
+            self,
+            Self::Item { .. } | Self::Invalid { .. } | Self::LargerThanBuffer { .. }
+        )
     }
 }
 

@@ -117,7 +117,9 @@ impl<M> Gate<M> {
         if let Some(reason) = &state.closed {
             return Err((message, Some(reason.clone())));
         }
-        if state.line.is_empty() && !state.is_hot(charge, self.bounds) && state.fits(charge, self.bounds)
+        if state.line.is_empty()
+            && !state.is_hot(charge, self.bounds)
+            && state.fits(charge, self.bounds)
         {
             state.take(charge);
             self.push(&mut state, message);
@@ -131,9 +133,17 @@ impl<M> Gate<M> {
         let mut state = self.lock();
         let apart = state.is_hot(charge, self.bounds);
         let place = if apart { Place::Apart } else { Place::Line };
-        let at = state.waiters.insert(Waiter { charge, place, waker: None });
+        let at = state.waiters.insert(Waiter {
+            charge,
+            place,
+            waker: None,
+        });
         if apart {
-            state.apart.entry(charge.partition).or_default().push_back(at);
+            state
+                .apart
+                .entry(charge.partition)
+                .or_default()
+                .push_back(at);
         } else {
             state.line.push_back(at);
         }
@@ -175,7 +185,9 @@ impl<M> Gate<M> {
     /// Gives a place in line up, with the room it may have been granted.
     pub(super) fn leave(&self, turn: Turn) {
         let mut state = self.lock();
-        let Some(waiter) = state.waiters.try_remove(turn.0) else { return };
+        let Some(waiter) = state.waiters.try_remove(turn.0) else {
+            return;
+        };
         let partition = waiter.charge.partition;
         match waiter.place {
             Place::Line => state.line.retain(|&at| at != turn.0),
@@ -223,8 +235,11 @@ impl<M> Gate<M> {
         if state.closed.is_none() {
             state.closed = Some(reason);
         }
-        let wakers: Vec<Waker> =
-            state.waiters.iter_mut().filter_map(|(_, waiter)| waiter.waker.take()).collect();
+        let wakers: Vec<Waker> = state
+            .waiters
+            .iter_mut()
+            .filter_map(|(_, waiter)| waiter.waker.take())
+            .collect();
         drop(state);
         self.wake.notify_one();
         wake_all(wakers);
@@ -292,7 +307,9 @@ impl<M> State<M> {
     }
 
     fn at_share(&self, partition: u64, bounds: Bounds) -> bool {
-        self.partitions.get(&partition).is_some_and(|&count| count >= bounds.share)
+        self.partitions
+            .get(&partition)
+            .is_some_and(|&count| count >= bounds.share)
     }
 
     fn fits(&self, charge: Charge, bounds: Bounds) -> bool {
@@ -321,7 +338,9 @@ impl<M> State<M> {
         if self.apart.is_empty() || self.at_share(partition, bounds) {
             return;
         }
-        let Some(queue) = self.apart.get_mut(&partition) else { return };
+        let Some(queue) = self.apart.get_mut(&partition) else {
+            return;
+        };
         if let Some(at) = queue.pop_front() {
             if let Some(waiter) = self.waiters.get_mut(at) {
                 waiter.place = Place::Line;
@@ -344,7 +363,10 @@ impl<M> State<M> {
             if self.at_share(charge.partition, bounds) {
                 // Its key filled up while it stood in line: it goes first among those apart.
                 self.line.pop_front();
-                self.apart.entry(charge.partition).or_default().push_front(at);
+                self.apart
+                    .entry(charge.partition)
+                    .or_default()
+                    .push_front(at);
                 if let Some(waiter) = self.waiters.get_mut(at) {
                     waiter.place = Place::Apart;
                 }
@@ -400,8 +422,8 @@ impl std::hash::Hasher for Prehashed {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     use super::*;
@@ -410,7 +432,11 @@ mod tests {
     const HOT: u64 = 2;
 
     fn gate(records: usize, bytes: usize, share: usize) -> Gate<u32> {
-        Gate::new(Bounds { records, bytes, share })
+        Gate::new(Bounds {
+            records,
+            bytes,
+            share,
+        })
     }
 
     fn charge(bytes: usize, partition: u64) -> Charge {
@@ -435,7 +461,10 @@ mod tests {
     fn room_is_bounded_by_records_and_by_bytes() {
         let gate = gate(2, 100, 2);
         assert!(gate.try_enter(charge(60, COLD), 1).is_ok());
-        assert!(gate.try_enter(charge(41, COLD), 2).is_err(), "too many bytes");
+        assert!(
+            gate.try_enter(charge(41, COLD), 2).is_err(),
+            "too many bytes"
+        );
         assert!(gate.try_enter(charge(40, COLD), 2).is_ok());
         assert!(gate.try_enter(charge(0, 9), 3).is_err(), "too many records");
         gate.release([charge(60, COLD)].into_iter());
@@ -462,7 +491,10 @@ mod tests {
         assert!(gate.try_enter(charge(1, HOT), 2).is_ok());
         let first = gate.queue(charge(1, HOT));
         let second = gate.queue(charge(1, HOT));
-        assert!(gate.try_enter(charge(1, COLD), 3).is_ok(), "its neighbours go on");
+        assert!(
+            gate.try_enter(charge(1, COLD), 3).is_ok(),
+            "its neighbours go on"
+        );
         assert!(poll(&gate, first, 4).is_pending());
         gate.release([charge(1, HOT)].into_iter());
         assert!(poll(&gate, second, 5).is_pending());
@@ -503,11 +535,15 @@ mod tests {
         let waker = Arc::clone(&woken).into();
         let mut message = Some(2);
         assert!(
-            gate.poll_turn(turn, &mut message, &mut Context::from_waker(&waker)).is_pending()
+            gate.poll_turn(turn, &mut message, &mut Context::from_waker(&waker))
+                .is_pending()
         );
         gate.close(SubmitError::Closed);
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
-        assert!(matches!(poll(&gate, turn, 2), Poll::Ready(Err(SubmitError::Closed))));
+        assert!(matches!(
+            poll(&gate, turn, 2),
+            Poll::Ready(Err(SubmitError::Closed))
+        ));
         assert!(gate.try_enter(charge(1, 5), 3).is_err());
         let mut inbox = Vec::new();
         gate.receive(&mut inbox);

@@ -71,7 +71,9 @@ impl Outcome {
             Self::Written | Self::Unknown { .. } => true,
             Self::Superseded | Self::ConditionFailed { .. } => false,
             Self::Rejected { reason, .. } => reason.may_have_applied(),
-            Self::Unwritten { may_have_applied, .. } => *may_have_applied,
+            Self::Unwritten {
+                may_have_applied, ..
+            } => *may_have_applied,
         }
     }
 
@@ -109,14 +111,19 @@ impl fmt::Display for Outcome {
             Self::Superseded => f.write_str("superseded by a newer write of the same key"),
             Self::ConditionFailed { .. } => f.write_str("the condition did not hold"),
             Self::Rejected { reason, record } => write!(f, "{record} rejected: {reason}"),
-            Self::Unwritten { may_have_applied: true, .. } => {
-                f.write_str("handed back, may have been applied")
-            }
-            Self::Unwritten { may_have_applied: false, .. } => {
-                f.write_str("handed back, not applied")
-            }
+            Self::Unwritten {
+                may_have_applied: true,
+                ..
+            } => f.write_str("handed back, may have been applied"),
+            Self::Unwritten {
+                may_have_applied: false,
+                ..
+            } => f.write_str("handed back, not applied"),
             Self::Unknown { record, .. } => {
-                write!(f, "{record} applied once or not at all: the answer was lost")
+                write!(
+                    f,
+                    "{record} applied once or not at all: the answer was lost"
+                )
             }
         }
     }
@@ -176,8 +183,12 @@ impl RejectReason {
     pub fn may_have_applied(&self) -> bool {
         match self {
             Self::Refused(_) => false,
-            Self::DeadlineExceeded { may_have_applied, .. }
-            | Self::AttemptsExhausted { may_have_applied, .. } => *may_have_applied,
+            Self::DeadlineExceeded {
+                may_have_applied, ..
+            }
+            | Self::AttemptsExhausted {
+                may_have_applied, ..
+            } => *may_have_applied,
         }
     }
 
@@ -240,7 +251,11 @@ pub struct RecordPart {
 
 impl RecordPart {
     pub(crate) fn new(kind: WriteKind, data: Bytes, expressions: Bytes) -> Self {
-        Self { kind, item: Item::from_json(data), expressions }
+        Self {
+            kind,
+            item: Item::from_json(data),
+            expressions,
+        }
     }
 
     /// What this operation does.
@@ -266,7 +281,9 @@ impl RecordPart {
 
 impl Record {
     pub(crate) fn new(table: Arc<str>, parts: Vec<RecordPart>) -> Self {
-        Self { inner: Arc::new(RecordInner { table, parts }) }
+        Self {
+            inner: Arc::new(RecordInner { table, parts }),
+        }
     }
 
     /// The table's name.
@@ -284,7 +301,10 @@ impl Record {
     /// The kind of the first operation.
     #[must_use]
     pub fn kind(&self) -> WriteKind {
-        self.inner.parts.first().map_or(WriteKind::Put, RecordPart::kind)
+        self.inner
+            .parts
+            .first()
+            .map_or(WriteKind::Put, RecordPart::kind)
     }
 
     /// The item (or key) of the first operation; with a single put, the record as it was given.
@@ -294,7 +314,11 @@ impl Record {
     }
 
     fn bytes(&self) -> usize {
-        self.inner.parts.iter().map(|part| part.item.as_json().len()).sum()
+        self.inner
+            .parts
+            .iter()
+            .map(|part| part.item.as_json().len())
+            .sum()
     }
 }
 
@@ -311,7 +335,16 @@ impl fmt::Debug for Record {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.inner.parts.len() > 1 { "transaction" } else { self.kind().as_str() };
-        write!(f, "{kind} of {} bytes to table {:?}", self.bytes(), self.inner.table)
+        let kind = if self.inner.parts.len() > 1 {
+            "transaction"
+        } else {
+            self.kind().as_str()
+        };
+        write!(
+            f,
+            "{kind} of {} bytes to table {:?}",
+            self.bytes(),
+            self.inner.table
+        )
     }
 }

@@ -79,7 +79,10 @@ impl Payload {
     /// Bytes in a batch's body, its comma included.
     pub(crate) fn batch_len(&self) -> usize {
         match self {
-            Self::Plain { delete: false, data } => PUT_OPEN.len() + data.len() + CLOSE.len() + 1,
+            Self::Plain {
+                delete: false,
+                data,
+            } => PUT_OPEN.len() + data.len() + CLOSE.len() + 1,
             Self::Plain { delete: true, data } => DELETE_OPEN.len() + data.len() + CLOSE.len() + 1,
             Self::Single { .. } | Self::Transaction { .. } => self.len(),
         }
@@ -88,9 +91,17 @@ impl Payload {
     pub(crate) fn to_record(&self, table: &Arc<str>) -> Record {
         let parts = match self {
             Self::Plain { delete, data } => {
-                let kind = if *delete { WriteKind::Delete } else { WriteKind::Put };
+                let kind = if *delete {
+                    WriteKind::Delete
+                } else {
+                    WriteKind::Put
+                };
                 // Data may be a slice of a batch's body: a copy lets that body go.
-                vec![RecordPart::new(kind, Bytes::copy_from_slice(data), Bytes::new())]
+                vec![RecordPart::new(
+                    kind,
+                    Bytes::copy_from_slice(data),
+                    Bytes::new(),
+                )]
             }
             Self::Single { part, .. } => vec![part.to_record()],
             Self::Transaction { parts, .. } => parts.iter().map(Part::to_record).collect(),
@@ -108,7 +119,9 @@ pub(crate) struct Bodies {
 
 impl Bodies {
     pub(crate) fn new(table: &str) -> Self {
-        Self { table: serde_json::Value::from(table).to_string().into_bytes() }
+        Self {
+            table: serde_json::Value::from(table).to_string().into_bytes(),
+        }
     }
 
     /// What a batch's body holds beside its writes.
@@ -131,7 +144,9 @@ impl Bodies {
         if body.last() == Some(&b'}') {
             body.push(b',');
         }
-        let Payload::Plain { delete, data } = payload else { return 0..0 };
+        let Payload::Plain { delete, data } = payload else {
+            return 0..0;
+        };
         body.extend_from_slice(if *delete { DELETE_OPEN } else { PUT_OPEN });
         let start = body.len();
         body.extend_from_slice(data);

@@ -37,13 +37,18 @@ impl Receipt {
 }
 
 /// The worker was dropped with its runtime: whether the write went out is not known.
-const GONE: Outcome = Outcome::Unwritten { may_have_applied: true, record: None };
+const GONE: Outcome = Outcome::Unwritten {
+    may_have_applied: true,
+    record: None,
+};
 
 impl Future for Receipt {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(GONE))
+        Pin::new(&mut self.outcome)
+            .poll(cx)
+            .map(|outcome| outcome.unwrap_or(GONE))
     }
 }
 
@@ -69,11 +74,20 @@ enum Recipient {
 impl Completion {
     pub(super) fn with_receipt(charge: Charge) -> (Self, Receipt) {
         let (sender, outcome) = oneshot::channel();
-        (Self { recipient: Recipient::Receipt(sender), charge }, Receipt { outcome })
+        (
+            Self {
+                recipient: Recipient::Receipt(sender),
+                charge,
+            },
+            Receipt { outcome },
+        )
     }
 
     pub(super) fn for_adapter(verdicts: Arc<Verdicts>, charge: Charge) -> Self {
-        Self { recipient: Recipient::Adapter(verdicts), charge }
+        Self {
+            recipient: Recipient::Adapter(verdicts),
+            charge,
+        }
     }
 
     /// Tells the outcome; gives it back where nobody is left to hear it.

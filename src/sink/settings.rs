@@ -68,7 +68,9 @@ impl SinkSettings {
 
     /// The tables that have settings of their own.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &TableSettings)> {
-        self.tables.iter().map(|(name, settings)| (name.as_str(), settings))
+        self.tables
+            .iter()
+            .map(|(name, settings)| (name.as_str(), settings))
     }
 
     /// Reads TOML and checks it.

@@ -121,7 +121,12 @@ pub struct Restored {
 
 impl Snapshot {
     pub(super) fn of(table: &str, writes: Vec<Saved>) -> Self {
-        Self { tables: vec![TableSnapshot { name: table.to_owned(), writes }] }
+        Self {
+            tables: vec![TableSnapshot {
+                name: table.to_owned(),
+                writes,
+            }],
+        }
     }
 
     /// How many writes it holds.
@@ -164,16 +169,36 @@ impl Snapshot {
             .map(|write| write.payload.len() + 128)
             .sum();
         let mut out = Vec::with_capacity(size + 256);
-        line(&mut out, &Header { format: FORMAT.into(), version: VERSION });
+        line(
+            &mut out,
+            &Header {
+                format: FORMAT.into(),
+                version: VERSION,
+            },
+        );
         for table in &self.tables {
             let writes = table.writes.len();
-            line(&mut out, &TableLine { table: table.name.as_str().into(), writes });
+            line(
+                &mut out,
+                &TableLine {
+                    table: table.name.as_str().into(),
+                    writes,
+                },
+            );
             for saved in &table.writes {
                 write_line(&mut out, saved);
             }
         }
         let crc32 = crc32fast::hash(&out);
-        line(&mut out, &EndLine { end: End { writes: self.len(), crc32 } });
+        line(
+            &mut out,
+            &EndLine {
+                end: End {
+                    writes: self.len(),
+                    crc32,
+                },
+            },
+        );
         out
     }
 
@@ -184,13 +209,18 @@ impl Snapshot {
     /// [`SnapshotError::Version`] for a later version, [`SnapshotError::Malformed`] or
     /// [`SnapshotError::Damaged`] for what is no snapshot or not a whole one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
-        let mut lines = Lines { rest: bytes, number: 0 };
+        let mut lines = Lines {
+            rest: bytes,
+            number: 0,
+        };
         let header: Header<'_> = lines.parse()?;
         if header.format != FORMAT {
             return Err(lines.malformed("it is no snapshot of a sink"));
         }
         if header.version == 0 || header.version > VERSION {
-            return Err(SnapshotError::Version { found: header.version });
+            return Err(SnapshotError::Version {
+                found: header.version,
+            });
         }
         let mut snapshot = Self::default();
         loop {
@@ -214,7 +244,10 @@ impl Snapshot {
             for _ in 0..table.writes {
                 writes.push(lines.write()?);
             }
-            snapshot.tables.push(TableSnapshot { name: table.table.into_owned(), writes });
+            snapshot.tables.push(TableSnapshot {
+                name: table.table.into_owned(),
+                writes,
+            });
         }
     }
 
@@ -226,11 +259,18 @@ impl Snapshot {
         for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
             let wrong = |error| {
                 let table = table.name().to_owned();
-                SnapshotError::Write { table, place, error }
+                SnapshotError::Write {
+                    table,
+                    place,
+                    error,
+                }
             };
             if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
                 let record = saved.payload.to_record(&table.name().into());
-                restored.handed_back.push(Outcome::Unknown { existing: None, record });
+                restored.handed_back.push(Outcome::Unknown {
+                    existing: None,
+                    record,
+                });
                 continue;
             }
             let write = prepare(saved, table).map_err(wrong)?;
@@ -258,7 +298,10 @@ impl Snapshot {
         for table in &self.tables {
             if !table.writes.is_empty() && !known.contains(table.name.as_str()) {
                 let (name, writes) = (table.name.clone(), table.writes.len());
-                return Err(SnapshotError::UnknownTable { table: name, writes });
+                return Err(SnapshotError::UnknownTable {
+                    table: name,
+                    writes,
+                });
             }
         }
         Ok(())
@@ -287,7 +330,13 @@ fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
         Payload::Plain { delete, data } => {
             let encoded = check(data, !delete)?;
             let data = Bytes::from(encoded.json);
-            single(Payload::Plain { delete: *delete, data }, encoded.key)
+            single(
+                Payload::Plain {
+                    delete: *delete,
+                    data,
+                },
+                encoded.key,
+            )
         }
         Payload::Single { part, .. } => {
             let encoded = check(&part.data, part.kind == WriteKind::Put)?;
@@ -411,7 +460,11 @@ fn write_line(out: &mut Vec<u8>, saved: &Saved) {
     let (call, parts, token, idempotent) = match &saved.payload {
         Payload::Plain { delete, data } => {
             plain = Part {
-                kind: if *delete { WriteKind::Delete } else { WriteKind::Put },
+                kind: if *delete {
+                    WriteKind::Delete
+                } else {
+                    WriteKind::Put
+                },
                 data: data.clone(),
                 expressions: Bytes::new(),
                 conditional: false,
@@ -450,7 +503,10 @@ fn write_line(out: &mut Vec<u8>, saved: &Saved) {
         out.extend_from_slice(token.as_bytes());
         out.push(b'"');
     }
-    for (name, flag) in [("idempotent", idempotent), ("may_have_applied", saved.may_have_applied)] {
+    for (name, flag) in [
+        ("idempotent", idempotent),
+        ("may_have_applied", saved.may_have_applied),
+    ] {
         if flag {
             out.extend_from_slice(b",\"");
             out.extend_from_slice(name.as_bytes());
@@ -481,14 +537,23 @@ impl<'a> Lines<'a> {
     }
 
     fn write(&mut self) -> Result<Saved, SnapshotError> {
-        let WriteLine { call, parts, token, idempotent, may_have_applied } = self.parse()?;
+        let WriteLine {
+            call,
+            parts,
+            token,
+            idempotent,
+            may_have_applied,
+        } = self.parse()?;
         let mut read = Vec::with_capacity(parts.len());
         for part in parts {
             read.push(self.part(&part)?);
         }
         let payload = match (call, token) {
             (Call::Transaction, Some(token)) if is_token(&token) && !read.is_empty() => {
-                Payload::Transaction { parts: read, token: token.as_ref().into() }
+                Payload::Transaction {
+                    parts: read,
+                    token: token.as_ref().into(),
+                }
             }
             (Call::Transaction, _) => {
                 return Err(self.malformed("a transaction needs parts and a token"));
@@ -509,13 +574,17 @@ impl<'a> Lines<'a> {
                     (Call::Batch, WriteKind::Update) => {
                         return Err(self.malformed("an update can't be in a batch"));
                     }
-                    (Call::Single | Call::Transaction, _) => {
-                        Payload::Single { part: Box::new(part), idempotent }
-                    }
+                    (Call::Single | Call::Transaction, _) => Payload::Single {
+                        part: Box::new(part),
+                        idempotent,
+                    },
                 }
             }
         };
-        Ok(Saved { payload, may_have_applied })
+        Ok(Saved {
+            payload,
+            may_have_applied,
+        })
     }
 
     fn part(&self, part: &PartLine<'_>) -> Result<Part, SnapshotError> {
@@ -533,7 +602,10 @@ impl<'a> Lines<'a> {
     }
 
     fn malformed(&self, what: &str) -> SnapshotError {
-        SnapshotError::Malformed { line: self.number, what: what.to_owned() }
+        SnapshotError::Malformed {
+            line: self.number,
+            what: what.to_owned(),
+        }
     }
 
     /// The position and kind of a JSON error; its text could quote contents.
@@ -546,12 +618,17 @@ impl<'a> Lines<'a> {
             }
         };
         let column = error.column();
-        SnapshotError::Malformed { line: self.number, what: format!("column {column}: {what}") }
+        SnapshotError::Malformed {
+            line: self.number,
+            what: format!("column {column}: {what}"),
+        }
     }
 }
 
 /// The characters and the length that our own tokens have, and the service takes.
 fn is_token(token: &str) -> bool {
     (1..=36).contains(&token.len())
-        && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

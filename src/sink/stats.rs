@@ -174,8 +174,10 @@ impl Meter {
     }
 
     pub(super) fn retries(&mut self, retried: u64, throttled: u64) {
-        self.retried.increment(retried.saturating_sub(self.stats.retried));
-        self.throttled.increment(throttled.saturating_sub(self.stats.throttled));
+        self.retried
+            .increment(retried.saturating_sub(self.stats.retried));
+        self.throttled
+            .increment(throttled.saturating_sub(self.stats.throttled));
         self.stats.retried = retried;
         self.stats.throttled = throttled;
     }
@@ -208,6 +210,8 @@ fn as_f64(count: usize) -> f64 {
 
 impl std::fmt::Debug for Meter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Meter").field("stats", &self.stats).finish_non_exhaustive()
+        f.debug_struct("Meter")
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
     }
 }

@@ -33,14 +33,24 @@ impl Submit {
         receipt: Option<Receipt>,
     ) -> Self {
         let (handle, message) = (Some(handle), Some(message));
-        Self { handle, message, charge, receipt, refused: None, turn: None }
+        Self {
+            handle,
+            message,
+            charge,
+            receipt,
+            refused: None,
+            turn: None,
+        }
     }
 
     pub(super) fn refused(error: SubmitError) -> Self {
         Self {
             handle: None,
             message: None,
-            charge: Charge { bytes: 0, partition: 0 },
+            charge: Charge {
+                bytes: 0,
+                partition: 0,
+            },
             receipt: None,
             refused: Some(error),
             turn: None,
@@ -65,7 +75,9 @@ impl Submit {
         if let Some(error) = self.refused.take() {
             return Poll::Ready(Err(error));
         }
-        let Some(handle) = &self.handle else { return Poll::Ready(Err(SubmitError::Closed)) };
+        let Some(handle) = &self.handle else {
+            return Poll::Ready(Err(SubmitError::Closed));
+        };
         if let Some(turn) = self.turn {
             return self.poll_turn(turn, cx);
         }
@@ -84,12 +96,10 @@ impl Submit {
         }
     }
 
-    fn poll_turn(
-        &mut self,
-        turn: Turn,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), SubmitError>> {
-        let Some(handle) = &self.handle else { return Poll::Ready(Err(SubmitError::Closed)) };
+    fn poll_turn(&mut self, turn: Turn, cx: &mut Context<'_>) -> Poll<Result<(), SubmitError>> {
+        let Some(handle) = &self.handle else {
+            return Poll::Ready(Err(SubmitError::Closed));
+        };
         let entered = ready!(handle.gate.poll_turn(turn, &mut self.message, cx));
         if entered.is_err() {
             handle.gate.leave(turn);
@@ -120,6 +130,8 @@ impl Drop for Submit {
 
 impl std::fmt::Debug for Submit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Submit").field("waiting", &self.turn.is_some()).finish_non_exhaustive()
+        f.debug_struct("Submit")
+            .field("waiting", &self.turn.is_some())
+            .finish_non_exhaustive()
     }
 }

@@ -100,8 +100,10 @@ impl TableSink {
     /// Dropped before it resolves, nothing was started.
     pub async fn open(client: &Client, table: impl Into<String>) -> Result<Self, OpenError> {
         let table = table.into();
-        let sink =
-            Sink::builder(client).table(table.clone(), TableSettings::default()).open().await?;
+        let sink = Sink::builder(client)
+            .table(table.clone(), TableSettings::default())
+            .open()
+            .await?;
         sink.into_table(&table)
     }
 
@@ -147,22 +149,26 @@ impl TableSink {
     }
 
     /// A condition on an item that a [`transaction`](Self::transaction) doesn't write.
-    pub fn check<K: Serialize + ?Sized>(
-        &self,
-        key: &K,
-        condition: impl Into<String>,
-    ) -> Write<'_> {
+    pub fn check<K: Serialize + ?Sized>(&self, key: &K, condition: impl Into<String>) -> Write<'_> {
         Write::new(self, WriteKind::Check, item::encode_key(key, self.shape())).condition(condition)
     }
 
     /// Stores an item given as the SDK's attribute values.
     pub fn put_item(&self, item: &HashMap<String, AttributeValue>) -> Write<'_> {
-        Write::new(self, WriteKind::Put, item::encode_attributes(item, self.shape()))
+        Write::new(
+            self,
+            WriteKind::Put,
+            item::encode_attributes(item, self.shape()),
+        )
     }
 
     /// Deletes the item with this key, given as the SDK's attribute values.
     pub fn delete_item(&self, key: &HashMap<String, AttributeValue>) -> Write<'_> {
-        Write::new(self, WriteKind::Delete, item::encode_key_attributes(key, self.shape()))
+        Write::new(
+            self,
+            WriteKind::Delete,
+            item::encode_key_attributes(key, self.shape()),
+        )
     }
 
     /// A put or delete as the SDK's `BatchWriteItem` takes it.
@@ -173,7 +179,13 @@ impl TableSink {
             (put, _) => {
                 let both = if put.is_some() { "both" } else { "neither" };
                 let what = format!("a write request must put or delete, this one does {both}");
-                Write::failed(self, SubmitError::Invalid { table: self.name().to_owned(), what })
+                Write::failed(
+                    self,
+                    SubmitError::Invalid {
+                        table: self.name().to_owned(),
+                        what,
+                    },
+                )
             }
         }
     }
@@ -280,7 +292,11 @@ impl TableSink {
     /// Numbers of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = *self.handle.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stats = *self
+            .handle
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (records, bytes, waiting) = self.handle.gate.level();
         stats.buffered_records = records;
         stats.buffered_bytes = bytes;
@@ -331,12 +347,17 @@ impl TableSink {
     }
 
     pub(super) fn token(&self) -> Arc<str> {
-        token(self.handle.token_prefix, self.handle.tokens.fetch_add(1, Ordering::Relaxed))
+        token(
+            self.handle.token_prefix,
+            self.handle.tokens.fetch_add(1, Ordering::Relaxed),
+        )
     }
 }
 
 impl fmt::Debug for TableSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableSink").field("name", &self.handle.name).finish_non_exhaustive()
+        f.debug_struct("TableSink")
+            .field("name", &self.handle.name)
+            .finish_non_exhaustive()
     }
 }

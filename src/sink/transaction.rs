@@ -52,7 +52,11 @@ pub struct Transaction<'a> {
 
 impl<'a> Transaction<'a> {
     pub(super) fn new(table: &'a TableSink) -> Self {
-        Self { table, writes: Vec::new(), deadline: None }
+        Self {
+            table,
+            writes: Vec::new(),
+            deadline: None,
+        }
     }
 
     /// Adds a write, or a [`check`](TableSink::check).
@@ -90,11 +94,20 @@ impl<'a> Transaction<'a> {
     }
 
     fn prepare(self) -> Result<Prepared, SubmitError> {
-        let Self { table, writes, deadline } = self;
-        let invalid = |what: String| SubmitError::Invalid { table: table.name().to_owned(), what };
+        let Self {
+            table,
+            writes,
+            deadline,
+        } = self;
+        let invalid = |what: String| SubmitError::Invalid {
+            table: table.name().to_owned(),
+            what,
+        };
         if writes.is_empty() || writes.len() > MOST_PARTS {
             let count = writes.len();
-            return Err(invalid(format!("a transaction of {count} writes, 1 to {MOST_PARTS} go")));
+            return Err(invalid(format!(
+                "a transaction of {count} writes, 1 to {MOST_PARTS} go"
+            )));
         }
         let mut parts = Vec::with_capacity(writes.len());
         let mut keys = Vec::with_capacity(writes.len());
@@ -102,7 +115,9 @@ impl<'a> Transaction<'a> {
         for (place, write) in writes.into_iter().enumerate() {
             if write.table().name() != table.name() {
                 let other = write.table().name();
-                return Err(invalid(format!("write {place} of the transaction is for {other:?}")));
+                return Err(invalid(format!(
+                    "write {place} of the transaction is for {other:?}"
+                )));
             }
             let (part, key, size, own_deadline) = write.into_part()?;
             if own_deadline.is_some() {
@@ -125,7 +140,10 @@ impl<'a> Transaction<'a> {
         let Some(partition) = keys.first().map(crate::item::Key::partition_hash) else {
             return Err(invalid("a transaction of no writes".to_owned()));
         };
-        let payload = Payload::Transaction { parts, token: table.token() };
+        let payload = Payload::Transaction {
+            parts,
+            token: table.token(),
+        };
         let deadline = deadline.or(table.default_deadline());
         let prepared = Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline);
         prepared.check_bounds(table)

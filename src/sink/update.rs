@@ -40,10 +40,15 @@ enum Section {
 
 impl Section {
     fn of(word: &str) -> Option<Self> {
-        [("SET", Self::Set), ("REMOVE", Self::Remove), ("ADD", Self::Add), ("DELETE", Self::Delete)]
-            .into_iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(word))
-            .map(|(_, section)| section)
+        [
+            ("SET", Self::Set),
+            ("REMOVE", Self::Remove),
+            ("ADD", Self::Add),
+            ("DELETE", Self::Delete),
+        ]
+        .into_iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(word))
+        .map(|(_, section)| section)
     }
 }
 

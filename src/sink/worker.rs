@@ -46,9 +46,17 @@ const UNCLAIMED_LIMIT: usize = 1_000;
 
 /// What the tasks of a worker come back with.
 enum Done {
-    Answer { id: u64, operation: Operation, took: Duration, body: Result<Bytes, ServiceError> },
+    Answer {
+        id: u64,
+        operation: Operation,
+        took: Duration,
+        body: Result<Bytes, ServiceError>,
+    },
     Described(Described),
-    DeadLetter { ticket: (usize, u64), result: Result<(), String> },
+    DeadLetter {
+        ticket: (usize, u64),
+        result: Result<(), String>,
+    },
 }
 
 /// All that a worker is made of.
@@ -207,7 +215,13 @@ impl Running {
     }
 
     fn spawn(&mut self, request: Request) {
-        let Request { id, operation, body, items, attempt } = request;
+        let Request {
+            id,
+            operation,
+            body,
+            items,
+            attempt,
+        } = request;
         self.worker.meter.sent(items, body.len());
         let transport = self.worker.transport.clone();
         let clock = self.worker.clock;
@@ -227,7 +241,12 @@ impl Running {
                 tracing::Span::current().record("error", error.code());
                 tracing::debug!(%error, "request failed");
             }
-            Done::Answer { id, operation, took: clock.now().saturating_sub(started), body }
+            Done::Answer {
+                id,
+                operation,
+                took: clock.now().saturating_sub(started),
+                body,
+            }
         };
         let task = if span.is_disabled() {
             self.tasks.spawn(call)
@@ -296,17 +315,28 @@ impl Running {
             Err(error) => match self.sent.remove(&error.id()) {
                 Some(Lost::Request { id, operation }) => {
                     let body = Err(ServiceError::lost());
-                    Done::Answer { id, operation, took: Duration::ZERO, body }
+                    Done::Answer {
+                        id,
+                        operation,
+                        took: Duration::ZERO,
+                        body,
+                    }
                 }
                 Some(Lost::Describe) => Done::Described(Described::Unchanged),
-                Some(Lost::DeadLetter { ticket }) => {
-                    Done::DeadLetter { ticket, result: Err("it panicked".to_owned()) }
-                }
+                Some(Lost::DeadLetter { ticket }) => Done::DeadLetter {
+                    ticket,
+                    result: Err("it panicked".to_owned()),
+                },
                 None => return,
             },
         };
         match done {
-            Done::Answer { id, operation, took, body } => {
+            Done::Answer {
+                id,
+                operation,
+                took,
+                body,
+            } => {
                 self.answer(now, id, operation, took, body);
             }
             Done::Described(described) => self.worker.core.on_described(now, described),
@@ -350,7 +380,8 @@ impl Running {
             .iter()
             .map(|write| item::key_of_json(write.json, keys))
             .collect();
-        let unprocessed = unprocessed.map_err(|_| ServiceError::garbled("a write left unprocessed has no key"))?;
+        let unprocessed = unprocessed
+            .map_err(|_| ServiceError::garbled("a write left unprocessed has no key"))?;
         if let Some(consumed) = &answer.consumed {
             self.worker.meter.consumed(consumed.total);
         }
@@ -375,17 +406,33 @@ impl Running {
         let meter = &mut self.worker.meter;
         meter.retries(counts.retried, counts.throttled_items);
         let load = (self.worker.core.in_flight(), self.worker.core.concurrency());
-        let waits = self.worker.core.oldest_ready().map(|since| now.saturating_sub(since));
+        let waits = self
+            .worker
+            .core
+            .oldest_ready()
+            .map(|since| now.saturating_sub(since));
         meter.level(load, self.worker.gate.level(), waits.unwrap_or_default());
-        *self.worker.stats.lock().unwrap_or_else(PoisonError::into_inner) = meter.stats;
+        *self
+            .worker
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = meter.stats;
     }
 
     fn complete(&mut self, now: Duration, settled: Settled<Completion>, keep: bool) {
-        let Settled { completion, outcome, accepted_at } = settled;
-        self.worker.meter.settled(&outcome, now.saturating_sub(accepted_at));
+        let Settled {
+            completion,
+            outcome,
+            accepted_at,
+        } = settled;
+        self.worker
+            .meter
+            .settled(&outcome, now.saturating_sub(accepted_at));
         self.freed.push(completion.charge);
         let handled = self.worker.dead_letters.is_some() && outcome.is_dead_letter();
-        let Err(outcome) = completion.complete(outcome) else { return };
+        let Err(outcome) = completion.complete(outcome) else {
+            return;
+        };
         // The receipt was dropped. A failure must not vanish with it.
         if keep && !handled && outcome.record().is_some() {
             self.unclaimed.push(outcome);
@@ -413,10 +460,18 @@ impl Running {
         let table = self.worker.table.to_string();
         let outcomes = std::mem::take(&mut self.unclaimed);
         if let Some(error) = self.worker.core.failure() {
-            return Err(DrainError::Failed { table, error: error.clone(), outcomes });
+            return Err(DrainError::Failed {
+                table,
+                error: error.clone(),
+                outcomes,
+            });
         }
         if let Some(reason) = &self.stopped {
-            return Err(DrainError::Stopped { table, reason: reason.clone(), outcomes });
+            return Err(DrainError::Stopped {
+                table,
+                reason: reason.clone(),
+                outcomes,
+            });
         }
         if outcomes.is_empty() {
             return Ok(());

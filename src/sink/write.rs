@@ -65,7 +65,12 @@ impl Prepared {
             SubmissionKeys::Many(keys) => keys.len(),
         };
         let bytes = payload.len() * copies + RECORD_OVERHEAD * parts;
-        Self { payload, keys, deadline, charge: Charge { bytes, partition } }
+        Self {
+            payload,
+            keys,
+            deadline,
+            charge: Charge { bytes, partition },
+        }
     }
 
     /// A write larger than the whole buffer could never enter it.
@@ -73,14 +78,29 @@ impl Prepared {
         let limit = table.bounds().bytes;
         if self.charge.bytes > limit {
             let (table, bytes) = (table.name().to_owned(), self.charge.bytes);
-            return Err(SubmitError::LargerThanBuffer { table, bytes, limit });
+            return Err(SubmitError::LargerThanBuffer {
+                table,
+                bytes,
+                limit,
+            });
         }
         Ok(self)
     }
 
     pub(super) fn submission<C>(self, completion: C, may_have_applied: bool) -> Submission<C> {
-        let Self { payload, keys, deadline, .. } = self;
-        Submission { payload, keys, deadline, completion, may_have_applied }
+        let Self {
+            payload,
+            keys,
+            deadline,
+            ..
+        } = self;
+        Submission {
+            payload,
+            keys,
+            deadline,
+            completion,
+            may_have_applied,
+        }
     }
 }
 
@@ -111,14 +131,25 @@ impl<'a> Write<'a> {
         encoded: Result<Encoded, ItemError>,
     ) -> Self {
         let draft = match encoded {
-            Ok(encoded) => Ok(Draft { kind, encoded, more: None, deadline: None }),
-            Err(error) => Err(SubmitError::Item { table: table.name().to_owned(), error }),
+            Ok(encoded) => Ok(Draft {
+                kind,
+                encoded,
+                more: None,
+                deadline: None,
+            }),
+            Err(error) => Err(SubmitError::Item {
+                table: table.name().to_owned(),
+                error,
+            }),
         };
         Self { table, draft }
     }
 
     pub(super) fn failed(table: &'a TableSink, error: SubmitError) -> Self {
-        Self { table, draft: Err(error) }
+        Self {
+            table,
+            draft: Err(error),
+        }
     }
 
     /// Writes only if `expression` holds, e.g. `attribute_not_exists(pk)`. Names and values in it
@@ -168,7 +199,10 @@ impl<'a> Write<'a> {
             Ok(value) => self.more(|more| more.values.push((name, value))),
             Err(error) => {
                 let table = self.table.name().to_owned();
-                Self { draft: self.draft.and(Err(SubmitError::Item { table, error })), ..self }
+                Self {
+                    draft: self.draft.and(Err(SubmitError::Item { table, error })),
+                    ..self
+                }
             }
         }
     }
@@ -235,34 +269,54 @@ impl<'a> Write<'a> {
     }
 
     fn invalid(table: &TableSink, what: impl Into<String>) -> SubmitError {
-        SubmitError::Invalid { table: table.name().to_owned(), what: what.into() }
+        SubmitError::Invalid {
+            table: table.name().to_owned(),
+            what: what.into(),
+        }
     }
 
     pub(super) fn prepare(self) -> Result<Prepared, SubmitError> {
         let draft = self.draft?;
         let deadline = draft.deadline.or(self.table.default_deadline());
-        let Draft { kind, encoded, more, .. } = draft;
+        let Draft {
+            kind,
+            encoded,
+            more,
+            ..
+        } = draft;
         let plain = match (kind, &more) {
             (WriteKind::Put, None) => Some(false),
             (WriteKind::Delete, None) => Some(true),
             (WriteKind::Put | WriteKind::Delete, Some(_)) | (WriteKind::Update, _) => None,
             (WriteKind::Check, _) => {
-                return Err(Self::invalid(self.table, "a check stands only in a transaction"));
+                return Err(Self::invalid(
+                    self.table,
+                    "a check stands only in a transaction",
+                ));
             }
         };
         let prepared = if let Some(delete) = plain {
             let Encoded { json, key, .. } = encoded;
             let partition = key.partition_hash();
-            let payload = Payload::Plain { delete, data: Bytes::from(json) };
+            let payload = Payload::Plain {
+                delete,
+                data: Bytes::from(json),
+            };
             Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
         } else {
             let exactly_once = more.as_ref().is_some_and(|more| more.exactly_once);
             let (part, key, idempotent) = Self::part(self.table, kind, encoded, more)?;
             let partition = key.partition_hash();
             let payload = if exactly_once {
-                Payload::Transaction { parts: vec![part], token: self.table.token() }
+                Payload::Transaction {
+                    parts: vec![part],
+                    token: self.table.token(),
+                }
             } else {
-                Payload::Single { part: Box::new(part), idempotent }
+                Payload::Single {
+                    part: Box::new(part),
+                    idempotent,
+                }
             };
             Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
         };
@@ -286,16 +340,35 @@ impl<'a> Write<'a> {
             (None, None) => true,
         };
         let conditional = more.condition.is_some();
-        let expressions = more.expressions().map_err(|what| Self::invalid(table, what))?;
+        let expressions = more
+            .expressions()
+            .map_err(|what| Self::invalid(table, what))?;
         let data = Bytes::from(json);
-        Ok((Part { kind, data, expressions, conditional }, key, idempotent))
+        Ok((
+            Part {
+                kind,
+                data,
+                expressions,
+                conditional,
+            },
+            key,
+            idempotent,
+        ))
     }
 
     /// As a part of a transaction.
     pub(super) fn into_part(self) -> Result<(Part, Key, usize, Option<Duration>), SubmitError> {
-        let Draft { kind, encoded, more, deadline } = self.draft?;
+        let Draft {
+            kind,
+            encoded,
+            more,
+            deadline,
+        } = self.draft?;
         if more.as_ref().is_some_and(|more| more.exactly_once) {
-            return Err(Self::invalid(self.table, "a transaction is exactly once as a whole"));
+            return Err(Self::invalid(
+                self.table,
+                "a transaction is exactly once as a whole",
+            ));
         }
         let size = encoded.stored_size;
         let (part, key, _) = Self::part(self.table, kind, encoded, more)?;
@@ -344,9 +417,15 @@ fn guard(
         return Err(Write::invalid(table, what));
     }
     let value = item::find_attribute(item, version).ok_or_else(|| {
-        Write::invalid(table, format!("the version attribute {version:?} is not in the record"))
+        Write::invalid(
+            table,
+            format!("the version attribute {version:?} is not in the record"),
+        )
     })?;
-    if ![b"{\"N\":".as_slice(), b"{\"S\":", b"{\"B\":"].iter().any(|kind| value.starts_with(kind)) {
+    if ![b"{\"N\":".as_slice(), b"{\"S\":", b"{\"B\":"]
+        .iter()
+        .any(|kind| value.starts_with(kind))
+    {
         let what = format!("the version attribute {version:?} is no string, number or binary");
         return Err(Write::invalid(table, what));
     }
@@ -357,7 +436,8 @@ fn guard(
     });
     let key = table.shape().keys().partition().name().to_owned();
     more.names.push(("#dc_key".to_owned(), key));
-    more.names.push(("#dc_version".to_owned(), version.to_owned()));
+    more.names
+        .push(("#dc_version".to_owned(), version.to_owned()));
     more.values.push((":dc_version".to_owned(), value.to_vec()));
     Ok(())
 }
@@ -366,24 +446,35 @@ impl More {
     /// The request's members that hold the expressions, without braces.
     fn expressions(&self) -> Result<Bytes, String> {
         let mut out = Vec::new();
-        let texts = [("UpdateExpression", &self.update), ("ConditionExpression", &self.condition)];
+        let texts = [
+            ("UpdateExpression", &self.update),
+            ("ConditionExpression", &self.condition),
+        ];
         for (member, text) in texts {
             let Some(text) = text else { continue };
             if text.len() > EXPRESSION_LIMIT {
                 let len = text.len();
-                return Err(format!("{member} of {len} bytes, at most {EXPRESSION_LIMIT}"));
+                return Err(format!(
+                    "{member} of {len} bytes, at most {EXPRESSION_LIMIT}"
+                ));
             }
             member_name(&mut out, member);
             out.extend_from_slice(quoted(text).as_bytes());
         }
         if !self.names.is_empty() {
             member_name(&mut out, "ExpressionAttributeNames");
-            let names = self.names.iter().map(|(name, to)| (name, quoted(to).into_bytes()));
+            let names = self
+                .names
+                .iter()
+                .map(|(name, to)| (name, quoted(to).into_bytes()));
             object(&mut out, names, '#')?;
         }
         if !self.values.is_empty() {
             member_name(&mut out, "ExpressionAttributeValues");
-            let values = self.values.iter().map(|(name, value)| (name, value.clone()));
+            let values = self
+                .values
+                .iter()
+                .map(|(name, value)| (name, value.clone()));
             object(&mut out, values, ':')?;
         }
         Ok(Bytes::from(out))

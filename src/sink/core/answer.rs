@@ -38,7 +38,9 @@ impl<C, F> Core<C, F> {
         id: u64,
         answer: Result<BatchOutcome, ServiceError>,
     ) {
-        let Some(request) = self.requests.remove(&id) else { return };
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
         let outcome = match answer {
             Ok(outcome) => outcome,
             Err(error) => return self.on_error(now, request, &error),
@@ -48,7 +50,9 @@ impl<C, F> Core<C, F> {
         let mut left = Vec::new();
         let mut written = Vec::with_capacity(items);
         for ticket in request.writes {
-            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            let Some(entry) = self.entries.get(ticket.at) else {
+                continue;
+            };
             let line = entry.lines.as_slice().first();
             let key = line.and_then(|&line| self.keys.key(line));
             let found = unprocessed.iter().position(|back| Some(back) == key);
@@ -81,7 +85,9 @@ impl<C, F> Core<C, F> {
 
     /// Takes the answer to a call that is not a batch.
     pub(crate) fn on_call(&mut self, now: Duration, id: u64, answer: Result<(), ServiceError>) {
-        let Some(request) = self.requests.remove(&id) else { return };
+        let Some(request) = self.requests.remove(&id) else {
+            return;
+        };
         match answer {
             Ok(()) => {
                 self.refused_credentials_since = None;
@@ -160,14 +166,18 @@ impl<C, F> Core<C, F> {
     ) {
         let mut again = Vec::with_capacity(writes.len());
         for &ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             entry.throttles = entry.throttles.saturating_add(1);
             if let Some(error) = error {
                 entry.last_error = Some(error.clone());
             }
             again.push((ticket, entry.throttles));
         }
-        let Some(most) = again.iter().map(|(_, throttles)| *throttles).max() else { return };
+        let Some(most) = again.iter().map(|(_, throttles)| *throttles).max() else {
+            return;
+        };
         // One delay for all of them, so that they fill a batch again.
         let at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
         let writes: Vec<Ticket> = again.into_iter().map(|(ticket, _)| ticket).collect();
@@ -187,17 +197,30 @@ impl<C, F> Core<C, F> {
         let mut again = Vec::with_capacity(request.writes.len());
         let mut most = 1;
         for ticket in request.writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             entry.failures = entry.failures.saturating_add(1);
             entry.throttles = 0;
             entry.last_error = Some(error.clone());
             let unsure = entry.may_have_applied;
             if unsure && !may_send_again(&entry.payload, entry.first_sent, now) {
                 let record = entry.payload.to_record(&self.table);
-                self.settle(now, ticket, Outcome::Unknown { existing: None, record });
+                self.settle(
+                    now,
+                    ticket,
+                    Outcome::Unknown {
+                        existing: None,
+                        record,
+                    },
+                );
                 continue;
             }
-            if self.rules.max_attempts.is_some_and(|most| entry.failures >= most) {
+            if self
+                .rules
+                .max_attempts
+                .is_some_and(|most| entry.failures >= most)
+            {
                 let record = entry.payload.to_record(&self.table);
                 let reason = RejectReason::AttemptsExhausted {
                     attempts: entry.attempts,
@@ -225,8 +248,12 @@ impl<C, F> Core<C, F> {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
-        let [ticket] = request.writes[..] else { return self.bisect(now, request) };
-        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        let [ticket] = request.writes[..] else {
+            return self.bisect(now, request);
+        };
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return;
+        };
         entry.last_error = Some(error.clone());
         if let Some(outcome) = condition_failed(entry, error, &self.table) {
             self.groups.prove(request.sent_at);
@@ -253,7 +280,11 @@ impl<C, F> Core<C, F> {
     }
 
     fn bisect(&mut self, now: Duration, request: InFlight) {
-        let InFlight { mut writes, sent_at, .. } = request;
+        let InFlight {
+            mut writes,
+            sent_at,
+            ..
+        } = request;
         let known = writes
             .first()
             .and_then(|ticket| self.entries.get(ticket.at))
@@ -277,7 +308,9 @@ impl<C, F> Core<C, F> {
         let mut late = Vec::new();
         let mut kept = Vec::with_capacity(writes.len());
         for ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             entry.state = State::Isolated;
             if entry.deadline.is_some_and(|deadline| deadline <= now) {
                 late.push(ticket);
@@ -286,7 +319,10 @@ impl<C, F> Core<C, F> {
             }
         }
         if !kept.is_empty() {
-            self.isolated.push_back(Isolated { writes: kept, not_before });
+            self.isolated.push_back(Isolated {
+                writes: kept,
+                not_before,
+            });
         }
         for ticket in late {
             self.reject_expired(now, ticket);
@@ -308,7 +344,9 @@ impl<C, F> Core<C, F> {
             return self.isolate(now, writes, at);
         }
         for ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             entry.state = State::Delayed;
             if entry.deadline.is_some_and(|deadline| deadline <= now) {
                 self.reject_expired(now, ticket);
@@ -321,10 +359,19 @@ impl<C, F> Core<C, F> {
     /// Hands back the writes of a request whose answer came after the table failed.
     fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
         for &ticket in writes {
-            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            let Some(entry) = self.entries.get(ticket.at) else {
+                continue;
+            };
             let may_have_applied = entry.may_have_applied;
             let record = self.record(ticket);
-            self.remove(now, ticket, Outcome::Unwritten { may_have_applied, record });
+            self.remove(
+                now,
+                ticket,
+                Outcome::Unwritten {
+                    may_have_applied,
+                    record,
+                },
+            );
         }
     }
 }
@@ -372,5 +419,9 @@ fn condition_failed<C>(
             return Some(Outcome::Unknown { existing, record });
         }
     };
-    Some(if ours { Outcome::Written } else { Outcome::ConditionFailed { existing } })
+    Some(if ours {
+        Outcome::Written
+    } else {
+        Outcome::ConditionFailed { existing }
+    })
 }

@@ -76,6 +76,9 @@ impl<C> Entry<C> {
     pub(super) fn may_be_superseded(&self) -> bool {
         self.payload.is_plain()
             && self.group.is_none()
-            && matches!(self.state, State::Blocked(_) | State::Ready | State::Delayed)
+            && matches!(
+                self.state,
+                State::Blocked(_) | State::Ready | State::Delayed
+            )
     }
 }

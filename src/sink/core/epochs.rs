@@ -20,13 +20,19 @@ struct Epoch<F> {
 
 impl<F> Epoch<F> {
     fn new() -> Self {
-        Self { outstanding: 0, flushes: Vec::new() }
+        Self {
+            outstanding: 0,
+            flushes: Vec::new(),
+        }
     }
 }
 
 impl<F> Epochs<F> {
     pub(super) fn new() -> Self {
-        Self { first: 0, open: VecDeque::from([Epoch::new()]) }
+        Self {
+            first: 0,
+            open: VecDeque::from([Epoch::new()]),
+        }
     }
 
     /// Counts a write in, and says under which epoch.

@@ -48,7 +48,12 @@ impl Groups {
         self.next += 1;
         self.groups.insert(
             id,
-            Group { undecided: count, written: false, condemned: Vec::new(), since },
+            Group {
+                undecided: count,
+                written: false,
+                condemned: Vec::new(),
+                since,
+            },
         );
         id
     }
@@ -77,7 +82,9 @@ impl Groups {
     }
 
     fn judge(&mut self, id: u64) -> Verdict {
-        let Some(group) = self.groups.get_mut(&id) else { return Verdict::Open };
+        let Some(group) = self.groups.get_mut(&id) else {
+            return Verdict::Open;
+        };
         let proven = group.written || self.proven.is_some_and(|at| at > group.since);
         let verdict = if group.condemned.is_empty() || (group.undecided > 0 && !proven) {
             Verdict::Open

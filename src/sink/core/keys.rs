@@ -45,7 +45,11 @@ impl Keys {
                 (line, false)
             }
             Slot::Vacant(slot) => {
-                let line = lines.insert(Line { key, head: write, waiting: VecDeque::new() });
+                let line = lines.insert(Line {
+                    key,
+                    head: write,
+                    waiting: VecDeque::new(),
+                });
                 slot.insert(line);
                 (line, true)
             }

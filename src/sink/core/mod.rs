@@ -47,8 +47,8 @@ use isolate::{Groups, Verdict};
 use keys::Keys;
 use lane::{Lane, Ticket};
 pub(crate) use request::Request;
-pub(crate) use snapshot::Saved;
 use request::{InFlight, Isolated};
+pub(crate) use snapshot::Saved;
 
 /// How long credentials may stay refused before the table fails. Long enough for a provider to
 /// rotate them, short enough that a pipeline hears of it.
@@ -186,7 +186,13 @@ impl<C, F> Core<C, F> {
 
     /// Queues a write. It ends in exactly one [`Settled`].
     pub(crate) fn submit(&mut self, now: Duration, submission: Submission<C>) {
-        let Submission { payload, keys, deadline, completion, may_have_applied } = submission;
+        let Submission {
+            payload,
+            keys,
+            deadline,
+            completion,
+            may_have_applied,
+        } = submission;
         let epoch = self.epochs.enter();
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -211,7 +217,10 @@ impl<C, F> Core<C, F> {
         if self.failed.is_some() {
             let record = entry.payload.to_record(&self.table);
             self.settled.push(Settled {
-                outcome: Outcome::Unwritten { may_have_applied, record: Some(record) },
+                outcome: Outcome::Unwritten {
+                    may_have_applied,
+                    record: Some(record),
+                },
                 completion: entry.completion,
                 accepted_at: now,
             });
@@ -259,7 +268,9 @@ impl<C, F> Core<C, F> {
 
     /// The newer write takes the older one's place in line, so that its key does not lose its turn.
     fn supersede(&mut self, at: usize, newer: Entry<C>) {
-        let Some(older) = self.entries.get_mut(at) else { return };
+        let Some(older) = self.entries.get_mut(at) else {
+            return;
+        };
         let ticket = Ticket { seq: older.seq, at };
         if let Some(deadline) = older.deadline {
             self.deadlines.remove(&(deadline, ticket));
@@ -351,7 +362,9 @@ impl<C, F> Core<C, F> {
 
     /// The dead-letter handler has taken the record: its write is settled, its key is free.
     pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64)) {
-        let Some(entry) = self.entries.get_mut(at) else { return };
+        let Some(entry) = self.entries.get_mut(at) else {
+            return;
+        };
         if !entry.is_live(seq) {
             return;
         }
@@ -379,11 +392,16 @@ impl<C, F> Core<C, F> {
         self.isolated.clear();
         self.delayed.clear();
         self.groups.clear();
-        let mut outstanding: Vec<Ticket> =
-            self.entries.iter().map(|(at, entry)| Ticket { seq: entry.seq, at }).collect();
+        let mut outstanding: Vec<Ticket> = self
+            .entries
+            .iter()
+            .map(|(at, entry)| Ticket { seq: entry.seq, at })
+            .collect();
         outstanding.sort_unstable();
         for ticket in outstanding {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             let sent = matches!(entry.state, State::InFlight);
             if sent && !in_flight_too {
                 continue;
@@ -407,16 +425,24 @@ impl<C, F> Core<C, F> {
 
     /// Puts a write whose keys are free into its lane.
     fn make_ready(&mut self, now: Duration, ticket: Ticket, returned: bool) {
-        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return;
+        };
         entry.state = State::Ready;
-        let lane = if entry.payload.is_plain() { &mut self.batched } else { &mut self.single };
+        let lane = if entry.payload.is_plain() {
+            &mut self.batched
+        } else {
+            &mut self.single
+        };
         lane.push(ticket, entry.batch_len, now, returned);
     }
 
     /// Gives a write its outcome. A dead letter keeps its key until the handler has answered, so
     /// that a snapshot taken meanwhile restores in order.
     fn settle(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
-        let Some(entry) = self.entries.get_mut(ticket.at) else { return };
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return;
+        };
         if self.rules.dead_letters && outcome.is_dead_letter() {
             self.leave_lane(ticket);
             if let Some(entry) = self.entries.get_mut(ticket.at) {
@@ -424,8 +450,10 @@ impl<C, F> Core<C, F> {
                     self.deadlines.remove(&(deadline, ticket));
                 }
                 entry.state = State::DeadLettered(outcome.clone());
-                self.dead_letters
-                    .push(DeadLettered { ticket: (ticket.at, ticket.seq), outcome });
+                self.dead_letters.push(DeadLettered {
+                    ticket: (ticket.at, ticket.seq),
+                    outcome,
+                });
             }
             self.decide_group(now, ticket, false);
             return;
@@ -440,7 +468,10 @@ impl<C, F> Core<C, F> {
     }
 
     fn decide_group(&mut self, now: Duration, ticket: Ticket, written: bool) {
-        let group = self.entries.get_mut(ticket.at).and_then(|entry| entry.group.take());
+        let group = self
+            .entries
+            .get_mut(ticket.at)
+            .and_then(|entry| entry.group.take());
         if let Some(group) = group {
             let verdict = self.groups.decided(group, written);
             self.apply(now, verdict);
@@ -458,7 +489,9 @@ impl<C, F> Core<C, F> {
 
     fn reject_guilty(&mut self, now: Duration, guilty: Vec<(Ticket, ServiceError)>) {
         for (ticket, error) in guilty {
-            let Some(entry) = self.entries.get_mut(ticket.at) else { continue };
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
             if !entry.is_live(ticket.seq) {
                 continue;
             }
@@ -471,26 +504,41 @@ impl<C, F> Core<C, F> {
 
     /// If the write is in a lane, it leaves it.
     fn leave_lane(&mut self, ticket: Ticket) {
-        let Some(entry) = self.entries.get(ticket.at) else { return };
+        let Some(entry) = self.entries.get(ticket.at) else {
+            return;
+        };
         if matches!(entry.state, State::Ready) {
-            let lane = if entry.payload.is_plain() { &mut self.batched } else { &mut self.single };
+            let lane = if entry.payload.is_plain() {
+                &mut self.batched
+            } else {
+                &mut self.single
+            };
             lane.forget(entry.batch_len);
         }
     }
 
     fn remove(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
         self.leave_lane(ticket);
-        let Some(entry) = self.entries.try_remove(ticket.at) else { return };
+        let Some(entry) = self.entries.try_remove(ticket.at) else {
+            return;
+        };
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, ticket));
         }
         for &line in entry.lines.as_slice() {
-            let Some(next) = self.keys.leave(line, ticket.at) else { continue };
-            let Some(follower) = self.entries.get_mut(next) else { continue };
+            let Some(next) = self.keys.leave(line, ticket.at) else {
+                continue;
+            };
+            let Some(follower) = self.entries.get_mut(next) else {
+                continue;
+            };
             if let State::Blocked(blocked) = &mut follower.state {
                 *blocked = blocked.saturating_sub(1);
                 if *blocked == 0 {
-                    let ticket = Ticket { seq: follower.seq, at: next };
+                    let ticket = Ticket {
+                        seq: follower.seq,
+                        at: next,
+                    };
                     self.make_ready(now, ticket, true);
                 }
             }
@@ -504,12 +552,14 @@ impl<C, F> Core<C, F> {
     }
 
     fn record(&self, ticket: Ticket) -> Option<Record> {
-        self.entries.get(ticket.at).map(|entry| entry.payload.to_record(&self.table))
+        self.entries
+            .get(ticket.at)
+            .map(|entry| entry.payload.to_record(&self.table))
     }
 }
 
 fn is_ready<C>(entries: &Slab<Entry<C>>, ticket: Ticket) -> bool {
-    entries.get(ticket.at).is_some_and(|entry| {
-        entry.is_live(ticket.seq) && matches!(entry.state, State::Ready)
-    })
+    entries
+        .get(ticket.at)
+        .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Ready))
 }

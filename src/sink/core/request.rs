@@ -81,7 +81,12 @@ impl<C, F> Core<C, F> {
             at((*time).max(self.paused_until));
         }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
-            if let Some(time) = self.isolated.iter().map(|isolated| isolated.not_before).min() {
+            if let Some(time) = self
+                .isolated
+                .iter()
+                .map(|isolated| isolated.not_before)
+                .min()
+            {
                 at(time.max(self.paused_until));
             }
             if now < self.paused_until {
@@ -119,7 +124,9 @@ impl<C, F> Core<C, F> {
             let Some((ticket, _)) = self.batched.peek(|ticket| is_ready(entries, ticket)) else {
                 break;
             };
-            let Some(entry) = self.entries.get(ticket.at) else { break };
+            let Some(entry) = self.entries.get(ticket.at) else {
+                break;
+            };
             let grown = len + entry.batch_len;
             // The last write has no comma behind it.
             let over = self.bodies.batch_overhead() + grown - 1 > self.rules.max_batch_bytes;
@@ -209,8 +216,21 @@ impl<C, F> Core<C, F> {
             }
         }
         let items = writes.len();
-        self.requests.insert(id, InFlight { writes, sent_at: now, isolated });
-        Request { id, operation, body, items, attempt }
+        self.requests.insert(
+            id,
+            InFlight {
+                writes,
+                sent_at: now,
+                isolated,
+            },
+        );
+        Request {
+            id,
+            operation,
+            body,
+            items,
+            attempt,
+        }
     }
 
     /// Delayed writes whose time has come go back to their lane.
@@ -236,7 +256,9 @@ impl<C, F> Core<C, F> {
                 return;
             }
             self.deadlines.pop_first();
-            let Some(entry) = self.entries.get(ticket.at) else { continue };
+            let Some(entry) = self.entries.get(ticket.at) else {
+                continue;
+            };
             match entry.state {
                 State::InFlight | State::Suspect | State::DeadLettered(_) => {}
                 State::Blocked(_) | State::Ready | State::Delayed | State::Isolated => {
@@ -247,8 +269,12 @@ impl<C, F> Core<C, F> {
     }
 
     pub(super) fn reject_expired(&mut self, now: Duration, ticket: Ticket) {
-        let Some(record) = self.record(ticket) else { return };
-        let Some(entry) = self.entries.get(ticket.at) else { return };
+        let Some(record) = self.record(ticket) else {
+            return;
+        };
+        let Some(entry) = self.entries.get(ticket.at) else {
+            return;
+        };
         let reason = RejectReason::DeadlineExceeded {
             attempts: entry.attempts,
             may_have_applied: entry.may_have_applied,

@@ -15,8 +15,11 @@ pub(crate) struct Saved {
 impl<C, F> Core<C, F> {
     /// All writes without an outcome. Cheap: the data are shared, not copied.
     pub(crate) fn snapshot(&self) -> Vec<Saved> {
-        let mut order: Vec<Ticket> =
-            self.entries.iter().map(|(at, entry)| Ticket { seq: entry.seq, at }).collect();
+        let mut order: Vec<Ticket> = self
+            .entries
+            .iter()
+            .map(|(at, entry)| Ticket { seq: entry.seq, at })
+            .collect();
         order.sort_unstable();
         order
             .into_iter()

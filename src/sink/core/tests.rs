@@ -72,16 +72,28 @@ fn key(key: u8) -> Key {
 }
 
 fn submission(payload: Payload, keys: SubmissionKeys, number: u64) -> Submission<u64> {
-    Submission { payload, keys, deadline: None, completion: number, may_have_applied: false }
+    Submission {
+        payload,
+        keys,
+        deadline: None,
+        completion: number,
+        may_have_applied: false,
+    }
 }
 
 fn put(k: u8, number: u64) -> Submission<u64> {
-    let payload = Payload::Plain { delete: false, data: data(k, Some(number)) };
+    let payload = Payload::Plain {
+        delete: false,
+        data: data(k, Some(number)),
+    };
     submission(payload, SubmissionKeys::One(key(k)), number)
 }
 
 fn delete(k: u8, number: u64) -> Submission<u64> {
-    let payload = Payload::Plain { delete: true, data: data(k, None) };
+    let payload = Payload::Plain {
+        delete: true,
+        data: data(k, None),
+    };
     submission(payload, SubmissionKeys::One(key(k)), number)
 }
 
@@ -89,19 +101,35 @@ fn part(kind: WriteKind, k: u8, number: u64) -> Part {
     let data = data(k, (kind == WriteKind::Put).then_some(number));
     // The number goes along in the values, so that the model can tell updates and deletes apart.
     let expressions = format!("\"ExpressionAttributeValues\":{{\":n\":{{\"N\":\"{number}\"}}}}");
-    Part { kind, data, expressions: expressions.into(), conditional: kind == WriteKind::Put }
+    Part {
+        kind,
+        data,
+        expressions: expressions.into(),
+        conditional: kind == WriteKind::Put,
+    }
 }
 
 fn single(kind: WriteKind, k: u8, number: u64, idempotent: bool) -> Submission<u64> {
     let part = Box::new(part(kind, k, number));
-    submission(Payload::Single { part, idempotent }, SubmissionKeys::One(key(k)), number)
+    submission(
+        Payload::Single { part, idempotent },
+        SubmissionKeys::One(key(k)),
+        number,
+    )
 }
 
 fn transaction(ks: &[u8], number: u64) -> Submission<u64> {
-    let parts = ks.iter().map(|&k| part(WriteKind::Put, k, number)).collect();
+    let parts = ks
+        .iter()
+        .map(|&k| part(WriteKind::Put, k, number))
+        .collect();
     let keys = ks.iter().map(|&k| key(k)).collect();
     let token = format!("t{number}").into();
-    submission(Payload::Transaction { parts, token }, SubmissionKeys::Many(keys), number)
+    submission(
+        Payload::Transaction { parts, token },
+        SubmissionKeys::Many(keys),
+        number,
+    )
 }
 
 fn settled(core: &mut TestCore) -> Vec<Settled<u64>> {
@@ -122,7 +150,13 @@ fn written(core: &mut TestCore) -> Vec<u64> {
 
 fn all_written(core: &mut TestCore, now: Duration, request: &Request) {
     if request.operation == Operation::BatchWriteItem {
-        core.on_batch(now, request.id, Ok(BatchOutcome { unprocessed: Vec::new() }));
+        core.on_batch(
+            now,
+            request.id,
+            Ok(BatchOutcome {
+                unprocessed: Vec::new(),
+            }),
+        );
     } else {
         core.on_call(now, request.id, Ok(()));
     }
@@ -134,10 +168,14 @@ fn contents(request: &Request) -> Vec<(String, Option<u64>)> {
     let number = |write: &Value| {
         let put = &write["Item"]["v"]["N"];
         let other = &write["ExpressionAttributeValues"][":n"]["N"];
-        put.as_str().or(other.as_str()).map(|number| number.parse().expect("a number"))
+        put.as_str()
+            .or(other.as_str())
+            .map(|number| number.parse().expect("a number"))
     };
     let name = |write: &Value| {
-        let key = write["Item"]["pk"]["S"].as_str().or(write["Key"]["pk"]["S"].as_str());
+        let key = write["Item"]["pk"]["S"]
+            .as_str()
+            .or(write["Key"]["pk"]["S"].as_str());
         key.expect("a key").to_owned()
     };
     let entry = |write: &Value| (name(write), number(write));
@@ -186,11 +224,21 @@ fn under_load_a_batch_fills_but_no_longer_than_the_linger() {
     core.submit(ms(0), put(1, 1));
     assert!(core.next_request(ms(0)).is_some());
     core.submit(ms(0), put(2, 2));
-    assert!(core.next_request(ms(0)).is_none(), "half of the slots are taken: let it fill");
+    assert!(
+        core.next_request(ms(0)).is_none(),
+        "half of the slots are taken: let it fill"
+    );
     core.submit(ms(0), put(3, 3));
-    assert_eq!(core.wake_at(ms(0)), Some(ms(1)), "one timer, at the oldest write's linger");
+    assert_eq!(
+        core.wake_at(ms(0)),
+        Some(ms(1)),
+        "one timer, at the oldest write's linger"
+    );
     let request = core.next_request(ms(1)).expect("lingered");
-    assert_eq!(request.items, 2, "the timer flush takes all that is buffered");
+    assert_eq!(
+        request.items, 2,
+        "the timer flush takes all that is buffered"
+    );
 }
 
 #[test]
@@ -200,7 +248,13 @@ fn the_byte_limit_is_inclusive() {
     // Two writes and the comma between them.
     let exact = overhead + 2 * one - 1;
     for (limit, expected) in [(exact, vec![2]), (exact - 1, vec![1, 1])] {
-        let mut core = core(Rules { max_batch_bytes: limit, ..rules() }, 4);
+        let mut core = core(
+            Rules {
+                max_batch_bytes: limit,
+                ..rules()
+            },
+            4,
+        );
         core.submit(ms(0), put(1, 1));
         core.submit(ms(0), put(2, 2));
         let mut sizes = Vec::new();
@@ -221,7 +275,10 @@ fn the_body_is_as_long_as_reckoned() {
         reckoned += put.payload.batch_len();
         core.submit(ms(0), put);
     }
-    assert_eq!(core.next_request(ms(0)).expect("a batch").body.len(), reckoned);
+    assert_eq!(
+        core.next_request(ms(0)).expect("a batch").body.len(),
+        reckoned
+    );
 }
 
 #[test]
@@ -238,8 +295,13 @@ fn a_key_is_never_twice_in_flight_and_its_lanes_keep_one_order() {
         order.push(request.operation.name());
         all_written(&mut core, ms(0), &request);
     }
-    let expected =
-        ["BatchWriteItem", "UpdateItem", "BatchWriteItem", "TransactWriteItems", "BatchWriteItem"];
+    let expected = [
+        "BatchWriteItem",
+        "UpdateItem",
+        "BatchWriteItem",
+        "TransactWriteItems",
+        "BatchWriteItem",
+    ];
     assert_eq!(order, expected);
     assert_eq!(written(&mut core), [1, 2, 3, 4, 5]);
 }
@@ -252,9 +314,18 @@ fn unprocessed_writes_alone_are_sent_again_and_before_newer_ones_of_their_key() 
     }
     let request = core.next_request(ms(0)).expect("a batch");
     core.submit(ms(0), put(2, 4));
-    core.on_batch(ms(1), request.id, Ok(BatchOutcome { unprocessed: vec![key(2)] }));
+    core.on_batch(
+        ms(1),
+        request.id,
+        Ok(BatchOutcome {
+            unprocessed: vec![key(2)],
+        }),
+    );
     assert_eq!(written(&mut core), [1, 3]);
-    assert!(core.next_request(ms(1)).is_none(), "it waits its delay, and its successor with it");
+    assert!(
+        core.next_request(ms(1)).is_none(),
+        "it waits its delay, and its successor with it"
+    );
     let at = core.wake_at(ms(1)).expect("a delay");
     assert!(at > ms(1));
     let again = core.next_request(at).expect("again");
@@ -271,7 +342,11 @@ fn a_retryable_error_sends_every_write_again() {
         core.submit(ms(0), put(n, u64::from(n)));
     }
     let request = core.next_request(ms(0)).expect("a batch");
-    core.on_batch(ms(1), request.id, Err(error(ErrorClass::Transient, "ConnectFailed")));
+    core.on_batch(
+        ms(1),
+        request.id,
+        Err(error(ErrorClass::Transient, "ConnectFailed")),
+    );
     let at = core.wake_at(ms(1)).expect("a delay");
     let again = core.next_request(at).expect("again");
     assert_eq!(contents(&again), contents(&request));
@@ -283,10 +358,19 @@ fn an_answer_that_names_strangers_is_not_trusted() {
     let mut core = core(rules(), 4);
     core.submit(ms(0), put(1, 1));
     let request = core.next_request(ms(0)).expect("a batch");
-    core.on_batch(ms(1), request.id, Ok(BatchOutcome { unprocessed: vec![key(9)] }));
+    core.on_batch(
+        ms(1),
+        request.id,
+        Ok(BatchOutcome {
+            unprocessed: vec![key(9)],
+        }),
+    );
     assert!(settled(&mut core).is_empty());
     let at = core.wake_at(ms(1)).expect("a delay");
-    assert_eq!(contents(&core.next_request(at).expect("again")), contents(&request));
+    assert_eq!(
+        contents(&core.next_request(at).expect("again")),
+        contents(&request)
+    );
 }
 
 #[test]
@@ -299,9 +383,10 @@ fn a_late_answer_after_an_abort_is_ignored() {
     let outcomes: Vec<(u64, bool)> = settled(&mut core)
         .into_iter()
         .map(|settled| match settled.outcome {
-            Outcome::Unwritten { may_have_applied, record: Some(_) } => {
-                (settled.completion, may_have_applied)
-            }
+            Outcome::Unwritten {
+                may_have_applied,
+                record: Some(_),
+            } => (settled.completion, may_have_applied),
             other => panic!("{other:?}"),
         })
         .collect();
@@ -313,7 +398,13 @@ fn a_late_answer_after_an_abort_is_ignored() {
 
 #[test]
 fn coalescing_keeps_the_latest_and_the_place_in_line() {
-    let mut core = core(Rules { coalesce: true, ..rules() }, 1);
+    let mut core = core(
+        Rules {
+            coalesce: true,
+            ..rules()
+        },
+        1,
+    );
     core.submit(ms(0), put(9, 0));
     let first = core.next_request(ms(0)).expect("takes the one slot");
     core.submit(ms(0), put(1, 1));
@@ -330,12 +421,21 @@ fn coalescing_keeps_the_latest_and_the_place_in_line() {
     assert_eq!(superseded, [1, 3]);
     all_written(&mut core, ms(1), &first);
     let batch = core.next_request(ms(1)).expect("the rest");
-    assert_eq!(contents(&batch), [("k1".to_owned(), Some(4)), ("k2".to_owned(), Some(2))]);
+    assert_eq!(
+        contents(&batch),
+        [("k1".to_owned(), Some(4)), ("k2".to_owned(), Some(2))]
+    );
 }
 
 #[test]
 fn nothing_supersedes_what_is_in_flight_or_not_plain() {
-    let mut core = core(Rules { coalesce: true, ..rules() }, 4);
+    let mut core = core(
+        Rules {
+            coalesce: true,
+            ..rules()
+        },
+        4,
+    );
     core.submit(ms(0), put(1, 1));
     let first = core.next_request(ms(0)).expect("a batch");
     core.submit(ms(0), single(WriteKind::Update, 1, 2, true));
@@ -387,7 +487,10 @@ fn a_bad_record_is_found_alone_and_its_neighbours_are_written() {
     assert!(requests <= 11, "{requests} requests for one culprit in 25");
     for settled in settled(&mut core) {
         match settled.outcome {
-            Outcome::Rejected { reason: RejectReason::Refused(error), record } => {
+            Outcome::Rejected {
+                reason: RejectReason::Refused(error),
+                record,
+            } => {
                 assert_eq!(settled.completion, 13);
                 assert_eq!(error.code(), "ValidationException");
                 assert_eq!(record.item().map(Item::as_json), Some(&*data(13, Some(13))));
@@ -420,7 +523,10 @@ fn where_all_fail_alike_the_table_is_described_before_any_is_rejected() {
     let outcomes = settled(&mut core);
     assert_eq!(outcomes.len(), poison.len());
     for settled in outcomes {
-        let unwritten = Outcome::Unwritten { may_have_applied: false, record: None };
+        let unwritten = Outcome::Unwritten {
+            may_have_applied: false,
+            record: None,
+        };
         assert_eq!(
             std::mem::discriminant(&settled.outcome),
             std::mem::discriminant(&unwritten),
@@ -438,7 +544,11 @@ fn all_bad_records_of_an_unchanged_table_are_rejected() {
     }
     run_with_poison(&mut core, &[0, 1, 2, 3]);
     for settled in settled(&mut core) {
-        assert!(matches!(settled.outcome, Outcome::Rejected { .. }), "{:?}", settled.outcome);
+        assert!(
+            matches!(settled.outcome, Outcome::Rejected { .. }),
+            "{:?}",
+            settled.outcome
+        );
     }
 }
 
@@ -448,9 +558,19 @@ fn an_update_that_is_not_idempotent_is_never_sent_twice() {
     core.submit(ms(0), single(WriteKind::Update, 1, 1, false));
     core.submit(ms(0), put(1, 2));
     let request = core.next_request(ms(0)).expect("the update");
-    core.on_call(ms(1), request.id, Err(error(ErrorClass::Ambiguous, "AttemptTimeout")));
+    core.on_call(
+        ms(1),
+        request.id,
+        Err(error(ErrorClass::Ambiguous, "AttemptTimeout")),
+    );
     let outcomes = settled(&mut core);
-    assert!(matches!(outcomes[..], [Settled { outcome: Outcome::Unknown { .. }, .. }]));
+    assert!(matches!(
+        outcomes[..],
+        [Settled {
+            outcome: Outcome::Unknown { .. },
+            ..
+        }]
+    ));
     let next = core.next_request(ms(1)).expect("its successor goes on");
     assert_eq!(contents(&next), [("k1".to_owned(), Some(2))]);
 }
@@ -460,7 +580,11 @@ fn one_that_was_certainly_not_applied_is() {
     let mut core = core(rules(), 4);
     core.submit(ms(0), single(WriteKind::Update, 1, 1, false));
     let request = core.next_request(ms(0)).expect("the update");
-    core.on_call(ms(1), request.id, Err(error(ErrorClass::Transient, "ConnectFailed")));
+    core.on_call(
+        ms(1),
+        request.id,
+        Err(error(ErrorClass::Transient, "ConnectFailed")),
+    );
     let at = core.wake_at(ms(1)).expect("a delay");
     assert!(core.next_request(at).is_some());
 }
@@ -483,11 +607,21 @@ fn a_transaction_is_sent_again_with_its_token_until_the_token_lapses() {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         assert!(body.contains("\"ClientRequestToken\":\"t1\""), "{body}");
         now += ms(1_000);
-        core.on_call(now, request.id, Err(error(ErrorClass::Ambiguous, "AttemptTimeout")));
+        core.on_call(
+            now,
+            request.id,
+            Err(error(ErrorClass::Ambiguous, "AttemptTimeout")),
+        );
     }
     assert!(sendings > 10);
     assert!(now >= crate::sink::payload::TOKEN_LIFE);
-    assert!(matches!(settled(&mut core)[..], [Settled { outcome: Outcome::Unknown { .. }, .. }]));
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled {
+            outcome: Outcome::Unknown { .. },
+            ..
+        }]
+    ));
 }
 
 fn condition_failed_with(item: Option<&[u8]>) -> ServiceError {
@@ -500,23 +634,36 @@ fn condition_failed_with(item: Option<&[u8]>) -> ServiceError {
 fn after_an_ambiguous_attempt_an_item_equal_to_ours_is_ours() {
     let ours = data(1, Some(1));
     let theirs = data(1, Some(99));
-    for (ambiguous, found, expected_written) in
-        [(true, &ours, true), (true, &theirs, false), (false, &ours, false)]
-    {
+    for (ambiguous, found, expected_written) in [
+        (true, &ours, true),
+        (true, &theirs, false),
+        (false, &ours, false),
+    ] {
         let mut core = core(rules(), 4);
         core.submit(ms(0), single(WriteKind::Put, 1, 1, true));
         let mut now = ms(1);
         let mut request = core.next_request(now).expect("the put");
         if ambiguous {
-            core.on_call(now, request.id, Err(error(ErrorClass::Ambiguous, "ConnectionClosed")));
+            core.on_call(
+                now,
+                request.id,
+                Err(error(ErrorClass::Ambiguous, "ConnectionClosed")),
+            );
             now = core.wake_at(now).expect("a delay");
             request = core.next_request(now).expect("again");
         }
         core.on_call(now, request.id, Err(condition_failed_with(Some(found))));
         let outcome = settled(&mut core).pop().expect("an outcome").outcome;
-        assert_eq!(outcome.is_written(), expected_written, "{ambiguous} {outcome:?}");
+        assert_eq!(
+            outcome.is_written(),
+            expected_written,
+            "{ambiguous} {outcome:?}"
+        );
         if !expected_written {
-            assert!(matches!(outcome, Outcome::ConditionFailed { existing: Some(_) }));
+            assert!(matches!(
+                outcome,
+                Outcome::ConditionFailed { existing: Some(_) }
+            ));
         }
     }
 }
@@ -526,12 +673,29 @@ fn a_conditional_update_whose_answer_was_lost_is_not_guessed_at() {
     let mut core = core(rules(), 4);
     core.submit(ms(0), single(WriteKind::Update, 1, 1, true));
     let request = core.next_request(ms(0)).expect("the update");
-    core.on_call(ms(0), request.id, Err(error(ErrorClass::Ambiguous, "ConnectionClosed")));
+    core.on_call(
+        ms(0),
+        request.id,
+        Err(error(ErrorClass::Ambiguous, "ConnectionClosed")),
+    );
     let now = core.wake_at(ms(0)).expect("a delay");
     let again = core.next_request(now).expect("again");
-    core.on_call(now, again.id, Err(condition_failed_with(Some(&data(1, Some(5))))));
+    core.on_call(
+        now,
+        again.id,
+        Err(condition_failed_with(Some(&data(1, Some(5))))),
+    );
     let outcome = settled(&mut core).pop().expect("an outcome").outcome;
-    assert!(matches!(outcome, Outcome::Unknown { existing: Some(_), .. }), "{outcome:?}");
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Unknown {
+                existing: Some(_),
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
 }
 
 #[test]
@@ -554,13 +718,23 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
         [Settled {
             completion: 2,
             outcome: Outcome::Rejected {
-                reason: RejectReason::DeadlineExceeded { attempts: 0, may_have_applied: false, .. },
+                reason: RejectReason::DeadlineExceeded {
+                    attempts: 0,
+                    may_have_applied: false,
+                    ..
+                },
                 ..
             },
             ..
         }]
     ));
-    core.on_batch(ms(150), request.id, Ok(BatchOutcome { unprocessed: vec![key(2)] }));
+    core.on_batch(
+        ms(150),
+        request.id,
+        Ok(BatchOutcome {
+            unprocessed: vec![key(2)],
+        }),
+    );
     let outcomes = settled(&mut core);
     assert_eq!(outcomes.len(), 2);
     for settled in outcomes {
@@ -568,7 +742,10 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
             1 => assert!(settled.outcome.is_written(), "the answer decides"),
             _ => assert!(matches!(
                 settled.outcome,
-                Outcome::Rejected { reason: RejectReason::DeadlineExceeded { attempts: 1, .. }, .. }
+                Outcome::Rejected {
+                    reason: RejectReason::DeadlineExceeded { attempts: 1, .. },
+                    ..
+                }
             )),
         }
     }
@@ -578,7 +755,13 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
 
 #[test]
 fn attempts_are_capped_where_the_policy_says_so_and_throttling_does_not_count() {
-    let mut core = core(Rules { max_attempts: Some(3), ..rules() }, 1);
+    let mut core = core(
+        Rules {
+            max_attempts: Some(3),
+            ..rules()
+        },
+        1,
+    );
     core.submit(ms(0), put(1, 1));
     let mut now = ms(0);
     let mut failures = 0;
@@ -603,7 +786,10 @@ fn attempts_are_capped_where_the_policy_says_so_and_throttling_does_not_count() 
     assert!(matches!(
         outcome,
         Outcome::Rejected {
-            reason: RejectReason::AttemptsExhausted { may_have_applied: true, .. },
+            reason: RejectReason::AttemptsExhausted {
+                may_have_applied: true,
+                ..
+            },
             ..
         }
     ));
@@ -623,11 +809,26 @@ fn refused_credentials_are_not_tried_for_ever() {
         expired.credentials = true;
         core.on_batch(now, request.id, Err(expired.into()));
     }
-    assert!((CREDENTIALS_GRACE..CREDENTIALS_GRACE * 2).contains(&now), "{now:?}");
+    assert!(
+        (CREDENTIALS_GRACE..CREDENTIALS_GRACE * 2).contains(&now),
+        "{now:?}"
+    );
     let outcome = settled(&mut core).pop().expect("an outcome").outcome;
-    assert!(matches!(outcome, Outcome::Unwritten { may_have_applied: false, record: Some(_) }));
+    assert!(matches!(
+        outcome,
+        Outcome::Unwritten {
+            may_have_applied: false,
+            record: Some(_)
+        }
+    ));
     core.submit(now, put(2, 2));
-    assert!(matches!(settled(&mut core)[..], [Settled { outcome: Outcome::Unwritten { .. }, .. }]));
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled {
+            outcome: Outcome::Unwritten { .. },
+            ..
+        }]
+    ));
 }
 
 #[test]
@@ -639,8 +840,16 @@ fn a_fatal_error_hands_back_what_waits_and_keeps_the_answers_under_way() {
     core.submit(ms(0), put(0, 50));
     let first = core.next_request(ms(0)).expect("a batch");
     let second = core.next_request(ms(0)).expect("a batch");
-    core.on_batch(ms(1), first.id, Err(error(ErrorClass::Fatal, "ResourceNotFoundException")));
-    assert_eq!(settled(&mut core).len(), 26, "the first batch, and the one that waited");
+    core.on_batch(
+        ms(1),
+        first.id,
+        Err(error(ErrorClass::Fatal, "ResourceNotFoundException")),
+    );
+    assert_eq!(
+        settled(&mut core).len(),
+        26,
+        "the first batch, and the one that waited"
+    );
     all_written(&mut core, ms(2), &second);
     assert_eq!(written(&mut core).len(), 25);
     assert!(core.is_idle());
@@ -648,18 +857,32 @@ fn a_fatal_error_hands_back_what_waits_and_keeps_the_answers_under_way() {
 
 #[test]
 fn a_dead_letter_holds_its_key_until_the_handler_has_it() {
-    let mut core = core(Rules { dead_letters: true, max_attempts: Some(1), ..rules() }, 4);
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            max_attempts: Some(1),
+            ..rules()
+        },
+        4,
+    );
     core.submit(ms(0), put(1, 1));
     core.submit(ms(0), put(1, 2));
     core.flush(7);
     let request = core.next_request(ms(0)).expect("the first");
-    core.on_batch(ms(1), request.id, Err(error(ErrorClass::Transient, "ConnectFailed")));
+    core.on_batch(
+        ms(1),
+        request.id,
+        Err(error(ErrorClass::Transient, "ConnectFailed")),
+    );
     let letter = core.take_dead_letters().pop().expect("a dead letter");
     assert!(core.next_request(ms(1)).is_none(), "its successor waits");
     assert!(settled(&mut core).is_empty());
     assert_eq!(core.snapshot().len(), 2, "a snapshot still holds it");
     core.dead_lettered(ms(2), letter.ticket);
-    assert!(matches!(settled(&mut core)[..], [Settled { completion: 1, .. }]));
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled { completion: 1, .. }]
+    ));
     let next = core.next_request(ms(2)).expect("its successor");
     assert!(core.take_flushed().is_empty());
     all_written(&mut core, ms(3), &next);
@@ -673,8 +896,15 @@ fn throttled_at_the_least_concurrency_it_rests() {
         core.submit(ms(0), put(n, u64::from(n)));
     }
     let request = core.next_request(ms(0)).expect("a batch");
-    core.on_batch(ms(1), request.id, Err(error(ErrorClass::Throttled, "ThrottlingException")));
-    assert!(core.next_request(ms(1)).is_none(), "fresh writes would be throttled alike");
+    core.on_batch(
+        ms(1),
+        request.id,
+        Err(error(ErrorClass::Throttled, "ThrottlingException")),
+    );
+    assert!(
+        core.next_request(ms(1)).is_none(),
+        "fresh writes would be throttled alike"
+    );
     let at = core.wake_at(ms(1)).expect("a rest");
     assert!(at > ms(1) && core.next_request(at).is_some());
 }
@@ -689,7 +919,9 @@ fn a_snapshot_holds_all_that_has_no_outcome_in_order() {
     let saved = core.snapshot();
     assert_eq!(saved.len(), 30);
     for (n, saved) in (0..30).zip(&saved) {
-        let Payload::Plain { data: held, .. } = &saved.payload else { panic!("a put") };
+        let Payload::Plain { data: held, .. } = &saved.payload else {
+            panic!("a put")
+        };
         assert_eq!(*held, data(n, Some(u64::from(n))));
         assert_eq!(saved.may_have_applied, n < 25);
     }
@@ -711,14 +943,33 @@ enum Answer {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Put { key: u8, deadline: Option<u16>, poison: bool },
-    Delete { key: u8 },
-    Update { key: u8, idempotent: bool },
-    Conditional { key: u8 },
-    Transaction { first: u8, second: u8 },
+    Put {
+        key: u8,
+        deadline: Option<u16>,
+        poison: bool,
+    },
+    Delete {
+        key: u8,
+    },
+    Update {
+        key: u8,
+        idempotent: bool,
+    },
+    Conditional {
+        key: u8,
+    },
+    Transaction {
+        first: u8,
+        second: u8,
+    },
     Send,
-    Answer { pick: u8, answer: Answer },
-    Pass { millis: u16 },
+    Answer {
+        pick: u8,
+        answer: Answer,
+    },
+    Pass {
+        millis: u16,
+    },
     Flush,
     DeadLetter,
 }
@@ -807,7 +1058,10 @@ impl Model {
     fn writes(&self, request: &Request) -> Vec<(String, u64)> {
         let number = |key: &String| {
             let open = |number: &&u64| !self.outcomes.contains_key(number);
-            *self.numbers[key].iter().find(open).expect("an open write of the key")
+            *self.numbers[key]
+                .iter()
+                .find(open)
+                .expect("an open write of the key")
         };
         contents(request)
             .into_iter()
@@ -841,7 +1095,10 @@ impl Model {
     fn apply(&mut self, request: &Request) {
         if request.operation == Operation::TransactWriteItems {
             let body: Value = serde_json::from_slice(&request.body).expect("JSON");
-            let token = body["ClientRequestToken"].as_str().expect("a token").to_owned();
+            let token = body["ClientRequestToken"]
+                .as_str()
+                .expect("a token")
+                .to_owned();
             if !self.tokens.insert(token) {
                 return;
             }
@@ -855,10 +1112,14 @@ impl Model {
         if self.in_flight.is_empty() {
             return;
         }
-        let request = self.in_flight.swap_remove(usize::from(pick) % self.in_flight.len());
+        let request = self
+            .in_flight
+            .swap_remove(usize::from(pick) % self.in_flight.len());
         let batch = request.operation == Operation::BatchWriteItem;
         let writes = self.writes(&request);
-        let poisoned = writes.iter().any(|(_, number)| self.poisoned.contains(number));
+        let poisoned = writes
+            .iter()
+            .any(|(_, number)| self.poisoned.contains(number));
         let failure = match answer {
             _ if poisoned => Some(error(ErrorClass::Permanent, "ValidationException")),
             Answer::Done => None,
@@ -908,7 +1169,11 @@ impl Model {
         self.letters.extend(self.core.take_dead_letters());
         for settled in settled(&mut self.core) {
             let before = self.outcomes.insert(settled.completion, settled.outcome);
-            assert!(before.is_none(), "write {} has two outcomes", settled.completion);
+            assert!(
+                before.is_none(),
+                "write {} has two outcomes",
+                settled.completion
+            );
         }
         for flush in self.core.take_flushed() {
             let upto = self.flushes.remove(&flush).expect("a flush is done once");
@@ -919,12 +1184,19 @@ impl Model {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Put { key, deadline, poison } => {
+            Step::Put {
+                key,
+                deadline,
+                poison,
+            } => {
                 if *poison {
                     self.poisoned.insert(self.next);
                 }
                 let deadline = deadline.map(|millis| ms(u64::from(millis)));
-                self.submit(&[*key], false, |n| Submission { deadline, ..put(*key, n) });
+                self.submit(&[*key], false, |n| Submission {
+                    deadline,
+                    ..put(*key, n)
+                });
             }
             Step::Delete { key } => self.submit(&[*key], false, |n| delete(*key, n)),
             Step::Update { key, idempotent } => self.submit(&[*key], !idempotent, |n| {
@@ -934,7 +1206,9 @@ impl Model {
                 self.submit(&[*key], false, |n| single(WriteKind::Put, *key, n, true));
             }
             Step::Transaction { first, second } => {
-                self.submit(&[*first, *second], true, |n| transaction(&[*first, *second], n));
+                self.submit(&[*first, *second], true, |n| {
+                    transaction(&[*first, *second], n)
+                });
             }
             Step::Send => self.send(),
             Step::Answer { pick, answer } => self.answer(*pick, answer),
@@ -972,7 +1246,10 @@ impl Model {
                 self.core.dead_lettered(self.now, letter.ticket);
                 self.collect();
             } else if sent == 0 && !self.core.is_idle() {
-                let wake = self.core.wake_at(self.now).expect("it never blocks for ever");
+                let wake = self
+                    .core
+                    .wake_at(self.now)
+                    .expect("it never blocks for ever");
                 self.now = self.now.max(wake);
             }
         }
@@ -986,16 +1263,17 @@ impl Model {
         assert_eq!(self.core.batched.count() + self.core.single.count(), 0);
         assert_eq!(self.core.batched.bytes(), 0);
         for (number, (keys, once)) in &self.submitted {
-            let outcome = self.outcomes.get(number).expect("every write has an outcome");
+            let outcome = self
+                .outcomes
+                .get(number)
+                .expect("every write has an outcome");
             for key in keys {
                 let applied = self.applied.get(key).map_or(0, |applied| {
                     applied.iter().filter(|found| *found == number).count()
                 });
                 if outcome.is_written() {
                     assert!(applied > 0, "write {number} is said to be written");
-                } else if !outcome.may_have_applied()
-                    && !matches!(outcome, Outcome::Superseded)
-                {
+                } else if !outcome.may_have_applied() && !matches!(outcome, Outcome::Superseded) {
                     assert_eq!(applied, 0, "write {number}: {outcome:?}");
                 }
                 if *once {
@@ -1061,5 +1339,8 @@ proptest! {
 
 /// 1,000 cases in a normal run; `PROPTEST_CASES` for more.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(1_000)
 }
