@@ -765,7 +765,8 @@ fn attempts_are_capped_where_the_policy_says_so_and_throttling_does_not_count() 
     core.submit(ms(0), put(1, 1));
     let mut now = ms(0);
     let mut failures = 0;
-    for attempt in 0.. {
+    let mut throttle = true;
+    loop {
         let Some(request) = core.next_request(now) else {
             match core.wake_at(now) {
                 Some(at) => now = at,
@@ -773,12 +774,13 @@ fn attempts_are_capped_where_the_policy_says_so_and_throttling_does_not_count() 
             }
             continue;
         };
-        let answer = if attempt % 2 == 0 {
+        let answer = if throttle {
             error(ErrorClass::Throttled, "ThrottlingException")
         } else {
             failures += 1;
             error(ErrorClass::Ambiguous, "InternalServerError")
         };
+        throttle = !throttle;
         core.on_batch(now, request.id, Err(answer));
     }
     assert_eq!(failures, 3);
