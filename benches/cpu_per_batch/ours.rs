@@ -21,13 +21,21 @@ impl Ours {
     /// By the default transport; this is what the bar is for.
     pub(crate) async fn direct(server: SocketAddr) -> Result<Self, Failure> {
         let table = open(server, TransportKind::Direct).await?;
-        Ok(Self { name: "the sink, direct", bar: Some(1.3), table })
+        Ok(Self {
+            name: "the sink, direct",
+            bar: Some(1.3),
+            table,
+        })
     }
 
     /// Through the SDK's orchestrator.
     pub(crate) async fn sdk(server: SocketAddr) -> Result<Self, Failure> {
         let table = open(server, TransportKind::Sdk).await?;
-        Ok(Self { name: "the sink, by the SDK", bar: None, table })
+        Ok(Self {
+            name: "the sink, by the SDK",
+            bar: None,
+            table,
+        })
     }
 }
 
