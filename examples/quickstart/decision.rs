@@ -1,5 +1,7 @@
 //! The record: one credit decision, typed, the same from the file and from the table.
 
+use std::error::Error;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -47,16 +49,31 @@ pub struct Decision {
     pub credit_risk: CreditRisk,
 }
 
-/// All decisions of the file, in its order.
-pub fn load() -> Result<Vec<Decision>, csv::Error> {
-    csv::Reader::from_reader(CSV.as_bytes())
+/// All decisions of the file, in its order; of the 1,000 that come with the crate where none is named.
+pub fn load(path: Option<&Path>) -> Result<Vec<Decision>, Box<dyn Error>> {
+    let Some(path) = path else {
+        return Ok(parse(CSV)?);
+    };
+    let name = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let decisions = parse(&text).map_err(|error| format!("{name}: {error}"))?;
+    if decisions.is_empty() {
+        return Err(format!("{name} holds no decisions").into());
+    }
+    Ok(decisions)
+}
+
+fn parse(text: &str) -> Result<Vec<Decision>, csv::Error> {
+    let mut decided_at = UNIX_EPOCH + FIRST_DECISION;
+    csv::Reader::from_reader(text.as_bytes())
         .into_deserialize()
-        .map(|row| {
-            let mut decision: Decision = row?;
-            let decided_at =
-                UNIX_EPOCH + FIRST_DECISION + BETWEEN_DECISIONS * (decision.application - 1);
-            decision.customer = format!("customer-{:04}", decision.application);
+        .zip(1..)
+        .map(|(decision, row)| {
+            let mut decision: Decision = decision?;
+            decision.customer = format!("customer-{row:04}");
             decision.decided_at = humantime::format_rfc3339_seconds(decided_at).to_string();
+            decided_at += BETWEEN_DECISIONS;
             Ok(decision)
         })
         .collect()

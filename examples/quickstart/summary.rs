@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::Run;
 use crate::decision::Decision;
+use crate::run::Run;
 
 /// The decisions that were submitted against those that the table holds.
 pub struct Comparison {
@@ -19,7 +19,7 @@ impl Comparison {
     pub fn new(submitted: &[Decision], found: Vec<Decision>) -> Self {
         let mut found: HashMap<_, _> = found
             .into_iter()
-            .map(|decision| (decision.application, decision))
+            .map(|decision| ((decision.customer.clone(), decision.application), decision))
             .collect();
         let mut comparison = Self {
             equal: 0,
@@ -28,7 +28,7 @@ impl Comparison {
             unexpected: 0,
         };
         for decision in submitted {
-            match found.remove(&decision.application) {
+            match found.remove(&(decision.customer.clone(), decision.application)) {
                 Some(same) if same == *decision => comparison.equal += 1,
                 Some(_) => comparison.different.push(decision.application),
                 None => comparison.missing.push(decision.application),
@@ -65,40 +65,37 @@ pub struct Summary {
     /// How many decisions there were to write.
     pub of: usize,
     pub run: Run,
-    pub took: Duration,
-    pub retried: u64,
     pub comparison: Comparison,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Run {
-            acknowledged,
-            failures,
-            interrupted,
-            ..
-        } = &self.run;
-        let written = acknowledged.len();
-        let rate = f64::from(u32::try_from(written).unwrap_or(u32::MAX)) / self.took.as_secs_f64();
-        let mut times = acknowledged.clone();
+        let run = &self.run;
+        let written = run.acknowledged.len();
+        let rate = f64::from(u32::try_from(written).unwrap_or(u32::MAX)) / run.took.as_secs_f64();
+        let mut times = run.acknowledged.clone();
         times.sort_unstable();
-        if *interrupted {
-            writeln!(f, "interrupted")?;
+        if run.interrupted {
+            writeln!(f, "interrupted   after {} of {}", run.submitted, self.of)?;
         }
         writeln!(
             f,
-            "written       {written} of {} in {:.1?} ({rate:.0} items/s)",
-            self.of, self.took
+            "written       {written} of {} items in {:.1?}, {rate:.0} items/s",
+            self.of, run.took
         )?;
-        writeln!(f, "sent again    {}", self.retried)?;
+        writeln!(
+            f,
+            "requests      {}, {} items sent again",
+            run.stats.requests, run.stats.retried
+        )?;
         if let (Some(half), Some(most)) = (percentile(&times, 50), percentile(&times, 99)) {
             writeln!(f, "acknowledged  p50 {half:.1?}, p99 {most:.1?}")?;
         }
-        for failure in failures.iter().take(10) {
+        for failure in run.failures.iter().take(10) {
             writeln!(f, "not written   {failure}")?;
         }
-        if failures.len() > 10 {
-            writeln!(f, "not written   and {} more", failures.len() - 10)?;
+        if run.failures.len() > 10 {
+            writeln!(f, "not written   and {} more", run.failures.len() - 10)?;
         }
         write!(f, "compared      {}", self.comparison)
     }
