@@ -14,43 +14,43 @@ const BETWEEN_DECISIONS: Duration = Duration::from_secs(11 * 60);
 /// How the applicant turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CreditRisk {
+pub(crate) enum CreditRisk {
     Good,
     Bad,
 }
 
 /// One decision. `customer` is the table's partition key, `application` its sort key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// Not in the data, where every row is another person: made from the row number.
     #[serde(default)]
-    pub customer: String,
-    pub application: u32,
+    pub(crate) customer: String,
+    pub(crate) application: u32,
     /// Not in the data: made from the row number.
     #[serde(default)]
-    pub decided_at: String,
-    pub checking_account: String,
-    pub duration_months: u32,
-    pub credit_history: String,
-    pub purpose: String,
-    pub credit_amount_dm: u32,
-    pub savings: String,
-    pub employment_since: String,
-    pub installment_rate_percent: u8,
-    pub other_debtors: String,
-    pub residence_since: u8,
-    pub property: String,
-    pub age_years: u8,
-    pub other_installment_plans: String,
-    pub housing: String,
-    pub existing_credits: u8,
-    pub job: String,
-    pub dependants: u8,
-    pub credit_risk: CreditRisk,
+    pub(crate) decided_at: String,
+    pub(crate) checking_account: String,
+    pub(crate) duration_months: u32,
+    pub(crate) credit_history: String,
+    pub(crate) purpose: String,
+    pub(crate) credit_amount_dm: u32,
+    pub(crate) savings: String,
+    pub(crate) employment_since: String,
+    pub(crate) installment_rate_percent: u8,
+    pub(crate) other_debtors: String,
+    pub(crate) residence_since: u8,
+    pub(crate) property: String,
+    pub(crate) age_years: u8,
+    pub(crate) other_installment_plans: String,
+    pub(crate) housing: String,
+    pub(crate) existing_credits: u8,
+    pub(crate) job: String,
+    pub(crate) dependants: u8,
+    pub(crate) credit_risk: CreditRisk,
 }
 
 /// All decisions of the file, in its order; of the 1,000 that come with the crate where none is named.
-pub fn load(path: Option<&Path>) -> Result<Vec<Decision>, Box<dyn Error>> {
+pub(crate) fn load(path: Option<&Path>) -> Result<Vec<Decision>, Box<dyn Error>> {
     let Some(path) = path else {
         return Ok(parse(CSV)?);
     };

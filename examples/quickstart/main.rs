@@ -52,9 +52,12 @@ async fn quickstart(file: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let run = run::write(&table, &decisions).await?;
 
     let found = store::read_back(&client, TABLE).await?;
-    let comparison = Comparison::new(&decisions[..run.submitted], found);
-    let matches = comparison.matches() && run.failures.is_empty();
-    let interrupted = run.interrupted;
+    let comparison = Comparison::new(&decisions[..run.submitted], &run.failures, found);
+    let code = match (comparison.matches(), run.interrupted, run.failures.len()) {
+        (true, true, _) => ExitCode::from(INTERRUPTED),
+        (true, false, 0) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    };
     let of = decisions.len();
     println!(
         "{}",
@@ -64,10 +67,5 @@ async fn quickstart(file: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
             comparison
         }
     );
-
-    Ok(match (matches, interrupted) {
-        (_, true) => ExitCode::from(INTERRUPTED),
-        (false, false) => ExitCode::FAILURE,
-        (true, false) => ExitCode::SUCCESS,
-    })
+    Ok(code)
 }

@@ -1,5 +1,6 @@
 //! The run: every decision through the sink, each receipt awaited, in time for Ctrl-C.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::future::IntoFuture as _;
 use std::time::{Duration, Instant};
@@ -12,25 +13,28 @@ use tokio::task::{JoinError, JoinSet};
 use crate::decision::Decision;
 
 /// What became of the decisions.
-pub struct Run {
-    pub submitted: usize,
+pub(crate) struct Run {
+    pub(crate) submitted: usize,
     /// From acceptance to acknowledgement, of each that was written.
-    pub acknowledged: Vec<Duration>,
-    /// The outcomes of those that were not.
-    pub failures: Vec<String>,
-    pub interrupted: bool,
-    pub took: Duration,
-    pub stats: Stats,
+    pub(crate) acknowledged: Vec<Duration>,
+    /// The outcomes of those that were not, by their place among the decisions.
+    pub(crate) failures: BTreeMap<usize, Outcome>,
+    pub(crate) interrupted: bool,
+    pub(crate) took: Duration,
+    pub(crate) stats: Stats,
 }
 
 /// Writes the decisions, and closes the table.
-pub async fn write(table: &TableSink, decisions: &[Decision]) -> Result<Run, Box<dyn Error>> {
+pub(crate) async fn write(
+    table: &TableSink,
+    decisions: &[Decision],
+) -> Result<Run, Box<dyn Error>> {
     let started = now();
     let bar = progress_bar(decisions.len())?;
     let mut run = Run {
         submitted: 0,
         acknowledged: Vec::new(),
-        failures: Vec::new(),
+        failures: BTreeMap::new(),
         interrupted: false,
         took: Duration::ZERO,
         stats: table.stats(),
@@ -47,15 +51,15 @@ pub async fn write(table: &TableSink, decisions: &[Decision]) -> Result<Run, Box
             // Waits here while the sink's buffer is full.
             receipt = table.put(decision).into_future() => receipt?,
         };
+        let (place, accepted, bar) = (run.submitted, now(), bar.clone());
         run.submitted += 1;
-        let (accepted, bar) = (now(), bar.clone());
         receipts.spawn(async move {
             let outcome = receipt.await;
             bar.inc(1);
-            (outcome, accepted.elapsed())
+            (place, outcome, accepted.elapsed())
         });
         while let Some(settled) = receipts.try_join_next() {
-            run.settle(settled);
+            run.settle(settled?);
         }
     }
 
@@ -66,7 +70,7 @@ pub async fn write(table: &TableSink, decisions: &[Decision]) -> Result<Run, Box
         }
         interrupt.set(ctrl_c());
         tokio::select! {
-            () = settle_all(&mut receipts, &mut run) => break,
+            settled = settle_all(&mut receipts, &mut run) => break settled?,
             _ = &mut interrupt => {
                 if run.interrupted {
                     // What is not written comes back through the receipts.
@@ -86,26 +90,30 @@ pub async fn write(table: &TableSink, decisions: &[Decision]) -> Result<Run, Box
     Ok(run)
 }
 
+/// Where a decision stands in the file, what became of it, and how long that took.
+type Settled = (usize, Outcome, Duration);
+
 /// Waits for every receipt. Dropped before its end, none is lost.
-async fn settle_all(receipts: &mut JoinSet<(Outcome, Duration)>, run: &mut Run) {
+async fn settle_all(receipts: &mut JoinSet<Settled>, run: &mut Run) -> Result<(), JoinError> {
     while let Some(settled) = receipts.join_next().await {
-        run.settle(settled);
+        run.settle(settled?);
     }
+    Ok(())
 }
 
 impl Run {
-    fn settle(&mut self, settled: Result<(Outcome, Duration), JoinError>) {
-        match settled {
-            Ok((outcome, took)) if outcome.is_written() => self.acknowledged.push(took),
-            Ok((outcome, _)) => self.failures.push(outcome.to_string()),
-            Err(error) => self.failures.push(error.to_string()),
+    fn settle(&mut self, (place, outcome, took): Settled) {
+        if outcome.is_written() {
+            self.acknowledged.push(took);
+        } else {
+            self.failures.insert(place, outcome);
         }
     }
 }
 
 /// On standard error, and only where that is a terminal.
 fn progress_bar(decisions: usize) -> Result<ProgressBar, Box<dyn Error>> {
-    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} written, {per_sec}")?;
+    let style = ProgressStyle::with_template("{bar:40} {pos} of {len} written")?;
     Ok(ProgressBar::new(u64::try_from(decisions)?).with_style(style))
 }
 
