@@ -1,5 +1,7 @@
 //! The record: one credit decision, typed, the same from the file and from the table.
 
+use std::error::Error;
+use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -12,51 +14,66 @@ const BETWEEN_DECISIONS: Duration = Duration::from_secs(11 * 60);
 /// How the applicant turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CreditRisk {
+pub(crate) enum CreditRisk {
     Good,
     Bad,
 }
 
 /// One decision. `customer` is the table's partition key, `application` its sort key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Decision {
+pub(crate) struct Decision {
     /// Not in the data, where every row is another person: made from the row number.
     #[serde(default)]
-    pub customer: String,
-    pub application: u32,
+    pub(crate) customer: String,
+    pub(crate) application: u32,
     /// Not in the data: made from the row number.
     #[serde(default)]
-    pub decided_at: String,
-    pub checking_account: String,
-    pub duration_months: u32,
-    pub credit_history: String,
-    pub purpose: String,
-    pub credit_amount_dm: u32,
-    pub savings: String,
-    pub employment_since: String,
-    pub installment_rate_percent: u8,
-    pub other_debtors: String,
-    pub residence_since: u8,
-    pub property: String,
-    pub age_years: u8,
-    pub other_installment_plans: String,
-    pub housing: String,
-    pub existing_credits: u8,
-    pub job: String,
-    pub dependants: u8,
-    pub credit_risk: CreditRisk,
+    pub(crate) decided_at: String,
+    pub(crate) checking_account: String,
+    pub(crate) duration_months: u32,
+    pub(crate) credit_history: String,
+    pub(crate) purpose: String,
+    pub(crate) credit_amount_dm: u32,
+    pub(crate) savings: String,
+    pub(crate) employment_since: String,
+    pub(crate) installment_rate_percent: u8,
+    pub(crate) other_debtors: String,
+    pub(crate) residence_since: u8,
+    pub(crate) property: String,
+    pub(crate) age_years: u8,
+    pub(crate) other_installment_plans: String,
+    pub(crate) housing: String,
+    pub(crate) existing_credits: u8,
+    pub(crate) job: String,
+    pub(crate) dependants: u8,
+    pub(crate) credit_risk: CreditRisk,
 }
 
-/// All decisions of the file, in its order.
-pub fn load() -> Result<Vec<Decision>, csv::Error> {
-    csv::Reader::from_reader(CSV.as_bytes())
+/// All decisions of the file, in its order; of the 1,000 that come with the crate where none is named.
+pub(crate) fn load(path: Option<&Path>) -> Result<Vec<Decision>, Box<dyn Error>> {
+    let Some(path) = path else {
+        return Ok(parse(CSV)?);
+    };
+    let name = path.display();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("cannot read {name}: {error}"))?;
+    let decisions = parse(&text).map_err(|error| format!("{name}: {error}"))?;
+    if decisions.is_empty() {
+        return Err(format!("{name} holds no decisions").into());
+    }
+    Ok(decisions)
+}
+
+fn parse(text: &str) -> Result<Vec<Decision>, csv::Error> {
+    let mut decided_at = UNIX_EPOCH + FIRST_DECISION;
+    csv::Reader::from_reader(text.as_bytes())
         .into_deserialize()
-        .map(|row| {
-            let mut decision: Decision = row?;
-            let decided_at =
-                UNIX_EPOCH + FIRST_DECISION + BETWEEN_DECISIONS * (decision.application - 1);
-            decision.customer = format!("customer-{:04}", decision.application);
+        .zip(1..)
+        .map(|(decision, row)| {
+            let mut decision: Decision = decision?;
+            decision.customer = format!("customer-{row:04}");
             decision.decided_at = humantime::format_rfc3339_seconds(decided_at).to_string();
+            decided_at += BETWEEN_DECISIONS;
             Ok(decision)
         })
         .collect()

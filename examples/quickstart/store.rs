@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 use crate::decision::Decision;
 
 /// Creates the table: customers by name, each one's applications by number.
-pub async fn create(client: &Client, table: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn create(client: &Client, table: &str) -> Result<(), Box<dyn Error>> {
     let mut request = client
         .create_table()
         .table_name(table)
@@ -38,7 +38,10 @@ pub async fn create(client: &Client, table: &str) -> Result<(), Box<dyn Error>> 
 }
 
 /// Every decision in the table, page by page, in no order.
-pub async fn read_back(client: &Client, table: &str) -> Result<Vec<Decision>, Box<dyn Error>> {
+pub(crate) async fn read_back(
+    client: &Client,
+    table: &str,
+) -> Result<Vec<Decision>, Box<dyn Error>> {
     let mut pages = client
         .scan()
         .table_name(table)

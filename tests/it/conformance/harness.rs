@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
+use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -72,6 +73,19 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
         wrong.len(),
         checks.len()
     );
+}
+
+/// Where DynamoDB Local listens; says that `test` is left out where none was started.
+pub(super) fn local_url(test: &str) -> Option<String> {
+    let url = std::env::var("DYNAMODB_LOCAL_URL").ok();
+    if url.is_none() {
+        let word = format!(
+            "left out: {test}: DYNAMODB_LOCAL_URL is not set (`bash tests/run` starts a server)\n"
+        );
+        // Not `eprintln!`, which the test harness keeps to itself while tests pass.
+        let _ = std::io::stderr().write_all(word.as_bytes());
+    }
+    url
 }
 
 /// What the names of this run's tables begin with.

@@ -71,8 +71,7 @@ const LOCAL_GAPS: [&str; 2] = [
 
 #[tokio::test]
 async fn dynamodb_local() {
-    let Ok(url) = std::env::var("DYNAMODB_LOCAL_URL") else {
-        println!("skipped: DYNAMODB_LOCAL_URL is not set");
+    let Some(url) = harness::local_url("conformance::dynamodb_local") else {
         return;
     };
     run(&checks(), &harness::client_for(&url), &LOCAL_GAPS).await;
