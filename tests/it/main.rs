@@ -1,4 +1,4 @@
 //! One binary for all integration tests, a module for each guarantee.
 
 mod conformance;
-mod smoke;
+mod order;
