@@ -262,7 +262,10 @@ impl<C, F> Core<C, F> {
         }
         if !error.is_validation() {
             let record = entry.payload.to_record(&self.table);
-            let reason = RejectReason::Refused(error.clone());
+            let reason = RejectReason::Refused {
+                error: error.clone(),
+                may_have_applied: entry.may_have_applied,
+            };
             self.settle(now, ticket, Outcome::Rejected { reason, record });
             return;
         }

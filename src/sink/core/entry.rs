@@ -72,10 +72,12 @@ impl<C> Entry<C> {
         self.seq == seq
     }
 
-    /// Whether a newer plain write may take this one's place.
+    /// Whether a newer plain write may take this one's place. Not where an attempt of this one may
+    /// have been applied: it would be said that it was not.
     pub(super) fn may_be_superseded(&self) -> bool {
         self.payload.is_plain()
             && self.group.is_none()
+            && !self.may_have_applied
             && matches!(
                 self.state,
                 State::Blocked(_) | State::Ready | State::Delayed

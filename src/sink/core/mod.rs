@@ -292,7 +292,6 @@ impl<C, F> Core<C, F> {
         older.deadline = newer.deadline;
         older.attempts = 0;
         older.failures = 0;
-        // The older value may be in the table, but this newer one certainly is not.
         older.may_have_applied = newer.may_have_applied;
         older.first_sent = newer.first_sent;
         self.settled.push(settled);
@@ -497,7 +496,10 @@ impl<C, F> Core<C, F> {
             }
             entry.group = None;
             let record = entry.payload.to_record(&self.table);
-            let reason = RejectReason::Refused(error);
+            let reason = RejectReason::Refused {
+                error,
+                may_have_applied: entry.may_have_applied,
+            };
             self.settle(now, ticket, Outcome::Rejected { reason, record });
         }
     }

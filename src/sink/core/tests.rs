@@ -488,7 +488,7 @@ fn a_bad_record_is_found_alone_and_its_neighbours_are_written() {
     for settled in settled(&mut core) {
         match settled.outcome {
             Outcome::Rejected {
-                reason: RejectReason::Refused(error),
+                reason: RejectReason::Refused { error, .. },
                 record,
             } => {
                 assert_eq!(settled.completion, 13);
@@ -1275,7 +1275,7 @@ impl Model {
                 });
                 if outcome.is_written() {
                     assert!(applied > 0, "write {number} is said to be written");
-                } else if !outcome.may_have_applied() && !matches!(outcome, Outcome::Superseded) {
+                } else if !outcome.may_have_applied() {
                     assert_eq!(applied, 0, "write {number}: {outcome:?}");
                 }
                 if *once {
