@@ -271,6 +271,13 @@ impl<M> Gate<M> {
         drop(unheard);
     }
 
+    /// The worker is about to end in order: nothing passes any more. Gives what was not received.
+    pub(super) fn finish(&self) -> Vec<M> {
+        let mut state = self.lock();
+        state.ended = true;
+        std::mem::take(&mut state.inbox)
+    }
+
     /// The last handle is gone: once all is done the worker may end.
     pub(super) fn orphan(&self) {
         self.lock().orphaned = true;

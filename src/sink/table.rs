@@ -268,7 +268,7 @@ impl TableSink {
     ///
     /// Cancel safe.
     pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
-        let saved = self.ask(Message::Snapshot).await?;
+        let saved = self.ask(Message::Snapshot).await??;
         Ok(Snapshot::of(&self.handle.name, saved))
     }
 

@@ -32,7 +32,7 @@ use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_
 pub(super) enum Message {
     Write(Submission<Completion>),
     Flush(Flush),
-    Snapshot(oneshot::Sender<Vec<Saved>>),
+    Snapshot(oneshot::Sender<Result<Vec<Saved>, DrainError>>),
     Close(Flush),
     /// Failed writes that nobody has looked at.
     Unclaimed(Vec<Outcome>),
@@ -118,6 +118,7 @@ impl Worker {
             closing: Vec::new(),
         };
         running.run().await;
+        running.dismiss();
     }
 }
 
@@ -161,13 +162,14 @@ impl Running {
     fn receive(&mut self, now: Duration) -> bool {
         self.worker.gate.receive(&mut self.inbox);
         let mut inbox = std::mem::take(&mut self.inbox);
-        for message in inbox.drain(..) {
+        let mut messages = inbox.drain(..);
+        while let Some(message) = messages.next() {
             match message {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
                 Message::Snapshot(reply) => {
                     // Nobody to hear it: the caller gave up, nothing is lost.
-                    let _ = reply.send(self.worker.core.snapshot());
+                    let _ = reply.send(Ok(self.worker.core.snapshot()));
                 }
                 Message::Close(reply) => {
                     self.closing.push(reply);
@@ -180,12 +182,42 @@ impl Running {
                 }
                 Message::Abort(reply) => {
                     self.abort(now, reply);
+                    self.inbox = messages.collect();
                     return true;
                 }
             }
         }
+        drop(messages);
         self.inbox = inbox;
         false
+    }
+
+    /// Answers what came in after the close or the abort that ended the table. Left to the drop,
+    /// it would be told that the runtime was shut down.
+    fn dismiss(&mut self) {
+        let mut messages = std::mem::take(&mut self.inbox);
+        messages.extend(self.worker.gate.finish());
+        for message in messages {
+            match message {
+                // The gate was closed before the close or the abort went through it.
+                Message::Write(submission) => {
+                    let outcome = Outcome::Unwritten {
+                        may_have_applied: submission.may_have_applied,
+                        record: Some(submission.payload.to_record(&self.worker.table)),
+                    };
+                    let _ = submission.completion.complete(outcome, false);
+                }
+                Message::Flush(reply) | Message::Close(reply) => {
+                    let _ = reply.send(Err(DrainError::Closed));
+                }
+                Message::Snapshot(reply) => {
+                    let _ = reply.send(Err(DrainError::Closed));
+                }
+                Message::Abort(reply) => {
+                    let _ = reply.send(Vec::new());
+                }
+            }
+        }
     }
 
     /// Ends all that is under way; every write is handed back, to its receipt and to the caller.
@@ -207,6 +239,7 @@ impl Running {
         for close in self.closing.drain(..) {
             let _ = close.send(Err(DrainError::Closed));
         }
+        self.publish(now);
         // If the caller of abort is gone, the receipts still have the records.
         let _ = reply.send(handed_back);
     }
@@ -425,6 +458,11 @@ impl Running {
         for flush in self.worker.core.take_flushed() {
             self.report(flush);
         }
+        self.publish(now);
+    }
+
+    /// Brings the numbers that callers see up to date.
+    fn publish(&mut self, now: Duration) {
         let counts = self.worker.core.counts();
         let meter = &mut self.worker.meter;
         meter.retries(counts.retried, counts.throttled_items);
