@@ -213,6 +213,10 @@ impl Running {
                 Message::Snapshot(reply) => {
                     let _ = reply.send(Err(DrainError::Closed));
                 }
+                Message::Unclaimed(outcomes) => {
+                    let (table, writes) = (&*self.worker.table, outcomes.len());
+                    tracing::error!(table, writes, "writes failed, and nobody is left to hear");
+                }
                 Message::Abort(reply) => {
                     let _ = reply.send(Vec::new());
                 }
