@@ -1,4 +1,6 @@
 //! One binary for all integration tests, a module for each guarantee.
 
 mod conformance;
+mod outcomes;
+mod setup;
 mod smoke;
