@@ -180,6 +180,16 @@ impl DrainError {
         }
     }
 
+    /// The outcomes that this error carries, owned.
+    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+        match self {
+            Self::Failed { outcomes, .. }
+            | Self::Unclaimed { outcomes, .. }
+            | Self::Stopped { outcomes, .. } => outcomes,
+            Self::Closed | Self::Gone => Vec::new(),
+        }
+    }
+
     /// Whether any of them may be in the table all the same.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {

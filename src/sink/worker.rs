@@ -399,8 +399,7 @@ impl Running {
         }
         self.free();
         for flush in self.worker.core.take_flushed() {
-            let result = self.drained();
-            let _ = flush.send(result);
+            self.report(flush);
         }
         let counts = self.worker.core.counts();
         let meter = &mut self.worker.meter;
@@ -455,6 +454,15 @@ impl Running {
         self.stopped.get_or_insert(reason);
     }
 
+    /// Answers a flush or a close that is done. If its caller has given up, what it would have
+    /// heard is kept for the next one.
+    fn report(&mut self, reply: Flush) {
+        let result = self.drained();
+        if let Err(Err(unheard)) = reply.send(result) {
+            self.unclaimed = unheard.into_outcomes();
+        }
+    }
+
     /// What a flush or a close that is done has to report.
     fn drained(&mut self) -> Result<(), DrainError> {
         let table = self.worker.table.to_string();
@@ -485,27 +493,28 @@ impl Running {
             return false;
         }
         if !self.closing.is_empty() {
-            let result = self.drained();
-            let mut closing = std::mem::take(&mut self.closing).into_iter();
-            if let Some(first) = closing.next() {
-                let _ = first.send(result);
+            for close in std::mem::take(&mut self.closing) {
+                self.report(close);
             }
-            for other in closing {
-                let _ = other.send(Ok(()));
-            }
+            self.log_unclaimed();
             return true;
         }
         if self.worker.gate.is_orphaned() {
-            if !self.unclaimed.is_empty() {
-                tracing::error!(
-                    table = &*self.worker.table,
-                    writes = self.unclaimed.len(),
-                    "writes failed, and all handles and receipts were dropped"
-                );
-            }
+            self.log_unclaimed();
             return true;
         }
         false
+    }
+
+    /// The last word on failures that nobody is left to hear of.
+    fn log_unclaimed(&self) {
+        if !self.unclaimed.is_empty() {
+            tracing::error!(
+                table = &*self.worker.table,
+                writes = self.unclaimed.len(),
+                "writes failed, and nobody is left to hear of it"
+            );
+        }
     }
 }
 

@@ -578,6 +578,20 @@ async fn the_failure_of_a_dropped_receipt_is_reported_by_the_next_flush_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_that_nobody_hears_does_not_swallow_failures() {
+    let fake = fake();
+    fake.inject(Fault::delay_before(Duration::from_secs(2)));
+    fake.inject(Fault::poison(is_pk("bad")));
+    let table = open(&fake).await;
+    drop(table.put(&row("bad", 1)).await.unwrap());
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), table.flush()).await;
+    assert!(gave_up.is_err());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let error = table.flush().await.unwrap_err();
+    assert_eq!(error.outcomes().len(), 1, "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_that_nobody_looks_at_stop_the_table() {
     let fake = fake();
     fake.inject(Fault::poison(|_| true));
