@@ -359,32 +359,26 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// The first table's error; all are flushed all the same.
+    /// The first table's error, with the outcomes of all of them; all are flushed all the same.
     ///
     /// # Cancel safety
     ///
     /// As [`TableSink::flush`].
     pub async fn flush(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::flush))
-            .await
-            .into_iter()
-            .collect()
+        all(join_all(self.tables().map(TableSink::flush)).await)
     }
 
     /// Closes all tables, at the same time.
     ///
     /// # Errors
     ///
-    /// The first table's error; all are closed all the same.
+    /// The first table's error, with the outcomes of all of them; all are closed all the same.
     ///
     /// # Cancel safety
     ///
     /// As [`TableSink::close`].
     pub async fn close(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::close))
-            .await
-            .into_iter()
-            .collect()
+        all(join_all(self.tables().map(TableSink::close)).await)
     }
 
     /// Aborts all tables; what they hand back is in order by table.
@@ -439,6 +433,12 @@ impl Sink {
         }
         Ok(all)
     }
+}
+
+/// One result of several tables'. No table's outcomes are dropped: each tells its table.
+fn all(results: Vec<Result<(), DrainError>>) -> Result<(), DrainError> {
+    let errors = results.into_iter().filter_map(Result::err);
+    errors.reduce(DrainError::and).map_or(Ok(()), Err)
 }
 
 impl fmt::Debug for Sink {

@@ -180,6 +180,20 @@ impl DrainError {
         }
     }
 
+    /// This error with the outcomes of another table's. One that can't carry any gives way.
+    pub(super) fn and(mut self, other: Self) -> Self {
+        match &mut self {
+            Self::Failed { outcomes, .. }
+            | Self::Unclaimed { outcomes, .. }
+            | Self::Stopped { outcomes, .. } => {
+                outcomes.extend(other.into_outcomes());
+                self
+            }
+            Self::Closed | Self::Gone if other.outcomes().is_empty() => self,
+            Self::Closed | Self::Gone => other,
+        }
+    }
+
     /// The outcomes that this error carries, owned.
     pub(super) fn into_outcomes(self) -> Vec<Outcome> {
         match self {

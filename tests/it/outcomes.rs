@@ -592,6 +592,39 @@ async fn a_flush_that_nobody_hears_does_not_swallow_failures() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_flush_of_all_tables_reports_the_failures_of_all() {
+    let fake = fake();
+    fake.create_table(TableSpec::new("others"));
+    fake.inject(Fault::poison(is_pk("bad")));
+    let sink = Sink::builder(&fake.client())
+        .table(TABLE, TableSettings::default())
+        .table("others", TableSettings::default())
+        .open();
+    let sink = sink.await.unwrap();
+    for close in [false, true] {
+        for table in sink.tables() {
+            drop(table.put(&row("bad", 1)).await.unwrap());
+        }
+        let result = if close {
+            sink.close().await
+        } else {
+            sink.flush().await
+        };
+        let error = result.unwrap_err();
+        let mut tables: Vec<&str> = error
+            .outcomes()
+            .iter()
+            .map(|outcome| match outcome {
+                Outcome::Rejected { record, .. } => record.table(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        tables.sort_unstable();
+        assert_eq!(tables, [TABLE, "others"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_that_nobody_looks_at_stop_the_table() {
     let fake = fake();
     fake.inject(Fault::poison(|_| true));
