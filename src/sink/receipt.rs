@@ -23,16 +23,21 @@ use super::outcome::Outcome;
 #[must_use = "the outcome of the write comes from here; drop it explicitly to leave it to `flush`"]
 pub struct Receipt {
     outcome: oneshot::Receiver<Outcome>,
+    /// What it was, once it was asked for: a channel tells it only once.
+    told: Option<Outcome>,
 }
 
 impl Receipt {
-    /// The outcome if it is there already, else `None`.
+    /// The outcome if it is there already, else `None`. It can be asked for again.
     pub fn try_outcome(&mut self) -> Option<Outcome> {
-        match self.outcome.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
+        if self.told.is_none() {
+            self.told = match self.outcome.try_recv() {
+                Ok(outcome) => Some(outcome),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+                Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
+            };
         }
+        self.told.clone()
     }
 }
 
@@ -46,9 +51,14 @@ impl Future for Receipt {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(GONE))
+        if let Some(told) = &self.told {
+            return Poll::Ready(told.clone());
+        }
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            let outcome = outcome.unwrap_or(GONE);
+            self.told = Some(outcome.clone());
+            outcome
+        })
     }
 }
 
@@ -79,7 +89,10 @@ impl Completion {
                 recipient: Recipient::Receipt(sender),
                 charge,
             },
-            Receipt { outcome },
+            Receipt {
+                outcome,
+                told: None,
+            },
         )
     }
 

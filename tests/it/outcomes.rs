@@ -668,6 +668,20 @@ async fn a_failed_condition_is_no_failure_to_report() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_receipt_keeps_its_outcome() {
+    let fake = fake();
+    let table = open(&fake).await;
+    let mut receipt = table.put(&row("a", 1)).await.unwrap();
+    assert!(receipt.try_outcome().is_none());
+    table.flush().await.unwrap();
+    for _ in 0..2 {
+        let outcome = receipt.try_outcome().expect("it is there");
+        assert!(outcome.is_written(), "{outcome:?}");
+    }
+    assert!(receipt.await.is_written());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_record_that_breaks_a_limit_is_refused_at_submit() {
     #[derive(serde::Serialize)]
     struct NoKey {
