@@ -374,6 +374,24 @@ async fn exactly_once_survives_lost_answers() {
     assert_eq!(fake.requests().len(), 5);
 }
 
+/// The service remembers a token for ten minutes. Throttled for longer than that after a lost
+/// answer, a repetition would be applied a second time.
+#[tokio::test(start_paused = true)]
+async fn exactly_once_ends_with_the_life_of_its_token() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    let receipt = add.exactly_once().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    fake.heal();
+    let outcome = receipt.await;
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    assert_eq!(stored_n(&fake, "a"), Some(1), "applied twice");
+    table.close().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn exactly_once_that_was_never_applied_may_be_throttled_for_long() {
     let fake = fake();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::answer::may_send_again;
 use super::entry::State;
 use super::lane::Ticket;
 use super::{Core, Outcome, RejectReason, is_ready};
@@ -188,12 +189,21 @@ impl<C, F> Core<C, F> {
     }
 
     fn call(&mut self, now: Duration) -> Option<Request> {
-        let entries = &self.entries;
-        let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
-        let entry = self.entries.get(ticket.at)?;
-        self.single.pop(entry.batch_len);
-        let (operation, body) = self.bodies.call(&entry.payload)?;
-        Some(self.sent(now, operation, body, vec![ticket], false))
+        loop {
+            let entries = &self.entries;
+            let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
+            let entry = self.entries.get(ticket.at)?;
+            // Its token may have lapsed while it waited, throttled or for its delay.
+            if entry.may_have_applied && !may_send_again(&entry.payload, entry.first_sent, now) {
+                let record = entry.payload.to_record(&self.table);
+                let existing = None;
+                self.settle(now, ticket, Outcome::Unknown { existing, record });
+                continue;
+            }
+            self.single.pop(entry.batch_len);
+            let (operation, body) = self.bodies.call(&entry.payload)?;
+            return Some(self.sent(now, operation, body, vec![ticket], false));
+        }
     }
 
     fn sent(
