@@ -291,7 +291,7 @@ impl Running {
         let DeadLettered { ticket, outcome } = letter;
         match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
             (Some(handler), Some(letter)) => {
-                let handled = handler.handle(letter);
+                let handled = handler.clone().handle(letter);
                 let task = self.tasks.spawn(async move {
                     let result = handled.await.map_err(|error| error.to_string());
                     Done::DeadLetter { ticket, result }

@@ -598,8 +598,7 @@ async fn the_failure_of_a_dropped_receipt_is_reported_by_the_next_flush_once() {
 #[tokio::test(start_paused = true)]
 async fn a_flush_that_nobody_hears_does_not_swallow_failures() {
     let fake = fake();
-    fake.inject(Fault::delay_before(Duration::from_secs(2)));
-    fake.inject(Fault::poison(is_pk("bad")));
+    fake.inject(Fault::poison(is_pk("bad")).delayed(Duration::from_secs(2)));
     let table = open(&fake).await;
     drop(table.put(&row("bad", 1)).await.unwrap());
     let gave_up = tokio::time::timeout(Duration::from_secs(1), table.flush()).await;
