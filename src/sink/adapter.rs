@@ -35,10 +35,8 @@ pub enum RecordSinkError {
 }
 
 /// Outcomes of the writes that went through one [`RecordSink`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    /// With a dead-letter handler, failed writes are its business.
-    dead_letters: bool,
     failed: Mutex<Vec<Outcome>>,
 }
 
@@ -47,12 +45,13 @@ pub(super) struct Verdicts {
 const HELD_FAILURES: usize = 100;
 
 impl Verdicts {
-    pub(super) fn take(self: Arc<Self>, outcome: Outcome) -> Result<(), Outcome> {
+    /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
+    pub(super) fn take(self: Arc<Self>, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
             Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
         );
-        if !failed || (self.dead_letters && outcome.is_dead_letter()) {
+        if !failed || handled {
             return Ok(());
         }
         let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -111,13 +110,9 @@ impl<T> RecordSink<T> {
         table: TableSink,
         make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
     ) -> Self {
-        let dead_letters = table.has_dead_letters();
         Self {
             table,
-            verdicts: Arc::new(Verdicts {
-                dead_letters,
-                failed: Mutex::default(),
-            }),
+            verdicts: Arc::default(),
             parked: None,
             flush: None,
             make: Box::new(make),

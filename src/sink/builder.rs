@@ -259,7 +259,6 @@ impl Opening {
             shape: Arc::clone(&shape),
             gate: Arc::clone(&gate),
             deadline: settings.get_deadline(),
-            dead_letters: dead_letters.is_some(),
             stats: Arc::clone(&stats),
             token_prefix: entropy(),
             tokens: AtomicU64::new(0),

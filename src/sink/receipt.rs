@@ -103,11 +103,12 @@ impl Completion {
         }
     }
 
-    /// Tells the outcome; gives it back where nobody is left to hear it.
-    pub(super) fn complete(self, outcome: Outcome) -> Result<(), Outcome> {
+    /// Tells the outcome; gives it back where nobody is left to hear it. `handled` where the
+    /// dead-letter handler has taken the write.
+    pub(super) fn complete(self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         match self.recipient {
             Recipient::Receipt(sender) => sender.send(outcome),
-            Recipient::Adapter(verdicts) => verdicts.take(outcome),
+            Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
         }
     }
 }

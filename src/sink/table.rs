@@ -69,7 +69,6 @@ pub(super) struct Handle {
     pub(super) shape: Arc<TableShape>,
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) deadline: Option<Duration>,
-    pub(super) dead_letters: bool,
     pub(super) stats: Arc<Mutex<Stats>>,
     pub(super) token_prefix: u64,
     pub(super) tokens: AtomicU64,
@@ -340,10 +339,6 @@ impl TableSink {
 
     pub(super) fn default_deadline(&self) -> Option<Duration> {
         self.handle.deadline
-    }
-
-    pub(super) fn has_dead_letters(&self) -> bool {
-        self.handle.dead_letters
     }
 
     pub(super) fn token(&self) -> Arc<str> {

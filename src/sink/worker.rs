@@ -95,6 +95,24 @@ enum Lost {
     DeadLetter { ticket: (usize, u64) },
 }
 
+/// Who takes the writes that failed for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taker {
+    /// The dead-letter handler has taken them.
+    Handler,
+    /// There is no handler, or it failed: their callers, or else the next flush or close.
+    Caller,
+}
+
+impl Taker {
+    fn of(worker: &Worker) -> Self {
+        match worker.dead_letters {
+            Some(_) => Self::Handler,
+            None => Self::Caller,
+        }
+    }
+}
+
 impl Worker {
     /// Runs until the table is closed or aborted, or all its handles are dropped and all accepted
     /// writes have their outcome.
@@ -186,7 +204,7 @@ impl Running {
             if !settled.outcome.is_written() && settled.outcome.record().is_some() {
                 handed_back.push(settled.outcome.clone());
             }
-            self.complete(now, settled, false);
+            self.complete(now, settled, Taker::Caller);
         }
         self.free();
         for flush in self.worker.core.take_flushed() {
@@ -341,9 +359,12 @@ impl Running {
             }
             Done::Described(described) => self.worker.core.on_described(now, described),
             Done::DeadLetter { ticket, result } => {
+                // Those settled before are told apart from this one, which may have no taker.
+                self.settle(now, Taker::of(&self.worker));
                 self.worker.core.dead_lettered(now, ticket);
                 if let Err(error) = result {
-                    self.stop(now, StopReason::DeadLetter(error));
+                    self.settle(now, Taker::Caller);
+                    self.stop(StopReason::DeadLetter(error));
                 }
             }
         }
@@ -393,10 +414,7 @@ impl Running {
         if let Some(error) = self.worker.core.failure() {
             self.worker.gate.close(SubmitError::Failed(error.clone()));
         }
-        self.worker.core.take_settled(&mut self.settled);
-        for settled in std::mem::take(&mut self.settled) {
-            self.complete(now, settled, true);
-        }
+        self.settle(now, Taker::of(&self.worker));
         self.free();
         for flush in self.worker.core.take_flushed() {
             self.report(flush);
@@ -418,7 +436,26 @@ impl Running {
             .unwrap_or_else(PoisonError::into_inner) = meter.stats;
     }
 
-    fn complete(&mut self, now: Duration, settled: Settled<Completion>, keep: bool) {
+    /// Tells the outcomes that there are.
+    fn settle(&mut self, now: Duration, taker: Taker) {
+        self.worker.core.take_settled(&mut self.settled);
+        for settled in std::mem::take(&mut self.settled) {
+            if let Some(outcome) = self.complete(now, settled, taker) {
+                self.unclaimed.push(outcome);
+                if self.unclaimed.len() >= UNCLAIMED_LIMIT {
+                    self.stop(StopReason::Unclaimed(self.unclaimed.len()));
+                }
+            }
+        }
+    }
+
+    /// Tells one outcome. Gives it back if it is a failure that nobody has heard of.
+    fn complete(
+        &mut self,
+        now: Duration,
+        settled: Settled<Completion>,
+        taker: Taker,
+    ) -> Option<Outcome> {
         let Settled {
             completion,
             outcome,
@@ -428,17 +465,10 @@ impl Running {
             .meter
             .settled(&outcome, now.saturating_sub(accepted_at));
         self.freed.push(completion.charge);
-        let handled = self.worker.dead_letters.is_some() && outcome.is_dead_letter();
-        let Err(outcome) = completion.complete(outcome) else {
-            return;
-        };
-        // The receipt was dropped. A failure must not vanish with it.
-        if keep && !handled && outcome.record().is_some() {
-            self.unclaimed.push(outcome);
-            if self.unclaimed.len() >= UNCLAIMED_LIMIT {
-                self.stop(now, StopReason::Unclaimed(self.unclaimed.len()));
-            }
-        }
+        let handled = taker == Taker::Handler && outcome.is_dead_letter();
+        // Where the receipt was dropped, a failure must not vanish with it.
+        let unheard = completion.complete(outcome, handled).err()?;
+        (!handled && unheard.record().is_some()).then_some(unheard)
     }
 
     fn free(&mut self) {
@@ -448,10 +478,13 @@ impl Running {
     }
 
     /// Takes no more writes; what was accepted is carried out.
-    fn stop(&mut self, _now: Duration, reason: StopReason) {
+    fn stop(&mut self, reason: StopReason) {
+        if self.stopped.is_some() {
+            return;
+        }
         tracing::error!(table = &*self.worker.table, %reason, "the table's sink has stopped");
         self.worker.gate.close(SubmitError::Stopped(reason.clone()));
-        self.stopped.get_or_insert(reason);
+        self.stopped = Some(reason);
     }
 
     /// Answers a flush or a close that is done. If its caller has given up, what it would have
