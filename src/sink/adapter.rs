@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures::Sink;
@@ -37,7 +37,14 @@ pub enum RecordSinkError {
 /// Outcomes of the writes that went through one [`RecordSink`].
 #[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    failed: Mutex<Vec<Outcome>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    failed: Vec<Outcome>,
+    /// The adapter was dropped: nobody asks any more.
+    orphaned: bool,
 }
 
 /// How many failures an adapter holds for its owner; further ones are reported by `flush` and
@@ -46,7 +53,7 @@ const HELD_FAILURES: usize = 100;
 
 impl Verdicts {
     /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
-    pub(super) fn take(self: Arc<Self>, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
+    pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
             Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
@@ -54,20 +61,33 @@ impl Verdicts {
         if !failed || handled {
             return Ok(());
         }
-        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::strong_count(&self) == 1 || held.len() >= HELD_FAILURES {
+        let mut held = self.held();
+        if held.orphaned || held.failed.len() >= HELD_FAILURES {
             return Err(outcome);
         }
-        held.push(outcome);
+        held.failed.push(outcome);
         Ok(())
     }
 
+    /// Nobody will ask any more. Gives back what nobody has asked for.
+    fn orphan(&self) -> Vec<Outcome> {
+        let mut held = self.held();
+        held.orphaned = true;
+        std::mem::take(&mut held.failed)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // No code that runs under the lock can leave it half changed.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn first(&self) -> Result<(), RecordSinkError> {
-        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_empty() {
+        let mut held = self.held();
+        if held.failed.is_empty() {
             return Ok(());
         }
         Err(held
+            .failed
             .remove(0)
             .into_result()
             .map_or_else(Into::into, |()| SubmitError::Closed.into()))
@@ -162,6 +182,16 @@ impl<T> Sink<T> for RecordSink<T> {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.poll_flush(cx)
+    }
+}
+
+/// Failures that nobody has asked for go to the table, for its next flush or close.
+impl<T> Drop for RecordSink<T> {
+    fn drop(&mut self) {
+        let unheard = self.verdicts.orphan();
+        if !unheard.is_empty() {
+            self.table.give_back(unheard);
+        }
     }
 }
 

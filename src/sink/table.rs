@@ -333,6 +333,19 @@ impl TableSink {
         Submit::new(Arc::clone(&self.handle), message, charge, None)
     }
 
+    /// Hands failures to the worker that nobody has heard of.
+    pub(super) fn give_back(&self, outcomes: Vec<Outcome>) {
+        let writes = outcomes.len();
+        if !self.handle.gate.send(Message::Unclaimed(outcomes)) {
+            let table = self.name();
+            tracing::error!(
+                table,
+                writes,
+                "writes failed, and nobody is left to hear of it"
+            );
+        }
+    }
+
     pub(super) fn bounds(&self) -> Bounds {
         self.handle.gate.bounds()
     }

@@ -32,6 +32,8 @@ use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_
 pub(super) enum Message {
     Write(Submission<Completion>),
     Flush(Flush),
+    /// Failures that an adapter held when it was dropped.
+    Unclaimed(Vec<Outcome>),
     Snapshot(oneshot::Sender<Vec<Saved>>),
     Close(Flush),
     Abort(oneshot::Sender<Vec<Outcome>>),
@@ -176,6 +178,9 @@ impl Running {
             match message {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
+                Message::Unclaimed(outcomes) => {
+                    outcomes.into_iter().for_each(|o| self.unclaimed(o))
+                }
                 Message::Snapshot(reply) => {
                     // Nobody to hear it: the caller gave up, nothing is lost.
                     let _ = reply.send(self.worker.core.snapshot());
@@ -441,11 +446,16 @@ impl Running {
         self.worker.core.take_settled(&mut self.settled);
         for settled in std::mem::take(&mut self.settled) {
             if let Some(outcome) = self.complete(now, settled, taker) {
-                self.unclaimed.push(outcome);
-                if self.unclaimed.len() >= UNCLAIMED_LIMIT {
-                    self.stop(StopReason::Unclaimed(self.unclaimed.len()));
-                }
+                self.unclaimed(outcome);
             }
+        }
+    }
+
+    /// Keeps a failure for the next flush or close.
+    fn unclaimed(&mut self, outcome: Outcome) {
+        self.unclaimed.push(outcome);
+        if self.unclaimed.len() >= UNCLAIMED_LIMIT {
+            self.stop(StopReason::Unclaimed(self.unclaimed.len()));
         }
     }
 
