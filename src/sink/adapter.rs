@@ -162,6 +162,8 @@ impl<T> Sink<T> for RecordSink<T> {
         let submission = (self.make)(&self.table, &record).prepare()?;
         let verdicts = Arc::clone(&self.verdicts);
         self.parked = Some(self.table.enter_for_adapter(submission, verdicts));
+        // A flush begun before does not wait for this record: the next poll_flush begins anew.
+        self.flush = None;
         Ok(())
     }
 
