@@ -51,6 +51,15 @@ struct Waiter {
     waker: Option<Waker>,
 }
 
+/// How the worker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The table was closed or aborted, or all its handles are gone.
+    InOrder,
+    /// Its runtime was shut down, or it panicked.
+    Lost,
+}
+
 #[derive(Debug)]
 struct State<M> {
     inbox: Vec<M>,
@@ -62,7 +71,7 @@ struct State<M> {
     apart: HashMap<u64, VecDeque<usize>, Prehashed>,
     closed: Option<SubmitError>,
     /// The worker has ended: nobody receives any more.
-    ended: bool,
+    ended: Option<End>,
     /// All handles are gone.
     orphaned: bool,
 }
@@ -92,7 +101,7 @@ impl<M> Gate<M> {
                 line: VecDeque::new(),
                 apart: HashMap::default(),
                 closed: None,
-                ended: false,
+                ended: None,
                 orphaned: false,
             }),
             wake: Notify::new(),
@@ -223,10 +232,16 @@ impl<M> Gate<M> {
     /// others. `false` where the worker has ended.
     pub(super) fn send(&self, message: M) -> bool {
         let mut state = self.lock();
-        if !state.ended {
-            self.push(&mut state, message);
+        if state.ended.is_some() {
+            return false;
         }
-        !state.ended
+        self.push(&mut state, message);
+        true
+    }
+
+    /// How the worker ended, if it has.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.lock().ended
     }
 
     /// Lets nothing more in: waiting and later callers get `reason`. The first reason stays.
@@ -245,12 +260,15 @@ impl<M> Gate<M> {
         wake_all(wakers);
     }
 
-    /// The worker has ended: whoever waits hears `reason`, and messages not yet received are
-    /// dropped, which tells their senders.
-    pub(super) fn end(&self, reason: SubmitError) {
-        self.close(reason);
+    /// The worker has ended: whoever waits hears of it, and messages not yet received are
+    /// dropped, which tells their senders. The first end stays.
+    pub(super) fn end(&self, end: End) {
+        self.close(match end {
+            End::InOrder => SubmitError::Closed,
+            End::Lost => SubmitError::Gone,
+        });
         let mut state = self.lock();
-        state.ended = true;
+        state.ended.get_or_insert(end);
         let unheard = std::mem::take(&mut state.inbox);
         drop(state);
         drop(unheard);

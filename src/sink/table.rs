@@ -15,7 +15,7 @@ use super::adapter::{RecordSink, Verdicts};
 use super::builder::Sink;
 use super::config::TableSettings;
 use super::error::{DrainError, OpenError, SubmitError};
-use super::gate::{Bounds, Gate};
+use super::gate::{Bounds, End, Gate};
 use super::outcome::{Outcome, WriteKind};
 use super::receipt::Completion;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
@@ -308,10 +308,14 @@ impl TableSink {
         message: impl FnOnce(oneshot::Sender<R>) -> Message,
     ) -> Result<R, DrainError> {
         let (reply, answer) = oneshot::channel();
+        let ended = || match self.handle.gate.ended() {
+            Some(End::InOrder) => DrainError::Closed,
+            Some(End::Lost) | None => DrainError::Gone,
+        };
         if !self.handle.gate.send(message(reply)) {
-            return Err(DrainError::Closed);
+            return Err(ended());
         }
-        answer.await.map_err(|_| DrainError::Gone)
+        answer.await.map_err(|_| ended())
     }
 
     pub(super) fn enter(&self, prepared: Prepared) -> Submit {

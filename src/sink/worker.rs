@@ -19,7 +19,7 @@ use super::core::{
 };
 use super::dead_letter::{DeadLetter, DeadLetterHandler};
 use super::error::{DrainError, StopReason, SubmitError};
-use super::gate::{Charge, Gate};
+use super::gate::{Charge, End, Gate};
 use super::outcome::Outcome;
 use super::receipt::Completion;
 use super::stats::{Meter, Stats};
@@ -131,13 +131,14 @@ impl Worker {
             closing: Vec::new(),
         };
         running.run().await;
+        running.worker.gate.end(End::InOrder);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Ends here in order, or because the runtime was shut down: whoever waits must hear of it.
-        self.worker.gate.end(SubmitError::Gone);
+        // The runtime was shut down, if it did not end in order: whoever waits must hear of it.
+        self.worker.gate.end(End::Lost);
     }
 }
 
@@ -174,7 +175,8 @@ impl Running {
     fn receive(&mut self, now: Duration) -> bool {
         self.worker.gate.receive(&mut self.inbox);
         let mut inbox = std::mem::take(&mut self.inbox);
-        for message in inbox.drain(..) {
+        let mut messages = inbox.drain(..);
+        while let Some(message) = messages.next() {
             match message {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
@@ -191,10 +193,13 @@ impl Running {
                 }
                 Message::Abort(reply) => {
                     self.abort(now, reply);
+                    // Their senders hear of it once the gate says how this ended.
+                    self.inbox.extend(messages);
                     return true;
                 }
             }
         }
+        drop(messages);
         self.inbox = inbox;
         false
     }
