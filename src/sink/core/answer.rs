@@ -121,6 +121,13 @@ impl<C, F> Core<C, F> {
                 }
             }
         }
+        if matches!(
+            error.class(),
+            ErrorClass::Throttled | ErrorClass::Permanent
+        ) {
+            // The service knew who asked.
+            self.refused_credentials_since = None;
+        }
         match error.class() {
             ErrorClass::Throttled => {
                 self.counts.throttled_requests += 1;
