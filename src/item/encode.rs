@@ -12,9 +12,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::fmt;
 
 /// An item or a key, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Encoded {
     /// DynamoDB's JSON, `{"pk":{"S":"a"},…}`, in an allocation of exactly its size.
     pub(crate) json: Vec<u8>,
@@ -22,6 +23,15 @@ pub(crate) struct Encoded {
     pub(crate) stored_size: usize,
     /// The primary key.
     pub(crate) key: Key,
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Encoded")
+            .field("json_bytes", &self.json.len())
+            .field("stored_size", &self.stored_size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Encodes a record as an item of this table.

@@ -241,8 +241,9 @@ struct RecordInner {
     parts: Vec<RecordPart>,
 }
 
-/// One operation of a [`Record`]; a transaction has several.
-#[derive(Clone, Debug)]
+/// One operation of a [`Record`]; a transaction has several. `Debug` shows its kind and size, never
+/// contents.
+#[derive(Clone)]
 pub struct RecordPart {
     kind: WriteKind,
     item: Item,
@@ -276,6 +277,15 @@ impl RecordPart {
     #[must_use]
     pub fn expressions(&self) -> String {
         format!("{{{}}}", String::from_utf8_lossy(&self.expressions))
+    }
+}
+
+impl fmt::Debug for RecordPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordPart")
+            .field("kind", &self.kind)
+            .field("item", &self.item)
+            .finish_non_exhaustive()
     }
 }
 

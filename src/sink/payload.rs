@@ -8,6 +8,7 @@
 //!
 //! `<data>` is the record's DynamoDB JSON as it was encoded at submit; nothing here parses it.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const DELETE_OPEN: &[u8] = br#"{"DeleteRequest":{"Key":"#;
 const CLOSE: &[u8] = b"}}";
 
 /// One operation: its item or key, and the members that hold its expressions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) kind: WriteKind,
     /// The item of a put, the key of all else, as DynamoDB JSON.
@@ -47,8 +48,17 @@ impl Part {
     }
 }
 
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("kind", &self.kind)
+            .field("bytes", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a write asks of the service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Payload {
     /// A put or delete without conditions: rides in batches, may be sent any number of times.
     Plain { delete: bool, data: Bytes },
@@ -60,6 +70,20 @@ pub(crate) enum Payload {
     },
     /// All or nothing, under one token over all retries.
     Transaction { parts: Vec<Part>, token: Arc<str> },
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, parts) = match self {
+            Self::Plain { .. } => ("Plain", 1),
+            Self::Single { .. } => ("Single", 1),
+            Self::Transaction { parts, .. } => ("Transaction", parts.len()),
+        };
+        f.debug_struct(name)
+            .field("parts", &parts)
+            .field("bytes", &self.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Payload {

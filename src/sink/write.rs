@@ -1,6 +1,7 @@
 //! A write in the making.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,7 +114,7 @@ struct Draft {
     deadline: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct More {
     update: Option<String>,
     condition: Option<String>,
@@ -122,6 +123,18 @@ struct More {
     values: Vec<(String, Vec<u8>)>,
     idempotent: Option<bool>,
     exactly_once: bool,
+}
+
+impl fmt::Debug for More {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Expressions may quote what is written, so only whether they are there.
+        f.debug_struct("More")
+            .field("update", &self.update.is_some())
+            .field("condition", &self.condition.is_some())
+            .field("values", &self.values.len())
+            .field("exactly_once", &self.exactly_once)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Write<'a> {
