@@ -285,7 +285,7 @@ impl TableSink {
     /// Not cancel safe as a whole: dropped, some writes were submitted and others not. Restore
     /// again from the same snapshot into a new sink.
     pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
-        snapshot.restore_into(self).await
+        snapshot.prepare_for(self)?.submit().await
     }
 
     /// Numbers of this moment.

@@ -121,10 +121,7 @@ impl<C, F> Core<C, F> {
                 }
             }
         }
-        if matches!(
-            error.class(),
-            ErrorClass::Throttled | ErrorClass::Permanent
-        ) {
+        if matches!(error.class(), ErrorClass::Throttled | ErrorClass::Permanent) {
             // The service knew who asked.
             self.refused_credentials_since = None;
         }
