@@ -88,11 +88,6 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Takes note of a request that was refused whole for want of capacity.
-    pub(crate) fn on_overload(&mut self, now: Duration, sent_at: Duration) {
-        self.cut(now, sent_at, 1, 1);
-    }
-
     fn cut(&mut self, now: Duration, sent_at: Duration, items: u64, throttled: u64) {
         let cut = match self.last_cut {
             // Sent before the last cut: the same congestion, at worst deeper than known so far.
@@ -183,7 +178,7 @@ mod tests {
         limit.min = ONE;
         limit.on_answer(at(10), at(0), 20, 25, 5);
         assert_eq!(limit.limit(), 18);
-        limit.on_overload(at(20), at(10));
+        limit.on_answer(at(20), at(10), 1, 1, 1);
         assert_eq!(limit.limit(), 9);
     }
 
@@ -195,19 +190,19 @@ mod tests {
         assert_eq!(limit.limit(), 36);
         limit.on_answer(at(11), at(1), 39, 25, 5);
         assert_eq!(limit.limit(), 36);
-        limit.on_overload(at(12), at(2));
+        limit.on_answer(at(12), at(2), 1, 1, 1);
         assert_eq!(limit.limit(), 20);
-        limit.on_overload(at(13), at(9));
+        limit.on_answer(at(13), at(9), 1, 1, 1);
         assert_eq!(limit.limit(), 20);
         // Sent with the limit already cut: news.
-        limit.on_overload(at(20), at(10));
+        limit.on_answer(at(20), at(10), 1, 1, 1);
         assert_eq!(limit.limit(), 10);
     }
 
     #[test]
     fn clean_answers_from_before_the_cut_do_not_undo_it() {
         let mut limit = ConcurrencyLimit::new((1..=100).into());
-        limit.on_overload(at(10), at(0));
+        limit.on_answer(at(10), at(0), 1, 1, 1);
         for _ in 0..100 {
             limit.on_answer(at(11), at(5), 100, 25, 0);
         }
@@ -250,7 +245,7 @@ mod tests {
             let high = max.clamp(low, 1_000);
             for (now, sent, in_flight, items, throttled) in answers {
                 if throttled % 7 == 0 {
-                    limit.on_overload(at(now), at(sent));
+                    limit.on_answer(at(now), at(sent), 1, 1, 1);
                 } else {
                     limit.on_answer(at(now), at(sent), in_flight, items, throttled * (throttled % 2));
                 }
@@ -266,7 +261,7 @@ mod tests {
             let mut limit = ConcurrencyLimit::new(fixed.into());
             for (n, (overload, throttled)) in (0_u64..).zip(answers) {
                 if overload {
-                    limit.on_overload(at(n + 5), at(n));
+                    limit.on_answer(at(n + 5), at(n), 1, 1, 1);
                 } else {
                     limit.on_answer(at(n + 5), at(n), fixed, 25, throttled);
                 }
@@ -292,7 +287,7 @@ mod tests {
                 let (done, sent_at, refused) = flying.pop_front().expect("the limit is at least one");
                 now = done;
                 if refused {
-                    limit.on_overload(now, sent_at);
+                    limit.on_answer(now, sent_at, 1, 1, 1);
                 } else {
                     limit.on_answer(now, sent_at, in_flight, 25, 0);
                 }

@@ -34,6 +34,7 @@ pub(crate) use encode::{
     Encoded, check_json, encode, encode_attribute_value, encode_attributes, encode_key,
     encode_key_attributes, encode_value,
 };
+#[cfg(test)]
 pub(crate) use json::parse;
 pub(crate) use key::Key;
 pub(crate) use limits::write_units;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use futures::Sink;
@@ -42,9 +42,16 @@ pub enum RecordSinkError {
 }
 
 /// Outcomes of the writes that went through one [`RecordSink`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Verdicts {
-    failed: Mutex<Vec<Outcome>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    failed: Vec<Outcome>,
+    /// The adapter was dropped: nobody asks any more.
+    orphaned: bool,
 }
 
 /// How many failures an adapter holds for its owner; further ones are reported by `flush` and
@@ -52,34 +59,42 @@ pub(super) struct Verdicts {
 const HELD_FAILURES: usize = 100;
 
 impl Verdicts {
-    pub(super) fn take(&self, outcome: Outcome) -> Result<(), Outcome> {
+    /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
+    pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
             Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
         );
-        if !failed {
+        if !failed || handled {
             return Ok(());
         }
-        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= HELD_FAILURES {
+        let mut held = self.held();
+        if held.orphaned || held.failed.len() >= HELD_FAILURES {
             return Err(outcome);
         }
-        held.push(outcome);
+        held.failed.push(outcome);
         Ok(())
     }
 
-    fn held(&self) -> Vec<Outcome> {
-        std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Nobody will ask any more. Gives back what nobody has asked for.
+    fn orphan(&self) -> Vec<Outcome> {
+        let mut held = self.held();
+        held.orphaned = true;
+        std::mem::take(&mut held.failed)
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // No code that runs under the lock can leave it half changed.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Fails with all that is held, if anything is.
     fn report(&self) -> Result<(), RecordSinkError> {
-        let outcomes = self.held();
+        let outcomes = std::mem::take(&mut self.held().failed);
         if outcomes.is_empty() {
-            Ok(())
-        } else {
-            Err(RecordSinkError::NotWritten { outcomes })
+            return Ok(());
         }
+        Err(RecordSinkError::NotWritten { outcomes })
     }
 }
 
@@ -110,7 +125,7 @@ type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
 impl<T: Serialize + 'static> RecordSink<T> {
     pub(super) fn puts(table: TableSink) -> Self {
-        Self::new(table, |table, record| table.put(record))
+        Self::new(table, TableSink::put)
     }
 }
 
@@ -121,9 +136,7 @@ impl<T> RecordSink<T> {
     ) -> Self {
         Self {
             table,
-            verdicts: Arc::new(Verdicts {
-                failed: Mutex::default(),
-            }),
+            verdicts: Arc::default(),
             parked: None,
             flush: None,
             make: Box::new(make),
@@ -155,8 +168,10 @@ impl<T> Sink<T> for RecordSink<T> {
             return Err(SubmitError::Full.into());
         }
         let submission = (self.make)(&self.table, &record).prepare()?;
-        let verdicts = Arc::downgrade(&self.verdicts);
+        let verdicts = Arc::clone(&self.verdicts);
         self.parked = Some(self.table.enter_for_adapter(submission, verdicts));
+        // A flush begun before does not wait for this record: the next poll_flush begins anew.
+        self.flush = None;
         Ok(())
     }
 
@@ -170,7 +185,9 @@ impl<T> Sink<T> for RecordSink<T> {
             let flushed = ready!(flush.as_mut().poll(cx));
             self.flush = None;
             if let Err(error) = flushed {
-                return Poll::Ready(Err(error.with(self.verdicts.held()).into()));
+                return Poll::Ready(Err(error
+                    .with(std::mem::take(&mut self.verdicts.held().failed))
+                    .into()));
             }
             self.verdicts.report()?;
         }
@@ -182,10 +199,11 @@ impl<T> Sink<T> for RecordSink<T> {
     }
 }
 
-/// What was not reported goes to the table, for its next flush or close.
+/// Failures that nobody has asked for go to the table, for its next flush or close.
 impl<T> Drop for RecordSink<T> {
     fn drop(&mut self) {
-        self.table.leave_unclaimed(self.verdicts.held());
+        let unheard = self.verdicts.orphan();
+        self.table.leave_unclaimed(unheard);
     }
 }
 

@@ -426,12 +426,17 @@ impl Sink {
     /// As [`TableSink::restore`].
     pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
         snapshot.check_tables(self.tables.keys().map(String::as_str))?;
+        // All tables' writes are checked before the first is submitted.
+        let ready: Result<Vec<_>, _> = self
+            .tables()
+            .map(|table| snapshot.prepare_for(table))
+            .collect();
         let mut all = Restored::default();
-        for table in self.tables() {
+        for ready in ready? {
             let Restored {
                 receipts,
                 handed_back,
-            } = table.restore(snapshot).await?;
+            } = ready.submit().await?;
             all.receipts.extend(receipts);
             all.handed_back.extend(handed_back);
         }

@@ -64,11 +64,10 @@ impl DeadLetterHandler {
         Self(Arc::new(move |letter| Box::pin(handler(letter))))
     }
 
-    pub(super) fn handle(
-        &self,
-        letter: DeadLetter,
-    ) -> BoxFuture<'static, Result<(), DeadLetterError>> {
-        (self.0)(letter)
+    /// Nothing of the caller's runs before this is polled, so that a handler that panics does so
+    /// in the task that polls it.
+    pub(super) async fn handle(self, letter: DeadLetter) -> Result<(), DeadLetterError> {
+        (self.0)(letter).await
     }
 }
 

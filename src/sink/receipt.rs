@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Weak;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -23,20 +23,21 @@ use super::outcome::Outcome;
 #[must_use = "the outcome of the write comes from here; drop it explicitly to leave it to `flush`"]
 pub struct Receipt {
     outcome: oneshot::Receiver<Outcome>,
+    /// What it was, once it was asked for: a channel tells it only once.
+    told: Option<Outcome>,
 }
 
 impl Receipt {
-    /// The outcome if it is there already.
-    ///
-    /// # Errors
-    ///
-    /// Gives the receipt back where it is not.
-    pub fn try_outcome(mut self) -> Result<Outcome, Self> {
-        match self.outcome.try_recv() {
-            Ok(outcome) => Ok(outcome),
-            Err(oneshot::error::TryRecvError::Empty) => Err(self),
-            Err(oneshot::error::TryRecvError::Closed) => Ok(GONE),
+    /// The outcome if it is there already, else `None`. It can be asked for again.
+    pub fn try_outcome(&mut self) -> Option<Outcome> {
+        if self.told.is_none() {
+            self.told = match self.outcome.try_recv() {
+                Ok(outcome) => Some(outcome),
+                Err(oneshot::error::TryRecvError::Empty) => None,
+                Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
+            };
         }
+        self.told.clone()
     }
 }
 
@@ -50,9 +51,14 @@ impl Future for Receipt {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| outcome.unwrap_or(GONE))
+        if let Some(told) = &self.told {
+            return Poll::Ready(told.clone());
+        }
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            let outcome = outcome.unwrap_or(GONE);
+            self.told = Some(outcome.clone());
+            outcome
+        })
     }
 }
 
@@ -72,7 +78,7 @@ pub(super) struct Completion {
 #[derive(Debug)]
 enum Recipient {
     Receipt(oneshot::Sender<Outcome>),
-    Adapter(Weak<Verdicts>),
+    Adapter(Arc<Verdicts>),
 }
 
 impl Completion {
@@ -83,27 +89,26 @@ impl Completion {
                 recipient: Recipient::Receipt(sender),
                 charge,
             },
-            Receipt { outcome },
+            Receipt {
+                outcome,
+                told: None,
+            },
         )
     }
 
-    pub(super) fn for_adapter(verdicts: Weak<Verdicts>, charge: Charge) -> Self {
+    pub(super) fn for_adapter(verdicts: Arc<Verdicts>, charge: Charge) -> Self {
         Self {
             recipient: Recipient::Adapter(verdicts),
             charge,
         }
     }
 
-    /// Tells the outcome; gives it back where nobody is left to hear it. What a dead-letter
-    /// handler has taken is no longer an adapter's business.
+    /// Tells the outcome; gives it back where nobody is left to hear it. `handled` where the
+    /// dead-letter handler has taken the write.
     pub(super) fn complete(self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         match self.recipient {
             Recipient::Receipt(sender) => sender.send(outcome),
-            Recipient::Adapter(_) if handled => Ok(()),
-            Recipient::Adapter(verdicts) => match verdicts.upgrade() {
-                Some(verdicts) => verdicts.take(outcome),
-                None => Err(outcome),
-            },
+            Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
         }
     }
 }

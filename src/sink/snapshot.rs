@@ -108,6 +108,28 @@ pub enum SnapshotError {
     },
 }
 
+/// A snapshot's writes of one table, checked and not yet submitted.
+pub(super) struct Ready {
+    table: TableSink,
+    /// Each with its place in the snapshot, and whether it may have been applied.
+    prepared: Vec<(usize, Prepared, bool)>,
+    handed_back: Vec<Outcome>,
+}
+
+impl Ready {
+    pub(super) async fn submit(self) -> Result<Restored, SnapshotError> {
+        let mut receipts = Vec::with_capacity(self.prepared.len());
+        for (place, write, may_have_applied) in self.prepared {
+            let receipt = self.table.enter_again(write, may_have_applied).await;
+            receipts.push(receipt.map_err(|error| SnapshotError::Submit { place, error })?);
+        }
+        Ok(Restored {
+            receipts,
+            handed_back: self.handed_back,
+        })
+    }
+}
+
 /// What became of a snapshot's writes.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -251,10 +273,10 @@ impl Snapshot {
         }
     }
 
-    /// Submits the writes held for this table; those of other tables are not its business.
-    pub(super) async fn restore_into(&self, table: &TableSink) -> Result<Restored, SnapshotError> {
+    /// Checks the writes held for this table; those of other tables are not its business.
+    pub(super) fn prepare_for(&self, table: &TableSink) -> Result<Ready, SnapshotError> {
         let mut prepared = Vec::new();
-        let mut restored = Restored::default();
+        let mut handed_back = Vec::new();
         let own = self.tables.iter().filter(|own| own.name == table.name());
         for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
             let wrong = |error| {
@@ -267,7 +289,7 @@ impl Snapshot {
             };
             if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
                 let record = saved.payload.to_record(&table.name().into());
-                restored.handed_back.push(Outcome::Unknown {
+                handed_back.push(Outcome::Unknown {
                     existing: None,
                     record,
                 });
@@ -285,14 +307,11 @@ impl Snapshot {
                 .map_err(|error| SnapshotError::Submit { place, error })?;
             prepared.push((place, write, saved.may_have_applied));
         }
-        for (place, write, may_have_applied) in prepared {
-            let receipt = table
-                .enter_again(write, may_have_applied)
-                .await
-                .map_err(|error| SnapshotError::Submit { place, error })?;
-            restored.receipts.push(receipt);
-        }
-        Ok(restored)
+        Ok(Ready {
+            table: table.clone(),
+            prepared,
+            handed_back,
+        })
     }
 
     /// Fails if it holds writes of a table not named here.
@@ -569,6 +588,10 @@ impl<'a> Lines<'a> {
                 let (Some(part), None) = (read.next(), read.next()) else {
                     return Err(self.malformed("this call has one part"));
                 };
+                if matches!(call, Call::Batch) && (part.conditional || !part.expressions.is_empty())
+                {
+                    return Err(self.malformed("a write in a batch has no expressions"));
+                }
                 match (call, part.kind) {
                     (_, WriteKind::Check) => {
                         return Err(self.malformed("a check stands only in a transaction"));

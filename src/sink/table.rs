@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -284,7 +284,7 @@ impl TableSink {
     /// Not cancel safe as a whole: dropped, some writes were submitted and others not. Restore
     /// again from the same snapshot into a new sink.
     pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
-        snapshot.restore_into(self).await
+        snapshot.prepare_for(self)?.submit().await
     }
 
     /// Numbers of this moment.
@@ -325,7 +325,7 @@ impl TableSink {
         Submit::new(Arc::clone(&self.handle), message, charge, Some(receipt))
     }
 
-    pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Weak<Verdicts>) -> Submit {
+    pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Arc<Verdicts>) -> Submit {
         let charge = prepared.charge;
         let completion = Completion::for_adapter(verdicts, charge);
         let message = Message::Write(prepared.submission(completion, false));

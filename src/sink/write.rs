@@ -260,6 +260,15 @@ impl<'a> Write<'a> {
         self.more(|more| more.exactly_once = true)
     }
 
+    /// The write units that a put takes of its table, if it replaces no larger item: 1 for each
+    /// KB begun, by its size as DynamoDB stores it. Indexes take theirs on top. `None` for what
+    /// is not a put, since the item's size is not known.
+    #[must_use]
+    pub fn write_units(&self) -> Option<u64> {
+        let draft = self.draft.as_ref().ok()?;
+        (draft.kind == WriteKind::Put).then(|| item::write_units(draft.encoded.stored_size))
+    }
+
     /// Submits if there is room now.
     ///
     /// # Errors

@@ -41,10 +41,8 @@ mod sdk;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::{
-    BatchAnswer, Consumed, Unprocessed, UnprocessedKind, parse_batch, parse_single,
-};
-pub(crate) use describe::{TableDescription, parse_describe};
+pub(crate) use answer::{parse_batch, parse_single};
+pub(crate) use describe::parse_describe;
 
 use crate::retry::ServiceError;
 use aws_sdk_dynamodb::Client;
@@ -66,7 +64,7 @@ pub enum TransportKind {
     /// headers that [`Direct`](Self::Direct) would not send; else `Direct`. The default.
     #[default]
     Auto,
-    /// Sign and send without the SDK's orchestrator: a third of its CPU. Interceptors of the
+    /// Sign and send without the SDK's orchestrator: less than half of its CPU. Interceptors of the
     /// client see only the first request. A client that does not sign with plain `SigV4` goes by
     /// [`Sdk`](Self::Sdk) all the same.
     Direct,

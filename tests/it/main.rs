@@ -1,5 +1,9 @@
 //! One binary for all integration tests, a module for each guarantee.
 
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
+
 mod conformance;
 mod model;
 mod order;
+mod outcomes;
+mod setup;

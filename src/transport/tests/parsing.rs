@@ -2,8 +2,9 @@
 
 use crate::item::{IndexShape, KeyKind, KeySchema, TableShape};
 use crate::retry::ErrorClass;
+use crate::transport::answer::{Consumed, UnprocessedKind};
 use crate::transport::describe::{Billing, GlobalIndex};
-use crate::transport::{Consumed, UnprocessedKind, parse_batch, parse_describe, parse_single};
+use crate::transport::{parse_batch, parse_describe, parse_single};
 use proptest::prelude::*;
 
 const BATCH: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":7.0,

@@ -1,0 +1,757 @@
+//! An accepted write ends in exactly one outcome, and nothing is dropped in silence.
+
+use std::time::Duration;
+
+use dynamodb_connector::sink::{
+    DrainError, Outcome, RejectReason, Sink, StopReason, SubmitError, TableSettings, WriteKind,
+};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec, Throttle};
+
+use crate::setup::{
+    TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, one_by_one, open, open_with, row,
+    settle, stored, stored_n,
+};
+
+const NEW: &str = "attribute_not_exists(pk)";
+
+#[tokio::test(start_paused = true)]
+async fn puts_updates_and_deletes_are_written() {
+    let fake = fake();
+    let table = open(&fake).await;
+    let put = table.put(&row("a", 1)).await.unwrap();
+    let update = table.update(&id("a"), "SET m = :m").value(":m", "x");
+    let update = update.await.unwrap();
+    assert!(put.await.is_written());
+    assert!(update.await.is_written());
+    assert_eq!(stored(&fake, "a").unwrap().len(), 3);
+    // A delete takes any record that holds the key.
+    let deleted = table.delete(&row("a", 99)).confirm().await.unwrap();
+    assert!(deleted.is_written());
+    assert_eq!(stored(&fake, "a"), None);
+    let again = table.delete(&row("a", 99)).confirm().await.unwrap();
+    assert!(again.is_written(), "deleting nothing is no error");
+    table.close().await.unwrap();
+    let stats = table.stats();
+    assert_eq!((stats.written, stats.rejected), (4, 0));
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queued_write_is_superseded_by_a_newer_one_where_that_is_switched_on() {
+    let fake = fake();
+    fake.inject(Fault::delay_before(Duration::from_secs(1)));
+    let table = open_with(&fake, TableSettings::default().coalesce(true)).await;
+    let first = table.put(&row("a", 1)).await.unwrap();
+    settle().await;
+    let second = table.put(&row("a", 2)).await.unwrap();
+    let other = table.put(&row("b", 2)).await.unwrap();
+    let third = table.put(&row("a", 3)).await.unwrap();
+    assert!(first.await.is_written(), "in flight, so not to be replaced");
+    let second = second.await;
+    assert!(matches!(second, Outcome::Superseded), "{second:?}");
+    assert!(!second.may_have_applied());
+    assert!(second.into_result().is_ok());
+    assert!(third.await.is_written());
+    assert!(other.await.is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(3));
+    assert!(fake.applied().iter().all(|write| {
+        write.attribute("n") != Some(aws_sdk_dynamodb::types::AttributeValue::N("2".into()))
+            || write.key()["pk"].as_s().unwrap() == "b"
+    }));
+    table.close().await.unwrap();
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_coalescing_every_value_is_written() {
+    let fake = fake();
+    let table = open(&fake).await;
+    for n in 0..10 {
+        drop(table.put(&row("a", n)).await.unwrap());
+    }
+    table.flush().await.unwrap();
+    assert_eq!(fake.applied().len(), 10);
+    assert!(fake.overlaps().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_condition_shows_the_item_in_place() {
+    let fake = fake();
+    let table = open(&fake).await;
+    drop(table.put(&row("a", 1)).await.unwrap());
+    let put = table.put(&row("a", 2)).condition(NEW);
+    let outcome = put.confirm().await.unwrap();
+    let Outcome::ConditionFailed {
+        existing: Some(existing),
+    } = &outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        existing.deserialize::<crate::setup::Row>().unwrap(),
+        row("a", 1)
+    );
+    assert!(!outcome.may_have_applied());
+    let update = table.update(&id("b"), "SET n = :n").value(":n", &1);
+    let outcome = update.condition("attribute_exists(pk)").confirm().await;
+    let outcome = outcome.unwrap();
+    assert!(
+        matches!(outcome, Outcome::ConditionFailed { existing: None }),
+        "{outcome:?}"
+    );
+    let delete = table.delete(&id("a")).condition("n = :n").value(":n", &9);
+    let outcome = delete.confirm().await.unwrap();
+    assert!(matches!(
+        outcome,
+        Outcome::ConditionFailed { existing: Some(_) }
+    ));
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_record_comes_back_with_the_reason_and_its_neighbours_are_written() {
+    let fake = fake();
+    fake.inject(Fault::poison(is_pk("k7")));
+    let table = open(&fake).await;
+    let mut receipts = Vec::new();
+    for n in 0..25 {
+        receipts.push(table.put(&row(format!("k{n}"), n)).await.unwrap());
+    }
+    for (n, receipt) in receipts.into_iter().enumerate() {
+        let outcome = receipt.await;
+        if n != 7 {
+            assert!(outcome.is_written(), "{n}: {outcome:?}");
+            continue;
+        }
+        let Outcome::Rejected { reason, record } = outcome else {
+            panic!("{outcome:?}");
+        };
+        let RejectReason::Refused { error, .. } = &reason else {
+            panic!("{reason:?}");
+        };
+        assert_eq!(error.code(), "ValidationException");
+        assert_eq!(reason.service_error().unwrap().code(), error.code());
+        assert!(!reason.may_have_applied());
+        assert_eq!((record.table(), record.kind()), (TABLE, WriteKind::Put));
+        let item = record.item().unwrap();
+        assert_eq!(
+            item.deserialize::<crate::setup::Row>().unwrap(),
+            row("k7", 7)
+        );
+    }
+    table.close().await.unwrap();
+    assert_eq!(fake.item_count(TABLE), 24);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poisoned_record_alone_is_rejected_and_later_writes_of_its_key_go_on() {
+    let fake = fake();
+    fake.inject(Fault::validation("no").on(Operation::BatchWriteItem));
+    let table = open(&fake).await;
+    let bad = table.put(&row("a", 1)).await.unwrap();
+    let good = table.put(&row("a", 2)).await.unwrap();
+    assert!(matches!(bad.await, Outcome::Rejected { .. }));
+    assert!(good.await.is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_rejects_with_what_is_known() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
+    let put = table.put(&row("a", 1)).deadline(Duration::from_secs(3));
+    let outcome = put.confirm().await.unwrap();
+    let Outcome::Rejected {
+        reason:
+            RejectReason::DeadlineExceeded {
+                attempts,
+                may_have_applied,
+                last,
+            },
+        ..
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert!(attempts > 1);
+    assert!(!may_have_applied);
+    assert_eq!(
+        last.unwrap().code(),
+        "ProvisionedThroughputExceededException"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_are_used_up_reject() {
+    let fake = fake();
+    let policy = dynamodb_connector::retry::RetryPolicy::default().max_attempts(3);
+    let table = open_with(&fake, TableSettings::default().retry(policy)).await;
+    fake.inject(Fault::internal_error().after_applying().always());
+    let outcome = table.put(&row("a", 1)).confirm().await.unwrap();
+    let Outcome::Rejected {
+        reason: RejectReason::AttemptsExhausted { attempts, last, .. },
+        ..
+    } = &outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((*attempts, last.code()), (3, "InternalServerError"));
+    assert!(outcome.may_have_applied());
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn abort_hands_back_what_has_no_outcome() {
+    let fake = fake();
+    let table = open_with(&fake, one_by_one()).await;
+    fake.inject(Fault::never_answer().after_applying());
+    let sent = table.put(&row("a", 1)).await.unwrap();
+    settle().await;
+    let queued = table.put(&row("a", 2)).await.unwrap();
+    let handed_back = table.abort().await;
+    assert_eq!(handed_back.len(), 2);
+    let sent = sent.await;
+    let Outcome::Unwritten {
+        may_have_applied: true,
+        record: Some(record),
+    } = &sent
+    else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(record.kind(), WriteKind::Put);
+    assert!(matches!(
+        queued.await,
+        Outcome::Unwritten {
+            may_have_applied: false,
+            record: Some(_)
+        }
+    ));
+    let error = sent.into_result().unwrap_err();
+    assert!(error.outcome().may_have_applied());
+    assert!(matches!(error.into_outcome(), Outcome::Unwritten { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conditional_put_whose_answer_was_lost_knows_its_own_item() {
+    #[derive(serde::Serialize)]
+    struct Priced {
+        pk: &'static str,
+        price: f64,
+        tags: Vec<&'static str>,
+    }
+    for fault in [
+        Fault::close_after(),
+        Fault::garbage_body(),
+        Fault::truncated_body(),
+        Fault::internal_error().after_applying(),
+        Fault::never_answer().after_applying(),
+    ] {
+        let name = format!("{fault:?}");
+        let fake = fake();
+        let table = open(&fake).await;
+        fake.inject(fault);
+        let record = Priced {
+            pk: "a",
+            price: 1.50,
+            tags: vec!["x", "y"],
+        };
+        let put = table.put(&record).condition(NEW);
+        let outcome = put.confirm().await.unwrap();
+        assert!(outcome.is_written(), "{outcome:?} {name}");
+        assert_eq!(fake.applied().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conditional_put_whose_answer_was_lost_does_not_claim_another_ones_item() {
+    let fake = fake();
+    let table = open(&fake).await;
+    drop(table.put(&row("a", 1)).await.unwrap());
+    table.flush().await.unwrap();
+    fake.inject(Fault::close_before());
+    let put = table.put(&row("a", 2)).condition(NEW);
+    let outcome = put.confirm().await.unwrap();
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Unknown {
+                existing: Some(_),
+                ..
+            }
+        ),
+        "never applied, or applied and then changed by somebody else: {outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conditional_delete_whose_answer_was_lost_is_written() {
+    let fake = fake();
+    let table = open(&fake).await;
+    drop(table.put(&row("a", 1)).await.unwrap());
+    table.flush().await.unwrap();
+    fake.inject(Fault::close_after());
+    let delete = table.delete(&id("a")).condition("attribute_exists(pk)");
+    assert!(delete.confirm().await.unwrap().is_written());
+    assert_eq!(stored(&fake, "a"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_add_whose_answer_was_lost_is_unknown_and_not_sent_again() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    let outcome = add.confirm().await.unwrap();
+    let Outcome::Unknown { record, .. } = &outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(outcome.may_have_applied());
+    assert_eq!(record.kind(), WriteKind::Update);
+    assert!(record.parts()[0].expressions().contains("ADD n :one"));
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+    assert_eq!(fake.requests().len(), 1);
+    // The next one of the key is not held up.
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    assert!(add.confirm().await.unwrap().is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_add_that_was_surely_not_applied_is_sent_again() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::throttled(Throttle::Throttling).times(3));
+    fake.inject(Fault::transaction_conflict().times(2));
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    assert!(add.confirm().await.unwrap().is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_only_sets_is_sent_again() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    let set = table.update(&id("a"), "SET n = :n").value(":n", &5);
+    assert!(set.confirm().await.unwrap().is_written());
+    fake.inject(Fault::close_after());
+    let said = table.update(&id("b"), "SET n = :n").value(":n", &5);
+    let outcome = said.idempotent(false).confirm().await.unwrap();
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    fake.inject(Fault::close_after());
+    let said = table.update(&id("c"), "ADD n :n").value(":n", &5);
+    let outcome = said.idempotent(true).confirm().await.unwrap();
+    assert!(outcome.is_written());
+    assert_eq!(stored_n(&fake, "c"), Some(10), "the caller said it may be");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conditional_update_whose_answer_was_lost_is_unknown() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    let update = table.update(&id("a"), "SET n = :n").value(":n", &5);
+    let outcome = update.condition(NEW).confirm().await.unwrap();
+    assert!(
+        matches!(
+            outcome,
+            Outcome::Unknown {
+                existing: Some(_),
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_once_survives_lost_answers() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    fake.inject(Fault::internal_error().after_applying());
+    fake.inject(Fault::close_before());
+    fake.inject(Fault::transaction_in_progress());
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    assert!(add.exactly_once().confirm().await.unwrap().is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+    assert_eq!(fake.requests().len(), 5);
+}
+
+/// The service remembers a token for ten minutes. Throttled for longer than that after a lost
+/// answer, a repetition would be applied a second time.
+#[tokio::test(start_paused = true)]
+async fn exactly_once_ends_with_the_life_of_its_token() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    let receipt = add.exactly_once().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    fake.heal();
+    let outcome = receipt.await;
+    assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+    assert_eq!(stored_n(&fake, "a"), Some(1), "applied twice");
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn exactly_once_that_was_never_applied_may_be_throttled_for_long() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
+    let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
+    let receipt = add.exactly_once().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(11 * 60)).await;
+    fake.heal();
+    assert!(receipt.await.is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_is_all_or_nothing() {
+    let fake = fake();
+    let table = open(&fake).await;
+    let outcome = table
+        .transaction()
+        .add(table.put(&row("a", 1)).condition(NEW))
+        .add(table.update(&id("b"), "ADD n :n").value(":n", &2))
+        .add(table.delete(&id("c")))
+        .add(table.check(&id("d"), NEW))
+        .confirm();
+    assert!(outcome.await.unwrap().is_written());
+    assert_eq!(
+        (stored_n(&fake, "a"), stored_n(&fake, "b")),
+        (Some(1), Some(2))
+    );
+    let outcome = table
+        .transaction()
+        .add(table.put(&row("x", 1)))
+        .add(table.put(&row("a", 9)).condition(NEW))
+        .confirm();
+    let outcome = outcome.await.unwrap();
+    let Outcome::ConditionFailed {
+        existing: Some(existing),
+    } = outcome
+    else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(
+        existing.deserialize::<crate::setup::Row>().unwrap(),
+        row("a", 1)
+    );
+    assert_eq!(stored(&fake, "x"), None);
+    table.close().await.unwrap();
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_whose_answer_was_lost_is_applied_once() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::close_after());
+    let receipt = table
+        .transaction()
+        .add(table.update(&id("a"), "ADD n :n").value(":n", &1))
+        .add(table.update(&id("b"), "ADD n :n").value(":n", &1))
+        .await;
+    assert!(receipt.unwrap().await.is_written());
+    assert_eq!(
+        (stored_n(&fake, "a"), stored_n(&fake, "b")),
+        (Some(1), Some(1))
+    );
+    assert_eq!(fake.applied().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_keeps_to_the_limits() {
+    let fake = fake();
+    fake.create_table(TableSpec::new("others"));
+    let table = open(&fake).await;
+    let refused = |error: SubmitError, says: &str| {
+        assert!(error.is_record(), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    };
+    let of = |count: usize| {
+        (0..count).fold(table.transaction(), |transaction, n| {
+            transaction.add(table.put(&row(format!("k{n}"), 1)))
+        })
+    };
+    refused(of(0).await.unwrap_err(), "0 writes, 1 to 100");
+    refused(of(101).await.unwrap_err(), "101 writes, 1 to 100");
+    assert!(of(100).confirm().await.unwrap().is_written());
+    assert_eq!(fake.item_count(TABLE), 100);
+
+    let twice = table.transaction().add(table.put(&row("a", 1)));
+    let twice = twice.add(table.delete(&id("a")));
+    refused(twice.await.unwrap_err(), "the key of an earlier one");
+    let bare = table
+        .transaction()
+        .add(table.put(&row("a", 1)).deadline(Duration::from_secs(1)));
+    refused(bare.await.unwrap_err(), "has a deadline");
+    let once = table.update(&id("a"), "ADD n :n").value(":n", &1);
+    let once = table.transaction().add(once.exactly_once());
+    refused(once.await.unwrap_err(), "exactly once as a whole");
+    let other = Sink::builder(&fake.client())
+        .table("others", TableSettings::default())
+        .open();
+    let other = other.await.unwrap().table("others").unwrap();
+    let mixed = table.transaction().add(other.put(&row("a", 1)));
+    refused(mixed.await.unwrap_err(), "\"others\"");
+    let check = table.check(&id("a"), NEW).await.unwrap_err();
+    refused(check, "only in a transaction");
+    // A mistake in one part is the whole's.
+    let part = table.transaction().add(table.put(&vec![1]));
+    refused(part.await.unwrap_err(), "must be a struct or a map");
+
+    let of_bytes = |last: usize| {
+        let all = (0..10).fold(table.transaction(), |transaction, n| {
+            transaction.add(table.put(&large(format!("l{n}"), 400_000)))
+        });
+        all.add(table.put(&large("last", last)))
+    };
+    // Ten of 400,000 bytes and their names leave 194,224 bytes of 4 MiB.
+    let ten = 10 * (400_000 + "pk".len() + "l0".len() + "text".len());
+    let rest = 4 * 1024 * 1024 - ten - "pklasttext".len();
+    refused(of_bytes(rest + 1).await.unwrap_err(), "4194305 bytes");
+    assert!(of_bytes(rest).confirm().await.unwrap().is_written());
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_guard_keeps_the_newer_item() {
+    let fake = fake();
+    let table = open(&fake).await;
+    let guarded = |n: u64| table.put(&row("a", n)).newer_by("n");
+    assert!(guarded(5).confirm().await.unwrap().is_written());
+    for old in [4, 5] {
+        let outcome = guarded(old).confirm().await.unwrap();
+        assert!(
+            matches!(outcome, Outcome::ConditionFailed { existing: Some(_) }),
+            "{old}: {outcome:?}"
+        );
+    }
+    assert!(guarded(6).confirm().await.unwrap().is_written());
+    // After a lost answer our own item is in the way.
+    fake.inject(Fault::close_after());
+    assert!(guarded(7).confirm().await.unwrap().is_written());
+    assert_eq!(stored_n(&fake, "a"), Some(7));
+    // Together with a condition of the caller's.
+    let both = guarded(8).condition("n = :seven").value(":seven", &7);
+    assert!(both.confirm().await.unwrap().is_written());
+
+    let missing = table.put(&row("a", 1)).newer_by("version");
+    let missing = missing.await.unwrap_err();
+    assert!(missing.to_string().contains("\"version\""), "{missing}");
+    let delete = table.delete(&row("a", 1)).newer_by("n").await;
+    assert!(delete.unwrap_err().to_string().contains("not for a delete"));
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn placeholders_are_checked_before_anything_is_sent() {
+    let fake = fake();
+    let table = open(&fake).await;
+    for wrong in [
+        table.put(&row("a", 1)).condition("n = :n").value("n", &1),
+        table
+            .put(&row("a", 1))
+            .condition("n = :n")
+            .value(":n", &1)
+            .value(":n", &2),
+        table.put(&row("a", 1)).condition("#n = :n").name("n", "n"),
+        table.put(&row("a", 1)).condition("x".repeat(4097)),
+    ] {
+        let error = wrong.await.unwrap_err();
+        assert!(matches!(error, SubmitError::Invalid { .. }), "{error:?}");
+    }
+    assert!(fake.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_dropped_receipt_is_reported_by_the_next_flush_once() {
+    let fake = fake();
+    fake.inject(Fault::poison(is_pk("bad")));
+    let table = open(&fake).await;
+    drop(table.put(&row("bad", 1)).await.unwrap());
+    drop(table.put(&row("good", 1)).await.unwrap());
+    let error = table.flush().await.unwrap_err();
+    let DrainError::Unclaimed { outcomes, .. } = &error else {
+        panic!("{error:?}");
+    };
+    let [Outcome::Rejected { record, .. }] = &outcomes[..] else {
+        panic!("{outcomes:?}");
+    };
+    let held = record.item().unwrap();
+    assert_eq!(
+        held.deserialize::<crate::setup::Row>().unwrap(),
+        row("bad", 1)
+    );
+    table.flush().await.expect("reported once");
+    // The table goes on; close reports too, and closes all the same.
+    drop(table.put(&row("bad", 2)).await.unwrap());
+    let error = table.close().await.unwrap_err();
+    assert_eq!(error.outcomes().len(), 1);
+    assert!(matches!(
+        table.put(&row("good", 2)).await,
+        Err(SubmitError::Closed)
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_that_nobody_hears_does_not_swallow_failures() {
+    let fake = fake();
+    fake.inject(Fault::poison(is_pk("bad")).delayed(Duration::from_secs(2)));
+    let table = open(&fake).await;
+    drop(table.put(&row("bad", 1)).await.unwrap());
+    let gave_up = tokio::time::timeout(Duration::from_secs(1), table.flush()).await;
+    assert!(gave_up.is_err());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let error = table.flush().await.unwrap_err();
+    assert_eq!(error.outcomes().len(), 1, "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_all_tables_reports_the_failures_of_all() {
+    let fake = fake();
+    fake.create_table(TableSpec::new("others"));
+    fake.inject(Fault::poison(is_pk("bad")));
+    let sink = Sink::builder(&fake.client())
+        .table(TABLE, TableSettings::default())
+        .table("others", TableSettings::default())
+        .open();
+    let sink = sink.await.unwrap();
+    for close in [false, true] {
+        for table in sink.tables() {
+            drop(table.put(&row("bad", 1)).await.unwrap());
+        }
+        let result = if close {
+            sink.close().await
+        } else {
+            sink.flush().await
+        };
+        let error = result.unwrap_err();
+        let mut tables: Vec<&str> = error
+            .outcomes()
+            .iter()
+            .map(|outcome| match outcome {
+                Outcome::Rejected { record, .. } => record.table(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        tables.sort_unstable();
+        assert_eq!(tables, [TABLE, "others"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_nobody_looks_at_stop_the_table() {
+    let fake = fake();
+    fake.inject(Fault::poison(|_| true));
+    let table = open(&fake).await;
+    let mut accepted = 0;
+    let error = loop {
+        match table.put(&row(format!("k{accepted}"), 1)).await {
+            Ok(receipt) => drop(receipt),
+            Err(error) => break error,
+        }
+        accepted += 1;
+        if accepted % 25 == 0 {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        assert!(accepted < 20_000);
+    };
+    let SubmitError::Stopped(StopReason::Unclaimed(count)) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(*count, 1_000);
+    assert!((1_000..1_100).contains(&accepted), "{accepted}");
+    let error = table.close().await.unwrap_err();
+    assert!(
+        matches!(error, DrainError::Stopped { .. }),
+        "a stop is told: {error}"
+    );
+    assert_eq!(error.outcomes().len(), accepted);
+    assert_no_room_taken(&table);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_condition_is_no_failure_to_report() {
+    let fake = fake();
+    let table = open(&fake).await;
+    for n in 0..2 {
+        drop(table.put(&row("a", n)).condition(NEW).await.unwrap());
+    }
+    table.flush().await.unwrap();
+    assert_eq!(table.stats().condition_failed, 1);
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_keeps_its_outcome() {
+    let fake = fake();
+    let table = open(&fake).await;
+    let mut receipt = table.put(&row("a", 1)).await.unwrap();
+    assert!(receipt.try_outcome().is_none());
+    table.flush().await.unwrap();
+    for _ in 0..2 {
+        let outcome = receipt.try_outcome().expect("it is there");
+        assert!(outcome.is_written(), "{outcome:?}");
+    }
+    assert!(receipt.await.is_written());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_breaks_a_limit_is_refused_at_submit() {
+    #[derive(serde::Serialize)]
+    struct NoKey {
+        n: u64,
+    }
+    let fake: FaultyDynamoDb = fake();
+    let table = open(&fake).await;
+    let error = table.put(&large("a", 409_600)).await.unwrap_err();
+    assert!(error.is_record() && !error.is_retryable());
+    let text = error.to_string();
+    assert!(text.contains("409600") && text.contains("`text`"), "{text}");
+    assert!(table.put(&row("", 1)).await.unwrap_err().is_record());
+    assert!(table.put(&NoKey { n: 1 }).await.unwrap_err().is_record());
+    assert!(table.delete(&NoKey { n: 1 }).await.unwrap_err().is_record());
+    let long = table.put(&row("k".repeat(2049), 1)).await.unwrap_err();
+    assert!(long.to_string().contains("2049"), "{long}");
+    assert!(fake.requests().is_empty());
+    assert_no_room_taken(&table);
+    // The largest that goes, goes.
+    let most = 409_600 - "pk".len() - "a".len() - "text".len();
+    let outcome = table.put(&large("a", most)).confirm().await.unwrap();
+    assert!(outcome.is_written());
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_accepted_write_is_counted_under_one_outcome() {
+    let fake = fake();
+    fake.inject(Fault::poison(is_pk("k3")));
+    let sink = builder(&fake, TableSettings::default().coalesce(true));
+    let table = sink.open().await.unwrap().table(TABLE).unwrap();
+    let mut accepted = 0;
+    for n in 0..300 {
+        let put = table.put(&row(format!("k{}", n % 7), n));
+        drop(match n % 11 {
+            0 => put.condition(NEW).await.unwrap(),
+            _ => put.await.unwrap(),
+        });
+        accepted += 1;
+    }
+    let _ = table.flush().await;
+    let stats = table.stats();
+    let told = stats.written
+        + stats.superseded
+        + stats.condition_failed
+        + stats.rejected
+        + stats.unwritten;
+    assert_eq!(told, accepted, "{stats:?}");
+    assert_no_room_taken(&table);
+    assert!(fake.overlaps().is_empty());
+}
