@@ -7,6 +7,7 @@ mod contender;
 mod floor;
 mod measure;
 mod null_server;
+mod ours;
 mod records;
 #[path = "../report/mod.rs"]
 mod report;
@@ -19,6 +20,7 @@ use contender::{Contender, Failure};
 use floor::Floor;
 use measure::{LANES, Round, quantile};
 use null_server::NullServer;
+use ours::Ours;
 use report::{Bound, Cell, Report};
 use sdk_loop::SdkLoop;
 
@@ -47,6 +49,8 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
     let contenders: Vec<Arc<dyn Contender>> = vec![
         Arc::new(Floor::open(server.address(), LANES).await?),
         Arc::new(SdkLoop(sdk_loop::client(server.address()))),
+        Arc::new(Ours::direct(server.address()).await?),
+        Arc::new(Ours::sdk(server.address()).await?),
         Arc::new(contender::RecordsOnly),
     ];
     let rounds = measure::rotate(&contenders, server, rotations, batches).await?;

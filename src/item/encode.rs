@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 /// An item or a key, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Encoded {
     /// DynamoDB's JSON, `{"pk":{"S":"a"},…}`, in an allocation of exactly its size.
     pub(crate) json: Vec<u8>,
@@ -22,6 +22,16 @@ pub(crate) struct Encoded {
     pub(crate) stored_size: usize,
     /// The primary key.
     pub(crate) key: Key,
+}
+
+/// The size only: contents never reach a log.
+impl std::fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Encoded")
+            .field("json_bytes", &self.json.len())
+            .field("stored_size", &self.stored_size)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Encodes a record as an item of this table.

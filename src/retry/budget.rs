@@ -3,7 +3,7 @@
 //! When a service fails, every client's retries are added to the load it already cannot bear: with three attempts each, three
 //! times the load. Backoff spreads those over time but does not lessen them. So retries are paid for, after tower's retry
 //! budget: each success earns a share of one and time earns a few more, and what cannot be paid waits. Tower drops
-//! what cannot be paid; a sink may not, so here the answer is a time to ask again.
+//! what cannot be paid; a sink may not, so here the answer is a time from which it is paid.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ const ONE: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     balance: u64,
+    /// What was taken out beyond the balance; earnings go here first.
+    debt: u64,
     most: u64,
     per_success: u64,
     per_micro: u64,
@@ -29,6 +31,7 @@ impl RetryBudget {
         let most = u64::from(settings.get_burst().max(1)) * ONE;
         Self {
             balance: most,
+            debt: 0,
             most,
             per_success: millionths(settings.get_ratio()),
             per_micro: u64::from(settings.get_min_per_second().max(1)),
@@ -39,25 +42,23 @@ impl RetryBudget {
     /// Takes note of a success at `now`, a time since the sink was opened.
     pub(crate) fn deposit(&mut self, now: Duration) {
         self.advance(now);
-        self.balance = self.balance.saturating_add(self.per_success).min(self.most);
+        self.earn(self.per_success);
     }
 
-    /// Pays for one retry at `now`.
-    ///
-    /// # Errors
-    /// The time, on the same clock as `now`, at which the passing of time alone will have earned a retry; successes may
-    /// earn it sooner.
-    pub(crate) fn try_withdraw(&mut self, now: Duration) -> Result<(), Duration> {
+    /// Takes one retry out at `now` and says when it may be sent: at once if it was saved up, else when time alone
+    /// will have earned it and those taken out before it.
+    pub(crate) fn withdraw(&mut self, now: Duration) -> Duration {
         self.advance(now);
-        if let Some(rest) = self.balance.checked_sub(ONE) {
+        if let Some(rest) = self.balance.checked_sub(ONE)
+            && self.debt == 0
+        {
             self.balance = rest;
-            return Ok(());
+            return now;
         }
-        let wait = (ONE - self.balance).div_ceil(self.per_micro);
-        Err(self
-            .paid_until
-            .max(now)
-            .saturating_add(Duration::from_micros(wait)))
+        self.debt = self.debt.saturating_add(ONE - self.balance.min(ONE));
+        self.balance = 0;
+        let wait = Duration::from_micros(self.debt.div_ceil(self.per_micro));
+        self.paid_until.max(now).saturating_add(wait)
     }
 
     fn advance(&mut self, now: Duration) {
@@ -67,8 +68,13 @@ impl RetryBudget {
         self.paid_until = self
             .paid_until
             .saturating_add(Duration::from_micros(passed));
-        let earned = passed.saturating_mul(self.per_micro);
-        self.balance = self.balance.saturating_add(earned).min(self.most);
+        self.earn(passed.saturating_mul(self.per_micro));
+    }
+
+    fn earn(&mut self, earned: u64) {
+        let repaid = self.debt.min(earned);
+        self.debt -= repaid;
+        self.balance = self.balance.saturating_add(earned - repaid).min(self.most);
     }
 }
 
@@ -105,24 +111,27 @@ mod tests {
     fn the_burst_is_there_at_the_start_and_then_time_earns() {
         let mut budget = budget(0.0, 10, 3);
         for _ in 0..3 {
-            budget.try_withdraw(millis(0)).expect("saved up");
+            assert_eq!(budget.withdraw(millis(0)), millis(0), "saved up");
         }
-        assert_eq!(budget.try_withdraw(millis(0)), Err(millis(100)));
-        assert_eq!(budget.try_withdraw(millis(60)), Err(millis(100)));
-        budget.try_withdraw(millis(100)).expect("earned by time");
-        assert_eq!(budget.try_withdraw(millis(100)), Err(millis(200)));
+        assert_eq!(budget.withdraw(millis(0)), millis(100));
+        assert_eq!(
+            budget.withdraw(millis(60)),
+            millis(200),
+            "one after the other"
+        );
+        assert_eq!(budget.withdraw(millis(250)), millis(300));
+        assert_eq!(budget.withdraw(millis(400)), millis(400), "earned by time");
     }
 
     #[test]
     fn five_successes_earn_a_retry() {
         let mut budget = budget(0.2, 1, 1);
-        budget.try_withdraw(millis(0)).expect("saved up");
-        for _ in 0..4 {
+        assert_eq!(budget.withdraw(millis(0)), millis(0), "saved up");
+        for _ in 0..5 {
             budget.deposit(millis(0));
-            budget.try_withdraw(millis(0)).expect_err("not yet earned");
         }
-        budget.deposit(millis(0));
-        budget.try_withdraw(millis(0)).expect("earned by successes");
+        assert_eq!(budget.withdraw(millis(0)), millis(0), "earned by successes");
+        assert_eq!(budget.withdraw(millis(0)), millis(1_000));
     }
 
     #[test]
@@ -131,45 +140,22 @@ mod tests {
         for n in 0..1_000 {
             budget.deposit(millis(n));
         }
-        budget.try_withdraw(millis(1_000)).expect("first");
-        budget.try_withdraw(millis(1_000)).expect("second");
-        budget.try_withdraw(millis(1_000)).expect_err("no third");
+        let now = millis(1_000);
+        assert_eq!([budget.withdraw(now), budget.withdraw(now)], [now, now]);
+        assert!(budget.withdraw(now) > now);
     }
 
     #[test]
     fn a_clock_that_steps_back_earns_nothing() {
         let mut budget = budget(0.0, 10, 1);
-        budget.try_withdraw(millis(1_000)).expect("saved up");
-        for n in 0..1_000 {
-            assert_eq!(budget.try_withdraw(millis(n)), Err(millis(1_100)));
+        assert_eq!(budget.withdraw(millis(1_000)), millis(1_000));
+        for n in 1..100 {
+            assert_eq!(budget.withdraw(millis(n)), millis(1_000 + 100 * n));
         }
     }
 
     proptest! {
-        /// Whatever was refused is granted at the time named.
-        #[test]
-        fn the_time_named_is_right(
-            ratio in 0.0_f64..10.0,
-            min_per_second in 1_u32..=10_000,
-            burst in 1_u32..100,
-            steps in prop::collection::vec((any::<bool>(), 0_u64..100_000), 0..300),
-        ) {
-            let mut budget = budget(ratio, min_per_second, burst);
-            let mut now = Duration::ZERO;
-            for (success, micros) in steps {
-                now += Duration::from_micros(micros);
-                if success {
-                    budget.deposit(now);
-                } else if let Err(again) = budget.try_withdraw(now) {
-                    prop_assert!(again > now);
-                    prop_assert!(again <= now + Duration::from_secs(1));
-                    now = again;
-                    prop_assert_eq!(budget.try_withdraw(now), Ok(()));
-                }
-            }
-        }
-
-        /// Over any run, no more is granted than was saved up and earned.
+        /// Over any run, no more is paid for by any time than was saved up and earned by then.
         #[test]
         fn no_more_is_granted_than_earned(
             min_per_second in 1_u32..1_000,
@@ -177,20 +163,28 @@ mod tests {
             steps in prop::collection::vec((0_u32..3, 0_u64..20_000_000), 0..300),
         ) {
             let mut budget = budget(0.2, min_per_second, burst);
-            let (mut now, mut granted, mut successes) = (Duration::ZERO, 0_u128, 0_u128);
+            let (mut now, mut successes) = (Duration::ZERO, 0_u128);
+            let mut granted = Vec::new();
             for (step, nanos) in steps {
                 now += Duration::from_nanos(nanos);
                 if step == 0 {
                     budget.deposit(now);
                     successes += 1;
-                } else if budget.try_withdraw(now).is_ok() {
-                    granted += 1;
+                } else {
+                    let at = budget.withdraw(now);
+                    prop_assert!(at >= now);
+                    granted.push(at);
                 }
             }
-            let earned = u128::from(burst) * 1_000_000_000
-                + successes * 200_000_000
-                + now.as_nanos() * u128::from(min_per_second);
-            prop_assert!(granted * 1_000_000_000 <= earned);
+            granted.sort();
+            for (count, at) in (1_u128..).zip(granted) {
+                // A microsecond may have been rounded up.
+                let time = at.as_nanos() + 1_000;
+                let earned = u128::from(burst) * 1_000_000_000
+                    + successes * 200_000_000
+                    + time * u128::from(min_per_second);
+                prop_assert!(count * 1_000_000_000 <= earned);
+            }
         }
 
         #[test]
@@ -198,7 +192,7 @@ mod tests {
             let mut budget = budget(ratio, min, burst);
             for now in times {
                 budget.deposit(now);
-                let _ = budget.try_withdraw(now);
+                let _ = budget.withdraw(now);
             }
         }
     }

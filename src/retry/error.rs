@@ -106,20 +106,22 @@ impl ServiceError {
             .into()
     }
 
-    /// Whether the service refused what the request holds, so that it may be one record's fault.
-    pub(crate) fn is_validation(&self) -> bool {
+    /// Whether the refusal can only be about this one write. Any other may be about the table, or
+    /// come from a proxy that refuses everything.
+    pub(crate) fn is_for_this_write_alone(&self) -> bool {
         matches!(
             self.code(),
-            "ValidationException" | "SerializationException" | code::REQUEST_TOO_LARGE
-        ) || self
-            .cancellation_reasons()
-            .iter()
-            .any(|reason| reason.code() == "ValidationError")
+            "ItemCollectionSizeLimitExceededException" | "IdempotentParameterMismatchException"
+        ) || (!self.cancellation_reasons().is_empty()
+            && self
+                .cancellation_reasons()
+                .iter()
+                .all(|reason| reason.code() != "ValidationError"))
     }
 
-    /// Whether there is no such table.
-    pub(crate) fn is_missing_table(&self) -> bool {
-        self.code() == "ResourceNotFoundException"
+    /// Whether the caller may not do this.
+    pub(crate) fn is_access_denied(&self) -> bool {
+        self.code() == "AccessDeniedException"
     }
 
     /// If a condition did not hold: the item that was found in place, where there was one.

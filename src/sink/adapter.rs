@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::error::{DrainError, SubmitError};
-use super::outcome::{NotWritten, Outcome};
+use super::outcome::Outcome;
 use super::submit::Submit;
 use super::table::TableSink;
 use super::write::Write;
@@ -26,9 +26,16 @@ pub enum RecordSinkError {
     /// A record was not accepted. The sink may be used on: the others are not affected.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// An earlier record failed, and the table has no dead-letter handler.
-    #[error("an earlier record was not written: {0}")]
-    NotWritten(#[from] NotWritten),
+    /// Earlier records failed, and no dead-letter handler has taken them.
+    #[error(
+        "{} earlier records were not written; the first: {}",
+        outcomes.len(),
+        outcomes.first().map(ToString::to_string).unwrap_or_default()
+    )]
+    NotWritten {
+        /// Their outcomes, records included; each is reported once.
+        outcomes: Vec<Outcome>,
+    },
     /// Flushing or closing found failed writes.
     #[error(transparent)]
     Drain(#[from] DrainError),
@@ -37,8 +44,6 @@ pub enum RecordSinkError {
 /// Outcomes of the writes that went through one [`RecordSink`].
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    /// With a dead-letter handler, failed writes are its business.
-    dead_letters: bool,
     failed: Mutex<Vec<Outcome>>,
 }
 
@@ -47,38 +52,41 @@ pub(super) struct Verdicts {
 const HELD_FAILURES: usize = 100;
 
 impl Verdicts {
-    pub(super) fn take(self: Arc<Self>, outcome: Outcome) -> Result<(), Outcome> {
+    pub(super) fn take(&self, outcome: Outcome) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
             Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
         );
-        if !failed || (self.dead_letters && outcome.is_dead_letter()) {
+        if !failed {
             return Ok(());
         }
         let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::strong_count(&self) == 1 || held.len() >= HELD_FAILURES {
+        if held.len() >= HELD_FAILURES {
             return Err(outcome);
         }
         held.push(outcome);
         Ok(())
     }
 
-    fn first(&self) -> Result<(), RecordSinkError> {
-        let mut held = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_empty() {
-            return Ok(());
+    fn held(&self) -> Vec<Outcome> {
+        std::mem::take(&mut *self.failed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Fails with all that is held, if anything is.
+    fn report(&self) -> Result<(), RecordSinkError> {
+        let outcomes = self.held();
+        if outcomes.is_empty() {
+            Ok(())
+        } else {
+            Err(RecordSinkError::NotWritten { outcomes })
         }
-        Err(held
-            .remove(0)
-            .into_result()
-            .map_or_else(Into::into, |()| SubmitError::Closed.into()))
     }
 }
 
 /// A table as a [`futures::Sink`] of typed records, each one a put.
 ///
-/// - `poll_ready` waits for room, and reports the first record that failed since, where the table
-///   has no dead-letter handler.
+/// - `poll_ready` waits for room, and reports the records that failed since, save those that a
+///   dead-letter handler has taken.
 /// - `start_send` encodes the record; one that breaks a limit is refused there.
 /// - `poll_flush` resolves when every record sent before has its outcome.
 /// - `poll_close` flushes. The table stays open for its other handles.
@@ -111,11 +119,9 @@ impl<T> RecordSink<T> {
         table: TableSink,
         make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
     ) -> Self {
-        let dead_letters = table.has_dead_letters();
         Self {
             table,
             verdicts: Arc::new(Verdicts {
-                dead_letters,
                 failed: Mutex::default(),
             }),
             parked: None,
@@ -139,13 +145,17 @@ impl<T> Sink<T> for RecordSink<T> {
     type Error = RecordSinkError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.verdicts.first()?;
+        self.verdicts.report()?;
         self.poll_parked(cx)
     }
 
     fn start_send(mut self: Pin<&mut Self>, record: T) -> Result<(), Self::Error> {
+        if self.parked.is_some() {
+            // Called without `poll_ready` having said so: the parked record must not be lost.
+            return Err(SubmitError::Full.into());
+        }
         let submission = (self.make)(&self.table, &record).prepare()?;
-        let verdicts = Arc::clone(&self.verdicts);
+        let verdicts = Arc::downgrade(&self.verdicts);
         self.parked = Some(self.table.enter_for_adapter(submission, verdicts));
         Ok(())
     }
@@ -159,14 +169,23 @@ impl<T> Sink<T> for RecordSink<T> {
         if let Some(flush) = &mut self.flush {
             let flushed = ready!(flush.as_mut().poll(cx));
             self.flush = None;
-            self.verdicts.first()?;
-            flushed?;
+            if let Err(error) = flushed {
+                return Poll::Ready(Err(error.with(self.verdicts.held()).into()));
+            }
+            self.verdicts.report()?;
         }
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.poll_flush(cx)
+    }
+}
+
+/// What was not reported goes to the table, for its next flush or close.
+impl<T> Drop for RecordSink<T> {
+    fn drop(&mut self) {
+        self.table.leave_unclaimed(self.verdicts.held());
     }
 }
 

@@ -17,6 +17,7 @@ use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
 use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Gate};
 use super::outcome::Outcome;
+use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::{Meter, Stats};
@@ -243,6 +244,8 @@ impl Opening {
             linger: settings.get_linger(),
             coalesce: settings.get_coalesce(),
             max_attempts: settings.get_retry().get_max_attempts(),
+            // Sent before that, a request has reached the service before the token lapses.
+            token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),
             dead_letters: dead_letters.is_some(),
         };
         let core = Core::new(
@@ -259,7 +262,6 @@ impl Opening {
             shape: Arc::clone(&shape),
             gate: Arc::clone(&gate),
             deadline: settings.get_deadline(),
-            dead_letters: dead_letters.is_some(),
             stats: Arc::clone(&stats),
             token_prefix: entropy(),
             tokens: AtomicU64::new(0),
@@ -359,32 +361,28 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// The first table's error; all are flushed all the same.
+    /// The first table's error, with the outcomes of the others' added; all are flushed all the
+    /// same.
     ///
     /// # Cancel safety
     ///
     /// As [`TableSink::flush`].
     pub async fn flush(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::flush))
-            .await
-            .into_iter()
-            .collect()
+        DrainError::first_of(join_all(self.tables().map(TableSink::flush)).await)
     }
 
     /// Closes all tables, at the same time.
     ///
     /// # Errors
     ///
-    /// The first table's error; all are closed all the same.
+    /// The first table's error, with the outcomes of the others' added; all are closed all the
+    /// same.
     ///
     /// # Cancel safety
     ///
     /// As [`TableSink::close`].
     pub async fn close(&self) -> Result<(), DrainError> {
-        join_all(self.tables().map(TableSink::close))
-            .await
-            .into_iter()
-            .collect()
+        DrainError::first_of(join_all(self.tables().map(TableSink::close)).await)
     }
 
     /// Aborts all tables; what they hand back is in order by table.

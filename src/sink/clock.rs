@@ -24,6 +24,11 @@ impl Clock {
 
     /// Sleeps until a time of this clock.
     pub(super) fn until(self, time: Duration) -> Sleep {
-        tokio::time::sleep_until(self.start + time)
+        let far = Duration::from_secs(365 * 24 * 60 * 60);
+        let time = self
+            .start
+            .checked_add(time)
+            .unwrap_or(self.start + self.now() + far);
+        tokio::time::sleep_until(time)
     }
 }

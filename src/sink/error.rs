@@ -169,6 +169,45 @@ pub enum DrainError {
 }
 
 impl DrainError {
+    /// This error with more outcomes to report.
+    pub(super) fn with(mut self, more: Vec<Outcome>) -> Self {
+        match &mut self {
+            Self::Failed { outcomes, .. }
+            | Self::Unclaimed { outcomes, .. }
+            | Self::Stopped { outcomes, .. } => outcomes.extend(more),
+            Self::Closed | Self::Gone if more.is_empty() => {}
+            Self::Closed | Self::Gone => {
+                let table = more
+                    .iter()
+                    .find_map(|outcome| Some(outcome.record()?.table().to_owned()))
+                    .unwrap_or_default();
+                return Self::Unclaimed {
+                    table,
+                    outcomes: more,
+                };
+            }
+        }
+        self
+    }
+
+    pub(super) fn into_outcomes(self) -> Vec<Outcome> {
+        match self {
+            Self::Failed { outcomes, .. }
+            | Self::Unclaimed { outcomes, .. }
+            | Self::Stopped { outcomes, .. } => outcomes,
+            Self::Closed | Self::Gone => Vec::new(),
+        }
+    }
+
+    /// The first error of several tables, which carries the outcomes of all.
+    pub(super) fn first_of(results: Vec<Result<(), Self>>) -> Result<(), Self> {
+        let mut errors = results.into_iter().filter_map(Result::err);
+        let Some(first) = errors.next() else {
+            return Ok(());
+        };
+        Err(first.with(errors.flat_map(Self::into_outcomes).collect()))
+    }
+
     /// The outcomes that this error carries.
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {

@@ -11,7 +11,7 @@
 //! taken until the record has its outcome, not just until the worker has picked it up. A caller
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -44,8 +44,12 @@ enum Place {
     Granted,
 }
 
+/// Waiters by the number of their arrival.
+type Queue = BTreeMap<u64, usize>;
+
 #[derive(Debug)]
 struct Waiter {
+    arrival: u64,
     charge: Charge,
     place: Place,
     waker: Option<Waker>,
@@ -58,8 +62,11 @@ struct State<M> {
     bytes: usize,
     partitions: HashMap<u64, usize, Prehashed>,
     waiters: Slab<Waiter>,
-    line: VecDeque<usize>,
-    apart: HashMap<u64, VecDeque<usize>, Prehashed>,
+    /// Waiters by the order of their arrival.
+    line: Queue,
+    /// Those whose key has its share, by key.
+    apart: HashMap<u64, Queue, Prehashed>,
+    arrivals: u64,
     closed: Option<SubmitError>,
     /// The worker has ended: nobody receives any more.
     ended: bool,
@@ -89,8 +96,9 @@ impl<M> Gate<M> {
                 bytes: 0,
                 partitions: HashMap::default(),
                 waiters: Slab::new(),
-                line: VecDeque::new(),
+                line: Queue::new(),
                 apart: HashMap::default(),
+                arrivals: 0,
                 closed: None,
                 ended: false,
                 orphaned: false,
@@ -133,7 +141,10 @@ impl<M> Gate<M> {
         let mut state = self.lock();
         let apart = state.is_hot(charge, self.bounds);
         let place = if apart { Place::Apart } else { Place::Line };
+        let arrival = state.arrivals;
+        state.arrivals += 1;
         let at = state.waiters.insert(Waiter {
+            arrival,
             charge,
             place,
             waker: None,
@@ -143,9 +154,9 @@ impl<M> Gate<M> {
                 .apart
                 .entry(charge.partition)
                 .or_default()
-                .push_back(at);
+                .insert(arrival, at);
         } else {
-            state.line.push_back(at);
+            state.line.insert(arrival, at);
         }
         // Room may have been freed since the caller last looked.
         let wakers = state.grant(self.bounds);
@@ -190,10 +201,12 @@ impl<M> Gate<M> {
         };
         let partition = waiter.charge.partition;
         match waiter.place {
-            Place::Line => state.line.retain(|&at| at != turn.0),
+            Place::Line => {
+                state.line.remove(&waiter.arrival);
+            }
             Place::Apart => {
                 if let Some(queue) = state.apart.get_mut(&partition) {
-                    queue.retain(|&at| at != turn.0);
+                    queue.remove(&waiter.arrival);
                     if queue.is_empty() {
                         state.apart.remove(&partition);
                     }
@@ -232,9 +245,11 @@ impl<M> Gate<M> {
     /// Lets nothing more in: waiting and later callers get `reason`. The first reason stays.
     pub(super) fn close(&self, reason: SubmitError) {
         let mut state = self.lock();
-        if state.closed.is_none() {
-            state.closed = Some(reason);
+        if state.closed.is_some() {
+            // Nothing new to tell; waking the worker again and again would keep it spinning.
+            return;
         }
+        state.closed = Some(reason);
         let wakers: Vec<Waker> = state
             .waiters
             .iter_mut()
@@ -256,14 +271,23 @@ impl<M> Gate<M> {
         drop(unheard);
     }
 
+    /// The worker is about to end in order: nothing passes any more. Gives what was not received.
+    pub(super) fn finish(&self) -> Vec<M> {
+        let mut state = self.lock();
+        state.ended = true;
+        std::mem::take(&mut state.inbox)
+    }
+
     /// The last handle is gone: once all is done the worker may end.
     pub(super) fn orphan(&self) {
         self.lock().orphaned = true;
         self.wake.notify_one();
     }
 
+    /// Whether all handles are gone and all that they sent was received.
     pub(super) fn is_orphaned(&self) -> bool {
-        self.lock().orphaned
+        let state = self.lock();
+        state.orphaned && state.inbox.is_empty()
     }
 
     pub(super) fn has_messages(&self) -> bool {
@@ -341,11 +365,11 @@ impl<M> State<M> {
         let Some(queue) = self.apart.get_mut(&partition) else {
             return;
         };
-        if let Some(at) = queue.pop_front() {
+        if let Some((arrival, at)) = queue.pop_first() {
             if let Some(waiter) = self.waiters.get_mut(at) {
                 waiter.place = Place::Line;
             }
-            self.line.push_back(at);
+            self.line.insert(arrival, at);
         }
         if queue.is_empty() {
             self.apart.remove(&partition);
@@ -355,18 +379,18 @@ impl<M> State<M> {
     /// Grants room to the head of the line for as long as it fits.
     fn grant(&mut self, bounds: Bounds) -> Vec<Waker> {
         let mut wakers = Vec::new();
-        while let Some(&at) = self.line.front() {
+        while let Some((&arrival, &at)) = self.line.first_key_value() {
             let Some(charge) = self.waiters.get(at).map(|waiter| waiter.charge) else {
-                self.line.pop_front();
+                self.line.pop_first();
                 continue;
             };
             if self.at_share(charge.partition, bounds) {
-                // Its key filled up while it stood in line: it goes first among those apart.
-                self.line.pop_front();
+                // Its key filled up while it stood in line.
+                self.line.pop_first();
                 self.apart
                     .entry(charge.partition)
                     .or_default()
-                    .push_front(at);
+                    .insert(arrival, at);
                 if let Some(waiter) = self.waiters.get_mut(at) {
                     waiter.place = Place::Apart;
                 }
@@ -375,7 +399,7 @@ impl<M> State<M> {
             if !self.fits(charge, bounds) {
                 break;
             }
-            self.line.pop_front();
+            self.line.pop_first();
             self.take(charge);
             if let Some(waiter) = self.waiters.get_mut(at) {
                 waiter.place = Place::Granted;

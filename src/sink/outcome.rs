@@ -153,8 +153,13 @@ impl NotWritten {
 #[non_exhaustive]
 pub enum RejectReason {
     /// The service refused this very write, alone.
-    #[error("refused by the service: {0}")]
-    Refused(ServiceError),
+    #[error("refused by the service: {error}")]
+    Refused {
+        /// The service's answer.
+        error: ServiceError,
+        /// Whether an earlier attempt, whose answer was lost, may have been applied.
+        may_have_applied: bool,
+    },
     /// The write's deadline passed before it could be confirmed.
     #[error("deadline passed after {attempts} attempts")]
     DeadlineExceeded {
@@ -182,8 +187,10 @@ impl RejectReason {
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         match self {
-            Self::Refused(_) => false,
-            Self::DeadlineExceeded {
+            Self::Refused {
+                may_have_applied, ..
+            }
+            | Self::DeadlineExceeded {
                 may_have_applied, ..
             }
             | Self::AttemptsExhausted {
@@ -196,7 +203,7 @@ impl RejectReason {
     #[must_use]
     pub fn service_error(&self) -> Option<&ServiceError> {
         match self {
-            Self::Refused(error) => Some(error),
+            Self::Refused { error, .. } => Some(error),
             Self::DeadlineExceeded { last, .. } => last.as_ref(),
             Self::AttemptsExhausted { last, .. } => Some(last),
         }
@@ -242,7 +249,7 @@ struct RecordInner {
 }
 
 /// One operation of a [`Record`]; a transaction has several.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RecordPart {
     kind: WriteKind,
     item: Item,
@@ -276,6 +283,16 @@ impl RecordPart {
     #[must_use]
     pub fn expressions(&self) -> String {
         format!("{{{}}}", String::from_utf8_lossy(&self.expressions))
+    }
+}
+
+impl fmt::Debug for RecordPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordPart")
+            .field("kind", &self.kind)
+            .field("item", &self.item)
+            .field("expression_bytes", &self.expressions.len())
+            .finish()
     }
 }
 
@@ -313,7 +330,7 @@ impl Record {
         self.inner.parts.first().map(RecordPart::item)
     }
 
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         self.inner
             .parts
             .iter()

@@ -8,6 +8,7 @@
 //!
 //! `<data>` is the record's DynamoDB JSON as it was encoded at submit; nothing here parses it.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ const DELETE_OPEN: &[u8] = br#"{"DeleteRequest":{"Key":"#;
 const CLOSE: &[u8] = b"}}";
 
 /// One operation: its item or key, and the members that hold its expressions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) kind: WriteKind,
     /// The item of a put, the key of all else, as DynamoDB JSON.
@@ -48,7 +49,7 @@ impl Part {
 }
 
 /// What a write asks of the service.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) enum Payload {
     /// A put or delete without conditions: rides in batches, may be sent any number of times.
     Plain { delete: bool, data: Bytes },
@@ -107,6 +108,31 @@ impl Payload {
             Self::Transaction { parts, .. } => parts.iter().map(Part::to_record).collect(),
         };
         Record::new(Arc::clone(table), parts)
+    }
+}
+
+/// Sizes only: contents never reach a log.
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part")
+            .field("kind", &self.kind)
+            .field("bytes", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sizes only: contents never reach a log.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Plain { delete: false, .. } => "Put",
+            Self::Plain { delete: true, .. } => "Delete",
+            Self::Single { .. } => "Single",
+            Self::Transaction { .. } => "Transaction",
+        };
+        f.debug_struct(name)
+            .field("bytes", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -26,12 +26,16 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The outcome if it is there already, else `None`.
-    pub fn try_outcome(&mut self) -> Option<Outcome> {
+    /// The outcome if it is there already.
+    ///
+    /// # Errors
+    ///
+    /// Gives the receipt back where it is not.
+    pub fn try_outcome(mut self) -> Result<Outcome, Self> {
         match self.outcome.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(oneshot::error::TryRecvError::Empty) => None,
-            Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
+            Ok(outcome) => Ok(outcome),
+            Err(oneshot::error::TryRecvError::Empty) => Err(self),
+            Err(oneshot::error::TryRecvError::Closed) => Ok(GONE),
         }
     }
 }
@@ -68,7 +72,7 @@ pub(super) struct Completion {
 #[derive(Debug)]
 enum Recipient {
     Receipt(oneshot::Sender<Outcome>),
-    Adapter(Arc<Verdicts>),
+    Adapter(Weak<Verdicts>),
 }
 
 impl Completion {
@@ -83,18 +87,23 @@ impl Completion {
         )
     }
 
-    pub(super) fn for_adapter(verdicts: Arc<Verdicts>, charge: Charge) -> Self {
+    pub(super) fn for_adapter(verdicts: Weak<Verdicts>, charge: Charge) -> Self {
         Self {
             recipient: Recipient::Adapter(verdicts),
             charge,
         }
     }
 
-    /// Tells the outcome; gives it back where nobody is left to hear it.
-    pub(super) fn complete(self, outcome: Outcome) -> Result<(), Outcome> {
+    /// Tells the outcome; gives it back where nobody is left to hear it. What a dead-letter
+    /// handler has taken is no longer an adapter's business.
+    pub(super) fn complete(self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         match self.recipient {
             Recipient::Receipt(sender) => sender.send(outcome),
-            Recipient::Adapter(verdicts) => verdicts.take(outcome),
+            Recipient::Adapter(_) if handled => Ok(()),
+            Recipient::Adapter(verdicts) => match verdicts.upgrade() {
+                Some(verdicts) => verdicts.take(outcome),
+                None => Err(outcome),
+            },
         }
     }
 }

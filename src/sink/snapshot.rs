@@ -274,6 +274,12 @@ impl Snapshot {
                 continue;
             }
             let write = prepare(saved, table).map_err(wrong)?;
+            if write.repeats_a_key() {
+                let table = table.name().to_owned();
+                let what = "a transaction's writes now have one key".to_owned();
+                let error = SubmitError::Invalid { table, what };
+                return Err(SnapshotError::Submit { place, error });
+            }
             let write = write
                 .check_bounds(table)
                 .map_err(|error| SnapshotError::Submit { place, error })?;

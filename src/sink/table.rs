@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -69,7 +69,6 @@ pub(super) struct Handle {
     pub(super) shape: Arc<TableShape>,
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) deadline: Option<Duration>,
-    pub(super) dead_letters: bool,
     pub(super) stats: Arc<Mutex<Stats>>,
     pub(super) token_prefix: u64,
     pub(super) tokens: AtomicU64,
@@ -222,8 +221,7 @@ impl TableSink {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe. Failures that a dropped flush would have reported may be lost with it if it
-    /// was already done; hold receipts, or set a dead-letter handler, to depend on them.
+    /// Cancel safe: failures that a dropped flush would have reported are left to the next one.
     pub async fn flush(&self) -> Result<(), DrainError> {
         self.ask(Message::Flush).await?
     }
@@ -270,7 +268,7 @@ impl TableSink {
     ///
     /// Cancel safe.
     pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
-        let saved = self.ask(Message::Snapshot).await?;
+        let saved = self.ask(Message::Snapshot).await??;
         Ok(Snapshot::of(&self.handle.name, saved))
     }
 
@@ -327,7 +325,7 @@ impl TableSink {
         Submit::new(Arc::clone(&self.handle), message, charge, Some(receipt))
     }
 
-    pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Arc<Verdicts>) -> Submit {
+    pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Weak<Verdicts>) -> Submit {
         let charge = prepared.charge;
         let completion = Completion::for_adapter(verdicts, charge);
         let message = Message::Write(prepared.submission(completion, false));
@@ -342,8 +340,12 @@ impl TableSink {
         self.handle.deadline
     }
 
-    pub(super) fn has_dead_letters(&self) -> bool {
-        self.handle.dead_letters
+    /// Leaves failed writes that nobody has looked at to the next flush or close.
+    pub(super) fn leave_unclaimed(&self, outcomes: Vec<Outcome>) {
+        if !outcomes.is_empty() {
+            // A worker that has ended has nobody left to tell.
+            let _ = self.handle.gate.send(Message::Unclaimed(outcomes));
+        }
     }
 
     pub(super) fn token(&self) -> Arc<str> {

@@ -20,7 +20,7 @@ use super::core::{
 use super::dead_letter::{DeadLetter, DeadLetterHandler};
 use super::error::{DrainError, StopReason, SubmitError};
 use super::gate::{Charge, Gate};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, Record};
 use super::receipt::Completion;
 use super::stats::{Meter, Stats};
 use crate::item::{self, TableShape};
@@ -32,8 +32,10 @@ use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_
 pub(super) enum Message {
     Write(Submission<Completion>),
     Flush(Flush),
-    Snapshot(oneshot::Sender<Vec<Saved>>),
+    Snapshot(oneshot::Sender<Result<Vec<Saved>, DrainError>>),
     Close(Flush),
+    /// Failed writes that nobody has looked at.
+    Unclaimed(Vec<Outcome>),
     Abort(oneshot::Sender<Vec<Outcome>>),
 }
 
@@ -43,6 +45,9 @@ pub(super) type Flush = oneshot::Sender<Result<(), DrainError>>;
 /// How many failed writes whose receipts were dropped may wait for a flush or a close before the
 /// table stops taking more.
 const UNCLAIMED_LIMIT: usize = 1_000;
+
+/// How long describing the table is tried before the table counts as failed.
+const DESCRIBE_GRACE: Duration = Duration::from_secs(30);
 
 /// What the tasks of a worker come back with.
 enum Done {
@@ -84,6 +89,7 @@ struct Running {
     settled: Vec<Settled<Completion>>,
     freed: Vec<Charge>,
     unclaimed: Vec<Outcome>,
+    unclaimed_bytes: usize,
     stopped: Option<StopReason>,
     closing: Vec<Flush>,
 }
@@ -107,10 +113,12 @@ impl Worker {
             settled: Vec::new(),
             freed: Vec::new(),
             unclaimed: Vec::new(),
+            unclaimed_bytes: 0,
             stopped: None,
             closing: Vec::new(),
         };
         running.run().await;
+        running.dismiss();
     }
 }
 
@@ -154,26 +162,66 @@ impl Running {
     fn receive(&mut self, now: Duration) -> bool {
         self.worker.gate.receive(&mut self.inbox);
         let mut inbox = std::mem::take(&mut self.inbox);
-        for message in inbox.drain(..) {
+        let mut messages = inbox.drain(..);
+        while let Some(message) = messages.next() {
             match message {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
                 Message::Snapshot(reply) => {
                     // Nobody to hear it: the caller gave up, nothing is lost.
-                    let _ = reply.send(self.worker.core.snapshot());
+                    let _ = reply.send(Ok(self.worker.core.snapshot()));
                 }
                 Message::Close(reply) => {
                     self.closing.push(reply);
                     self.worker.core.drain();
                 }
+                Message::Unclaimed(outcomes) => {
+                    for outcome in outcomes {
+                        self.keep_unclaimed(outcome);
+                    }
+                }
                 Message::Abort(reply) => {
                     self.abort(now, reply);
+                    self.inbox = messages.collect();
                     return true;
                 }
             }
         }
+        drop(messages);
         self.inbox = inbox;
         false
+    }
+
+    /// Answers what came in after the close or the abort that ended the table. Left to the drop,
+    /// it would be told that the runtime was shut down.
+    fn dismiss(&mut self) {
+        let mut messages = std::mem::take(&mut self.inbox);
+        messages.extend(self.worker.gate.finish());
+        for message in messages {
+            match message {
+                // The gate was closed before the close or the abort went through it.
+                Message::Write(submission) => {
+                    let outcome = Outcome::Unwritten {
+                        may_have_applied: submission.may_have_applied,
+                        record: Some(submission.payload.to_record(&self.worker.table)),
+                    };
+                    let _ = submission.completion.complete(outcome, false);
+                }
+                Message::Flush(reply) | Message::Close(reply) => {
+                    let _ = reply.send(Err(DrainError::Closed));
+                }
+                Message::Snapshot(reply) => {
+                    let _ = reply.send(Err(DrainError::Closed));
+                }
+                Message::Unclaimed(outcomes) => {
+                    let (table, writes) = (&*self.worker.table, outcomes.len());
+                    tracing::error!(table, writes, "writes failed, and nobody is left to hear");
+                }
+                Message::Abort(reply) => {
+                    let _ = reply.send(Vec::new());
+                }
+            }
+        }
     }
 
     /// Ends all that is under way; every write is handed back, to its receipt and to the caller.
@@ -195,6 +243,7 @@ impl Running {
         for close in self.closing.drain(..) {
             let _ = close.send(Err(DrainError::Closed));
         }
+        self.publish(now);
         // If the caller of abort is gone, the receipts still have the records.
         let _ = reply.send(handed_back);
     }
@@ -204,7 +253,7 @@ impl Running {
         while let Some(request) = self.worker.core.next_request(now) {
             self.spawn(request);
         }
-        if self.worker.core.take_describe() {
+        if self.worker.core.take_describe(now) {
             let describe = self.describe();
             let task = self.tasks.spawn(describe);
             self.sent.insert(task.id(), Lost::Describe);
@@ -256,14 +305,17 @@ impl Running {
         self.sent.insert(task.id(), Lost::Request { id, operation });
     }
 
-    /// Describes the table, for as long as that fails for a reason that may pass.
+    /// Describes the table, again for as long as that fails for a reason that may pass, within a
+    /// bound. A table that can't be told to be unchanged rejects nothing.
     fn describe(&mut self) -> impl Future<Output = Done> + Send + use<> {
         let transport = self.worker.transport.clone();
         let shape = Arc::clone(&self.worker.shape);
         let table = Arc::clone(&self.worker.table);
         let backoff = self.worker.backoff.clone();
+        let clock = self.worker.clock;
         let mut rng = self.worker.rng.fork();
         async move {
+            let started = clock.now();
             let mut attempt = 0;
             let described = loop {
                 attempt += 1;
@@ -273,14 +325,18 @@ impl Running {
                     Err(error) => error,
                 };
                 match error.class() {
-                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => {
+                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous
+                        if clock.now().saturating_sub(started) < DESCRIBE_GRACE =>
+                    {
                         tokio::time::sleep(backoff.delay(attempt, &mut rng)).await;
                     }
-                    ErrorClass::Fatal if error.is_missing_table() => {
-                        break Described::Changed(error);
-                    }
                     // It may not be described: nothing speaks for the records.
-                    ErrorClass::Fatal | ErrorClass::Permanent => break Described::Unchanged,
+                    ErrorClass::Fatal if error.is_access_denied() => break Described::Unchanged,
+                    ErrorClass::Throttled
+                    | ErrorClass::Transient
+                    | ErrorClass::Ambiguous
+                    | ErrorClass::Permanent
+                    | ErrorClass::Fatal => break Described::Changed(error),
                 }
             };
             Done::Described(described)
@@ -291,14 +347,17 @@ impl Running {
         let DeadLettered { ticket, outcome } = letter;
         match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
             (Some(handler), Some(letter)) => {
-                let handled = handler.handle(letter);
+                let handler = handler.clone();
                 let task = self.tasks.spawn(async move {
-                    let result = handled.await.map_err(|error| error.to_string());
+                    let result = handler
+                        .handle(letter)
+                        .await
+                        .map_err(|error| error.to_string());
                     Done::DeadLetter { ticket, result }
                 });
                 self.sent.insert(task.id(), Lost::DeadLetter { ticket });
             }
-            _ => self.worker.core.dead_lettered(now, ticket),
+            _ => self.worker.core.dead_lettered(now, ticket, false),
         }
     }
 
@@ -341,9 +400,9 @@ impl Running {
             }
             Done::Described(described) => self.worker.core.on_described(now, described),
             Done::DeadLetter { ticket, result } => {
-                self.worker.core.dead_lettered(now, ticket);
+                self.worker.core.dead_lettered(now, ticket, result.is_ok());
                 if let Err(error) = result {
-                    self.stop(now, StopReason::DeadLetter(error));
+                    self.stop(StopReason::DeadLetter(error));
                 }
             }
         }
@@ -394,14 +453,20 @@ impl Running {
             self.worker.gate.close(SubmitError::Failed(error.clone()));
         }
         self.worker.core.take_settled(&mut self.settled);
-        for settled in std::mem::take(&mut self.settled) {
+        let mut settled = std::mem::take(&mut self.settled);
+        for settled in settled.drain(..) {
             self.complete(now, settled, true);
         }
+        self.settled = settled;
         self.free();
         for flush in self.worker.core.take_flushed() {
-            let result = self.drained();
-            let _ = flush.send(result);
+            self.report(flush);
         }
+        self.publish(now);
+    }
+
+    /// Brings the numbers that callers see up to date.
+    fn publish(&mut self, now: Duration) {
         let counts = self.worker.core.counts();
         let meter = &mut self.worker.meter;
         meter.retries(counts.retried, counts.throttled_items);
@@ -424,20 +489,40 @@ impl Running {
             completion,
             outcome,
             accepted_at,
+            handled,
         } = settled;
         self.worker
             .meter
             .settled(&outcome, now.saturating_sub(accepted_at));
         self.freed.push(completion.charge);
-        let handled = self.worker.dead_letters.is_some() && outcome.is_dead_letter();
-        let Err(outcome) = completion.complete(outcome) else {
+        let Err(outcome) = completion.complete(outcome, handled) else {
             return;
         };
         // The receipt was dropped. A failure must not vanish with it.
         if keep && !handled && outcome.record().is_some() {
-            self.unclaimed.push(outcome);
-            if self.unclaimed.len() >= UNCLAIMED_LIMIT {
-                self.stop(now, StopReason::Unclaimed(self.unclaimed.len()));
+            self.keep_unclaimed(outcome);
+        }
+    }
+
+    /// Keeps a failed write for the next flush or close to report. They are bounded like the
+    /// buffer: too many of them stop the table.
+    fn keep_unclaimed(&mut self, outcome: Outcome) {
+        self.unclaimed_bytes += outcome.record().map_or(0, Record::bytes);
+        self.unclaimed.push(outcome);
+        let most = self.worker.gate.bounds().bytes;
+        if self.unclaimed.len() >= UNCLAIMED_LIMIT || self.unclaimed_bytes >= most {
+            self.stop(StopReason::Unclaimed(self.unclaimed.len()));
+        }
+    }
+
+    /// Tells a flush or a close what it found. What nobody hears is left to the next one.
+    fn report(&mut self, flush: Flush) {
+        if flush.is_closed() {
+            return;
+        }
+        if let Err(Err(unheard)) = flush.send(self.drained()) {
+            for outcome in unheard.into_outcomes() {
+                self.keep_unclaimed(outcome);
             }
         }
     }
@@ -449,16 +534,20 @@ impl Running {
     }
 
     /// Takes no more writes; what was accepted is carried out.
-    fn stop(&mut self, _now: Duration, reason: StopReason) {
+    fn stop(&mut self, reason: StopReason) {
+        if self.stopped.is_some() || self.worker.core.failure().is_some() {
+            return;
+        }
         tracing::error!(table = &*self.worker.table, %reason, "the table's sink has stopped");
         self.worker.gate.close(SubmitError::Stopped(reason.clone()));
-        self.stopped.get_or_insert(reason);
+        self.stopped = Some(reason);
     }
 
     /// What a flush or a close that is done has to report.
     fn drained(&mut self) -> Result<(), DrainError> {
         let table = self.worker.table.to_string();
         let outcomes = std::mem::take(&mut self.unclaimed);
+        self.unclaimed_bytes = 0;
         if let Some(error) = self.worker.core.failure() {
             return Err(DrainError::Failed {
                 table,
@@ -485,27 +574,20 @@ impl Running {
             return false;
         }
         if !self.closing.is_empty() {
-            let result = self.drained();
-            let mut closing = std::mem::take(&mut self.closing).into_iter();
-            if let Some(first) = closing.next() {
-                let _ = first.send(result);
+            for close in std::mem::take(&mut self.closing) {
+                self.report(close);
             }
-            for other in closing {
-                let _ = other.send(Ok(()));
-            }
-            return true;
+        } else if !self.worker.gate.is_orphaned() {
+            return false;
         }
-        if self.worker.gate.is_orphaned() {
-            if !self.unclaimed.is_empty() {
-                tracing::error!(
-                    table = &*self.worker.table,
-                    writes = self.unclaimed.len(),
-                    "writes failed, and all handles and receipts were dropped"
-                );
-            }
-            return true;
+        if !self.unclaimed.is_empty() {
+            tracing::error!(
+                table = &*self.worker.table,
+                writes = self.unclaimed.len(),
+                "writes failed, and nobody is left to hear of them"
+            );
         }
-        false
+        true
     }
 }
 

@@ -1,6 +1,6 @@
 //! A write in the making.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,6 +73,17 @@ impl Prepared {
         }
     }
 
+    /// Whether two of its parts have the same key: it would wait for itself.
+    pub(super) fn repeats_a_key(&self) -> bool {
+        match &self.keys {
+            SubmissionKeys::One(_) => false,
+            SubmissionKeys::Many(keys) => {
+                let mut seen = HashSet::with_capacity(keys.len());
+                keys.iter().any(|key| !seen.insert(key))
+            }
+        }
+    }
+
     /// A write larger than the whole buffer could never enter it.
     pub(super) fn check_bounds(self, table: &TableSink) -> Result<Self, SubmitError> {
         let limit = table.bounds().bytes;
@@ -113,7 +124,7 @@ struct Draft {
     deadline: Option<Duration>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct More {
     update: Option<String>,
     condition: Option<String>,
@@ -122,6 +133,18 @@ struct More {
     values: Vec<(String, Vec<u8>)>,
     idempotent: Option<bool>,
     exactly_once: bool,
+}
+
+/// Without the values.
+impl std::fmt::Debug for More {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("More")
+            .field("update", &self.update)
+            .field("condition", &self.condition)
+            .field("newer_by", &self.newer_by)
+            .field("values", &self.values.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Write<'a> {

@@ -1,4 +1,5 @@
 //! One binary for all integration tests, a module for each guarantee.
 
 mod conformance;
-mod smoke;
+mod model;
+mod order;

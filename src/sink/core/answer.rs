@@ -12,7 +12,7 @@ use super::{CREDENTIALS_GRACE, Core, Outcome, RejectReason};
 use crate::item::{self, Item, Key};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::outcome::WriteKind;
-use crate::sink::payload::{Payload, TOKEN_LIFE};
+use crate::sink::payload::Payload;
 
 /// A batch's answer.
 #[derive(Debug)]
@@ -74,8 +74,7 @@ impl<C, F> Core<C, F> {
         self.refused_credentials_since = None;
         self.note_throttling(now, request.sent_at, items, left.len());
         if !written.is_empty() {
-            self.groups.prove(request.sent_at);
-            self.budget.deposit(now);
+            self.succeeded(now, request.sent_at);
         }
         for ticket in written {
             self.settle(now, ticket, Outcome::Written);
@@ -92,8 +91,7 @@ impl<C, F> Core<C, F> {
             Ok(()) => {
                 self.refused_credentials_since = None;
                 self.note_throttling(now, request.sent_at, request.writes.len(), 0);
-                self.groups.prove(request.sent_at);
-                self.budget.deposit(now);
+                self.succeeded(now, request.sent_at);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);
                 }
@@ -104,13 +102,27 @@ impl<C, F> Core<C, F> {
 
     /// Takes the table's description, asked for by `take_describe`.
     pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
+        let asked_at = self.describing_since.take();
         match described {
             Described::Unchanged => {
-                let guilty = self.groups.described(now);
+                if let Some(asked_at) = asked_at {
+                    self.groups.prove(asked_at);
+                }
+                let guilty = self.groups.guilty();
                 self.reject_guilty(now, guilty);
+                // Groups whose requests went out after the question need another answer.
+                self.describe = self.groups.in_doubt();
             }
             Described::Changed(error) => self.fail(now, error),
         }
+    }
+
+    /// A request that was sent at `sent_at` was carried out.
+    fn succeeded(&mut self, now: Duration, sent_at: Duration) {
+        self.budget.deposit(now);
+        self.groups.prove(sent_at);
+        let guilty = self.groups.guilty();
+        self.reject_guilty(now, guilty);
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
@@ -121,9 +133,12 @@ impl<C, F> Core<C, F> {
                 }
             }
         }
+        if matches!(error.class(), ErrorClass::Throttled | ErrorClass::Permanent) {
+            // Whoever is answered so was let in.
+            self.refused_credentials_since = None;
+        }
         match error.class() {
             ErrorClass::Throttled => {
-                self.counts.throttled_requests += 1;
                 let items = request.writes.len();
                 self.note_throttling(now, request.sent_at, items, items);
                 self.throttled(now, &request.writes, request.isolated, Some(error));
@@ -145,7 +160,11 @@ impl<C, F> Core<C, F> {
         self.limit.on_answer(now, sent_at, in_flight, items, left);
         self.counts.throttled_items += left as u64;
         if left * 2 > items {
-            self.throttle_streak = self.throttle_streak.saturating_add(1);
+            // Once a round trip: what was sent before the last step tells of the same shortage.
+            if sent_at >= self.streak_stepped_at {
+                self.throttle_streak = self.throttle_streak.saturating_add(1);
+                self.streak_stepped_at = now;
+            }
             if self.limit.at_minimum() {
                 let rest = self.backoff.delay(self.throttle_streak, &mut self.rng);
                 self.paused_until = self.paused_until.max(now.saturating_add(rest));
@@ -175,13 +194,7 @@ impl<C, F> Core<C, F> {
             }
             again.push((ticket, entry.throttles));
         }
-        let Some(most) = again.iter().map(|(_, throttles)| *throttles).max() else {
-            return;
-        };
-        // One delay for all of them, so that they fill a batch again.
-        let at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
-        let writes: Vec<Ticket> = again.into_iter().map(|(ticket, _)| ticket).collect();
-        self.again(now, writes, at, isolated);
+        self.again(now, again, now, isolated);
     }
 
     /// The attempt failed for a reason that may pass.
@@ -195,7 +208,6 @@ impl<C, F> Core<C, F> {
             }
         }
         let mut again = Vec::with_capacity(request.writes.len());
-        let mut most = 1;
         for ticket in request.writes {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
@@ -204,7 +216,7 @@ impl<C, F> Core<C, F> {
             entry.throttles = 0;
             entry.last_error = Some(error.clone());
             let unsure = entry.may_have_applied;
-            if unsure && !may_send_again(&entry.payload, entry.first_sent, now) {
+            if unsure && !entry.may_be_sent_again(now, self.rules.token_life) {
                 let record = entry.payload.to_record(&self.table);
                 self.settle(
                     now,
@@ -230,25 +242,21 @@ impl<C, F> Core<C, F> {
                 self.settle(now, ticket, Outcome::Rejected { reason, record });
                 continue;
             }
-            most = most.max(entry.failures);
-            again.push(ticket);
+            again.push((ticket, entry.failures));
         }
         if again.is_empty() {
             return;
         }
-        let mut at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
-        if let Err(free_at) = self.budget.try_withdraw(now) {
-            at = at.max(free_at);
-        }
-        self.again(now, again, at, request.isolated);
+        let paid_at = self.budget.withdraw(now);
+        self.again(now, again, paid_at, request.isolated);
     }
 
     /// The service refuses what is in the request.
     fn refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
-        if self.failed.is_some() {
-            return self.unwritten(now, &request.writes);
-        }
-        let [ticket] = request.writes[..] else {
+        let &[ticket] = &request.writes[..] else {
+            if self.failed.is_some() {
+                return self.unwritten(now, &request.writes);
+            }
             return self.bisect(now, request);
         };
         let Some(entry) = self.entries.get_mut(ticket.at) else {
@@ -260,9 +268,16 @@ impl<C, F> Core<C, F> {
             self.settle(now, ticket, outcome);
             return;
         }
-        if !error.is_validation() {
+        if self.failed.is_some() {
+            return self.unwritten(now, &request.writes);
+        }
+        if error.is_for_this_write_alone() {
             let record = entry.payload.to_record(&self.table);
-            let reason = RejectReason::Refused(error.clone());
+            let may_have_applied = entry.may_have_applied;
+            let reason = RejectReason::Refused {
+                error: error.clone(),
+                may_have_applied,
+            };
             self.settle(now, ticket, Outcome::Rejected { reason, record });
             return;
         }
@@ -329,21 +344,48 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Sends writes again, not before `at`; those whose deadline has passed are rejected.
-    fn again(&mut self, now: Duration, writes: Vec<Ticket>, at: Duration, isolated: bool) {
+    /// Sends writes again, each after the delay for its count of failures and not before
+    /// `not_before`; those whose deadline has passed are rejected.
+    fn again(
+        &mut self,
+        now: Duration,
+        writes: Vec<(Ticket, u32)>,
+        not_before: Duration,
+        isolated: bool,
+    ) {
         if self.failed.is_some() {
+            let writes: Vec<Ticket> = writes.into_iter().map(|(ticket, _)| ticket).collect();
             return self.unwritten(now, &writes);
         }
+        let Some(most) = writes.iter().map(|(_, failures)| *failures).max() else {
+            return;
+        };
         self.counts.retried += writes.len() as u64;
-        for ticket in &writes {
+        for (ticket, _) in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 own(&mut entry.payload);
             }
         }
         if isolated {
+            let at = now
+                .saturating_add(self.backoff.delay(most, &mut self.rng))
+                .max(not_before);
+            let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
             return self.isolate(now, writes, at);
         }
-        for ticket in writes {
+        // Equal counts get equal delays, so that they fill a batch again; one that has failed often
+        // doesn't hold back those beside it.
+        let mut delays: Vec<(u32, Duration)> = Vec::with_capacity(1);
+        for (ticket, failures) in writes {
+            let known = delays.iter().find(|(count, _)| *count == failures);
+            let at = if let Some((_, at)) = known {
+                *at
+            } else {
+                let delay = self.backoff.delay(failures, &mut self.rng);
+                let at = now.saturating_add(delay).max(not_before);
+                delays.push((failures, at));
+                at
+            };
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
             };
@@ -383,17 +425,6 @@ fn own(payload: &mut Payload) {
     }
 }
 
-/// Whether a write that may have been applied may be sent again.
-fn may_send_again(payload: &Payload, first_sent: Option<Duration>, now: Duration) -> bool {
-    match payload {
-        Payload::Plain { .. } => true,
-        Payload::Single { idempotent, .. } => *idempotent,
-        Payload::Transaction { .. } => {
-            first_sent.is_none_or(|sent| now.saturating_sub(sent) < TOKEN_LIFE)
-        }
-    }
-}
-
 /// The outcome of a write whose condition did not hold; `None` where the refusal is another.
 fn condition_failed<C>(
     entry: &super::Entry<C>,
@@ -414,14 +445,14 @@ fn condition_failed<C>(
         (WriteKind::Put, Some(found)) => item::same(found.as_json(), &part.data),
         (WriteKind::Delete, None) => true,
         (WriteKind::Put, None) | (WriteKind::Delete, Some(_)) => false,
-        (WriteKind::Update | WriteKind::Check, _) => {
-            let record = entry.payload.to_record(table);
-            return Some(Outcome::Unknown { existing, record });
-        }
+        (WriteKind::Update | WriteKind::Check, _) => false,
     };
-    Some(if ours {
-        Outcome::Written
-    } else {
-        Outcome::ConditionFailed { existing }
+    if ours {
+        return Some(Outcome::Written);
+    }
+    // Never applied, or applied and then changed by somebody else.
+    Some(Outcome::Unknown {
+        existing,
+        record: entry.payload.to_record(table),
     })
 }

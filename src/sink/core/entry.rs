@@ -23,7 +23,7 @@ pub(super) enum State {
     Suspect,
     /// Has its outcome; the dead-letter handler has the record, and the key is held until it
     /// answered.
-    DeadLettered(Outcome),
+    DeadLettered(Box<Outcome>),
 }
 
 /// The lines (one per key) that a write stands in.
@@ -72,10 +72,22 @@ impl<C> Entry<C> {
         self.seq == seq
     }
 
+    /// Whether a write that may have been applied may be sent again.
+    pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
+        match &self.payload {
+            Payload::Plain { .. } => true,
+            Payload::Single { idempotent, .. } => *idempotent,
+            Payload::Transaction { .. } => self
+                .first_sent
+                .is_none_or(|sent| now.saturating_sub(sent) < token_life),
+        }
+    }
+
     /// Whether a newer plain write may take this one's place.
     pub(super) fn may_be_superseded(&self) -> bool {
         self.payload.is_plain()
             && self.group.is_none()
+            && !self.may_have_applied
             && matches!(
                 self.state,
                 State::Blocked(_) | State::Ready | State::Delayed

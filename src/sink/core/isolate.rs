@@ -85,7 +85,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else {
             return Verdict::Open;
         };
-        let proven = group.written || self.proven.is_some_and(|at| at > group.since);
+        let proven = group.written || self.proven.is_some_and(|at| at >= group.since);
         let verdict = if group.condemned.is_empty() || (group.undecided > 0 && !proven) {
             Verdict::Open
         } else if proven {
@@ -99,18 +99,26 @@ impl Groups {
         verdict
     }
 
-    /// The table was described and is as it was: all groups whose members have all failed alike
-    /// are guilty.
-    pub(super) fn described(&mut self, now: Duration) -> Vec<(Ticket, ServiceError)> {
-        self.prove(now);
+    /// The groups whose members have all failed alike and whose guilt is proven by now.
+    pub(super) fn guilty(&mut self) -> Vec<(Ticket, ServiceError)> {
         let mut guilty = Vec::new();
+        if self.groups.is_empty() {
+            return guilty;
+        }
+        let proven = self.proven;
         self.groups.retain(|_, group| {
-            if group.undecided == 0 {
+            let done = group.undecided == 0 && proven.is_some_and(|at| at >= group.since);
+            if done {
                 guilty.append(&mut group.condemned);
             }
-            group.undecided > 0
+            !done
         });
         guilty
+    }
+
+    /// Whether a group waits for the table's description.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.groups.values().any(|group| group.undecided == 0)
     }
 
     /// Forgets all groups: nothing is sent any more.

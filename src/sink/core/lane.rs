@@ -13,8 +13,8 @@ pub(super) struct Ticket {
 
 /// One of the two lanes: batched, or single calls.
 ///
-/// What comes back (a retry, or the next write of a key whose head is done) is older than what
-/// arrives, so it goes in front of the arrivals.
+/// What comes back (a retry, or the next write of a key whose head is done) has a queue of its own
+/// beside the arrivals; the older of the two heads goes first.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     returned: VecDeque<(Ticket, Duration)>,
@@ -58,24 +58,38 @@ impl Lane {
         self.bytes = (self.bytes + new).saturating_sub(old);
     }
 
-    /// The next ticket and since when it waits, stale ones dropped on the way.
+    /// The oldest ticket at the head of the two queues and since when it waits; stale ones are
+    /// dropped on the way.
     pub(super) fn peek(&mut self, live: impl Fn(Ticket) -> bool) -> Option<(Ticket, Duration)> {
         for queue in [&mut self.returned, &mut self.arrived] {
-            while let Some(&(ticket, since)) = queue.front() {
-                if live(ticket) {
-                    return Some((ticket, since));
-                }
+            while queue.front().is_some_and(|(ticket, _)| !live(*ticket)) {
                 queue.pop_front();
             }
         }
-        None
+        let queue = if self.returned_first() {
+            &self.returned
+        } else {
+            &self.arrived
+        };
+        queue.front().copied()
     }
 
     /// Takes what `peek` showed.
     pub(super) fn pop(&mut self, bytes: usize) {
-        if self.returned.pop_front().is_none() {
+        if self.returned_first() {
+            self.returned.pop_front();
+        } else {
             self.arrived.pop_front();
         }
         self.forget(bytes);
+    }
+
+    /// By age: a busy key's next write comes back again and again, and must not hold up for ever
+    /// what arrived before it.
+    fn returned_first(&self) -> bool {
+        match (self.returned.front(), self.arrived.front()) {
+            (Some((returned, _)), Some((arrived, _))) => returned < arrived,
+            (returned, _) => returned.is_some(),
+        }
     }
 }

@@ -62,6 +62,8 @@ pub(crate) struct Rules {
     pub(crate) linger: Duration,
     pub(crate) coalesce: bool,
     pub(crate) max_attempts: Option<u32>,
+    /// How long after its first sending a transaction's token may be used again.
+    pub(crate) token_life: Duration,
     /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
     pub(crate) dead_letters: bool,
 }
@@ -91,6 +93,8 @@ pub(crate) struct Settled<C> {
     pub(crate) completion: C,
     pub(crate) outcome: Outcome,
     pub(crate) accepted_at: Duration,
+    /// The dead-letter handler has taken it.
+    pub(crate) handled: bool,
 }
 
 /// A rejected write that waits for the dead-letter handler.
@@ -105,7 +109,6 @@ pub(crate) struct DeadLettered {
 pub(crate) struct Counts {
     pub(crate) retried: u64,
     pub(crate) throttled_items: u64,
-    pub(crate) throttled_requests: u64,
 }
 
 /// See the module's documentation. `C` completes a write, `F` a flush.
@@ -124,6 +127,8 @@ pub(crate) struct Core<C, F> {
     isolated: VecDeque<Isolated>,
     groups: Groups,
     describe: bool,
+    /// When the description under way was asked for.
+    describing_since: Option<Duration>,
     requests: HashMap<u64, InFlight>,
     next_request: u64,
     epochs: Epochs<F>,
@@ -133,6 +138,7 @@ pub(crate) struct Core<C, F> {
     rng: fastrand::Rng,
     paused_until: Duration,
     throttle_streak: u32,
+    streak_stepped_at: Duration,
     refused_credentials_since: Option<Duration>,
     draining: bool,
     failed: Option<ServiceError>,
@@ -165,6 +171,7 @@ impl<C, F> Core<C, F> {
             isolated: VecDeque::new(),
             groups: Groups::default(),
             describe: false,
+            describing_since: None,
             requests: HashMap::new(),
             next_request: 0,
             epochs: Epochs::new(),
@@ -174,6 +181,7 @@ impl<C, F> Core<C, F> {
             rng,
             paused_until: Duration::ZERO,
             throttle_streak: 0,
+            streak_stepped_at: Duration::ZERO,
             refused_credentials_since: None,
             draining: false,
             failed: None,
@@ -193,6 +201,10 @@ impl<C, F> Core<C, F> {
             completion,
             may_have_applied,
         } = submission;
+        if self.entries.is_empty() {
+            // Nothing was tried meanwhile: an old refusal says nothing of the credentials now.
+            self.refused_credentials_since = None;
+        }
         let epoch = self.epochs.enter();
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -223,6 +235,7 @@ impl<C, F> Core<C, F> {
                 },
                 completion: entry.completion,
                 accepted_at: now,
+                handled: false,
             });
             self.epochs.leave(epoch, &mut self.flushed);
             return;
@@ -285,6 +298,7 @@ impl<C, F> Core<C, F> {
             completion: std::mem::replace(&mut older.completion, newer.completion),
             outcome: Outcome::Superseded,
             accepted_at: std::mem::replace(&mut older.accepted_at, newer.accepted_at),
+            handled: false,
         };
         let epoch = std::mem::replace(&mut older.epoch, newer.epoch);
         older.payload = newer.payload;
@@ -292,7 +306,8 @@ impl<C, F> Core<C, F> {
         older.deadline = newer.deadline;
         older.attempts = 0;
         older.failures = 0;
-        // The older value may be in the table, but this newer one certainly is not.
+        older.throttles = 0;
+        older.last_error = None;
         older.may_have_applied = newer.may_have_applied;
         older.first_sent = newer.first_sent;
         self.settled.push(settled);
@@ -355,13 +370,19 @@ impl<C, F> Core<C, F> {
         std::mem::take(&mut self.flushed)
     }
 
-    /// Whether the table should be described; asks once.
-    pub(crate) fn take_describe(&mut self) -> bool {
-        std::mem::take(&mut self.describe)
+    /// Whether the table should be described; one description is asked for at a time.
+    pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
+        let ask = self.describe && self.describing_since.is_none();
+        if ask {
+            self.describe = false;
+            self.describing_since = Some(now);
+        }
+        ask
     }
 
-    /// The dead-letter handler has taken the record: its write is settled, its key is free.
-    pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64)) {
+    /// The dead-letter handler is done with the record, and has taken it if `handled`: its write
+    /// is settled, its key is free.
+    pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64), handled: bool) {
         let Some(entry) = self.entries.get_mut(at) else {
             return;
         };
@@ -369,8 +390,11 @@ impl<C, F> Core<C, F> {
             return;
         }
         if let State::DeadLettered(outcome) = &mut entry.state {
-            let outcome = std::mem::replace(outcome, Outcome::Written);
+            let outcome = std::mem::replace(&mut **outcome, Outcome::Written);
             self.remove(now, Ticket { seq, at }, outcome);
+            if let Some(settled) = self.settled.last_mut() {
+                settled.handled = handled;
+            }
         }
     }
 
@@ -408,7 +432,7 @@ impl<C, F> Core<C, F> {
             }
             let outcome = match &mut entry.state {
                 State::DeadLettered(outcome) if in_flight_too => {
-                    std::mem::replace(outcome, Outcome::Written)
+                    std::mem::replace(&mut **outcome, Outcome::Written)
                 }
                 State::DeadLettered(_) => continue,
                 _ => {
@@ -449,7 +473,7 @@ impl<C, F> Core<C, F> {
                 if let Some(deadline) = entry.deadline.take() {
                     self.deadlines.remove(&(deadline, ticket));
                 }
-                entry.state = State::DeadLettered(outcome.clone());
+                entry.state = State::DeadLettered(Box::new(outcome.clone()));
                 self.dead_letters.push(DeadLettered {
                     ticket: (ticket.at, ticket.seq),
                     outcome,
@@ -492,12 +516,16 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
             };
-            if !entry.is_live(ticket.seq) {
+            if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Suspect) {
                 continue;
             }
             entry.group = None;
             let record = entry.payload.to_record(&self.table);
-            let reason = RejectReason::Refused(error);
+            let may_have_applied = entry.may_have_applied;
+            let reason = RejectReason::Refused {
+                error,
+                may_have_applied,
+            };
             self.settle(now, ticket, Outcome::Rejected { reason, record });
         }
     }
@@ -547,6 +575,7 @@ impl<C, F> Core<C, F> {
             completion: entry.completion,
             outcome,
             accepted_at: entry.accepted_at,
+            handled: false,
         });
         self.epochs.leave(entry.epoch, &mut self.flushed);
     }

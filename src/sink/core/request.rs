@@ -191,6 +191,19 @@ impl<C, F> Core<C, F> {
         let entries = &self.entries;
         let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
         let entry = self.entries.get(ticket.at)?;
+        if entry.may_have_applied && !entry.may_be_sent_again(now, self.rules.token_life) {
+            // While it waited, its token lapsed.
+            let record = self.record(ticket)?;
+            self.settle(
+                now,
+                ticket,
+                Outcome::Unknown {
+                    existing: None,
+                    record,
+                },
+            );
+            return self.next_request(now);
+        }
         self.single.pop(entry.batch_len);
         let (operation, body) = self.bodies.call(&entry.payload)?;
         Some(self.sent(now, operation, body, vec![ticket], false))
@@ -260,7 +273,14 @@ impl<C, F> Core<C, F> {
                 continue;
             };
             match entry.state {
-                State::InFlight | State::Suspect | State::DeadLettered(_) => {}
+                State::InFlight | State::DeadLettered(_) => {}
+                State::Suspect => {
+                    // Its group has its verdict already, or goes on without it.
+                    if let Some(entry) = self.entries.get_mut(ticket.at) {
+                        entry.group = None;
+                    }
+                    self.reject_expired(now, ticket);
+                }
                 State::Blocked(_) | State::Ready | State::Delayed | State::Isolated => {
                     self.reject_expired(now, ticket);
                 }
