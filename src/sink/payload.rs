@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::outcome::{Record, RecordPart, WriteKind};
 use crate::transport::Operation;
 
-/// How long the service remembers a `ClientRequestToken` (`TransactWriteItems`' reference: 10 minutes after
+/// How long the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10 minutes after
 /// the first request that used it finished). Counted from the first sending, so never too long.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(600);
 

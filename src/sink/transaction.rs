@@ -13,9 +13,9 @@ use super::submit::Submit;
 use super::table::TableSink;
 use super::write::{Prepared, Write};
 
-/// Most operations in one transaction (`TransactWriteItems`' reference).
+/// Most operations in one transaction (`API_TransactWriteItems`).
 const MOST_PARTS: usize = 100;
-/// Most bytes of items in one transaction (`TransactWriteItems`' reference: 4 MB in aggregate).
+/// Most bytes of items in one transaction (`API_TransactWriteItems`: 4 MB in aggregate).
 const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Several writes of one table that are applied all or none.
