@@ -387,7 +387,11 @@ fn own(payload: &mut Payload) {
 }
 
 /// Whether a write that may have been applied may be sent again.
-fn may_send_again(payload: &Payload, first_sent: Option<Duration>, now: Duration) -> bool {
+pub(super) fn may_send_again(
+    payload: &Payload,
+    first_sent: Option<Duration>,
+    now: Duration,
+) -> bool {
     match payload {
         Payload::Plain { .. } => true,
         Payload::Single { idempotent, .. } => *idempotent,
