@@ -232,9 +232,12 @@ impl<M> Gate<M> {
     /// Lets nothing more in: waiting and later callers get `reason`. The first reason stays.
     pub(super) fn close(&self, reason: SubmitError) {
         let mut state = self.lock();
-        if state.closed.is_none() {
-            state.closed = Some(reason);
+        if state.closed.is_some() {
+            // The worker of a failed table says so in every turn: to wake it for that would keep
+            // it turning for ever.
+            return;
         }
+        state.closed = Some(reason);
         let wakers: Vec<Waker> = state
             .waiters
             .iter_mut()
