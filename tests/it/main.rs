@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod conformance;
+mod flink_behaviours;
 mod model;
 mod order;
 mod outcomes;

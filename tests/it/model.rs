@@ -31,7 +31,7 @@ use dynamodb_connector::sink::{
     DrainError, Outcome, Receipt, Record, Sink, Snapshot, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultPlan, FaultyDynamoDb, Operation, TableSpec, WriteKind,
+    Fault, FaultPlan, FaultyDynamoDb, Operation, TableSpec, Throttle, WriteKind,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -825,4 +825,33 @@ fn every_promise_holds_under_every_fault() {
 #[test]
 fn all_but_order_holds_where_given_up_requests_are_applied_late() {
     check(true, 1);
+}
+
+/// The service remembers a transaction's token for ten minutes. A counter whose answer was lost and that then
+/// was throttled for longer must not be sent once more: it would count twice.
+#[tokio::test(start_paused = true)]
+async fn a_lapsed_token_is_not_used_again() {
+    let fake = FaultyDynamoDb::new();
+    fake.create_table(TableSpec::new(TABLE));
+    let table = TableSink::open(&fake.client(), TABLE)
+        .await
+        .expect("opened");
+    fake.inject(Fault::close_after().on(Operation::TransactWriteItems));
+    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
+    let add = table
+        .update(&KeyOf { pk: pk(0) }, "SET id = :id ADD n :one")
+        .value(":id", &1)
+        .value(":one", &1)
+        .exactly_once();
+    let receipt = add.await.expect("accepted");
+    let next = table.put(&Item { pk: pk(1), id: 2 }).exactly_once();
+    let next = next.await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(660)).await;
+    fake.heal();
+    assert!(matches!(receipt.await, Outcome::Unknown { .. }));
+    assert!(
+        matches!(next.await, Outcome::Written),
+        "throttled alone, it was never applied"
+    );
+    assert_eq!(fake.applied().len(), 2);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::answer::may_send_again;
 use super::entry::State;
 use super::lane::Ticket;
 use super::{Core, Outcome, RejectReason, is_ready};
@@ -188,22 +189,18 @@ impl<C, F> Core<C, F> {
     }
 
     fn call(&mut self, now: Duration) -> Option<Request> {
-        let entries = &self.entries;
-        let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
-        let entry = self.entries.get(ticket.at)?;
-        if entry.may_have_applied && !entry.may_be_sent_again(now, self.rules.token_life) {
-            // While it waited, its token lapsed.
-            let record = self.record(ticket)?;
-            self.settle(
-                now,
-                ticket,
-                Outcome::Unknown {
-                    existing: None,
-                    record,
-                },
-            );
-            return self.next_request(now);
-        }
+        let (ticket, entry) = loop {
+            let entries = &self.entries;
+            let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
+            let entry = self.entries.get(ticket.at)?;
+            // Since its answer was lost it may have waited beyond its token's life.
+            if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
+                break (ticket, entry);
+            }
+            let record = entry.payload.to_record(&self.table);
+            let existing = None;
+            self.settle(now, ticket, Outcome::Unknown { existing, record });
+        };
         self.single.pop(entry.batch_len);
         let (operation, body) = self.bodies.call(&entry.payload)?;
         Some(self.sent(now, operation, body, vec![ticket], false))
