@@ -247,9 +247,11 @@ impl<M> Gate<M> {
     /// Lets nothing more in: waiting and later callers get `reason`. The first reason stays.
     pub(super) fn close(&self, reason: SubmitError) {
         let mut state = self.lock();
-        if state.closed.is_none() {
-            state.closed = Some(reason);
+        if state.closed.is_some() {
+            // Whoever waits knows. The worker says this again and again and must not wake itself.
+            return;
         }
+        state.closed = Some(reason);
         let wakers: Vec<Waker> = state
             .waiters
             .iter_mut()
