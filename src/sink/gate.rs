@@ -278,6 +278,11 @@ impl<M> Gate<M> {
         std::mem::take(&mut state.inbox)
     }
 
+    /// Whether the worker was lost with its runtime, not ended by a close or an abort.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.lock().closed, Some(SubmitError::Gone))
+    }
+
     /// The last handle is gone: once all is done the worker may end.
     pub(super) fn orphan(&self) {
         self.lock().orphaned = true;

@@ -308,7 +308,12 @@ impl TableSink {
     ) -> Result<R, DrainError> {
         let (reply, answer) = oneshot::channel();
         if !self.handle.gate.send(message(reply)) {
-            return Err(DrainError::Closed);
+            let lost = self.handle.gate.is_lost();
+            return Err(if lost {
+                DrainError::Gone
+            } else {
+                DrainError::Closed
+            });
         }
         answer.await.map_err(|_| DrainError::Gone)
     }

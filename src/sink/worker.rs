@@ -253,7 +253,7 @@ impl Running {
         while let Some(request) = self.worker.core.next_request(now) {
             self.spawn(request);
         }
-        if self.worker.core.take_describe(now) {
+        if self.worker.core.take_describe() {
             let describe = self.describe();
             let task = self.tasks.spawn(describe);
             self.sent.insert(task.id(), Lost::Describe);

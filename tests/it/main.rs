@@ -2,7 +2,9 @@
 
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
+mod adapter;
 mod conformance;
+mod drain;
 mod flink_behaviours;
 mod model;
 mod order;

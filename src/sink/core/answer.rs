@@ -74,7 +74,7 @@ impl<C, F> Core<C, F> {
         self.refused_credentials_since = None;
         self.note_throttling(now, request.sent_at, items, left.len());
         if !written.is_empty() {
-            self.succeeded(now, request.sent_at);
+            self.succeeded(now, request.id);
         }
         for ticket in written {
             self.settle(now, ticket, Outcome::Written);
@@ -91,7 +91,7 @@ impl<C, F> Core<C, F> {
             Ok(()) => {
                 self.refused_credentials_since = None;
                 self.note_throttling(now, request.sent_at, request.writes.len(), 0);
-                self.succeeded(now, request.sent_at);
+                self.succeeded(now, request.id);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);
                 }
@@ -117,10 +117,10 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// A request that was sent at `sent_at` was carried out.
-    fn succeeded(&mut self, now: Duration, sent_at: Duration) {
+    /// The request of this number was carried out.
+    fn succeeded(&mut self, now: Duration, request: u64) {
         self.budget.deposit(now);
-        self.groups.prove(sent_at);
+        self.groups.prove(request);
         let guilty = self.groups.guilty();
         self.reject_guilty(now, guilty);
     }
@@ -264,7 +264,7 @@ impl<C, F> Core<C, F> {
         };
         entry.last_error = Some(error.clone());
         if let Some(outcome) = condition_failed(entry, error, &self.table) {
-            self.groups.prove(request.sent_at);
+            self.groups.prove(request.id);
             self.settle(now, ticket, outcome);
             return;
         }
@@ -285,7 +285,7 @@ impl<C, F> Core<C, F> {
         let group = match entry.group {
             Some(group) => group,
             None => {
-                let group = self.groups.open(1, request.sent_at);
+                let group = self.groups.open(1, request.id);
                 entry.group = Some(group);
                 group
             }
@@ -295,16 +295,12 @@ impl<C, F> Core<C, F> {
     }
 
     fn bisect(&mut self, now: Duration, request: InFlight) {
-        let InFlight {
-            mut writes,
-            sent_at,
-            ..
-        } = request;
+        let InFlight { mut writes, id, .. } = request;
         let known = writes
             .first()
             .and_then(|ticket| self.entries.get(ticket.at))
             .and_then(|entry| entry.group);
-        let group = known.unwrap_or_else(|| self.groups.open(writes.len(), sent_at));
+        let group = known.unwrap_or_else(|| self.groups.open(writes.len(), id));
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.group = Some(group);

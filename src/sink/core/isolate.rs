@@ -7,7 +7,6 @@
 //! before anything is rejected.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use super::lane::Ticket;
 use crate::retry::ServiceError;
@@ -17,7 +16,8 @@ struct Group {
     undecided: usize,
     written: bool,
     condemned: Vec<(Ticket, ServiceError)>,
-    since: Duration,
+    /// The request that was refused; numbers rise with the time of sending.
+    since: u64,
 }
 
 /// What to do with a group now.
@@ -36,14 +36,14 @@ pub(super) enum Verdict {
 pub(super) struct Groups {
     groups: HashMap<u64, Group>,
     next: u64,
-    /// When the table last proved to be as we think: the sending of the newest request that was
-    /// carried out, or its description.
-    proven: Option<Duration>,
+    /// How far the table has proved to be as we think: the newest request that was carried out, or
+    /// the one that would have gone out when a description was asked for.
+    proven: Option<u64>,
 }
 
 impl Groups {
-    /// A group of `count` writes whose request went out at `since`.
-    pub(super) fn open(&mut self, count: usize, since: Duration) -> u64 {
+    /// A group of `count` writes, refused in the request of number `since`.
+    pub(super) fn open(&mut self, count: usize, since: u64) -> u64 {
         let id = self.next;
         self.next += 1;
         self.groups.insert(
@@ -58,9 +58,9 @@ impl Groups {
         id
     }
 
-    /// A request that was sent at `sent_at` was carried out.
-    pub(super) fn prove(&mut self, sent_at: Duration) {
-        self.proven = self.proven.max(Some(sent_at));
+    /// The request of this number was carried out.
+    pub(super) fn prove(&mut self, request: u64) {
+        self.proven = self.proven.max(Some(request));
     }
 
     /// One of the group has an outcome of its own.
@@ -85,7 +85,7 @@ impl Groups {
         let Some(group) = self.groups.get_mut(&id) else {
             return Verdict::Open;
         };
-        let proven = group.written || self.proven.is_some_and(|at| at >= group.since);
+        let proven = group.written || self.proven.is_some_and(|request| request > group.since);
         let verdict = if group.condemned.is_empty() || (group.undecided > 0 && !proven) {
             Verdict::Open
         } else if proven {
@@ -107,7 +107,7 @@ impl Groups {
         }
         let proven = self.proven;
         self.groups.retain(|_, group| {
-            let done = group.undecided == 0 && proven.is_some_and(|at| at >= group.since);
+            let done = group.undecided == 0 && proven.is_some_and(|request| request > group.since);
             if done {
                 guilty.append(&mut group.condemned);
             }

@@ -127,8 +127,8 @@ pub(crate) struct Core<C, F> {
     isolated: VecDeque<Isolated>,
     groups: Groups,
     describe: bool,
-    /// When the description under way was asked for.
-    describing_since: Option<Duration>,
+    /// The number of the next request when the description under way was asked for.
+    describing_since: Option<u64>,
     requests: HashMap<u64, InFlight>,
     next_request: u64,
     epochs: Epochs<F>,
@@ -371,11 +371,11 @@ impl<C, F> Core<C, F> {
     }
 
     /// Whether the table should be described; one description is asked for at a time.
-    pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
+    pub(crate) fn take_describe(&mut self) -> bool {
         let ask = self.describe && self.describing_since.is_none();
         if ask {
             self.describe = false;
-            self.describing_since = Some(now);
+            self.describing_since = Some(self.next_request);
         }
         ask
     }

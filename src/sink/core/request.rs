@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::answer::may_send_again;
 use super::entry::State;
 use super::lane::Ticket;
 use super::{Core, Outcome, RejectReason, is_ready};
@@ -26,6 +25,7 @@ pub(crate) struct Request {
 /// A request whose answer is awaited.
 #[derive(Debug)]
 pub(super) struct InFlight {
+    pub(super) id: u64,
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
@@ -229,6 +229,7 @@ impl<C, F> Core<C, F> {
         self.requests.insert(
             id,
             InFlight {
+                id,
                 writes,
                 sent_at: now,
                 isolated,

@@ -456,7 +456,7 @@ fn run_with_poison(core: &mut TestCore, poison: &[u64]) -> usize {
     let mut now = ms(1);
     while !core.is_idle() {
         let Some(request) = core.next_request(now) else {
-            if core.take_describe(now) {
+            if core.take_describe() {
                 core.on_described(now, Described::Unchanged);
                 continue;
             }
@@ -512,7 +512,7 @@ fn where_all_fail_alike_the_table_is_described_before_any_is_rejected() {
         core.submit(ms(0), put(n, u64::from(n)));
     }
     let mut now = ms(1);
-    while !core.take_describe(now) {
+    while !core.take_describe() {
         let request = core.next_request(now).expect("bisection goes on");
         assert!(settled(&mut core).is_empty());
         now += ms(1);
@@ -1169,7 +1169,7 @@ impl Model {
     }
 
     fn collect(&mut self) {
-        if self.core.take_describe(self.now) {
+        if self.core.take_describe() {
             self.core.on_described(self.now, Described::Unchanged);
         }
         self.letters.extend(self.core.take_dead_letters());
