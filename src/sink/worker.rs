@@ -181,7 +181,9 @@ impl Running {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
                 Message::Unclaimed(outcomes) => {
-                    outcomes.into_iter().for_each(|o| self.unclaimed(o))
+                    for outcome in outcomes {
+                        self.unclaimed(outcome);
+                    }
                 }
                 Message::Snapshot(reply) => {
                     // Nobody to hear it: the caller gave up, nothing is lost.

@@ -1,5 +1,7 @@
 //! Every public async call, dropped at every point where it waits.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;

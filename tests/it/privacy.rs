@@ -1,5 +1,7 @@
 //! No item's contents in logs, errors, metrics or `Debug`.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
