@@ -1,5 +1,12 @@
 //! Flushing, closing, aborting, and what ends a table by itself.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail as tests do"
+)]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,7 +15,7 @@ use dynamodb_connector::sink::{
     DeadLetter, DrainError, Outcome, Sink, StopReason, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, KeyType, Operation, TableSpec, Throttle,
+    Fault, FaultyDynamoDb, KeyType, Operation, RequestRecord, TableSpec, Throttle,
 };
 use futures::FutureExt;
 use futures::future::join_all;
@@ -36,7 +43,7 @@ async fn a_flush_waits_for_earlier_writes_only() {
     let table = open_with(&fake, one_by_one()).await;
     fake.inject(Fault::delay_after(Duration::from_secs(1)).times(2));
     fake.inject(Fault::delay_after(Duration::from_secs(60)).always());
-    let mut early = vec![
+    let mut early = [
         table.put(&row("a", 1)).await.unwrap(),
         table.put(&row("b", 1)).await.unwrap(),
     ];
@@ -147,7 +154,7 @@ async fn an_abort_hands_all_back_in_order_and_knows_what_may_have_applied() {
     // Those of one key wait behind each other.
     receipts.push(table.put(&row("k9", 10)).await.unwrap());
     settle().await;
-    let in_flight: usize = fake.requests().iter().map(|request| request.items()).sum();
+    let in_flight: usize = fake.requests().iter().map(RequestRecord::items).sum();
     assert!((1..=4).contains(&in_flight));
     let mut flush = Box::pin(table.flush());
     assert!(flush.as_mut().now_or_never().is_none());
@@ -163,7 +170,10 @@ async fn an_abort_hands_all_back_in_order_and_knows_what_may_have_applied() {
         })
         .collect();
     assert_eq!(order, (0..=10).collect::<Vec<_>>());
-    let unsure = handed_back.iter().filter(|o| o.may_have_applied()).count();
+    let unsure = handed_back
+        .iter()
+        .filter(|outcome| outcome.may_have_applied())
+        .count();
     assert_eq!(unsure, in_flight);
     for (told, receipt) in handed_back.iter().zip(receipts) {
         let receipt = receipt.await;

@@ -3,10 +3,15 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod adapter;
+mod backpressure;
+mod cancellation;
 mod conformance;
 mod drain;
 mod flink_behaviours;
 mod model;
+mod opening;
 mod order;
 mod outcomes;
+mod privacy;
 mod setup;
+mod snapshots;

@@ -1,0 +1,139 @@
+//! What opening refuses, and how tables are opened.
+
+use dynamodb_connector::sink::{
+    OpenError, Sink, SinkSettings, SubmitError, TableSettings, TableSink, TransportKind,
+};
+use dynamodb_connector::test_util::{Fault, Operation, TableSpec};
+
+use crate::setup::{TABLE, fake, keys, row};
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_needs_tables_that_make_sense() {
+    let fake = fake();
+    let client = fake.client();
+    let plain = TableSettings::default;
+    let none = Sink::builder(&client).open().await.unwrap_err();
+    assert!(matches!(none, OpenError::NoTable));
+    let twice = Sink::builder(&client)
+        .table(TABLE, plain())
+        .table(TABLE, plain());
+    let twice = twice.open().await.unwrap_err();
+    assert!(matches!(&twice, OpenError::Duplicate { table } if table == TABLE));
+    let strange = Sink::builder(&client)
+        .table(TABLE, plain())
+        .keys("others", keys());
+    let strange = strange.open().await.unwrap_err();
+    assert!(matches!(&strange, OpenError::KeysWithoutTable { table } if table == "others"));
+    let wrong = Sink::builder(&client).table(TABLE, plain().max_batch_items(26));
+    let wrong = wrong.open().await.unwrap_err();
+    assert!(
+        wrong.to_string().contains("max_batch_items is 26"),
+        "{wrong}"
+    );
+    assert!(
+        fake.requests().is_empty(),
+        "all of it is known without asking"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_cannot_be_described_names_both_ways_out() {
+    let fake = fake();
+    fake.inject(Fault::access_denied().on(Operation::DescribeTable).always());
+    let error = TableSink::open(&fake.client(), TABLE).await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("dynamodb:DescribeTable"), "{text}");
+    assert!(text.contains("`keys`") && text.contains(TABLE), "{text}");
+    fake.heal();
+    let missing = TableSink::open(&fake.client(), "missing")
+        .await
+        .unwrap_err();
+    let OpenError::Describe { table, error } = &missing else {
+        panic!("{missing:?}");
+    };
+    assert_eq!(
+        (table.as_str(), error.code()),
+        ("missing", "ResourceNotFoundException")
+    );
+    // What may pass is tried again.
+    fake.inject(
+        Fault::internal_error()
+            .on(Operation::DescribeTable)
+            .times(3),
+    );
+    TableSink::open(&fake.client(), TABLE).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_keys_given_nothing_is_described() {
+    for kind in [
+        TransportKind::Auto,
+        TransportKind::Direct,
+        TransportKind::Sdk,
+    ] {
+        let fake = fake();
+        let sink = Sink::builder(&fake.client())
+            .table(TABLE, TableSettings::default())
+            .keys(TABLE, keys())
+            .transport(kind)
+            .open();
+        let table = sink.await.unwrap().table(TABLE).unwrap();
+        assert!(fake.requests().is_empty());
+        for n in 0..3 {
+            let outcome = table.put(&row("a", n)).confirm().await.unwrap();
+            assert!(outcome.is_written(), "{kind:?}");
+        }
+        fake.inject(Fault::close_after());
+        let put = table
+            .put(&row("b", 1))
+            .condition("attribute_not_exists(pk)");
+        assert!(put.confirm().await.unwrap().is_written(), "{kind:?}");
+        table.close().await.unwrap();
+        let described = |r: &dynamodb_connector::test_util::RequestRecord| {
+            r.operation() == Some(Operation::DescribeTable)
+        };
+        assert!(!fake.requests().iter().any(described));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_tables_stand_behind_one_handle_each_with_its_settings() {
+    let fake = fake();
+    fake.create_table(TableSpec::new("others"));
+    let settings = SinkSettings::from_toml(
+        r#"
+        [defaults]
+        linger = "2ms"
+        [tables.decisions]
+        max_batch_items = 1
+        [tables.others]
+        max_batch_items = 10
+        "#,
+    )
+    .unwrap();
+    let sink = Sink::builder(&fake.client())
+        .settings(&settings)
+        .open()
+        .await
+        .unwrap();
+    assert_eq!(sink.tables().count(), 2);
+    for table in sink.tables() {
+        for n in 0..10 {
+            drop(table.put(&row(format!("k{n}"), n)).await.unwrap());
+        }
+    }
+    sink.close().await.unwrap();
+    for request in fake
+        .requests()
+        .iter()
+        .filter(|r| r.operation() == Some(Operation::BatchWriteItem))
+    {
+        let most = if request.tables() == [TABLE] { 1 } else { 10 };
+        assert!(request.items() <= most);
+    }
+    assert_eq!(
+        (fake.item_count(TABLE), fake.item_count("others")),
+        (10, 10)
+    );
+    assert!(matches!(sink.table("third"), Err(SubmitError::UnknownTable(name)) if name == "third"));
+}
