@@ -135,13 +135,14 @@ struct More {
     exactly_once: bool,
 }
 
-/// Without the values.
+/// Counts only: a user may have written values into expressions.
 impl std::fmt::Debug for More {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("More")
-            .field("update", &self.update)
-            .field("condition", &self.condition)
-            .field("newer_by", &self.newer_by)
+            .field("update", &self.update.is_some())
+            .field("condition", &self.condition.is_some())
+            .field("newer_by", &self.newer_by.is_some())
+            .field("names", &self.names.len())
             .field("values", &self.values.len())
             .finish_non_exhaustive()
     }
