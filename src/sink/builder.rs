@@ -1,6 +1,5 @@
 //! Opening a sink, and the handle of all its tables.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
@@ -14,12 +13,11 @@ use super::clock::Clock;
 use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
-use super::error::{DrainError, OpenError, SubmitError};
+use super::error::OpenError;
 use super::gate::{Bounds, Gate};
-use super::outcome::Outcome;
+use super::handle::Sink;
 use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
-use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::{Meter, Stats};
 use super::table::{Handle, TableSink};
 use super::worker::{Worker, describe};
@@ -31,15 +29,6 @@ use crate::transport::{Transport, TransportKind};
 /// How often describing a table is tried when it is opened, where that fails for a reason that may
 /// pass. With the default delays these take about a second in all.
 const DESCRIBE_ATTEMPTS: u32 = 5;
-
-/// All the tables of a sink behind one handle. Cheap to clone.
-///
-/// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
-/// doesn't hold up the others.
-#[derive(Clone)]
-pub struct Sink {
-    tables: Arc<HashMap<String, TableSink>>,
-}
 
 /// Builds a [`Sink`].
 ///
@@ -62,12 +51,12 @@ pub struct Sink {
 /// ```
 #[must_use = "a builder does nothing until `open`"]
 pub struct SinkBuilder {
-    client: Client,
-    tables: Vec<(String, TableSettings)>,
-    shapes: Vec<(String, TableShape)>,
-    transport: TransportKind,
-    dead_letters: Option<DeadLetterHandler>,
-    seed: Option<u64>,
+    pub(super) client: Client,
+    pub(super) tables: Vec<(String, TableSettings)>,
+    pub(super) shapes: Vec<(String, TableShape)>,
+    pub(super) transport: TransportKind,
+    pub(super) dead_letters: Option<DeadLetterHandler>,
+    pub(super) seed: Option<u64>,
 }
 
 impl SinkBuilder {
@@ -320,134 +309,5 @@ async fn learn(
             | ErrorClass::Permanent
             | ErrorClass::Fatal => return Err(failed(error)),
         }
-    }
-}
-
-impl Sink {
-    /// Builds a sink that sends through this client's configuration (credentials, region,
-    /// endpoint, HTTP client, time-outs). The client's own retries are not used: the sink has its
-    /// own.
-    pub fn builder(client: &Client) -> SinkBuilder {
-        SinkBuilder {
-            client: client.clone(),
-            tables: Vec::new(),
-            shapes: Vec::new(),
-            transport: TransportKind::Auto,
-            dead_letters: None,
-            seed: None,
-        }
-    }
-
-    /// The handle of one table.
-    ///
-    /// # Errors
-    ///
-    /// [`SubmitError::UnknownTable`] for a table that was not opened.
-    pub fn table(&self, name: &str) -> Result<TableSink, SubmitError> {
-        let table = self.tables.get(name).cloned();
-        table.ok_or_else(|| SubmitError::UnknownTable(name.to_owned()))
-    }
-
-    /// All tables, in no order.
-    pub fn tables(&self) -> impl Iterator<Item = &TableSink> {
-        self.tables.values()
-    }
-
-    pub(super) fn into_table(self, name: &str) -> Result<TableSink, OpenError> {
-        self.tables.get(name).cloned().ok_or(OpenError::NoTable)
-    }
-
-    /// Flushes all tables, at the same time.
-    ///
-    /// # Errors
-    ///
-    /// The first table's error, with the outcomes of the others' added; all are flushed all the
-    /// same.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`TableSink::flush`].
-    pub async fn flush(&self) -> Result<(), DrainError> {
-        DrainError::first_of(join_all(self.tables().map(TableSink::flush)).await)
-    }
-
-    /// Closes all tables, at the same time.
-    ///
-    /// # Errors
-    ///
-    /// The first table's error, with the outcomes of the others' added; all are closed all the
-    /// same.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`TableSink::close`].
-    pub async fn close(&self) -> Result<(), DrainError> {
-        DrainError::first_of(join_all(self.tables().map(TableSink::close)).await)
-    }
-
-    /// Aborts all tables; what they hand back is in order by table.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`TableSink::abort`].
-    pub async fn abort(&self) -> Vec<Outcome> {
-        join_all(self.tables().map(TableSink::abort))
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
-    }
-
-    /// A snapshot of all tables, each at a moment of its own.
-    ///
-    /// # Errors
-    ///
-    /// As [`TableSink::snapshot`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
-        let tables = join_all(self.tables().map(TableSink::snapshot)).await;
-        tables
-            .into_iter()
-            .try_fold(Snapshot::default(), |all, one| Ok(all.merge(one?)))
-    }
-
-    /// Submits the writes that a snapshot holds, table by table.
-    ///
-    /// # Errors
-    ///
-    /// [`SnapshotError::UnknownTable`] if it holds writes of a table that this sink did not open;
-    /// nothing was submitted then. Else as [`TableSink::restore`].
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`TableSink::restore`].
-    pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
-        snapshot.check_tables(self.tables.keys().map(String::as_str))?;
-        // All tables' writes are checked before the first is submitted.
-        let ready: Result<Vec<_>, _> = self
-            .tables()
-            .map(|table| snapshot.prepare_for(table))
-            .collect();
-        let mut all = Restored::default();
-        for ready in ready? {
-            let Restored {
-                receipts,
-                handed_back,
-            } = ready.submit().await?;
-            all.receipts.extend(receipts);
-            all.handed_back.extend(handed_back);
-        }
-        Ok(all)
-    }
-}
-
-impl fmt::Debug for Sink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sink")
-            .field("tables", &self.tables.keys())
-            .finish()
     }
 }

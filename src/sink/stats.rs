@@ -1,29 +1,4 @@
 //! What a table's sink has done and holds: a snapshot for callers, and the metrics.
-//!
-//! | metric | kind | unit | what |
-//! |---|---|---|---|
-//! | `dynamodb_sink_written_total` | counter | writes | confirmed by the service |
-//! | `dynamodb_sink_superseded_total` | counter | writes | replaced by a newer one of their key |
-//! | `dynamodb_sink_condition_failed_total` | counter | writes | their condition did not hold |
-//! | `dynamodb_sink_rejected_total` | counter | writes | rejected, or their answer lost for good |
-//! | `dynamodb_sink_unwritten_total` | counter | writes | handed back |
-//! | `dynamodb_sink_retried_total` | counter | writes | sent again, each time |
-//! | `dynamodb_sink_throttled_total` | counter | writes | unprocessed or throttled, each time |
-//! | `dynamodb_sink_requests_total` | counter | requests | sent |
-//! | `dynamodb_sink_failed_requests_total` | counter | requests | answered by an error or not at all |
-//! | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included |
-//! | `dynamodb_sink_in_flight` | gauge | requests | under way now |
-//! | `dynamodb_sink_concurrency` | gauge | requests | how many may be under way now |
-//! | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
-//! | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
-//! | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
-//! | `dynamodb_sink_request_seconds` | histogram | seconds | from sending to answer |
-//! | `dynamodb_sink_acknowledge_seconds` | histogram | seconds | from acceptance to `Written` |
-//! | `dynamodb_sink_batch_items` | histogram | writes | in a batch |
-//! | `dynamodb_sink_request_bytes` | histogram | bytes | of request bodies |
-//!
-//! All carry the label `table`. Install the recorder of the [`metrics`] facade before opening a
-//! sink: the handles are taken then.
 
 use std::time::Duration;
 
@@ -32,6 +7,33 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use super::outcome::Outcome;
 
 /// A table's numbers at one moment; the totals count from opening.
+///
+/// The same and more go to the [`metrics`] facade:
+///
+/// | metric | kind | unit | what |
+/// |---|---|---|---|
+/// | `dynamodb_sink_written_total` | counter | writes | confirmed by the service |
+/// | `dynamodb_sink_superseded_total` | counter | writes | replaced by a newer one of their key |
+/// | `dynamodb_sink_condition_failed_total` | counter | writes | their condition did not hold |
+/// | `dynamodb_sink_rejected_total` | counter | writes | rejected, or their answer lost for good |
+/// | `dynamodb_sink_unwritten_total` | counter | writes | handed back |
+/// | `dynamodb_sink_retried_total` | counter | writes | sent again, each time |
+/// | `dynamodb_sink_throttled_total` | counter | writes | unprocessed or throttled, each time |
+/// | `dynamodb_sink_requests_total` | counter | requests | sent |
+/// | `dynamodb_sink_failed_requests_total` | counter | requests | answered by an error or not at all |
+/// | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included |
+/// | `dynamodb_sink_in_flight` | gauge | requests | under way now |
+/// | `dynamodb_sink_concurrency` | gauge | requests | how many may be under way now |
+/// | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
+/// | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
+/// | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
+/// | `dynamodb_sink_request_seconds` | histogram | seconds | from sending to answer |
+/// | `dynamodb_sink_acknowledge_seconds` | histogram | seconds | from acceptance to `Written` |
+/// | `dynamodb_sink_batch_items` | histogram | writes | in a batch |
+/// | `dynamodb_sink_request_bytes` | histogram | bytes | of request bodies |
+///
+/// All carry the label `table`. Install the recorder of the [`metrics`] facade before opening a
+/// sink: the handles are taken then.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {

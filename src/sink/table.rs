@@ -12,18 +12,19 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::adapter::{RecordSink, Verdicts};
-use super::builder::Sink;
 use super::config::TableSettings;
 use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Gate};
+use super::handle::Sink;
 use super::outcome::{Outcome, WriteKind};
+use super::prepared::{Prepared, token};
 use super::receipt::Completion;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::Stats;
 use super::submit::Submit;
 use super::transaction::Transaction;
 use super::worker::Message;
-use super::write::{Prepared, Write, token};
+use super::write::Write;
 use crate::item::{self, TableShape};
 
 /// Writes to one table. Cheap to clone; clones share one buffer, one order and one worker.

@@ -8,10 +8,11 @@ use super::core::SubmissionKeys;
 use super::error::SubmitError;
 use super::outcome::Outcome;
 use super::payload::Payload;
+use super::prepared::Prepared;
 use super::receipt::Receipt;
 use super::submit::Submit;
 use super::table::TableSink;
-use super::write::{Prepared, Write};
+use super::write::Write;
 
 /// Most operations in one transaction (`API_TransactWriteItems`).
 const MOST_PARTS: usize = 100;

@@ -4,6 +4,8 @@
 //! requests that are due (each a task of its own, so that signing and I/O use all cores), feeds
 //! the answers back, tells the outcomes, and frees their room.
 
+mod tasks;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,21 +13,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tracing::Instrument;
 
 use super::clock::Clock;
-use super::core::{
-    BatchOutcome, Core, DeadLettered, Described, Request, Saved, Settled, Submission,
-};
-use super::dead_letter::{DeadLetter, DeadLetterHandler};
+use super::core::{Core, Described, Saved, Settled, Submission};
+use super::dead_letter::DeadLetterHandler;
 use super::error::{DrainError, StopReason, SubmitError};
 use super::gate::{Charge, Gate};
 use super::outcome::{Outcome, Record};
 use super::receipt::Completion;
 use super::stats::{Meter, Stats};
-use crate::item::{self, TableShape};
-use crate::retry::{Backoff, ErrorClass, ServiceError};
-use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_single};
+use crate::item::TableShape;
+use crate::retry::{Backoff, ServiceError};
+use crate::transport::{Operation, Transport, parse_describe};
 
 /// What passes the gate.
 #[derive(Debug)]
@@ -261,190 +260,6 @@ impl Running {
         for letter in self.worker.core.take_dead_letters() {
             self.dead_letter(now, letter);
         }
-    }
-
-    fn spawn(&mut self, request: Request) {
-        let Request {
-            id,
-            operation,
-            body,
-            items,
-            attempt,
-        } = request;
-        self.worker.meter.sent(items, body.len());
-        let transport = self.worker.transport.clone();
-        let clock = self.worker.clock;
-        let span = tracing::debug_span!(
-            "dynamodb.write",
-            table = &*self.worker.table,
-            operation = operation.name(),
-            items,
-            bytes = body.len(),
-            attempt,
-            error = tracing::field::Empty,
-        );
-        let call = async move {
-            let started = clock.now();
-            let body = transport.call(operation, body).await;
-            if let Err(error) = &body {
-                tracing::Span::current().record("error", error.code());
-                tracing::debug!(%error, "request failed");
-            }
-            Done::Answer {
-                id,
-                operation,
-                took: clock.now().saturating_sub(started),
-                body,
-            }
-        };
-        let task = if span.is_disabled() {
-            self.tasks.spawn(call)
-        } else {
-            self.tasks.spawn(call.instrument(span))
-        };
-        self.sent.insert(task.id(), Lost::Request { id, operation });
-    }
-
-    /// Describes the table, again for as long as that fails for a reason that may pass, within a
-    /// bound. A table that can't be told to be unchanged rejects nothing.
-    fn describe(&mut self) -> impl Future<Output = Done> + Send + use<> {
-        let transport = self.worker.transport.clone();
-        let shape = Arc::clone(&self.worker.shape);
-        let table = Arc::clone(&self.worker.table);
-        let backoff = self.worker.backoff.clone();
-        let clock = self.worker.clock;
-        let mut rng = self.worker.rng.fork();
-        async move {
-            let started = clock.now();
-            let mut attempt = 0;
-            let described = loop {
-                attempt += 1;
-                let error = match describe(&transport, &table).await {
-                    Ok(found) if found.keys() == shape.keys() => break Described::Unchanged,
-                    Ok(_) => break Described::Changed(ServiceError::keys_changed()),
-                    Err(error) => error,
-                };
-                match error.class() {
-                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous
-                        if clock.now().saturating_sub(started) < DESCRIBE_GRACE =>
-                    {
-                        tokio::time::sleep(backoff.delay(attempt, &mut rng)).await;
-                    }
-                    // It may not be described: nothing speaks for the records.
-                    ErrorClass::Fatal if error.is_access_denied() => break Described::Unchanged,
-                    ErrorClass::Throttled
-                    | ErrorClass::Transient
-                    | ErrorClass::Ambiguous
-                    | ErrorClass::Permanent
-                    | ErrorClass::Fatal => break Described::Changed(error),
-                }
-            };
-            Done::Described(described)
-        }
-    }
-
-    fn dead_letter(&mut self, now: Duration, letter: DeadLettered) {
-        let DeadLettered { ticket, outcome } = letter;
-        match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
-            (Some(handler), Some(letter)) => {
-                let handler = handler.clone();
-                let task = self.tasks.spawn(async move {
-                    let result = handler
-                        .handle(letter)
-                        .await
-                        .map_err(|error| error.to_string());
-                    Done::DeadLetter { ticket, result }
-                });
-                self.sent.insert(task.id(), Lost::DeadLetter { ticket });
-            }
-            _ => self.worker.core.dead_lettered(now, ticket, false),
-        }
-    }
-
-    fn done(
-        &mut self,
-        now: Duration,
-        done: Result<(tokio::task::Id, Done), tokio::task::JoinError>,
-    ) {
-        let done = match done {
-            Ok((task, done)) => {
-                self.sent.remove(&task);
-                done
-            }
-            Err(error) => match self.sent.remove(&error.id()) {
-                Some(Lost::Request { id, operation }) => {
-                    let body = Err(ServiceError::lost());
-                    Done::Answer {
-                        id,
-                        operation,
-                        took: Duration::ZERO,
-                        body,
-                    }
-                }
-                Some(Lost::Describe) => Done::Described(Described::Unchanged),
-                Some(Lost::DeadLetter { ticket }) => Done::DeadLetter {
-                    ticket,
-                    result: Err("it panicked".to_owned()),
-                },
-                None => return,
-            },
-        };
-        match done {
-            Done::Answer {
-                id,
-                operation,
-                took,
-                body,
-            } => {
-                self.answer(now, id, operation, took, body);
-            }
-            Done::Described(described) => self.worker.core.on_described(now, described),
-            Done::DeadLetter { ticket, result } => {
-                self.worker.core.dead_lettered(now, ticket, result.is_ok());
-                if let Err(error) = result {
-                    self.stop(StopReason::DeadLetter(error));
-                }
-            }
-        }
-    }
-
-    fn answer(
-        &mut self,
-        now: Duration,
-        id: u64,
-        operation: Operation,
-        took: Duration,
-        body: Result<Bytes, ServiceError>,
-    ) {
-        self.worker.meter.answered(took, body.is_ok());
-        if operation == Operation::BatchWriteItem {
-            let answer = body.and_then(|body| self.read_batch(&body));
-            self.worker.core.on_batch(now, id, answer);
-        } else {
-            let answer = body.and_then(|body| {
-                if let Some(consumed) = parse_single(&body)? {
-                    self.worker.meter.consumed(consumed.total);
-                }
-                Ok(())
-            });
-            self.worker.core.on_call(now, id, answer);
-        }
-    }
-
-    fn read_batch(&mut self, body: &[u8]) -> Result<BatchOutcome, ServiceError> {
-        let answer = parse_batch(body)?;
-        let keys = self.worker.shape.keys();
-        let unprocessed: Result<_, _> = answer
-            .unprocessed
-            .iter()
-            .map(|write| item::key_of_json(write.json, keys))
-            .collect();
-        let unprocessed = unprocessed
-            .map_err(|_| ServiceError::garbled("a write left unprocessed has no key"))?;
-        if let Some(consumed) = &answer.consumed {
-            self.worker.meter.consumed(consumed.total);
-        }
-        Ok(BatchOutcome { unprocessed })
     }
 
     /// Tells the outcomes and frees their room.

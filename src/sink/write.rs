@@ -1,31 +1,23 @@
 //! A write in the making.
 
-use std::collections::{HashMap, HashSet};
 use std::future::IntoFuture;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::core::{Submission, SubmissionKeys};
+use super::core::SubmissionKeys;
 use super::error::SubmitError;
-use super::gate::Charge;
+use super::expressions::More;
 use super::outcome::{Outcome, WriteKind};
 use super::payload::{Part, Payload};
+use super::prepared::Prepared;
 use super::receipt::Receipt;
 use super::submit::Submit;
 use super::table::TableSink;
 use super::update;
 use crate::item::{self, Encoded, ItemError, Key};
-
-/// What a queued write takes of the buffer beside its bytes: its entry, key, receipt and place in
-/// the queues, and its envelope in the request. Measured at 420 bytes on x86-64, rounded up.
-pub(super) const RECORD_OVERHEAD: usize = 512;
-
-/// Largest expression string (AWS developer guide, "Service, account, and table quotas").
-const EXPRESSION_LIMIT: usize = 4 * 1024;
 
 /// A write to a table, encoded, not yet submitted.
 ///
@@ -42,79 +34,6 @@ pub struct Write<'a> {
     draft: Result<Draft, SubmitError>,
 }
 
-/// A write that is ready to be submitted.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    payload: Payload,
-    keys: SubmissionKeys,
-    deadline: Option<Duration>,
-    pub(super) charge: Charge,
-}
-
-impl Prepared {
-    pub(super) fn new(
-        payload: Payload,
-        keys: SubmissionKeys,
-        partition: u64,
-        deadline: Option<Duration>,
-    ) -> Self {
-        // A batched record moves into its request's body; a single call's body is a copy.
-        let copies = if payload.is_plain() { 1 } else { 2 };
-        let parts = match &keys {
-            SubmissionKeys::One(_) => 1,
-            SubmissionKeys::Many(keys) => keys.len(),
-        };
-        let bytes = payload.len() * copies + RECORD_OVERHEAD * parts;
-        Self {
-            payload,
-            keys,
-            deadline,
-            charge: Charge { bytes, partition },
-        }
-    }
-
-    /// Whether two of its parts have the same key: it would wait for itself.
-    pub(super) fn repeats_a_key(&self) -> bool {
-        match &self.keys {
-            SubmissionKeys::One(_) => false,
-            SubmissionKeys::Many(keys) => {
-                let mut seen = HashSet::with_capacity(keys.len());
-                keys.iter().any(|key| !seen.insert(key))
-            }
-        }
-    }
-
-    /// A write larger than the whole buffer could never enter it.
-    pub(super) fn check_bounds(self, table: &TableSink) -> Result<Self, SubmitError> {
-        let limit = table.bounds().bytes;
-        if self.charge.bytes > limit {
-            let (table, bytes) = (table.name().to_owned(), self.charge.bytes);
-            return Err(SubmitError::LargerThanBuffer {
-                table,
-                bytes,
-                limit,
-            });
-        }
-        Ok(self)
-    }
-
-    pub(super) fn submission<C>(self, completion: C, may_have_applied: bool) -> Submission<C> {
-        let Self {
-            payload,
-            keys,
-            deadline,
-            ..
-        } = self;
-        Submission {
-            payload,
-            keys,
-            deadline,
-            completion,
-            may_have_applied,
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Draft {
     kind: WriteKind,
@@ -122,30 +41,6 @@ struct Draft {
     /// All that a plain write has none of.
     more: Option<Box<More>>,
     deadline: Option<Duration>,
-}
-
-#[derive(Default)]
-struct More {
-    update: Option<String>,
-    condition: Option<String>,
-    newer_by: Option<String>,
-    names: Vec<(String, String)>,
-    values: Vec<(String, Vec<u8>)>,
-    idempotent: Option<bool>,
-    exactly_once: bool,
-}
-
-/// Counts only: a user may have written values into expressions.
-impl std::fmt::Debug for More {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("More")
-            .field("update", &self.update.is_some())
-            .field("condition", &self.condition.is_some())
-            .field("newer_by", &self.newer_by.is_some())
-            .field("names", &self.names.len())
-            .field("values", &self.values.len())
-            .finish_non_exhaustive()
-    }
 }
 
 impl<'a> Write<'a> {
@@ -473,86 +368,4 @@ fn guard(
         .push(("#dc_version".to_owned(), version.to_owned()));
     more.values.push((":dc_version".to_owned(), value.to_vec()));
     Ok(())
-}
-
-impl More {
-    /// The request's members that hold the expressions, without braces.
-    fn expressions(&self) -> Result<Bytes, String> {
-        let mut out = Vec::new();
-        let texts = [
-            ("UpdateExpression", &self.update),
-            ("ConditionExpression", &self.condition),
-        ];
-        for (member, text) in texts {
-            let Some(text) = text else { continue };
-            if text.len() > EXPRESSION_LIMIT {
-                let len = text.len();
-                return Err(format!(
-                    "{member} of {len} bytes, at most {EXPRESSION_LIMIT}"
-                ));
-            }
-            member_name(&mut out, member);
-            out.extend_from_slice(quoted(text).as_bytes());
-        }
-        if !self.names.is_empty() {
-            member_name(&mut out, "ExpressionAttributeNames");
-            let names = self
-                .names
-                .iter()
-                .map(|(name, to)| (name, quoted(to).into_bytes()));
-            object(&mut out, names, '#')?;
-        }
-        if !self.values.is_empty() {
-            member_name(&mut out, "ExpressionAttributeValues");
-            let values = self
-                .values
-                .iter()
-                .map(|(name, value)| (name, value.clone()));
-            object(&mut out, values, ':')?;
-        }
-        Ok(Bytes::from(out))
-    }
-}
-
-fn member_name(out: &mut Vec<u8>, name: &str) {
-    if !out.is_empty() {
-        out.push(b',');
-    }
-    out.push(b'"');
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn object<'n>(
-    out: &mut Vec<u8>,
-    members: impl Iterator<Item = (&'n String, Vec<u8>)>,
-    sigil: char,
-) -> Result<(), String> {
-    let mut seen: HashMap<&str, ()> = HashMap::new();
-    out.push(b'{');
-    for (name, value) in members {
-        if !name.starts_with(sigil) {
-            return Err(format!("placeholder {name:?} must begin with {sigil:?}"));
-        }
-        if seen.insert(name, ()).is_some() {
-            return Err(format!("placeholder {name:?} is given twice"));
-        }
-        if seen.len() > 1 {
-            out.push(b',');
-        }
-        out.extend_from_slice(quoted(name).as_bytes());
-        out.push(b':');
-        out.extend_from_slice(&value);
-    }
-    out.push(b'}');
-    Ok(())
-}
-
-/// A token for a transaction: `ClientRequestToken` takes 1 to 36 characters.
-pub(super) fn token(prefix: u64, number: u64) -> Arc<str> {
-    format!("{prefix:016x}{number:016x}").into()
 }

@@ -608,7 +608,11 @@ async fn state_of_every_attribute_type_goes_round() {
     assert_eq!(restored.receipts.len(), 3);
     all_written(restored.receipts).await;
     assert_eq!(fake.items(TABLE), [whole]);
-    let kinds: Vec<_> = fake.applied().iter().map(|write| write.kind()).collect();
+    let kinds: Vec<_> = fake
+        .applied()
+        .iter()
+        .map(dynamodb_connector::test_util::AppliedWrite::kind)
+        .collect();
     assert_eq!(
         kinds
             .iter()

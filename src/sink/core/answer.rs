@@ -1,13 +1,10 @@
 //! What an answer means for the writes of its request.
 
-use std::cmp::Reverse;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use super::entry::State;
 use super::lane::Ticket;
-use super::request::{InFlight, Isolated};
+use super::request::InFlight;
 use super::{CREDENTIALS_GRACE, Core, Outcome, RejectReason};
 use crate::item::{self, Item, Key};
 use crate::retry::{ErrorClass, ServiceError};
@@ -174,29 +171,6 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Writes the service had no capacity for: again after their delay, for as long as their
-    /// deadline allows.
-    fn throttled(
-        &mut self,
-        now: Duration,
-        writes: &[Ticket],
-        isolated: bool,
-        error: Option<&ServiceError>,
-    ) {
-        let mut again = Vec::with_capacity(writes.len());
-        for &ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
-                continue;
-            };
-            entry.throttles = entry.throttles.saturating_add(1);
-            if let Some(error) = error {
-                entry.last_error = Some(error.clone());
-            }
-            again.push((ticket, entry.throttles));
-        }
-        self.again(now, again, now, isolated);
-    }
-
     /// The attempt failed for a reason that may pass.
     fn failed_attempt(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if error.is_credentials() {
@@ -294,108 +268,8 @@ impl<C, F> Core<C, F> {
         self.apply(now, verdict);
     }
 
-    fn bisect(&mut self, now: Duration, request: InFlight) {
-        let InFlight { mut writes, id, .. } = request;
-        let known = writes
-            .first()
-            .and_then(|ticket| self.entries.get(ticket.at))
-            .and_then(|entry| entry.group);
-        let group = known.unwrap_or_else(|| self.groups.open(writes.len(), id));
-        for ticket in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                entry.group = Some(group);
-                entry.state = State::Isolated;
-                own(&mut entry.payload);
-            }
-        }
-        let second = writes.split_off(writes.len() / 2);
-        for half in [writes, second] {
-            self.isolate(now, half, now);
-        }
-    }
-
-    /// Queues part of a bisected batch; those whose deadline has passed go no further.
-    fn isolate(&mut self, now: Duration, writes: Vec<Ticket>, not_before: Duration) {
-        let mut late = Vec::new();
-        let mut kept = Vec::with_capacity(writes.len());
-        for ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
-                continue;
-            };
-            entry.state = State::Isolated;
-            if entry.deadline.is_some_and(|deadline| deadline <= now) {
-                late.push(ticket);
-            } else {
-                kept.push(ticket);
-            }
-        }
-        if !kept.is_empty() {
-            self.isolated.push_back(Isolated {
-                writes: kept,
-                not_before,
-            });
-        }
-        for ticket in late {
-            self.reject_expired(now, ticket);
-        }
-    }
-
-    /// Sends writes again, each after the delay for its count of failures and not before
-    /// `not_before`; those whose deadline has passed are rejected.
-    fn again(
-        &mut self,
-        now: Duration,
-        writes: Vec<(Ticket, u32)>,
-        not_before: Duration,
-        isolated: bool,
-    ) {
-        if self.failed.is_some() {
-            let writes: Vec<Ticket> = writes.into_iter().map(|(ticket, _)| ticket).collect();
-            return self.unwritten(now, &writes);
-        }
-        let Some(most) = writes.iter().map(|(_, failures)| *failures).max() else {
-            return;
-        };
-        self.counts.retried += writes.len() as u64;
-        for (ticket, _) in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                own(&mut entry.payload);
-            }
-        }
-        if isolated {
-            let at = now
-                .saturating_add(self.backoff.delay(most, &mut self.rng))
-                .max(not_before);
-            let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
-            return self.isolate(now, writes, at);
-        }
-        // Equal counts get equal delays, so that they fill a batch again; one that has failed often
-        // doesn't hold back those beside it.
-        let mut delays: Vec<(u32, Duration)> = Vec::with_capacity(1);
-        for (ticket, failures) in writes {
-            let known = delays.iter().find(|(count, _)| *count == failures);
-            let at = if let Some((_, at)) = known {
-                *at
-            } else {
-                let delay = self.backoff.delay(failures, &mut self.rng);
-                let at = now.saturating_add(delay).max(not_before);
-                delays.push((failures, at));
-                at
-            };
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
-                continue;
-            };
-            entry.state = State::Delayed;
-            if entry.deadline.is_some_and(|deadline| deadline <= now) {
-                self.reject_expired(now, ticket);
-            } else {
-                self.delayed.push(Reverse((at, ticket)));
-            }
-        }
-    }
-
     /// Hands back the writes of a request whose answer came after the table failed.
-    fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
+    pub(super) fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
         for &ticket in writes {
             let Some(entry) = self.entries.get(ticket.at) else {
                 continue;
@@ -411,13 +285,6 @@ impl<C, F> Core<C, F> {
                 },
             );
         }
-    }
-}
-
-/// A record that comes back gets bytes of its own, so that it doesn't keep its batch's body alive.
-fn own(payload: &mut Payload) {
-    if let Payload::Plain { data, .. } = payload {
-        *data = Bytes::copy_from_slice(data);
     }
 }
 

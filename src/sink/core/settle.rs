@@ -1,0 +1,186 @@
+//! How a write leaves: settled, dead-lettered, or handed back.
+
+use std::time::Duration;
+
+use super::entry::State;
+use super::isolate::Verdict;
+use super::lane::Ticket;
+use super::{Core, DeadLettered, Settled};
+use crate::retry::ServiceError;
+use crate::sink::outcome::{Outcome, Record, RejectReason};
+
+impl<C, F> Core<C, F> {
+    /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
+    pub(crate) fn abort(&mut self, now: Duration) {
+        self.requests.clear();
+        self.hand_back(now, true);
+    }
+
+    /// The table has failed: what waits is handed back; what is in flight keeps its answer.
+    pub(crate) fn fail(&mut self, now: Duration, error: ServiceError) {
+        if self.failed.is_none() {
+            self.failed = Some(error);
+        }
+        self.hand_back(now, false);
+    }
+
+    pub(super) fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
+        self.isolated.clear();
+        self.delayed.clear();
+        self.groups.clear();
+        let mut outstanding: Vec<Ticket> = self
+            .entries
+            .iter()
+            .map(|(at, entry)| Ticket { seq: entry.seq, at })
+            .collect();
+        outstanding.sort_unstable();
+        for ticket in outstanding {
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
+            let sent = matches!(entry.state, State::InFlight);
+            if sent && !in_flight_too {
+                continue;
+            }
+            let outcome = match &mut entry.state {
+                State::DeadLettered(outcome) if in_flight_too => {
+                    std::mem::replace(&mut **outcome, Outcome::Written)
+                }
+                State::DeadLettered(_) => continue,
+                _ => {
+                    let record = entry.payload.to_record(&self.table);
+                    Outcome::Unwritten {
+                        may_have_applied: entry.may_have_applied || sent,
+                        record: Some(record),
+                    }
+                }
+            };
+            self.remove(now, ticket, outcome);
+        }
+    }
+
+    /// Gives a write its outcome. A dead letter keeps its key until the handler has answered, so
+    /// that a snapshot taken meanwhile restores in order.
+    pub(super) fn settle(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return;
+        };
+        if self.rules.dead_letters && outcome.is_dead_letter() {
+            self.leave_lane(ticket);
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                if let Some(deadline) = entry.deadline.take() {
+                    self.deadlines.remove(&(deadline, ticket));
+                }
+                entry.state = State::DeadLettered(Box::new(outcome.clone()));
+                self.dead_letters.push(DeadLettered {
+                    ticket: (ticket.at, ticket.seq),
+                    outcome,
+                });
+            }
+            self.decide_group(now, ticket, false);
+            return;
+        }
+        let written = outcome.is_written();
+        let group = entry.group.take();
+        self.remove(now, ticket, outcome);
+        if let Some(group) = group {
+            let verdict = self.groups.decided(group, written);
+            self.apply(now, verdict);
+        }
+    }
+
+    pub(super) fn decide_group(&mut self, now: Duration, ticket: Ticket, written: bool) {
+        let group = self
+            .entries
+            .get_mut(ticket.at)
+            .and_then(|entry| entry.group.take());
+        if let Some(group) = group {
+            let verdict = self.groups.decided(group, written);
+            self.apply(now, verdict);
+        }
+    }
+
+    /// Carries out what a bisection group decided.
+    pub(super) fn apply(&mut self, now: Duration, verdict: Verdict) {
+        match verdict {
+            Verdict::Open => {}
+            Verdict::Describe => self.describe = true,
+            Verdict::Reject(guilty) => self.reject_guilty(now, guilty),
+        }
+    }
+
+    pub(super) fn reject_guilty(&mut self, now: Duration, guilty: Vec<(Ticket, ServiceError)>) {
+        for (ticket, error) in guilty {
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
+            };
+            if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Suspect) {
+                continue;
+            }
+            entry.group = None;
+            let record = entry.payload.to_record(&self.table);
+            let may_have_applied = entry.may_have_applied;
+            let reason = RejectReason::Refused {
+                error,
+                may_have_applied,
+            };
+            self.settle(now, ticket, Outcome::Rejected { reason, record });
+        }
+    }
+
+    /// If the write is in a lane, it leaves it.
+    pub(super) fn leave_lane(&mut self, ticket: Ticket) {
+        let Some(entry) = self.entries.get(ticket.at) else {
+            return;
+        };
+        if matches!(entry.state, State::Ready) {
+            let lane = if entry.payload.is_plain() {
+                &mut self.batched
+            } else {
+                &mut self.single
+            };
+            lane.forget(entry.batch_len);
+        }
+    }
+
+    pub(super) fn remove(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
+        self.leave_lane(ticket);
+        let Some(entry) = self.entries.try_remove(ticket.at) else {
+            return;
+        };
+        if let Some(deadline) = entry.deadline {
+            self.deadlines.remove(&(deadline, ticket));
+        }
+        for &line in entry.lines.as_slice() {
+            let Some(next) = self.keys.leave(line, ticket.at) else {
+                continue;
+            };
+            let Some(follower) = self.entries.get_mut(next) else {
+                continue;
+            };
+            if let State::Blocked(blocked) = &mut follower.state {
+                *blocked = blocked.saturating_sub(1);
+                if *blocked == 0 {
+                    let ticket = Ticket {
+                        seq: follower.seq,
+                        at: next,
+                    };
+                    self.make_ready(now, ticket, true);
+                }
+            }
+        }
+        self.settled.push(Settled {
+            completion: entry.completion,
+            outcome,
+            accepted_at: entry.accepted_at,
+            handled: false,
+        });
+        self.epochs.leave(entry.epoch, &mut self.flushed);
+    }
+
+    pub(super) fn record(&self, ticket: Ticket) -> Option<Record> {
+        self.entries
+            .get(ticket.at)
+            .map(|entry| entry.payload.to_record(&self.table))
+    }
+}

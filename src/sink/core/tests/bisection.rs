@@ -1,0 +1,105 @@
+//! One bad record never fails its neighbours.
+
+use super::*;
+use crate::item::Item;
+
+/// Drives a core whose service refuses any request that holds a poisoned number.
+fn run_with_poison(core: &mut TestCore, poison: &[u64]) -> usize {
+    let mut requests = 0;
+    let mut now = ms(1);
+    while !core.is_idle() {
+        let Some(request) = core.next_request(now) else {
+            if core.take_describe() {
+                core.on_described(now, Described::Unchanged);
+                continue;
+            }
+            now = core.wake_at(now).expect("something to wait for");
+            continue;
+        };
+        requests += 1;
+        now += ms(1);
+        let bad = contents(&request)
+            .iter()
+            .any(|(_, number)| number.is_some_and(|number| poison.contains(&number)));
+        if bad {
+            let refused = error(ErrorClass::Permanent, "ValidationException");
+            core.on_batch(now, request.id, Err(refused));
+        } else {
+            all_written(core, now, &request);
+        }
+    }
+    requests
+}
+
+#[test]
+fn a_bad_record_is_found_alone_and_its_neighbours_are_written() {
+    let mut core = core(rules(), 4);
+    for n in 0..25 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let requests = run_with_poison(&mut core, &[13]);
+    assert!(requests <= 11, "{requests} requests for one culprit in 25");
+    for settled in settled(&mut core) {
+        match settled.outcome {
+            Outcome::Rejected {
+                reason: RejectReason::Refused { error, .. },
+                record,
+            } => {
+                assert_eq!(settled.completion, 13);
+                assert_eq!(error.code(), "ValidationException");
+                assert_eq!(record.item().map(Item::as_json), Some(&*data(13, Some(13))));
+            }
+            outcome => assert!(outcome.is_written()),
+        }
+    }
+    assert!(core.groups.is_empty());
+}
+
+#[test]
+fn where_all_fail_alike_the_table_is_described_before_any_is_rejected() {
+    let poison: Vec<u64> = (0..4).collect();
+    let mut core = core(rules(), 4);
+    for n in 0..4 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let mut now = ms(1);
+    while !core.take_describe() {
+        let request = core.next_request(now).expect("bisection goes on");
+        assert!(settled(&mut core).is_empty());
+        now += ms(1);
+        let refused = error(ErrorClass::Permanent, "ValidationException");
+        core.on_batch(now, request.id, Err(refused));
+    }
+    let changed = error(ErrorClass::Fatal, "TableKeysChanged");
+    core.on_described(now, Described::Changed(changed));
+    let outcomes = settled(&mut core);
+    assert_eq!(outcomes.len(), poison.len());
+    for settled in outcomes {
+        let unwritten = Outcome::Unwritten {
+            may_have_applied: false,
+            record: None,
+        };
+        assert_eq!(
+            std::mem::discriminant(&settled.outcome),
+            std::mem::discriminant(&unwritten),
+            "changed keys reject nothing"
+        );
+    }
+    assert!(core.failure().is_some());
+}
+
+#[test]
+fn all_bad_records_of_an_unchanged_table_are_rejected() {
+    let mut core = core(rules(), 4);
+    for n in 0..4 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    run_with_poison(&mut core, &[0, 1, 2, 3]);
+    for settled in settled(&mut core) {
+        assert!(
+            matches!(settled.outcome, Outcome::Rejected { .. }),
+            "{:?}",
+            settled.outcome
+        );
+    }
+}

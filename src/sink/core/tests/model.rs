@@ -1,0 +1,419 @@
+//! Arbitrary interleavings against a model of the service.
+
+use super::*;
+
+/// What the model of the service does with a request.
+#[derive(Clone, Debug)]
+enum Answer {
+    Done,
+    Unprocessed(u32),
+    Throttled,
+    Transient,
+    /// Applied or not, the answer is lost.
+    Lost(bool),
+    Refused,
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put {
+        key: u8,
+        deadline: Option<u16>,
+        poison: bool,
+    },
+    Delete {
+        key: u8,
+    },
+    Update {
+        key: u8,
+        idempotent: bool,
+    },
+    Conditional {
+        key: u8,
+    },
+    Transaction {
+        first: u8,
+        second: u8,
+    },
+    Send,
+    Answer {
+        pick: u8,
+        answer: Answer,
+    },
+    Pass {
+        millis: u16,
+    },
+    Flush,
+    DeadLetter,
+}
+
+fn answers() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        4 => Just(Answer::Done),
+        3 => any::<u32>().prop_map(Answer::Unprocessed),
+        1 => Just(Answer::Throttled),
+        1 => Just(Answer::Transient),
+        2 => any::<bool>().prop_map(Answer::Lost),
+        1 => Just(Answer::Refused),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = || 0..6_u8;
+    let step = prop_oneof![
+        8 => (key(), proptest::option::weighted(0.1, 1..500_u16), prop::bool::weighted(0.05))
+            .prop_map(|(key, deadline, poison)| Step::Put { key, deadline, poison }),
+        2 => key().prop_map(|key| Step::Delete { key }),
+        2 => (key(), any::<bool>())
+            .prop_map(|(key, idempotent)| Step::Update { key, idempotent }),
+        1 => key().prop_map(|key| Step::Conditional { key }),
+        1 => (0..3_u8, 3..6_u8).prop_map(|(first, second)| Step::Transaction { first, second }),
+        6 => Just(Step::Send),
+        6 => (any::<u8>(), answers()).prop_map(|(pick, answer)| Step::Answer { pick, answer }),
+        3 => (1..400_u16).prop_map(|millis| Step::Pass { millis }),
+        1 => Just(Step::Flush),
+        1 => Just(Step::DeadLetter),
+    ];
+    prop::collection::vec(step, 1..150)
+}
+
+/// The service: what was applied to each key, in order, by write number.
+struct Model {
+    core: TestCore,
+    now: Duration,
+    rules: Rules,
+    next: u64,
+    /// Key, and whether sending it twice is forbidden, by write number.
+    submitted: BTreeMap<u64, (Vec<String>, bool)>,
+    /// Deletes bear no number in a batch; told by the key's line instead.
+    numbers: HashMap<String, Vec<u64>>,
+    poisoned: HashSet<u64>,
+    in_flight: Vec<Request>,
+    applied: HashMap<String, Vec<u64>>,
+    tokens: HashSet<String>,
+    outcomes: BTreeMap<u64, Outcome>,
+    flushes: BTreeMap<u64, u64>,
+    letters: Vec<DeadLettered>,
+}
+
+impl Model {
+    fn new(rules: Rules, concurrency: usize) -> Self {
+        Self {
+            core: core(rules.clone(), concurrency),
+            now: ms(0),
+            rules,
+            next: 0,
+            submitted: BTreeMap::new(),
+            numbers: HashMap::new(),
+            poisoned: HashSet::new(),
+            in_flight: Vec::new(),
+            applied: HashMap::new(),
+            tokens: HashSet::new(),
+            outcomes: BTreeMap::new(),
+            flushes: BTreeMap::new(),
+            letters: Vec::new(),
+        }
+    }
+
+    fn submit(&mut self, keys: &[u8], once: bool, make: impl FnOnce(u64) -> Submission<u64>) {
+        let number = self.next;
+        self.next += 1;
+        let names: Vec<String> = keys.iter().map(|key| format!("k{key}")).collect();
+        for name in &names {
+            self.numbers.entry(name.clone()).or_default().push(number);
+        }
+        self.submitted.insert(number, (names, once));
+        self.core.submit(self.now, make(number));
+    }
+
+    /// The writes of a request by key and number; a batched delete's number is that of the oldest
+    /// write of its key without outcome.
+    fn writes(&self, request: &Request) -> Vec<(String, u64)> {
+        let number = |key: &String| {
+            let open = |number: &&u64| !self.outcomes.contains_key(number);
+            *self.numbers[key]
+                .iter()
+                .find(open)
+                .expect("an open write of the key")
+        };
+        contents(request)
+            .into_iter()
+            .map(|(key, found)| {
+                let number = found.unwrap_or_else(|| number(&key));
+                (key, number)
+            })
+            .collect()
+    }
+
+    fn send(&mut self) {
+        if let Some(request) = self.core.next_request(self.now) {
+            assert!(request.items <= self.rules.max_batch_items);
+            assert!(request.body.len() <= self.rules.max_batch_bytes);
+            let mut keys: Vec<String> = self
+                .in_flight
+                .iter()
+                .chain([&request])
+                .flat_map(contents)
+                .map(|(key, _)| key)
+                .collect();
+            let all = keys.len();
+            keys.sort();
+            keys.dedup();
+            assert_eq!(keys.len(), all, "a key is twice in flight");
+            self.in_flight.push(request);
+        }
+        self.collect();
+    }
+
+    fn apply(&mut self, request: &Request) {
+        if request.operation == Operation::TransactWriteItems {
+            let body: Value = serde_json::from_slice(&request.body).expect("JSON");
+            let token = body["ClientRequestToken"]
+                .as_str()
+                .expect("a token")
+                .to_owned();
+            if !self.tokens.insert(token) {
+                return;
+            }
+        }
+        for (key, number) in self.writes(request) {
+            self.applied.entry(key).or_default().push(number);
+        }
+    }
+
+    fn answer(&mut self, pick: u8, answer: &Answer) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let request = self
+            .in_flight
+            .swap_remove(usize::from(pick) % self.in_flight.len());
+        let batch = request.operation == Operation::BatchWriteItem;
+        let writes = self.writes(&request);
+        let poisoned = writes
+            .iter()
+            .any(|(_, number)| self.poisoned.contains(number));
+        let failure = match answer {
+            _ if poisoned => Some(error(ErrorClass::Permanent, "ValidationException")),
+            Answer::Done => None,
+            Answer::Unprocessed(_) if batch => None,
+            Answer::Unprocessed(_) | Answer::Throttled => {
+                Some(error(ErrorClass::Throttled, "ThrottlingException"))
+            }
+            Answer::Transient => Some(error(ErrorClass::Transient, "ConnectFailed")),
+            Answer::Lost(_) => Some(error(ErrorClass::Ambiguous, "ConnectionClosed")),
+            Answer::Refused if batch && request.items > 1 => {
+                // Spurious: alone they pass.
+                Some(error(ErrorClass::Permanent, "ValidationException"))
+            }
+            Answer::Refused => Some(error(ErrorClass::Transient, "ConnectFailed")),
+        };
+        let mut unprocessed = Vec::new();
+        match (&failure, answer) {
+            (None, Answer::Unprocessed(mask)) => {
+                for (place, (key, number)) in writes.into_iter().enumerate() {
+                    if mask >> (place % 32) & 1 == 1 {
+                        let json = format!("{{\"pk\":{{\"S\":\"{key}\"}}}}");
+                        let key = item::key_of_json(json.as_bytes(), &schema());
+                        unprocessed.push(key.expect("a key"));
+                    } else {
+                        self.applied.entry(key).or_default().push(number);
+                    }
+                }
+            }
+            (None, _) => self.apply(&request),
+            (Some(_), Answer::Lost(true)) if !poisoned => self.apply(&request),
+            (Some(_), _) => {}
+        }
+        if batch {
+            let answer = failure.map_or(Ok(BatchOutcome { unprocessed }), Err);
+            self.core.on_batch(self.now, request.id, answer);
+        } else {
+            let answer = failure.map_or(Ok(()), Err);
+            self.core.on_call(self.now, request.id, answer);
+        }
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        if self.core.take_describe() {
+            self.core.on_described(self.now, Described::Unchanged);
+        }
+        self.letters.extend(self.core.take_dead_letters());
+        for settled in settled(&mut self.core) {
+            let before = self.outcomes.insert(settled.completion, settled.outcome);
+            assert!(
+                before.is_none(),
+                "write {} has two outcomes",
+                settled.completion
+            );
+        }
+        for flush in self.core.take_flushed() {
+            let upto = self.flushes.remove(&flush).expect("a flush is done once");
+            let open = (0..upto).find(|number| !self.outcomes.contains_key(number));
+            assert_eq!(open, None, "the flush did not wait for this write");
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Put {
+                key,
+                deadline,
+                poison,
+            } => {
+                if *poison {
+                    self.poisoned.insert(self.next);
+                }
+                let deadline = deadline.map(|millis| ms(u64::from(millis)));
+                self.submit(&[*key], false, |n| Submission {
+                    deadline,
+                    ..put(*key, n)
+                });
+            }
+            Step::Delete { key } => self.submit(&[*key], false, |n| delete(*key, n)),
+            Step::Update { key, idempotent } => self.submit(&[*key], !idempotent, |n| {
+                single(WriteKind::Update, *key, n, *idempotent)
+            }),
+            Step::Conditional { key } => {
+                self.submit(&[*key], false, |n| single(WriteKind::Put, *key, n, true));
+            }
+            Step::Transaction { first, second } => {
+                self.submit(&[*first, *second], true, |n| {
+                    transaction(&[*first, *second], n)
+                });
+            }
+            Step::Send => self.send(),
+            Step::Answer { pick, answer } => self.answer(*pick, answer),
+            Step::Pass { millis } => self.now += ms(u64::from(*millis)),
+            Step::Flush => {
+                let flush = self.flushes.len() as u64 + self.next * 1_000;
+                if self.flushes.contains_key(&flush) {
+                    return;
+                }
+                self.flushes.insert(flush, self.next);
+                self.core.flush(flush);
+                self.collect();
+            }
+            Step::DeadLetter => {
+                if let Some(letter) = self.letters.pop() {
+                    self.core.dead_lettered(self.now, letter.ticket, true);
+                    self.collect();
+                }
+            }
+        }
+    }
+
+    /// From here on the service is well.
+    fn drain(&mut self) {
+        self.core.drain();
+        for _ in 0..100_000 {
+            if self.core.is_idle() {
+                return;
+            }
+            let sent = self.in_flight.len();
+            self.send();
+            if !self.in_flight.is_empty() {
+                self.answer(0, &Answer::Done);
+            } else if let Some(letter) = self.letters.pop() {
+                self.core.dead_lettered(self.now, letter.ticket, true);
+                self.collect();
+            } else if sent == 0 && !self.core.is_idle() {
+                let wake = self
+                    .core
+                    .wake_at(self.now)
+                    .expect("it never blocks for ever");
+                self.now = self.now.max(wake);
+            }
+        }
+        panic!("it does not come to an end");
+    }
+
+    fn judge(&self) {
+        assert!(self.flushes.is_empty(), "every flush is done");
+        assert_eq!(self.core.keys.len(), 0);
+        assert!(self.core.groups.is_empty());
+        assert_eq!(self.core.batched.count() + self.core.single.count(), 0);
+        assert_eq!(self.core.batched.bytes(), 0);
+        for (number, (keys, once)) in &self.submitted {
+            let outcome = self
+                .outcomes
+                .get(number)
+                .expect("every write has an outcome");
+            for key in keys {
+                let applied = self.applied.get(key).map_or(0, |applied| {
+                    applied.iter().filter(|found| *found == number).count()
+                });
+                if outcome.is_written() {
+                    assert!(applied > 0, "write {number} is said to be written");
+                } else if !outcome.may_have_applied() {
+                    assert_eq!(applied, 0, "write {number}: {outcome:?}");
+                }
+                if *once {
+                    assert!(applied <= 1, "write {number} was applied {applied} times");
+                }
+            }
+        }
+        for (key, applied) in &self.applied {
+            assert!(applied.is_sorted(), "{key} was reordered: {applied:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    /// Arbitrary interleavings of submissions, answers, faults, time, flushes and the end.
+    #[test]
+    fn nothing_is_lost_duplicated_or_reordered(
+        steps in steps(),
+        concurrency in 1..5_usize,
+        max_batch_items in 1..8_usize,
+        coalesce: bool,
+        dead_letters: bool,
+        max_attempts in proptest::option::of(1..6_u32),
+    ) {
+        let rules = Rules {
+            max_batch_items,
+            max_batch_bytes: 600,
+            coalesce,
+            max_attempts,
+            dead_letters,
+            ..rules()
+        };
+        let mut model = Model::new(rules, concurrency);
+        for step in &steps {
+            model.step(step);
+        }
+        model.drain();
+        model.judge();
+    }
+
+    /// Aborted at any moment, every write still has one outcome, and a true one.
+    #[test]
+    fn aborted_at_any_moment_every_write_has_one_outcome(
+        steps in steps(),
+        concurrency in 1..5_usize,
+        dead_letters: bool,
+    ) {
+        let mut model = Model::new(Rules { dead_letters, ..rules() }, concurrency);
+        for step in &steps {
+            model.step(step);
+        }
+        let saved = model.core.snapshot().len();
+        let open = model.submitted.len() - model.outcomes.len();
+        prop_assert_eq!(saved, open, "a snapshot holds what has no outcome");
+        model.core.abort(model.now);
+        model.letters.clear();
+        model.collect();
+        model.judge();
+    }
+}
+
+/// 1,000 cases in a normal run; `PROPTEST_CASES` for more.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(1_000)
+}

@@ -1,0 +1,153 @@
+//! The handle of all tables of a sink.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use futures::future::join_all;
+
+use super::builder::SinkBuilder;
+use super::error::{DrainError, OpenError, SubmitError};
+use super::outcome::Outcome;
+use super::snapshot::{Restored, Snapshot, SnapshotError};
+use super::table::TableSink;
+use crate::transport::TransportKind;
+
+/// All the tables of a sink behind one handle. Cheap to clone.
+///
+/// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
+/// doesn't hold up the others.
+#[derive(Clone)]
+pub struct Sink {
+    pub(super) tables: Arc<HashMap<String, TableSink>>,
+}
+
+impl Sink {
+    /// Builds a sink that sends through this client's configuration (credentials, region,
+    /// endpoint, HTTP client, time-outs). The client's own retries are not used: the sink has its
+    /// own.
+    pub fn builder(client: &Client) -> SinkBuilder {
+        SinkBuilder {
+            client: client.clone(),
+            tables: Vec::new(),
+            shapes: Vec::new(),
+            transport: TransportKind::Auto,
+            dead_letters: None,
+            seed: None,
+        }
+    }
+
+    /// The handle of one table.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::UnknownTable`] for a table that was not opened.
+    pub fn table(&self, name: &str) -> Result<TableSink, SubmitError> {
+        let table = self.tables.get(name).cloned();
+        table.ok_or_else(|| SubmitError::UnknownTable(name.to_owned()))
+    }
+
+    /// All tables, in no order.
+    pub fn tables(&self) -> impl Iterator<Item = &TableSink> {
+        self.tables.values()
+    }
+
+    pub(super) fn into_table(self, name: &str) -> Result<TableSink, OpenError> {
+        self.tables.get(name).cloned().ok_or(OpenError::NoTable)
+    }
+
+    /// Flushes all tables, at the same time.
+    ///
+    /// # Errors
+    ///
+    /// The first table's error, with the outcomes of the others' added; all are flushed all the
+    /// same.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::flush`].
+    pub async fn flush(&self) -> Result<(), DrainError> {
+        DrainError::first_of(join_all(self.tables().map(TableSink::flush)).await)
+    }
+
+    /// Closes all tables, at the same time.
+    ///
+    /// # Errors
+    ///
+    /// The first table's error, with the outcomes of the others' added; all are closed all the
+    /// same.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::close`].
+    pub async fn close(&self) -> Result<(), DrainError> {
+        DrainError::first_of(join_all(self.tables().map(TableSink::close)).await)
+    }
+
+    /// Aborts all tables; what they hand back is in order by table.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::abort`].
+    pub async fn abort(&self) -> Vec<Outcome> {
+        join_all(self.tables().map(TableSink::abort))
+            .await
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// A snapshot of all tables, each at a moment of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`TableSink::snapshot`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
+        let tables = join_all(self.tables().map(TableSink::snapshot)).await;
+        tables
+            .into_iter()
+            .try_fold(Snapshot::default(), |all, one| Ok(all.merge(one?)))
+    }
+
+    /// Submits the writes that a snapshot holds, table by table.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::UnknownTable`] if it holds writes of a table that this sink did not open;
+    /// nothing was submitted then. Else as [`TableSink::restore`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`TableSink::restore`].
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        snapshot.check_tables(self.tables.keys().map(String::as_str))?;
+        // All tables' writes are checked before the first is submitted.
+        let ready: Result<Vec<_>, _> = self
+            .tables()
+            .map(|table| snapshot.prepare_for(table))
+            .collect();
+        let mut all = Restored::default();
+        for ready in ready? {
+            let Restored {
+                receipts,
+                handed_back,
+            } = ready.submit().await?;
+            all.receipts.extend(receipts);
+            all.handed_back.extend(handed_back);
+        }
+        Ok(all)
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sink")
+            .field("tables", &self.tables.keys())
+            .finish()
+    }
+}

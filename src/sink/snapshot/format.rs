@@ -1,0 +1,297 @@
+//! The lines of a snapshot; see the module above for the format.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::SnapshotError;
+use crate::sink::core::Saved;
+use crate::sink::outcome::WriteKind;
+use crate::sink::payload::{Part, Payload};
+
+pub(super) const FORMAT: &str = "dynamodb-connector/sink-snapshot";
+pub(super) const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Header<'a> {
+    #[serde(borrow)]
+    pub(super) format: Cow<'a, str>,
+    pub(super) version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TableLine<'a> {
+    #[serde(borrow)]
+    pub(super) table: Cow<'a, str>,
+    pub(super) writes: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndLine {
+    pub(super) end: End,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct End {
+    pub(super) writes: usize,
+    pub(super) crc32: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WriteLine<'a> {
+    pub(super) call: Call,
+    #[serde(borrow)]
+    pub(super) parts: Vec<PartLine<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub(super) token: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) idempotent: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) may_have_applied: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Call {
+    Batch,
+    Single,
+    Transaction,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartLine<'a> {
+    pub(super) kind: Kind,
+    #[serde(borrow)]
+    pub(super) data: &'a RawValue,
+    #[serde(default, skip_serializing_if = "Option::is_none", borrow)]
+    pub(super) expressions: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) conditional: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Put,
+    Delete,
+    Update,
+    Check,
+}
+
+impl From<WriteKind> for Kind {
+    fn from(kind: WriteKind) -> Self {
+        match kind {
+            WriteKind::Put => Self::Put,
+            WriteKind::Delete => Self::Delete,
+            WriteKind::Update => Self::Update,
+            WriteKind::Check => Self::Check,
+        }
+    }
+}
+
+impl From<Kind> for WriteKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Put => Self::Put,
+            Kind::Delete => Self::Delete,
+            Kind::Update => Self::Update,
+            Kind::Check => Self::Check,
+        }
+    }
+}
+
+pub(super) fn line(out: &mut Vec<u8>, value: &impl Serialize) {
+    // Strings, numbers and raw JSON only: this serialisation has no way to fail.
+    if serde_json::to_writer(&mut *out, value).is_ok() {
+        out.push(b'\n');
+    }
+}
+
+/// Writes a write's line. By hand, since the data are JSON already and need no second look.
+pub(super) fn write_line(out: &mut Vec<u8>, saved: &Saved) {
+    let plain;
+    let (call, parts, token, idempotent) = match &saved.payload {
+        Payload::Plain { delete, data } => {
+            plain = Part {
+                kind: if *delete {
+                    WriteKind::Delete
+                } else {
+                    WriteKind::Put
+                },
+                data: data.clone(),
+                expressions: Bytes::new(),
+                conditional: false,
+            };
+            ("batch", std::slice::from_ref(&plain), None, false)
+        }
+        Payload::Single { part, idempotent } => {
+            ("single", std::slice::from_ref(&**part), None, *idempotent)
+        }
+        Payload::Transaction { parts, token } => ("transaction", &parts[..], Some(token), false),
+    };
+    out.extend_from_slice(br#"{"call":""#);
+    out.extend_from_slice(call.as_bytes());
+    out.extend_from_slice(br#"","parts":["#);
+    for (place, part) in parts.iter().enumerate() {
+        if place > 0 {
+            out.push(b',');
+        }
+        out.extend_from_slice(br#"{"kind":""#);
+        out.extend_from_slice(part.kind.as_str().as_bytes());
+        out.extend_from_slice(br#"","data":"#);
+        out.extend_from_slice(&part.data);
+        if !part.expressions.is_empty() {
+            out.extend_from_slice(br#","expressions":{"#);
+            out.extend_from_slice(&part.expressions);
+            out.push(b'}');
+        }
+        if part.conditional {
+            out.extend_from_slice(br#","conditional":true"#);
+        }
+        out.push(b'}');
+    }
+    out.push(b']');
+    if let Some(token) = token {
+        out.extend_from_slice(br#","token":""#);
+        out.extend_from_slice(token.as_bytes());
+        out.push(b'"');
+    }
+    for (name, flag) in [
+        ("idempotent", idempotent),
+        ("may_have_applied", saved.may_have_applied),
+    ] {
+        if flag {
+            out.extend_from_slice(b",\"");
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":true");
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+pub(super) struct Lines<'a> {
+    pub(super) rest: &'a [u8],
+    pub(super) number: usize,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn next(&mut self) -> Result<&'a [u8], SnapshotError> {
+        let end = self.rest.iter().position(|&byte| byte == b'\n');
+        let end = end.ok_or(SnapshotError::Damaged("it is cut short"))?;
+        let (line, rest) = self.rest.split_at(end);
+        self.rest = rest.get(1..).unwrap_or_default();
+        self.number += 1;
+        Ok(line)
+    }
+
+    pub(super) fn parse<T: Deserialize<'a>>(&mut self) -> Result<T, SnapshotError> {
+        let line = self.next()?;
+        serde_json::from_slice(line).map_err(|error| self.json(&error))
+    }
+
+    pub(super) fn write(&mut self) -> Result<Saved, SnapshotError> {
+        let WriteLine {
+            call,
+            parts,
+            token,
+            idempotent,
+            may_have_applied,
+        } = self.parse()?;
+        let mut read = Vec::with_capacity(parts.len());
+        for part in parts {
+            read.push(self.part(&part)?);
+        }
+        let payload = match (call, token) {
+            (Call::Transaction, Some(token)) if is_token(&token) && !read.is_empty() => {
+                Payload::Transaction {
+                    parts: read,
+                    token: token.as_ref().into(),
+                }
+            }
+            (Call::Transaction, _) => {
+                return Err(self.malformed("a transaction needs parts and a token"));
+            }
+            (call, _) => {
+                let mut read = read.into_iter();
+                let (Some(part), None) = (read.next(), read.next()) else {
+                    return Err(self.malformed("this call has one part"));
+                };
+                if matches!(call, Call::Batch) && (part.conditional || !part.expressions.is_empty())
+                {
+                    return Err(self.malformed("a write in a batch has no expressions"));
+                }
+                match (call, part.kind) {
+                    (_, WriteKind::Check) => {
+                        return Err(self.malformed("a check stands only in a transaction"));
+                    }
+                    (Call::Batch, WriteKind::Put | WriteKind::Delete) => Payload::Plain {
+                        delete: part.kind == WriteKind::Delete,
+                        data: part.data,
+                    },
+                    (Call::Batch, WriteKind::Update) => {
+                        return Err(self.malformed("an update can't be in a batch"));
+                    }
+                    (Call::Single | Call::Transaction, _) => Payload::Single {
+                        part: Box::new(part),
+                        idempotent,
+                    },
+                }
+            }
+        };
+        Ok(Saved {
+            payload,
+            may_have_applied,
+        })
+    }
+
+    fn part(&self, part: &PartLine<'_>) -> Result<Part, SnapshotError> {
+        let expressions = part.expressions.map_or("{}", RawValue::get).trim();
+        let inner = expressions
+            .strip_prefix('{')
+            .and_then(|inner| inner.strip_suffix('}'))
+            .ok_or_else(|| self.malformed("expressions must be an object"))?;
+        Ok(Part {
+            kind: part.kind.into(),
+            data: Bytes::copy_from_slice(part.data.get().as_bytes()),
+            expressions: Bytes::copy_from_slice(inner.trim().as_bytes()),
+            conditional: part.conditional,
+        })
+    }
+
+    pub(super) fn malformed(&self, what: &str) -> SnapshotError {
+        SnapshotError::Malformed {
+            line: self.number,
+            what: what.to_owned(),
+        }
+    }
+
+    /// The position and kind of a JSON error; its text could quote contents.
+    pub(super) fn json(&self, error: &serde_json::Error) -> SnapshotError {
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => "the line is cut short",
+            serde_json::error::Category::Data => "it holds something else than expected here",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                "it is not JSON"
+            }
+        };
+        let column = error.column();
+        SnapshotError::Malformed {
+            line: self.number,
+            what: format!("column {column}: {what}"),
+        }
+    }
+}
+
+/// The characters and the length that our own tokens have, and the service takes.
+pub(super) fn is_token(token: &str) -> bool {
+    (1..=36).contains(&token.len())
+        && token
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
