@@ -142,7 +142,10 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> ErrorClass {
         (408, _) | (500.., _) => ErrorClass::Ambiguous,
         // Refused by whatever stands before the service: no record is at fault.
         (401 | 403 | 407, _) | (404 | 405, None) => ErrorClass::Fatal,
-        (400..=499, _) => ErrorClass::Permanent,
+        // Every refusal of the service bears a code: this one is cut short, or another's. It says
+        // nothing of a record, save that a body is too large.
+        (413, _) | (400..=499, Some(_)) => ErrorClass::Permanent,
+        (400..=499, None) => ErrorClass::Transient,
         // Nothing DynamoDB sends: what became of the request nobody knows.
         (0..=399, _) => ErrorClass::Ambiguous,
     }
@@ -256,7 +259,7 @@ mod tests {
             (503, None, Ambiguous),
             (504, None, Ambiguous),
             (408, None, Ambiguous),
-            (400, None, Permanent),
+            (400, None, Transient),
             (413, None, Permanent),
             (401, None, Fatal),
             (403, None, Fatal),

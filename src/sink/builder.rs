@@ -150,6 +150,15 @@ impl SinkBuilder {
                 });
             }
         }
+        let mut keyed = std::collections::HashSet::new();
+        if let Some((table, _)) = shapes
+            .iter()
+            .find(|(table, _)| !keyed.insert(table.clone()))
+        {
+            return Err(OpenError::KeysTwice {
+                table: table.clone(),
+            });
+        }
         if let Some((table, _)) = shapes.iter().find(|(table, _)| !names.contains(table)) {
             return Err(OpenError::KeysWithoutTable {
                 table: table.clone(),

@@ -27,9 +27,15 @@ pub enum OpenError {
         /// What describing it gave.
         error: ServiceError,
     },
-    /// A table that is not in the settings or that the builder names twice.
+    /// A table that the builder names twice.
     #[error("table {table:?} is named twice")]
     Duplicate {
+        /// The table.
+        table: String,
+    },
+    /// Keys given twice for one table.
+    #[error("keys of table {table:?} are given twice")]
+    KeysTwice {
         /// The table.
         table: String,
     },

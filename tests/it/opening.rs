@@ -24,6 +24,12 @@ async fn a_sink_needs_tables_that_make_sense() {
         .keys("others", keys());
     let strange = strange.open().await.unwrap_err();
     assert!(matches!(&strange, OpenError::KeysWithoutTable { table } if table == "others"));
+    let keyed = Sink::builder(&client)
+        .table(TABLE, plain())
+        .keys(TABLE, keys())
+        .keys(TABLE, keys());
+    let keyed = keyed.open().await.unwrap_err();
+    assert!(matches!(&keyed, OpenError::KeysTwice { table } if table == TABLE));
     let wrong = Sink::builder(&client).table(TABLE, plain().max_batch_items(26));
     let wrong = wrong.open().await.unwrap_err();
     assert!(

@@ -70,7 +70,7 @@ async fn an_answers_code_and_class_are_read() {
                 400,
                 "{\"__type\":\"not a code {secret}\"}",
                 "HttpStatus",
-                Permanent,
+                Transient,
             ),
             (204, "", "HttpStatus", Ambiguous),
             (302, "", "HttpStatus", Ambiguous),
