@@ -22,6 +22,9 @@ use crate::retry::ServiceError;
 #[non_exhaustive]
 pub enum Outcome {
     /// The service confirmed the write: it is durable.
+    ///
+    /// After an answer was lost, a conditional put that finds an item equal to its own, and a
+    /// conditional delete that finds no item, count as written: the table is as they leave it.
     Written,
     /// A newer queued write of the same key took its place before it was sent. Only where
     /// coalescing is switched on.
