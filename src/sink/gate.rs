@@ -11,6 +11,8 @@
 //! taken until the record has its outcome, not just until the worker has picked it up. A caller
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
 
+mod prehashed;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -19,6 +21,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::error::SubmitError;
+use prehashed::Prehashed;
 
 /// What a record takes of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -418,34 +421,6 @@ impl<M> State<M> {
 fn wake_all(wakers: Vec<Waker>) {
     for waker in wakers {
         waker.wake();
-    }
-}
-
-/// Keys of these maps are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-struct Prehashed(u64);
-
-impl std::hash::BuildHasher for Prehashed {
-    type Hasher = Self;
-
-    fn build_hasher(&self) -> Self {
-        *self
-    }
-}
-
-impl std::hash::Hasher for Prehashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
     }
 }
 

@@ -24,7 +24,9 @@ use super::receipt::Completion;
 use super::stats::{Meter, Stats};
 use crate::item::TableShape;
 use crate::retry::{Backoff, ServiceError};
-use crate::transport::{Operation, Transport, parse_describe};
+use crate::transport::{Operation, Transport};
+
+pub(super) use tasks::describe;
 
 /// What passes the gate.
 #[derive(Debug)]
@@ -411,15 +413,4 @@ async fn sleep(clock: Clock, until: Option<Duration>) {
         Some(time) => clock.until(time).await,
         None => std::future::pending().await,
     }
-}
-
-/// Describes a table once.
-pub(super) async fn describe(
-    transport: &Transport,
-    table: &str,
-) -> Result<TableShape, ServiceError> {
-    let name = serde_json::Value::from(table).to_string();
-    let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
-    let body = transport.call(Operation::DescribeTable, body).await?;
-    Ok(parse_describe(&body)?.shape)
 }

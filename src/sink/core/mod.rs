@@ -26,6 +26,7 @@ mod lane;
 mod request;
 mod settle;
 mod snapshot;
+mod submission;
 #[cfg(test)]
 mod tests;
 
@@ -37,10 +38,9 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::capacity::ConcurrencyLimit;
-use crate::item::Key;
 use crate::retry::{Backoff, RetryBudget, ServiceError};
 use crate::sink::outcome::{Outcome, RejectReason};
-use crate::sink::payload::{Bodies, Payload};
+use crate::sink::payload::Bodies;
 
 pub(crate) use answer::{BatchOutcome, Described};
 use entry::{Entry, Lines, State};
@@ -51,6 +51,7 @@ use lane::{Lane, Ticket};
 pub(crate) use request::Request;
 use request::{InFlight, Isolated};
 pub(crate) use snapshot::Saved;
+pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
 
 /// How long credentials may stay refused before the table fails. Long enough for a provider to
 /// rotate them, short enough that a pipeline hears of it.
@@ -68,42 +69,6 @@ pub(crate) struct Rules {
     pub(crate) token_life: Duration,
     /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
     pub(crate) dead_letters: bool,
-}
-
-/// A write to queue.
-#[derive(Debug)]
-pub(crate) struct Submission<C> {
-    pub(crate) payload: Payload,
-    pub(crate) keys: SubmissionKeys,
-    /// How long it may take, from now on.
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) completion: C,
-    /// Set for a restored write that was in flight when it was saved.
-    pub(crate) may_have_applied: bool,
-}
-
-/// The keys a write touches.
-#[derive(Debug)]
-pub(crate) enum SubmissionKeys {
-    One(Key),
-    Many(Vec<Key>),
-}
-
-/// A write with its outcome.
-#[derive(Debug)]
-pub(crate) struct Settled<C> {
-    pub(crate) completion: C,
-    pub(crate) outcome: Outcome,
-    pub(crate) accepted_at: Duration,
-    /// The dead-letter handler has taken it.
-    pub(crate) handled: bool,
-}
-
-/// A rejected write that waits for the dead-letter handler.
-#[derive(Debug)]
-pub(crate) struct DeadLettered {
-    pub(crate) ticket: (usize, u64),
-    pub(crate) outcome: Outcome,
 }
 
 /// What the state machine counts.

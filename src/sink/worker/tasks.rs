@@ -6,13 +6,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::Instrument;
 
-use super::{DESCRIBE_GRACE, Done, Lost, Running, describe};
-use crate::item;
+use super::{DESCRIBE_GRACE, Done, Lost, Running};
+use crate::item::{self, TableShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::error::StopReason;
-use crate::transport::{Operation, parse_batch, parse_single};
+use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_single};
 
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
@@ -198,4 +198,15 @@ impl Running {
         }
         Ok(BatchOutcome { unprocessed })
     }
+}
+
+/// Describes a table once.
+pub(in crate::sink) async fn describe(
+    transport: &Transport,
+    table: &str,
+) -> Result<TableShape, ServiceError> {
+    let name = serde_json::Value::from(table).to_string();
+    let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
+    let body = transport.call(Operation::DescribeTable, body).await?;
+    Ok(parse_describe(&body)?.shape)
 }

@@ -18,10 +18,10 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::item::{self, KeyKind, KeySchema};
+use crate::item::{self, Key, KeyKind, KeySchema};
 use crate::retry::{ErrorClass, Failure, RetryPolicy};
 use crate::sink::outcome::WriteKind;
-use crate::sink::payload::Part;
+use crate::sink::payload::{Part, Payload};
 use crate::transport::Operation;
 
 const TABLE: &str = "decisions";

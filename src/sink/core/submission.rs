@@ -1,0 +1,43 @@
+//! What goes into the state machine, and what comes out.
+
+use std::time::Duration;
+
+use crate::item::Key;
+use crate::sink::outcome::Outcome;
+use crate::sink::payload::Payload;
+
+/// A write to queue.
+#[derive(Debug)]
+pub(crate) struct Submission<C> {
+    pub(crate) payload: Payload,
+    pub(crate) keys: SubmissionKeys,
+    /// How long it may take, from now on.
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) completion: C,
+    /// Set for a restored write that was in flight when it was saved.
+    pub(crate) may_have_applied: bool,
+}
+
+/// The keys a write touches.
+#[derive(Debug)]
+pub(crate) enum SubmissionKeys {
+    One(Key),
+    Many(Vec<Key>),
+}
+
+/// A write with its outcome.
+#[derive(Debug)]
+pub(crate) struct Settled<C> {
+    pub(crate) completion: C,
+    pub(crate) outcome: Outcome,
+    pub(crate) accepted_at: Duration,
+    /// The dead-letter handler has taken it.
+    pub(crate) handled: bool,
+}
+
+/// A rejected write that waits for the dead-letter handler.
+#[derive(Debug)]
+pub(crate) struct DeadLettered {
+    pub(crate) ticket: (usize, u64),
+    pub(crate) outcome: Outcome,
+}
