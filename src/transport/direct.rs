@@ -17,7 +17,6 @@ use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
-use tracing::Instrument;
 
 /// What came of going the direct way.
 pub(super) enum Outcome {
@@ -33,9 +32,8 @@ pub(super) async fn call(
     operation: Operation,
     body: &Bytes,
 ) -> Outcome {
-    let span = tracing::debug_span!("dynamodb", operation = operation.target());
     let sent = AtomicBool::new(false);
-    let attempt = attempt(captured, shared, operation, body, &sent).instrument(span);
+    let attempt = attempt(captured, shared, operation, body, &sent);
     match tokio::time::timeout(captured.limit, attempt).await {
         Ok(outcome) => outcome,
         Err(_elapsed) => {
