@@ -45,13 +45,13 @@ impl Prepared {
         }
     }
 
-    /// Whether two of its parts have the same key: it would wait for itself.
-    pub(super) fn repeats_a_key(&self) -> bool {
+    /// The first part with the key of an earlier one: the write would wait for itself.
+    pub(super) fn repeated_key(&self) -> Option<usize> {
         match &self.keys {
-            SubmissionKeys::One(_) => false,
+            SubmissionKeys::One(_) => None,
             SubmissionKeys::Many(keys) => {
                 let mut seen = HashSet::with_capacity(keys.len());
-                keys.iter().any(|key| !seen.insert(key))
+                keys.iter().position(|key| !seen.insert(key))
             }
         }
     }

@@ -293,7 +293,7 @@ impl Snapshot {
                 continue;
             }
             let write = prepare(saved, table).map_err(wrong)?;
-            if write.repeats_a_key() {
+            if write.repeated_key().is_some() {
                 let table = table.name().to_owned();
                 let what = "a transaction's writes now have one key".to_owned();
                 let error = SubmitError::Invalid { table, what };

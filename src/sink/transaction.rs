@@ -1,6 +1,5 @@
 //! Several writes of one table, all or none.
 
-use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::time::Duration;
 
@@ -134,11 +133,6 @@ impl<'a> Transaction<'a> {
             let what = format!("a transaction of {bytes} bytes of items, at most {MOST_BYTES} go");
             return Err(invalid(what));
         }
-        let mut seen = HashSet::with_capacity(keys.len());
-        if let Some(place) = keys.iter().position(|key| !seen.insert(key)) {
-            let what = format!("write {place} of the transaction has the key of an earlier one");
-            return Err(invalid(what));
-        }
         let Some(partition) = keys.first().map(crate::item::Key::partition_hash) else {
             return Err(invalid("a transaction of no writes".to_owned()));
         };
@@ -148,6 +142,10 @@ impl<'a> Transaction<'a> {
         };
         let deadline = deadline.or(table.default_deadline());
         let prepared = Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline);
+        if let Some(place) = prepared.repeated_key() {
+            let what = format!("write {place} of the transaction has the key of an earlier one");
+            return Err(invalid(what));
+        }
         prepared.check_bounds(table)
     }
 }
