@@ -1,6 +1,7 @@
 //! What the SDK resolved for a request, kept so that later requests need not resolve it again.
 
-use super::direct::sign;
+use super::direct::sign_by_sdk;
+use super::signer::Signer;
 use super::{Operation, Shared, TransportKind, clock};
 use aws_credential_types::Credentials;
 use aws_credential_types::attributes::AccountId;
@@ -63,6 +64,8 @@ pub(super) struct Captured {
     headers: Vec<Headers>,
     /// The shortest of the timeouts that bound one attempt.
     pub(super) limit: Duration,
+    /// Signs for less where it signs as `aws-sigv4` does.
+    pub(super) signer: Option<Signer>,
     /// Only until it has been told: a request's body may be large.
     proof: Option<Proof>,
 }
@@ -169,6 +172,7 @@ impl Captured {
             headers: templates(request, &endpoint_headers),
             components: components.clone(),
             limit,
+            signer: None,
             proof: Some(proof),
         })
     }
@@ -193,7 +197,7 @@ impl Captured {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()));
         let scope = (self.region.as_str(), self.service.as_str());
-        let signature = sign(
+        let signature = sign_by_sdk(
             &identity,
             scope,
             proof.signed_at,
@@ -205,7 +209,13 @@ impl Captured {
         let ours = signature
             .headers()
             .find(|(name, _)| *name == "authorization");
-        Some(ours.is_some_and(|(_, value)| value == proof.authorization))
+        let proven = ours.is_some_and(|(_, value)| value == proof.authorization);
+        if proven {
+            let headers = |operation| self.headers(operation);
+            let now = proof.signed_at;
+            self.signer = Signer::proven(headers, &self.uri, scope, &identity, now);
+        }
+        Some(proven)
     }
 
     /// Who to sign as: from the client's identity cache, so that rotation is seen.

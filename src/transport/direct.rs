@@ -4,6 +4,7 @@ use super::capture::Captured;
 use super::failure::{self, Received};
 use super::{Operation, Shared};
 use crate::retry::{ErrorClass, Failure, ServiceError, code};
+use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
     SignableBody, SignableRequest, SigningInstructions, SigningParams, SigningSettings,
 };
@@ -98,17 +99,31 @@ fn request(
     body: &Bytes,
 ) -> Result<HttpRequest, BoxError> {
     let mut headers = captured.headers(operation);
-    let signature = sign(
-        identity,
-        (&captured.region, &captured.service),
-        signed_at,
-        &captured.uri_text,
-        headers.iter(),
-        body,
-    )?;
-    let (signed, _query) = signature.into_parts();
-    for header in signed {
-        headers.try_insert(header.name(), header.value().to_owned())?;
+    let credentials = identity.data::<Credentials>();
+    let signed = captured
+        .signer
+        .as_ref()
+        .zip(credentials)
+        .and_then(|(signer, credentials)| signer.sign(operation, credentials, signed_at, body));
+    if let Some(signed) = signed {
+        headers.try_insert("x-amz-date", signed.date)?;
+        headers.try_insert("authorization", signed.authorization)?;
+        if let Some(token) = credentials.and_then(Credentials::session_token) {
+            headers.try_insert("x-amz-security-token", token.to_owned())?;
+        }
+    } else {
+        let signature = sign_by_sdk(
+            identity,
+            (&captured.region, &captured.service),
+            signed_at,
+            &captured.uri_text,
+            headers.iter(),
+            body,
+        )?;
+        let (signed, _query) = signature.into_parts();
+        for header in signed {
+            headers.try_insert(header.name(), header.value().to_owned())?;
+        }
     }
     headers.try_insert("content-length", body.len().to_string())?;
     let mut request = HttpRequest::new(SdkBody::from(body.clone()));
@@ -120,7 +135,7 @@ fn request(
 
 /// Signs a POST as the SDK signs DynamoDB's requests: the default settings of `SigV4`, in headers.
 /// `host`, the date and the session token are the signer's to add.
-pub(super) fn sign<'a>(
+pub(super) fn sign_by_sdk<'a>(
     identity: &Identity,
     (region, service): (&str, &str),
     time: SystemTime,

@@ -38,6 +38,7 @@ mod describe;
 mod direct;
 mod failure;
 mod sdk;
+mod signer;
 #[cfg(test)]
 mod tests;
 
