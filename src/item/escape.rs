@@ -9,8 +9,43 @@ const BLOCK: usize = 16;
 ///
 /// Only what JSON demands is escaped (quote, backslash, control characters), so equal texts have equal
 /// bytes: names and set members are compared on the escaped form.
+///
+/// Most texts are names and short values. Up to a block they are looked at and written as two words that overlap,
+/// since calls to copy a handful of bytes cost more than the bytes.
+#[inline]
 pub(super) fn push(buf: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
+    let bytes = text.as_bytes();
+    let len = bytes.len();
+    if let (8..=BLOCK, Some(first), Some(last)) =
+        (len, bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
+    {
+        let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
+        if specials(first) | specials(last) == 0 {
+            let joined = u128::from(first) | u128::from(last) << (8 * (len - 8));
+            let end = buf.len() + len;
+            buf.extend_from_slice(&joined.to_le_bytes());
+            buf.truncate(end);
+            return;
+        }
+    } else if let (4..8, Some(first), Some(last)) =
+        (len, bytes.first_chunk::<4>(), bytes.last_chunk::<4>())
+    {
+        let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
+        let joined = u64::from(first) | u64::from(last) << (8 * (len - 4));
+        // What the last bytes leave empty would look like control characters.
+        if specials(u64::from(first) | u64::from(last) << 32) == 0 {
+            let end = buf.len() + len;
+            buf.extend_from_slice(&joined.to_le_bytes());
+            buf.truncate(end);
+            return;
+        }
+    }
+    push_runs(buf, bytes);
+}
+
+/// Appends what is plain as it is and the rest escaped, run by run.
+fn push_runs(buf: &mut Vec<u8>, bytes: &[u8]) {
+    let mut rest = bytes;
     loop {
         let run = plain_prefix(rest);
         let (plain, tail) = rest.split_at(run);
@@ -29,64 +64,50 @@ fn needs_escape(byte: u8) -> bool {
 
 /// The number of leading bytes that are neither quote nor backslash nor control character.
 ///
-/// Blocks first, then words, then bytes; the last word of a text overlaps the one before it, so that short
-/// texts, as names are, rarely come down to bytes.
+/// The last block overlaps the one before it, so that what is left over is not looked at byte by byte.
 pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
-    let mut done = 0;
-    for block in bytes.chunks_exact(BLOCK) {
-        if block.iter().fold(false, |any, &b| any | needs_escape(b)) {
-            break;
-        }
-        done += BLOCK;
-    }
-    let rest = bytes.get(done..).unwrap_or_default();
-    for word in rest.chunks_exact(8) {
-        let word = word
-            .first_chunk()
-            .map_or(0, |word| u64::from_le_bytes(*word));
-        if let Some(at) = first_special(word) {
-            return done + at;
-        }
-        done += 8;
-    }
-    let rest = bytes.get(done..).unwrap_or_default();
-    let overlapping = match (
-        bytes.last_chunk::<8>(),
-        rest.first_chunk::<4>(),
-        rest.last_chunk::<4>(),
-    ) {
-        _ if rest.is_empty() => return done,
-        (Some(last), _, _) => u64::from_le_bytes(*last),
-        (None, Some(first), Some(last)) => {
-            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
-        }
-        // Fewer than four bytes: a zero byte is special and leads to the search below.
-        _ => 0,
+    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+        let special = |&byte: &u8| needs_escape(byte);
+        return bytes.iter().position(special).unwrap_or(bytes.len());
     };
-    if first_special(overlapping).is_none() {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for (at, block) in blocks.iter().enumerate() {
+        if has_special(block) {
+            return at * BLOCK + first_special(block);
+        }
+    }
+    if rest.is_empty() || !has_special(last) {
         return bytes.len();
     }
-    done + rest
-        .iter()
-        .position(|&b| needs_escape(b))
-        .unwrap_or(rest.len())
+    bytes.len() - BLOCK + first_special(last)
 }
 
-/// Which byte of a little-endian word is the first that needs escaping.
+#[inline(always)]
+fn has_special(block: &[u8; BLOCK]) -> bool {
+    block
+        .iter()
+        .fold(0, |any, &byte| any | u8::from(needs_escape(byte)))
+        != 0
+}
+
+/// Where in a block the first byte is that needs escaping.
+fn first_special(block: &[u8; BLOCK]) -> usize {
+    let word = |word: Option<&[u8; 8]>| word.map_or(0, |word| specials(u64::from_le_bytes(*word)));
+    let (low, high) = (word(block.first_chunk()), word(block.last_chunk()));
+    let found = u128::from(low) | u128::from(high) << 64;
+    usize::try_from(found.trailing_zeros() / 8).unwrap_or(BLOCK)
+}
+
+/// Has a bit set where a byte of the word needs escaping.
 ///
-/// A byte below `n` borrows on `n` being taken from it, and shows that in its top bit; a borrow only reaches
-/// higher bytes, so the lowest bit found is right.
-fn first_special(word: u64) -> Option<usize> {
+/// A byte below `n` borrows on `n` being taken from it, and shows that in its top bit. A borrow may reach higher
+/// bytes, so only the lowest bit is in the right place, and no bit means none.
+fn specials(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 128;
     let below = |word: u64, limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word & TOPS;
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    let found = below(word, 0x20) | equal(b'"') | equal(b'\\');
-    if found == 0 {
-        None
-    } else {
-        usize::try_from(found.trailing_zeros() / 8).ok()
-    }
+    below(word, 0x20) | equal(b'"') | equal(b'\\')
 }
 
 #[cold]

@@ -99,7 +99,8 @@ impl fmt::Debug for Key {
 
 /// The value of one key attribute.
 pub(super) enum KeyPart<'a> {
-    Text(Cow<'a, str>),
+    /// UTF-8.
+    Text(Cow<'a, [u8]>),
     Number(Decimal),
     Bytes(Vec<u8>),
 }
@@ -138,7 +139,7 @@ impl Draft {
             KeyKind::Binary => b'B',
         };
         match part {
-            KeyPart::Text(text) => self.framed(tag, text.as_bytes()),
+            KeyPart::Text(text) => self.framed(tag, text),
             KeyPart::Bytes(bytes) => self.framed(tag, bytes),
             KeyPart::Number(number) => number.with_bytes(|bytes| self.framed(tag, bytes)),
         }
@@ -193,7 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn text(partition: &str, sort: &str) -> Key {
-        let part = |text: &str| KeyPart::Text(Cow::Owned(text.to_owned()));
+        let part = |text: &str| KeyPart::Text(Cow::Owned(text.as_bytes().to_vec()));
         Key::new(&part(partition), Some(&part(sort)))
     }
 
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn types_are_kept_apart() {
-        let as_text = Key::new(&KeyPart::Text("1".into()), None);
+        let as_text = Key::new(&KeyPart::Text(b"1".into()), None);
         let as_bytes = Key::new(&KeyPart::Bytes(b"1".to_vec()), None);
         assert_ne!(number("1"), as_text);
         assert_ne!(as_text, as_bytes);

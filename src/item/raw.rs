@@ -274,30 +274,32 @@ pub(super) fn key_part(
         }
         let text = scanner.text()?;
         scanner.expect(b'}', "one type")?;
-        text
+        match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        }
     };
     Ok(Ok(match wanted {
         KeyKind::String => KeyPart::Text(text),
-        KeyKind::Number => KeyPart::Number(Decimal::parse(text.as_bytes())?),
+        KeyKind::Number => KeyPart::Number(Decimal::parse(&text)?),
         KeyKind::Binary => {
-            let decoded = base64_simd::STANDARD.decode_to_vec(text.as_bytes());
+            let decoded = base64_simd::STANDARD.decode_to_vec(&text);
             KeyPart::Bytes(decoded.map_err(|_| scanner.fault("base64 as a key"))?)
         }
     }))
 }
 
 /// The text of a value in exactly the form that the writer gives it, nothing escaped: the usual case.
-fn written_here(value: &[u8], wanted: KeyKind) -> Option<&str> {
+///
+/// As bytes: what the writer wrote is UTF-8, and a key in an answer that is not equals none that was sent.
+fn written_here(value: &[u8], wanted: KeyKind) -> Option<&[u8]> {
     let opening: &[u8] = match wanted {
         KeyKind::String => b"{\"S\":\"",
         KeyKind::Number => b"{\"N\":\"",
         KeyKind::Binary => b"{\"B\":\"",
     };
     let inside = value.strip_prefix(opening)?.strip_suffix(b"\"}")?;
-    if escape::plain_prefix(inside) != inside.len() {
-        return None;
-    }
-    std::str::from_utf8(inside).ok()
+    (escape::plain_prefix(inside) == inside.len()).then_some(inside)
 }
 
 /// DynamoDB's name of an attribute type.

@@ -385,3 +385,10 @@ fn is_ready<C>(entries: &Slab<Entry<C>>, ticket: Ticket) -> bool {
         .get(ticket.at)
         .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Ready))
 }
+#[cfg(test)]
+#[test]
+fn sizes() {
+    use crate::sink::worker::Message;
+    eprintln!("Message {} Submission {} Entry {} Settled {} Outcome {} Completion {} Payload {} Keys {} Record {} Rejected {} Key {} Encoded {} SubmitError {} Submit {}",
+     size_of::<Message>(), size_of::<Submission<crate::sink::receipt::Completion>>(), size_of::<Entry<crate::sink::receipt::Completion>>(), size_of::<Settled<crate::sink::receipt::Completion>>(), size_of::<Outcome>(), size_of::<crate::sink::receipt::Completion>(), size_of::<crate::sink::payload::Payload>(), size_of::<SubmissionKeys>(), size_of::<crate::sink::outcome::Record>(), size_of::<RejectReason>(), size_of::<crate::item::Key>(), size_of::<crate::item::Encoded>(), size_of::<crate::sink::error::SubmitError>(), size_of::<crate::sink::submit::Submit>());
+}
