@@ -114,29 +114,32 @@ impl<M> Gate<M> {
         self.bounds
     }
 
-    /// Passes `message` in if there is room and nobody waits before it.
+    /// Passes the message in, out of `message`, if there is room and nobody waits before it.
+    /// Returns whether it did.
     ///
     /// # Errors
     ///
-    /// Gives the message back where there is no room (`None`), or the gate is closed (`Some`).
+    /// The reason why the gate is closed.
     pub(super) fn try_enter(
         &self,
         charge: Charge,
-        message: M,
-    ) -> Result<(), (M, Option<SubmitError>)> {
+        message: &mut Option<M>,
+    ) -> Result<bool, SubmitError> {
         let mut state = self.lock();
         if let Some(reason) = &state.closed {
-            return Err((message, Some(reason.clone())));
+            return Err(reason.clone());
         }
         if state.line.is_empty()
             && !state.is_hot(charge, self.bounds)
             && state.fits(charge, self.bounds)
         {
             state.take(charge);
-            self.push(&mut state, message);
-            return Ok(());
+            if let Some(message) = message.take() {
+                self.push(&mut state, message);
+            }
+            return Ok(true);
         }
-        Err((message, None))
+        Ok(false)
     }
 
     /// Takes a place in line.

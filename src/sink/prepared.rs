@@ -57,7 +57,7 @@ impl Prepared {
     }
 
     /// A write larger than the whole buffer could never enter it.
-    pub(super) fn check_bounds(self, table: &TableSink) -> Result<Self, SubmitError> {
+    pub(super) fn check_bounds(&self, table: &TableSink) -> Result<(), SubmitError> {
         let limit = table.bounds().bytes;
         if self.charge.bytes > limit {
             let (table, bytes) = (table.name().to_owned(), self.charge.bytes);
@@ -67,7 +67,7 @@ impl Prepared {
                 limit,
             });
         }
-        Ok(self)
+        Ok(())
     }
 
     pub(super) fn submission<C>(self, completion: C, may_have_applied: bool) -> Submission<C> {

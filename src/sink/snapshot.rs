@@ -299,7 +299,7 @@ impl Snapshot {
                 let error = SubmitError::Invalid { table, what };
                 return Err(SnapshotError::Submit { place, error });
             }
-            let write = write
+            write
                 .check_bounds(table)
                 .map_err(|error| SnapshotError::Submit { place, error })?;
             prepared.push((place, write, saved.may_have_applied));

@@ -62,12 +62,13 @@ impl Submit {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
-        let (Some(handle), Some(message)) = (&self.handle, self.message.take()) else {
+        let Some(handle) = &self.handle else {
             return Err(SubmitError::Closed);
         };
-        match handle.gate.try_enter(self.charge, message) {
-            Ok(()) => self.receipt.take().ok_or(SubmitError::Closed),
-            Err((_, reason)) => Err(reason.unwrap_or(SubmitError::Full)),
+        if handle.gate.try_enter(self.charge, &mut self.message)? {
+            self.receipt.take().ok_or(SubmitError::Closed)
+        } else {
+            Err(SubmitError::Full)
         }
     }
 
@@ -81,14 +82,13 @@ impl Submit {
         if let Some(turn) = self.turn {
             return self.poll_turn(turn, cx);
         }
-        let Some(message) = self.message.take() else {
+        if self.message.is_none() {
             return Poll::Ready(Err(SubmitError::Closed));
-        };
-        match handle.gate.try_enter(self.charge, message) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err((_, Some(reason))) => Poll::Ready(Err(reason)),
-            Err((message, None)) => {
-                self.message = Some(message);
+        }
+        match handle.gate.try_enter(self.charge, &mut self.message) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Err(reason) => Poll::Ready(Err(reason)),
+            Ok(false) => {
                 let turn = handle.gate.queue(self.charge);
                 self.turn = Some(turn);
                 self.poll_turn(turn, cx)

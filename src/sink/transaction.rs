@@ -146,7 +146,8 @@ impl<'a> Transaction<'a> {
             let what = format!("write {place} of the transaction has the key of an earlier one");
             return Err(invalid(what));
         }
-        prepared.check_bounds(table)
+        prepared.check_bounds(table)?;
+        Ok(prepared)
     }
 }
 

@@ -248,7 +248,8 @@ impl<'a> Write<'a> {
             };
             Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
         };
-        prepared.check_bounds(self.table)
+        prepared.check_bounds(self.table)?;
+        Ok(prepared)
     }
 
     fn part(

@@ -77,6 +77,7 @@ impl<C, F> Core<C, F> {
             self.settle(now, ticket, Outcome::Written);
         }
         self.throttled(now, &left, request.isolated, None);
+        self.spares.keep(request.body);
     }
 
     /// Takes the answer to a call that is not a batch.

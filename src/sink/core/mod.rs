@@ -26,6 +26,7 @@ mod lane;
 mod request;
 mod settle;
 mod snapshot;
+mod spare;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ use lane::{Lane, Ticket};
 pub(crate) use request::Request;
 use request::{InFlight, Isolated};
 pub(crate) use snapshot::Saved;
+use spare::Spares;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
 
 /// How long credentials may stay refused before the table fails. Long enough for a provider to
@@ -84,6 +86,7 @@ pub(crate) struct Core<C, F> {
     table: Arc<str>,
     rules: Rules,
     bodies: Bodies,
+    spares: Spares,
     entries: Slab<Entry<C>>,
     next_seq: u64,
     keys: Keys,
@@ -128,6 +131,7 @@ impl<C, F> Core<C, F> {
             table: Arc::clone(table),
             rules,
             bodies: Bodies::new(table),
+            spares: Spares::default(),
             entries: Slab::new(),
             next_seq: 0,
             keys: Keys::default(),
@@ -384,11 +388,4 @@ fn is_ready<C>(entries: &Slab<Entry<C>>, ticket: Ticket) -> bool {
     entries
         .get(ticket.at)
         .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Ready))
-}
-#[cfg(test)]
-#[test]
-fn sizes() {
-    use crate::sink::worker::Message;
-    eprintln!("Message {} Submission {} Entry {} Settled {} Outcome {} Completion {} Payload {} Keys {} Record {} Rejected {} Key {} Encoded {} SubmitError {} Submit {}",
-     size_of::<Message>(), size_of::<Submission<crate::sink::receipt::Completion>>(), size_of::<Entry<crate::sink::receipt::Completion>>(), size_of::<Settled<crate::sink::receipt::Completion>>(), size_of::<Outcome>(), size_of::<crate::sink::receipt::Completion>(), size_of::<crate::sink::payload::Payload>(), size_of::<SubmissionKeys>(), size_of::<crate::sink::outcome::Record>(), size_of::<RejectReason>(), size_of::<crate::item::Key>(), size_of::<crate::item::Encoded>(), size_of::<crate::sink::error::SubmitError>(), size_of::<crate::sink::submit::Submit>());
 }

@@ -29,6 +29,8 @@ pub(super) struct InFlight {
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
+    /// Kept to be used again once it was answered.
+    pub(super) body: Bytes,
 }
 
 /// Part of a batch under bisection, to be sent as it is.
@@ -167,7 +169,7 @@ impl<C, F> Core<C, F> {
         len: usize,
         isolated: bool,
     ) -> Request {
-        let mut body = Vec::with_capacity(self.bodies.batch_overhead() + len);
+        let mut body = self.spares.take(self.bodies.batch_overhead() + len);
         let mut ranges = Vec::with_capacity(writes.len());
         self.bodies.open_batch(&mut body);
         for ticket in &writes {
@@ -233,6 +235,7 @@ impl<C, F> Core<C, F> {
                 writes,
                 sent_at: now,
                 isolated,
+                body: body.clone(),
             },
         );
         Request {

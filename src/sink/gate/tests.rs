@@ -21,6 +21,10 @@ fn charge(bytes: usize, partition: u64) -> Charge {
     Charge { bytes, partition }
 }
 
+fn enters(gate: &Gate<u32>, charge: Charge, message: u32) -> bool {
+    gate.try_enter(charge, &mut Some(message)).unwrap()
+}
+
 #[derive(Default)]
 struct Woken(AtomicUsize);
 
@@ -38,25 +42,22 @@ fn poll(gate: &Gate<u32>, turn: Turn, message: u32) -> Poll<Result<(), SubmitErr
 #[test]
 fn room_is_bounded_by_records_and_by_bytes() {
     let gate = gate(2, 100, 2);
-    assert!(gate.try_enter(charge(60, COLD), 1).is_ok());
-    assert!(
-        gate.try_enter(charge(41, COLD), 2).is_err(),
-        "too many bytes"
-    );
-    assert!(gate.try_enter(charge(40, COLD), 2).is_ok());
-    assert!(gate.try_enter(charge(0, 9), 3).is_err(), "too many records");
+    assert!(enters(&gate, charge(60, COLD), 1));
+    assert!(!enters(&gate, charge(41, COLD), 2), "too many bytes");
+    assert!(enters(&gate, charge(40, COLD), 2));
+    assert!(!enters(&gate, charge(0, 9), 3), "too many records");
     gate.release([charge(60, COLD)].into_iter());
-    assert!(gate.try_enter(charge(60, 9), 3).is_ok());
+    assert!(enters(&gate, charge(60, 9), 3));
 }
 
 #[test]
 fn waiting_callers_are_served_in_order_even_if_a_later_one_would_fit() {
     let gate = gate(10, 100, 10);
-    assert!(gate.try_enter(charge(90, COLD), 1).is_ok());
+    assert!(enters(&gate, charge(90, COLD), 1));
     let large = gate.queue(charge(50, 5));
     let small = gate.queue(charge(5, 6));
     assert!(poll(&gate, small, 3).is_pending());
-    assert!(gate.try_enter(charge(1, 7), 4).is_err(), "no barging");
+    assert!(!enters(&gate, charge(1, 7), 4), "no barging");
     gate.release([charge(90, COLD)].into_iter());
     assert!(poll(&gate, large, 2).is_ready());
     assert!(poll(&gate, small, 3).is_ready());
@@ -65,14 +66,11 @@ fn waiting_callers_are_served_in_order_even_if_a_later_one_would_fit() {
 #[test]
 fn callers_of_a_hot_key_wait_apart_and_in_order() {
     let gate = gate(10, 1_000, 2);
-    assert!(gate.try_enter(charge(1, HOT), 1).is_ok());
-    assert!(gate.try_enter(charge(1, HOT), 2).is_ok());
+    assert!(enters(&gate, charge(1, HOT), 1));
+    assert!(enters(&gate, charge(1, HOT), 2));
     let first = gate.queue(charge(1, HOT));
     let second = gate.queue(charge(1, HOT));
-    assert!(
-        gate.try_enter(charge(1, COLD), 3).is_ok(),
-        "its neighbours go on"
-    );
+    assert!(enters(&gate, charge(1, COLD), 3), "its neighbours go on");
     assert!(poll(&gate, first, 4).is_pending());
     gate.release([charge(1, HOT)].into_iter());
     assert!(poll(&gate, second, 5).is_pending());
@@ -84,7 +82,7 @@ fn callers_of_a_hot_key_wait_apart_and_in_order() {
 #[test]
 fn a_caller_that_leaves_passes_its_grant_on() {
     let gate = gate(1, 100, 1);
-    assert!(gate.try_enter(charge(1, COLD), 1).is_ok());
+    assert!(enters(&gate, charge(1, COLD), 1));
     let first = gate.queue(charge(1, 5));
     let second = gate.queue(charge(1, 6));
     gate.release([charge(1, COLD)].into_iter());
@@ -96,7 +94,7 @@ fn a_caller_that_leaves_passes_its_grant_on() {
 #[test]
 fn a_hot_caller_that_leaves_the_line_lets_the_next_one_join() {
     let gate = gate(2, 100, 1);
-    assert!(gate.try_enter(charge(1, HOT), 1).is_ok());
+    assert!(enters(&gate, charge(1, HOT), 1));
     let first = gate.queue(charge(1, HOT));
     let second = gate.queue(charge(1, HOT));
     gate.release([charge(1, HOT)].into_iter());
@@ -107,7 +105,7 @@ fn a_hot_caller_that_leaves_the_line_lets_the_next_one_join() {
 #[test]
 fn closing_wakes_who_waits_and_refuses_who_comes() {
     let gate = gate(1, 100, 1);
-    assert!(gate.try_enter(charge(1, COLD), 1).is_ok());
+    assert!(enters(&gate, charge(1, COLD), 1));
     let turn = gate.queue(charge(1, 5));
     let woken = Arc::new(Woken::default());
     let waker = Arc::clone(&woken).into();
@@ -122,7 +120,7 @@ fn closing_wakes_who_waits_and_refuses_who_comes() {
         poll(&gate, turn, 2),
         Poll::Ready(Err(SubmitError::Closed))
     ));
-    assert!(gate.try_enter(charge(1, 5), 3).is_err());
+    assert!(gate.try_enter(charge(1, 5), &mut Some(3)).is_err());
     let mut inbox = Vec::new();
     gate.receive(&mut inbox);
     assert_eq!(inbox, [1], "what was let in before is still there");
