@@ -95,7 +95,7 @@ impl ServiceError {
     /// The task that awaited the answer died.
     pub(crate) fn lost() -> Self {
         Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
-            .with_detail("the task that awaited the answer died")
+            .with_detail("what sends requests panicked")
             .into()
     }
 

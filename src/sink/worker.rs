@@ -6,7 +6,6 @@
 
 mod tasks;
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -84,8 +83,6 @@ pub(super) struct Worker {
 struct Running {
     worker: Worker,
     tasks: JoinSet<Done>,
-    /// Requests and dead letters by task, for the case that one of their tasks panics.
-    sent: HashMap<tokio::task::Id, Lost>,
     inbox: Vec<Message>,
     settled: Vec<Settled<Completion>>,
     freed: Vec<Charge>,
@@ -95,13 +92,6 @@ struct Running {
     closing: Vec<Flush>,
 }
 
-/// What is lost with a task that panics.
-enum Lost {
-    Request { id: u64, operation: Operation },
-    Describe,
-    DeadLetter { ticket: (usize, u64) },
-}
-
 impl Worker {
     /// Runs until the table is closed or aborted, or all its handles are dropped and all accepted
     /// writes have their outcome.
@@ -109,7 +99,6 @@ impl Worker {
         let mut running = Running {
             worker: self,
             tasks: JoinSet::new(),
-            sent: HashMap::new(),
             inbox: Vec::new(),
             settled: Vec::new(),
             freed: Vec::new(),
@@ -146,10 +135,10 @@ impl Running {
             let wake = self.worker.core.wake_at(now);
             tokio::select! {
                 biased;
-                Some(done) = self.tasks.join_next_with_id() => {
+                Some(done) = self.tasks.join_next() => {
                     let now = self.worker.clock.now();
                     self.done(now, done);
-                    while let Some(done) = self.tasks.try_join_next_with_id() {
+                    while let Some(done) = self.tasks.try_join_next() {
                         self.done(now, done);
                     }
                 }
@@ -256,8 +245,7 @@ impl Running {
         }
         if self.worker.core.take_describe() {
             let describe = self.describe();
-            let task = self.tasks.spawn(describe);
-            self.sent.insert(task.id(), Lost::Describe);
+            self.tasks.spawn(describe);
         }
         for letter in self.worker.core.take_dead_letters() {
             self.dead_letter(now, letter);

@@ -12,6 +12,7 @@ mod model;
 mod opening;
 mod order;
 mod outcomes;
+mod panics;
 mod privacy;
 mod setup;
 mod snapshots;

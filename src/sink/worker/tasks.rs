@@ -1,12 +1,14 @@
 //! What a worker has done outside its loop: requests, descriptions, dead letters.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
 use tracing::Instrument;
 
-use super::{DESCRIBE_GRACE, Done, Lost, Running};
+use super::{DESCRIBE_GRACE, Done, Running};
 use crate::item::{self, TableShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
@@ -37,7 +39,9 @@ impl Running {
         );
         let call = async move {
             let started = clock.now();
-            let body = transport.call(operation, body).await;
+            let call = AssertUnwindSafe(transport.call(operation, body)).catch_unwind();
+            // What the user's own parts of the client do when they panic counts as a lost answer.
+            let body = call.await.unwrap_or_else(|_| Err(ServiceError::lost()));
             if let Err(error) = &body {
                 tracing::Span::current().record("error", error.code());
                 tracing::debug!(%error, "request failed");
@@ -49,12 +53,11 @@ impl Running {
                 body,
             }
         };
-        let task = if span.is_disabled() {
-            self.tasks.spawn(call)
+        if span.is_disabled() {
+            self.tasks.spawn(call);
         } else {
-            self.tasks.spawn(call.instrument(span))
-        };
-        self.sent.insert(task.id(), Lost::Request { id, operation });
+            self.tasks.spawn(call.instrument(span));
+        }
     }
 
     /// Describes the table, again for as long as that fails for a reason that may pass, within a
@@ -71,7 +74,11 @@ impl Running {
             let mut attempt = 0;
             let described = loop {
                 attempt += 1;
-                let error = match describe(&transport, &table).await {
+                let described = AssertUnwindSafe(describe(&transport, &table)).catch_unwind();
+                let described = described
+                    .await
+                    .unwrap_or_else(|_| Err(ServiceError::lost()));
+                let error = match described {
                     Ok(found) if found.keys() == shape.keys() => break Described::Unchanged,
                     Ok(_) => break Described::Changed(ServiceError::keys_changed()),
                     Err(error) => error,
@@ -99,47 +106,23 @@ impl Running {
         let DeadLettered { ticket, outcome } = letter;
         match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
             (Some(handler), Some(letter)) => {
-                let handler = handler.clone();
-                let task = self.tasks.spawn(async move {
-                    let result = handler
-                        .handle(letter)
-                        .await
-                        .map_err(|error| error.to_string());
+                let handled = AssertUnwindSafe(handler.clone().handle(letter)).catch_unwind();
+                self.tasks.spawn(async move {
+                    let result = match handled.await {
+                        Ok(result) => result.map_err(|error| error.to_string()),
+                        Err(_) => Err("it panicked".to_owned()),
+                    };
                     Done::DeadLetter { ticket, result }
                 });
-                self.sent.insert(task.id(), Lost::DeadLetter { ticket });
             }
             _ => self.worker.core.dead_lettered(now, ticket, false),
         }
     }
 
-    pub(super) fn done(
-        &mut self,
-        now: Duration,
-        done: Result<(tokio::task::Id, Done), tokio::task::JoinError>,
-    ) {
-        let done = match done {
-            Ok((task, done)) => {
-                self.sent.remove(&task);
-                done
-            }
-            Err(error) => match self.sent.remove(&error.id()) {
-                Some(Lost::Request { id, operation }) => {
-                    let body = Err(ServiceError::lost());
-                    Done::Answer {
-                        id,
-                        operation,
-                        took: Duration::ZERO,
-                        body,
-                    }
-                }
-                Some(Lost::Describe) => Done::Described(Described::Unchanged),
-                Some(Lost::DeadLetter { ticket }) => Done::DeadLetter {
-                    ticket,
-                    result: Err("it panicked".to_owned()),
-                },
-                None => return,
-            },
+    pub(super) fn done(&mut self, now: Duration, done: Result<Done, tokio::task::JoinError>) {
+        // No task panics, since each catches what it calls, and none is aborted while this runs.
+        let Ok(done) = done else {
+            return;
         };
         match done {
             Done::Answer {

@@ -1,0 +1,114 @@
+//! The parts of a client that are the user's own may panic. That is a lost answer, not a lost write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use aws_sdk_dynamodb::Client;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use dynamodb_connector::sink::{TableSettings, TableSink};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use serde_json::json;
+
+use crate::setup::TABLE;
+
+/// Panics for so many requests of an operation, instead of sending them.
+#[derive(Clone, Debug)]
+struct Panics {
+    inner: SharedHttpClient,
+    operation: &'static str,
+    left: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct PanicsOnce {
+    inner: SharedHttpConnector,
+    outer: Panics,
+}
+
+impl HttpClient for Panics {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(PanicsOnce {
+            inner: self.inner.http_connector(settings, components),
+            outer: self.clone(),
+        })
+    }
+}
+
+impl HttpConnector for PanicsOnce {
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        if target.ends_with(self.outer.operation) {
+            let one_less = |left: usize| left.checked_sub(1);
+            let left = &self.outer.left;
+            if left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+                .is_ok()
+            {
+                panic!("a connector that panics");
+            }
+        }
+        self.inner.call(request)
+    }
+}
+
+fn panicking(fake: &FaultyDynamoDb, operation: &'static str) -> (Client, Arc<AtomicUsize>) {
+    let left = Arc::new(AtomicUsize::new(0));
+    let client = fake.config_builder().http_client(Panics {
+        inner: fake.http_client(),
+        operation,
+        left: Arc::clone(&left),
+    });
+    (Client::from_conf(client.build()), left)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_panics_is_sent_again() {
+    let fake = FaultyDynamoDb::new();
+    fake.create_table(TableSpec::new(TABLE));
+    let (client, left) = panicking(&fake, "BatchWriteItem");
+    let table = TableSink::open(&client, TABLE).await.unwrap();
+    left.store(3, Ordering::SeqCst);
+    for n in 0..60 {
+        let outcome = table.put(&json!({"pk": n.to_string()})).await.unwrap();
+        drop(outcome);
+    }
+    table.close().await.unwrap();
+    assert_eq!(left.load(Ordering::SeqCst), 0);
+    assert_eq!(fake.item_count(TABLE), 60);
+}
+
+/// Whether records are refused for the table's sake is asked of `DescribeTable`. No answer speaks for no record.
+#[tokio::test(start_paused = true)]
+async fn where_describing_panics_nothing_is_rejected() {
+    let fake = FaultyDynamoDb::new();
+    fake.create_table(TableSpec::new(TABLE));
+    let (client, left) = panicking(&fake, "DescribeTable");
+    let settings = TableSettings::default();
+    let sink = dynamodb_connector::sink::Sink::builder(&client)
+        .table(TABLE, settings)
+        .open()
+        .await
+        .unwrap();
+    let table = sink.table(TABLE).unwrap();
+    left.store(usize::MAX, Ordering::SeqCst);
+    let refuse = || Fault::validation("refused").on(Operation::BatchWriteItem);
+    for _ in 0..100 {
+        fake.inject(refuse());
+    }
+    let outcome = table.put(&json!({"pk": "a"})).confirm().await.unwrap();
+    assert!(
+        matches!(outcome, dynamodb_connector::sink::Outcome::Unwritten { .. }),
+        "{outcome:?}"
+    );
+    assert!(table.close().await.is_err(), "the table has failed");
+}
