@@ -8,6 +8,7 @@ mod cancellation;
 mod conformance;
 mod drain;
 mod flink_behaviours;
+mod flink_defects;
 mod loss;
 mod model;
 mod opening;
