@@ -1,275 +1,239 @@
-//! Every public async call, dropped at every point where it waits.
+//! K7: every public async call, dropped at every point where it waits.
+//!
+//! A call is run in a [`World`] in which it has to wait, and dropped after its first, second, third … poll that gave
+//! `Pending`, until one completes; in each [`Manner`]. After each drop the rest must go on: callers before and behind
+//! it are served, every accepted write has one outcome, all the room of the buffer is free again, and the table is
+//! written to and closed.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+mod adapters;
+mod drains;
+mod opens;
+mod submits;
 
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use dynamodb_connector::sink::{Outcome, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
+use dynamodb_connector::sink::{SubmitError, TableSettings, TableSink};
+use dynamodb_connector::test_util::{Fault, FaultPlan, FaultyDynamoDb, Throttle};
 use futures::future::poll_fn;
-use futures::{FutureExt, SinkExt};
+use tokio::task::JoinHandle;
 
 use crate::setup::{
-    TABLE, assert_no_room_taken, fake, one_by_one, open, open_with, row, settle, stored,
+    assert_no_room_taken, fake, is_pk, one_by_one, open_with, row, settle, stored_n,
 };
 
-/// Polls a future this often and then drops it: `None` where it had not completed by then.
-async fn dropped_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    poll_fn(move |cx| {
-        if left == 0 {
-            return Poll::Ready(None);
+/// Where a call is dropped.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    /// After this many polls. With none it is never polled at all.
+    polls: usize,
+    manner: Manner,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Polled when it is woken, and dropped within its last poll.
+    AtOnce,
+    /// Polled at every turn of the scheduler, so that the drop falls between any two steps of the worker.
+    Eagerly,
+    /// Polled when it is woken, and after its last poll left alone until all else has happened: what it waits for
+    /// has been sent to it by then, and it is dropped without having looked.
+    Unheard,
+}
+
+const MANNERS: [Manner; 3] = [Manner::AtOnce, Manner::Eagerly, Manner::Unheard];
+/// How many turns of the scheduler an eager call is polled at before it waits to be woken, which lets time go on.
+const EAGER_TURNS: usize = 12;
+const MOST_POLLS: usize = 300;
+
+impl Cut {
+    /// Runs a future as far as this cut lets it: `None` where it had not completed by then.
+    async fn of<F: Future>(self, future: F) -> Option<F::Output> {
+        let mut future = Box::pin(future);
+        for poll in 1..=self.polls {
+            let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut future).poll(cx))).await;
+            if let Poll::Ready(output) = polled {
+                return Some(output);
+            }
+            if poll == self.polls {
+                break;
+            }
+            if self.manner == Manner::Eagerly && !poll.is_multiple_of(EAGER_TURNS) {
+                tokio::task::yield_now().await;
+            } else {
+                woken().await;
+            }
         }
-        left -= 1;
-        match Pin::new(&mut future).poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        if self.manner == Manner::Unheard {
+            tokio::time::sleep(Duration::from_secs(600)).await;
+        }
+        None
+    }
+}
+
+/// Waits until the task is woken by what it has polled before.
+async fn woken() {
+    let mut waited = false;
+    poll_fn(|_| {
+        if std::mem::replace(&mut waited, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     })
-    .await
+    .await;
 }
 
-/// A table of one place in the buffer, taken by a slow write.
-async fn full(fake: &FaultyDynamoDb) -> TableSink {
-    fake.inject(Fault::delay_before(Duration::from_secs(1)).always());
-    let table = open_with(fake, one_by_one().buffer_records(1)).await;
-    drop(table.put(&row("first", 0)).await.unwrap());
-    table
-}
-
-/// Neighbours go on, and nothing of the buffer stays taken.
-async fn goes_on(fake: &FaultyDynamoDb, table: &TableSink) {
-    for n in 0..3 {
-        let outcome = table.put(&row(format!("after{n}"), n)).confirm().await;
-        assert!(outcome.unwrap().is_written());
-    }
-    tokio::time::timeout(Duration::from_secs(600), table.close())
-        .await
-        .expect("not stuck")
-        .unwrap();
-    assert_no_room_taken(table);
-    assert!(stored(fake, "first").is_some());
-    assert!(stored(fake, "after2").is_some());
-}
-
-const MOST_POLLS: usize = 100;
-
-#[tokio::test(start_paused = true)]
-async fn a_put_that_is_dropped_is_either_not_submitted_or_carried_out() {
+/// Cuts a call after 0, 1, 2 … polls, until it completes, which `call` tells. Returns the number of polls that took.
+async fn at_every_point(manner: Manner, call: impl AsyncFn(Cut) -> bool) -> usize {
     for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let neighbour = table.clone();
-        let neighbour =
-            tokio::spawn(async move { neighbour.put(&row("n", 1)).confirm().await.unwrap() });
+        if call(Cut { polls, manner }).await {
+            return polls;
+        }
+    }
+    panic!("it never completed");
+}
+
+/// What a call meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum World {
+    /// A buffer of one place, which is taken.
+    Full,
+    /// The key "a" has its share of the buffer.
+    HotKey,
+    /// Requests and items that are refused for want of capacity.
+    Throttled,
+    /// Connections that are closed, and answers that never come.
+    Closed,
+}
+
+const WORLDS: [World; 4] = [World::Full, World::HotKey, World::Throttled, World::Closed];
+
+struct Scene {
+    world: World,
+    fake: FaultyDynamoDb,
+    table: TableSink,
+    /// Writes known to have been accepted.
+    accepted: u64,
+    neighbours: Vec<JoinHandle<()>>,
+}
+
+impl Scene {
+    /// As `alone`, with callers before and behind the one that is to be cut.
+    async fn new(world: World) -> Self {
+        let mut scene = Self::alone(world).await;
+        scene.neighbour("before", 0);
         settle().await;
-        let receipt = dropped_after(polls, table.put(&row("a", 1)).into_future()).await;
-        let accepted = receipt.is_some();
-        drop(receipt);
-        assert!(neighbour.await.unwrap().is_written());
-        goes_on(&fake, &table).await;
-        assert_eq!(
-            stored(&fake, "a").is_some(),
-            accepted,
-            "after {polls} polls"
-        );
-        if accepted {
-            assert!(polls > 1, "it had to wait");
-            return;
-        }
+        scene.neighbour("behind", 3);
+        scene
     }
-    panic!("it never completed");
-}
 
-#[tokio::test(start_paused = true)]
-async fn a_confirm_that_is_dropped_holds_nothing_up() {
-    for polls in 0..MOST_POLLS {
+    /// A table that holds "a", in this world.
+    async fn alone(world: World) -> Self {
         let fake = fake();
-        let table = full(&fake).await;
-        let confirmed = dropped_after(polls, table.put(&row("a", 1)).confirm()).await;
-        goes_on(&fake, &table).await;
-        if let Some(outcome) = confirmed {
-            assert!(outcome.unwrap().is_written());
-            assert!(stored(&fake, "a").is_some());
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_transaction_that_is_dropped_holds_nothing_up() {
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let both = table.transaction().add(table.put(&row("a", 1)));
-        let both = both.add(table.put(&row("b", 1)));
-        let confirmed = dropped_after(polls, both.confirm()).await;
-        goes_on(&fake, &table).await;
-        assert_eq!(stored(&fake, "a").is_some(), stored(&fake, "b").is_some());
-        if confirmed.is_some() {
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flush_or_snapshot_that_is_dropped_holds_nothing_up() {
-    let mut completed = (false, false);
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        completed.0 |= dropped_after(polls, table.flush()).await.is_some();
-        completed.1 |= dropped_after(polls, table.snapshot()).await.is_some();
-        goes_on(&fake, &table).await;
-        if completed == (true, true) {
-            return;
-        }
-    }
-    panic!("they never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_close_that_is_dropped_closes_once_it_was_polled() {
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let closed = dropped_after(polls, table.close()).await;
-        if polls == 0 {
-            goes_on(&fake, &table).await;
-            continue;
-        }
-        assert!(table.put(&row("late", 1)).await.is_err());
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(stored(&fake, "first").is_some());
-        assert_no_room_taken(&table);
-        if closed.is_some() {
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_abort_that_is_dropped_aborts_once_it_was_polled() {
-    for polls in 1..MOST_POLLS {
-        let fake = fake();
-        fake.inject(Fault::never_answer().always());
-        let table = open_with(&fake, one_by_one()).await;
-        let receipt = table.put(&row("a", 1)).await.unwrap();
-        let aborted = dropped_after(polls, table.abort()).await;
-        assert!(matches!(
-            receipt.await,
-            Outcome::Unwritten {
-                record: Some(_),
-                ..
+        let settings = match world {
+            World::Full => one_by_one().buffer_records(1).max_key_share(1.0),
+            World::HotKey => one_by_one().buffer_records(8).max_key_share(0.25),
+            World::Throttled | World::Closed => {
+                TableSettings::default().request_timeout(Duration::from_secs(5))
             }
-        ));
-        settle().await;
-        assert_no_room_taken(&table);
-        if let Some(handed_back) = aborted {
-            assert_eq!(handed_back.len(), 1);
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_receipt_that_is_polled_and_dropped_does_not_take_its_write_back() {
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let receipt = table.put(&row("a", 1)).await.unwrap();
-        let outcome = dropped_after(polls, receipt).await;
-        goes_on(&fake, &table).await;
-        assert!(stored(&fake, "a").is_some());
-        if outcome.is_some() {
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_open_that_is_dropped_starts_nothing() {
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        fake.inject(Fault::delay_before(Duration::from_secs(1)));
-        fake.inject(Fault::internal_error());
-        let client = fake.client();
-        let opened = dropped_after(polls, TableSink::open(&client, TABLE)).await;
-        settle().await;
-        assert_eq!(fake.in_flight(), 0);
-        if let Some(table) = opened {
-            let table = table.unwrap();
-            assert!(
-                table
-                    .put(&row("a", 1))
-                    .confirm()
-                    .await
-                    .unwrap()
-                    .is_written()
-            );
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_restore_that_is_dropped_can_be_done_again() {
-    let source = fake();
-    source.inject(Fault::never_answer().always());
-    let table = open_with(&source, one_by_one()).await;
-    for n in 0..4 {
-        drop(table.put(&row(format!("k{n}"), n)).await.unwrap());
-    }
-    let snapshot = table.snapshot().await.unwrap();
-    assert_eq!(snapshot.len(), 4);
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let restored = dropped_after(polls, table.restore(&snapshot)).await;
-        goes_on(&fake, &table).await;
-        let fresh = open(&fake).await;
-        drop(fresh.restore(&snapshot).await.unwrap());
-        fresh.close().await.unwrap();
-        assert!((0..4).all(|n| stored(&fake, &format!("k{n}")).is_some()));
-        if restored.is_some() {
-            return;
-        }
-    }
-    panic!("it never completed");
-}
-
-#[tokio::test(start_paused = true)]
-async fn sends_of_an_adapter_that_are_dropped_hold_nothing_up() {
-    let mut completed = 0;
-    for polls in 0..MOST_POLLS {
-        let fake = fake();
-        let table = full(&fake).await;
-        let mut sink = table.records();
-        for n in 0..3 {
-            let sent = dropped_after(polls, sink.send(row(format!("k{n}"), n))).await;
-            if let Some(sent) = sent {
-                sent.unwrap();
-                assert!(stored(&fake, &format!("k{n}")).is_some());
-                completed += 1;
+        };
+        let table = open_with(&fake, settings).await;
+        let mut scene = Self {
+            world,
+            fake,
+            table,
+            accepted: 0,
+            neighbours: Vec::new(),
+        };
+        scene.put("a", 1).await;
+        scene.table.flush().await.expect("written");
+        let second = Duration::from_secs(1);
+        let slow = FaultPlan::seeded(3).delay(1.0, second..=second);
+        scene.fake.fault_plan(slow);
+        match world {
+            World::Full => scene.put("first", 1).await,
+            World::HotKey => {
+                scene.put("a", 1).await;
+                scene.put("a", 1).await;
+            }
+            World::Throttled => {
+                let refused = Fault::throttled(Throttle::ProvisionedThroughput);
+                scene.fake.inject(refused.times(2));
+                scene.fake.inject(Fault::unprocessed_all().times(2));
+                scene.put("first", 1).await;
+            }
+            World::Closed => {
+                scene.fake.inject(Fault::close_after().times(2));
+                scene.fake.inject(Fault::close_before());
+                scene.fake.inject(Fault::never_answer().after_applying());
+                scene.put("first", 1).await;
             }
         }
-        let closed = dropped_after(polls, sink.close()).await;
-        drop(sink);
-        goes_on(&fake, &table).await;
-        if completed >= 3 && closed.is_some() {
-            assert!(poll_fn(|_| Poll::Ready(())).now_or_never().is_some());
-            return;
-        }
+        scene
     }
-    panic!("they never completed");
+
+    /// Every request with this key is refused for it.
+    fn poison(&self, pk: &'static str) {
+        self.fake.inject(Fault::poison(is_pk(pk)));
+    }
+
+    /// A write that is left to the table.
+    async fn put(&mut self, pk: &str, n: u64) {
+        drop(self.table.put(&row(pk, n)).await.expect("accepted"));
+        self.accepted += 1;
+    }
+
+    /// Another caller, after so many turns of the scheduler.
+    fn neighbour(&mut self, pk: &'static str, turns: usize) {
+        let table = self.table.clone();
+        self.accepted += 1;
+        self.neighbours.push(tokio::spawn(async move {
+            for _ in 0..turns {
+                tokio::task::yield_now().await;
+            }
+            let outcome = table.put(&row(pk, 1)).confirm().await;
+            assert!(outcome.expect("accepted").is_written());
+        }));
+    }
+
+    /// The neighbours are served, others after them too, the table closes, and nothing of the buffer stays taken.
+    /// Returns how many writes were accepted beside the known ones.
+    async fn goes_on(mut self) -> u64 {
+        let rest = async {
+            for neighbour in self.neighbours.drain(..) {
+                neighbour.await.expect("served");
+            }
+            for n in 0..2 {
+                let put = self.table.put(&row("after", n)).confirm().await;
+                assert!(put.expect("accepted").is_written());
+                self.accepted += 1;
+            }
+            self.table.close().await.expect("nothing failed");
+        };
+        soon(rest).await;
+        assert_eq!(stored_n(&self.fake, "after"), Some(1));
+        self.ended()
+    }
+
+    /// What is true of a table that has ended. Returns as `goes_on` does.
+    fn ended(&self) -> u64 {
+        assert_no_room_taken(&self.table);
+        assert!(self.fake.overlaps().is_empty());
+        assert_eq!(self.fake.in_flight(), 0);
+        let refused = self.table.put(&row("late", 1)).try_submit();
+        assert!(matches!(refused, Err(SubmitError::Closed)), "{refused:?}");
+        let stats = self.table.stats();
+        let told = stats.superseded + stats.condition_failed + stats.rejected + stats.unwritten;
+        (stats.written + told)
+            .checked_sub(self.accepted)
+            .expect("each has an outcome")
+    }
+}
+
+/// Waits for something that must come by itself.
+async fn soon<F: Future>(future: F) -> F::Output {
+    let within = tokio::time::timeout(Duration::from_secs(3_600), future);
+    within.await.expect("not stuck")
 }
