@@ -8,9 +8,8 @@ use super::{MANNERS, Scene, WORLDS, at_every_point, soon};
 use crate::setup::{Row, row, stored};
 
 /// Both ways to make one.
-const MAKERS: [fn(&TableSink) -> RecordSink<Row>; 2] = [TableSink::records, |table| {
-    table.writes(|table, row| table.put(row))
-}];
+const MAKERS: [fn(&TableSink) -> RecordSink<Row>; 2] =
+    [TableSink::records, |table| table.writes(TableSink::put)];
 
 fn key(n: u64) -> String {
     format!("k{n}")

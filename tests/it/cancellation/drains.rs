@@ -51,7 +51,7 @@ async fn a_flush_that_is_dropped_leaves_its_failures_to_the_next() {
 }
 
 /// Two tables, of which the second answers late.
-async fn two_tables() -> (FaultyDynamoDb, Sink) {
+async fn two_tables(settings: TableSettings) -> (FaultyDynamoDb, Sink) {
     let fake = fake();
     fake.create_table(TableSpec::new("late"));
     fake.inject(
@@ -62,8 +62,8 @@ async fn two_tables() -> (FaultyDynamoDb, Sink) {
     );
     fake.inject(Fault::poison(is_pk("bad")));
     let sink = Sink::builder(&fake.client())
-        .table(TABLE, TableSettings::default())
-        .table("late", TableSettings::default())
+        .table(TABLE, settings.clone())
+        .table("late", settings)
         .seed(7)
         .open();
     (fake, sink.await.expect("opened"))
@@ -82,7 +82,7 @@ async fn put_to_both(sink: &Sink, pk: &str) -> Vec<Receipt> {
 async fn a_flush_of_all_tables_that_is_dropped_leaves_its_failures_to_the_next() {
     for manner in MANNERS {
         let polls = at_every_point(manner, async |cut| {
-            let (_fake, sink) = two_tables().await;
+            let (_fake, sink) = two_tables(TableSettings::default()).await;
             // The first table fails at once, and is done long before the second.
             let first = sink.table(TABLE).expect("opened");
             drop(first.put(&row("bad", 1)).await.expect("accepted"));
@@ -252,68 +252,70 @@ async fn a_restore_that_is_dropped_has_submitted_the_first_of_its_writes() {
 }
 
 /// What is called of all tables.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum OfAll {
     Close,
     Abort,
     Snapshot,
+    Restore,
+}
+
+/// A snapshot of both tables, three writes each.
+async fn of_both() -> Snapshot {
+    let (fake, sink) = two_tables(one_by_one()).await;
+    fake.inject(Fault::never_answer().always());
+    for pk in ["x", "y", "z"] {
+        drop(put_to_both(&sink, pk).await);
+    }
+    sink.snapshot().await.expect("a snapshot")
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_of_all_tables_that_is_dropped_holds_none_up() {
-    for call in [OfAll::Close, OfAll::Abort, OfAll::Snapshot] {
+    let kept = of_both().await;
+    assert_eq!(kept.len(), 6);
+    for call in [OfAll::Close, OfAll::Abort, OfAll::Snapshot, OfAll::Restore] {
         for manner in MANNERS {
             at_every_point(manner, async |cut| {
-                let (fake, sink) = two_tables().await;
+                let (fake, sink) = two_tables(one_by_one().buffer_records(1)).await;
                 let receipts = put_to_both(&sink, "good").await;
                 let completed = match call {
-                    OfAll::Close => cut
-                        .of(sink.close())
-                        .await
-                        .map(|closed| closed.expect("written")),
-                    OfAll::Abort => cut
-                        .of(sink.abort())
-                        .await
-                        .map(|back| assert_eq!(back.len(), 2)),
-                    OfAll::Snapshot => cut
-                        .of(sink.snapshot())
-                        .await
-                        .map(|all| assert_eq!(all.expect("a snapshot").len(), 2)),
+                    OfAll::Close => cut.of(sink.close()).await.map(|all| all.expect("written")),
+                    OfAll::Abort => {
+                        let aborted = cut.of(sink.abort()).await;
+                        aborted.map(|back| assert_eq!(back.len(), 2))
+                    }
+                    OfAll::Snapshot => {
+                        let snapshot = cut.of(sink.snapshot()).await;
+                        snapshot.map(|all| assert_eq!(all.expect("a snapshot").len(), 2))
+                    }
+                    OfAll::Restore => {
+                        let restored = cut.of(sink.restore(&kept)).await;
+                        restored.map(|all| assert_eq!(all.expect("room").receipts.len(), 6))
+                    }
                 };
-                let mut written = 0;
+                let aborts = call == OfAll::Abort && cut.polls > 0;
                 for receipt in receipts {
                     match soon(receipt).await {
-                        Outcome::Written => written += 1,
+                        Outcome::Written if !aborts => {}
                         Outcome::Unwritten {
                             record: Some(_), ..
-                        } => {}
-                        other => panic!("{other:?}"),
+                        } if aborts => {}
+                        other => panic!("{call:?} {cut:?}: {other:?}"),
                     }
                 }
-                let aborted = matches!(call, OfAll::Abort)
-                    && cut.polls > 0
-                    && cut.manner != super::Manner::Unheard;
-                if !matches!(call, OfAll::Abort) {
-                    assert_eq!(written, 2);
-                }
-                let left_open = cut.polls == 0 || matches!(call, OfAll::Snapshot);
-                if left_open {
+                if cut.polls == 0 || !matches!(call, OfAll::Close | OfAll::Abort) {
                     for receipt in put_to_both(&sink, "more").await {
                         assert!(soon(receipt).await.is_written());
                     }
                     soon(sink.close()).await.expect("nothing failed");
                 }
-                if aborted {
-                    assert_eq!(written, 0);
-                }
                 settle().await;
                 assert_eq!(fake.in_flight(), 0);
                 for table in sink.tables() {
                     assert_no_room_taken(table);
-                    assert!(matches!(
-                        table.put(&row("late", 1)).await,
-                        Err(SubmitError::Closed)
-                    ));
+                    let late = table.put(&row("late", 1)).await;
+                    assert!(matches!(late, Err(SubmitError::Closed)), "{late:?}");
                 }
                 completed.is_some()
             })

@@ -5,7 +5,7 @@ use dynamodb_connector::sink::{
     DrainError, Outcome, RejectReason, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, KeyType, Operation, TableSpec, Throttle, WriteKind,
+    AppliedWrite, Fault, FaultyDynamoDb, KeyType, Operation, TableSpec, Throttle, WriteKind,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -39,7 +39,7 @@ async fn conditional_writes_and_updates_stand_in_line_with_plain_ones() {
         );
     }
     assert_eq!(stored_n(&fake, "a"), Some(13));
-    let kinds: Vec<_> = fake.applied().iter().map(|write| write.kind()).collect();
+    let kinds: Vec<_> = fake.applied().iter().map(AppliedWrite::kind).collect();
     assert_eq!(kinds, [WriteKind::Put, WriteKind::Put, WriteKind::Update]);
 }
 

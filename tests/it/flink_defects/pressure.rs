@@ -3,7 +3,9 @@
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use dynamodb_connector::sink::{Sink, Stats, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultPlan, FaultyDynamoDb, Operation, Throttle};
+use dynamodb_connector::test_util::{
+    Fault, FaultPlan, FaultyDynamoDb, Operation, RequestRecord, Throttle,
+};
 
 use super::{all_written, batches, ms, secs};
 use crate::setup::{TABLE, fake, open_with, row};
@@ -36,20 +38,21 @@ impl Busy {
 
     /// Waits until as many requests may be in flight as ever. Returns how many round trips and how many successes that
     /// took, and the fewest requests that were allowed meanwhile.
-    async fn until_full(&self) -> (u128, u64, usize) {
+    async fn until_full(&self) -> (u32, u64, usize) {
         let successes = |stats: Stats| stats.requests - stats.failed_requests;
         let before = successes(self.table.stats());
-        let (began, mut fewest) = (tokio::time::Instant::now(), FULL);
-        loop {
+        let mut fewest = FULL;
+        for millis in 1_u32.. {
             tokio::time::sleep(ms(1)).await;
             let stats = self.table.stats();
-            let round_trips = began.elapsed().as_millis().div_ceil(10);
+            let round_trips = millis.div_ceil(10);
             fewest = fewest.min(stats.concurrency);
             if self.fake.waiting_faults() == 0 && stats.concurrency == FULL {
                 return (round_trips, successes(stats) - before, fewest);
             }
             assert!(round_trips < 1_000, "{stats:?}");
         }
+        unreachable!("it counts without end")
     }
 
     /// Until a fault has struck, and its answer is in.
@@ -120,7 +123,7 @@ async fn requests_throttled_whole_are_seen_and_not_retried_by_the_sdk() {
     let stats = table.stats();
     let batches = batches(&fake);
     let throttled = batches.iter().filter(|batch| batch.error_code().is_some());
-    let throttled: usize = throttled.map(|batch| batch.items()).sum();
+    let throttled: usize = throttled.map(RequestRecord::items).sum();
     assert_eq!(stats.failed_requests, 20);
     assert_eq!(stats.requests, batches.len() as u64);
     assert_eq!(stats.throttled, throttled as u64);

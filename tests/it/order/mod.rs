@@ -19,6 +19,8 @@ use crate::setup::{TABLE, assert_no_room_taken, fake};
 
 const KEYS: usize = 100;
 const WRITES: u64 = 60_000;
+/// With this many requests under way, 100 keys still fill batches.
+const IN_FLIGHT: usize = 4;
 /// How many writes are submitted between two looks at the journal, which is emptied each time: kept whole,
 /// it would take hundreds of megabytes.
 const LOOK_EVERY: u64 = 2_000;
@@ -83,6 +85,7 @@ impl Run {
         let settings = TableSettings::default()
             .concurrency(concurrency)
             .buffer_records(2_000)
+            .linger(ms(5))
             .request_timeout(Duration::from_secs(2));
         let sink = Sink::builder(&fake.client())
             .table(TABLE, settings)
@@ -144,7 +147,7 @@ impl Run {
 /// Writes under the plan and looks at the order in which the table took the writes. Returns how many
 /// applications there were.
 async fn in_order_under(plan: FaultPlan) -> usize {
-    let mut run = Run::new(plan, 6).await;
+    let mut run = Run::new(plan, IN_FLIGHT).await;
     run.submit(WRITES, false).await;
     run.close().await;
     run.watch.look(&run.fake);
@@ -153,7 +156,7 @@ async fn in_order_under(plan: FaultPlan) -> usize {
     assert_eq!(run.watch.landed, run.newest);
     assert_eq!(
         run.fake.most_in_flight(),
-        6,
+        IN_FLIGHT,
         "the test must have had requests to reorder"
     );
     run.watch.applied
