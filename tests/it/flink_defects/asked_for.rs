@@ -123,7 +123,9 @@ async fn nobody_hangs_when_the_table_fails() {
     let fake = fake();
     let table = open_with(&fake, one_by_one().buffer_records(2)).await;
     fake.inject(Fault::delay_before(secs(5)));
-    fake.inject(Fault::access_denied().always());
+    fake.inject(Fault::access_denied());
+    // Nothing is sent to a table that has failed; if it were, nobody would hear of it in time.
+    fake.inject(Fault::never_answer().always());
     let callers = (0..100).map(|n| {
         let table = table.clone();
         tokio::spawn(async move { table.put(&row(format!("k{n}"), n)).confirm().await })
