@@ -10,6 +10,7 @@ use futures::future::join_all;
 use super::builder::SinkBuilder;
 use super::error::{DrainError, OpenError, SubmitError};
 use super::outcome::Outcome;
+use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::table::TableSink;
 use crate::transport::TransportKind;
@@ -68,7 +69,7 @@ impl Sink {
     ///
     /// As [`TableSink::flush`].
     pub async fn flush(&self) -> Result<(), DrainError> {
-        DrainError::first_of(join_all(self.tables().map(TableSink::flush)).await)
+        Self::drained(self.tables().map(TableSink::begin_flush)).await
     }
 
     /// Closes all tables, at the same time.
@@ -82,7 +83,17 @@ impl Sink {
     ///
     /// As [`TableSink::close`].
     pub async fn close(&self) -> Result<(), DrainError> {
-        DrainError::first_of(join_all(self.tables().map(TableSink::close)).await)
+        Self::drained(self.tables().map(TableSink::begin_close)).await
+    }
+
+    /// Waits for reports that were all asked for at once. What the first ones found is theirs until the
+    /// last is there, so that a drop in between loses nothing.
+    async fn drained(reports: impl Iterator<Item = Report<'_>>) -> Result<(), DrainError> {
+        let mut reports: Vec<Report<'_>> = reports.collect();
+        for report in &mut reports {
+            report.wait().await;
+        }
+        DrainError::first_of(reports.into_iter().map(Report::take).collect())
     }
 
     /// Aborts all tables; what they hand back is in order by table.

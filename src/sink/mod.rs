@@ -39,6 +39,7 @@ mod outcome;
 mod payload;
 mod prepared;
 mod receipt;
+mod report;
 mod settings;
 pub mod snapshot;
 mod stats;

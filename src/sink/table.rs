@@ -19,6 +19,7 @@ use super::handle::Sink;
 use super::outcome::{Outcome, WriteKind};
 use super::prepared::{Prepared, token};
 use super::receipt::Completion;
+use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::Stats;
 use super::submit::Submit;
@@ -224,7 +225,13 @@ impl TableSink {
     ///
     /// Cancel safe: failures that a dropped flush would have reported are left to the next one.
     pub async fn flush(&self) -> Result<(), DrainError> {
-        self.ask(Message::Flush).await?
+        let mut report = self.begin_flush();
+        report.wait().await;
+        report.take()
+    }
+
+    pub(super) fn begin_flush(&self) -> Report<'_> {
+        Report::ask(self, Message::Flush)
     }
 
     /// Takes no more writes, on any handle of this table, and waits until every accepted one has
@@ -240,8 +247,14 @@ impl TableSink {
     /// Once polled, the table is closed; dropped then, accepted writes are carried out all the
     /// same.
     pub async fn close(&self) -> Result<(), DrainError> {
+        let mut report = self.begin_close();
+        report.wait().await;
+        report.take()
+    }
+
+    pub(super) fn begin_close(&self) -> Report<'_> {
         self.handle.gate.close(SubmitError::Closed);
-        self.ask(Message::Close).await?
+        Report::ask(self, Message::Close)
     }
 
     /// Ends at once: no write is sent any more, every one without an outcome is handed back as
@@ -308,15 +321,19 @@ impl TableSink {
         message: impl FnOnce(oneshot::Sender<R>) -> Message,
     ) -> Result<R, DrainError> {
         let (reply, answer) = oneshot::channel();
-        if !self.handle.gate.send(message(reply)) {
-            let lost = self.handle.gate.is_lost();
-            return Err(if lost {
-                DrainError::Gone
-            } else {
-                DrainError::Closed
-            });
-        }
+        self.send(message(reply))?;
         answer.await.map_err(|_| DrainError::Gone)
+    }
+
+    /// Sends the worker a message that takes no room.
+    pub(super) fn send(&self, message: Message) -> Result<(), DrainError> {
+        if self.handle.gate.send(message) {
+            Ok(())
+        } else if self.handle.gate.is_lost() {
+            Err(DrainError::Gone)
+        } else {
+            Err(DrainError::Closed)
+        }
     }
 
     pub(super) fn enter(&self, prepared: Prepared) -> Submit {
@@ -348,9 +365,9 @@ impl TableSink {
 
     /// Leaves failed writes that nobody has looked at to the next flush or close.
     pub(super) fn leave_unclaimed(&self, outcomes: Vec<Outcome>) {
-        if !outcomes.is_empty() {
-            // A worker that has ended has nobody left to tell.
-            let _ = self.handle.gate.send(Message::Unclaimed(outcomes));
+        let (table, writes) = (self.name(), outcomes.len());
+        if writes > 0 && !self.handle.gate.send(Message::Unclaimed(outcomes)) {
+            tracing::error!(table, writes, "writes failed, and nobody is left to hear");
         }
     }
 

@@ -9,7 +9,7 @@ use super::error::Refusal;
 use super::journal::WriteKind;
 use super::request::{Members, checked_table_name};
 use super::store::{Applied, Context, Done, Store};
-use super::table::Change;
+use super::table::{Change, Table};
 use super::value::{Item, item_from_json, item_size, item_to_json, unexpected};
 
 /// Requests a `BatchWriteItem` may hold (AWS: `API_BatchWriteItem`).
@@ -22,10 +22,20 @@ struct Write {
     /// The table as the request named it, by name or ARN: unprocessed items go back under it.
     given: String,
     kind: WriteKind,
-    key: Item,
     change: Change,
-    /// The request again, as DynamoDB would hand it back.
-    echo: Json,
+}
+
+impl Write {
+    /// The request again, as DynamoDB hands it back.
+    fn echo(&self, table: &Table) -> Json {
+        match &self.change.after {
+            Some(item) => json!({ "PutRequest": { "Item": item_to_json(item) } }),
+            None => {
+                let key = table.keys().to_item(&self.change.key);
+                json!({ "DeleteRequest": { "Key": item_to_json(&key) } })
+            }
+        }
+    }
 }
 
 /// Checks every write of a batch, then applies those that are not to stay unprocessed.
@@ -39,14 +49,23 @@ pub(super) fn write(
     let mut bill = Bill::default();
     let mut unprocessed = Map::new();
     let mut applied = Vec::new();
-    let keys: Vec<_> = writes.iter().map(|write| write.key.clone()).collect();
-    for (write, left) in writes.into_iter().zip(context.left_unprocessed(&keys)) {
+    let key = |at: usize| {
+        let write: &Write = &writes[at];
+        let table = store.tables.get(&write.table);
+        table.map_or_else(Item::new, |table| table.keys().to_item(&write.change.key))
+    };
+    let left = context.left_unprocessed(writes.len(), key);
+    for (write, left) in writes.into_iter().zip(left) {
+        let Some(table) = store.tables.get(&write.table) else {
+            continue;
+        };
         if left {
+            let echo = write.echo(table);
             let list = unprocessed.entry(write.given).or_insert_with(|| json!([]));
             if let Json::Array(list) = list {
-                list.push(write.echo);
+                list.push(echo);
             }
-        } else if let Some(table) = store.tables.get(&write.table) {
+        } else {
             bill.of(&write.table).add_write(table, &write.change, 1.0);
             applied.push(Applied {
                 table: write.table,
@@ -92,7 +111,7 @@ fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusa
         let name = checked_table_name(given)?;
         let table = store.table(name)?;
         for json in list {
-            let (kind, change, echo) = read_write(json, |kind, item| match kind {
+            let (kind, change) = read_write(json, |kind, item| match kind {
                 WriteKind::Delete => table.delete(&item),
                 WriteKind::Put | WriteKind::Update => table.put(item),
             })?;
@@ -101,15 +120,12 @@ fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusa
                     "Provided list of item keys contains duplicates",
                 ));
             }
-            let key = table.keys().to_item(&change.key);
             let (table, given) = (name.to_owned(), given.clone());
             writes.push(Write {
                 table,
                 given,
                 kind,
-                key,
                 change,
-                echo,
             });
         }
     }
@@ -119,7 +135,7 @@ fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusa
 fn read_write(
     json: &Json,
     check: impl FnOnce(WriteKind, Item) -> Result<Change, Refusal>,
-) -> Result<(WriteKind, Change, Json), Refusal> {
+) -> Result<(WriteKind, Change), Refusal> {
     let request = Members::of(json)?;
     let (put, delete) = (
         request.structure("PutRequest")?,
@@ -139,8 +155,7 @@ fn read_write(
         item_from_json(part.ok_or_else(|| {
             Refusal::validation(format!("The {inner} of a {outer} cannot be null"))
         })?)?;
-    let echo = json!({ outer: { inner: item_to_json(&item) } });
-    Ok((kind, check(kind, item)?, echo))
+    Ok((kind, check(kind, item)?))
 }
 
 /// Reads up to a hundred items.

@@ -37,11 +37,15 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Which writes of a batch are to come back unprocessed.
-    pub(super) fn left_unprocessed(&mut self, keys: &[Item]) -> Vec<bool> {
+    /// Which of a batch's writes are to come back unprocessed; `key` gives the key of each.
+    pub(super) fn left_unprocessed(
+        &mut self,
+        count: usize,
+        key: impl Fn(usize) -> Item,
+    ) -> Vec<bool> {
         match self.leave {
-            None => vec![false; keys.len()],
-            Some(selection) => selection.choose(keys.len(), |at| item_to_sdk(&keys[at]), self.rng),
+            None => vec![false; count],
+            Some(selection) => selection.choose(count, |at| item_to_sdk(&key(at)), self.rng),
         }
     }
 }

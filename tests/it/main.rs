@@ -8,6 +8,8 @@ mod cancellation;
 mod conformance;
 mod drain;
 mod flink_behaviours;
+mod flink_defects;
+mod loss;
 mod model;
 mod opening;
 mod order;
