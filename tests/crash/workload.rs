@@ -1,0 +1,82 @@
+//! What is written: record `n` of an endless input is always the same write.
+
+use dynamodb_connector::sink::{Receipt, SubmitError, TableSink};
+use serde::Serialize;
+
+pub(crate) const TABLE: &str = "decisions";
+
+/// How many keys there are of each kind of write.
+pub(crate) const PUT_KEYS: u64 = 100;
+pub(crate) const GUARDED_KEYS: u64 = 20;
+pub(crate) const ADD_KEYS: u64 = 8;
+pub(crate) const COUNTED_KEYS: u64 = 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A plain put.
+    Put,
+    /// A put with `newer_by`.
+    Guarded,
+    /// `ADD` to an attribute of its own: how often it was applied is what that attribute holds.
+    Add,
+    /// A counter made safe to repeat, by a condition on the place in the input that it keeps.
+    Counted,
+}
+
+#[derive(Serialize)]
+struct Row {
+    pk: String,
+    n: u64,
+}
+
+#[derive(Serialize)]
+struct Id {
+    pk: String,
+}
+
+pub(crate) fn kind(n: u64) -> Kind {
+    match n % 4 {
+        0 => Kind::Put,
+        1 => Kind::Guarded,
+        2 => Kind::Add,
+        _ => Kind::Counted,
+    }
+}
+
+pub(crate) fn key(n: u64) -> String {
+    let round = n / 4;
+    match kind(n) {
+        Kind::Put => format!("put-{}", round % PUT_KEYS),
+        Kind::Guarded => format!("guarded-{}", round % GUARDED_KEYS),
+        Kind::Add => format!("add-{}", round % ADD_KEYS),
+        Kind::Counted => format!("counted-{}", round % COUNTED_KEYS),
+    }
+}
+
+/// The attribute that an [`Kind::Add`] counts in.
+pub(crate) fn counter(n: u64) -> String {
+    format!("u{n}")
+}
+
+/// Which record an attribute or a placeholder of an [`Kind::Add`] belongs to.
+pub(crate) fn of_counter(name: &str) -> Option<u64> {
+    name.strip_prefix('u')?.parse().ok()
+}
+
+pub(crate) async fn submit(table: &TableSink, n: u64) -> Result<Receipt, SubmitError> {
+    let pk = key(n);
+    match kind(n) {
+        Kind::Put => table.put(&Row { pk, n }).await,
+        Kind::Guarded => table.put(&Row { pk, n }).newer_by("n").await,
+        Kind::Add => {
+            let add = table.update(&Id { pk }, "ADD #u :one").value(":one", &1);
+            add.name("#u", counter(n)).await
+        }
+        Kind::Counted => {
+            let add = table.update(&Id { pk }, "SET seen = :n ADD tally :one");
+            let add = add.condition("attribute_not_exists(pk) OR seen < :n");
+            let add = add.value(":n", &n).value(":one", &1);
+            add.idempotent(true).await
+        }
+    }
+}
