@@ -34,7 +34,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use state::State;
-use workload::{COUNTED_KEYS, GUARDED_KEYS, Kind, PUT_KEYS, TABLE, key, kind, of_counter};
+use workload::{COUNTED_KEYS, GUARDED_KEYS, Kind, MARKS, PUT_KEYS, TABLE, key, kind, of_counter};
 use writer::{INTERVAL, TASK, Task, WAITING, Wait, state_in};
 
 const KILLS: usize = 30;
@@ -87,6 +87,7 @@ async fn a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_only_
     let folder = folder();
     let fake = FaultyDynamoDb::new();
     fake.create_table(TableSpec::new(TABLE));
+    fake.create_table(TableSpec::new(MARKS));
     let mut lives = Vec::new();
     for (seed, moment) in (SEED..).zip(moments()) {
         fake.fault_plan(faults(seed));
@@ -104,6 +105,7 @@ async fn a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_only_
     every_key_holds_its_newest_value(&fake, end);
     guarded_writes_never_step_back(&lives);
     counted_updates_were_applied_once(&fake, end);
+    snapshots_know_what_was_sent(&lives);
     updates_are_repeated_only_where_they_may_be(&lives, &last, end);
 }
 
@@ -119,7 +121,9 @@ async fn writer_process() {
 fn faults(seed: u64) -> FaultPlan {
     let plan = FaultPlan::seeded(seed).unprocessed(0.1).throttle(0.03);
     let plan = plan.internal_error(0.03).internal_error_after(0.03);
-    plan.close_before(0.03).close_after(0.03)
+    // Slow answers, so that snapshots find writes that were applied and not yet acknowledged.
+    let slow = Duration::from_millis(1)..=Duration::from_millis(30);
+    plan.close_before(0.03).close_after(0.03).delay(0.3, slow)
 }
 
 /// A folder for the writers' state, of this process alone.
@@ -266,6 +270,30 @@ fn counted_updates_were_applied_once(fake: &FaultyDynamoDb, end: u64) {
     for (pk, records) in records {
         assert_eq!(number(&stored(fake, &pk), "tally"), Some(records), "{pk}");
     }
+}
+
+/// The service's word against the snapshot's: what was applied before a snapshot was begun, and is
+/// in it, is marked there.
+fn snapshots_know_what_was_sent(lives: &[Life]) {
+    let mut applied_before = 0;
+    for pair in lives.windows(2) {
+        let [life, next] = pair else { continue };
+        let mark = life.applied.iter().rposition(|write| {
+            let pk = AttributeValue::S(next.from.position.to_string());
+            write.table() == MARKS && write.key().get("pk") == Some(&pk)
+        });
+        // It may have stored nothing, and left the next one what it had found.
+        let Some(mark) = mark.filter(|_| next.from.position > life.from.position) else {
+            continue;
+        };
+        let held = next.from.adds();
+        for n in life.applied[..mark].iter().filter_map(applied_add) {
+            assert_ne!(held.get(&n), Some(&false), "update {n} had been sent");
+            applied_before += usize::from(held.contains_key(&n));
+        }
+    }
+    println!("{applied_before} updates in snapshots had been applied before");
+    assert!(applied_before > 0, "or nothing was shown");
 }
 
 /// Which update that is not idempotent an applied write was.

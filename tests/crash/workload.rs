@@ -4,6 +4,8 @@ use dynamodb_connector::sink::{Receipt, SubmitError, TableSink};
 use serde::Serialize;
 
 pub(crate) const TABLE: &str = "decisions";
+/// Where a writer says that it is about to take a snapshot.
+pub(crate) const MARKS: &str = "marks";
 
 /// How many keys there are of each kind of write.
 pub(crate) const PUT_KEYS: u64 = 100;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
 use dynamodb_connector::sink::{Outcome, Record, Sink, Snapshot, TableSettings, TableSink};
@@ -13,7 +15,7 @@ use dynamodb_connector::test_util::FaultyDynamoDb;
 use serde::{Deserialize, Serialize};
 
 use crate::state::{State, add_of};
-use crate::workload::{TABLE, submit};
+use crate::workload::{MARKS, TABLE, submit};
 
 /// How a writer is told what to do.
 pub(crate) const TASK: &str = "CRASH_TEST_WRITER";
@@ -44,7 +46,8 @@ type Reported = Arc<Mutex<BTreeSet<u64>>>;
 pub(crate) async fn run(task: &Task) {
     let stored = State::load(&task.state);
     let reported: Reported = Arc::new(Mutex::new(stored.reported));
-    let table = open(&task.endpoint, &reported).await;
+    let client = client(&task.endpoint);
+    let table = open(&client, &reported).await;
     if !stored.snapshot.is_empty() {
         let snapshot = Snapshot::from_bytes(stored.snapshot.as_bytes()).expect("a snapshot");
         let restored = table.restore(&snapshot).await.expect("restored");
@@ -62,6 +65,7 @@ pub(crate) async fn run(task: &Task) {
         drop(submit(&table, n).await.expect("accepted"));
         if (n + 1) % INTERVAL == 0 {
             storings += 1;
+            mark(&client, n + 1).await;
             store(&table, &reported, n + 1, storings, task).await;
         }
     }
@@ -70,13 +74,16 @@ pub(crate) async fn run(task: &Task) {
     table.close().await.expect("closed");
 }
 
-async fn open(endpoint: &str, reported: &Reported) -> TableSink {
+fn client(endpoint: &str) -> Client {
     let config = FaultyDynamoDb::new()
         .config_builder()
         .endpoint_url(endpoint)
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .build();
-    let client = aws_sdk_dynamodb::Client::from_conf(config);
+    Client::from_conf(config)
+}
+
+async fn open(client: &Client, reported: &Reported) -> TableSink {
     // Quick retries: what matters here is how often, not how patiently.
     let retry = RetryPolicy::default()
         .initial_backoff(Duration::from_millis(1))
@@ -87,7 +94,7 @@ async fn open(endpoint: &str, reported: &Reported) -> TableSink {
         .buffer_records(200)
         .retry(retry);
     let reported = Arc::clone(reported);
-    let sink = Sink::builder(&client)
+    let sink = Sink::builder(client)
         .table(TABLE, settings)
         .keys(TABLE, KeySchema::new("pk", KeyKind::String))
         .dead_letters(move |letter| {
@@ -107,6 +114,14 @@ fn report(reported: &Reported, record: &Record) {
     if let Some(n) = add_of(&expressions) {
         reported.lock().expect("not poisoned").insert(n);
     }
+}
+
+/// Lets the service know that the snapshot of this position is about to be taken, beside the sink:
+/// what was applied before, and is in that snapshot, must be marked as sent.
+async fn mark(client: &Client, position: u64) {
+    let pk = AttributeValue::S(position.to_string());
+    let mark = client.put_item().table_name(MARKS).item("pk", pk);
+    while mark.clone().send().await.is_err() {}
 }
 
 async fn store(table: &TableSink, reported: &Reported, position: u64, number: u64, task: &Task) {
