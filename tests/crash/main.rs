@@ -123,7 +123,7 @@ fn faults(seed: u64) -> FaultPlan {
     let plan = plan.internal_error(0.03).internal_error_after(0.03);
     // Slow answers, so that snapshots find writes that were applied and not yet acknowledged.
     let slow = Duration::from_millis(1)..=Duration::from_millis(30);
-    plan.close_before(0.03).close_after(0.03).delay(0.3, slow)
+    plan.close_before(0.03).close_after(0.03).delay(0.5, slow)
 }
 
 /// A folder for the writers' state, of this process alone.

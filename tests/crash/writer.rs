@@ -90,7 +90,7 @@ async fn open(client: &Client, reported: &Reported) -> TableSink {
         .max_backoff(Duration::from_millis(20))
         .budget(RetryBudgetSettings::default().min_per_second(10_000));
     let settings = TableSettings::default()
-        .concurrency(8)
+        .concurrency(16)
         .buffer_records(200)
         .retry(retry);
     let reported = Arc::clone(reported);

@@ -14,4 +14,5 @@ mod order;
 mod outcomes;
 mod privacy;
 mod setup;
+mod shutdown;
 mod snapshots;
