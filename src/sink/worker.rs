@@ -172,6 +172,9 @@ impl Running {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
                 Message::Snapshot(reply) => {
+                    // What it no longer holds has been told by the time it is there: a caller that
+                    // stores it after looking at the outcomes misses none.
+                    self.tell(now);
                     // Nobody to hear it: the caller gave up, nothing is lost.
                     let _ = reply.send(Ok(self.worker.core.snapshot()));
                 }
