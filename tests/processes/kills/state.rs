@@ -7,21 +7,21 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::workload::of_counter;
+use super::workload::of_counter;
 
 /// Stored as one file, so that the three belong together whenever the process dies.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(super) struct State {
     /// The next record to submit.
-    pub(crate) position: u64,
+    pub(super) position: u64,
     /// The snapshot's text; empty before the first one.
-    pub(crate) snapshot: String,
+    pub(super) snapshot: String,
     /// Updates that came back as applied once or not at all: by a restore, or by a dead letter.
-    pub(crate) reported: BTreeSet<u64>,
+    pub(super) reported: BTreeSet<u64>,
 }
 
 impl State {
-    pub(crate) fn load(path: &Path) -> Self {
+    pub(super) fn load(path: &Path) -> Self {
         match fs::read(path) {
             Ok(bytes) => serde_json::from_slice(&bytes).expect("what was stored is whole"),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::default(),
@@ -30,7 +30,7 @@ impl State {
     }
 
     /// Replaces the stored state as a whole: a reader finds the old one or the new one.
-    pub(crate) fn store(&self, path: &Path, before_rename: impl FnOnce()) {
+    pub(super) fn store(&self, path: &Path, before_rename: impl FnOnce()) {
         let partial = path.with_extension("partial");
         let mut file = File::create(&partial).expect("created");
         let bytes = serde_json::to_vec(self).expect("JSON");
@@ -45,7 +45,7 @@ impl State {
 
     /// The updates that are not idempotent in the snapshot, each with whether it was sent before
     /// the snapshot was taken. Read from the documented format, not by the code under test.
-    pub(crate) fn adds(&self) -> BTreeMap<u64, bool> {
+    pub(super) fn adds(&self) -> BTreeMap<u64, bool> {
         let lines = self.snapshot.lines();
         let writes = lines.filter_map(|line| {
             let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
@@ -58,7 +58,7 @@ impl State {
 }
 
 /// Which record an update's expressions belong to, where it is an `ADD` of the workload.
-pub(crate) fn add_of(expressions: &serde_json::Value) -> Option<u64> {
+pub(super) fn add_of(expressions: &serde_json::Value) -> Option<u64> {
     let names = expressions.get("ExpressionAttributeNames")?;
     of_counter(names.get("#u")?.as_str()?)
 }

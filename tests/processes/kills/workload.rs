@@ -3,18 +3,18 @@
 use dynamodb_connector::sink::{Receipt, SubmitError, TableSink};
 use serde::Serialize;
 
-pub(crate) const TABLE: &str = "decisions";
+pub(super) const TABLE: &str = "decisions";
 /// Where a writer says that it is about to take a snapshot.
-pub(crate) const MARKS: &str = "marks";
+pub(super) const MARKS: &str = "marks";
 
 /// How many keys there are of each kind of write.
-pub(crate) const PUT_KEYS: u64 = 100;
-pub(crate) const GUARDED_KEYS: u64 = 20;
-pub(crate) const ADD_KEYS: u64 = 8;
-pub(crate) const COUNTED_KEYS: u64 = 10;
+pub(super) const PUT_KEYS: u64 = 100;
+pub(super) const GUARDED_KEYS: u64 = 20;
+pub(super) const ADD_KEYS: u64 = 16;
+pub(super) const COUNTED_KEYS: u64 = 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(super) enum Kind {
     /// A plain put.
     Put,
     /// A put with `newer_by`.
@@ -36,7 +36,7 @@ struct Id {
     pk: String,
 }
 
-pub(crate) fn kind(n: u64) -> Kind {
+pub(super) fn kind(n: u64) -> Kind {
     match n % 4 {
         0 => Kind::Put,
         1 => Kind::Guarded,
@@ -45,7 +45,7 @@ pub(crate) fn kind(n: u64) -> Kind {
     }
 }
 
-pub(crate) fn key(n: u64) -> String {
+pub(super) fn key(n: u64) -> String {
     let round = n / 4;
     match kind(n) {
         Kind::Put => format!("put-{}", round % PUT_KEYS),
@@ -56,16 +56,16 @@ pub(crate) fn key(n: u64) -> String {
 }
 
 /// The attribute that an [`Kind::Add`] counts in.
-pub(crate) fn counter(n: u64) -> String {
+pub(super) fn counter(n: u64) -> String {
     format!("u{n}")
 }
 
 /// Which record an attribute or a placeholder of an [`Kind::Add`] belongs to.
-pub(crate) fn of_counter(name: &str) -> Option<u64> {
+pub(super) fn of_counter(name: &str) -> Option<u64> {
     name.strip_prefix('u')?.parse().ok()
 }
 
-pub(crate) async fn submit(table: &TableSink, n: u64) -> Result<Receipt, SubmitError> {
+pub(super) async fn submit(table: &TableSink, n: u64) -> Result<Receipt, SubmitError> {
     let pk = key(n);
     match kind(n) {
         Kind::Put => table.put(&Row { pk, n }).await,

@@ -14,36 +14,36 @@ use dynamodb_connector::sink::{Outcome, Record, Sink, Snapshot, TableSettings, T
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use serde::{Deserialize, Serialize};
 
-use crate::state::{State, add_of};
-use crate::workload::{MARKS, TABLE, submit};
+use super::state::{State, add_of};
+use super::workload::{MARKS, TABLE, submit};
 
 /// How a writer is told what to do.
-pub(crate) const TASK: &str = "CRASH_TEST_WRITER";
+pub(super) const TASK: &str = "KILLS_TEST_WRITER";
 /// What it prints where it waits to be killed.
-pub(crate) const WAITING: &str = "waiting to be killed";
+pub(super) const WAITING: &str = "waiting to be killed";
 /// Records between one stored state and the next.
-pub(crate) const INTERVAL: u64 = 40;
+pub(super) const INTERVAL: u64 = 40;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Task {
-    pub(crate) endpoint: String,
-    pub(crate) state: PathBuf,
+pub(super) struct Task {
+    pub(super) endpoint: String,
+    pub(super) state: PathBuf,
     /// Where the input ends; else it never does.
-    pub(crate) end: Option<u64>,
+    pub(super) end: Option<u64>,
     /// Wait here, for ever.
-    pub(crate) wait: Option<Wait>,
+    pub(super) wait: Option<Wait>,
 }
 
 /// In which storing of the state to wait, and on which side of the rename.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Wait {
-    pub(crate) storing: u64,
-    pub(crate) before_rename: bool,
+pub(super) struct Wait {
+    pub(super) storing: u64,
+    pub(super) before_rename: bool,
 }
 
 type Reported = Arc<Mutex<BTreeSet<u64>>>;
 
-pub(crate) async fn run(task: &Task) {
+pub(super) async fn run(task: &Task) {
     let stored = State::load(&task.state);
     let reported: Reported = Arc::new(Mutex::new(stored.reported));
     let client = client(&task.endpoint);
@@ -156,12 +156,12 @@ fn wait_to_be_killed() {
 }
 
 /// The task of this process, if it is a writer.
-pub(crate) fn task() -> Option<Task> {
+pub(super) fn task() -> Option<Task> {
     let task = std::env::var(TASK).ok()?;
     Some(serde_json::from_str(&task).expect("a task"))
 }
 
 /// The file of a folder that holds the state.
-pub(crate) fn state_in(folder: &Path) -> PathBuf {
+pub(super) fn state_in(folder: &Path) -> PathBuf {
     folder.join("state.json")
 }

@@ -128,7 +128,7 @@ fn faults(seed: u64) -> FaultPlan {
 
 /// A folder for the writers' state, of this process alone.
 fn folder() -> PathBuf {
-    let name = format!("crash-{}", std::process::id());
+    let name = format!("kills-{}", std::process::id());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("created");
     folder
@@ -206,7 +206,12 @@ async fn live(
 fn start(task: &Task) -> Child {
     let task = serde_json::to_string(task).expect("JSON");
     Command::new(std::env::current_exe().expect("this binary"))
-        .args(["writer_process", "--exact", "--ignored", "--nocapture"])
+        .args([
+            "kills::writer_process",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
         .env(TASK, task)
         .stdout(Stdio::piped())
         .kill_on_drop(true)

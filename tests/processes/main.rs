@@ -1,0 +1,4 @@
+//! Tests that start processes: a writer that is killed, and the examples.
+
+mod examples;
+mod kills;
