@@ -182,7 +182,7 @@ async fn live(
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     };
     let killed = tokio::select! {
         Some(()) = told.recv() => true,
