@@ -19,6 +19,10 @@ use super::worker::{Message, NOBODY_LEFT};
 /// fails, or has failed and nobody has looked, the dead-letter handler or else the next `flush` or
 /// `close` reports it.
 ///
+/// Where the sink's runtime is shut down before the write has its outcome, it resolves to
+/// [`Outcome::Unwritten`] without the record, as one that may have been applied: it is not known how far
+/// the write had come.
+///
 /// # Cancel safety
 ///
 /// Cancel safe: an outcome is lost only with the receipt itself.
