@@ -5,12 +5,12 @@
 //! cargo run --features embedded --example checkpoint -- folder
 //! ```
 //!
-//! Writes an endless input to a table that is kept in a file of the folder, and stores a checkpoint every 1,000 records: the
+//! Writes an endless input to a table that is kept in a file of the folder, and stores a checkpoint every 1,000 orders: the
 //! position in the input, and a snapshot of the writes that were accepted and not yet confirmed. Prints a line for each.
 //!
 //! Kill it (`kill -9`), and start it again: it prints what it restores and from where it goes on. Ctrl-C ends it in order: it
-//! takes no more of the input, waits for what it has accepted, stores the last checkpoint, and compares the table with
-//! the input. Ctrl-C once more ends it at once, which loses nothing either: the next start goes on from the last checkpoint.
+//! takes no more of the input, waits for what it has accepted, stores the last checkpoint, and looks for every order
+//! in the table. Ctrl-C once more ends it at once, which loses nothing either: the next start goes on from the last checkpoint.
 
 mod state;
 mod store;
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
 use dynamodb_connector::sink::{Sink, Snapshot, TableSettings, TableSink};
 use state::Checkpoint;
-use store::{TABLE, record};
+use store::{TABLE, order};
 use tokio::signal::ctrl_c;
 
 /// What a shell expects of a program that Ctrl-C ended.
@@ -59,7 +59,7 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
             biased;
             _ = &mut interrupt => break,
             // A failure is left to `close`; a put that is lost would be a failure.
-            accepted = table.put(&record(position)).into_future() => drop(accepted?),
+            accepted = table.put(&order(position)).into_future() => drop(accepted?),
         }
         position += 1;
         if position % 1_000 == 0 {

@@ -4,3 +4,11 @@
 
 mod examples;
 mod kills;
+
+use std::time::Duration;
+
+/// Waits for what a process does. The bound is there to fail in place of hanging.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(Duration::from_secs(300), future);
+    waited.await.expect("the process hangs")
+}

@@ -87,6 +87,17 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
+/// Time is paused: this takes none, and ends where a worker stays for ever.
+async fn all_have_ended() {
+    let ended = async {
+        while tasks() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(600), ended);
+    ended.await.expect("a worker stays");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_sink_without_handles_ends_once_nothing_is_outstanding() {
     let fake = fake();
@@ -134,9 +145,7 @@ async fn without_handles_failures_reach_receipts_and_the_dead_letter_handler() {
     drop(table.put(&row("dropped", 1)).await.unwrap());
     drop(table);
     assert!(matches!(heard.await, Outcome::Rejected { .. }));
-    while tasks() > 0 {
-        tokio::task::yield_now().await;
-    }
+    all_have_ended().await;
     assert_eq!(letters.lock().unwrap().len(), 2);
 }
 
@@ -184,9 +193,7 @@ async fn with_all_who_could_hear_gone_a_failure_is_logged() {
             table.close().await.unwrap();
             drop(adapter);
         }
-        while tasks() > 0 {
-            tokio::task::yield_now().await;
-        }
+        all_have_ended().await;
         let log = std::mem::take(&mut *log.0.lock().unwrap());
         let log = String::from_utf8(log).unwrap();
         let told = log.lines().filter(|line| line.contains("nobody is left"));

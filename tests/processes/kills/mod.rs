@@ -1,4 +1,4 @@
-//! A writer is killed (SIGKILL) thirty times and goes on each time from its last stored snapshot and position.
+//! A writer is killed (SIGKILL) thirty times, and goes on each time from its last stored snapshot and position.
 //!
 //! The service runs in this process, fails by a fixed seed, and sees everything that any writer ever got applied.
 //! The writer is this binary again, started as a process of its own. What it may be killed in:
@@ -13,6 +13,7 @@
 //! - An update that is not idempotent is applied by one process at most once. One that a snapshot held as sent is
 //!   handed back on restore and never sent again. One that the snapshot held unsent, or that the input brings again, is
 //!   sent by the next process too, whatever became of it after the snapshot.
+//!   With `exactly_once` the service knows the former by its token, within 10 minutes.
 //! - An update with a condition on the place in the input that it keeps itself is applied exactly once.
 
 mod state;
@@ -33,6 +34,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
+use crate::in_time;
 use state::State;
 use workload::{COUNTED_KEYS, GUARDED_KEYS, Kind, MARKS, PUT_KEYS, TABLE, key, kind, of_counter};
 use writer::{INTERVAL, TASK, Task, WAITING, Wait, state_in};
@@ -91,12 +93,12 @@ async fn a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_only_
     let mut lives = Vec::new();
     for (seed, moment) in (SEED..).zip(moments()) {
         fake.fault_plan(faults(seed));
-        lives.push(live(&fake, &folder, Some(moment), None).await);
+        lives.push(in_time(live(&fake, &folder, Some(moment), None)).await);
     }
     // No writer got further than one interval beyond the last position that was stored.
     let end = State::load(&state_in(&folder)).position + 10 * INTERVAL;
     fake.fault_plan(faults(0));
-    lives.push(live(&fake, &folder, None, Some(end)).await);
+    lives.push(in_time(live(&fake, &folder, None, Some(end))).await);
     let last = State::load(&state_in(&folder));
     std::fs::remove_dir_all(&folder).expect("removed");
 
@@ -107,6 +109,7 @@ async fn a_writer_that_is_killed_again_and_again_loses_nothing_and_repeats_only_
     counted_updates_were_applied_once(&fake, end);
     snapshots_know_what_was_sent(&lives);
     updates_are_repeated_only_where_they_may_be(&lives, &last, end);
+    a_token_counts_once_over_all_lives(&lives);
 }
 
 /// The process that is killed. Without a task there is nothing to do.
@@ -345,7 +348,7 @@ fn updates_are_repeated_only_where_they_may_be(lives: &[Life], last: &State, end
         }
         handed_back.extend(sent);
     }
-    for n in (0..end).filter(|n| kind(*n) == Kind::Add) {
+    for n in (0..end).filter(|n| matches!(kind(*n), Kind::Add | Kind::Once)) {
         let applied = applications.get(&n).copied().unwrap_or(0);
         assert!(
             applied > 0 || last.reported.contains(&n),
@@ -365,4 +368,23 @@ fn updates_are_repeated_only_where_they_may_be(lives: &[Life], last: &State, end
         handed_back.len(),
         last.reported.len(),
     );
+}
+
+/// A record of the input gets a token when it is submitted, and keeps it in snapshots.
+fn a_token_counts_once_over_all_lives(lives: &[Life]) {
+    let mut applied: BTreeSet<u64> = BTreeSet::new();
+    let mut known_by_their_token = 0;
+    for (place, life) in lives.iter().enumerate() {
+        // What the input brings again gets a new token.
+        applied.retain(|n| *n < life.from.position);
+        let unsent = life.from.adds().into_iter().filter(|(_, sent)| !sent);
+        known_by_their_token += unsent.filter(|(n, _)| applied.contains(n)).count();
+        for n in life.applied.iter().filter_map(applied_add) {
+            if kind(n) == Kind::Once {
+                assert!(applied.insert(n), "life {place} applied update {n} again");
+            }
+        }
+    }
+    println!("{known_by_their_token} updates sent again, and known by their token");
+    assert!(known_by_their_token > 0, "or nothing was shown");
 }

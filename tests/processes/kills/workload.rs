@@ -7,6 +7,8 @@ pub(super) const TABLE: &str = "decisions";
 /// Where a writer says that it is about to take a snapshot.
 pub(super) const MARKS: &str = "marks";
 
+const KINDS: u64 = 5;
+
 /// How many keys there are of each kind of write.
 pub(super) const PUT_KEYS: u64 = 100;
 pub(super) const GUARDED_KEYS: u64 = 20;
@@ -21,6 +23,8 @@ pub(super) enum Kind {
     Guarded,
     /// `ADD` to an attribute of its own: how often it was applied is what that attribute holds.
     Add,
+    /// As [`Kind::Add`], with `exactly_once`: under one token over all its retries.
+    Once,
     /// A counter made safe to repeat, by a condition on the place in the input that it keeps.
     Counted,
 }
@@ -37,30 +41,32 @@ struct Id {
 }
 
 pub(super) fn kind(n: u64) -> Kind {
-    match n % 4 {
+    match n % KINDS {
         0 => Kind::Put,
         1 => Kind::Guarded,
         2 => Kind::Add,
+        3 => Kind::Once,
         _ => Kind::Counted,
     }
 }
 
 pub(super) fn key(n: u64) -> String {
-    let round = n / 4;
+    let round = n / KINDS;
     match kind(n) {
         Kind::Put => format!("put-{}", round % PUT_KEYS),
         Kind::Guarded => format!("guarded-{}", round % GUARDED_KEYS),
         Kind::Add => format!("add-{}", round % ADD_KEYS),
+        Kind::Once => format!("once-{}", round % ADD_KEYS),
         Kind::Counted => format!("counted-{}", round % COUNTED_KEYS),
     }
 }
 
-/// The attribute that an [`Kind::Add`] counts in.
+/// The attribute that a [`Kind::Add`] or [`Kind::Once`] counts in.
 pub(super) fn counter(n: u64) -> String {
     format!("u{n}")
 }
 
-/// Which record an attribute or a placeholder of an [`Kind::Add`] belongs to.
+/// Which record an attribute or a placeholder of one of these belongs to.
 pub(super) fn of_counter(name: &str) -> Option<u64> {
     name.strip_prefix('u')?.parse().ok()
 }
@@ -70,9 +76,13 @@ pub(super) async fn submit(table: &TableSink, n: u64) -> Result<Receipt, SubmitE
     match kind(n) {
         Kind::Put => table.put(&Row { pk, n }).await,
         Kind::Guarded => table.put(&Row { pk, n }).newer_by("n").await,
-        Kind::Add => {
+        Kind::Add | Kind::Once => {
             let add = table.update(&Id { pk }, "ADD #u :one").value(":one", &1);
-            add.name("#u", counter(n)).await
+            let add = add.name("#u", counter(n));
+            if kind(n) == Kind::Once {
+                return add.exactly_once().await;
+            }
+            add.await
         }
         Kind::Counted => {
             let add = table.update(&Id { pk }, "SET seen = :n ADD tally :one");
