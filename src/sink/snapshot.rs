@@ -77,7 +77,7 @@ pub use restore::Restored;
 /// The un-acknowledged writes of one or more tables. See the [module](self) for what holds after a
 /// crash, and for its format.
 ///
-/// Taken by [`TableSink::snapshot`] or [`Sink::snapshot`](super::Sink::snapshot) while the sink
+/// Taken by [`TableSink::snapshot`](super::TableSink::snapshot) or [`Sink::snapshot`](super::Sink::snapshot) while the sink
 /// goes on; holds the writes' bytes in common with it, so it is cheap until it is written out.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
