@@ -6,7 +6,11 @@
 //! ```
 //!
 //! The second writes the rows of a file of your own with the columns of `data/german_credit.csv`.
-//! Ctrl-C stops submitting, waits for what was submitted, and says what was written; once more, it stops at once.
+//!
+//! Ctrl-C stops submitting, waits for what was submitted, and says what was written: none of that is lost. Once more, it stops at
+//! once: what has no outcome by then is handed back, counted by whether it may have been applied, and compared accordingly.
+//! (Two that come before the first is noticed count as one.) Either way it ends with 130, as shells expect, or with 1 if
+//! the table does not hold what it should.
 
 mod decision;
 mod run;

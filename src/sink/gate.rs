@@ -73,6 +73,8 @@ struct State<M> {
     closed: Option<SubmitError>,
     /// The worker has ended: nobody receives any more.
     ended: bool,
+    /// It did not end in order, but with its runtime.
+    lost: bool,
     /// All handles are gone.
     orphaned: bool,
 }
@@ -104,6 +106,7 @@ impl<M> Gate<M> {
                 arrivals: 0,
                 closed: None,
                 ended: false,
+                lost: false,
                 orphaned: false,
             }),
             wake: Notify::new(),
@@ -271,6 +274,7 @@ impl<M> Gate<M> {
     pub(super) fn end(&self, reason: SubmitError) {
         self.close(reason);
         let mut state = self.lock();
+        state.lost = !state.ended;
         state.ended = true;
         let unheard = std::mem::take(&mut state.inbox);
         drop(state);
@@ -284,9 +288,10 @@ impl<M> Gate<M> {
         std::mem::take(&mut state.inbox)
     }
 
-    /// Whether the worker was lost with its runtime, not ended by a close or an abort.
+    /// Whether the worker was lost with its runtime, not ended by a close or an abort. One under way
+    /// at that time did not come to its end.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.lock().closed, Some(SubmitError::Gone))
+        self.lock().lost
     }
 
     /// The last handle is gone: once all is done the worker may end.

@@ -9,20 +9,26 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::adapter::Verdicts;
-use super::gate::Charge;
+use super::gate::{Charge, Gate};
 use super::outcome::Outcome;
+use super::worker::{Message, NOBODY_LEFT};
 
 /// A future of a write's [`Outcome`].
 ///
 /// Dropping it does not take the write back: the write is carried out all the same, and if it
-/// fails, the dead-letter handler or else the next `flush` or `close` reports it.
+/// fails, or has failed and nobody has looked, the dead-letter handler or else the next `flush` or
+/// `close` reports it.
+///
+/// Where the sink's runtime is shut down before the write has its outcome, it resolves to
+/// [`Outcome::Unwritten`] without the record, as one that may have been applied: it is not known how far
+/// the write had come.
 ///
 /// # Cancel safety
 ///
 /// Cancel safe: an outcome is lost only with the receipt itself.
 #[must_use = "the outcome of the write comes from here; drop it explicitly to leave it to `flush`"]
 pub struct Receipt {
-    outcome: oneshot::Receiver<Outcome>,
+    outcome: oneshot::Receiver<Told>,
     /// What it was, once it was asked for: a channel tells it only once.
     told: Option<Outcome>,
 }
@@ -32,7 +38,7 @@ impl Receipt {
     pub fn try_outcome(&mut self) -> Option<Outcome> {
         if self.told.is_none() {
             self.told = match self.outcome.try_recv() {
-                Ok(outcome) => Some(outcome),
+                Ok(mut told) => told.outcome.take(),
                 Err(oneshot::error::TryRecvError::Empty) => None,
                 Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
             };
@@ -54,8 +60,9 @@ impl Future for Receipt {
         if let Some(told) = &self.told {
             return Poll::Ready(told.clone());
         }
-        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
-            let outcome = outcome.unwrap_or(GONE);
+        Pin::new(&mut self.outcome).poll(cx).map(|told| {
+            let told = told.ok().and_then(|mut told| told.outcome.take());
+            let outcome = told.unwrap_or(GONE);
             self.told = Some(outcome.clone());
             outcome
         })
@@ -68,6 +75,26 @@ impl fmt::Debug for Receipt {
     }
 }
 
+/// An outcome on its way to whoever holds the receipt. Where that is dropped before it was looked
+/// at, one that must not vanish goes to the table's next flush or close.
+#[derive(Debug)]
+struct Told {
+    outcome: Option<Outcome>,
+    unheard: Option<Arc<Gate<Message>>>,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        let (Some(outcome), Some(gate)) = (self.outcome.take(), &self.unheard) else {
+            return;
+        };
+        let table = outcome.record().map(|record| record.table().to_owned());
+        if !gate.send(Message::Unclaimed(vec![outcome])) {
+            tracing::error!(table, writes = 1, "{NOBODY_LEFT}");
+        }
+    }
+}
+
 /// Completes a write: tells its caller, and knows what room to free.
 #[derive(Debug)]
 pub(super) struct Completion {
@@ -77,7 +104,7 @@ pub(super) struct Completion {
 
 #[derive(Debug)]
 enum Recipient {
-    Receipt(oneshot::Sender<Outcome>),
+    Receipt(oneshot::Sender<Told>),
     Adapter(Arc<Verdicts>),
 }
 
@@ -104,10 +131,20 @@ impl Completion {
     }
 
     /// Tells the outcome; gives it back where nobody is left to hear it. `handled` where the
-    /// dead-letter handler has taken the write.
-    pub(super) fn complete(self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
+    /// dead-letter handler has taken the write; `unheard` where it must not vanish with a receipt
+    /// that is dropped later.
+    pub(super) fn complete(
+        self,
+        outcome: Outcome,
+        handled: bool,
+        unheard: Option<Arc<Gate<Message>>>,
+    ) -> Result<(), Outcome> {
         match self.recipient {
-            Recipient::Receipt(sender) => sender.send(outcome),
+            Recipient::Receipt(sender) => {
+                let outcome = Some(outcome);
+                let told = sender.send(Told { outcome, unheard });
+                told.map_err(|mut told| told.outcome.take().unwrap_or(GONE))
+            }
             Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
         }
     }

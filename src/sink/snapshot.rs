@@ -1,8 +1,48 @@
 //! The un-acknowledged writes of a sink, to be kept with a position in the input.
 //!
 //! A pipeline that reads from somewhere takes a snapshot, stores it together with its read
-//! position, and after a crash restores it into a new sink and reads on from there: nothing is
-//! lost, and what is sent again is only what was not acknowledged.
+//! position, and after a crash restores it into a new sink and reads on from there.
+//!
+//! # What holds over a crash
+//!
+//! Take the snapshot, then look at the outcomes that have come, then store snapshot, position and
+//! what you keep of the outcomes as one: in a file that is renamed over the old one, or in one
+//! transaction. The position is the first of the input that was not accepted when the snapshot was
+//! asked for. Then, restored before anything is read on:
+//!
+//! - **Nothing accepted is lost.** A write had told its outcome when the snapshot was there, or is
+//!   in it, or comes from the input again. A dead letter is in it until its handler has returned.
+//!   Failures that wait for a flush to report them, since their receipts were dropped or they went
+//!   through a `futures::Sink`, are not in it: with a dead-letter handler there are none.
+//! - **Puts and deletes, and updates that are idempotent, are sent again**, in their old order. Until
+//!   they and the input have caught up, the table may show older values than before the crash;
+//!   under `newer_by` it never does.
+//! - **Other updates, and transactions, are handed back** ([`Restored::handed_back`]) where the snapshot
+//!   holds them as sent, and not sent again.
+//! - **Where it holds them as not yet sent, they are sent**, and those that the input brings again
+//!   are submitted again, although the old process may have sent either after the snapshot. So
+//!   each process applies such an update at most once, and several processes may apply it once
+//!   each. With `exactly_once` one from the snapshot keeps its token, which closes this for 10
+//!   minutes; one from the input gets a new token.
+//!
+//! An update that must count once over any number of crashes carries its own proof: it keeps the
+//! place in the input that it came from, and is conditional on it. Say that it may then be repeated:
+//!
+//! ```
+//! # async fn count(
+//! #     table: &dynamodb_connector::sink::TableSink, key: &str, position: u64,
+//! # ) -> Result<(), dynamodb_connector::sink::SubmitError> {
+//! let key = serde_json::json!({"pk": key});
+//! let count = table
+//!     .update(&key, "SET seen = :position ADD tally :one")
+//!     .condition("attribute_not_exists(pk) OR seen < :position")
+//!     .value(":position", &position)
+//!     .value(":one", &1);
+//! let receipt = count.idempotent(true).await?;
+//! # drop(receipt);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Format, version 1
 //!
@@ -26,24 +66,18 @@
 //! short or changed. Every later version will read this one.
 
 mod format;
+mod restore;
 
-use std::collections::HashSet;
-
-use bytes::Bytes;
-
-use super::core::{Saved, SubmissionKeys};
+use super::core::Saved;
 use super::error::SubmitError;
-use super::outcome::{Outcome, WriteKind};
-use super::payload::Payload;
-use super::prepared::Prepared;
-use super::receipt::Receipt;
-use super::table::TableSink;
-use crate::item::{self, ItemError, Key};
+use crate::item::ItemError;
 use format::{End, EndLine, FORMAT, Header, Lines, TableLine, VERSION, line, write_line};
+pub use restore::Restored;
 
-/// The un-acknowledged writes of one or more tables. See the [module](self) for its format.
+/// The un-acknowledged writes of one or more tables. See the [module](self) for what holds after a
+/// crash, and for its format.
 ///
-/// Taken by [`TableSink::snapshot`] or [`Sink::snapshot`](super::Sink::snapshot) while the sink
+/// Taken by [`TableSink::snapshot`](super::TableSink::snapshot) or [`Sink::snapshot`](super::Sink::snapshot) while the sink
 /// goes on; holds the writes' bytes in common with it, so it is cheap until it is written out.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -103,39 +137,6 @@ pub enum SnapshotError {
         /// Why.
         error: SubmitError,
     },
-}
-
-/// A snapshot's writes of one table, checked and not yet submitted.
-pub(super) struct Ready {
-    table: TableSink,
-    /// Each with its place in the snapshot, and whether it may have been applied.
-    prepared: Vec<(usize, Prepared, bool)>,
-    handed_back: Vec<Outcome>,
-}
-
-impl Ready {
-    pub(super) async fn submit(self) -> Result<Restored, SnapshotError> {
-        let mut receipts = Vec::with_capacity(self.prepared.len());
-        for (place, write, may_have_applied) in self.prepared {
-            let receipt = self.table.enter_again(write, may_have_applied).await;
-            receipts.push(receipt.map_err(|error| SnapshotError::Submit { place, error })?);
-        }
-        Ok(Restored {
-            receipts,
-            handed_back: self.handed_back,
-        })
-    }
-}
-
-/// What became of a snapshot's writes.
-#[derive(Debug, Default)]
-#[non_exhaustive]
-pub struct Restored {
-    /// The receipts of the writes that were submitted again, in order.
-    pub receipts: Vec<Receipt>,
-    /// Writes that may have been applied and must not be sent twice: all
-    /// [`Outcome::Unknown`], for the caller to look into.
-    pub handed_back: Vec<Outcome>,
 }
 
 impl Snapshot {
@@ -269,110 +270,4 @@ impl Snapshot {
             });
         }
     }
-
-    /// Checks the writes held for this table; those of other tables are not its business.
-    pub(super) fn prepare_for(&self, table: &TableSink) -> Result<Ready, SnapshotError> {
-        let mut prepared = Vec::new();
-        let mut handed_back = Vec::new();
-        let own = self.tables.iter().filter(|own| own.name == table.name());
-        for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
-            let wrong = |error| {
-                let table = table.name().to_owned();
-                SnapshotError::Write {
-                    table,
-                    place,
-                    error,
-                }
-            };
-            if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
-                let record = saved.payload.to_record(&table.name().into());
-                handed_back.push(Outcome::Unknown {
-                    existing: None,
-                    record,
-                });
-                continue;
-            }
-            let write = prepare(saved, table).map_err(wrong)?;
-            if write.repeated_key().is_some() {
-                let table = table.name().to_owned();
-                let what = "a transaction's writes now have one key".to_owned();
-                let error = SubmitError::Invalid { table, what };
-                return Err(SnapshotError::Submit { place, error });
-            }
-            write
-                .check_bounds(table)
-                .map_err(|error| SnapshotError::Submit { place, error })?;
-            prepared.push((place, write, saved.may_have_applied));
-        }
-        Ok(Ready {
-            table: table.clone(),
-            prepared,
-            handed_back,
-        })
-    }
-
-    /// Fails if it holds writes of a table not named here.
-    pub(super) fn check_tables<'n>(
-        &self,
-        known: impl Iterator<Item = &'n str>,
-    ) -> Result<(), SnapshotError> {
-        let known: HashSet<&str> = known.collect();
-        for table in &self.tables {
-            if !table.writes.is_empty() && !known.contains(table.name.as_str()) {
-                let (name, writes) = (table.name.clone(), table.writes.len());
-                return Err(SnapshotError::UnknownTable {
-                    table: name,
-                    writes,
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a write that was in flight when the snapshot was taken may be sent again. A
-/// transaction's token may have lapsed by now, so it may not.
-fn may_be_sent_again(payload: &Payload) -> bool {
-    match payload {
-        Payload::Plain { .. } => true,
-        Payload::Single { idempotent, .. } => *idempotent,
-        Payload::Transaction { .. } => false,
-    }
-}
-
-/// Checks a saved write by the table's limits, as if it were new.
-fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
-    let deadline = table.default_deadline();
-    let check = |data: &Bytes, put: bool| item::check_json(data, table.shape(), !put);
-    let single = |payload: Payload, key: Key| {
-        let partition = key.partition_hash();
-        Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
-    };
-    Ok(match &saved.payload {
-        Payload::Plain { delete, data } => {
-            let encoded = check(data, !delete)?;
-            let data = Bytes::from(encoded.json);
-            single(
-                Payload::Plain {
-                    delete: *delete,
-                    data,
-                },
-                encoded.key,
-            )
-        }
-        Payload::Single { part, .. } => {
-            let encoded = check(&part.data, part.kind == WriteKind::Put)?;
-            single(saved.payload.clone(), encoded.key)
-        }
-        Payload::Transaction { parts, .. } => {
-            let keys: Result<Vec<Key>, ItemError> = parts
-                .iter()
-                .map(|part| Ok(check(&part.data, part.kind == WriteKind::Put)?.key))
-                .collect();
-            let keys = keys?;
-            let partition = keys.first().map_or(0, Key::partition_hash);
-            let payload = saved.payload.clone();
-            Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline)
-        }
-    })
 }

@@ -24,7 +24,7 @@ use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::stats::Stats;
 use super::submit::Submit;
 use super::transaction::Transaction;
-use super::worker::Message;
+use super::worker::{Message, NOBODY_LEFT};
 use super::write::Write;
 use crate::item::{self, TableShape};
 
@@ -59,7 +59,13 @@ use crate::item::{self, TableShape};
 /// # Dropping
 ///
 /// When the last handle is dropped, the accepted writes are carried out still, as long as the
-/// runtime runs. Call [`close`](Self::close) to wait for that.
+/// runtime runs, and then the worker ends. Call [`close`](Self::close) to wait for that. Failures
+/// reach the receipts that are held and the dead-letter handler; where there is neither, only a log
+/// line tells of them.
+///
+/// A runtime that is shut down takes the worker with it, whatever it holds: receipts resolve to
+/// [`Outcome::Unwritten`] without their record, callers that wait to [`SubmitError::Gone`], `flush` and
+/// `close` to [`DrainError::Gone`]. None of them waits for ever. Close the table before.
 #[derive(Clone)]
 pub struct TableSink {
     handle: Arc<Handle>,
@@ -365,9 +371,9 @@ impl TableSink {
 
     /// Leaves failed writes that nobody has looked at to the next flush or close.
     pub(super) fn leave_unclaimed(&self, outcomes: Vec<Outcome>) {
-        let (table, writes) = (self.name(), outcomes.len());
+        let writes = outcomes.len();
         if writes > 0 && !self.handle.gate.send(Message::Unclaimed(outcomes)) {
-            tracing::error!(table, writes, "writes failed, and nobody is left to hear");
+            tracing::error!(table = self.name(), writes, "{NOBODY_LEFT}");
         }
     }
 

@@ -46,6 +46,9 @@ pub(super) type Flush = oneshot::Sender<Result<(), DrainError>>;
 /// table stops taking more.
 const UNCLAIMED_LIMIT: usize = 1_000;
 
+/// What is logged where nothing else is left to do.
+pub(super) const NOBODY_LEFT: &str = "writes failed, and nobody is left to hear of them";
+
 /// How long describing the table is tried before the table counts as failed.
 const DESCRIBE_GRACE: Duration = Duration::from_secs(30);
 
@@ -158,6 +161,9 @@ impl Running {
                 Message::Write(submission) => self.worker.core.submit(now, submission),
                 Message::Flush(flush) => self.worker.core.flush(flush),
                 Message::Snapshot(reply) => {
+                    // What it no longer holds has been told by the time it is there: a caller that
+                    // stores it after looking at the outcomes misses none.
+                    self.tell(now);
                     // Nobody to hear it: the caller gave up, nothing is lost.
                     let _ = reply.send(Ok(self.worker.core.snapshot()));
                 }
@@ -195,7 +201,7 @@ impl Running {
                         may_have_applied: submission.may_have_applied,
                         record: Some(submission.payload.to_record(&self.worker.table)),
                     };
-                    let _ = submission.completion.complete(outcome, false);
+                    let _ = submission.completion.complete(outcome, false, None);
                 }
                 Message::Flush(reply) | Message::Close(reply) => {
                     let _ = reply.send(Err(DrainError::Closed));
@@ -205,7 +211,7 @@ impl Running {
                 }
                 Message::Unclaimed(outcomes) => {
                     let (table, writes) = (&*self.worker.table, outcomes.len());
-                    tracing::error!(table, writes, "writes failed, and nobody is left to hear");
+                    tracing::error!(table, writes, "{NOBODY_LEFT}");
                 }
                 Message::Abort(reply) => {
                     let _ = reply.send(Vec::new());
@@ -300,11 +306,12 @@ impl Running {
             .meter
             .settled(&outcome, now.saturating_sub(accepted_at));
         self.freed.push(completion.charge);
-        let Err(outcome) = completion.complete(outcome, handled) else {
-            return;
-        };
-        // The receipt was dropped. A failure must not vanish with it.
-        if keep && !handled && outcome.record().is_some() {
+        // A failure must not vanish with its receipt, whether that was dropped or will be.
+        let keep = keep && !handled && outcome.record().is_some();
+        let unheard = keep.then(|| Arc::clone(&self.worker.gate));
+        if let Err(outcome) = completion.complete(outcome, handled, unheard)
+            && keep
+        {
             self.keep_unclaimed(outcome);
         }
     }
@@ -389,7 +396,7 @@ impl Running {
             tracing::error!(
                 table = &*self.worker.table,
                 writes = self.unclaimed.len(),
-                "writes failed, and nobody is left to hear of them"
+                "{NOBODY_LEFT}"
             );
         }
         true

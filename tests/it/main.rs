@@ -17,4 +17,5 @@ mod outcomes;
 mod panics;
 mod privacy;
 mod setup;
+mod shutdown;
 mod snapshots;

@@ -1,0 +1,156 @@
+//! The way of a snapshot's writes into a sink.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::{Snapshot, SnapshotError};
+use crate::item::{self, ItemError, Key};
+use crate::sink::core::{Saved, SubmissionKeys};
+use crate::sink::error::SubmitError;
+use crate::sink::outcome::{Outcome, WriteKind};
+use crate::sink::payload::Payload;
+use crate::sink::prepared::Prepared;
+use crate::sink::receipt::Receipt;
+use crate::sink::table::TableSink;
+
+/// A snapshot's writes of one table, checked and not yet submitted.
+pub(in crate::sink) struct Ready {
+    table: TableSink,
+    /// Each with its place in the snapshot, and whether it may have been applied.
+    prepared: Vec<(usize, Prepared, bool)>,
+    handed_back: Vec<Outcome>,
+}
+
+impl Ready {
+    pub(in crate::sink) async fn submit(self) -> Result<Restored, SnapshotError> {
+        let mut receipts = Vec::with_capacity(self.prepared.len());
+        for (place, write, may_have_applied) in self.prepared {
+            let receipt = self.table.enter_again(write, may_have_applied).await;
+            receipts.push(receipt.map_err(|error| SnapshotError::Submit { place, error })?);
+        }
+        Ok(Restored {
+            receipts,
+            handed_back: self.handed_back,
+        })
+    }
+}
+
+/// What became of a snapshot's writes.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Restored {
+    /// The receipts of the writes that were submitted again, in order.
+    pub receipts: Vec<Receipt>,
+    /// Writes that may have been applied and must not be sent twice: all
+    /// [`Outcome::Unknown`], for the caller to look into.
+    pub handed_back: Vec<Outcome>,
+}
+
+impl Snapshot {
+    /// Checks the writes held for this table; those of other tables are not its business.
+    pub(in crate::sink) fn prepare_for(&self, table: &TableSink) -> Result<Ready, SnapshotError> {
+        let mut prepared = Vec::new();
+        let mut handed_back = Vec::new();
+        let own = self.tables.iter().filter(|own| own.name == table.name());
+        for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
+            let wrong = |error| {
+                let table = table.name().to_owned();
+                SnapshotError::Write {
+                    table,
+                    place,
+                    error,
+                }
+            };
+            if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
+                let record = saved.payload.to_record(&table.name().into());
+                handed_back.push(Outcome::Unknown {
+                    existing: None,
+                    record,
+                });
+                continue;
+            }
+            let write = prepare(saved, table).map_err(wrong)?;
+            if write.repeated_key().is_some() {
+                let table = table.name().to_owned();
+                let what = "a transaction's writes now have one key".to_owned();
+                let error = SubmitError::Invalid { table, what };
+                return Err(SnapshotError::Submit { place, error });
+            }
+            write
+                .check_bounds(table)
+                .map_err(|error| SnapshotError::Submit { place, error })?;
+            prepared.push((place, write, saved.may_have_applied));
+        }
+        Ok(Ready {
+            table: table.clone(),
+            prepared,
+            handed_back,
+        })
+    }
+
+    /// Fails if it holds writes of a table not named here.
+    pub(in crate::sink) fn check_tables<'n>(
+        &self,
+        known: impl Iterator<Item = &'n str>,
+    ) -> Result<(), SnapshotError> {
+        let known: HashSet<&str> = known.collect();
+        for table in &self.tables {
+            if !table.writes.is_empty() && !known.contains(table.name.as_str()) {
+                let (name, writes) = (table.name.clone(), table.writes.len());
+                return Err(SnapshotError::UnknownTable {
+                    table: name,
+                    writes,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a write that was in flight when the snapshot was taken may be sent again. A
+/// transaction's token may have lapsed by now, so it may not.
+fn may_be_sent_again(payload: &Payload) -> bool {
+    match payload {
+        Payload::Plain { .. } => true,
+        Payload::Single { idempotent, .. } => *idempotent,
+        Payload::Transaction { .. } => false,
+    }
+}
+
+/// Checks a saved write by the table's limits, as if it were new.
+fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
+    let deadline = table.default_deadline();
+    let check = |data: &Bytes, put: bool| item::check_json(data, table.shape(), !put);
+    let single = |payload: Payload, key: Key| {
+        let partition = key.partition_hash();
+        Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
+    };
+    Ok(match &saved.payload {
+        Payload::Plain { delete, data } => {
+            let encoded = check(data, !delete)?;
+            let data = Bytes::from(encoded.json);
+            single(
+                Payload::Plain {
+                    delete: *delete,
+                    data,
+                },
+                encoded.key,
+            )
+        }
+        Payload::Single { part, .. } => {
+            let encoded = check(&part.data, part.kind == WriteKind::Put)?;
+            single(saved.payload.clone(), encoded.key)
+        }
+        Payload::Transaction { parts, .. } => {
+            let keys: Result<Vec<Key>, ItemError> = parts
+                .iter()
+                .map(|part| Ok(check(&part.data, part.kind == WriteKind::Put)?.key))
+                .collect();
+            let keys = keys?;
+            let partition = keys.first().map_or(0, Key::partition_hash);
+            let payload = saved.payload.clone();
+            Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline)
+        }
+    })
+}

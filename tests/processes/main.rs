@@ -1,0 +1,14 @@
+//! Tests that start processes: a writer that is killed, and the examples.
+
+#![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
+
+mod examples;
+mod kills;
+
+use std::time::Duration;
+
+/// Waits for what a process does. The bound is there to fail in place of hanging.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    let waited = tokio::time::timeout(Duration::from_secs(300), future);
+    waited.await.expect("the process hangs")
+}
