@@ -36,7 +36,7 @@ pub(crate) fn plan(faulty: &Faulty) {
         FaultPlan::seeded(faulty.seed)
             .operations(WRITES)
             .unprocessed(0.02)
-            .throttle(0.01)
+            .throttle(0.005)
             .internal_error(0.01)
             .internal_error_after(0.01)
             .unavailable(0.005)
@@ -56,7 +56,7 @@ pub(crate) async fn strike(fake: FaultyDynamoDb, seed: u64, mut stop: watch::Rec
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            () = tokio::time::sleep(ms(rng.u64(50..400))) => {}
+            () = tokio::time::sleep(ms(rng.u64(100..800))) => {}
         }
         // One that finds no request to strike must not pile up.
         if fake.waiting_faults() < 20 {

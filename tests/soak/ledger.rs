@@ -335,10 +335,7 @@ impl Entry {
         let traceable = journal && !matches!(self.kind, Kind::Delete | Kind::Count);
         let applied = self.applied > 0;
         // There a newer one may have taken its place.
-        let coalesced = self
-            .spots
-            .iter()
-            .any(|spot| spot.table == Table::Coalesced);
+        let coalesced = self.spots.iter().any(|spot| spot.table == Table::Coalesced);
         if traceable && ended == Ended::Written && !applied {
             problem("was not applied");
         }

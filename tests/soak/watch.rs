@@ -34,7 +34,7 @@ pub(crate) fn settings() -> TableSettings {
         .retry(retry)
         .buffer_records(2_000)
         .buffer_bytes(8 << 20)
-        .request_timeout(Duration::from_secs(5))
+        .request_timeout(Duration::from_secs(3))
 }
 
 pub(crate) fn keys(table: Table) -> KeySchema {
