@@ -3,10 +3,12 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod adapter;
+mod aws;
 mod backpressure;
 mod cancellation;
 mod conformance;
 mod drain;
+mod dynamodb_local;
 mod flink_behaviours;
 mod model;
 mod opening;
@@ -15,3 +17,4 @@ mod outcomes;
 mod privacy;
 mod setup;
 mod snapshots;
+mod unreachable;
