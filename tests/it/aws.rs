@@ -4,6 +4,8 @@
 //! on the AWS SDK. The test writes under keys that begin with `dynamodb-connector-test-`, and deletes them again. The
 //! same steps run against DynamoDB Local, so that they are known to work.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -3,6 +3,8 @@
 //!
 //! Real sockets and real time: what is bounded here is only that it ends.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;

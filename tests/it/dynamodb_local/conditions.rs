@@ -1,5 +1,7 @@
 //! Conditions are judged by the server, and what it found comes back.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
 use dynamodb_connector::sink::Outcome;
 
 use super::{Local, pk};

@@ -87,7 +87,7 @@ async fn connection(mut client: TcpStream, state: Arc<State>) {
 /// One request or answer, whole, and its head in small letters.
 async fn message(stream: &mut TcpStream) -> Option<(Vec<u8>, String)> {
     let mut all = Vec::new();
-    let mut chunk = [0; 16_384];
+    let mut chunk = vec![0; 16_384];
     loop {
         if let Some(end) = all.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&all[..end]).to_lowercase();

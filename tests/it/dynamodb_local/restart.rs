@@ -110,7 +110,7 @@ async fn a_server_that_is_killed_and_started_again_loses_nothing() {
     let sink = Sink::builder(&client).table(TABLE, settings).seed(7);
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
 
-    let confirmed: Confirmed = Arc::new(Mutex::new(vec![None; KEYS as usize]));
+    let confirmed: Confirmed = Arc::new(Mutex::new((0..KEYS).map(|_| None).collect()));
     let (send, receive) = mpsc::unbounded_channel();
     let (end, ended) = watch::channel(false);
     let writer = tokio::spawn(write(table.clone(), send, ended));
