@@ -58,6 +58,7 @@ pub(crate) async fn end(ending: Ending<'_>, tally: &mut Tally) -> Rows {
     let snapshot = Snapshot::from_bytes(&bytes).expect("what was written can be read");
     let text = String::from_utf8(bytes).expect("a snapshot is text");
     let saved: HashSet<u64> = ids_in(&text).collect();
+    ledger.restore(saved.clone());
     for rest in &mut rests {
         for (id, kind, receipt) in std::mem::take(&mut rest.held) {
             let outcome = timeout(LONGEST, receipt).await;

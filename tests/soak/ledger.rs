@@ -112,6 +112,8 @@ pub(super) struct Books {
     pub(super) accepted: HashMap<Table, u64>,
     /// Per counter: how often it was surely, and how often maybe, added to.
     counters: HashMap<u32, (u64, u64)>,
+    /// Writes in the last snapshot: sent again whatever they had come to by the abort.
+    saved: HashSet<u64>,
     pub(super) problems: Vec<String>,
     /// Applications out of turn, by the request that brought them: forgiven if it had been given up.
     pub(super) suspects: Vec<(u64, String)>,
@@ -223,7 +225,7 @@ impl Ledger {
             Ended::Unheard => letters == 0 && kind.is_certain(),
             _ => false,
         };
-        if !certain && !may_have_applied && ended != Ended::Unwritten {
+        if !certain && !may_have_applied && !books.saved.contains(&id) {
             return;
         }
         let expected = match (certain && !lost, kind) {
@@ -253,6 +255,11 @@ impl Ledger {
         entries.map(|(id, _)| *id).collect()
     }
 
+    /// Takes down which writes are sent again after the abort.
+    pub(crate) fn restore(&self, saved: HashSet<u64>) {
+        self.books().saved = saved;
+    }
+
     /// Compares outcomes with what was applied, where a journal tells that, and forgets the writes.
     pub(super) fn compare(&self, ids: &[u64], journal: bool) {
         let books = &mut *self.books();
@@ -260,7 +267,8 @@ impl Ledger {
             let Some(entry) = books.entries.remove(id) else {
                 continue;
             };
-            for problem in entry.problems(*id, journal) {
+            let again = books.saved.contains(id);
+            for problem in entry.problems(*id, journal, again) {
                 books.problem(problem);
             }
         }
@@ -319,7 +327,7 @@ impl Books {
 }
 
 impl Entry {
-    fn problems(&self, id: u64, journal: bool) -> Vec<String> {
+    fn problems(&self, id: u64, journal: bool, again: bool) -> Vec<String> {
         let mut problems = Vec::new();
         let mut problem = |what: &str| problems.push(format!("write {id} {what}: {self:?}"));
         let (ended, may_have_applied) = match self.state {
@@ -343,8 +351,7 @@ impl Entry {
         if traceable && silent && !applied {
             problem("was dropped in silence");
         }
-        // What is handed back is sent again at the end.
-        if traceable && !may_have_applied && applied && ended != Ended::Unwritten {
+        if traceable && !may_have_applied && applied && !again {
             problem("was applied all the same");
         }
         if self.kind.at_most_once() && self.applied as usize > self.spots.len() {
@@ -355,7 +362,10 @@ impl Entry {
             problem("is newer than all before it and yet was not written");
         }
         let lost = matches!(ended, Ended::Rejected | Ended::Unknown);
-        if lost && !matches!(self.kind, Kind::Delete | Kind::Count) && self.letters != 1 {
+        let carries_id = !matches!(self.kind, Kind::Delete | Kind::Count);
+        // The abort may have come while the handler had it: then the second sink gives it once more.
+        let once = self.letters == 1 || (again && self.letters == 2);
+        if lost && carries_id && !once {
             problem("should have been dead-lettered once");
         }
         let heard = !matches!(ended, Ended::Unheard | Ended::Unwritten);
@@ -363,8 +373,8 @@ impl Entry {
             problem("was dead-lettered and is not lost");
         }
         let coalesced = self.spots.iter().any(|spot| spot.table == Table::Coalesced);
-        let again = ended == Ended::Unwritten && self.kind.is_certain() && !coalesced;
-        if traceable && again && !applied {
+        let back = ended == Ended::Unwritten && self.kind.is_certain() && !coalesced;
+        if traceable && back && !applied {
             problem("was handed back, restored, and not applied");
         }
         problems
