@@ -2,7 +2,7 @@
 
 /// What the last quarter of a run may hold more than its second one: allocators keep what they once had, and the
 /// faulty service keeps the tokens of ten minutes.
-const ALLOWED: u64 = 64 << 20;
+const ALLOWED: u64 = 48 << 20;
 
 /// The highest samples of each quarter of the run, in bytes.
 #[derive(Debug, Default)]

@@ -20,7 +20,7 @@ use crate::server::Server;
 use crate::tables::{Table, ids_in};
 use crate::writer::{Rest, Writer};
 
-const WRITERS: u32 = 4;
+const WRITERS: u32 = 6;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Retries come soon and are not short of budget, so that there are many of them.

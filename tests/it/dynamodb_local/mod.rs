@@ -17,6 +17,7 @@ mod values;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
@@ -59,7 +60,9 @@ impl Local {
         self.open_with(TableSettings::default()).await
     }
 
+    /// However slow the machine, no request is given up.
     async fn open_with(&self, settings: TableSettings) -> TableSink {
+        let settings = settings.request_timeout(Duration::from_secs(300));
         let builder = Sink::builder(&self.client).table(&self.name, settings);
         let sink = builder.seed(7).open().await.expect("opened");
         sink.table(&self.name).expect("it was added")
