@@ -344,6 +344,41 @@ async fn requests_that_share_a_key_are_seen() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_journal_is_taken_in_parts_and_loses_nothing() {
+    let fake = fake();
+    let client = fake.client();
+    assert_eq!(write(&client, "a").await, Ok(()));
+    fake.inject(Fault::apply_late(Duration::from_secs(9)));
+    fake.inject(Fault::delay_after(Duration::from_secs(60)));
+    let late = write(&client, "b");
+    let given_up = tokio::time::timeout(Duration::from_secs(1), late).await;
+    assert!(given_up.is_err());
+    let slow = tokio::spawn(async move { write(&client, "c").await });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+
+    let pks = |writes: Vec<AppliedWrite>| -> Vec<String> {
+        let pk = |write: AppliedWrite| write.key()["pk"].as_s().expect("a string").clone();
+        writes.into_iter().map(pk).collect()
+    };
+    let ended = |fake: &FaultyDynamoDb| -> Vec<(u64, RequestOutcome, usize)> {
+        let taken = fake.take_requests().into_iter();
+        taken
+            .map(|r| (r.number(), r.outcome(), r.applied()))
+            .collect()
+    };
+    assert_eq!(pks(fake.take_applied()), ["a", "c"]);
+    let first = [
+        (1, RequestOutcome::Answered(200), 1),
+        (2, RequestOutcome::GivenUp, 0),
+    ];
+    assert_eq!(ended(&fake), first, "the third is not answered yet");
+    assert_eq!(slow.await.expect("no panic"), Ok(()));
+    assert_eq!(pks(fake.take_applied()), ["b"], "late, and not lost");
+    assert_eq!(ended(&fake), [(3, RequestOutcome::Answered(200), 1)]);
+    assert!(fake.applied().is_empty() && fake.requests().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_forgotten_after_ten_minutes() {
     let fake = fake();
     let client = fake.client();

@@ -149,8 +149,34 @@ impl FaultyDynamoDb {
         journal.overlaps.clear();
     }
 
-    /// Whether writes, requests and overlaps are recorded. Default: true. Switch it off for long
-    /// runs: the record grows with every request.
+    /// Takes the writes recorded so far out of the journal, in the order of application. Called at
+    /// intervals together with [`take_requests`](Self::take_requests), it bounds what a long run
+    /// keeps, and no write falls between reading and forgetting.
+    ///
+    /// ```
+    /// # use dynamodb_connector::test_util::FaultyDynamoDb;
+    /// let fake = FaultyDynamoDb::new();
+    /// // … a part of the run …
+    /// let first = fake.take_applied();
+    /// // … another part …
+    /// let second = fake.take_applied();
+    /// assert!(first.iter().chain(&second).map(|write| write.sequence()).is_sorted());
+    /// ```
+    pub fn take_applied(&self) -> Vec<AppliedWrite> {
+        std::mem::take(&mut self.service.state().journal.writes)
+    }
+
+    /// Takes the requests that have ended out of the journal, in the order of arrival. Those whose
+    /// sender still waits stay, and a later call takes them. What a request that was given up
+    /// brings to the table after it was taken counts in no [`RequestRecord`] any more; the write
+    /// itself is recorded all the same.
+    pub fn take_requests(&self) -> Vec<RequestRecord> {
+        self.service.state().journal.take_ended()
+    }
+
+    /// Whether writes, requests and overlaps are recorded. Default: true. The record grows with
+    /// every request: switch it off for long runs, or empty it at intervals by
+    /// [`take_applied`](Self::take_applied) and [`take_requests`](Self::take_requests).
     pub fn keep_journal(&self, keep: bool) {
         self.service.state().journal.keep = keep;
     }

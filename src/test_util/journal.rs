@@ -295,6 +295,12 @@ impl Journal {
         self.requests.get_mut(at)
     }
 
+    /// Takes out the records of requests whose sender no longer waits.
+    pub(super) fn take_ended(&mut self) -> Vec<RequestRecord> {
+        let ended = |record: &mut RequestRecord| record.outcome != RequestOutcome::Pending;
+        self.requests.extract_if(.., ended).collect()
+    }
+
     pub(super) fn wrote(&mut self, write: AppliedWrite) {
         self.next_sequence += 1;
         if let Some(record) = self.record(write.request) {

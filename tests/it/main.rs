@@ -3,10 +3,12 @@
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod adapter;
+mod aws;
 mod backpressure;
 mod cancellation;
 mod conformance;
 mod drain;
+mod dynamodb_local;
 mod flink_behaviours;
 mod flink_defects;
 mod loss;
@@ -19,3 +21,4 @@ mod privacy;
 mod setup;
 mod shutdown;
 mod snapshots;
+mod unreachable;

@@ -17,7 +17,7 @@ use aws_sdk_dynamodb::types::{
     KeyType, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
 
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 type Run = fn(Client) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A behaviour that a server shows or does not.
@@ -76,7 +76,7 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
 }
 
 /// Where DynamoDB Local listens; says that `test` is left out where none was started.
-pub(super) fn local_url(test: &str) -> Option<String> {
+pub(crate) fn local_url(test: &str) -> Option<String> {
     let url = std::env::var("DYNAMODB_LOCAL_URL").ok();
     if url.is_none() {
         let word = format!(
@@ -108,7 +108,7 @@ pub(super) async fn table_names(client: &Client) -> Vec<String> {
     }
 }
 
-pub(super) fn client_for(url: &str) -> Client {
+pub(crate) fn client_for(url: &str) -> Client {
     Client::from_conf(
         Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -156,7 +156,7 @@ pub(super) async fn table(client: &Client) -> String {
     name
 }
 
-pub(super) fn key_element(name: &str, role: KeyType) -> KeySchemaElement {
+pub(crate) fn key_element(name: &str, role: KeyType) -> KeySchemaElement {
     KeySchemaElement::builder()
         .attribute_name(name)
         .key_type(role)
@@ -164,7 +164,7 @@ pub(super) fn key_element(name: &str, role: KeyType) -> KeySchemaElement {
         .expect("complete")
 }
 
-pub(super) fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
+pub(crate) fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefinition {
     AttributeDefinition::builder()
         .attribute_name(name)
         .attribute_type(kind)
@@ -172,23 +172,23 @@ pub(super) fn attribute(name: &str, kind: ScalarAttributeType) -> AttributeDefin
         .expect("complete")
 }
 
-pub(super) fn s(text: impl Into<String>) -> AttributeValue {
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
-pub(super) fn n(text: &str) -> AttributeValue {
+pub(crate) fn n(text: &str) -> AttributeValue {
     AttributeValue::N(text.to_owned())
 }
 
-pub(super) fn b(bytes: &[u8]) -> AttributeValue {
+pub(crate) fn b(bytes: &[u8]) -> AttributeValue {
     AttributeValue::B(Blob::new(bytes))
 }
 
-pub(super) fn ss(texts: &[&str]) -> AttributeValue {
+pub(crate) fn ss(texts: &[&str]) -> AttributeValue {
     AttributeValue::Ss(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
-pub(super) fn ns(texts: &[&str]) -> AttributeValue {
+pub(crate) fn ns(texts: &[&str]) -> AttributeValue {
     AttributeValue::Ns(texts.iter().map(|text| (*text).to_owned()).collect())
 }
 
@@ -223,7 +223,7 @@ pub(super) async fn put(client: &Client, table: &str, item: Item) {
 }
 
 /// The item with a key, read consistently.
-pub(super) async fn get(client: &Client, table: &str, key: Item) -> Option<Item> {
+pub(crate) async fn get(client: &Client, table: &str, key: Item) -> Option<Item> {
     let get = client
         .get_item()
         .table_name(table)

@@ -5,7 +5,7 @@
 
 mod batches;
 mod conditions;
-mod harness;
+pub(crate) mod harness;
 mod items;
 mod reads;
 mod tables;
