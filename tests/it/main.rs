@@ -6,6 +6,7 @@ mod adapter;
 mod backpressure;
 mod cancellation;
 mod conformance;
+mod dependencies;
 mod drain;
 mod flink_behaviours;
 mod model;
