@@ -3,6 +3,7 @@
 mod attributes;
 mod compare;
 mod compound;
+mod elements;
 mod encode;
 mod error;
 mod escape;
