@@ -43,6 +43,9 @@
 pub mod capacity;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+#[cfg(all(any(test, fuzzing), feature = "test-util"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod item;
 pub mod retry;
 mod settings;

@@ -210,6 +210,17 @@ mod tests {
     }
 
     #[test]
+    fn it_is_at_its_minimum_when_it_allows_no_fewer_requests() {
+        let mut limit = ConcurrencyLimit::new((2..=100).into());
+        assert!(!limit.at_minimum());
+        limit.limit = 3 * ONE;
+        assert!(!limit.at_minimum());
+        limit.limit = 3 * ONE - 1;
+        assert!(limit.at_minimum(), "a part of a request is none");
+        assert!(ConcurrencyLimit::new(7.into()).at_minimum());
+    }
+
+    #[test]
     fn it_settles_at_the_capacity_and_follows_it_up_and_down() {
         let mut limit = ConcurrencyLimit::new((1..=64).into());
         let mut now = Duration::ZERO;

@@ -1,6 +1,7 @@
 //! Lists and maps on the serde side, and the names of map entries.
 
 use super::ItemError;
+use super::elements::takes_elements;
 use super::error::Fault;
 use super::refuse::refuse;
 use super::serializer::{ValueSerializer, Wanted};
@@ -29,49 +30,14 @@ impl<'w> ListWriter<'w> {
             })
             .map_err(|fault| self.writer.breaks(fault.at(index)))
     }
-}
 
-impl ser::SerializeSeq for ListWriter<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
+    fn close(self) -> Result<(), Fault> {
         self.writer.close_list();
         Ok(())
     }
 }
 
-impl ser::SerializeTuple for ListWriter<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.writer.close_list();
-        Ok(())
-    }
-}
-
-impl ser::SerializeTupleStruct for ListWriter<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.writer.close_list();
-        Ok(())
-    }
-}
+takes_elements!(ListWriter);
 
 /// The entries of a map, or of the item itself, one after another.
 pub(super) struct MapWriter<'w, 's> {

@@ -1,9 +1,11 @@
 //! The mapping is `serde_dynamo`'s, over the whole of serde's data model and the attributes of derive.
 
-mod model;
+mod draw;
 
-use self::model::{Model, entries_given, record, value};
+use self::draw::{record, value};
 use super::compare::same_value;
+use super::mapping::{check_record, check_value, shape};
+use super::model::Model;
 use super::seeded::config;
 use super::*;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -13,81 +15,17 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_dynamo::{binary_set::BinarySet, number_set::NumberSet, string_set::StringSet};
 use std::collections::{BTreeMap, HashMap};
 
-fn shape() -> TableShape {
-    TableShape::new(KeySchema::new("pk", KeyKind::String).with_sort("sk", KeyKind::Number))
-}
-
-/// The entries that came of them.
-fn entries_made(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::L(all) => all.iter().map(entries_made).sum(),
-        AttributeValue::M(all) => all.values().map(|v| 1 + entries_made(v)).sum(),
-        _ => 0,
-    }
-}
-
-/// Both refuse a value, or ours does for something in an entry that a later one of its name replaces.
-fn both_refuse(value: &Model, made: &AttributeValue, ours: bool, encoded: bool) -> bool {
-    ours && (encoded || entries_given(value) > entries_made(made))
-}
-
 proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
     fn a_value_is_what_serde_dynamo_makes_of_it(value in value()) {
-        let theirs: Result<AttributeValue, _> = serde_dynamo::to_attribute_value(&value);
-        let ours = encode_value(&value);
-        match theirs {
-            Err(_) => prop_assert!(ours.is_err()),
-            Ok(theirs) => match (ours, encode_attribute_value(&theirs)) {
-                (Ok(ours), Ok(encoded)) => {
-                    let wrap = |value: &[u8]| [b"{\"v\":", value, b"}"].concat();
-                    let parsed = parse(&wrap(&ours)).unwrap();
-                    prop_assert!(same_value(&parsed["v"], &theirs), "{parsed:?} {theirs:?}");
-                    prop_assert!(same(&wrap(&ours), &wrap(&encoded)));
-                }
-                (ours, encoded) => {
-                    prop_assert!(both_refuse(&value, &theirs, ours.is_err(), encoded.is_err()));
-                }
-            },
-        }
+        check_value(&value);
     }
 
     #[test]
     fn an_item_is_what_serde_dynamo_makes_of_it(record in record()) {
-        let theirs: Result<HashMap<String, AttributeValue>, _> = serde_dynamo::to_item(&record);
-        let ours = encode(&record, &shape());
-        let Ok(theirs) = theirs else {
-            prop_assert!(ours.is_err());
-            return Ok(());
-        };
-        match (ours, encode_attributes(&theirs, &shape())) {
-            (Ok(ours), Ok(encoded)) => {
-                let parsed = parse(&ours.json).unwrap();
-                let parsed = AttributeValue::M(parsed);
-                prop_assert!(same_value(&parsed, &AttributeValue::M(theirs)));
-                prop_assert!(same(&ours.json, &encoded.json));
-                prop_assert_eq!(ours.stored_size, encoded.stored_size);
-                prop_assert_eq!(&ours.key, &encoded.key);
-                prop_assert_eq!(ours.json.capacity(), ours.json.len());
-                serde_json::from_slice::<serde_json::Value>(&ours.json).unwrap();
-
-                let again = check_json(&ours.json, &shape(), false).unwrap();
-                prop_assert_eq!(&again.json, &ours.json);
-                prop_assert_eq!(again.stored_size, ours.stored_size);
-                prop_assert_eq!(&again.key, &ours.key);
-                prop_assert_eq!(&key_of_json(&ours.json, shape().keys()).unwrap(), &ours.key);
-                let key = encode_key(&record, &shape()).unwrap();
-                prop_assert_eq!(&key.key, &ours.key);
-                prop_assert_eq!(parse(&key.json).unwrap().len(), 2);
-                prop_assert_eq!(check_json(&ours.json, &shape(), true).unwrap().json, key.json);
-            }
-            (ours, encoded) => {
-                let theirs = AttributeValue::M(theirs);
-                prop_assert!(both_refuse(&record, &theirs, ours.is_err(), encoded.is_err()));
-            }
-        }
+        check_record(&record);
     }
 }
 

@@ -3,14 +3,19 @@
 mod attributes;
 mod compare;
 mod compound;
+mod elements;
 mod encode;
 mod error;
 mod escape;
 mod json;
 mod key;
 mod limits;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod mapping;
 #[cfg(test)]
 mod mapping_tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod names;
 mod number;
 mod raw;
@@ -34,7 +39,7 @@ pub(crate) use encode::{
     Encoded, check_json, encode, encode_attribute_value, encode_attributes, encode_key,
     encode_key_attributes, encode_value,
 };
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) use json::parse;
 pub(crate) use key::Key;
 pub(crate) use limits::write_units;

@@ -41,6 +41,19 @@ macro_rules! refuse_one {
         $crate::item::refuse::refuse_one!(@plain serialize_unit_variant(&'static str, u32, &'static str) -> Self::Ok, "a string");
     };
     (some) => { $crate::item::refuse::refuse_one!(@generic serialize_some(), "an option"); };
+    // By its marker; any other newtype is what it holds.
+    (set) => {
+        fn serialize_newtype_struct<T: serde::Serialize + ?Sized>(
+            self,
+            name: &'static str,
+            value: &T,
+        ) -> Result<Self::Ok, Self::Error> {
+            if $crate::item::set::SetKind::of_marker(name).is_some() {
+                return Err(self.refusal("a set"));
+            }
+            value.serialize(self)
+        }
+    };
     (newtype_variant) => {
         $crate::item::refuse::refuse_one!(@generic serialize_newtype_variant(&'static str, u32, &'static str), "a map");
     };

@@ -241,21 +241,10 @@ impl<'w, 's> ser::Serializer for ItemSerializer<'w, 's> {
 
     refuse!(
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes none unit unit_struct
-        unit_variant seq tuple tuple_struct
+        unit_variant set seq tuple tuple_struct
     );
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        if SetKind::of_marker(name).is_some() {
-            return Err(self.refusal("a set"));
-        }
         value.serialize(self)
     }
 

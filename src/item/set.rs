@@ -4,6 +4,7 @@
 //! same names are honoured here (pinned by a test), so `#[serde(with = "serde_dynamo::string_set")]` works.
 
 use super::ItemError;
+use super::elements::takes_elements;
 use super::error::Fault;
 use super::number::Decimal;
 use super::refuse::refuse;
@@ -175,21 +176,10 @@ impl<'w> ser::Serializer for SetSerializer<'w> {
 
     refuse!(
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str bytes none unit unit_struct
-        unit_variant newtype_variant tuple_variant map struct struct_variant
+        unit_variant set newtype_variant tuple_variant map struct struct_variant
     );
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        if SetKind::of_marker(name).is_some() {
-            return Err(self.refusal("a set"));
-        }
         value.serialize(self)
     }
 
@@ -228,44 +218,7 @@ impl SetMembers<'_> {
     }
 }
 
-impl ser::SerializeSeq for SetMembers<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.close()
-    }
-}
-
-impl ser::SerializeTuple for SetMembers<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.close()
-    }
-}
-
-impl ser::SerializeTupleStruct for SetMembers<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.add(value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        self.close()
-    }
-}
+takes_elements!(SetMembers);
 
 /// Takes one member of a set: what would be `S`, `N` or `B` by itself, without its type.
 struct MemberSerializer<'w> {
@@ -309,8 +262,8 @@ impl ser::Serializer for MemberSerializer<'_> {
     type SerializeStructVariant = Impossible<(), Fault>;
 
     refuse!(
-        bool i128 u128 none unit unit_struct newtype_variant seq tuple tuple_struct tuple_variant map struct
-        struct_variant
+        bool i128 u128 none unit unit_struct set newtype_variant seq tuple tuple_struct tuple_variant map
+        struct struct_variant
     );
 
     integer_members!(
@@ -357,16 +310,5 @@ impl ser::Serializer for MemberSerializer<'_> {
         variant: &'static str,
     ) -> Result<(), Fault> {
         self.serialize_str(variant)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        if SetKind::of_marker(name).is_some() {
-            return Err(self.refusal("a set"));
-        }
-        value.serialize(self)
     }
 }

@@ -49,6 +49,15 @@ pub(super) struct KeyAttribute {
     pub(super) kind: KeyType,
 }
 
+impl KeyAttribute {
+    pub(super) fn new(name: impl Into<String>, kind: KeyType) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+        }
+    }
+}
+
 /// The key of a table or of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeySchema {

@@ -82,6 +82,8 @@ mod fake;
 mod fault;
 mod flight;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod journal;
 mod key;
 mod number;

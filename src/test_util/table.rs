@@ -59,20 +59,14 @@ impl TableSpec {
     /// Names the partition key. Default: `pk`, a string.
     #[must_use]
     pub fn partition(mut self, name: impl Into<String>, kind: KeyType) -> Self {
-        self.keys.partition = KeyAttribute {
-            name: name.into(),
-            kind,
-        };
+        self.keys.partition = KeyAttribute::new(name, kind);
         self
     }
 
     /// Names the sort key. Default: none.
     #[must_use]
     pub fn sort(mut self, name: impl Into<String>, kind: KeyType) -> Self {
-        self.keys.sort = Some(KeyAttribute {
-            name: name.into(),
-            kind,
-        });
+        self.keys.sort = Some(KeyAttribute::new(name, kind));
         self
     }
 
@@ -109,10 +103,7 @@ impl TableSpec {
 
 pub(super) fn default_keys() -> KeySchema {
     KeySchema {
-        partition: KeyAttribute {
-            name: "pk".to_owned(),
-            kind: KeyType::S,
-        },
+        partition: KeyAttribute::new("pk", KeyType::S),
         sort: None,
     }
 }
@@ -151,20 +142,14 @@ impl IndexSpec {
     /// Names the index's partition key. Default: `pk`, a string.
     #[must_use]
     pub fn partition(mut self, name: impl Into<String>, kind: KeyType) -> Self {
-        self.keys.partition = KeyAttribute {
-            name: name.into(),
-            kind,
-        };
+        self.keys.partition = KeyAttribute::new(name, kind);
         self
     }
 
     /// Names the index's sort key. Default: none.
     #[must_use]
     pub fn sort(mut self, name: impl Into<String>, kind: KeyType) -> Self {
-        self.keys.sort = Some(KeyAttribute {
-            name: name.into(),
-            kind,
-        });
+        self.keys.sort = Some(KeyAttribute::new(name, kind));
         self
     }
 

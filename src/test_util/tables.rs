@@ -141,10 +141,7 @@ fn key_schema(
                 "Some index key attributes are not defined in AttributeDefinitions. Keys: [{name}]"
             ))
         })?;
-        let attribute = Some(KeyAttribute {
-            name: name.to_owned(),
-            kind,
-        });
+        let attribute = Some(KeyAttribute::new(name, kind));
         match element.text("KeyType")? {
             Some("HASH") if partition.is_none() => partition = attribute,
             Some("RANGE") if sort.is_none() => sort = attribute,

@@ -107,6 +107,18 @@ impl Received<'_> {
     }
 }
 
+/// What becomes of an answer of this status and body that has no headers.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn settle(status: u16, body: Bytes) -> Result<Bytes, ServiceError> {
+    let received = Received {
+        status,
+        headers: &Headers::new(),
+        body,
+        signed_at: None,
+    };
+    received.settle(&Skew::new(true))
+}
+
 const CLOCK_IS_OFF: &str = "the local clock is off and has been corrected";
 
 /// Whether a refusal came of a clock that was off.

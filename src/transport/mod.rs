@@ -44,6 +44,8 @@ mod tests;
 
 pub(crate) use answer::{parse_batch, parse_single};
 pub(crate) use describe::parse_describe;
+#[cfg(any(test, fuzzing))]
+pub(crate) use {answer::UnprocessedKind, failure::settle};
 
 use crate::retry::ServiceError;
 use aws_sdk_dynamodb::Client;

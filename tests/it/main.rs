@@ -7,6 +7,7 @@ mod aws;
 mod backpressure;
 mod cancellation;
 mod conformance;
+mod dependencies;
 mod drain;
 mod dynamodb_local;
 mod flink_behaviours;

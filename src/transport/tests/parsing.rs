@@ -5,34 +5,10 @@ use crate::retry::ErrorClass;
 use crate::transport::answer::{Consumed, UnprocessedKind};
 use crate::transport::describe::{Billing, GlobalIndex};
 use crate::transport::{parse_batch, parse_describe, parse_single};
-use proptest::prelude::*;
 
-const BATCH: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":7.0,
-    "GlobalSecondaryIndexes":{"by-day":{"CapacityUnits":2.0,"WriteCapacityUnits":2}},
-    "LocalSecondaryIndexes":{"by-x":{"CapacityUnits":1.5}},
-    "Table":{"CapacityUnits":3.5},"TableName":"orders"}],
-    "ItemCollectionMetrics":{"orders":[{"ItemCollectionKey":{"id":{"S":"x"}}}]},
-    "UnprocessedItems":{"orders":[
-        {"PutRequest":{"Item": {"id":{"S":"a\u00e9"},"n":{"N":"1.0"}} }},
-        {"DeleteRequest":{"Key":{"id":{"S":"b"}}}}]}}"#;
+const BATCH: &str = include_str!("../../fuzzing/seeds/answers/batch.json").trim_ascii_end();
 
-const DESCRIBE: &str = r#"{"Table":{"AttributeDefinitions":[
-    {"AttributeName":"id","AttributeType":"S"},{"AttributeName":"at","AttributeType":"N"},
-    {"AttributeName":"day","AttributeType":"B"}],
-    "BillingModeSummary":{"BillingMode":"PROVISIONED","LastUpdate":1.7e9},
-    "CreationDateTime":1.7e9,"ItemCount":3,
-    "KeySchema":[{"AttributeName":"at","KeyType":"RANGE"},{"AttributeName":"id","KeyType":"HASH"}],
-    "LocalSecondaryIndexes":[{"IndexName":"l","KeySchema":[
-        {"AttributeName":"id","KeyType":"HASH"},{"AttributeName":"day","KeyType":"RANGE"}]}],
-    "GlobalSecondaryIndexes":[{"IndexName":"g","IndexStatus":"ACTIVE",
-        "KeySchema":[{"AttributeName":"day","KeyType":"HASH"}],
-        "OnDemandThroughput":{"MaxReadRequestUnits":1,"MaxWriteRequestUnits":-1},
-        "ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":5},
-        "WarmThroughput":{"ReadUnitsPerSecond":1,"WriteUnitsPerSecond":4000}}],
-    "OnDemandThroughput":{"MaxWriteRequestUnits":900},
-    "ProvisionedThroughput":{"NumberOfDecreasesToday":0,"WriteCapacityUnits":10},
-    "WarmThroughput":{"Status":"ACTIVE","WriteUnitsPerSecond":4000},
-    "TableName":"orders","TableStatus":"UPDATING"}}"#;
+const DESCRIBE: &str = include_str!("../../fuzzing/seeds/answers/describe.json").trim_ascii_end();
 
 #[test]
 fn a_batch_answer_is_read() {
@@ -167,34 +143,4 @@ fn what_is_no_answer_leaves_the_outcome_open() {
     }
     let undefined = DESCRIBE.replace("\"AttributeType\":\"N\"", "\"AttributeType\":\"X\"");
     assert!(parse_describe(undefined.as_bytes()).is_err());
-}
-
-fn read_all(bytes: &[u8]) {
-    let _ = parse_batch(bytes).map(|answer| format!("{answer:?}"));
-    let _ = parse_single(bytes);
-    let _ = parse_describe(bytes);
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_a_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        read_all(&bytes);
-    }
-
-    #[test]
-    fn no_change_of_an_answer_makes_a_parser_panic(
-        describe in any::<bool>(),
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3u8), 1..6),
-    ) {
-        let mut bytes = if describe { DESCRIBE } else { BATCH }.as_bytes().to_vec();
-        for (at, byte, how) in changes {
-            let at = at.index(bytes.len());
-            match how {
-                0 => bytes[at] = byte,
-                1 => { bytes.remove(at); }
-                _ => bytes.insert(at, byte),
-            }
-        }
-        read_all(&bytes);
-    }
 }

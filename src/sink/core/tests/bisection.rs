@@ -103,3 +103,41 @@ fn all_bad_records_of_an_unchanged_table_are_rejected() {
         );
     }
 }
+
+#[test]
+fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
+    let mut core = core(rules(), 4);
+    for n in 0..4 {
+        let deadline = if n == 0 { ms(5) } else { ms(60_000) };
+        core.submit(
+            ms(0),
+            Submission {
+                deadline: Some(deadline),
+                ..put(n, u64::from(n))
+            },
+        );
+    }
+    let request = core.next_request(ms(0)).expect("a batch");
+    let refused = error(ErrorClass::Permanent, "ValidationException");
+    core.on_batch(ms(10), request.id, Err(refused));
+    let late = settled(&mut core);
+    assert!(
+        matches!(
+            late[..],
+            [Settled {
+                completion: 0,
+                outcome: Outcome::Rejected {
+                    reason: RejectReason::DeadlineExceeded { attempts: 1, .. },
+                    ..
+                },
+                ..
+            }]
+        ),
+        "{late:?}"
+    );
+    run_with_poison(&mut core, &[2]);
+    for settled in settled(&mut core) {
+        let written = settled.outcome.is_written();
+        assert_eq!(written, settled.completion != 2, "{:?}", settled.outcome);
+    }
+}

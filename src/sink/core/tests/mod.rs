@@ -7,6 +7,7 @@
 mod batching;
 mod bisection;
 mod faults;
+mod feedback;
 mod model;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

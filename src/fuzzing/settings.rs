@@ -1,0 +1,36 @@
+//! Files of settings.
+
+use serde::Deserialize;
+
+use crate::sink::SinkSettings;
+
+/// Any bytes as TOML and as JSON: settings that pass their own checks and can be written and read
+/// again, or a complaint on one line.
+///
+/// # Panics
+///
+/// Where that does not hold.
+pub fn settings(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    for result in [
+        SinkSettings::from_toml(&text),
+        SinkSettings::from_json(&text),
+    ] {
+        match result {
+            Ok(settings) => {
+                settings.validate().expect("what was read was checked");
+                // Not by way of text: serde_json reads the last digit of a fraction carelessly.
+                let json = serde_json::to_value(&settings).expect("settings can be written");
+                let again = SinkSettings::deserialize(json).expect("what was written can be read");
+                assert_eq!(again, settings);
+                for (name, _) in settings.tables() {
+                    settings.for_table(name).validate(name).expect("checked");
+                }
+            }
+            Err(error) => {
+                let shown = error.to_string();
+                assert!(!shown.contains('\n') && !shown.is_empty(), "{shown}");
+            }
+        }
+    }
+}

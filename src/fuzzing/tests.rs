@@ -1,0 +1,142 @@
+//! The checks on a slice of what fuzzing tries.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::{answers, items, records, requests, settings, snapshots};
+
+const ANSWERS: &[&[u8]] = &[
+    include_bytes!("seeds/answers/batch.json"),
+    include_bytes!("seeds/answers/cancelled.json"),
+    include_bytes!("seeds/answers/capacity.json"),
+    include_bytes!("seeds/answers/condition.json"),
+    include_bytes!("seeds/answers/describe.json"),
+    include_bytes!("seeds/answers/throttled.json"),
+];
+const ITEMS: &[&[u8]] = &[
+    include_bytes!("seeds/items/nested.json"),
+    include_bytes!("seeds/items/plain.json"),
+    include_bytes!("seeds/items/refused.json"),
+];
+const REQUESTS: &[&[u8]] = &[
+    include_bytes!("seeds/requests/many.txt"),
+    include_bytes!("seeds/requests/puts.txt"),
+    include_bytes!("seeds/requests/tables.txt"),
+    include_bytes!("seeds/requests/updates.txt"),
+];
+const SETTINGS: &[&[u8]] = &[
+    include_bytes!("seeds/settings/full.json"),
+    include_bytes!("seeds/settings/full.toml"),
+];
+const SNAPSHOTS: &[&[u8]] = &[include_bytes!("seeds/snapshots/writes.txt")];
+
+/// One change to a text.
+#[derive(Clone, Debug)]
+enum Change {
+    Set(Index, u8),
+    Insert(Index, Vec<u8>),
+    Cut(Index, usize),
+    /// A piece from elsewhere in the text over what stands here.
+    Copy(Index, Index, usize),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = any::<Index>;
+    let byte = prop_oneof![
+        any::<u8>(),
+        prop::sample::select(&b"{}[]\":,\\01-e. \n"[..])
+    ];
+    let piece = prop_oneof![
+        prop::collection::vec(any::<u8>(), 1..4),
+        prop::sample::select(
+            &[
+                "null", "true", "{}", "[]", "\"\"", "0", "-1", "1e400", "\\u0000", "\\ud800",
+                "\u{feff}"
+            ][..]
+        )
+        .prop_map(|text| text.as_bytes().to_vec()),
+    ];
+    prop_oneof![
+        4 => (at(), byte).prop_map(|(at, byte)| Change::Set(at, byte)),
+        2 => (at(), piece).prop_map(|(at, piece)| Change::Insert(at, piece)),
+        2 => (at(), 1..20_usize).prop_map(|(at, len)| Change::Cut(at, len)),
+        2 => (at(), at(), 1..40_usize).prop_map(|(from, to, len)| Change::Copy(from, to, len)),
+    ]
+}
+
+/// A valid input with a few changes, at times none.
+fn nearly(seeds: &'static [&'static [u8]]) -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec(change(), 0..5);
+    (prop::sample::select(seeds), changes).prop_map(|(seed, changes)| {
+        let mut bytes = seed.to_vec();
+        for change in changes {
+            apply(&mut bytes, change);
+        }
+        bytes
+    })
+}
+
+fn apply(bytes: &mut Vec<u8>, change: Change) {
+    let len = bytes.len();
+    if len == 0 {
+        return;
+    }
+    match change {
+        Change::Set(at, byte) => bytes[at.index(len)] = byte,
+        Change::Insert(at, piece) => {
+            let at = at.index(len);
+            bytes.splice(at..at, piece);
+        }
+        Change::Cut(at, count) => {
+            let at = at.index(len);
+            bytes.drain(at..(at + count).min(len));
+        }
+        Change::Copy(from, to, count) => {
+            let from = from.index(len);
+            let piece = bytes[from..(from + count).min(len)].to_vec();
+            let to = to.index(len);
+            bytes.splice(to..(to + count).min(len), piece);
+        }
+    }
+}
+
+fn anything() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..300)
+}
+
+proptest! {
+    #[test]
+    fn no_answer_is_misread(near in nearly(ANSWERS), any in anything()) {
+        answers(&near);
+        answers(&any);
+    }
+
+    #[test]
+    fn no_item_gets_past_the_rules(near in nearly(ITEMS), any in anything()) {
+        items(&near);
+        items(&any);
+    }
+
+    #[test]
+    fn no_plan_makes_a_record_that_is_mapped_otherwise(any in anything()) {
+        records(&any);
+    }
+
+    #[test]
+    fn no_request_leaves_half_of_itself_behind(near in nearly(REQUESTS), any in anything()) {
+        requests(&near);
+        requests(&any);
+    }
+
+    #[test]
+    fn no_settings_get_past_the_bounds(near in nearly(SETTINGS), any in anything()) {
+        settings(&near);
+        settings(&any);
+    }
+
+    #[test]
+    fn no_snapshot_is_half_read(near in nearly(SNAPSHOTS), any in anything()) {
+        snapshots(&near);
+        snapshots(&any);
+    }
+}

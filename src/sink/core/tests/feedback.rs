@@ -1,0 +1,234 @@
+//! What answers teach: how fast to go on, what to count, when to ask for the table's description.
+
+use super::*;
+use crate::retry::RetryBudgetSettings;
+
+/// A core whose budget holds one retry and earns one by a success, one by a second.
+fn frugal() -> TestCore {
+    let retry = RetryPolicy::default();
+    let budget = RetryBudgetSettings::default()
+        .burst(1)
+        .ratio(1.0)
+        .min_per_second(1);
+    Core::new(
+        &Arc::from(TABLE),
+        rules(),
+        // Above its minimum, so that throttling does not make it rest.
+        ConcurrencyLimit::new((1..=8).into()),
+        Backoff::new(&retry),
+        RetryBudget::new(&budget),
+        fastrand::Rng::with_seed(7),
+    )
+}
+
+fn fail(core: &mut TestCore, now: Duration, request: &Request) {
+    let failure = error(ErrorClass::Transient, "ConnectFailed");
+    if request.operation == Operation::BatchWriteItem {
+        core.on_batch(now, request.id, Err(failure));
+    } else {
+        core.on_call(now, request.id, Err(failure));
+    }
+}
+
+fn left(core: &mut TestCore, now: Duration, request: &Request, keys: &[u8]) {
+    let unprocessed = keys.iter().map(|&k| key(k)).collect();
+    core.on_batch(now, request.id, Ok(BatchOutcome { unprocessed }));
+}
+
+#[test]
+fn a_success_pays_for_a_retry_and_an_answer_that_wrote_nothing_does_not() {
+    /// What is answered between the failure that uses the budget up and the one after it.
+    enum Between {
+        Nothing,
+        Batch,
+        Call,
+        Unprocessed,
+    }
+    for (between, paid) in [
+        (Between::Nothing, false),
+        (Between::Batch, true),
+        (Between::Call, true),
+        (Between::Unprocessed, false),
+    ] {
+        let mut core = frugal();
+        core.submit(ms(0), put(1, 1));
+        let first = core.next_request(ms(0)).expect("a batch");
+        fail(&mut core, ms(0), &first);
+        match between {
+            Between::Nothing => {}
+            Between::Batch => {
+                core.submit(ms(0), put(2, 2));
+                let request = core.next_request(ms(0)).expect("a batch");
+                all_written(&mut core, ms(0), &request);
+            }
+            Between::Call => {
+                core.submit(ms(0), single(WriteKind::Put, 2, 2, true));
+                let request = core.next_request(ms(0)).expect("a call");
+                all_written(&mut core, ms(0), &request);
+            }
+            Between::Unprocessed => {
+                core.submit(ms(0), put(2, 2));
+                let request = core.next_request(ms(0)).expect("a batch");
+                left(&mut core, ms(0), &request, &[2]);
+            }
+        }
+        core.submit(ms(0), put(3, 3));
+        let second = core.next_request(ms(0)).expect("a batch");
+        assert_eq!(contents(&second), [("k3".to_owned(), Some(3))]);
+        fail(&mut core, ms(0), &second);
+        // The longest delay of a first or second retry is 100 ms; time alone pays after a second.
+        let mut sent = Vec::new();
+        while let Some(request) = core.next_request(ms(100)) {
+            sent.extend(contents(&request));
+        }
+        assert_eq!(sent.contains(&("k3".to_owned(), Some(3))), paid);
+    }
+}
+
+#[test]
+fn what_is_in_flight_and_what_is_sent_again_is_counted() {
+    let mut core = core(rules(), 4);
+    assert_eq!(core.in_flight(), 0);
+    for n in 1..=3 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    core.submit(ms(0), single(WriteKind::Put, 4, 4, true));
+    let batch = core.next_request(ms(0)).expect("a batch");
+    let call = core.next_request(ms(0)).expect("a call");
+    assert_eq!(core.in_flight(), 2);
+    left(&mut core, ms(1), &batch, &[2, 3]);
+    assert_eq!(core.in_flight(), 1);
+    fail(&mut core, ms(1), &call);
+    assert_eq!(core.in_flight(), 0);
+    let counts = core.counts();
+    assert_eq!((counts.throttled_items, counts.retried), (2, 3));
+    let again = core.next_request(ms(200)).expect("both batched writes");
+    left(&mut core, ms(201), &again, &[2]);
+    let counts = core.counts();
+    assert_eq!((counts.throttled_items, counts.retried), (3, 4));
+}
+
+#[test]
+fn it_rests_at_the_least_concurrency_only_where_most_of_a_batch_was_throttled() {
+    for (back, rests) in [(&[1, 2][..], false), (&[1, 2, 3][..], true)] {
+        let mut core = core(rules(), 1);
+        for n in 1..=4 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        let request = core.next_request(ms(0)).expect("a batch");
+        left(&mut core, ms(1), &request, back);
+        core.submit(ms(1), put(9, 9));
+        assert_eq!(core.next_request(ms(1)).is_none(), rests, "{back:?}");
+    }
+}
+
+/// The next request, after as long a wait as it takes.
+fn next(core: &mut TestCore, now: &mut Duration) -> Request {
+    loop {
+        if let Some(request) = core.next_request(*now) {
+            return request;
+        }
+        *now = core.wake_at(*now).expect("something waits");
+    }
+}
+
+fn throttle(core: &mut TestCore, now: Duration, request: &Request) {
+    let failure = error(ErrorClass::Throttled, "ThrottlingException");
+    core.on_batch(now, request.id, Err(failure));
+}
+
+#[test]
+fn rests_grow_while_the_throttling_lasts_and_begin_anew_after_it() {
+    let mut core = core(rules(), 1);
+    let mut now = ms(0);
+    let mut rests = Vec::new();
+    core.submit(now, put(1, 1));
+    for _ in 0..6 {
+        let request = next(&mut core, &mut now);
+        now += ms(1);
+        throttle(&mut core, now, &request);
+        rests.push(core.paused_until.saturating_sub(now));
+    }
+    // Between half and all of 50 ms, doubled each time.
+    assert!((ms(25)..=ms(50)).contains(&rests[0]), "{rests:?}");
+    assert!((ms(800)..=ms(1_600)).contains(&rests[5]), "{rests:?}");
+
+    let request = next(&mut core, &mut now);
+    all_written(&mut core, now, &request);
+    core.submit(now, put(1, 2));
+    let request = next(&mut core, &mut now);
+    now += ms(1);
+    throttle(&mut core, now, &request);
+    let rest = core.paused_until.saturating_sub(now);
+    assert!((ms(25)..=ms(50)).contains(&rest), "{rest:?}");
+}
+
+#[test]
+fn requests_sent_side_by_side_tell_of_one_shortage() {
+    let mut core = core(rules(), 4);
+    for n in 0..100 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let requests: Vec<Request> = (0..4)
+        .map(|_| core.next_request(ms(0)).expect("a batch"))
+        .collect();
+    for request in &requests {
+        throttle(&mut core, ms(10), request);
+    }
+    let rest = core.paused_until.saturating_sub(ms(10));
+    assert!((ms(25)..=ms(50)).contains(&rest), "{rest:?}");
+}
+
+#[test]
+fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
+    let mut core = core(rules(), 4);
+    let late = Submission {
+        deadline: Some(ms(5)),
+        ..put(1, 1)
+    };
+    core.submit(ms(0), late);
+    let request = core.next_request(ms(0)).expect("a batch");
+    fail(&mut core, ms(0), &request);
+    // It was to be sent again by then, and is given up before.
+    let matured = core
+        .delayed
+        .peek()
+        .map(|waiting| waiting.0.0)
+        .expect("it waits");
+    assert!(core.next_request(ms(5)).is_none());
+    assert_eq!(settled(&mut core).len(), 1);
+
+    core.submit(ms(5), put(2, 2));
+    let request = core.next_request(ms(5)).expect("a batch");
+    fail(&mut core, matured, &request);
+    assert!(
+        core.next_request(matured).is_none(),
+        "its own delay is not over"
+    );
+    assert!(core.next_request(matured + ms(50)).is_some());
+}
+
+#[test]
+fn a_description_is_asked_for_when_one_is_needed_and_once_at_a_time() {
+    let mut core = core(rules(), 4);
+    assert!(!core.take_describe(), "nothing is in doubt");
+    let refuse = |core: &mut TestCore, k: u8| {
+        core.submit(ms(0), single(WriteKind::Update, k, 1, true));
+        let request = core.next_request(ms(0)).expect("a call");
+        let refusal = error(ErrorClass::Permanent, "ValidationException");
+        core.on_call(ms(0), request.id, Err(refusal));
+    };
+    refuse(&mut core, 1);
+    assert!(core.take_describe());
+    assert!(!core.take_describe(), "it is under way");
+    refuse(&mut core, 2);
+    assert!(!core.take_describe(), "it is under way");
+    core.on_described(ms(1), Described::Unchanged);
+    assert!(
+        core.take_describe(),
+        "the second was refused after the question"
+    );
+    core.on_described(ms(2), Described::Unchanged);
+    assert!(!core.take_describe());
+    assert_eq!(settled(&mut core).len(), 2);
+}

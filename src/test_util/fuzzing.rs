@@ -1,0 +1,88 @@
+//! The faulty DynamoDB without its front: one request at a time, checked from within.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::key::KeyType;
+use super::operation::Operation;
+use super::store::{Context, Store};
+use super::table::{IndexSpec, Table, TableSpec};
+use super::value::{item_from_json, item_size};
+
+/// The bytes of an item as DynamoDB counts them; `None` where it is none.
+pub(crate) fn stored_size(item: &Json) -> Option<usize> {
+    item_from_json(item).ok().as_ref().map(item_size)
+}
+
+/// The size of an item that such a table takes, or why it does not.
+pub(crate) fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
+    let item = item_from_json(item).map_err(|refusal| refusal.message)?;
+    let size = item_size(&item);
+    let put = Table::new(table, 0.0).put(item);
+    put.map(|_| size).map_err(|refusal| refusal.message)
+}
+
+/// A service with two tables.
+pub(crate) struct Server {
+    store: Store,
+    rng: fastrand::Rng,
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        let mut store = Store::default();
+        let index = IndexSpec::global("by_a").partition("a", KeyType::S);
+        for spec in [
+            TableSpec::new("one"),
+            TableSpec::new("two").sort("sk", KeyType::N).index(index),
+        ] {
+            let name = spec.name.clone();
+            store.tables.insert(name, Table::new(spec, 0.0));
+        }
+        Self {
+            store,
+            rng: fastrand::Rng::with_seed(1),
+        }
+    }
+
+    /// Carries out a request and looks at what it leaves.
+    ///
+    /// # Panics
+    ///
+    /// Where a refused request or a reading one changed something, or a table holds what it would
+    /// refuse.
+    pub(crate) fn check(&mut self, operation: Operation, body: &Json) {
+        let before = self.store.tables.clone();
+        let mut context = Context {
+            leave: None,
+            rng: &mut self.rng,
+            now: Duration::ZERO,
+            unix_seconds: 0.0,
+        };
+        let result = self.store.execute(operation, body, &mut context);
+        let changes = operation.is_write() || operation.is_control_plane();
+        if result.is_err() || !changes {
+            assert!(before.keys().eq(self.store.tables.keys()));
+            for (name, table) in &before {
+                assert!(self.store.tables.get(name).map(|now| &now.items) == Some(&table.items));
+            }
+        }
+        match result {
+            Ok(done) => assert!(done.body.is_object()),
+            Err(refusal) => {
+                assert!((400..600).contains(&refusal.status));
+                assert!(!refusal.code.is_empty());
+                assert!(refusal.body().is_object());
+            }
+        }
+        for table in self.store.tables.values() {
+            for (key, item) in &table.items {
+                let again = table.put((**item).clone());
+                let change = again.map_err(|refusal| refusal.message);
+                let held = change.map(|change| change.key == *key);
+                assert_eq!(held, Ok(true), "{} holds what it refuses", table.spec.name);
+            }
+        }
+    }
+}
