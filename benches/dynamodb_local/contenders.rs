@@ -1,0 +1,110 @@
+//! The sink, and the loop that does without it.
+
+use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use futures::future::{BoxFuture, try_join_all};
+
+use crate::rig::records::BATCH;
+use crate::rig::{Failure, clock, sdk};
+use crate::rounds::{Batches, Contender};
+use crate::table::Table;
+
+/// One writer that puts record after record. The buffer holds twice what may be in flight: a
+/// batch is full when a request ends, and a record waits for no more than one other batch.
+pub(crate) struct Stream {
+    table: Table,
+    sink: TableSink,
+}
+
+impl Stream {
+    pub(crate) async fn open(table: &Table, concurrency: usize) -> Result<Self, Failure> {
+        let settings = TableSettings::default()
+            .concurrency(concurrency)
+            .buffer_records(2 * BATCH * concurrency);
+        let sink = Sink::builder(&table.client)
+            .table(&table.name, settings)
+            .open()
+            .await?;
+        Ok(Self {
+            table: table.clone(),
+            sink: sink.table(&table.name)?,
+        })
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.sink.close().await?)
+    }
+}
+
+impl Contender for Stream {
+    /// An item's latency is from its acceptance to its outcome. The records of a batch are
+    /// awaited in their order: what is measured may be too long, never too short.
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+        Box::pin(async move {
+            let mut waiting = Vec::new();
+            for batch in batches {
+                let mut receipts = Vec::with_capacity(BATCH);
+                for number in batch * BATCH..(batch + 1) * BATCH {
+                    let receipt = self.sink.put_item(&self.table.item(number)).await?;
+                    receipts.push((clock::instant(), receipt));
+                }
+                waiting.push(tokio::spawn(async move {
+                    let mut latencies = Vec::with_capacity(BATCH);
+                    for (accepted, receipt) in receipts {
+                        receipt.await.into_result()?;
+                        latencies.push(clock::milliseconds(accepted.elapsed()));
+                    }
+                    Ok::<_, Failure>(latencies)
+                }));
+            }
+            let mut latencies = Vec::new();
+            for batch in waiting {
+                latencies.append(&mut batch.await??);
+            }
+            Ok(latencies)
+        })
+    }
+}
+
+/// So many lanes, each with a request in flight: `BatchWriteItem` of 25, unprocessed items sent
+/// again after a while that doubles.
+pub(crate) struct SdkLoop {
+    table: Table,
+    lanes: usize,
+}
+
+impl SdkLoop {
+    pub(crate) fn new(table: &Table, lanes: usize) -> Self {
+        Self {
+            table: table.clone(),
+            lanes,
+        }
+    }
+}
+
+impl Contender for SdkLoop {
+    /// An item's latency is that of its batch, from when the batch is at hand.
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+        Box::pin(async move {
+            let lanes = (0..self.lanes).map(|_| {
+                let (table, batches) = (self.table.clone(), batches.clone());
+                async move { tokio::spawn(lane(table, batches)).await? }
+            });
+            let latencies = try_join_all(lanes).await?;
+            Ok(latencies.concat())
+        })
+    }
+}
+
+async fn lane(table: Table, batches: Batches) -> Result<Vec<f64>, Failure> {
+    let mut latencies = Vec::new();
+    for batch in batches {
+        let items: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
+            .map(|number| table.item(number))
+            .collect();
+        let began = clock::instant();
+        sdk::write_batch(&table.client, &table.name, items.into_iter()).await?;
+        let took = clock::milliseconds(began.elapsed());
+        latencies.extend([took; BATCH]);
+    }
+    Ok(latencies)
+}
