@@ -1,5 +1,6 @@
 //! The sink, and the loop that does without it.
 
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
 use futures::future::{BoxFuture, try_join_all};
 
@@ -36,6 +37,10 @@ impl Stream {
 }
 
 impl Contender for Stream {
+    fn name(&self) -> &'static str {
+        "the sink"
+    }
+
     /// An item's latency is from its acceptance to its outcome. The records of a batch are
     /// awaited in their order: what is measured may be too long, never too short.
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
@@ -68,26 +73,30 @@ impl Contender for Stream {
 /// So many lanes, each with a request in flight: `BatchWriteItem` of 25, unprocessed items sent
 /// again after a while that doubles.
 pub(crate) struct SdkLoop {
-    table: Table,
-    lanes: usize,
-}
-
-impl SdkLoop {
-    pub(crate) fn new(table: &Table, lanes: usize) -> Self {
-        Self {
-            table: table.clone(),
-            lanes,
-        }
-    }
+    pub(crate) table: Table,
+    pub(crate) lanes: usize,
+    /// Whether it asks for the consumed capacity, as the sink does.
+    pub(crate) counts_capacity: bool,
 }
 
 impl Contender for SdkLoop {
+    fn name(&self) -> &'static str {
+        if self.counts_capacity {
+            "SDK loop, told its capacity"
+        } else {
+            "hand-written SDK loop"
+        }
+    }
+
     /// An item's latency is that of its batch, from when the batch is at hand.
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+        let capacity = self
+            .counts_capacity
+            .then_some(ReturnConsumedCapacity::Indexes);
         Box::pin(async move {
             let lanes = (0..self.lanes).map(|_| {
-                let (table, batches) = (self.table.clone(), batches.clone());
-                async move { tokio::spawn(lane(table, batches)).await? }
+                let lane = lane(self.table.clone(), batches.clone(), capacity.clone());
+                async move { tokio::spawn(lane).await? }
             });
             let latencies = try_join_all(lanes).await?;
             Ok(latencies.concat())
@@ -95,14 +104,19 @@ impl Contender for SdkLoop {
     }
 }
 
-async fn lane(table: Table, batches: Batches) -> Result<Vec<f64>, Failure> {
+async fn lane(
+    table: Table,
+    batches: Batches,
+    capacity: Option<ReturnConsumedCapacity>,
+) -> Result<Vec<f64>, Failure> {
     let mut latencies = Vec::new();
     for batch in batches {
         let items: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
             .map(|number| table.item(number))
             .collect();
         let began = clock::instant();
-        sdk::write_batch(&table.client, &table.name, items.into_iter()).await?;
+        let (client, items) = (&table.client, items.into_iter());
+        sdk::write_batch(client, &table.name, items, capacity.clone()).await?;
         let took = clock::milliseconds(began.elapsed());
         latencies.extend([took; BATCH]);
     }

@@ -18,9 +18,9 @@ use place::Place;
 use report::{Bound, Cell, Report};
 use rig::Failure;
 use rig::arguments::{Arguments, Value, refuse};
-use rig::quantiles::quantile;
+use rig::quantiles::{Quantiles, quantile};
 use rig::records::BATCH;
-use rounds::{Round, Volume};
+use rounds::{Contender, Round, Volume};
 use table::Table;
 
 const NAME: &str = "dynamodb_local";
@@ -110,34 +110,38 @@ async fn measure(
     );
     for &concurrency in concurrencies {
         let sink = Stream::open(table, concurrency).await?;
-        let by_hand = SdkLoop::new(table, concurrency);
-        let (ours, theirs) = rounds::alternate(&sink, &by_hand, volume).await?;
+        let by_hand = |counts_capacity| SdkLoop {
+            table: table.clone(),
+            lanes: concurrency,
+            counts_capacity,
+        };
+        let (plain, told) = (by_hand(false), by_hand(true));
+        let contenders: [&dyn Contender; 3] = [&sink, &plain, &told];
+        let rounds = rounds::rotate(&contenders, volume).await?;
         sink.close().await?;
 
         let rate = |rounds: &[Round], share| quantile(rounds.iter().map(|r| r.rate), share);
-        let ratio = rate(&ours, 0.5) / rate(&theirs, 0.5);
-        for (name, rounds, ratio) in [
-            ("the sink", &ours, ratio),
-            ("hand-written SDK loop", &theirs, 1.0),
-        ] {
-            let latency = |share| {
-                let all = rounds.iter().flat_map(|round| &round.latencies).copied();
-                Cell::Number(quantile(all, share), 1)
-            };
+        let to_plain = |own: &[Round]| rate(own, 0.5) / rate(&rounds[1], 0.5);
+        for (contender, own) in contenders.iter().zip(&rounds) {
+            let latencies: Quantiles = own
+                .iter()
+                .flat_map(|round| &round.latencies)
+                .copied()
+                .collect();
             report.row([
-                Cell::text(name),
+                Cell::text(contender.name()),
                 Cell::Number(concurrency as f64, 0),
-                Cell::Number(rate(rounds, 0.5), 0),
-                Cell::Number(rate(rounds, 0.1), 0),
-                Cell::Number(rate(rounds, 0.9), 0),
-                Cell::Number(ratio, 2),
-                latency(0.5),
-                latency(0.99),
+                Cell::Number(rate(own, 0.5), 0),
+                Cell::Number(rate(own, 0.1), 0),
+                Cell::Number(rate(own, 0.9), 0),
+                Cell::Number(to_plain(own), 2),
+                Cell::Number(latencies.at(0.5), 1),
+                Cell::Number(latencies.at(0.99), 1),
             ]);
         }
         report.bar(
             format!("the sink/loop at {concurrency}"),
-            ratio,
+            to_plain(&rounds[0]),
             Bound::AtLeast(1.0),
         );
     }

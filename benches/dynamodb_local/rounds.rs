@@ -1,5 +1,5 @@
-//! Rounds in which the contenders take turns, each second pair the other way round, so that a
-//! server or a machine that changes its speed changes it for both.
+//! Rounds in which the contenders take turns, each second rotation backwards, so that a server or a
+//! machine that changes its speed changes it for all.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +34,8 @@ pub(crate) struct Batches {
 }
 
 pub(crate) trait Contender {
+    fn name(&self) -> &'static str;
+
     /// Writes all batches, each acknowledged in full, and gives the milliseconds of each item.
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>>;
 }
@@ -54,34 +56,26 @@ impl Iterator for Batches {
     }
 }
 
-/// The rounds of the one, and of the other.
-pub(crate) async fn alternate(
-    one: &dyn Contender,
-    other: &dyn Contender,
+/// The rounds by contender, after some to warm up.
+pub(crate) async fn rotate(
+    contenders: &[&dyn Contender],
     volume: Volume,
-) -> Result<(Vec<Round>, Vec<Round>), Failure> {
+) -> Result<Vec<Vec<Round>>, Failure> {
     const WARM_UP: usize = 2;
-    let (mut of_one, mut of_other) = (Vec::new(), Vec::new());
-    for number in 0..WARM_UP + volume.rounds {
-        let (first, second) = if number.is_multiple_of(2) {
-            (one, other)
-        } else {
-            (other, one)
-        };
-        let first = round(first, volume.batches).await?;
-        let second = round(second, volume.batches).await?;
-        if number < WARM_UP {
-            continue;
+    let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
+    for rotation in 0..WARM_UP + volume.rounds {
+        let mut order: Vec<usize> = (0..contenders.len()).collect();
+        if !rotation.is_multiple_of(2) {
+            order.reverse();
         }
-        let (ours, theirs) = if number.is_multiple_of(2) {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        of_one.push(ours);
-        of_other.push(theirs);
+        for contender in order {
+            let round = round(contenders[contender], volume.batches).await?;
+            if rotation >= WARM_UP {
+                rounds[contender].push(round);
+            }
+        }
     }
-    Ok((of_one, of_other))
+    Ok(rounds)
 }
 
 async fn round(contender: &dyn Contender, batches: usize) -> Result<Round, Failure> {

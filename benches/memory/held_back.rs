@@ -13,6 +13,10 @@ use crate::resident::{self, Resident};
 use crate::rig::records::{TABLE, decision};
 use crate::rig::{Failure, clock, sdk};
 
+/// The defaults of the table's settings.
+pub(crate) const BUFFER_RECORDS: usize = 10_000;
+pub(crate) const BUFFER_BYTES: usize = 64 << 20;
+
 const BETWEEN_SAMPLES: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,7 +33,7 @@ pub(crate) struct Task {
 pub(crate) struct Figures {
     /// Records a second.
     pub(crate) rate: f64,
-    /// The share of the time in which the writer waited for room.
+    /// The share of the time in which the buffer was full.
     pub(crate) full: f64,
     /// The most that the buffer held, by the sink's own count.
     pub(crate) buffered: f64,
@@ -44,6 +48,25 @@ pub(crate) struct Figures {
 struct Sample {
     stats: Stats,
     resident: f64,
+}
+
+impl Sample {
+    fn submitted(&self) -> u64 {
+        self.stats.written + self.stats.buffered_records as u64
+    }
+
+    /// Whether the writer was waiting for room, or about to: what is freed is taken at once.
+    fn is_full(&self) -> bool {
+        let Stats {
+            buffered_records,
+            buffered_bytes,
+            waiting_callers,
+            ..
+        } = self.stats;
+        waiting_callers > 0
+            || buffered_records >= BUFFER_RECORDS / 20 * 19
+            || buffered_bytes >= BUFFER_BYTES / 20 * 19
+    }
 }
 
 impl Task {
@@ -88,17 +111,14 @@ impl Task {
             let within: Vec<f64> = samples
                 .iter()
                 .filter(|sample| {
-                    let share = sample.stats.written as f64 / records;
+                    let share = sample.submitted() as f64 / records;
                     from <= share && share < to
                 })
                 .map(|sample| sample.resident)
                 .collect();
             within.iter().sum::<f64>() / within.len() as f64
         };
-        let full = samples
-            .iter()
-            .filter(|sample| sample.stats.waiting_callers > 0)
-            .count();
+        let full = samples.iter().filter(|sample| sample.is_full()).count();
         let buffered = samples
             .iter()
             .map(|sample| sample.stats.buffered_bytes)
@@ -107,7 +127,7 @@ impl Task {
         Figures {
             rate: records / seconds,
             full: full as f64 / samples.len() as f64,
-            buffered: buffered as f64 / f64::from(1 << 20),
+            buffered: mebibytes(buffered),
             at_start,
             second_tenth: mean(0.1, 0.2),
             last_tenth: mean(0.9, 1.0),
@@ -140,4 +160,8 @@ async fn wait_for_all(mut receipts: mpsc::UnboundedReceiver<Receipt>) -> Result<
 
 fn resident() -> Result<Resident, Failure> {
     resident::now().ok_or_else(|| "this system has no /proc/self/status".into())
+}
+
+pub(crate) fn mebibytes(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
