@@ -65,7 +65,7 @@ impl Table {
             let value = match attribute.kind() {
                 KeyKind::Number => AttributeValue::N(number.to_string()),
                 KeyKind::Binary => AttributeValue::B(Blob::new(text)),
-                _ => AttributeValue::S(text),
+                KeyKind::String => AttributeValue::S(text),
             };
             (attribute.name().to_owned(), value)
         };
