@@ -44,8 +44,15 @@ pub(crate) struct Costs {
     pub(crate) bytes: Quantiles,
     pub(crate) snapshot: Quantiles,
     pub(crate) to_bytes: Quantiles,
-    pub(crate) outcome_gaps: Quantiles,
-    pub(crate) put_gaps: Quantiles,
+    pub(crate) outcomes: Gaps,
+    pub(crate) puts: Gaps,
+}
+
+/// Milliseconds between what follows one another.
+pub(crate) struct Gaps {
+    pub(crate) all: Quantiles,
+    /// The longest of each stretch.
+    pub(crate) longest: Quantiles,
 }
 
 impl Act {
@@ -124,9 +131,25 @@ impl Stretches {
             to_bytes: of_kind()
                 .filter_map(|s| s.to_bytes.map(clock::milliseconds))
                 .collect(),
-            outcome_gaps: of_kind().flat_map(|s| s.outcome_gaps.clone()).collect(),
-            put_gaps: of_kind().flat_map(|s| s.put_gaps.clone()).collect(),
+            outcomes: Gaps::of(of_kind().map(|s| &s.outcome_gaps)),
+            puts: Gaps::of(of_kind().map(|s| &s.put_gaps)),
         }
+    }
+}
+
+impl Gaps {
+    fn of<'a>(stretches: impl Iterator<Item = &'a Vec<f64>> + Clone) -> Self {
+        Self {
+            all: stretches.clone().flatten().copied().collect(),
+            longest: stretches
+                .map(|gaps| gaps.iter().copied().fold(0.0, f64::max))
+                .collect(),
+        }
+    }
+
+    /// How much longer the longest gaps are here, typically or at worst.
+    pub(crate) fn beyond(&self, undisturbed: &Self, share: f64) -> f64 {
+        self.longest.at(share) - undisturbed.longest.at(share)
     }
 }
 
