@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 
-use crate::records::{self, Decision};
-
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+use crate::rig::Failure;
+use crate::rig::records::{self, Decision};
 
 /// One way to bring records to the server.
 pub(crate) trait Contender: Send + Sync {

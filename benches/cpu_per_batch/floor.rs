@@ -18,9 +18,9 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::contender::{Contender, Failure};
-use crate::measure;
-use crate::records::{self, Decision};
+use crate::contender::Contender;
+use crate::rig::records::{self, Decision};
+use crate::rig::{Failure, clock};
 use crate::wire::BatchWriteItem;
 
 pub(crate) struct Floor {
@@ -62,7 +62,7 @@ impl Floor {
             .identity(&self.identity)
             .region("eu-central-1")
             .name("dynamodb")
-            .time(measure::now())
+            .time(clock::now())
             .settings(SigningSettings::default())
             .build()?
             .into();

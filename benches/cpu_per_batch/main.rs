@@ -6,38 +6,38 @@
 mod contender;
 mod floor;
 mod measure;
-mod null_server;
 mod ours;
-mod records;
 #[path = "../report/mod.rs"]
 mod report;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod sdk_loop;
 mod wire;
 
 use std::sync::Arc;
 
-use contender::{Contender, Failure};
+use contender::Contender;
 use floor::Floor;
-use measure::{LANES, Round, quantile};
-use null_server::NullServer;
+use measure::{LANES, Round};
 use ours::Ours;
 use report::{Bound, Cell, Report};
+use rig::arguments::Arguments;
+use rig::quantiles::quantile;
+use rig::server::{NullServer, Serving};
+use rig::{Failure, cores, records, sdk, server};
 use sdk_loop::SdkLoop;
 
 fn main() -> Result<(), Failure> {
-    let mut quick = false;
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            null_server::ARGUMENT => return null_server::run(),
-            "--quick" => quick = true,
-            // Cargo's own.
-            "--bench" => {}
-            other => return Err(format!("unknown argument {other}; there is only --quick").into()),
-        }
+    if let Some(served) = server::serve_if_asked() {
+        return served;
     }
+    let quick = Arguments::read("cpu_per_batch", &[]).quick;
     let (rotations, batches) = if quick { (7, 64) } else { (25, 256) };
-    let server = NullServer::start()?;
-    measure::pin(0);
+    let server = NullServer::start(Serving {
+        core: Some(cores::SERVER),
+        ..Serving::default()
+    })?;
+    cores::pin(0);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
@@ -48,9 +48,9 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
     // The floor comes first: ratios are to it.
     let contenders: Vec<Arc<dyn Contender>> = vec![
         Arc::new(Floor::open(server.address(), LANES).await?),
-        Arc::new(SdkLoop(sdk_loop::client(server.address()))),
-        Arc::new(Ours::direct(server.address()).await?),
-        Arc::new(Ours::sdk(server.address()).await?),
+        Arc::new(SdkLoop(sdk::client(server.endpoint()))),
+        Arc::new(Ours::direct(server).await?),
+        Arc::new(Ours::sdk(server).await?),
         Arc::new(contender::RecordsOnly),
     ];
     let rounds = measure::rotate(&contenders, server, rotations, batches).await?;
@@ -84,7 +84,7 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
             0.5,
         );
         report.row([
-            Cell::Text(contender.name()),
+            Cell::text(contender.name()),
             Cell::Number(cpu(0.5), 1),
             Cell::Number(to_floor, 2),
             Cell::Number(cpu(0.1), 1),

@@ -1,4 +1,4 @@
-//! Clocks, cores and rounds.
+//! Rounds.
 //!
 //! CPU time is the client process's, user and system, so it holds whatever a contender does on
 //! other threads too. All contenders run in one process in rotation, each second rotation
@@ -6,13 +6,11 @@
 //! taken within a rotation, and the median of these is reported.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
 
-use aws_smithy_types::date_time::{DateTime, Format};
-use rustix::time::{ClockId, clock_gettime};
-
-use crate::contender::{Contender, Failure};
-use crate::null_server::NullServer;
+use crate::contender::Contender;
+use crate::rig::Failure;
+use crate::rig::clock::{cpu_time, instant};
+use crate::rig::server::NullServer;
 
 /// Requests in flight.
 pub(crate) const LANES: usize = 16;
@@ -57,7 +55,7 @@ async fn round(
     batches: usize,
 ) -> Result<Round, Failure> {
     let arrived = server.arrived()?;
-    let (began, cpu) = (clock(), cpu_time());
+    let (began, cpu) = (instant(), cpu_time());
     let lanes: Vec<_> = (0..LANES)
         .map(|lane| tokio::spawn(Arc::clone(contender).lane(lane, batches)))
         .collect();
@@ -74,73 +72,4 @@ async fn round(
         requests: f64::from(after.requests - arrived.requests) * per_batch,
         kilobytes: (after.bytes - arrived.bytes) as f64 / 1e3 * per_batch,
     })
-}
-
-/// The value below which `share` of `values` lie.
-pub(crate) fn quantile(values: impl Iterator<Item = f64>, share: f64) -> f64 {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_by(f64::total_cmp);
-    let at = (sorted.len().saturating_sub(1) as f64 * share).round();
-    sorted
-        .iter()
-        .zip(0u32..)
-        .find(|(_, rank)| f64::from(*rank) >= at)
-        .map_or(f64::NAN, |(v, _)| *v)
-}
-
-/// Binds this process to the `nth` core that it may use: the client to the first, the server to
-/// the second.
-pub(crate) fn pin(nth: usize) {
-    if !bind(nth) {
-        eprintln!("not bound to a core of its own: expect noise");
-    }
-}
-
-#[cfg(target_os = "linux")]
-fn bind(nth: usize) -> bool {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-
-    let Ok(allowed) = sched_getaffinity(None) else {
-        return false;
-    };
-    let Some(core) = (0..CpuSet::MAX_CPU)
-        .filter(|core| allowed.is_set(*core))
-        .nth(nth)
-    else {
-        return false;
-    };
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only).is_ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn bind(_nth: usize) -> bool {
-    false
-}
-
-pub(crate) fn http_date() -> String {
-    DateTime::from(now())
-        .fmt(Format::HttpDate)
-        .expect("the present is an HTTP date")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark is where the clock is read"
-)]
-pub(crate) fn now() -> SystemTime {
-    SystemTime::now()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a benchmark is where the clock is read"
-)]
-fn clock() -> Instant {
-    Instant::now()
-}
-
-fn cpu_time() -> Duration {
-    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).expect("CPU time is not negative")
 }

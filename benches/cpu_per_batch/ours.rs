@@ -1,15 +1,16 @@
 //! The sink, as a user writes it: `put` each record, await each receipt.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink, TransportKind};
 use futures::future::BoxFuture;
 
-use crate::contender::{Contender, Failure};
+use crate::contender::Contender;
 use crate::measure::LANES;
-use crate::records::{self, TABLE};
-use crate::sdk_loop;
+use crate::rig::Failure;
+use crate::rig::records::{self, TABLE};
+use crate::rig::sdk;
+use crate::rig::server::NullServer;
 
 pub(crate) struct Ours {
     name: &'static str,
@@ -19,7 +20,7 @@ pub(crate) struct Ours {
 
 impl Ours {
     /// By the default transport; this is what the bar is for.
-    pub(crate) async fn direct(server: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn direct(server: &NullServer) -> Result<Self, Failure> {
         let table = open(server, TransportKind::Direct).await?;
         Ok(Self {
             name: "the sink, direct",
@@ -29,7 +30,7 @@ impl Ours {
     }
 
     /// Through the SDK's orchestrator.
-    pub(crate) async fn sdk(server: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn sdk(server: &NullServer) -> Result<Self, Failure> {
         let table = open(server, TransportKind::Sdk).await?;
         Ok(Self {
             name: "the sink, by the SDK",
@@ -39,8 +40,8 @@ impl Ours {
     }
 }
 
-async fn open(server: SocketAddr, transport: TransportKind) -> Result<TableSink, Failure> {
-    let sink = Sink::builder(&sdk_loop::client(server))
+async fn open(server: &NullServer, transport: TransportKind) -> Result<TableSink, Failure> {
+    let sink = Sink::builder(&sdk::client(server.endpoint()))
         .transport(transport)
         .table(TABLE, TableSettings::default().concurrency(LANES))
         .open()

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::records::{Decision, Merchant};
+use crate::rig::records::{Decision, Merchant};
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -4,6 +4,8 @@
 //! change the exit code, for timings are not reasons to fail a build.
 #![allow(dead_code, reason = "each benchmark uses the part it needs")]
 
+use std::borrow::Cow;
+
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// A table in the making.
@@ -16,8 +18,8 @@ pub(crate) struct Report {
 
 /// What stands in a row.
 pub(crate) enum Cell {
-    Text(&'static str),
-    /// A number and the decimals shown.
+    Text(Cow<'static, str>),
+    /// A number and the decimals shown; not a number where there is nothing to show.
     Number(f64, usize),
 }
 
@@ -157,9 +159,16 @@ impl Serialize for Bar {
 }
 
 impl Cell {
+    pub(crate) const NOTHING: Self = Self::Number(f64::NAN, 0);
+
+    pub(crate) fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
     fn shown(&self) -> String {
         match self {
-            Self::Text(text) => (*text).to_owned(),
+            Self::Text(text) => text.clone().into_owned(),
+            Self::Number(number, _) if number.is_nan() => "-".to_owned(),
             Self::Number(number, decimals) => format!("{number:.decimals$}"),
         }
     }

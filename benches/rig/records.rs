@@ -1,4 +1,5 @@
-//! What is written: a typed record of ten attributes, just under 1,024 bytes stored.
+//! What is written: a typed record of ten attributes, just under 1,024 bytes stored, or larger by
+//! a longer note.
 //!
 //! Records are made of their own number alone, so every contender and every run writes the same
 //! bytes. They are made inside the measured time, which a row of its own shows; what would be an
@@ -39,18 +40,22 @@ pub(crate) struct Merchant {
 /// Prose with the odd character that JSON must escape.
 static PROSE: LazyLock<String> = LazyLock::new(|| {
     "The customer confirmed the delivery window by phone and asked for it to be \"left at the door\". "
-        .repeat(12)
+        .repeat(800)
 });
 
-const NOTE_BYTES: usize = 740;
+/// Makes a record of just under 1,024 bytes.
+pub(crate) const NOTE_BYTES: usize = 740;
 
 /// The records of one batch of one lane. No two batches of a round share a key.
 pub(crate) fn batch(lane: usize, batch: usize) -> Vec<Decision> {
     let first = (lane * 1_000_000 + batch) * BATCH;
-    (first..first + BATCH).map(decision).collect()
+    (first..first + BATCH)
+        .map(|number| decision(number, NOTE_BYTES))
+        .collect()
 }
 
-fn decision(number: usize) -> Decision {
+/// A record whose key no other number has.
+pub(crate) fn decision(number: usize, note_bytes: usize) -> Decision {
     let small = u32::try_from(number % 10_000).expect("a remainder of 10,000 fits");
     let offset = number % 300;
     Decision {
@@ -66,6 +71,6 @@ fn decision(number: usize) -> Decision {
             name: "Nordwind Versand",
             country: "DE",
         },
-        note: PROSE[offset..offset + NOTE_BYTES].to_owned(),
+        note: PROSE[offset..offset + note_bytes].to_owned(),
     }
 }

@@ -1,22 +1,19 @@
-//! A DynamoDB that acknowledges everything and stores nothing, as cheaply as HTTP/1.1 allows.
+//! The server's own process: as cheap as HTTP/1.1 allows.
 //!
-//! It runs in another process, on another core, so that none of its cost is in the figures. It
-//! counts requests and body bytes, which shows that all contenders sent the same.
+//! It counts requests and body bytes, which shows what a client sent, and takes the time of each
+//! answer, which shows what a client had to wait for.
 
-use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
+use std::cell::{Cell, RefCell};
+use std::io::{self, Read};
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::contender::Failure;
-use crate::measure;
-
-/// The argument that makes this executable the server.
-pub(crate) const ARGUMENT: &str = "--null-server";
+use super::pace::Pace;
+use super::{Arrived, Serving, Took};
+use crate::rig::quantiles::Quantiles;
+use crate::rig::{Failure, clock, cores};
 
 const ACKNOWLEDGED: &str = r#"{"UnprocessedItems":{}}"#;
 const ACKNOWLEDGED_WITH_CAPACITY: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":25.0,"Table":{"CapacityUnits":25.0},"TableName":"bench"}],"UnprocessedItems":{}}"#;
@@ -27,61 +24,11 @@ const TABLE: &str = r#"{"Table":{"TableName":"bench","TableStatus":"ACTIVE","Tab
 const CAPACITY_ASKED: &[u8] = b"ReturnConsumedCapacity";
 const EDGE: usize = 256;
 
-/// The server's process, as its parent sees it.
-pub(crate) struct NullServer {
-    process: Child,
-    address: SocketAddr,
-}
-
-/// What has arrived since the server started.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
-pub(crate) struct Arrived {
-    pub(crate) requests: u32,
-    pub(crate) bytes: u64,
-}
-
-impl NullServer {
-    pub(crate) fn start() -> Result<Self, Failure> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = process.stdout.take().expect("the child's output is piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
-        Ok(Self {
-            address: line.trim().parse()?,
-            process,
-        })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub(crate) fn arrived(&self) -> Result<Arrived, Failure> {
-        let mut stream = std::net::TcpStream::connect(self.address)?;
-        stream.write_all(b"GET /arrived HTTP/1.1\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (_, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or("the server's answer has no body")?;
-        Ok(serde_json::from_str(body)?)
-    }
-}
-
-impl Drop for NullServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 /// Serves until the parent closes this process's input.
-pub(crate) fn run() -> Result<(), Failure> {
-    measure::pin(1);
+pub(super) fn run(serving: Serving) -> Result<(), Failure> {
+    if let Some(core) = serving.core {
+        cores::pin(core);
+    }
     std::thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
         std::process::exit(0);
@@ -93,16 +40,17 @@ pub(crate) fn run() -> Result<(), Failure> {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
             println!("{}", listener.local_addr()?);
             let answers = Rc::new(Answers::new());
+            let pace = Rc::new(Pace::new(serving));
             let tasks = tokio::task::LocalSet::new();
             tasks
                 .run_until(async {
                     loop {
                         let (stream, _) = listener.accept().await?;
                         stream.set_nodelay(true)?;
-                        let answers = Rc::clone(&answers);
+                        let (answers, pace) = (Rc::clone(&answers), Rc::clone(&pace));
                         tokio::task::spawn_local(async move {
                             // A client that goes away is how every connection ends.
-                            let _ = Connection::new(stream).serve(&answers).await;
+                            let _ = Connection::new(stream).serve(&answers, &pace).await;
                         });
                     }
                 })
@@ -115,6 +63,8 @@ struct Answers {
     acknowledged_with_capacity: Vec<u8>,
     table: Vec<u8>,
     arrived: Cell<Arrived>,
+    /// Milliseconds from a request's last byte to its answer.
+    took: RefCell<Vec<f64>>,
 }
 
 impl Answers {
@@ -124,7 +74,21 @@ impl Answers {
             acknowledged_with_capacity: answer(ACKNOWLEDGED_WITH_CAPACITY),
             table: answer(TABLE),
             arrived: Cell::default(),
+            took: RefCell::default(),
         }
+    }
+
+    /// What a benchmark asks for.
+    fn report(&self, head: &[u8]) -> io::Result<Vec<u8>> {
+        if head.starts_with(b"GET /arrived ") {
+            return report(&self.arrived.get());
+        }
+        let took: Quantiles = self.took.take().into_iter().collect();
+        report(&Took {
+            median: took.at(0.5),
+            p99: took.at(0.99),
+            most: took.most(),
+        })
     }
 
     fn to(&self, head: &[u8], body: &[u8]) -> &[u8] {
@@ -155,9 +119,13 @@ fn answer(body: &str) -> Vec<u8> {
          Connection: keep-alive\r\n\
          x-amzn-RequestId: 4KBNVRGD25RG1KEO9UT4V3FQDJVV4KQNSO5AEMVJF66Q9ASUAAJG\r\n\
          x-amz-crc32: {crc32}\r\n\r\n{body}",
-        measure::http_date(),
+        clock::http_date(),
     )
     .into_bytes()
+}
+
+fn report(figures: &impl Serialize) -> io::Result<Vec<u8>> {
+    Ok(answer(&serde_json::to_string(figures)?))
 }
 
 struct Connection {
@@ -175,7 +143,7 @@ impl Connection {
         }
     }
 
-    async fn serve(mut self, answers: &Answers) -> io::Result<()> {
+    async fn serve(mut self, answers: &Answers, pace: &Pace) -> io::Result<()> {
         loop {
             let head = loop {
                 if let Some(at) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
@@ -184,8 +152,7 @@ impl Connection {
                 self.read().await?;
             };
             if self.buffer.starts_with(b"GET") {
-                let arrived = serde_json::to_string(&answers.arrived.get())?;
-                return write_all(&self.stream, &answer(&arrived)).await;
+                return write_all(&self.stream, &answers.report(&self.buffer)?).await;
             }
             let end = head + content_length(&self.buffer[..head])?;
             if end > self.buffer.len() {
@@ -194,8 +161,14 @@ impl Connection {
             while self.filled < end {
                 self.read().await?;
             }
+            let arrived = clock::instant();
             let answer = answers.to(&self.buffer[..head], &self.buffer[head..end]);
+            pace.due(arrived).await;
             write_all(&self.stream, answer).await?;
+            answers
+                .took
+                .borrow_mut()
+                .push(clock::milliseconds(arrived.elapsed()));
             self.buffer.copy_within(end..self.filled, 0);
             self.filled -= end;
         }

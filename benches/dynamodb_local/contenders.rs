@@ -1,0 +1,124 @@
+//! The sink, and the loop that does without it.
+
+use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
+use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use futures::future::{BoxFuture, try_join_all};
+
+use crate::rig::records::BATCH;
+use crate::rig::{Failure, clock, sdk};
+use crate::rounds::{Batches, Contender};
+use crate::table::Table;
+
+/// One writer that puts record after record. The buffer holds twice what may be in flight: a
+/// batch is full when a request ends, and a record waits for no more than one other batch.
+pub(crate) struct Stream {
+    table: Table,
+    sink: TableSink,
+}
+
+impl Stream {
+    pub(crate) async fn open(table: &Table, concurrency: usize) -> Result<Self, Failure> {
+        let settings = TableSettings::default()
+            .concurrency(concurrency)
+            .buffer_records(2 * BATCH * concurrency);
+        let sink = Sink::builder(&table.client)
+            .table(&table.name, settings)
+            .open()
+            .await?;
+        Ok(Self {
+            table: table.clone(),
+            sink: sink.table(&table.name)?,
+        })
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), Failure> {
+        Ok(self.sink.close().await?)
+    }
+}
+
+impl Contender for Stream {
+    fn name(&self) -> &'static str {
+        "the sink"
+    }
+
+    /// An item's latency is from its acceptance to its outcome. The records of a batch are
+    /// awaited in their order: what is measured may be too long, never too short.
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+        Box::pin(async move {
+            let mut waiting = Vec::new();
+            for batch in batches {
+                let mut receipts = Vec::with_capacity(BATCH);
+                for number in batch * BATCH..(batch + 1) * BATCH {
+                    let receipt = self.sink.put_item(&self.table.item(number)).await?;
+                    receipts.push((clock::instant(), receipt));
+                }
+                waiting.push(tokio::spawn(async move {
+                    let mut latencies = Vec::with_capacity(BATCH);
+                    for (accepted, receipt) in receipts {
+                        receipt.await.into_result()?;
+                        latencies.push(clock::milliseconds(accepted.elapsed()));
+                    }
+                    Ok::<_, Failure>(latencies)
+                }));
+            }
+            let mut latencies = Vec::new();
+            for batch in waiting {
+                latencies.append(&mut batch.await??);
+            }
+            Ok(latencies)
+        })
+    }
+}
+
+/// So many lanes, each with a request in flight: `BatchWriteItem` of 25, unprocessed items sent
+/// again after a while that doubles.
+pub(crate) struct SdkLoop {
+    pub(crate) table: Table,
+    pub(crate) lanes: usize,
+    /// Whether it asks for the consumed capacity, as the sink does.
+    pub(crate) counts_capacity: bool,
+}
+
+impl Contender for SdkLoop {
+    fn name(&self) -> &'static str {
+        if self.counts_capacity {
+            "SDK loop, told its capacity"
+        } else {
+            "hand-written SDK loop"
+        }
+    }
+
+    /// An item's latency is that of its batch, from when the batch is at hand.
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+        let capacity = self
+            .counts_capacity
+            .then_some(ReturnConsumedCapacity::Indexes);
+        Box::pin(async move {
+            let lanes = (0..self.lanes).map(|_| {
+                let lane = lane(self.table.clone(), batches.clone(), capacity.clone());
+                async move { tokio::spawn(lane).await? }
+            });
+            let latencies = try_join_all(lanes).await?;
+            Ok(latencies.concat())
+        })
+    }
+}
+
+async fn lane(
+    table: Table,
+    batches: Batches,
+    capacity: Option<ReturnConsumedCapacity>,
+) -> Result<Vec<f64>, Failure> {
+    let mut latencies = Vec::new();
+    for batch in batches {
+        let items: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
+            .map(|number| table.item(number))
+            .collect();
+        let began = clock::instant();
+        let (client, items) = (&table.client, items.into_iter());
+        sdk::write_batch(client, &table.name, items, capacity.clone()).await?;
+        let took = clock::milliseconds(began.elapsed());
+        latencies.extend([took; BATCH]);
+    }
+    Ok(latencies)
+}

@@ -1,0 +1,152 @@
+//! Does the sink bring as much to a real server as a loop written by hand, at the same number of
+//! requests in flight?
+//!
+//! Against DynamoDB Local, or any DynamoDB that is named. See `benches/README.md`.
+
+mod contenders;
+mod local;
+mod place;
+#[path = "../report/mod.rs"]
+mod report;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod rounds;
+mod table;
+
+use contenders::{SdkLoop, Stream};
+use place::Place;
+use report::{Bound, Cell, Report};
+use rig::Failure;
+use rig::arguments::{Arguments, Value, refuse};
+use rig::quantiles::{Quantiles, quantile};
+use rig::records::BATCH;
+use rounds::{Contender, Round, Volume};
+use table::Table;
+
+const NAME: &str = "dynamodb_local";
+const OPTIONS: [Value; 3] = [
+    Value {
+        name: "--concurrency",
+        of: "N,N",
+        does: "requests in flight, 1 to 1000 each; 1,4,16,64 unless told",
+    },
+    Value {
+        name: "--endpoint",
+        of: "URL",
+        does: "a DynamoDB that runs already, on this machine or at AWS",
+    },
+    Value {
+        name: "--table",
+        of: "NAME",
+        does: "a table that exists; only what is written is deleted again",
+    },
+];
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::read(NAME, &OPTIONS);
+    let asked = arguments.value("--concurrency").unwrap_or("1,4,16,64");
+    let Some(concurrencies) = concurrencies(asked) else {
+        refuse(
+            NAME,
+            &OPTIONS,
+            &format!("--concurrency {asked}: not numbers of 1 to 1000"),
+        );
+    };
+    let Some(place) = Place::find(arguments.value("--endpoint"))? else {
+        println!(
+            "{NAME}: no DynamoDB to write to: give --endpoint URL, or run `bash tests/run`, \
+             which downloads DynamoDB Local into .cache (needs Java 17 and Maven)"
+        );
+        return Ok(());
+    };
+    let volume = Volume::new(arguments.quick);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(async {
+            let client = place.client().await?;
+            let table = Table::open(client, arguments.value("--table")).await?;
+            println!(
+                "{} rounds each of {} items of 1 KB, {}; latency of an item in ms",
+                volume.rounds,
+                volume.batches * BATCH,
+                place.name(),
+            );
+            let measured = tokio::select! {
+                measured = measure(&table, &concurrencies, volume) => measured,
+                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            };
+            // Also where measuring failed: nothing is to be left behind where others write.
+            let cleared = match place {
+                Place::Started(_) => Ok(()),
+                Place::Given(_) => table.clear(volume.batches * BATCH).await,
+            };
+            measured?.print();
+            cleared
+        })
+}
+
+fn concurrencies(asked: &str) -> Option<Vec<usize>> {
+    asked
+        .split(',')
+        .map(|number| number.parse().ok().filter(|n| (1..=1_000).contains(n)))
+        .collect()
+}
+
+async fn measure(
+    table: &Table,
+    concurrencies: &[usize],
+    volume: Volume,
+) -> Result<Report, Failure> {
+    let mut report = Report::new(
+        NAME,
+        &[
+            "contender",
+            "concurrency",
+            "items_per_second",
+            "p10",
+            "p90",
+            "to_loop",
+            "latency_p50",
+            "latency_p99",
+        ],
+    );
+    for &concurrency in concurrencies {
+        let sink = Stream::open(table, concurrency).await?;
+        let by_hand = |counts_capacity| SdkLoop {
+            table: table.clone(),
+            lanes: concurrency,
+            counts_capacity,
+        };
+        let (plain, told) = (by_hand(false), by_hand(true));
+        let contenders: [&dyn Contender; 3] = [&sink, &plain, &told];
+        let rounds = rounds::rotate(&contenders, volume).await?;
+        sink.close().await?;
+
+        let rate = |rounds: &[Round], share| quantile(rounds.iter().map(|r| r.rate), share);
+        let to_plain = |own: &[Round]| rate(own, 0.5) / rate(&rounds[1], 0.5);
+        for (contender, own) in contenders.iter().zip(&rounds) {
+            let latencies: Quantiles = own
+                .iter()
+                .flat_map(|round| &round.latencies)
+                .copied()
+                .collect();
+            report.row([
+                Cell::text(contender.name()),
+                Cell::Number(concurrency as f64, 0),
+                Cell::Number(rate(own, 0.5), 0),
+                Cell::Number(rate(own, 0.1), 0),
+                Cell::Number(rate(own, 0.9), 0),
+                Cell::Number(to_plain(own), 2),
+                Cell::Number(latencies.at(0.5), 1),
+                Cell::Number(latencies.at(0.99), 1),
+            ]);
+        }
+        report.bar(
+            format!("the sink/loop at {concurrency}"),
+            to_plain(&rounds[0]),
+            Bound::AtLeast(1.0),
+        );
+    }
+    Ok(report)
+}

@@ -1,0 +1,25 @@
+//! How much of this process is in memory.
+
+use std::fs;
+
+/// In MiB.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resident {
+    pub(crate) now: f64,
+    /// The most since the process began.
+    pub(crate) peak: f64,
+}
+
+/// `None` where the system does not tell.
+pub(crate) fn now() -> Option<Resident> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u32 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(f64::from(kilobytes) / 1024.0)
+    };
+    Some(Resident {
+        now: field("VmRSS:")?,
+        peak: field("VmHWM:")?,
+    })
+}

@@ -1,0 +1,125 @@
+//! A DynamoDB that acknowledges everything and stores nothing, in another process, so that none
+//! of its cost is in a client's figures.
+
+mod pace;
+mod serve;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+
+/// The argument that makes this executable the server; how it serves follows, as JSON.
+const ARGUMENT: &str = "--null-server";
+
+/// How it serves.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Serving {
+    /// The core it is bound to, if any.
+    pub(crate) core: Option<usize>,
+    /// From a request's last byte to its answer.
+    pub(crate) delay: Duration,
+    /// The least time between two answers: what the server can do at most.
+    pub(crate) interval: Duration,
+}
+
+/// The server's process, as its parent sees it.
+pub(crate) struct NullServer {
+    process: Child,
+    address: SocketAddr,
+}
+
+/// What has arrived since the server started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Arrived {
+    pub(crate) requests: u32,
+    pub(crate) bytes: u64,
+}
+
+/// How long the server took to answer, by its own clock: from a request's last byte to the
+/// answer's, in milliseconds.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Took {
+    pub(crate) median: f64,
+    pub(crate) p99: f64,
+    pub(crate) most: f64,
+}
+
+/// Serves, where this process was started for that. To be asked before all else.
+pub(crate) fn serve_if_asked() -> Option<Result<(), Failure>> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(ARGUMENT) {
+        return None;
+    }
+    let serving = arguments.next().unwrap_or_default();
+    Some(
+        serde_json::from_str(&serving)
+            .map_err(Into::into)
+            .and_then(serve::run),
+    )
+}
+
+impl NullServer {
+    pub(crate) fn start(serving: Serving) -> Result<Self, Failure> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg(ARGUMENT)
+            .arg(serde_json::to_string(&serving)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = process.stdout.take().expect("the child's output is piped");
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        Ok(Self {
+            address: line.trim().parse()?,
+            process,
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn arrived(&self) -> Result<Arrived, Failure> {
+        self.ask("arrived")
+    }
+
+    /// Its times since this or [`forget`](Self::forget) was asked last; fails where it answered
+    /// nothing since.
+    pub(crate) fn took(&self) -> Result<Took, Failure> {
+        self.ask("took")
+    }
+
+    /// Leaves out of its times what was before.
+    pub(crate) fn forget(&self) -> Result<(), Failure> {
+        self.ask::<serde::de::IgnoredAny>("took")?;
+        Ok(())
+    }
+
+    fn ask<T: DeserializeOwned>(&self, what: &str) -> Result<T, Failure> {
+        let mut stream = std::net::TcpStream::connect(self.address)?;
+        write!(stream, "GET /{what} HTTP/1.1\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or("the server's answer has no body")?;
+        Ok(serde_json::from_str(body)?)
+    }
+}
+
+impl Drop for NullServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
