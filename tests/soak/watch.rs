@@ -32,7 +32,7 @@ pub(crate) fn settings() -> TableSettings {
         .budget(budget.ratio(10.0).min_per_second(1_000).burst(10_000));
     TableSettings::default()
         .retry(retry)
-        .buffer_records(2_000)
+        .buffer_records(1_000)
         .buffer_bytes(8 << 20)
         .request_timeout(Duration::from_secs(3))
 }
@@ -53,8 +53,9 @@ pub(crate) async fn open(server: &Server, ledger: &Arc<Ledger>) -> Sink {
     for table in Table::LASTING {
         let settings = match table {
             Table::Plain => settings().concurrency(8..=32),
+            Table::Guarded => settings().concurrency(4..=32),
             Table::Coalesced => settings().coalesce(true),
-            Table::Hot => settings().buffer_records(200).max_key_share(0.2),
+            Table::Hot => settings().buffer_records(100).max_key_share(0.2),
             _ => settings(),
         };
         builder = builder
