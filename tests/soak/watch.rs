@@ -10,6 +10,7 @@ use dynamodb_connector::sink::{Sink, TableSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::LONGEST;
 use crate::ending::{Ending, end};
 use crate::faults;
 use crate::ledger::Ledger;
@@ -132,7 +133,12 @@ pub(crate) async fn run(server: Server, length: Duration) {
             break;
         }
     }
-    memory.check();
+    memory.check(tally.transactions);
+    // In the midst of it all, what was accepted so far comes to its end. Not where a task has failed already.
+    if began.elapsed() >= length {
+        let flushed = tokio::time::timeout(LONGEST, sink.flush()).await;
+        flushed.expect("a flush hangs").expect("it is flushed");
+    }
     if let Some(strikes) = strikes {
         strikes.abort();
     }
