@@ -43,6 +43,8 @@ pub(crate) async fn end(ending: Ending<'_>, tally: &mut Tally) -> Rows {
     let fake = server.faulty.as_ref().map(|faulty| &faulty.fake);
     if let Some(fake) = fake {
         faults::silence(fake);
+        // The tasks write on for a while, so that there is something to hand back.
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     stop.send_replace(true);
     let mut rests = Vec::new();

@@ -369,7 +369,8 @@ impl Entry {
             problem("should have been dead-lettered once");
         }
         let heard = !matches!(ended, Ended::Unheard | Ended::Unwritten);
-        if !lost && heard && self.letters > 0 {
+        // Sent again, a condition may find another's item, and not know whether its own was there before.
+        if !lost && heard && self.letters > 0 && !again {
             problem("was dead-lettered and is not lost");
         }
         let coalesced = self.spots.iter().any(|spot| spot.table == Table::Coalesced);

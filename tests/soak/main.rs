@@ -9,7 +9,7 @@
 //!
 //! Held along the way and at the end:
 //!
-//! - every accepted write has one outcome, and none of them is older than two minutes;
+//! - every accepted write has one outcome, and none waits for it longer than three minutes;
 //! - what the table took agrees with the outcomes: `Written` was applied, what was not applied was not, counters
 //!   and transactions were applied once, what was never accepted was never applied;
 //! - each key took its writes in the order of their acceptance;
@@ -50,7 +50,7 @@ use std::time::Duration;
 use server::Server;
 
 /// How long anything may take that has only to happen: far beyond what a busy machine needs.
-const LONGEST: Duration = Duration::from_secs(120);
+const LONGEST: Duration = Duration::from_secs(180);
 
 /// Says it at once: the test harness keeps to itself what tests print while they pass.
 fn say(line: &str) {

@@ -1,8 +1,9 @@
 //! What the process holds in memory.
 
-/// What the last quarter of a run may hold more than its second one: allocators keep what they once had, and the
-/// faulty service keeps the tokens of ten minutes.
-const ALLOWED: u64 = 48 << 20;
+/// What the last quarter of a run may hold more than its second one: allocators keep what they once had.
+const ALLOWED: u64 = 32 << 20;
+/// What the faulty service keeps of a transaction for ten minutes, at most.
+const TOKEN: u64 = 4 << 10;
 
 /// The highest samples of each quarter of the run, in bytes.
 #[derive(Debug, Default)]
@@ -23,10 +24,10 @@ impl Memory {
         self.quarters[quarter] = self.quarters[quarter].max(now);
     }
 
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, transactions: u64) {
         let [_, early, _, late] = self.quarters;
         assert!(
-            late <= early + ALLOWED,
+            late <= early + ALLOWED + TOKEN * transactions,
             "memory grew from {} MiB to {} MiB: {self}",
             early >> 20,
             late >> 20

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dynamodb_connector::sink::Sink;
-use dynamodb_connector::test_util::{RequestOutcome, RequestRecord};
+use dynamodb_connector::test_util::{Operation, RequestOutcome, RequestRecord};
 
 use crate::ledger::Ledger;
 use crate::memory;
@@ -16,12 +16,16 @@ pub(crate) struct Tally {
     pub(crate) applied: u64,
     pub(crate) requests: u64,
     pub(crate) given_up: u64,
+    pub(crate) transactions: u64,
     pub(crate) faults: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
     pub(crate) fn request(&mut self, request: &RequestRecord) {
         self.requests += 1;
+        if request.operation() == Some(Operation::TransactWriteItems) {
+            self.transactions += 1;
+        }
         if request.outcome() == RequestOutcome::GivenUp {
             self.given_up += 1;
         }

@@ -10,6 +10,7 @@ use dynamodb_connector::sink::{Sink, TableSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::LONGEST;
 use crate::ending::{Ending, end};
 use crate::faults;
 use crate::ledger::Ledger;
@@ -32,7 +33,7 @@ pub(crate) fn settings() -> TableSettings {
         .budget(budget.ratio(10.0).min_per_second(1_000).burst(10_000));
     TableSettings::default()
         .retry(retry)
-        .buffer_records(2_000)
+        .buffer_records(1_000)
         .buffer_bytes(8 << 20)
         .request_timeout(Duration::from_secs(3))
 }
@@ -53,8 +54,9 @@ pub(crate) async fn open(server: &Server, ledger: &Arc<Ledger>) -> Sink {
     for table in Table::LASTING {
         let settings = match table {
             Table::Plain => settings().concurrency(8..=32),
+            Table::Guarded => settings().concurrency(4..=32),
             Table::Coalesced => settings().coalesce(true),
-            Table::Hot => settings().buffer_records(200).max_key_share(0.2),
+            Table::Hot => settings().buffer_records(100).max_key_share(0.2),
             _ => settings(),
         };
         builder = builder
@@ -131,7 +133,12 @@ pub(crate) async fn run(server: Server, length: Duration) {
             break;
         }
     }
-    memory.check();
+    memory.check(tally.transactions);
+    // In the midst of it all, what was accepted so far comes to its end. Not where a task has failed already.
+    if began.elapsed() >= length {
+        let flushed = tokio::time::timeout(LONGEST, sink.flush()).await;
+        flushed.expect("a flush hangs").expect("it is flushed");
+    }
     if let Some(strikes) = strikes {
         strikes.abort();
     }

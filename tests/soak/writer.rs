@@ -68,9 +68,9 @@ impl Writer {
     pub(crate) async fn run(mut self) -> Rest {
         while !*self.stop.borrow() {
             match self.rng.u32(0..2_000) {
-                0 => self.flush().await,
-                1 => self.snapshot().await,
-                2..1_300 => self.plain().await,
+                0..4 => self.flush().await,
+                4..8 => self.snapshot().await,
+                8..1_300 => self.plain().await,
                 1_300..1_550 => self.simple(Table::Coalesced).await,
                 1_550..1_800 => self.guarded().await,
                 1_800..1_990 => self.hot().await,
