@@ -98,10 +98,8 @@ async fn a_flush_of_all_tables_that_is_dropped_leaves_its_failures_to_the_next()
             );
             completed
         });
-        assert!(
-            polls.await > 2,
-            "the tables were not done one after the other"
-        );
+        // Whichever table is asked first, the second answers late.
+        assert!(polls.await > 1, "it did not have to wait");
     }
 }
 

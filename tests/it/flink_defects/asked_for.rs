@@ -121,7 +121,7 @@ async fn retries_are_set_and_counted() {
 #[tokio::test(start_paused = true)]
 async fn nobody_hangs_when_the_table_fails() {
     let fake = fake();
-    let table = open_with(&fake, one_by_one().buffer_records(2)).await;
+    let table = open_with(&fake, one_by_one().buffer_records(8)).await;
     fake.inject(Fault::delay_before(secs(5)));
     fake.inject(Fault::access_denied());
     // Nothing is sent to a table that has failed; if it were, nobody would hear of it in time.
