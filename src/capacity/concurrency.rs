@@ -8,13 +8,15 @@ use super::Concurrency;
 const ONE: u64 = 1_000_000;
 
 /// Where an adaptive limit starts, if its range allows: four batches of 25 records fill the start-up burst that DynamoDB grants
-/// even a small table, and at one more per round trip the default range is climbed within 28 round trips.
+/// even a small table.
 const START: usize = 4;
 
 /// How many requests may be in flight, adapted to what the table answers.
 ///
-/// Up: every clean answer adds the inverse of the limit, so a whole round trip's worth adds about one, but only if the limit
-/// was reached while its request was in flight: a limit that nobody tried says nothing about the table.
+/// Up: until the table throttles for the first time every clean answer adds one, which doubles the limit in a round trip: from
+/// its start the default range is climbed in three. From then on every clean answer adds the inverse of the limit, so a whole
+/// round trip's worth adds about one. Either way only if the limit was reached while the request was in flight: a limit that
+/// nobody tried says nothing about the table.
 ///
 /// Down: by half of the share of items throttled, so a request refused whole halves the limit and one unprocessed item of 25
 /// takes 2 % off. All answers to requests sent before the last cut tell of the same congestion; together they cut as deep as
@@ -84,7 +86,11 @@ impl ConcurrencyLimit {
         } else if self.last_full.is_some_and(|full| sent_at <= full)
             && self.last_cut.is_none_or(|cut| sent_at >= cut.at)
         {
-            self.limit = (self.limit + ONE * ONE / self.limit).min(self.max);
+            let more = match self.last_cut {
+                None => ONE,
+                Some(_) => ONE * ONE / self.limit,
+            };
+            self.limit = (self.limit + more).min(self.max);
         }
     }
 
@@ -148,12 +154,28 @@ mod tests {
     #[test]
     fn a_round_trip_of_clean_answers_adds_about_one() {
         let mut limit = ConcurrencyLimit::new((1..=32).into());
+        limit.limit = 8 * ONE;
+        limit.on_answer(at(1), at(0), 8, 1, 1);
         assert_eq!(limit.limit(), 4);
         for answer in 0..5 {
-            limit.on_answer(at(10), at(0), 4, 25, 0);
+            limit.on_answer(at(10), at(1), 4, 25, 0);
             assert!(limit.limit() <= 5, "after {answer}");
         }
         assert_eq!(limit.limit(), 5);
+    }
+
+    #[test]
+    fn until_the_first_cut_a_round_trip_doubles_the_limit() {
+        let mut limit = ConcurrencyLimit::new((1..=50).into());
+        assert_eq!(limit.limit(), 4);
+        assert_eq!(drive(&mut limit, at(0), 4, 100), [8, 16, 32, 50]);
+        limit.on_answer(at(50), at(45), 50, 25, 1);
+        assert_eq!(limit.limit(), 49);
+        assert_eq!(
+            drive(&mut limit, at(60), 2, 100),
+            [49, 50],
+            "about one more"
+        );
     }
 
     #[test]

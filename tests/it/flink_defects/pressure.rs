@@ -81,12 +81,12 @@ async fn an_item_left_unprocessed_costs_one_request_of_concurrency() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn full_concurrency_comes_back_by_a_request_a_round_trip() {
+async fn full_concurrency_is_reached_by_doubling_and_comes_back_by_a_request_a_round_trip() {
     let busy = Busy::start().await;
-    // From the start, at 4: a round trip for each of the 28 that are missing, and a few until they are tried.
+    // From the start, at 4: three doublings, and one until they are tried.
     let (round_trips, successes, _) = busy.until_full().await;
-    assert!(round_trips <= 32, "{round_trips}");
-    assert!(successes <= 560, "{successes}");
+    assert!(round_trips <= 4, "{round_trips}");
+    assert!(successes <= 60, "{successes}");
     // One request refused whole takes half.
     let refused = Fault::throttled(Throttle::ProvisionedThroughput);
     busy.fake.inject(refused);
