@@ -297,13 +297,17 @@ impl TableSink {
     ///
     /// # Errors
     ///
-    /// See [`SnapshotError`]; nothing was submitted if it concerns the snapshot as a whole.
+    /// See [`SnapshotError`]; nothing was submitted if it concerns the snapshot as a whole. A snapshot of
+    /// other tables alone is refused: a table goes by the name or ARN it was opened with.
     ///
     /// # Cancel safety
     ///
     /// Not cancel safe as a whole: dropped, some writes were submitted and others not. Restore
     /// again from the same snapshot into a new sink.
     pub async fn restore(&self, snapshot: &Snapshot) -> Result<Restored, SnapshotError> {
+        if !snapshot.tables().any(|table| table == self.name()) {
+            snapshot.check_tables(std::iter::once(self.name()))?;
+        }
         snapshot.prepare_for(self)?.submit().await
     }
 

@@ -327,6 +327,18 @@ async fn a_write_that_fits_no_more_fails_and_nothing_is_submitted() {
         error,
         SnapshotError::UnknownTable { writes: 1, .. }
     ));
+    // One table alone takes what is its own, if it is named at all.
+    let table = sink.table(TABLE).unwrap();
+    let error = table.restore(&unknown).await.unwrap_err();
+    assert!(matches!(
+        error,
+        SnapshotError::UnknownTable { writes: 1, .. }
+    ));
+    let named = format!("{{\"table\":\"{TABLE}\",\"writes\":0}}\n{lines}");
+    let named = Snapshot::from_bytes(&of_lines(&named, 1)).unwrap();
+    assert!(table.restore(&named).await.unwrap().receipts.is_empty());
+    let empty = Snapshot::from_bytes(&of_lines("", 0)).unwrap();
+    assert!(table.restore(&empty).await.unwrap().receipts.is_empty());
 }
 
 proptest! {
