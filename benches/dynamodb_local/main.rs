@@ -72,10 +72,8 @@ fn main() -> Result<(), Failure> {
                 volume.batches * BATCH,
                 place.name(),
             );
-            let measured = tokio::select! {
-                measured = measure(&table, &concurrencies, volume) => measured,
-                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
-            };
+            tokio::spawn(rounds::heed_interrupts(matches!(place, Place::Given(_))));
+            let measured = measure(&table, &concurrencies, volume).await;
             // Also where measuring failed: nothing is to be left behind where others write.
             let cleared = match place {
                 Place::Started(_) => Ok(()),
