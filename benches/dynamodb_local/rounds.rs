@@ -61,11 +61,9 @@ impl Iterator for Batches {
     }
 }
 
-/// Ends the measurement when the user wants that: in order where there is something to clear,
-/// at once where not or where asked again. A server that was started for this is in the
-/// terminal's process group and ends by the same interrupt.
-pub(crate) async fn heed_interrupts(in_order: bool) {
-    if in_order && tokio::signal::ctrl_c().await.is_ok() {
+/// Ends the measurement when the user wants that: in order, or at once where asked again.
+pub(crate) async fn heed_interrupts() {
+    if tokio::signal::ctrl_c().await.is_ok() {
         INTERRUPTED.store(true, Ordering::Relaxed);
     }
     if tokio::signal::ctrl_c().await.is_ok() {
