@@ -2,12 +2,16 @@
 
 use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::{BoxFuture, join_all};
+use tokio::task::JoinHandle;
 
 use crate::rig::records::BATCH;
 use crate::rig::{Failure, clock, sdk};
 use crate::rounds::{Batches, Contender};
 use crate::table::Table;
+
+/// The milliseconds of a batch's items, when all have their outcome.
+type Waiting = JoinHandle<Result<Vec<f64>, Failure>>;
 
 /// One writer that puts record after record. The buffer holds twice what may be in flight: a
 /// batch is full when a request ends, and a record waits for no more than one other batch.
@@ -46,27 +50,40 @@ impl Contender for Stream {
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
         Box::pin(async move {
             let mut waiting = Vec::new();
-            for batch in batches {
-                let mut receipts = Vec::with_capacity(BATCH);
-                for number in batch * BATCH..(batch + 1) * BATCH {
-                    let receipt = self.sink.put_item(&self.table.item(number)).await?;
-                    receipts.push((clock::instant(), receipt));
-                }
-                waiting.push(tokio::spawn(async move {
-                    let mut latencies = Vec::with_capacity(BATCH);
-                    for (accepted, receipt) in receipts {
-                        receipt.await.into_result()?;
-                        latencies.push(clock::milliseconds(accepted.elapsed()));
-                    }
-                    Ok::<_, Failure>(latencies)
-                }));
-            }
+            let put = self.put_all(batches, &mut waiting).await;
+            let batches = join_all(waiting).await;
+            // Those too whose receipts were dropped over a failure.
+            let flushed = self.sink.flush().await;
+            put?;
             let mut latencies = Vec::new();
-            for batch in waiting {
-                latencies.append(&mut batch.await??);
+            for batch in batches {
+                latencies.append(&mut batch??);
             }
+            flushed?;
             Ok(latencies)
         })
+    }
+}
+
+impl Stream {
+    /// Hands the receipts of each batch to a task that awaits them.
+    async fn put_all(&self, batches: Batches, waiting: &mut Vec<Waiting>) -> Result<(), Failure> {
+        for batch in batches {
+            let mut receipts = Vec::with_capacity(BATCH);
+            for number in batch * BATCH..(batch + 1) * BATCH {
+                let receipt = self.sink.put_item(&self.table.item(number)).await?;
+                receipts.push((clock::instant(), receipt));
+            }
+            waiting.push(tokio::spawn(async move {
+                let mut latencies = Vec::with_capacity(BATCH);
+                for (accepted, receipt) in receipts {
+                    receipt.await.into_result()?;
+                    latencies.push(clock::milliseconds(accepted.elapsed()));
+                }
+                Ok(latencies)
+            }));
+        }
+        Ok(())
     }
 }
 
@@ -96,10 +113,13 @@ impl Contender for SdkLoop {
         Box::pin(async move {
             let lanes = (0..self.lanes).map(|_| {
                 let lane = lane(self.table.clone(), batches.clone(), capacity.clone());
-                async move { tokio::spawn(lane).await? }
+                tokio::spawn(lane)
             });
-            let latencies = try_join_all(lanes).await?;
-            Ok(latencies.concat())
+            let mut latencies = Vec::new();
+            for lane in join_all(lanes).await {
+                latencies.append(&mut lane??);
+            }
+            Ok(latencies)
         })
     }
 }

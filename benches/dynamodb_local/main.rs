@@ -72,9 +72,17 @@ fn main() -> Result<(), Failure> {
                 volume.batches * BATCH,
                 place.name(),
             );
-            let measured = tokio::select! {
-                measured = measure(&table, &concurrencies, volume) => measured,
-                _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            let measuring = measure(&table, &concurrencies, volume);
+            let measured = match place {
+                // Dropping the place ends its server; there is nothing to clear.
+                Place::Started(_) => tokio::select! {
+                    measured = measuring => measured,
+                    _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+                },
+                Place::Given(_) => {
+                    tokio::spawn(rounds::heed_interrupts());
+                    measuring.await
+                }
             };
             // Also where measuring failed: nothing is to be left behind where others write.
             let cleared = match place {

@@ -2,12 +2,16 @@
 //! machine that changes its speed changes it for all.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::future::BoxFuture;
 
 use crate::rig::records::BATCH;
 use crate::rig::{Failure, clock};
+
+/// Set by an interrupt: no more batches are handed out. What is under way has its outcome still,
+/// lest it lands after the table was cleared.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// How much is written.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +41,7 @@ pub(crate) trait Contender {
     fn name(&self) -> &'static str;
 
     /// Writes all batches, each acknowledged in full, and gives the milliseconds of each item.
+    /// Also where it fails, nothing is under way any more when it returns.
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>>;
 }
 
@@ -52,7 +57,17 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<usize> {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        (next < self.count).then_some(next)
+        (next < self.count && !INTERRUPTED.load(Ordering::Relaxed)).then_some(next)
+    }
+}
+
+/// Ends the measurement when the user wants that: in order, or at once where asked again.
+pub(crate) async fn heed_interrupts() {
+    if tokio::signal::ctrl_c().await.is_ok() {
+        INTERRUPTED.store(true, Ordering::Relaxed);
+    }
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(130);
     }
 }
 
@@ -86,6 +101,9 @@ async fn round(contender: &dyn Contender, batches: usize) -> Result<Round, Failu
             count: batches,
         })
         .await?;
+    if INTERRUPTED.load(Ordering::Relaxed) {
+        return Err("interrupted".into());
+    }
     Ok(Round {
         rate: (batches * BATCH) as f64 / began.elapsed().as_secs_f64(),
         latencies,
