@@ -56,6 +56,11 @@ impl ConcurrencyLimit {
         usize::try_from(self.limit / ONE).unwrap_or(Concurrency::MOST)
     }
 
+    /// The most that it may ever allow.
+    pub(crate) fn most(&self) -> usize {
+        usize::try_from(self.max / ONE).unwrap_or(Concurrency::MOST)
+    }
+
     /// Whether it can't go lower.
     pub(crate) fn at_minimum(&self) -> bool {
         self.limit / ONE <= self.min / ONE

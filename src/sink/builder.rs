@@ -241,6 +241,7 @@ impl Opening {
             max_batch_bytes: settings.get_max_batch_bytes(),
             linger: settings.get_linger(),
             coalesce: settings.get_coalesce(),
+            consumed_capacity: settings.get_consumed_capacity(),
             max_attempts: settings.get_retry().get_max_attempts(),
             // Sent before that, a request has reached the service before the token lapses.
             token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),

@@ -141,22 +141,30 @@ impl fmt::Debug for Payload {
 pub(crate) struct Bodies {
     /// `"name"`, quoted and escaped.
     table: Vec<u8>,
+    /// The last member of each body and its closing brace.
+    end: &'static [u8],
 }
 
 impl Bodies {
-    pub(crate) fn new(table: &str) -> Self {
+    /// Bodies that ask what they consume, or don't.
+    pub(crate) fn new(table: &str, consumed_capacity: bool) -> Self {
         Self {
             table: serde_json::Value::from(table).to_string().into_bytes(),
+            end: if consumed_capacity {
+                br#","ReturnConsumedCapacity":"INDEXES"}"#
+            } else {
+                b"}"
+            },
         }
     }
 
     /// What a batch's body holds beside its writes.
     pub(crate) fn batch_overhead(&self) -> usize {
-        Self::BATCH_OPEN.len() + self.table.len() + 2 + Self::BATCH_CLOSE.len()
+        Self::BATCH_OPEN.len() + self.table.len() + 2 + Self::BATCH_CLOSE.len() + self.end.len()
     }
 
     const BATCH_OPEN: &[u8] = br#"{"RequestItems":{"#;
-    const BATCH_CLOSE: &[u8] = br#"]},"ReturnConsumedCapacity":"INDEXES"}"#;
+    const BATCH_CLOSE: &[u8] = b"]}";
 
     /// Begins a `BatchWriteItem` body.
     pub(crate) fn open_batch(&self, body: &mut Vec<u8>) {
@@ -183,8 +191,9 @@ impl Bodies {
     }
 
     /// Ends a `BatchWriteItem` body.
-    pub(crate) fn close_batch(body: &mut Vec<u8>) {
+    pub(crate) fn close_batch(&self, body: &mut Vec<u8>) {
         body.extend_from_slice(Self::BATCH_CLOSE);
+        body.extend_from_slice(self.end);
     }
 
     /// The body of a call that is not a batch.
@@ -195,7 +204,7 @@ impl Bodies {
             Payload::Single { part, .. } => {
                 self.part(part, &mut body);
                 body.pop();
-                body.extend_from_slice(br#","ReturnConsumedCapacity":"INDEXES"}"#);
+                body.extend_from_slice(self.end);
                 match part.kind {
                     WriteKind::Put => Operation::PutItem,
                     WriteKind::Delete => Operation::DeleteItem,
@@ -220,7 +229,8 @@ impl Bodies {
                 }
                 body.extend_from_slice(br#"],"ClientRequestToken":""#);
                 body.extend_from_slice(token.as_bytes());
-                body.extend_from_slice(br#"","ReturnConsumedCapacity":"INDEXES"}"#);
+                body.push(b'"');
+                body.extend_from_slice(self.end);
                 Operation::TransactWriteItems
             }
         };

@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 /// | `dynamodb_sink_throttled_total` | counter | writes | unprocessed or throttled, each time |
 /// | `dynamodb_sink_requests_total` | counter | requests | sent |
 /// | `dynamodb_sink_failed_requests_total` | counter | requests | answered by an error or not at all |
-/// | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included |
+/// | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included; where [`consumed_capacity`](super::TableSettings::consumed_capacity) is on |
 /// | `dynamodb_sink_in_flight` | gauge | requests | under way now |
 /// | `dynamodb_sink_concurrency` | gauge | requests | how many may be under way now |
 /// | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
@@ -55,7 +55,8 @@ pub struct Stats {
     pub requests: u64,
     /// Requests answered by an error, or not at all.
     pub failed_requests: u64,
-    /// Write units consumed, as the service counts them, indexes included.
+    /// Write units consumed, as the service counts them, indexes included. It is asked only where
+    /// [`consumed_capacity`](super::TableSettings::consumed_capacity) is on; else 0.
     pub consumed_units: f64,
     /// Requests under way.
     pub in_flight: usize,

@@ -1147,7 +1147,7 @@ fn metrics_tell_records_bytes_times_errors_and_partial_failures() {
     let bodies = metrics::with_local_recorder(&recorded, || {
         runtime.block_on(async {
             let fake = service();
-            let table = open(&fake, settings()).await;
+            let table = open(&fake, settings().consumed_capacity(true)).await;
             let batch = |fault: Fault| fake.inject(fault.on(Operation::BatchWriteItem));
             batch(Fault::delay_after(ms(70)));
             all_written((0..10).map(|n| put(&table, &format!("k{n}"), n)).collect()).await;

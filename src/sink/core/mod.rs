@@ -66,6 +66,8 @@ pub(crate) struct Rules {
     pub(crate) max_batch_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) coalesce: bool,
+    /// Whether the service is asked what each request consumed.
+    pub(crate) consumed_capacity: bool,
     pub(crate) max_attempts: Option<u32>,
     /// How long after its first sending a transaction's token may be used again.
     pub(crate) token_life: Duration,
@@ -129,8 +131,8 @@ impl<C, F> Core<C, F> {
     ) -> Self {
         Self {
             table: Arc::clone(table),
+            bodies: Bodies::new(table, rules.consumed_capacity),
             rules,
-            bodies: Bodies::new(table),
             spares: Spares::default(),
             entries: Slab::new(),
             next_seq: 0,

@@ -103,13 +103,14 @@ impl<C, F> Core<C, F> {
         wake
     }
 
-    /// Low load sends at once; while more than half of the slots are taken a batch may fill, for
-    /// no longer than the linger.
+    /// Low load sends at once; while half of the slots that there may ever be are taken, a batch may
+    /// fill, for no longer than the linger. An adapted limit below that is reached at once, and batches
+    /// fill behind it.
     fn batch_if_due(&mut self, now: Duration, since: Duration) -> Option<Request> {
         let full = self.batched.count() >= self.rules.max_batch_items
             || self.bodies.batch_overhead() + self.batched.bytes() >= self.rules.max_batch_bytes;
         let in_flight = self.requests.len();
-        let free = in_flight == 0 || in_flight * 2 < self.limit.limit();
+        let free = in_flight == 0 || in_flight * 2 < self.limit.most();
         let due = full
             || free
             || self.draining
@@ -177,7 +178,7 @@ impl<C, F> Core<C, F> {
                 ranges.push(Bodies::add_to_batch(&mut body, &mut entry.payload));
             }
         }
-        Bodies::close_batch(&mut body);
+        self.bodies.close_batch(&mut body);
         let body = Bytes::from(body);
         // From here on the record is held once, in the body.
         for (ticket, range) in writes.iter().zip(ranges) {

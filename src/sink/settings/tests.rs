@@ -261,7 +261,7 @@ prop_compose! {
         records in 25_usize..=10_000_000,
         bytes in 4_usize << 20..=1 << 30,
         share in thousandths(1..=1_000),
-        coalesce: bool,
+        (coalesce, consumed_capacity) in any::<(bool, bool)>(),
         retry in retry(),
         deadline in prop::option::of(duration(10_000..=86_400_000_000)),
         timeout in duration(100_000..=300_000_000),
@@ -275,6 +275,7 @@ prop_compose! {
             .buffer_bytes(bytes)
             .max_key_share(share)
             .coalesce(coalesce)
+            .consumed_capacity(consumed_capacity)
             .retry(retry)
             .deadline(deadline)
             .request_timeout(timeout)

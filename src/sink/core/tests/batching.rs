@@ -50,7 +50,7 @@ fn under_load_a_batch_fills_but_no_longer_than_the_linger() {
 #[test]
 fn the_byte_limit_is_inclusive() {
     let one = put(1, 1).payload.batch_len();
-    let overhead = Bodies::new(TABLE).batch_overhead();
+    let overhead = Bodies::new(TABLE, false).batch_overhead();
     // Two writes and the comma between them.
     let exact = overhead + 2 * one - 1;
     for (limit, expected) in [(exact, vec![2]), (exact - 1, vec![1, 1])] {
@@ -75,7 +75,7 @@ fn the_byte_limit_is_inclusive() {
 #[test]
 fn the_body_is_as_long_as_reckoned() {
     let mut core = core(rules(), 4);
-    let mut reckoned = Bodies::new(TABLE).batch_overhead() - 1;
+    let mut reckoned = Bodies::new(TABLE, false).batch_overhead() - 1;
     for n in 0..3 {
         let put = put(n, u64::from(n));
         reckoned += put.payload.batch_len();

@@ -45,6 +45,7 @@ fn rules() -> Rules {
         max_batch_bytes: 16 << 20,
         linger: ms(1),
         coalesce: false,
+        consumed_capacity: false,
         max_attempts: None,
         token_life: crate::sink::payload::TOKEN_LIFE,
         dead_letters: false,
