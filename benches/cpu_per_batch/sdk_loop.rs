@@ -25,7 +25,7 @@ impl Contender for SdkLoop {
         Box::pin(async move {
             for batch in 0..batches {
                 let items = records::batch(lane, batch).into_iter().map(sdk::attributes);
-                sdk::write_batch(&self.0, TABLE, items, None).await?;
+                sdk::write_batch(&self.0, TABLE, items).await?;
             }
             Ok(())
         })

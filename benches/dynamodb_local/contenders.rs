@@ -1,6 +1,5 @@
 //! The sink, and the loop that does without it.
 
-use aws_sdk_dynamodb::types::ReturnConsumedCapacity;
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
 use futures::future::{BoxFuture, join_all};
 use tokio::task::JoinHandle;
@@ -92,29 +91,18 @@ impl Stream {
 pub(crate) struct SdkLoop {
     pub(crate) table: Table,
     pub(crate) lanes: usize,
-    /// Whether it asks for the consumed capacity, as the sink does.
-    pub(crate) counts_capacity: bool,
 }
 
 impl Contender for SdkLoop {
     fn name(&self) -> &'static str {
-        if self.counts_capacity {
-            "SDK loop, told its capacity"
-        } else {
-            "hand-written SDK loop"
-        }
+        "hand-written SDK loop"
     }
 
     /// An item's latency is that of its batch, from when the batch is at hand.
     fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
-        let capacity = self
-            .counts_capacity
-            .then_some(ReturnConsumedCapacity::Indexes);
         Box::pin(async move {
-            let lanes = (0..self.lanes).map(|_| {
-                let lane = lane(self.table.clone(), batches.clone(), capacity.clone());
-                tokio::spawn(lane)
-            });
+            let lanes =
+                (0..self.lanes).map(|_| tokio::spawn(lane(self.table.clone(), batches.clone())));
             let mut latencies = Vec::new();
             for lane in join_all(lanes).await {
                 latencies.append(&mut lane??);
@@ -124,11 +112,7 @@ impl Contender for SdkLoop {
     }
 }
 
-async fn lane(
-    table: Table,
-    batches: Batches,
-    capacity: Option<ReturnConsumedCapacity>,
-) -> Result<Vec<f64>, Failure> {
+async fn lane(table: Table, batches: Batches) -> Result<Vec<f64>, Failure> {
     let mut latencies = Vec::new();
     for batch in batches {
         let items: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
@@ -136,7 +120,7 @@ async fn lane(
             .collect();
         let began = clock::instant();
         let (client, items) = (&table.client, items.into_iter());
-        sdk::write_batch(client, &table.name, items, capacity.clone()).await?;
+        sdk::write_batch(client, &table.name, items).await?;
         let took = clock::milliseconds(began.elapsed());
         latencies.extend([took; BATCH]);
     }

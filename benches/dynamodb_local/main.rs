@@ -121,18 +121,16 @@ async fn measure(
     );
     for &concurrency in concurrencies {
         let sink = Stream::open(table, concurrency).await?;
-        let by_hand = |counts_capacity| SdkLoop {
+        let by_hand = SdkLoop {
             table: table.clone(),
             lanes: concurrency,
-            counts_capacity,
         };
-        let (plain, told) = (by_hand(false), by_hand(true));
-        let contenders: [&dyn Contender; 3] = [&sink, &plain, &told];
+        let contenders: [&dyn Contender; 2] = [&sink, &by_hand];
         let rounds = rounds::rotate(&contenders, volume).await?;
         sink.close().await?;
 
         let rate = |rounds: &[Round], share| quantile(rounds.iter().map(|r| r.rate), share);
-        let to_plain = |own: &[Round]| rate(own, 0.5) / rate(&rounds[1], 0.5);
+        let to_loop = |own: &[Round]| rate(own, 0.5) / rate(&rounds[1], 0.5);
         for (contender, own) in contenders.iter().zip(&rounds) {
             let latencies: Quantiles = own
                 .iter()
@@ -145,14 +143,14 @@ async fn measure(
                 Cell::Number(rate(own, 0.5), 0),
                 Cell::Number(rate(own, 0.1), 0),
                 Cell::Number(rate(own, 0.9), 0),
-                Cell::Number(to_plain(own), 2),
+                Cell::Number(to_loop(own), 2),
                 Cell::Number(latencies.at(0.5), 1),
                 Cell::Number(latencies.at(0.99), 1),
             ]);
         }
         report.bar(
             format!("the sink/loop at {concurrency}"),
-            to_plain(&rounds[0]),
+            to_loop(&rounds[0]),
             Bound::AtLeast(1.0),
         );
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Region, SharedHttpClient};
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ReturnConsumedCapacity, WriteRequest};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
 use super::Failure;
@@ -44,13 +44,11 @@ pub(crate) fn http_client() -> SharedHttpClient {
         .build_https()
 }
 
-/// Writes until the service has taken all. Each answer tells the capacity that was consumed, if
-/// asked.
+/// Writes until the service has taken all.
 pub(crate) async fn write_batch(
     client: &Client,
     table: &str,
     items: impl Iterator<Item = Item>,
-    capacity: Option<ReturnConsumedCapacity>,
 ) -> Result<(), Failure> {
     let requests: Result<Vec<_>, Failure> = items.map(write_request).collect();
     let mut left = HashMap::from([(table.to_owned(), requests?)]);
@@ -59,7 +57,6 @@ pub(crate) async fn write_batch(
         let answer = client
             .batch_write_item()
             .set_request_items(Some(left))
-            .set_return_consumed_capacity(capacity.clone())
             .send()
             .await?;
         match answer.unprocessed_items {
