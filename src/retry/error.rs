@@ -92,7 +92,7 @@ impl ServiceError {
             .into()
     }
 
-    /// The task that awaited the answer died.
+    /// What was to send the request, or to take its answer, panicked.
     pub(crate) fn lost() -> Self {
         Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
             .with_detail("what sends requests panicked")

@@ -98,7 +98,10 @@ struct Running {
 impl Worker {
     /// Runs until the table is closed or aborted, or all its handles are dropped and all accepted
     /// writes have their outcome.
-    pub(super) async fn run(self) {
+    ///
+    /// Whoever waits hears of it if the future is dropped, also if it was never polled: a runtime may go
+    /// as soon as the table is open.
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
         let mut running = Running {
             worker: self,
             tasks: JoinSet::new(),
@@ -110,8 +113,10 @@ impl Worker {
             stopped: None,
             closing: Vec::new(),
         };
-        running.run().await;
-        running.dismiss();
+        async move {
+            running.run().await;
+            running.dismiss();
+        }
     }
 }
 
@@ -250,8 +255,7 @@ impl Running {
             self.spawn(request);
         }
         if self.worker.core.take_describe() {
-            let describe = self.describe();
-            self.tasks.spawn(describe);
+            self.describe();
         }
         for letter in self.worker.core.take_dead_letters() {
             self.dead_letter(now, letter);

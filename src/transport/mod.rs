@@ -9,7 +9,7 @@
 //! **Choice.** Two ways out, one contract for both, one test suite over both:
 //!
 //! ```text
-//!                                 ┌─▶ direct: identity ─▶ aws-sigv4 ─▶ the SDK's HTTP client ─┐
+//!                                 ┌─▶ direct: identity ─▶ signer ────▶ the SDK's HTTP client ─┐
 //! call(operation, body) ─▶ Way ───┤      ▲ captured: components, URI, headers, connector      ├─▶ settle
 //!                                 │      │                                                    │
 //!                                 └─▶ sdk: the orchestrator, our body swapped in at its ──────┘

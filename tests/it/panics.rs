@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_smithy_runtime_api::client::http::{
@@ -10,7 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use dynamodb_connector::sink::{TableSettings, TableSink};
+use dynamodb_connector::sink::{DrainError, Outcome, Sink, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
 use serde_json::json;
 
@@ -94,7 +95,7 @@ async fn where_describing_panics_nothing_is_rejected() {
     fake.create_table(TableSpec::new(TABLE));
     let (client, left) = panicking(&fake, "DescribeTable");
     let settings = TableSettings::default();
-    let sink = dynamodb_connector::sink::Sink::builder(&client)
+    let sink = Sink::builder(&client)
         .table(TABLE, settings)
         .open()
         .await
@@ -106,9 +107,65 @@ async fn where_describing_panics_nothing_is_rejected() {
         fake.inject(refuse());
     }
     let outcome = table.put(&json!({"pk": "a"})).confirm().await.unwrap();
-    assert!(
-        matches!(outcome, dynamodb_connector::sink::Outcome::Unwritten { .. }),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Outcome::Unwritten { .. }), "{outcome:?}");
     assert!(table.close().await.is_err(), "the table has failed");
+}
+
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("an error that can't be shown");
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+/// Panics when it is dropped, as a handler's future may after its last line.
+struct Trap;
+
+impl Drop for Trap {
+    #[expect(clippy::panic, reason = "it is what is tested")]
+    fn drop(&mut self) {
+        panic!("a drop that panics");
+    }
+}
+
+/// A handler that panics anywhere has failed: the table stops, and nobody waits for ever.
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_panics_stops_the_table() {
+    for manner in 0..3 {
+        let fake = FaultyDynamoDb::new();
+        fake.create_table(TableSpec::new(TABLE));
+        let sink = Sink::builder(&fake.client())
+            .table(TABLE, TableSettings::default())
+            .dead_letters(move |_| async move {
+                match manner {
+                    0 => panic!("at work"),
+                    1 => Err(Unspeakable.into()),
+                    _ => {
+                        let _trap = Trap;
+                        tokio::task::yield_now().await;
+                        Ok(())
+                    }
+                }
+            })
+            .open()
+            .await
+            .unwrap();
+        let table = sink.table(TABLE).unwrap();
+        let expired = table
+            .put(&json!({"pk": "a"}))
+            .deadline(Duration::from_secs(1));
+        fake.inject(Fault::unprocessed_all().times(1_000));
+        let outcome = expired.confirm().await.unwrap();
+        assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+        let closed = tokio::time::timeout(Duration::from_secs(600), table.close()).await;
+        assert!(
+            matches!(closed, Ok(Err(DrainError::Stopped { .. }))),
+            "{manner}: {closed:?}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Which request goes out next, and when to look again.
 
 use std::cmp::Reverse;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,6 @@ use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
 
 /// A request to send.
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) id: u64,
     pub(crate) operation: Operation,
@@ -23,7 +23,6 @@ pub(crate) struct Request {
 }
 
 /// A request whose answer is awaited.
-#[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) id: u64,
     pub(super) writes: Vec<Ticket>,
@@ -31,6 +30,28 @@ pub(super) struct InFlight {
     pub(super) isolated: bool,
     /// Kept to be used again once it was answered.
     pub(super) body: Bytes,
+}
+
+/// Sizes only: contents never reach a log.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("id", &self.id)
+            .field("operation", &self.operation)
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sizes only: contents never reach a log.
+impl fmt::Debug for InFlight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InFlight")
+            .field("id", &self.id)
+            .field("writes", &self.writes.len())
+            .field("bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Part of a batch under bisection, to be sent as it is.

@@ -8,8 +8,14 @@ use bytes::Bytes;
 /// How many bodies are kept: enough for the default concurrency.
 const MOST: usize = 32;
 
-/// The largest body that is kept. All of them together are 4 MiB at most.
+/// The largest body that is kept. All that wait here are 4 MiB at most.
+///
+/// One that is used again is at most [`SLACK`] times as large as what it carries, so that the room a batch takes is near
+/// what its writes were charged for.
 const LARGEST: usize = 128 * 1024;
+
+/// See [`LARGEST`].
+const SLACK: usize = 2;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -18,9 +24,13 @@ pub(super) struct Spares(Vec<Vec<u8>>);
 impl Spares {
     /// An empty buffer with room for `len` bytes.
     pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
-        let mut body = self.0.pop().unwrap_or_default();
-        body.reserve_exact(len);
-        body
+        match self.0.pop() {
+            Some(mut body) if body.capacity() <= len.saturating_mul(SLACK) => {
+                body.reserve_exact(len);
+                body
+            }
+            _ => Vec::with_capacity(len),
+        }
     }
 
     /// Keeps a body if nobody else holds it any more.
@@ -49,6 +59,8 @@ mod tests {
         let again = spares.take(900);
         assert_eq!((again.as_ptr(), again.len()), (place, 0));
         assert!(spares.take(10).capacity() >= 10, "there is no other");
+        spares.keep(Bytes::from(vec![1; 1_000]));
+        assert!(spares.take(100).capacity() < 1_000, "far too large for it");
     }
 
     #[test]

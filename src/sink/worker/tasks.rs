@@ -39,9 +39,7 @@ impl Running {
         );
         let call = async move {
             let started = clock.now();
-            let call = AssertUnwindSafe(transport.call(operation, body)).catch_unwind();
-            // What the user's own parts of the client do when they panic counts as a lost answer.
-            let body = call.await.unwrap_or_else(|_| Err(ServiceError::lost()));
+            let body = transport.call(operation, body).await;
             if let Err(error) = &body {
                 tracing::Span::current().record("error", error.code());
                 tracing::debug!(%error, "request failed");
@@ -53,23 +51,38 @@ impl Running {
                 body,
             }
         };
+        let lost = Done::Answer {
+            id,
+            operation,
+            took: Duration::ZERO,
+            body: Err(ServiceError::lost()),
+        };
         if span.is_disabled() {
-            self.tasks.spawn(call);
+            self.start(call, lost);
         } else {
-            self.tasks.spawn(call.instrument(span));
+            self.start(call.instrument(span), lost);
         }
+    }
+
+    /// Spawns a task that comes back whatever happens in it: with `lost` where something of the user's
+    /// panics, in their parts of the client, their handler or their subscriber, dropped or running.
+    pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static, lost: Done) {
+        // In a block of its own, which drops the work while panics are still caught.
+        let caught = AssertUnwindSafe(async move { work.await }).catch_unwind();
+        self.tasks
+            .spawn(async move { caught.await.unwrap_or(lost) });
     }
 
     /// Describes the table, again for as long as that fails for a reason that may pass, within a
     /// bound. A table that can't be told to be unchanged rejects nothing.
-    pub(super) fn describe(&mut self) -> impl Future<Output = Done> + Send + use<> {
+    pub(super) fn describe(&mut self) {
         let transport = self.worker.transport.clone();
         let shape = Arc::clone(&self.worker.shape);
         let table = Arc::clone(&self.worker.table);
         let backoff = self.worker.backoff.clone();
         let clock = self.worker.clock;
         let mut rng = self.worker.rng.fork();
-        async move {
+        let describing = async move {
             let started = clock.now();
             let mut attempt = 0;
             let described = loop {
@@ -99,28 +112,30 @@ impl Running {
                 }
             };
             Done::Described(described)
-        }
+        };
+        let lost = Described::Changed(ServiceError::lost());
+        self.start(describing, Done::Described(lost));
     }
 
     pub(super) fn dead_letter(&mut self, now: Duration, letter: DeadLettered) {
         let DeadLettered { ticket, outcome } = letter;
         match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
             (Some(handler), Some(letter)) => {
-                let handled = AssertUnwindSafe(handler.clone().handle(letter)).catch_unwind();
-                self.tasks.spawn(async move {
-                    let result = match handled.await {
-                        Ok(result) => result.map_err(|error| error.to_string()),
-                        Err(_) => Err("it panicked".to_owned()),
-                    };
+                let handler = handler.clone();
+                let handling = async move {
+                    let result = handler.handle(letter).await;
+                    let result = result.map_err(|error| error.to_string());
                     Done::DeadLetter { ticket, result }
-                });
+                };
+                let result = Err("it panicked".to_owned());
+                self.start(handling, Done::DeadLetter { ticket, result });
             }
             _ => self.worker.core.dead_lettered(now, ticket, false),
         }
     }
 
     pub(super) fn done(&mut self, now: Duration, done: Result<Done, tokio::task::JoinError>) {
-        // No task panics, since each catches what it calls, and none is aborted while this runs.
+        // No task panics, see `start`, and none is aborted while this runs.
         let Ok(done) = done else {
             return;
         };

@@ -241,3 +241,22 @@ fn a_close_that_the_runtime_cut_short_does_not_pass_for_one_that_drained() {
         assert!(error.may_have_applied());
     }
 }
+
+/// The worker was spawned and never ran.
+#[test]
+fn a_runtime_that_goes_as_soon_as_the_table_is_open_leaves_nobody_waiting() {
+    let fake = fake();
+    let runtime = one_thread();
+    let table = runtime.block_on(open(&fake));
+    drop(runtime);
+    elsewhere(async {
+        let refused = table.put(&row("a", 1)).await;
+        assert!(matches!(refused, Err(SubmitError::Gone)), "{refused:?}");
+        for drained in [table.flush().await, table.close().await] {
+            assert!(matches!(drained, Err(DrainError::Gone)), "{drained:?}");
+        }
+        let snapshot = table.snapshot().await;
+        assert!(matches!(snapshot, Err(DrainError::Gone)), "{snapshot:?}");
+        assert!(table.abort().await.is_empty());
+    });
+}
