@@ -88,7 +88,7 @@ fn a_success_pays_for_a_retry_and_an_answer_that_wrote_nothing_does_not() {
 #[test]
 fn what_is_in_flight_and_what_is_sent_again_is_counted() {
     let mut core = core(rules(), 4);
-    assert_eq!(core.in_flight(), 0);
+    assert_eq!((core.in_flight(), core.concurrency()), (0, 4));
     for n in 1..=3 {
         core.submit(ms(0), put(n, u64::from(n)));
     }
