@@ -122,6 +122,23 @@ fn it_rests_at_the_least_concurrency_only_where_most_of_a_batch_was_throttled() 
     }
 }
 
+#[test]
+fn more_requests_go_out_side_by_side_once_as_many_as_allowed_were_answered_well() {
+    let mut core = frugal();
+    for n in 0..250 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let mut flying: VecDeque<Request> = VecDeque::new();
+    flying.extend(std::iter::from_fn(|| core.next_request(ms(0))));
+    assert_eq!((flying.len(), core.concurrency()), (4, 4));
+    for _ in 0..5 {
+        let request = flying.pop_front().expect("a batch");
+        all_written(&mut core, ms(1), &request);
+        flying.extend(std::iter::from_fn(|| core.next_request(ms(1))));
+    }
+    assert_eq!((flying.len(), core.concurrency()), (5, 5));
+}
+
 /// The next request, after as long a wait as it takes.
 fn next(core: &mut TestCore, now: &mut Duration) -> Request {
     loop {
