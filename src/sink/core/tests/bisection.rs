@@ -141,3 +141,29 @@ fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
         assert_eq!(written, settled.completion != 2, "{:?}", settled.outcome);
     }
 }
+
+#[test]
+fn a_dead_letter_is_sent_no_more_though_its_half_still_is() {
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            ..rules()
+        },
+        4,
+    );
+    for n in 0..4 {
+        core.submit(
+            ms(0),
+            Submission {
+                deadline: (n == 0).then_some(ms(20)),
+                ..put(n, u64::from(n))
+            },
+        );
+    }
+    let request = core.next_request(ms(0)).expect("a batch");
+    let refused = error(ErrorClass::Permanent, "ValidationException");
+    core.on_batch(ms(10), request.id, Err(refused));
+    let half = core.next_request(ms(30)).expect("a half");
+    assert_eq!(contents(&half), [("k1".to_owned(), Some(1))]);
+    assert_eq!(core.take_dead_letters().len(), 1);
+}
