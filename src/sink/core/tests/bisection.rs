@@ -167,3 +167,27 @@ fn a_dead_letter_is_sent_no_more_though_its_half_still_is() {
     assert_eq!(contents(&half), [("k1".to_owned(), Some(1))]);
     assert_eq!(core.take_dead_letters().len(), 1);
 }
+
+#[test]
+fn a_dead_letter_with_its_handler_outlives_the_tables_failure() {
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            max_attempts: Some(1),
+            ..rules()
+        },
+        4,
+    );
+    core.submit(ms(0), put(1, 1));
+    let request = core.next_request(ms(0)).expect("a batch");
+    let lost = error(ErrorClass::Transient, "ConnectFailed");
+    core.on_batch(ms(1), request.id, Err(lost));
+    let letter = core.take_dead_letters().pop().expect("a dead letter");
+    core.submit(ms(1), put(2, 2));
+    core.fail(ms(2), error(ErrorClass::Fatal, "ResourceNotFoundException"));
+    let handed_back: Vec<u64> = settled(&mut core).iter().map(|s| s.completion).collect();
+    assert_eq!(handed_back, [2]);
+    core.dead_lettered(ms(3), letter.ticket, true);
+    let last = settled(&mut core).pop().expect("its outcome");
+    assert!(matches!(last.outcome, Outcome::Rejected { .. }) && last.handled);
+}
