@@ -144,3 +144,55 @@ impl<'de> Visitor<'de> for ConcurrencyVisitor {
         Ok(Concurrency { min, max })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_and_a_range_are_checked_in_their_own_words() {
+        let problem = |concurrency: Concurrency| {
+            let refused = concurrency.check(&SettingsPlace::Defaults);
+            refused.err().map(|error| error.to_string())
+        };
+        for (concurrency, expected) in [
+            (Concurrency::from(0), "concurrency is 0, allowed 1 to 1000"),
+            (
+                Concurrency::from(0..=4),
+                "concurrency.min is 0, allowed 1 to 1000",
+            ),
+            (
+                Concurrency::from(1..=1_001),
+                "concurrency.max is 1001, allowed 1 to 1000",
+            ),
+            (
+                Concurrency { min: 4, max: 2 },
+                "concurrency.max is 2, allowed 4 (concurrency.min) to 1000",
+            ),
+        ] {
+            let found = problem(concurrency).expect("refused");
+            assert_eq!(found, format!("defaults: {expected}"));
+        }
+        assert_eq!(problem(Concurrency::from(1_000)), None);
+        assert_eq!(problem(Concurrency::from(1..=1_000)), None);
+    }
+
+    #[test]
+    fn a_file_holds_a_number_or_a_range() {
+        for (json, expected) in [
+            ("7", Concurrency::from(7)),
+            (r#"{"min":2,"max":8}"#, Concurrency::from(2..=8)),
+            (r#"{"min":2}"#, Concurrency::from(2..=32)),
+            (r#"{"max":8}"#, Concurrency::from(1..=8)),
+        ] {
+            let read: Concurrency = serde_json::from_str(json).expect("valid");
+            assert_eq!((read.min(), read.max()), (expected.min(), expected.max()));
+            let written = serde_json::to_string(&read).expect("json");
+            let again: Concurrency = serde_json::from_str(&written).expect("valid");
+            assert_eq!(again, expected);
+        }
+        for json in ["-1", "1.5", "\"many\"", r#"{"least":1}"#] {
+            assert!(serde_json::from_str::<Concurrency>(json).is_err(), "{json}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::{answers, items, records, requests, settings, snapshots};
+use crate::sink::{SinkSettings, Snapshot};
+use crate::transport::{parse_batch, parse_describe, parse_single};
 
 const ANSWERS: &[&[u8]] = &[
     include_bytes!("seeds/answers/batch.json"),
@@ -29,6 +31,44 @@ const SETTINGS: &[&[u8]] = &[
     include_bytes!("seeds/settings/full.toml"),
 ];
 const SNAPSHOTS: &[&[u8]] = &[include_bytes!("seeds/snapshots/writes.txt")];
+
+/// What every other test here begins with is what it is taken for.
+#[test]
+fn the_seeds_are_read_whole() {
+    let [batch, _, capacity, _, describe, _] = ANSWERS else {
+        panic!("six answers");
+    };
+    assert_eq!(parse_batch(batch).expect("an answer").unprocessed.len(), 2);
+    let consumed = parse_single(capacity).expect("an answer");
+    assert!((consumed.expect("capacity").total - 4.5).abs() < 1e-9);
+    assert_eq!(
+        parse_describe(describe)
+            .expect("a table")
+            .global_indexes
+            .len(),
+        1
+    );
+    for seed in SNAPSHOTS {
+        let snapshot = Snapshot::from_bytes(seed).expect("a snapshot");
+        assert_eq!(snapshot.len(), 4);
+        assert_eq!(snapshot.to_bytes(), *seed);
+    }
+    let text = |at: usize| std::str::from_utf8(SETTINGS[at]).expect("text");
+    assert_eq!(
+        SinkSettings::from_json(text(0))
+            .expect("settings")
+            .tables()
+            .count(),
+        1
+    );
+    assert_eq!(
+        SinkSettings::from_toml(text(1))
+            .expect("settings")
+            .tables()
+            .count(),
+        2
+    );
+}
 
 /// One change to a text.
 #[derive(Clone, Debug)]

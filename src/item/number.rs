@@ -303,6 +303,13 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn texts_that_are_no_numbers_are_compared_as_they_are() {
+        assert!(equal("x", "x"));
+        assert!(!equal("x", "y"));
+        assert!(!equal("1", "x"));
+    }
+
     proptest! {
         #![proptest_config(config(500))]
 

@@ -202,3 +202,23 @@ impl Watched {
 fn length_bit(name: &str) -> u64 {
     1 << (name.len() % 64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_any_length_are_told_apart() {
+        let (short, long) = ("pk", "x".repeat(255));
+        let keys = KeySchema::new(short, KeyKind::String).with_sort(&long, KeyKind::Number);
+        let index = KeySchema::new("email", KeyKind::String).with_sort(short, KeyKind::String);
+        let shape = TableShape::new(keys).with_index(IndexShape::new("by_email", index));
+        let watched = shape.watched();
+        assert_eq!(watched.position(short), Some(0));
+        assert_eq!(watched.position(&long), Some(1));
+        assert_eq!(watched.position("email"), Some(2));
+        for other in ["", "sk", "emails", &"y".repeat(255), &"x".repeat(65_535)] {
+            assert_eq!(watched.position(other), None);
+        }
+    }
+}

@@ -210,12 +210,23 @@ mod tests {
             ("RequestLimitExceeded", Throttled),
             ("Throttling", Throttled),
             ("TooManyRequestsException", Throttled),
+            ("ThrottledException", Throttled),
+            ("RequestThrottled", Throttled),
+            ("RequestThrottledException", Throttled),
+            ("SlowDown", Throttled),
+            ("BandwidthLimitExceeded", Throttled),
+            ("PriorRequestNotComplete", Throttled),
+            ("TransactionThrottlingException", Throttled),
+            ("EC2ThrottledException", Throttled),
             ("LimitExceededException", Throttled),
             ("InternalServerError", Ambiguous),
+            ("InternalServerErrorException", Ambiguous),
+            ("InternalError", Ambiguous),
             ("InternalFailure", Ambiguous),
             ("ServiceUnavailable", Ambiguous),
             ("ServiceUnavailableException", Ambiguous),
             ("RequestTimeout", Ambiguous),
+            ("RequestTimeoutException", Ambiguous),
             ("TransactionInProgressException", Ambiguous),
             ("ReplicatedWriteConflictException", Transient),
             ("TransactionConflictException", Transient),
@@ -229,20 +240,54 @@ mod tests {
             ("InvalidSignatureException", Fatal),
             ("SignatureDoesNotMatch", Fatal),
             ("IncompleteSignature", Fatal),
+            ("IncompleteSignatureException", Fatal),
+            ("AuthFailure", Fatal),
             ("RequestTimeTooSkewed", Fatal),
+            ("RequestExpired", Fatal),
+            ("RequestInTheFuture", Fatal),
             ("AccessDeniedException", Fatal),
+            ("AccessDenied", Fatal),
+            ("NotAuthorized", Fatal),
+            ("OptInRequired", Fatal),
+            ("SubscriptionRequiredException", Fatal),
             ("ResourceNotFoundException", Fatal),
+            ("TableNotFoundException", Fatal),
+            ("InvalidEndpointException", Fatal),
+            ("InvalidAction", Fatal),
+            ("UnknownOperation", Fatal),
             ("UnknownOperationException", Fatal),
             ("ConditionalCheckFailedException", Permanent),
+            ("TransactionCanceledException", Permanent),
             ("IdempotentParameterMismatchException", Permanent),
             ("ItemCollectionSizeLimitExceededException", Permanent),
             ("ValidationException", Permanent),
+            ("ValidationError", Permanent),
             ("SerializationException", Permanent),
             ("RequestEntityTooLarge", Permanent),
+            ("RequestEntityTooLargeException", Permanent),
         ] {
             for status in [200, 400, 403, 413, 429, 500, 503] {
                 assert_eq!(classify(status, Some(code)), class, "{code} {status}");
             }
+        }
+    }
+
+    #[test]
+    fn codes_of_credentials_and_of_clocks_are_told_apart() {
+        for (code, credentials, skew) in [
+            ("ExpiredTokenException", true, false),
+            ("ExpiredToken", true, false),
+            ("InvalidSignatureException", false, true),
+            ("SignatureDoesNotMatch", false, true),
+            ("RequestTimeTooSkewed", false, true),
+            ("RequestExpired", false, true),
+            ("AccessDeniedException", false, true),
+            ("UnrecognizedClientException", false, false),
+            ("ThrottlingException", false, false),
+            ("NewException", false, false),
+        ] {
+            assert_eq!(is_credentials_code(code), credentials, "{code}");
+            assert_eq!(is_skew_code(code), skew, "{code}");
         }
     }
 

@@ -230,6 +230,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_set_is_what_the_sink_goes_by() {
+        let second = Duration::from_secs(1);
+        let budget = RetryBudgetSettings::default()
+            .ratio(0.5)
+            .min_per_second(3)
+            .burst(7);
+        let policy = RetryPolicy::default()
+            .max_attempts(9)
+            .initial_backoff(second)
+            .max_backoff(second * 2)
+            .multiplier(3.0)
+            .budget(budget.clone());
+        assert_eq!(policy.get_max_attempts(), Some(9));
+        assert_eq!(RetryPolicy::default().get_max_attempts(), None);
+        assert_eq!(policy.get_initial_backoff(), second);
+        assert_eq!(policy.get_max_backoff(), second * 2);
+        assert!((policy.get_multiplier() - 3.0).abs() < 1e-9);
+        assert_eq!(policy.get_budget(), &budget);
+        assert!((budget.get_ratio() - 0.5).abs() < 1e-9);
+        assert_eq!((budget.get_min_per_second(), budget.get_burst()), (3, 7));
+    }
+
+    #[test]
     fn each_bound_is_checked() {
         let policy = RetryPolicy::default;
         assert_eq!(

@@ -109,5 +109,7 @@ mod tests {
         let mut done = Vec::new();
         epochs.flush((), &mut done);
         assert_eq!(done.len(), 1);
+        epochs.flush((), &mut done);
+        assert_eq!(done.len(), 2, "and so is one after it");
     }
 }

@@ -141,3 +141,53 @@ fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
         assert_eq!(written, settled.completion != 2, "{:?}", settled.outcome);
     }
 }
+
+#[test]
+fn a_dead_letter_is_sent_no_more_though_its_half_still_is() {
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            ..rules()
+        },
+        4,
+    );
+    for n in 0..4 {
+        core.submit(
+            ms(0),
+            Submission {
+                deadline: (n == 0).then_some(ms(20)),
+                ..put(n, u64::from(n))
+            },
+        );
+    }
+    let request = core.next_request(ms(0)).expect("a batch");
+    let refused = error(ErrorClass::Permanent, "ValidationException");
+    core.on_batch(ms(10), request.id, Err(refused));
+    let half = core.next_request(ms(30)).expect("a half");
+    assert_eq!(contents(&half), [("k1".to_owned(), Some(1))]);
+    assert_eq!(core.take_dead_letters().len(), 1);
+}
+
+#[test]
+fn a_dead_letter_with_its_handler_outlives_the_tables_failure() {
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            max_attempts: Some(1),
+            ..rules()
+        },
+        4,
+    );
+    core.submit(ms(0), put(1, 1));
+    let request = core.next_request(ms(0)).expect("a batch");
+    let lost = error(ErrorClass::Transient, "ConnectFailed");
+    core.on_batch(ms(1), request.id, Err(lost));
+    let letter = core.take_dead_letters().pop().expect("a dead letter");
+    core.submit(ms(1), put(2, 2));
+    core.fail(ms(2), error(ErrorClass::Fatal, "ResourceNotFoundException"));
+    let handed_back: Vec<u64> = settled(&mut core).iter().map(|s| s.completion).collect();
+    assert_eq!(handed_back, [2]);
+    core.dead_lettered(ms(3), letter.ticket, true);
+    let last = settled(&mut core).pop().expect("its outcome");
+    assert!(matches!(last.outcome, Outcome::Rejected { .. }) && last.handled);
+}

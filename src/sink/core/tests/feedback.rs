@@ -88,7 +88,7 @@ fn a_success_pays_for_a_retry_and_an_answer_that_wrote_nothing_does_not() {
 #[test]
 fn what_is_in_flight_and_what_is_sent_again_is_counted() {
     let mut core = core(rules(), 4);
-    assert_eq!(core.in_flight(), 0);
+    assert_eq!((core.in_flight(), core.concurrency()), (0, 4));
     for n in 1..=3 {
         core.submit(ms(0), put(n, u64::from(n)));
     }
@@ -120,6 +120,23 @@ fn it_rests_at_the_least_concurrency_only_where_most_of_a_batch_was_throttled() 
         core.submit(ms(1), put(9, 9));
         assert_eq!(core.next_request(ms(1)).is_none(), rests, "{back:?}");
     }
+}
+
+#[test]
+fn more_requests_go_out_side_by_side_once_as_many_as_allowed_were_answered_well() {
+    let mut core = frugal();
+    for n in 0..250 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let mut flying: VecDeque<Request> = VecDeque::new();
+    flying.extend(std::iter::from_fn(|| core.next_request(ms(0))));
+    assert_eq!((flying.len(), core.concurrency()), (4, 4));
+    for _ in 0..5 {
+        let request = flying.pop_front().expect("a batch");
+        all_written(&mut core, ms(1), &request);
+        flying.extend(std::iter::from_fn(|| core.next_request(ms(1))));
+    }
+    assert_eq!((flying.len(), core.concurrency()), (5, 5));
 }
 
 /// The next request, after as long a wait as it takes.
