@@ -7,6 +7,7 @@ mod elements;
 mod encode;
 mod error;
 mod escape;
+mod float;
 mod json;
 mod key;
 mod limits;

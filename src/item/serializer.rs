@@ -16,6 +16,7 @@
 use super::ItemError;
 use super::compound::{ListWriter, MapWriter, VariantList, VariantMap};
 use super::error::Fault;
+use super::float;
 use super::refuse::refuse;
 use super::schema::TableShape;
 use super::set::{SetKind, SetSerializer};
@@ -80,12 +81,11 @@ impl<'w> ser::Serializer for ValueSerializer<'w> {
     }
 
     fn serialize_f32(self, value: f32) -> Result<(), Fault> {
-        self.writer
-            .float(f64::from(value), zmij::Buffer::new().format(value))
+        float::with_f32(value, |text| self.writer.float(f64::from(value), text))
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Fault> {
-        self.writer.float(value, zmij::Buffer::new().format(value))
+        float::with_f64(value, |text| self.writer.float(value, text))
     }
 
     fn serialize_char(self, value: char) -> Result<(), Fault> {

@@ -6,6 +6,7 @@
 use super::ItemError;
 use super::elements::takes_elements;
 use super::error::Fault;
+use super::float;
 use super::number::Decimal;
 use super::refuse::refuse;
 use super::writer::Writer;
@@ -273,14 +274,12 @@ impl ser::Serializer for MemberSerializer<'_> {
 
     fn serialize_f32(self, value: f32) -> Result<(), Fault> {
         self.wants(SetKind::Numbers, "a number")?;
-        self.writer
-            .bare_float(f64::from(value), zmij::Buffer::new().format(value))
+        float::with_f32(value, |text| self.writer.bare_float(f64::from(value), text))
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Fault> {
         self.wants(SetKind::Numbers, "a number")?;
-        self.writer
-            .bare_float(value, zmij::Buffer::new().format(value))
+        float::with_f64(value, |text| self.writer.bare_float(value, text))
     }
 
     fn serialize_char(self, value: char) -> Result<(), Fault> {
