@@ -2,24 +2,26 @@
 //!
 //! Now and then two such decimals are equally near, and then the standard library, by which `serde_dynamo` writes, and
 //! `zmij`, which is several times faster, choose differently. Both read back to the float, but DynamoDB keeps the
-//! decimal. Two can only be equally near with nearly all the digits that the float is good for, so it is the standard library that
-//! writes the long ones.
+//! decimal. So where it may be so, the standard library writes.
+//!
+//! A float halfway between two decimals has itself exactly one decimal place more than they have. How many a float has is
+//! plain to see: it is an odd number divided by a power of two, and each halving takes one more place.
 
-/// Texts shorter than this have fewer than 7 digits. An `f32` tells 7 significant digits apart everywhere, so of decimals so
-/// short no two lie next to one and read back to it, save for those below [`f32::MIN_POSITIVE`], which are coarser.
+/// Shorter texts have too few digits for two of them to read back to one `f32`, which tells 6 apart, if it is not subnormal.
 const LONG_F32: usize = 7;
 
-/// As [`LONG_F32`], for the 15 digits of an `f64`; the coarse ones are out of DynamoDB's range.
-const LONG_F64: usize = 15;
+/// As [`LONG_F32`], for the 15 digits of an `f64`.
+const LONG_F64: usize = 16;
 
 /// Calls `f` with the text of `value`.
 pub(super) fn with_f32<R>(value: f32, f: impl FnOnce(&str) -> R) -> R {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(value);
-    if text.len() < LONG_F32 && !value.is_subnormal() {
-        f(text)
+    let long = text.len() >= LONG_F32 || value.is_subnormal();
+    if long && may_be_halfway(f64::from(value), text) {
+        f(&by_the_standard_library(value))
     } else {
-        f(&in_full(value))
+        f(text)
     }
 }
 
@@ -27,16 +29,45 @@ pub(super) fn with_f32<R>(value: f32, f: impl FnOnce(&str) -> R) -> R {
 pub(super) fn with_f64<R>(value: f64, f: impl FnOnce(&str) -> R) -> R {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(value);
-    if text.len() < LONG_F64 && !value.is_subnormal() {
-        f(text)
+    let long = text.len() >= LONG_F64 || value.is_subnormal();
+    if long && may_be_halfway(value, text) {
+        f(&by_the_standard_library(value))
     } else {
-        f(&in_full(value))
+        f(text)
     }
 }
 
 #[cold]
-fn in_full(value: impl std::fmt::LowerExp) -> String {
+fn by_the_standard_library(value: impl std::fmt::LowerExp) -> String {
     format!("{value:e}")
+}
+
+/// Whether a float has one decimal place more than its text.
+fn may_be_halfway(value: f64, text: &str) -> bool {
+    /// What is left of the bits beside sign and fraction.
+    const EXPONENT: u64 = 0x7ff;
+    const FRACTION: u32 = f64::MANTISSA_DIGITS - 1;
+    let bits = value.to_bits();
+    let exponent = bits >> FRACTION & EXPONENT;
+    let fraction = bits & ((1 << FRACTION) - 1);
+    let (whole, exponent) = match exponent {
+        0 => (fraction, 1),
+        _ => (fraction | 1 << FRACTION, exponent),
+    };
+    // value = whole / 2^halvings
+    let halvings = 1_075 - i64::try_from(exponent).unwrap_or(0);
+    let places = halvings - i64::from(whole.trailing_zeros());
+    decimal_places(text).is_none_or(|shown| places == shown + 1)
+}
+
+/// How many decimal places a text has; negative for one that ends before the point.
+fn decimal_places(text: &str) -> Option<i64> {
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let shown = match digits.split_once('.') {
+        Some((_, "0")) | None => 0,
+        Some((_, places)) => i64::try_from(places.len()).ok()?,
+    };
+    Some(shown - exponent.parse::<i64>().ok()?)
 }
 
 #[cfg(test)]
@@ -54,6 +85,22 @@ mod tests {
     fn assert_f64(value: f64) {
         let ours = with_f64(value, str::to_owned);
         assert!(equal(&ours, &value.to_string()), "{ours} for {value}");
+    }
+
+    #[test]
+    fn places_are_counted() {
+        for (text, places) in [
+            ("1.25", 2),
+            ("3.0", 0),
+            ("1.5e-7", 8),
+            ("12e3", -3),
+            ("1e16", -16),
+        ] {
+            assert_eq!(decimal_places(text), Some(places), "{text}");
+        }
+        assert!(may_be_halfway(0.125, "0.12"));
+        assert!(!may_be_halfway(0.125, "0.125"));
+        assert!(!may_be_halfway(0.1 + 0.2, "0.30000000000000004"));
     }
 
     #[test]
