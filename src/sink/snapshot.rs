@@ -180,6 +180,9 @@ impl Snapshot {
     }
 
     /// Its bytes, in the newest format.
+    ///
+    /// Copies all writes, which takes about a millisecond a MiB: with a large buffer this belongs on a thread for what
+    /// blocks (`tokio::task::spawn_blocking`).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let size: usize = self
