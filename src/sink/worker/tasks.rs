@@ -67,7 +67,10 @@ impl Running {
     /// Spawns a task that comes back whatever happens in it: with `lost` where something of the user's
     /// panics, in their parts of the client, their handler or their subscriber, dropped or running.
     pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static, lost: Done) {
-        // In a block of its own, which drops the work while panics are still caught.
+        #[expect(
+            clippy::redundant_async_block,
+            reason = "the block drops the work while panics are still caught"
+        )]
         let caught = AssertUnwindSafe(async move { work.await }).catch_unwind();
         self.tasks
             .spawn(async move { caught.await.unwrap_or(lost) });
