@@ -35,6 +35,12 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Waits for what was found, for the caller to keep.
+    pub(super) async fn found(mut self) -> Result<(), DrainError> {
+        self.wait().await;
+        self.take()
+    }
+
     /// What was found, for the caller to keep.
     pub(super) fn take(mut self) -> Result<(), DrainError> {
         self.found.take().unwrap_or(Ok(()))

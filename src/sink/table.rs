@@ -231,9 +231,7 @@ impl TableSink {
     ///
     /// Cancel safe: failures that a dropped flush would have reported are left to the next one.
     pub async fn flush(&self) -> Result<(), DrainError> {
-        let mut report = self.begin_flush();
-        report.wait().await;
-        report.take()
+        self.begin_flush().found().await
     }
 
     pub(super) fn begin_flush(&self) -> Report<'_> {
@@ -253,9 +251,7 @@ impl TableSink {
     /// Once polled, the table is closed; dropped then, accepted writes are carried out all the
     /// same.
     pub async fn close(&self) -> Result<(), DrainError> {
-        let mut report = self.begin_close();
-        report.wait().await;
-        report.take()
+        self.begin_close().found().await
     }
 
     pub(super) fn begin_close(&self) -> Report<'_> {

@@ -12,6 +12,8 @@ mod drain;
 mod dynamodb_local;
 mod flink_behaviours;
 mod flink_defects;
+#[path = "../servers/local.rs"]
+mod local;
 mod loss;
 mod model;
 mod opening;

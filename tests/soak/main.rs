@@ -35,6 +35,8 @@ mod ending;
 mod faults;
 mod history;
 mod ledger;
+#[path = "../servers/local.rs"]
+mod local;
 mod memory;
 mod report;
 mod rounds;

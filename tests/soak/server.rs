@@ -1,14 +1,13 @@
 //! The two servers: the faulty one behind a socket, and DynamoDB Local.
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
 use dynamodb_connector::test_util::{FakeServer, FaultyDynamoDb};
 
+use crate::local::client_for;
 use crate::tables::Table;
 
 pub(crate) struct Server {
@@ -43,16 +42,7 @@ impl Server {
     }
 
     pub(crate) async fn local(url: &str) -> Self {
-        let client = Client::from_conf(
-            Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("AKIDLOCAL", "none", None, None, "test"))
-                .retry_config(RetryConfig::disabled())
-                .endpoint_url(url)
-                .http_client(aws_smithy_http_client::Builder::new().build_http())
-                .build(),
-        );
+        let client = client_for(url);
         let local = Self {
             honest: client.clone(),
             client,

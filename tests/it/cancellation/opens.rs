@@ -20,6 +20,15 @@ fn reluctant() -> FaultyDynamoDb {
     fake
 }
 
+/// Nothing is under way, and nobody is left to send.
+async fn assert_at_rest(fake: &FaultyDynamoDb) {
+    settle().await;
+    assert_eq!(fake.in_flight(), 0);
+    let sent = fake.requests().len();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(fake.requests().len(), sent, "nobody is left to send");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_open_that_is_dropped_starts_nothing() {
     for manner in MANNERS {
@@ -27,11 +36,7 @@ async fn an_open_that_is_dropped_starts_nothing() {
             let fake = reluctant();
             let client = fake.client();
             let opened = cut.of(TableSink::open(&client, TABLE)).await;
-            settle().await;
-            assert_eq!(fake.in_flight(), 0);
-            let sent = fake.requests().len();
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            assert_eq!(fake.requests().len(), sent, "nobody is left to send");
+            assert_at_rest(&fake).await;
             let Some(opened) = opened else {
                 return false;
             };
@@ -53,11 +58,7 @@ async fn an_open_of_several_tables_that_is_dropped_starts_none() {
                 .table(TABLE, TableSettings::default())
                 .table("others", TableSettings::default());
             let opened = cut.of(both.open()).await;
-            settle().await;
-            assert_eq!(fake.in_flight(), 0);
-            let sent = fake.requests().len();
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            assert_eq!(fake.requests().len(), sent, "nobody is left to send");
+            assert_at_rest(&fake).await;
             let Some(opened) = opened else {
                 return false;
             };

@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, GlobalSecondaryIndex, KeySchemaElement,
     KeyType, Projection, ProjectionType, PutRequest, ScalarAttributeType, WriteRequest,
 };
+
+pub(crate) use crate::local::client_for;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 type Run = fn(Client) -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -106,19 +106,6 @@ pub(super) async fn table_names(client: &Client) -> Vec<String> {
             return names;
         }
     }
-}
-
-pub(crate) fn client_for(url: &str) -> Client {
-    Client::from_conf(
-        Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("AKIDLOCAL", "none", None, None, "test"))
-            .retry_config(RetryConfig::disabled())
-            .endpoint_url(url)
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .build(),
-    )
 }
 
 /// A table of its own for a check: `pk` (S), `sk` (N) and a global index `by-group` on `g` (S).
