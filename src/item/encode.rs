@@ -1,6 +1,7 @@
 //! From a record to the bytes that go out: one pass, then the checks that need the whole.
 
 use super::error::Fault;
+use super::index_set::IndexSet;
 use super::key::{Key, KeyPart};
 use super::limits::{MAX_ITEM_SIZE, MAX_PARTITION_KEY, MAX_SORT_KEY};
 use super::raw::{key_part, primary_part};
@@ -22,6 +23,8 @@ pub(crate) struct Encoded {
     pub(crate) stored_size: usize,
     /// The primary key.
     pub(crate) key: Key,
+    /// The secondary indexes that the item is in: those whose key attributes it has. None for a key alone.
+    pub(crate) indexes: IndexSet,
 }
 
 /// The size only: contents never reach a log.
@@ -198,9 +201,12 @@ fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
         .sort()
         .map(|sort| checked_part(writer, wanted.shape, sort, MAX_SORT_KEY))
         .transpose()?;
+    let mut indexes = IndexSet::default();
     if !wanted.key_only {
-        for index in wanted.shape.indexes() {
-            check_index(writer, wanted.shape, index)?;
+        for (position, index) in wanted.shape.indexes().iter().enumerate() {
+            if check_index(writer, wanted.shape, index)? {
+                indexes.insert(position);
+            }
         }
         if writer.size > MAX_ITEM_SIZE {
             return Err(too_large(writer));
@@ -210,6 +216,7 @@ fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
         json: writer.buf.as_slice().to_vec(),
         stored_size: writer.size,
         key: Key::new(&partition, sort.as_ref()),
+        indexes,
     })
 }
 
@@ -249,14 +256,17 @@ fn checked_part<'w>(
     }
 }
 
-/// An item without an index's key attribute is not in that index; one with an unfit value is refused whole.
-fn check_index(writer: &Writer, shape: &TableShape, index: &IndexShape) -> Result<(), Fault> {
+/// Whether the item is in the index: one without a key attribute of the index is not. One with an unfit value
+/// is refused whole.
+fn check_index(writer: &Writer, shape: &TableShape, index: &IndexShape) -> Result<bool, Fault> {
+    let mut entered = true;
     for (attribute, limit) in index
         .keys()
         .attributes()
         .zip([MAX_PARTITION_KEY, MAX_SORT_KEY])
     {
         let Some(value) = watched(writer, shape, attribute.name()) else {
+            entered = false;
             continue;
         };
         let (index, name) = (|| index.name().to_owned(), || attribute.name().to_owned());
@@ -286,7 +296,7 @@ fn check_index(writer: &Writer, shape: &TableShape, index: &IndexShape) -> Resul
             _ => {}
         }
     }
-    Ok(())
+    Ok(entered)
 }
 
 #[cold]

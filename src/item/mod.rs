@@ -8,6 +8,7 @@ mod encode;
 mod error;
 mod escape;
 mod float;
+mod index_set;
 mod json;
 mod key;
 mod limits;
@@ -33,13 +34,14 @@ mod writer;
 
 pub use error::ItemError;
 pub use record::Item;
-pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, TableShape};
+pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, Projection, TableShape};
 
 pub(crate) use compare::same;
 pub(crate) use encode::{
     Encoded, check_json, encode, encode_attribute_value, encode_attributes, encode_key,
     encode_key_attributes, encode_value,
 };
+pub(crate) use index_set::IndexSet;
 #[cfg(any(test, fuzzing))]
 pub(crate) use json::parse;
 pub(crate) use key::Key;

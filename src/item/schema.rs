@@ -101,20 +101,60 @@ impl KeySchema {
     }
 }
 
-/// The key of a secondary index, global or local.
+/// Which attributes of an item an index holds: what a write of the item costs the index follows from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Projection {
+    /// `ALL`: the whole item.
+    #[default]
+    All,
+    /// `KEYS_ONLY`: the keys of the table and of the index.
+    KeysOnly,
+    /// `INCLUDE`: the keys and these attributes.
+    Include(Vec<String>),
+}
+
+/// The form of a secondary index: its key, whether it is local, and what it holds of an item.
+///
+/// ```
+/// use dynamodb_connector::item::{IndexShape, KeyKind, KeySchema, Projection};
+///
+/// let by_state = IndexShape::new("by_state", KeySchema::new("state", KeyKind::String))
+///     .projection(Projection::KeysOnly);
+/// assert!(!by_state.is_local());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexShape {
     name: String,
     keys: KeySchema,
+    local: bool,
+    projection: Projection,
 }
 
 impl IndexShape {
-    /// An index by its name and its key.
+    /// A global index of whole items, by its name and its key.
     pub fn new(name: impl Into<String>, keys: KeySchema) -> Self {
         Self {
             name: name.into(),
             keys,
+            local: false,
+            projection: Projection::All,
         }
+    }
+
+    /// Makes it a local index. Its writes are paid for with the table's capacity, those of a global index
+    /// with the index's own. Default: global.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.local = true;
+        self
+    }
+
+    /// Which attributes the index holds. Default: [`Projection::All`].
+    #[must_use]
+    pub fn projection(mut self, projection: Projection) -> Self {
+        self.projection = projection;
+        self
     }
 
     /// The index's name.
@@ -126,9 +166,19 @@ impl IndexShape {
     pub fn keys(&self) -> &KeySchema {
         &self.keys
     }
+
+    /// Whether the index is local.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Which attributes the index holds.
+    pub fn projected(&self) -> &Projection {
+        &self.projection
+    }
 }
 
-/// What is known of a table's form: its primary key and its indexes' keys.
+/// What is known of a table's form: its primary key and its indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableShape {
     keys: KeySchema,

@@ -1,7 +1,7 @@
 //! The answer of `DescribeTable`: the table's form and its capacity.
 
 use super::answer::parse;
-use crate::item::{IndexShape, KeyKind, KeySchema, TableShape};
+use crate::item::{IndexShape, KeyKind, KeySchema, Projection, TableShape};
 use crate::retry::ServiceError;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -12,8 +12,8 @@ pub(crate) struct TableDescription {
     pub(crate) shape: TableShape,
     /// `ACTIVE`, `CREATING`, `UPDATING`, …
     pub(crate) status: String,
-    /// `None` where the service does not say: DynamoDB Local, or a table that has never been
-    /// on-demand.
+    /// `None` where the service does not say: of a table that is provisioned and has never been
+    /// on-demand, on DynamoDB Local 3.1.0 too, which names the mode of tables on demand.
     pub(crate) billing: Option<Billing>,
     /// `WriteCapacityUnits` of the table; 0 on demand.
     pub(crate) provisioned_write_units: Option<u64>,
@@ -22,7 +22,18 @@ pub(crate) struct TableDescription {
     /// What the table takes at once, `WarmThroughput.WriteUnitsPerSecond`.
     pub(crate) warm_write_units: Option<u64>,
     pub(crate) global_indexes: Vec<GlobalIndex>,
+    /// Whether the table's ARN gives a region that AWS doesn't have: a local server's own. Such a server
+    /// repeats the numbers a table was created with and enforces none of them.
+    ///
+    /// DynamoDB Local 3.1.0 says `arn:aws:dynamodb:ddblocal:000000000000:table/…` whatever region a
+    /// request was signed for. It gives the provisioned units of tables and global indexes and the
+    /// maxima of `OnDemandThroughput`, never a `WarmThroughput`, even of a table created with one.
+    /// dynoxide 3.2 says `dynoxide` as its region (`streams.rs`, `LOCAL_REGION`).
+    pub(crate) local_imitation: bool,
 }
+
+/// The regions that local servers make up.
+const LOCAL_REGIONS: [&str; 2] = ["ddblocal", "dynoxide"];
 
 /// The capacity of a global index: one that is short of it throttles the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,14 +64,11 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
 
     let mut shape = TableShape::new(schema(&table.keys, &kinds).ok_or_else(garbled)?);
     let mut global_indexes = Vec::new();
-    for index in table
-        .local
-        .iter()
-        .flatten()
-        .chain(table.global.iter().flatten())
-    {
-        let keys = schema(&index.keys, &kinds).ok_or_else(garbled)?;
-        shape = shape.with_index(IndexShape::new(index.name.clone(), keys));
+    for index in table.local.iter().flatten() {
+        shape = shape.with_index(index.shape(&kinds).ok_or_else(garbled)?.local());
+    }
+    for index in table.global.iter().flatten() {
+        shape = shape.with_index(index.shape(&kinds).ok_or_else(garbled)?);
     }
     for index in table.global.into_iter().flatten() {
         global_indexes.push(GlobalIndex {
@@ -84,7 +92,14 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
         max_on_demand_write_units: table.throughput.max_on_demand(),
         warm_write_units: table.throughput.warm(),
         global_indexes,
+        local_imitation: table.arn.as_deref().is_some_and(is_local),
     })
+}
+
+/// Whether an ARN, `arn:partition:service:region:account:resource`, is of a local server's making.
+fn is_local(arn: &str) -> bool {
+    let region = arn.split(':').nth(3);
+    region.is_some_and(|region| LOCAL_REGIONS.contains(&region))
 }
 
 fn schema(elements: &[KeyElement<'_>], kinds: &[AttributeBody<'_>]) -> Option<KeySchema> {
@@ -112,6 +127,8 @@ struct TableBody<'a> {
     keys: Vec<KeyElement<'a>>,
     #[serde(borrow, rename = "TableStatus", default)]
     status: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "TableArn", default)]
+    arn: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "BillingModeSummary", default)]
     billing: Option<BillingBody<'a>>,
     #[serde(borrow, rename = "LocalSecondaryIndexes", default)]
@@ -161,10 +178,41 @@ struct IndexBody<'a> {
     name: Cow<'a, str>,
     #[serde(borrow, rename = "KeySchema")]
     keys: Vec<KeyElement<'a>>,
+    #[serde(borrow, rename = "Projection", default)]
+    projection: Option<ProjectionBody<'a>>,
     #[serde(borrow, rename = "IndexStatus", default)]
     status: Option<Cow<'a, str>>,
     #[serde(flatten)]
     throughput: Throughput,
+}
+
+impl IndexBody<'_> {
+    fn shape(&self, kinds: &[AttributeBody<'_>]) -> Option<IndexShape> {
+        let shape = IndexShape::new(self.name.clone(), schema(&self.keys, kinds)?);
+        Some(match &self.projection {
+            Some(projection) => shape.projection(projection.projection()),
+            None => shape,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct ProjectionBody<'a> {
+    #[serde(borrow, rename = "ProjectionType", default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(rename = "NonKeyAttributes", default)]
+    attributes: Option<Vec<String>>,
+}
+
+impl ProjectionBody<'_> {
+    /// A kind that is not known is taken for the dearest.
+    fn projection(&self) -> Projection {
+        match self.kind.as_deref() {
+            Some("KEYS_ONLY") => Projection::KeysOnly,
+            Some("INCLUDE") => Projection::Include(self.attributes.clone().unwrap_or_default()),
+            _ => Projection::All,
+        }
+    }
 }
 
 /// The numbers that tables and global indexes describe alike.

@@ -42,8 +42,8 @@ mod signer;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use answer::{parse_batch, parse_single};
-pub(crate) use describe::parse_describe;
+pub(crate) use answer::{Consumed, parse_batch, parse_single};
+pub(crate) use describe::{Billing, TableDescription, parse_describe};
 #[cfg(any(test, fuzzing))]
 pub(crate) use {answer::UnprocessedKind, failure::settle};
 

@@ -1,5 +1,6 @@
 //! One suite for both ways: what is asserted of one is asserted of the other.
 
+mod describing;
 mod errors;
 mod fake;
 mod kinds;

@@ -72,7 +72,7 @@ fn a_description_is_read() {
     let table = parse_describe(DESCRIBE.as_bytes()).unwrap();
     let keys = KeySchema::new("id", KeyKind::String);
     let shape = TableShape::new(keys.clone().with_sort("at", KeyKind::Number))
-        .with_index(IndexShape::new("l", keys.with_sort("day", KeyKind::Binary)))
+        .with_index(IndexShape::new("l", keys.with_sort("day", KeyKind::Binary)).local())
         .with_index(IndexShape::new("g", KeySchema::new("day", KeyKind::Binary)));
     assert_eq!(table.shape, shape);
     assert_eq!(table.status, "UPDATING");
@@ -88,6 +88,7 @@ fn a_description_is_read() {
         warm_write_units: Some(4000),
     };
     assert_eq!(table.global_indexes, [index]);
+    assert!(!table.local_imitation);
 }
 
 #[test]
