@@ -57,6 +57,9 @@ fn plain(json: &Value, shape: &TableShape) {
     assert_eq!(checked.stored_size, encoded.stored_size);
     assert_eq!(Ok(checked.stored_size), stored);
     assert_eq!(checked.key, encoded.key);
+    assert_eq!(checked.indexes, encoded.indexes);
+    let in_index = ["a", "b"].iter().all(|name| attributes.contains_key(*name));
+    assert_eq!(checked.indexes.contains(0), in_index, "{text}");
 
     let found = key_of_json(&checked.json, shape.keys()).expect("it has a key");
     assert_eq!(found, checked.key);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capacity::Concurrency;
+use crate::capacity::{Concurrency, Rate};
 use crate::retry::RetryPolicy;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
 
@@ -25,6 +25,12 @@ const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
     "request_timeout",
     Duration::from_millis(100),
     Duration::from_secs(300),
+);
+const SHARE: Bound<f64> = Bound::new("share", 0.001, 1.0);
+const REFRESH: Bound<Duration> = Bound::new(
+    "refresh",
+    Duration::from_secs(1),
+    Duration::from_secs(24 * 60 * 60),
 );
 
 /// How the sink writes to one table.
@@ -48,6 +54,7 @@ const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
 ///
 /// ```toml
 /// concurrency = { min = 1, max = 64 }   # or a fixed number
+/// rate = "adaptive"                     # or "unlimited", or write units a second
 /// max_batch_bytes = "8MiB"
 /// linger = "5ms"
 /// deadline = "1m 30s"                   # or "none"
@@ -61,6 +68,11 @@ const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
 pub struct TableSettings {
     concurrency: Concurrency,
+    rate: Rate,
+    burst: bool,
+    share: f64,
+    #[serde(with = "units::duration")]
+    refresh: Duration,
     max_batch_items: usize,
     #[serde(with = "units::size")]
     max_batch_bytes: usize,
@@ -83,6 +95,10 @@ impl Default for TableSettings {
     fn default() -> Self {
         Self {
             concurrency: Concurrency::default(),
+            rate: Rate::default(),
+            burst: true,
+            share: 1.0,
+            refresh: Duration::from_secs(10),
             max_batch_items: 25,
             max_batch_bytes: 16 << 20,
             linger: Duration::from_millis(1),
@@ -105,6 +121,44 @@ impl TableSettings {
     #[must_use]
     pub fn concurrency(mut self, requests: impl Into<Concurrency>) -> Self {
         self.concurrency = requests.into();
+        self
+    }
+
+    /// How many write units a second are asked of the table: found out, a number, or no limit.
+    ///
+    /// Default: [`Rate::Adaptive`]. Valid: 1 to 10,000,000 write units a second. Takes `500` as well as [`Rate::Unlimited`].
+    #[must_use]
+    pub fn rate(mut self, rate: impl Into<Rate>) -> Self {
+        self.rate = rate.into();
+        self
+    }
+
+    /// Whether burst credit is looked for: capacity that a provisioned table has left unused and keeps for up to 300 s, found by
+    /// asking for more than is provisioned. Default: `true`.
+    ///
+    /// `false` leaves it to the table's other clients. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    #[must_use]
+    pub fn burst(mut self, look_for_it: bool) -> Self {
+        self.burst = look_for_it;
+        self
+    }
+
+    /// The share of the table's capacity that this sink may use, where it is known: `1/N` for one of N that run behind leases.
+    /// Of the burst credit it then spends only what it left unused of its share itself.
+    ///
+    /// Default: 1, all that the others leave. Valid: 0.001 to 1. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    #[must_use]
+    pub fn share(mut self, share: f64) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// How old what is known of the table's capacity may become while it is written to, before the table is described again.
+    ///
+    /// Default: 10 s. Valid: 1 s to 24 h. Throttling that the known numbers don't explain has it described earlier.
+    #[must_use]
+    pub fn refresh(mut self, oldest: Duration) -> Self {
+        self.refresh = oldest;
         self
     }
 
@@ -153,7 +207,8 @@ impl TableSettings {
         self
     }
 
-    /// The share of the buffer that records of one partition key may take up, so that one hot key leaves room for the others.
+    /// The share of the buffer that records of one partition key may take up, so that one hot key leaves room for the others;
+    /// and those that enter a global index, while that is short of capacity.
     ///
     /// Default: 0.25. Valid: 0.001 to 1.
     #[must_use]
@@ -174,7 +229,8 @@ impl TableSettings {
     /// Whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
     /// [`Stats::consumed_units`](super::Stats) and its metric. Default: `false`.
     ///
-    /// The report costs CPU on both sides, and DynamoDB Local a fifth of its speed and more.
+    /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked all the same, because the budgets
+    /// are corrected by it. The report costs CPU on both sides, and DynamoDB Local a fifth of its speed and more.
     #[must_use]
     pub fn consumed_capacity(mut self, ask: bool) -> Self {
         self.consumed_capacity = ask;
@@ -214,6 +270,9 @@ impl TableSettings {
 
     pub(crate) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
         self.concurrency.check(place)?;
+        self.rate.check(place)?;
+        SHARE.check(place, self.share)?;
+        REFRESH.check(place, self.refresh)?;
         MAX_BATCH_ITEMS.check(place, self.max_batch_items)?;
         MAX_BATCH_BYTES.check(place, Bytes(self.max_batch_bytes))?;
         LINGER.check(place, self.linger)?;
@@ -236,9 +295,10 @@ impl TableSettings {
     pub(super) fn allowed(path: &str) -> Option<String> {
         allowed_at(path, &[MAX_BATCH_ITEMS, BUFFER_RECORDS])
             .or_else(|| allowed_at(path, &[MAX_BATCH_BYTES, BUFFER_BYTES]))
-            .or_else(|| allowed_at(path, &[LINGER, DEADLINE, REQUEST_TIMEOUT]))
-            .or_else(|| allowed_at(path, &[MAX_KEY_SHARE]))
+            .or_else(|| allowed_at(path, &[LINGER, DEADLINE, REQUEST_TIMEOUT, REFRESH]))
+            .or_else(|| allowed_at(path, &[MAX_KEY_SHARE, SHARE]))
             .or_else(|| Concurrency::allowed(path))
+            .or_else(|| Rate::allowed(path))
             .or_else(|| RetryPolicy::allowed(path))
     }
 
@@ -300,92 +360,23 @@ impl TableSettings {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::ops::RangeInclusive;
-
-    use super::*;
-
-    fn problem(settings: &TableSettings) -> String {
-        settings
-            .validate("t")
-            .expect_err("out of range")
-            .to_string()
+impl TableSettings {
+    pub(crate) fn get_rate(&self) -> Rate {
+        self.rate
     }
 
-    #[test]
-    fn the_defaults_are_valid_and_those_documented() {
-        let settings = TableSettings::default();
-        settings.validate("t").expect("valid");
-        assert_eq!(settings.get_concurrency(), Concurrency::from(1..=32));
-        assert_eq!(settings.get_max_batch_bytes(), 16_777_216);
-        assert_eq!(settings.get_buffer_bytes(), 64 * 1024 * 1024);
-        assert_eq!(settings.get_deadline(), None);
+    pub(crate) fn get_burst(&self) -> bool {
+        self.burst
     }
 
-    #[test]
-    fn each_bound_is_checked() {
-        let settings = TableSettings::default;
-        let cases = [
-            (
-                settings().concurrency(0),
-                "concurrency is 0, allowed 1 to 1000",
-            ),
-            (
-                settings().concurrency(0..=4),
-                "concurrency.min is 0, allowed 1 to 1000",
-            ),
-            (
-                settings().concurrency(1..=1_001),
-                "concurrency.max is 1001, allowed 1 to 1000",
-            ),
-            (
-                settings().concurrency(RangeInclusive::new(9, 4)),
-                "concurrency.max is 4, allowed 9 (concurrency.min) to 1000",
-            ),
-            (
-                settings().max_batch_items(26),
-                "max_batch_items is 26, allowed 1 to 25",
-            ),
-            (
-                settings().max_batch_bytes(1_000),
-                "max_batch_bytes is 1000B, allowed 512KiB to 16MiB",
-            ),
-            (
-                settings().linger(Duration::from_secs(61)),
-                "linger is 1m 1s, allowed 0s to 1m",
-            ),
-            (
-                settings().buffer_records(24),
-                "buffer_records is 24, allowed 25 (max_batch_items) to 10000000",
-            ),
-            (
-                settings().buffer_bytes(1 << 20),
-                "buffer_bytes is 1MiB, allowed 4MiB to 1GiB",
-            ),
-            (
-                settings().max_key_share(0.0),
-                "max_key_share is 0, allowed 0.001 to 1",
-            ),
-            (
-                settings().max_key_share(f64::NAN),
-                "max_key_share is NaN, allowed 0.001 to 1",
-            ),
-            (
-                settings().deadline(Duration::from_millis(1)),
-                "deadline is 1ms, allowed 10ms to 1day",
-            ),
-            (
-                settings().request_timeout(Duration::ZERO),
-                "request_timeout is 0s, allowed 100ms to 5m",
-            ),
-            (
-                settings().retry(RetryPolicy::default().multiplier(11.0)),
-                "retry.multiplier is 11, allowed 1.1 to 10",
-            ),
-        ];
-        for (settings, expected) in cases {
-            assert_eq!(problem(&settings), format!("table \"t\": {expected}"));
-        }
+    pub(crate) fn get_share(&self) -> f64 {
+        self.share
+    }
+
+    pub(crate) fn get_refresh(&self) -> Duration {
+        self.refresh
     }
 }
+
+#[cfg(test)]
+mod tests;

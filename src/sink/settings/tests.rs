@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::string::string_regex;
 
 use super::*;
+use crate::capacity::Rate;
 use crate::retry::{RetryBudgetSettings, RetryPolicy};
 
 fn problem(toml: &str) -> String {
@@ -32,6 +33,8 @@ fn a_table_takes_what_it_does_not_name_from_the_defaults() {
         r#"
             [defaults]
             concurrency = { min = 2, max = 8 }
+            rate = "unlimited"
+            refresh = "2m"
             linger = "5ms"
             deadline = "1m 30s"
             [defaults.retry]
@@ -41,11 +44,15 @@ fn a_table_takes_what_it_does_not_name_from_the_defaults() {
             [tables.a]
             linger = "20ms"
             concurrency.max = 64
+            rate = 500
+            share = 0.25
             retry.budget.burst = 7
 
             [tables.b]
             deadline = "none"
             concurrency = 3
+            rate = "adaptive"
+            burst = false
             retry.max_attempts = "none"
             "#,
     )
@@ -55,6 +62,8 @@ fn a_table_takes_what_it_does_not_name_from_the_defaults() {
         .budget(RetryBudgetSettings::default().ratio(0.5));
     let defaults = TableSettings::default()
         .concurrency(2..=8)
+        .rate(Rate::Unlimited)
+        .refresh(Duration::from_secs(120))
         .linger(Duration::from_millis(5))
         .deadline(Duration::from_secs(90))
         .retry(retry.clone());
@@ -66,6 +75,8 @@ fn a_table_takes_what_it_does_not_name_from_the_defaults() {
             .clone()
             .linger(Duration::from_millis(20))
             .concurrency(2..=64)
+            .rate(500)
+            .share(0.25)
             .retry(retry.clone().budget(budget)),
     );
     assert_eq!(
@@ -73,6 +84,8 @@ fn a_table_takes_what_it_does_not_name_from_the_defaults() {
         defaults
             .deadline(None)
             .concurrency(3)
+            .rate(Rate::Adaptive)
+            .burst(false)
             .retry(retry.max_attempts(None)),
     );
 }
@@ -123,6 +136,29 @@ fn a_mistake_names_table_field_value_and_range() {
             "tables.a.concurrency = \"many\"",
             "table \"a\": concurrency: invalid type: string \"many\", expected a whole number, or a table of `min` \
                  and `max`, allowed 1 to 1000",
+        ),
+        (
+            "tables.a.rate = \"fast\"",
+            "table \"a\": rate: invalid value: string \"fast\", expected a whole number of write units a second, \
+                 \"adaptive\" or \"unlimited\", allowed 1 to 10000000",
+        ),
+        (
+            "tables.a.rate = 0.5",
+            "table \"a\": rate: invalid type: floating point `0.5`, expected a whole number of write units a \
+                 second, \"adaptive\" or \"unlimited\", allowed 1 to 10000000",
+        ),
+        (
+            "defaults.rate = 0",
+            "defaults: rate is 0, allowed 1 to 10000000",
+        ),
+        (
+            "tables.a.share = \"half\"",
+            "table \"a\": share: invalid type: string \"half\", expected f64, allowed 0.001 to 1",
+        ),
+        (
+            "tables.a.refresh = 30",
+            "table \"a\": refresh: invalid type: integer `30`, expected a duration with a unit, such as \
+                 \"250ms\", \"2s\" or \"1m 30s\", allowed 1s to 1day",
         ),
         (
             "tables.a.concurrency.min = true",
@@ -252,9 +288,19 @@ prop_compose! {
     }
 }
 
+fn rate() -> impl Strategy<Value = Rate> {
+    prop_oneof![
+        Just(Rate::Adaptive),
+        Just(Rate::Unlimited),
+        (1_u32..=10_000_000).prop_map(Rate::Fixed),
+    ]
+}
+
 prop_compose! {
     fn table()(
         (low, more) in (1_usize..=500, 0_usize..=500),
+        (rate, burst) in (rate(), any::<bool>()),
+        (part, refresh) in (thousandths(1..=1_000), duration(1_000_000..=86_400_000_000)),
         items in 1_usize..=25,
         batch_bytes in 512_usize << 10..=16 << 20,
         linger in duration(0..=60_000_000),
@@ -268,6 +314,10 @@ prop_compose! {
     ) -> TableSettings {
         TableSettings::default()
             .concurrency(low..=low + more)
+            .rate(rate)
+            .burst(burst)
+            .share(part)
+            .refresh(refresh)
             .max_batch_items(items)
             .max_batch_bytes(batch_bytes)
             .linger(linger)
@@ -294,7 +344,7 @@ prop_compose! {
 /// Text that is close enough to settings to get past the parsers.
 fn nearly_settings() -> impl Strategy<Value = String> {
     let place = "(defaults|tables|tables\\.[a-c]|tables\\.\"é \")";
-    let field = "(concurrency|concurrency\\.m(in|ax)|linger|deadline|buffer_bytes|retry|retry\\.budget\\.ratio|max_attempts|x)";
+    let field = "(rate|burst|share|refresh|concurrency|concurrency\\.m(in|ax)|linger|deadline|buffer_bytes|retry|retry\\.budget\\.ratio|max_attempts|x)";
     let value = "(-?[0-9]{1,20}|-?[0-9]{1,3}\\.[0-9]|nan|-inf|true|\"[0-9]{0,20} ?(ms|s|years|KiB|GB|none)?\"|\\{\\}|\\[1, \\{ a = 2 \\}\\]|1979-05-27T07:32:00Z)";
     let line = string_regex(&format!("{place}\\.{field} = {value}")).expect("a regular expression");
     prop::collection::vec(line, 0..4).prop_map(|lines| lines.join("\n"))

@@ -1,0 +1,184 @@
+//! The setting: how many write units a second may be asked for.
+
+use std::fmt;
+
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::control::Base;
+use super::known::Units;
+use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
+
+const FIXED: Bound<u32> = Bound::new("rate", 1, 10_000_000);
+
+const ADAPTIVE: &str = "adaptive";
+const UNLIMITED: &str = "unlimited";
+
+/// How many write units a second a sink asks of one table.
+///
+/// Default: [`Adaptive`](Self::Adaptive). In a settings file it is `"adaptive"`, `"unlimited"` or a whole number, `rate = 500`.
+///
+/// ```
+/// use dynamodb_connector::sink::{Rate, TableSettings};
+///
+/// assert_eq!(Rate::from(500), Rate::Fixed(500));
+/// let settings = TableSettings::default().rate(500);
+/// # settings.validate("decisions")?;
+/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rate {
+    /// As many as the table takes, by what is known of its capacity and by its answers.
+    #[default]
+    Adaptive,
+    /// This many, whatever the table is said to take. Valid: 1 to 10,000,000 write units a second.
+    Fixed(u32),
+    /// No limit: only [`concurrency`](crate::sink::TableSettings::concurrency) holds writes back.
+    Unlimited,
+}
+
+impl Rate {
+    pub(crate) fn check(self, place: &SettingsPlace) -> Result<(), ConfigError> {
+        match self {
+            Self::Fixed(units) => FIXED.check(place, units),
+            Self::Adaptive | Self::Unlimited => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_adaptive(self) -> bool {
+        matches!(self, Self::Adaptive)
+    }
+
+    /// What a table's budget starts from.
+    pub(super) fn base(self, known: Units, share: f64) -> Base {
+        match self {
+            Self::Adaptive => known.base(share),
+            Self::Fixed(units) => Base::Fixed(f64::from(units)),
+            Self::Unlimited => Base::Unlimited,
+        }
+    }
+
+    /// What an index's budget starts from; none where it has none until it is short.
+    pub(super) fn index_base(self, known: Units, share: f64) -> Option<Base> {
+        match (self, known.base(share)) {
+            (Self::Adaptive, Base::Unknown) | (Self::Fixed(_) | Self::Unlimited, _) => None,
+            (Self::Adaptive, base) => Some(base),
+        }
+    }
+
+    /// The allowed values of the field at `path`, in words.
+    pub(crate) fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[FIXED])
+    }
+}
+
+/// A fixed number of write units a second.
+impl From<u32> for Rate {
+    fn from(units: u32) -> Self {
+        Self::Fixed(units)
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Adaptive => to.serialize_str(ADAPTIVE),
+            Self::Fixed(units) => to.serialize_u32(*units),
+            Self::Unlimited => to.serialize_str(UNLIMITED),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(RateVisitor)
+    }
+}
+
+struct RateVisitor;
+
+impl Visitor<'_> for RateVisitor {
+    type Value = Rate;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "a whole number of write units a second, {ADAPTIVE:?} or {UNLIMITED:?}"
+        )
+    }
+
+    fn visit_u64<E: de::Error>(self, units: u64) -> Result<Rate, E> {
+        u32::try_from(units)
+            .map(Rate::Fixed)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(units), &self))
+    }
+
+    fn visit_i64<E: de::Error>(self, units: i64) -> Result<Rate, E> {
+        u32::try_from(units)
+            .map(Rate::Fixed)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(units), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Rate, E> {
+        match word {
+            ADAPTIVE => Ok(Rate::Adaptive),
+            UNLIMITED => Ok(Rate::Unlimited),
+            _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fixed_rate_has_bounds() {
+        let problem = |rate: Rate| {
+            let refused = rate.check(&SettingsPlace::Defaults);
+            refused.err().map(|error| error.to_string())
+        };
+        for (rate, expected) in [
+            (Rate::Fixed(0), "rate is 0, allowed 1 to 10000000"),
+            (
+                Rate::Fixed(10_000_001),
+                "rate is 10000001, allowed 1 to 10000000",
+            ),
+        ] {
+            assert_eq!(problem(rate), Some(format!("defaults: {expected}")));
+        }
+        for rate in [
+            Rate::Adaptive,
+            Rate::Unlimited,
+            Rate::Fixed(1),
+            Rate::Fixed(10_000_000),
+        ] {
+            assert_eq!(problem(rate), None, "{rate:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_holds_a_word_or_a_number() {
+        for (json, expected) in [
+            ("\"adaptive\"", Rate::Adaptive),
+            ("\"unlimited\"", Rate::Unlimited),
+            ("500", Rate::Fixed(500)),
+        ] {
+            let read: Rate = serde_json::from_str(json).expect("valid");
+            assert_eq!(read, expected);
+            assert_eq!(serde_json::to_string(&read).expect("json"), json);
+        }
+        for json in [
+            "-1",
+            "1.5",
+            "4294967296",
+            "\"Adaptive\"",
+            "\"500\"",
+            "null",
+            "{}",
+        ] {
+            assert!(serde_json::from_str::<Rate>(json).is_err(), "{json}");
+        }
+    }
+}
