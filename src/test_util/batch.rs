@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::capacity::{Bill, Report};
+use super::capacity::{Bill, Report, WriteCost};
 use super::error::Refusal;
 use super::journal::WriteKind;
 use super::request::{Members, checked_table_name};
 use super::store::{Applied, Context, Done, Store};
 use super::table::{Change, Table};
+use super::throughput::Shortages;
 use super::value::{Item, item_from_json, item_size, item_to_json, unexpected};
 
 /// Requests a `BatchWriteItem` may hold (AWS: `API_BatchWriteItem`).
@@ -47,6 +48,7 @@ pub(super) fn write(
     let report = Report::of(request)?;
     let writes = read_writes(store, request)?;
     let mut bill = Bill::default();
+    let mut short = Shortages::default();
     let mut unprocessed = Map::new();
     let mut applied = Vec::new();
     let key = |at: usize| {
@@ -56,17 +58,18 @@ pub(super) fn write(
     };
     let left = context.left_unprocessed(writes.len(), key);
     for (write, left) in writes.into_iter().zip(left) {
-        let Some(table) = store.tables.get(&write.table) else {
+        let Some(table) = store.tables.get_mut(&write.table) else {
             continue;
         };
-        if left {
+        let cost = WriteCost::of(table, &write.change);
+        if left || !table.admit(&write.change.key, &cost, context.now, &mut short) {
             let echo = write.echo(table);
             let list = unprocessed.entry(write.given).or_insert_with(|| json!([]));
             if let Json::Array(list) = list {
                 list.push(echo);
             }
         } else {
-            bill.of(&write.table).add_write(table, &write.change, 1.0);
+            bill.of(&write.table).add_write(table, &cost, 1.0);
             applied.push(Applied {
                 table: write.table,
                 kind: write.kind,
@@ -74,7 +77,11 @@ pub(super) fn write(
             });
         }
     }
-    let mut body = json!({ "UnprocessedItems": unprocessed });
+    if applied.is_empty() && !short.is_empty() {
+        return Err(short.exception());
+    }
+    let mut body = json!({});
+    body["UnprocessedItems"] = Json::Object(unprocessed);
     if report != Report::None {
         body["ConsumedCapacity"] = bill.to_json(report);
     }

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::request::Members;
+use super::spec::IndexSpec;
 use super::table::{Change, Table};
 use super::value::{Item, item_size};
 
@@ -33,6 +34,65 @@ impl Report {
     }
 }
 
+/// Write units of one write.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct WriteCost {
+    /// Of the table itself.
+    pub(super) table: f64,
+    /// Of each index, in their order; 0 where the write leaves one alone.
+    pub(super) indexes: Vec<f64>,
+}
+
+impl WriteCost {
+    /// Units a write consumes: of the larger of the old and the new item, and of each index that it
+    /// changes.
+    pub(super) fn of(table: &Table, change: &Change) -> Self {
+        let (before, after) = (change.before.as_deref(), change.after.as_deref());
+        let cost = Self::attempt(before, after);
+        if before == after || table.spec.indexes.is_empty() {
+            return cost;
+        }
+        let indexes = table.spec.indexes.iter();
+        Self {
+            indexes: indexes
+                .map(|index| index_units(table, index, before, after))
+                .collect(),
+            ..cost
+        }
+    }
+
+    /// What a write that its condition forbids consumes all the same: no index, but the larger of
+    /// the item that is there and the one that was to be put.
+    pub(super) fn attempt(before: Option<&Item>, after: Option<&Item>) -> Self {
+        Self {
+            table: units(before).max(units(after)).max(1.0),
+            indexes: Vec::new(),
+        }
+    }
+}
+
+fn index_units(
+    table: &Table,
+    index: &IndexSpec,
+    before: Option<&Item>,
+    after: Option<&Item>,
+) -> f64 {
+    let entry = |item: Option<&Item>| item.is_some_and(|item| index.keys.indexes(item));
+    let project = |item| index.projected(table.keys(), item);
+    let held = before.filter(|_| entry(before)).map(project);
+    let holds = after.filter(|_| entry(after)).map(project);
+    let (old, new) = (units(held.as_deref()), units(holds.as_deref()));
+    match (held, holds) {
+        // A changed index key is one delete and one put.
+        (Some(held), Some(holds)) if index.keys.project(&held) != index.keys.project(&holds) => {
+            old + new
+        }
+        // What the index does not hold is none of its concern.
+        (Some(held), Some(holds)) if held == holds => 0.0,
+        _ => old.max(new),
+    }
+}
+
 /// Units consumed on one table and its indexes. Halves occur: an eventually consistent read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Consumption {
@@ -41,30 +101,18 @@ pub(super) struct Consumption {
 }
 
 impl Consumption {
-    /// Units a write consumes: of the larger of the old and the new item, and of each index it
-    /// changes.
-    pub(super) fn add_write(&mut self, table: &Table, change: &Change, factor: f64) {
-        let (before, after) = (change.before.as_deref(), change.after.as_deref());
-        self.table += factor * units(before).max(units(after)).max(1.0);
-        if before == after {
-            return;
-        }
-        for index in &table.spec.indexes {
-            let held = before.filter(|item| index.keys.indexes(item));
-            let holds = after.filter(|item| index.keys.indexes(item));
-            let cost = match (held, holds) {
-                (None, None) => continue,
-                // A changed index key is one delete and one put.
-                (Some(old), Some(new)) if index.keys.project(old) != index.keys.project(new) => {
-                    units(held) + units(holds)
+    /// Adds a write; `factor` is 2 in a transaction.
+    pub(super) fn add_write(&mut self, table: &Table, cost: &WriteCost, factor: f64) {
+        self.table += factor * cost.table;
+        let indexes = table.spec.indexes.iter().zip(&cost.indexes);
+        for (index, units) in indexes.filter(|(_, units)| **units > 0.0) {
+            match self.indexes.get_mut(&index.name) {
+                Some((_, sum)) => *sum += factor * units,
+                None => {
+                    let entry = (index.local, factor * units);
+                    self.indexes.insert(index.name.clone(), entry);
                 }
-                _ => units(held).max(units(holds)),
-            };
-            let entry = self
-                .indexes
-                .entry(index.name.clone())
-                .or_insert((index.local, 0.0));
-            entry.1 += factor * cost;
+            }
         }
     }
 

@@ -34,6 +34,11 @@ impl Clock {
         Instant::now().saturating_duration_since(self.start)
     }
 
+    /// The moment of tokio's clock at this time since the fake was made.
+    pub(super) fn instant(&self, elapsed: Duration) -> Instant {
+        self.start + elapsed
+    }
+
     pub(super) fn set_skew_millis(&self, millis: i64) {
         self.skew_millis.store(millis, Ordering::Relaxed);
     }

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::throttle::Throttle;
+
 /// `__type` prefix of the errors DynamoDB itself raises.
 const DYNAMODB: &str = "com.amazonaws.dynamodb.v20120810#";
 /// `__type` prefix of the request validator in front of it.
@@ -54,6 +56,18 @@ impl Refusal {
     pub(super) fn with(mut self, name: &str, value: Json) -> Self {
         self.extra.insert(name.to_owned(), value);
         self
+    }
+
+    /// Whether it refuses for want of capacity.
+    pub(super) fn is_throttling(&self) -> bool {
+        let reasons = self
+            .extra
+            .get("CancellationReasons")
+            .and_then(Json::as_array);
+        let mut codes = reasons.into_iter().flatten().map(|reason| &reason["Code"]);
+        Throttle::is_one(&self.code)
+            || codes
+                .any(|code| code == "ThrottlingError" || code == "ProvisionedThroughputExceeded")
     }
 
     fn namespace(&self) -> &'static str {

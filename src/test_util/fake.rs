@@ -18,7 +18,9 @@ use super::fault::Fault;
 use super::journal::{AppliedWrite, Overlap, RequestRecord};
 use super::plan::FaultPlan;
 use super::service::Service;
-use super::table::{Table, TableSpec};
+use super::spec::{Billing, TableSpec};
+use super::table::Table;
+use super::throughput::CapacityUsage;
 use super::value::{Item, Value, item_to_sdk};
 
 /// An in-memory DynamoDB that is honest until told to fail. See the [module](super).
@@ -41,7 +43,8 @@ impl FaultyDynamoDb {
     /// Creates a table, active at once. One of the same name is replaced, with its items: so
     /// may a running table's key schema be changed under its users.
     pub fn create_table(&self, spec: TableSpec) {
-        let table = Table::new(spec, self.service.clock.unix_seconds());
+        let clock = &self.service.clock;
+        let table = Table::new(spec, clock.unix_seconds(), clock.elapsed());
         self.service
             .state()
             .store
@@ -50,11 +53,12 @@ impl FaultyDynamoDb {
     }
 
     /// Gives a table another form, keeping those items that have the new key and fit the new
-    /// indexes. Creates it where there is none.
+    /// indexes. Creates it where there is none. An enforced capacity begins anew.
     pub fn alter_table(&self, spec: TableSpec) {
         let state = &mut *self.service.state();
         let old = state.store.tables.remove(&spec.name);
-        let mut table = Table::new(spec, self.service.clock.unix_seconds());
+        let clock = &self.service.clock;
+        let mut table = Table::new(spec, clock.unix_seconds(), clock.elapsed());
         for item in old.into_iter().flat_map(|old| old.items.into_values()) {
             if let Ok(change) = table.put(Item::clone(&item)) {
                 table.apply(&change);
@@ -176,7 +180,8 @@ impl FaultyDynamoDb {
 
     /// Whether writes, requests and overlaps are recorded. Default: true. The record grows with
     /// every request: switch it off for long runs, or empty it at intervals by
-    /// [`take_applied`](Self::take_applied) and [`take_requests`](Self::take_requests).
+    /// [`take_applied`](Self::take_applied) and [`take_requests`](Self::take_requests). The
+    /// [usage](Self::capacity_usage) of enforced tables is counted all the same.
     pub fn keep_journal(&self, keep: bool) {
         self.service.state().journal.keep = keep;
     }
@@ -227,6 +232,58 @@ impl FaultyDynamoDb {
             .tables
             .get(table)
             .map_or(0, |table| table.items.len())
+    }
+
+    /// Gives a provisioned table other write units per second, at once, as an `UpdateTable` from
+    /// elsewhere does. An on-demand table becomes a provisioned one. Without effect where there is
+    /// no such table.
+    pub fn set_write_units(&self, table: &str, units: u64) {
+        self.reshape(table, |spec| {
+            let read = match spec.billing {
+                Billing::Provisioned { read, .. } => read,
+                Billing::OnDemand { .. } => units,
+            };
+            spec.billing = Billing::Provisioned { read, write: units };
+        });
+    }
+
+    /// Gives a global index of a provisioned table write units per second of its own, at once.
+    /// Without effect where there is no such table or index.
+    pub fn set_index_write_units(&self, table: &str, index: &str, units: u64) {
+        self.reshape(table, |spec| {
+            let index = spec.indexes.iter_mut().find(|known| known.name == index);
+            if let Some(index) = index {
+                let read = index.provisioned.map_or(units, |(read, _)| read);
+                index.provisioned = Some((read, units));
+            }
+        });
+    }
+
+    /// Gives an on-demand table a maximum of write units per second, or none, at once. A
+    /// provisioned table becomes an on-demand one. Without effect where there is no such table.
+    pub fn set_max_on_demand(&self, table: &str, units: Option<u64>) {
+        self.reshape(table, |spec| {
+            spec.billing = Billing::OnDemand {
+                max_write_units: units,
+            };
+        });
+    }
+
+    fn reshape(&self, table: &str, change: impl FnOnce(&mut TableSpec)) {
+        let now = self.service.clock.elapsed();
+        if let Some(table) = self.service.state().store.tables.get_mut(table) {
+            change(&mut table.spec);
+            table.reconfigured(now);
+        }
+    }
+
+    /// What an enforced table granted and what became of it, in totals since it was made. None
+    /// where there is no such table, or its capacity is not enforced.
+    pub fn capacity_usage(&self, table: &str) -> Option<CapacityUsage> {
+        let now = self.service.clock.elapsed();
+        let state = &mut *self.service.state();
+        let table = state.store.tables.get_mut(table)?;
+        Some(table.throughput.as_mut()?.usage(&table.spec, now))
     }
 
     /// Sets the service's clock ahead of the true time. It is told by the `Date` header of every

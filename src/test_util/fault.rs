@@ -5,26 +5,14 @@ use std::fmt;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde_json::json;
 
 use super::effects::{Delivery, Effects};
 use super::error::Refusal;
 use super::operation::Operation;
 use super::plan::{KeyPredicate, Selection};
 use super::request::Targets;
+use super::throttle::Throttle;
 use super::value::item_to_sdk;
-
-/// The three exceptions by which DynamoDB throttles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Throttle {
-    /// `ProvisionedThroughputExceededException`.
-    ProvisionedThroughput,
-    /// `ThrottlingException`.
-    Throttling,
-    /// `RequestLimitExceeded`.
-    RequestLimit,
-}
 
 /// Something that goes wrong with a request.
 ///
@@ -137,19 +125,8 @@ impl Fault {
     /// The request is refused for want of capacity, without a reason until [`reason`](Self::reason)
     /// adds one.
     pub fn throttled(throttle: Throttle) -> Self {
-        let (code, message) = match throttle {
-            Throttle::ProvisionedThroughput => (
-                "ProvisionedThroughputExceededException",
-                "The level of configured provisioned throughput for the table was exceeded. Consider \
-                 increasing your provisioning level with the UpdateTable API.",
-            ),
-            Throttle::Throttling => ("ThrottlingException", "Rate exceeded"),
-            Throttle::RequestLimit => (
-                "RequestLimitExceeded",
-                "Throughput exceeds the current throughput limit for your account.",
-            ),
-        };
-        let mut fault = Self::refusing(code, Refusal::new(400, code, message));
+        let refusal = throttle.refusal();
+        let mut fault = Self::refusing(throttle.code(), refusal);
         fault.throttle = Some(throttle);
         fault
     }
@@ -158,17 +135,8 @@ impl Fault {
     /// `TableWriteProvisionedThroughputExceeded`. Without effect on other faults.
     #[must_use]
     pub fn reason(mut self, reason: &str, resource: &str) -> Self {
-        // ThrottlingException spells its member with a small letter.
-        let member = match self.throttle {
-            Some(Throttle::Throttling) => "throttlingReasons",
-            Some(Throttle::ProvisionedThroughput | Throttle::RequestLimit) => "ThrottlingReasons",
-            None => return self,
-        };
-        if let Some(refusal) = &mut self.effects.refuse {
-            let reasons = refusal.extra.entry(member).or_insert_with(|| json!([]));
-            if let Some(reasons) = reasons.as_array_mut() {
-                reasons.push(json!({ "reason": reason, "resource": resource }));
-            }
+        if let (Some(throttle), Some(refusal)) = (self.throttle, &mut self.effects.refuse) {
+            throttle.add_reason(refusal, reason, resource);
         }
         self
     }

@@ -11,7 +11,7 @@ use super::front::check_headers;
 use super::journal::{AppliedWrite, RequestOutcome, RequestRecord};
 use super::operation::Operation;
 use super::plan::{FaultPlan, Selection};
-use super::request::Targets;
+use super::request::{Targets, checked_table_name};
 use super::service::{Answer, Incoming, MAX_BODY_BYTES, Service, State};
 use super::store::{Context, Done};
 
@@ -24,6 +24,8 @@ pub(super) struct Flight {
     body: Arc<Parsed>,
     pub(super) effects: Effects,
     rng: fastrand::Rng,
+    /// Writes by table, of the tables whose capacity is enforced.
+    tally: Vec<(String, usize)>,
     ended: bool,
 }
 
@@ -59,25 +61,40 @@ impl Flight {
         };
         let state = &mut *service.state();
         let targets = match &body {
-            Parsed::Json(json) => Targets::read(json, &state.store.tables),
+            Parsed::Json(json) => {
+                // Keys are read only for those who look at them.
+                let keys = state.journal.keep || state.script.len() > 0;
+                Targets::read(json, keys.then_some(&state.store.tables))
+            }
             Parsed::Refused(_) | Parsed::TooLarge => Targets::default(),
         };
         state.next_request += 1;
         let number = state.next_request;
         let seed = state.plan.as_ref().map_or(0, FaultPlan::seed);
         let mut rng = FaultPlan::rng(seed, number);
-        let effects = operation
+        let mut effects = operation
             .and_then(|operation| {
                 let scripted = state.script.strike(operation, &targets);
                 scripted.or_else(|| Some(state.plan.as_ref()?.roll(operation, &mut rng)))
             })
             .unwrap_or_default();
+        let mut tally = Vec::new();
+        let mut takes = Duration::ZERO;
+        for (name, items) in targets.tables.iter().zip(&targets.items) {
+            let table = state.store.tables.get(name);
+            if let Some(throughput) = table.and_then(|table| table.throughput.as_ref()) {
+                takes = takes.max(throughput.service_time(number));
+                tally.push((name.clone(), *items));
+            }
+        }
+        effects.before += takes / 2;
+        effects.after += takes / 2;
         state.journal.arrived(
             RequestRecord {
                 number,
                 operation,
                 tables: targets.tables.clone(),
-                items: targets.count,
+                items: targets.count(),
                 body_bytes: incoming.body.len(),
                 headers: incoming.headers,
                 received: service.clock.elapsed(),
@@ -100,6 +117,7 @@ impl Flight {
             body,
             effects,
             rng,
+            tally,
             ended: false,
         }
     }
@@ -132,6 +150,7 @@ impl Flight {
             body: Arc::clone(&self.body),
             effects: Effects::default(),
             rng: self.rng.clone(),
+            tally: Vec::new(),
             // The journal follows the sender, not this task.
             ended: true,
         };
@@ -184,12 +203,15 @@ impl Flight {
             Ok(done) => {
                 record(state, self.number, context.now, &done);
                 let mut answer = self.service.answer(self.number, 200, Some(&done.body));
-                answer.unprocessed = done.body["UnprocessedItems"]
-                    .as_object()
+                let unprocessed = done.body["UnprocessedItems"].as_object();
+                answer.unprocessed = unprocessed
                     .into_iter()
                     .flatten()
-                    .map(|(_, writes)| writes.as_array().map_or(0, Vec::len))
-                    .sum();
+                    .map(|(given, writes)| {
+                        let name = checked_table_name(given).unwrap_or(given);
+                        (name.to_owned(), writes.as_array().map_or(0, Vec::len))
+                    })
+                    .collect();
                 answer
             }
             Err(refusal) => self.service.refuse(self.number, &refusal),
@@ -199,13 +221,20 @@ impl Flight {
     pub(super) fn end(&mut self, outcome: RequestOutcome, answer: Option<&Answer>) {
         self.ended = true;
         let now = self.service.clock.elapsed();
-        let journal = &mut self.service.state().journal;
+        let state = &mut *self.service.state();
+        if let (RequestOutcome::Answered(_), Some(answer)) = (outcome, answer)
+            && self.operation.is_some_and(Operation::is_write)
+        {
+            count(state, &self.tally, answer);
+        }
+        let journal = &mut state.journal;
         journal.ended(self.number);
         if let Some(record) = journal.record(self.number) {
             record.outcome = outcome;
             record.ended = Some(now);
             record.error_code = answer.and_then(|answer| answer.error_code.clone());
-            record.unprocessed = answer.map_or(0, |answer| answer.unprocessed);
+            let unprocessed = answer.map(|answer| answer.unprocessed.iter());
+            record.unprocessed = unprocessed.map_or(0, |all| all.map(|(_, count)| count).sum());
         }
     }
 }
@@ -218,7 +247,27 @@ impl Drop for Flight {
     }
 }
 
+/// Counts an answered write request in the usage of the tables whose capacity is enforced.
+fn count(state: &mut State, tally: &[(String, usize)], answer: &Answer) {
+    for (name, items) in tally {
+        let table = state.store.tables.get_mut(name);
+        let Some(throughput) = table.and_then(|table| table.throughput.as_mut()) else {
+            continue;
+        };
+        let unprocessed = answer.unprocessed.iter().find(|(table, _)| table == name);
+        let throttled = if answer.throttled {
+            *items
+        } else {
+            unprocessed.map_or(0, |(_, count)| *count)
+        };
+        throughput.count(*items, throttled, answer.throttled);
+    }
+}
+
 fn record(state: &mut State, request: u64, at: Duration, done: &Done) {
+    if !state.journal.keep {
+        return state.journal.wrote_unrecorded(request, done.applied.len());
+    }
     for applied in &done.applied {
         let Some(table) = state.store.tables.get(&applied.table) else {
             continue;

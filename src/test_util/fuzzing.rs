@@ -6,8 +6,9 @@ use serde_json::Value as Json;
 
 use super::key::KeyType;
 use super::operation::Operation;
+use super::spec::{IndexSpec, TableSpec};
 use super::store::{Context, Store};
-use super::table::{IndexSpec, Table, TableSpec};
+use super::table::Table;
 use super::value::{item_from_json, item_size};
 
 /// The bytes of an item as DynamoDB counts them; `None` where it is none.
@@ -19,7 +20,7 @@ pub(crate) fn stored_size(item: &Json) -> Option<usize> {
 pub(crate) fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
     let item = item_from_json(item).map_err(|refusal| refusal.message)?;
     let size = item_size(&item);
-    let put = Table::new(table, 0.0).put(item);
+    let put = Table::new(table, 0.0, Duration::ZERO).put(item);
     put.map(|_| size).map_err(|refusal| refusal.message)
 }
 
@@ -38,7 +39,9 @@ impl Server {
             TableSpec::new("two").sort("sk", KeyType::N).index(index),
         ] {
             let name = spec.name.clone();
-            store.tables.insert(name, Table::new(spec, 0.0));
+            store
+                .tables
+                .insert(name, Table::new(spec, 0.0, Duration::ZERO));
         }
         Self {
             store,

@@ -252,11 +252,10 @@ impl Journal {
         let number = record.number;
         let writes = record.operation.is_some_and(Operation::is_write);
         let mut held = Vec::new();
-        for target in targets.keys.iter().filter(|_| writes) {
+        for target in targets.keys.iter().filter(|_| writes && self.keep) {
             let place = (target.table.clone(), target.key.clone());
             if let Some(earlier) = self.holders.insert(place.clone(), number)
                 && earlier != number
-                && self.keep
             {
                 self.overlaps.push(Overlap {
                     table: target.table.clone(),
@@ -301,16 +300,22 @@ impl Journal {
         self.requests.extract_if(.., ended).collect()
     }
 
+    /// Writes were applied that nobody wants to know of, except their number.
+    pub(super) fn wrote_unrecorded(&mut self, request: u64, writes: usize) {
+        self.next_sequence += u64::try_from(writes).unwrap_or(0);
+        if let Some(record) = self.record(request) {
+            record.applied += writes;
+        }
+    }
+
     pub(super) fn wrote(&mut self, write: AppliedWrite) {
         self.next_sequence += 1;
         if let Some(record) = self.record(write.request) {
             record.applied += 1;
         }
-        if self.keep {
-            self.writes.push(AppliedWrite {
-                sequence: self.next_sequence,
-                ..write
-            });
-        }
+        self.writes.push(AppliedWrite {
+            sequence: self.next_sequence,
+            ..write
+        });
     }
 }

@@ -62,12 +62,58 @@
 //! # }
 //! ```
 //!
+//! # Capacity
+//!
+//! A table refuses what exceeds its capacity where it is told to, by [`TableSpec::enforce`]: write
+//! units per second of the table, of each global index and of each partition, a burst bank, the
+//! growth of an on-demand table, with DynamoDB's exceptions, reasons and unprocessed items.
+//! [`FaultyDynamoDb::capacity_usage`] says afterwards how much of it was used. The clock is tokio's:
+//! minutes of load take no time in a test, and real time in a benchmark.
+//!
+//! ```
+//! use std::time::Duration;
+//! use aws_sdk_dynamodb::operation::put_item::PutItemError;
+//! use aws_sdk_dynamodb::types::AttributeValue;
+//! use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, KeyType, TableSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # tokio::time::pause();
+//! let fake = FaultyDynamoDb::new();
+//! let spec = TableSpec::new("decisions").partition("id", KeyType::S).provisioned(5, 10);
+//! fake.create_table(spec.enforce(Capacity::enforced()));
+//! let client = fake.client();
+//! let put = |id: u32| {
+//!     let id = AttributeValue::S(id.to_string());
+//!     client.put_item().table_name("decisions").item("id", id).send()
+//! };
+//!
+//! // Ten units a second: two seconds have brought twenty.
+//! tokio::time::sleep(Duration::from_secs(2)).await;
+//! for id in 0..20 {
+//!     put(id).await.unwrap();
+//! }
+//! let refused = put(20).await.unwrap_err().into_service_error();
+//! let PutItemError::ProvisionedThroughputExceededException(refused) = refused else {
+//!     panic!("another error: {refused}");
+//! };
+//! let reason = refused.throttling_reasons()[0].reason();
+//! assert_eq!(reason, Some("TableWriteProvisionedThroughputExceeded"));
+//!
+//! let usage = fake.capacity_usage("decisions").unwrap();
+//! assert_eq!((usage.items_sent, usage.items_throttled), (21, 1));
+//! assert_eq!(usage.consumed_units, 20.0);
+//! # }
+//! ```
+//!
 //! # What it is not
 //!
 //! It keeps everything in memory, checks no signatures (only that there is one), knows no legacy
-//! parameters (`Expected`, `AttributeUpdates`, …), no `PartiQL`, streams, time to live, backups or
-//! `UpdateTable`, and all its indexes project all attributes. Capacity is counted and reported, not
-//! enforced. Numbers are answered as AWS writes them: `1.50` comes back as `1.5`.
+//! parameters (`Expected`, `AttributeUpdates`, …), no `PartiQL`, streams, time to live or backups.
+//! `UpdateTable` changes capacity and billing mode, at once, and nothing else. Reads are never
+//! refused for want of capacity, indexes have no partitions of their own, and an index on demand
+//! takes anything below its maximum. Numbers are answered as AWS writes them: `1.50` comes back as
+//! `1.5`.
 //!
 //! Predicates given to faults run while the service is locked: they must not call it.
 
@@ -75,6 +121,7 @@ mod batch;
 mod capacity;
 mod client;
 mod clock;
+mod describe;
 mod effects;
 mod error;
 mod expression;
@@ -93,10 +140,14 @@ mod read;
 mod request;
 mod server;
 mod service;
+mod spec;
 mod store;
 mod table;
 mod tables;
+mod throttle;
+mod throughput;
 mod transactions;
+mod update_table;
 mod value;
 mod write;
 
@@ -104,10 +155,12 @@ mod write;
 mod client_tests;
 
 pub use fake::FaultyDynamoDb;
-pub use fault::{Fault, Throttle};
+pub use fault::Fault;
 pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord, WriteKind};
 pub use key::KeyType;
 pub use operation::Operation;
 pub use plan::FaultPlan;
 pub use server::FakeServer;
-pub use table::{IndexSpec, TableSpec};
+pub use spec::{IndexSpec, TableSpec};
+pub use throttle::Throttle;
+pub use throughput::{Capacity, CapacityUsage, IndexUsage, Refill};

@@ -20,11 +20,12 @@ pub enum Operation {
     Scan,
     TransactWriteItems,
     UpdateItem,
+    UpdateTable,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BatchGetItem,
         Self::BatchWriteItem,
         Self::CreateTable,
@@ -38,6 +39,7 @@ impl Operation {
         Self::Scan,
         Self::TransactWriteItems,
         Self::UpdateItem,
+        Self::UpdateTable,
     ];
 
     /// DynamoDB's name of the operation, as in `X-Amz-Target`.
@@ -56,6 +58,7 @@ impl Operation {
             Self::Scan => "Scan",
             Self::TransactWriteItems => "TransactWriteItems",
             Self::UpdateItem => "UpdateItem",
+            Self::UpdateTable => "UpdateTable",
         }
     }
 
@@ -74,7 +77,8 @@ impl Operation {
             | Self::GetItem
             | Self::ListTables
             | Self::Query
-            | Self::Scan => false,
+            | Self::Scan
+            | Self::UpdateTable => false,
         }
     }
 
@@ -82,7 +86,11 @@ impl Operation {
     pub fn is_control_plane(self) -> bool {
         matches!(
             self,
-            Self::CreateTable | Self::DeleteTable | Self::DescribeTable | Self::ListTables
+            Self::CreateTable
+                | Self::DeleteTable
+                | Self::DescribeTable
+                | Self::ListTables
+                | Self::UpdateTable
         )
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::effects::{Delivery, Effects};
-use super::fault::{Fault, Throttle};
+use super::fault::Fault;
 use super::operation::Operation;
+use super::throttle::Throttle;
 
 /// A test on a key.
 pub(super) type KeyPredicate = Arc<dyn Fn(&HashMap<String, AttributeValue>) -> bool + Send + Sync>;

@@ -1,5 +1,6 @@
 //! `GetItem`, `Query`, `Scan`.
 
+use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use super::error::Refusal;
 use super::expression::{Comparison, Condition, Operand, Projection, Scope};
 use super::key::{Key, KeyPart, KeySchema};
 use super::request::Members;
+use super::spec::{IndexSpec, Projection as HeldAttributes};
 use super::store::{Done, Store};
 use super::table::Table;
 use super::value::{Item, Value, item_size, item_to_json};
@@ -124,7 +126,9 @@ type Place = (Key, Key);
 struct Reader<'a> {
     name: &'a str,
     table: &'a Table,
-    index: Option<&'a KeySchema>,
+    index: Option<&'a IndexSpec>,
+    /// Attributes that the index does not hold are fetched from the table.
+    whole: bool,
     scope: Scope,
     filter: Option<Condition>,
     projection: Option<Projection>,
@@ -183,15 +187,31 @@ impl<'a> Reader<'a> {
                         "Consistent reads are not supported on global secondary indexes",
                     ));
                 }
-                Some(&index.keys)
+                Some(index)
             }
         };
-        let count_only = request.text("Select")? == Some("COUNT");
+        let select = request.text("Select")?;
+        let count_only = select == Some("COUNT");
+        let all = select == Some("ALL_ATTRIBUTES");
+        if let Some(index) = index
+            && all
+            && !index.local
+            && index.projection != HeldAttributes::All
+        {
+            return Err(Refusal::invalid_values(&format!(
+                "Select type ALL_ATTRIBUTES is not supported for global secondary index {} because \
+                 its projection type is not ALL",
+                index.name
+            )));
+        }
+        // A local index shares its table's partitions and so reaches the items themselves.
+        let whole = index.is_none_or(|index| index.local && (all || projection.is_some()));
         let (limit, report) = (limit.unwrap_or(usize::MAX), Report::of(request)?);
         Ok(Self {
             name,
             table,
             index,
+            whole,
             scope,
             filter,
             projection,
@@ -203,7 +223,7 @@ impl<'a> Reader<'a> {
     }
 
     fn schema(&self) -> &'a KeySchema {
-        self.index.unwrap_or(self.table.keys())
+        self.index.map_or(self.table.keys(), |index| &index.keys)
     }
 
     /// The place of `ExclusiveStartKey`.
@@ -216,14 +236,17 @@ impl<'a> Reader<'a> {
         let key = self.table.keys().of_key(&key).map_err(invalid)?;
         let place = match self.index {
             None => key.clone(),
-            Some(index) => index.of_key(&index.project(&start)).map_err(invalid)?,
+            Some(index) => index
+                .keys
+                .of_key(&index.keys.project(&start))
+                .map_err(invalid)?,
         };
         Ok(Some((place, key)))
     }
 
     /// Every item after a place, in order.
     fn all(&self, after: Option<&Place>) -> Box<dyn Iterator<Item = (Place, &'a Arc<Item>)> + '_> {
-        let Some(index) = self.index else {
+        let Some(IndexSpec { keys: index, .. }) = self.index else {
             let from = after.map_or(Bound::Unbounded, |(_, key)| Bound::Excluded(key));
             let items = self.table.items.range((from, Bound::Unbounded));
             return Box::new(items.map(|(key, item)| ((key.clone(), key.clone()), item)));
@@ -274,15 +297,19 @@ impl<'a> Reader<'a> {
                 break;
             }
             scanned += 1;
-            bytes += item_size(item);
+            let held: Cow<'_, Item> = match self.index {
+                Some(index) if !self.whole => index.projected(self.table.keys(), item),
+                _ => Cow::Borrowed(item.as_ref()),
+            };
+            bytes += item_size(&held);
             if self
                 .filter
                 .as_ref()
-                .is_none_or(|filter| filter.holds(Some(item)))
+                .is_none_or(|filter| filter.holds(Some(&held)))
             {
                 count += 1;
                 if !self.count_only {
-                    items.push(projected(item, self.projection.as_ref()));
+                    items.push(projected(&held, self.projection.as_ref()));
                 }
             }
             last = Some(item);
@@ -296,7 +323,7 @@ impl<'a> Reader<'a> {
             let mut key = self.table.keys().project(item);
             key.extend(
                 self.index
-                    .map(|index| index.project(item))
+                    .map(|index| index.keys.project(item))
                     .unwrap_or_default(),
             );
             body["LastEvaluatedKey"] = item_to_json(&key);

@@ -110,9 +110,9 @@ pub(super) fn checked_table_name(given: &str) -> Result<&str, Refusal> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Targets {
     pub(super) tables: Vec<String>,
+    /// Items named of each of the tables, readable or not.
+    pub(super) items: Vec<usize>,
     pub(super) keys: Vec<TargetKey>,
-    /// Items named, readable or not.
-    pub(super) count: usize,
 }
 
 /// A key named in a request.
@@ -124,7 +124,8 @@ pub(super) struct TargetKey {
 }
 
 impl Targets {
-    pub(super) fn read(body: &Json, tables: &BTreeMap<String, Table>) -> Self {
+    /// The tables of a request, and the keys where there are tables to read them by.
+    pub(super) fn read(body: &Json, tables: Option<&BTreeMap<String, Table>>) -> Self {
         let mut targets = Self::default();
         targets.one(body, tables);
         for (table, requests) in body["RequestItems"].as_object().into_iter().flatten() {
@@ -150,7 +151,12 @@ impl Targets {
         targets
     }
 
-    fn one(&mut self, part: &Json, tables: &BTreeMap<String, Table>) {
+    /// The number of items named.
+    pub(super) fn count(&self) -> usize {
+        self.items.iter().sum()
+    }
+
+    fn one(&mut self, part: &Json, tables: Option<&BTreeMap<String, Table>>) {
         if let Some(table) = part["TableName"].as_str() {
             for member in ["Item", "Key"] {
                 if !part[member].is_null() {
@@ -161,17 +167,23 @@ impl Targets {
         }
     }
 
-    fn table(&mut self, given: &str) {
+    /// Notes a table and gives the number of its items noted so far.
+    fn table(&mut self, given: &str) -> &mut usize {
         let name = checked_table_name(given).unwrap_or(given);
-        if !self.tables.iter().any(|known| known == name) {
+        let known = self.tables.iter().position(|known| known == name);
+        let at = known.unwrap_or(self.tables.len());
+        if known.is_none() {
             self.tables.push(name.to_owned());
+            self.items.push(0);
         }
+        &mut self.items[at]
     }
 
-    fn add(&mut self, table: &str, attributes: &Json, tables: &BTreeMap<String, Table>) {
-        self.count += 1;
+    fn add(&mut self, table: &str, attributes: &Json, tables: Option<&BTreeMap<String, Table>>) {
+        *self.table(table) += 1;
         let name = checked_table_name(table).unwrap_or(table);
-        let Some(schema) = tables.get(name).map(Table::keys) else {
+        let schema = tables.and_then(|tables| tables.get(name));
+        let Some(schema) = schema.map(Table::keys) else {
             return;
         };
         // Only the key is read, so that a bad attribute elsewhere does not hide it.

@@ -36,7 +36,10 @@ pub(super) struct Answer {
     /// The checksum of the whole body, also where only a part of it is sent.
     pub(super) checksum: u32,
     pub(super) error_code: Option<String>,
-    pub(super) unprocessed: usize,
+    /// Writes handed back, by the table's name.
+    pub(super) unprocessed: Vec<(String, usize)>,
+    /// The answer refuses for want of capacity.
+    pub(super) throttled: bool,
 }
 
 /// What the sender gets.
@@ -88,6 +91,7 @@ impl Service {
 
     /// Answers one request. When the returned future is dropped, the request is given up.
     pub(super) async fn serve(self: Arc<Self>, incoming: Incoming) -> Outgoing {
+        let arrived = self.clock.elapsed();
         let mut flight = Flight::begin(&self, incoming);
         let effects = std::mem::take(&mut flight.effects);
         let answer = if let Some(late) = effects.late {
@@ -95,10 +99,11 @@ impl Service {
                 .carry_out_detached(effects.before + late, effects.leave.clone())
                 .await
         } else {
-            pause(effects.before).await;
+            self.pause(arrived, effects.before).await;
             flight.carry_out(&effects)
         };
-        pause(effects.after).await;
+        let slept = effects.before + effects.late.unwrap_or_default();
+        self.pause(arrived + slept, effects.after).await;
         match effects.delivery {
             Delivery::Whole => {}
             Delivery::Close => {
@@ -146,7 +151,6 @@ impl Service {
 
     pub(super) fn answer(&self, number: u64, status: u16, body: Option<&Json>) -> Answer {
         let body = body.map_or_else(Bytes::new, |json| Bytes::from(json.to_string()));
-        let unprocessed = 0;
         Answer {
             status,
             content_type: "application/x-amz-json-1.0",
@@ -155,19 +159,23 @@ impl Service {
             date: self.clock.http_date(),
             request_id: format!("FAULTY{number:046}"),
             error_code: None,
-            unprocessed,
+            unprocessed: Vec::new(),
+            throttled: false,
+        }
+    }
+
+    /// Waits for a time that began at another one: tokio rounds every wait up to a millisecond, and
+    /// two of them that are counted on from each other would add up.
+    async fn pause(&self, from: Duration, time: Duration) {
+        if !time.is_zero() {
+            tokio::time::sleep_until(self.clock.instant(from + time)).await;
         }
     }
 
     pub(super) fn refuse(&self, number: u64, refusal: &Refusal) -> Answer {
         let mut answer = self.answer(number, refusal.status, Some(&refusal.body()));
         answer.error_code = Some(refusal.code.clone());
+        answer.throttled = refusal.is_throttling();
         answer
-    }
-}
-
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        tokio::time::sleep(time).await;
     }
 }

@@ -15,6 +15,7 @@ use super::request::Members;
 use super::table::{Change, Table};
 use super::tables;
 use super::transactions::{self, Tokens};
+use super::update_table;
 use super::value::{Item, item_to_sdk};
 use super::write;
 
@@ -81,6 +82,12 @@ impl Store {
             .ok_or_else(|| Refusal::missing_table(name))
     }
 
+    pub(super) fn table_mut(&mut self, name: &str) -> Result<&mut Table, Refusal> {
+        self.tables
+            .get_mut(name)
+            .ok_or_else(|| Refusal::missing_table(name))
+    }
+
     /// Carries out a request: all of its changes, or none and a refusal.
     pub(super) fn execute(
         &mut self,
@@ -93,16 +100,17 @@ impl Store {
             Operation::BatchGetItem => batch::get(self, request),
             Operation::BatchWriteItem => batch::write(self, request, context),
             Operation::CreateTable => tables::create(self, request, context),
-            Operation::DeleteItem => write::delete(self, request),
-            Operation::DeleteTable => tables::delete(self, request),
-            Operation::DescribeTable => tables::describe(self, request),
+            Operation::DeleteItem => write::delete(self, request, context),
+            Operation::DeleteTable => tables::delete(self, request, context),
+            Operation::DescribeTable => tables::describe(self, request, context),
             Operation::GetItem => read::get(self, request),
             Operation::ListTables => tables::list(self, request),
-            Operation::PutItem => write::put(self, request),
+            Operation::PutItem => write::put(self, request, context),
             Operation::Query => read::query(self, request),
             Operation::Scan => read::scan(self, request),
             Operation::TransactWriteItems => transactions::write(self, request, context),
-            Operation::UpdateItem => write::update(self, request),
+            Operation::UpdateItem => write::update(self, request, context),
+            Operation::UpdateTable => update_table::update(self, request, context),
         }?;
         for applied in &done.applied {
             if let Some(table) = self.tables.get_mut(&applied.table) {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::key::{KeyAttribute, KeySchema, KeyType};
 use super::request::Members;
+use super::spec::{Billing, IndexSpec, Projection, TableSpec};
 use super::store::{Context, Done, Store};
-use super::table::{Billing, IndexSpec, Table, TableSpec};
+use super::table::Table;
 
 /// Tables a page of `ListTables` may name (AWS: `API_ListTables`).
 const MAX_PAGE: usize = 100;
@@ -31,12 +32,13 @@ pub(super) fn create(
             let index_name = index.text("IndexName")?.unwrap_or_default();
             super::request::checked_table_name(index_name)?;
             let keys = key_schema(index, &kinds)?;
-            let provisioned = throughput(index)?;
             spec.indexes.push(IndexSpec {
                 name: index_name.to_owned(),
                 keys,
                 local,
-                provisioned,
+                provisioned: throughput(index)?,
+                max_write_units: max_write_units(index)?,
+                projection: projection(index)?,
             });
         }
     }
@@ -51,12 +53,8 @@ pub(super) fn create(
     }
     spec.billing = match (request.text("BillingMode")?, throughput(request)?) {
         (Some("PAY_PER_REQUEST"), _) => {
-            let cap = request.structure("OnDemandThroughput")?;
-            let units = cap.map_or(Ok(None), |cap| cap.count("MaxWriteRequestUnits"))?;
-            let units = units.and_then(|units| u64::try_from(units).ok());
-            Billing::OnDemand {
-                max_write_units: units,
-            }
+            let max_write_units = max_write_units(request)?;
+            Billing::OnDemand { max_write_units }
         }
         (_, Some((read, write))) => Billing::Provisioned { read, write },
         (_, None) => {
@@ -66,6 +64,7 @@ pub(super) fn create(
             ));
         }
     };
+    spec.warm = warm_write_units(request)?;
     if store.tables.contains_key(&name) {
         return Err(Refusal::new(
             400,
@@ -73,25 +72,35 @@ pub(super) fn create(
             format!("Table already exists: {name}"),
         ));
     }
-    let table = Table::new(spec, context.unix_seconds);
-    let body = json!({ "TableDescription": table.describe("ACTIVE") });
+    let mut table = Table::new(spec, context.unix_seconds, context.now);
+    let body = json!({ "TableDescription": table.describe("ACTIVE", context.now) });
     store.tables.insert(name, table);
     Ok(Done::read(body))
 }
 
-pub(super) fn describe(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
-    let table = store.table(request.table_name()?)?;
-    Ok(Done::read(json!({ "Table": table.describe("ACTIVE") })))
+pub(super) fn describe(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+) -> Result<Done, Refusal> {
+    let table = store.table_mut(request.table_name()?)?;
+    Ok(Done::read(
+        json!({ "Table": table.describe("ACTIVE", context.now) }),
+    ))
 }
 
-pub(super) fn delete(store: &mut Store, request: Members<'_>) -> Result<Done, Refusal> {
+pub(super) fn delete(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+) -> Result<Done, Refusal> {
     let name = request.table_name()?;
-    let table = store
+    let mut table = store
         .tables
         .remove(name)
         .ok_or_else(|| Refusal::missing_table(name))?;
     Ok(Done::read(
-        json!({ "TableDescription": table.describe("DELETING") }),
+        json!({ "TableDescription": table.describe("DELETING", context.now) }),
     ))
 }
 
@@ -157,14 +166,52 @@ fn key_schema(
     Ok(KeySchema { partition, sort })
 }
 
-fn throughput(request: Members<'_>) -> Result<Option<(u64, u64)>, Refusal> {
+/// `OnDemandThroughput.MaxWriteRequestUnits`; -1 takes a maximum away.
+pub(super) fn max_write_units(request: Members<'_>) -> Result<Option<u64>, Refusal> {
+    let Some(maximum) = request.structure("OnDemandThroughput")? else {
+        return Ok(None);
+    };
+    if maximum.get("MaxWriteRequestUnits").and_then(Json::as_i64) == Some(-1) {
+        return Ok(None);
+    }
+    whole(maximum, "MaxWriteRequestUnits")
+}
+
+/// `WarmThroughput.WriteUnitsPerSecond`.
+pub(super) fn warm_write_units(request: Members<'_>) -> Result<Option<u64>, Refusal> {
+    let warm = request.structure("WarmThroughput")?;
+    warm.map_or(Ok(None), |warm| whole(warm, "WriteUnitsPerSecond"))
+}
+
+fn whole(request: Members<'_>, name: &str) -> Result<Option<u64>, Refusal> {
+    let count = request.count(name)?;
+    Ok(count.and_then(|count| u64::try_from(count).ok()))
+}
+
+fn projection(index: Members<'_>) -> Result<Projection, Refusal> {
+    let Some(projection) = index.structure("Projection")? else {
+        return Ok(Projection::All);
+    };
+    let names = projection.list("NonKeyAttributes")?.unwrap_or_default();
+    match projection.text("ProjectionType")? {
+        None | Some("ALL") => Ok(Projection::All),
+        Some("KEYS_ONLY") => Ok(Projection::KeysOnly),
+        Some("INCLUDE") => Ok(Projection::Include(
+            names
+                .iter()
+                .filter_map(|name| Some(name.as_str()?.to_owned()))
+                .collect(),
+        )),
+        Some(other) => Err(Refusal::validation(format!(
+            "1 validation error detected: Value '{other}' at 'projection.projectionType' failed to \
+             satisfy constraint: Member must satisfy enum value set: [ALL, INCLUDE, KEYS_ONLY]"
+        ))),
+    }
+}
+
+pub(super) fn throughput(request: Members<'_>) -> Result<Option<(u64, u64)>, Refusal> {
     let Some(units) = request.structure("ProvisionedThroughput")? else {
         return Ok(None);
     };
-    let read = |name| {
-        units
-            .count(name)
-            .map(|count| count.and_then(|count| u64::try_from(count).ok()))
-    };
-    Ok(read("ReadCapacityUnits")?.zip(read("WriteCapacityUnits")?))
+    Ok(whole(units, "ReadCapacityUnits")?.zip(whole(units, "WriteCapacityUnits")?))
 }

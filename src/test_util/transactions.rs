@@ -1,21 +1,26 @@
 //! `TransactWriteItems`: all or nothing, once per token.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::capacity::{Bill, Report};
+use super::capacity::{Bill, Report, WriteCost};
 use super::error::Refusal;
+use super::key::Key;
 use super::request::Members;
 use super::store::{Applied, Context, Done, Store};
-use super::value::{item_size, item_to_json};
+use super::throughput::{Draw, Shortages};
+use super::value::{Item, item_size, item_to_json};
 use super::write::{Failure, Intent};
 
 /// Actions of one transaction (AWS: `API_TransactWriteItems`).
 const MAX_ACTIONS: usize = 100;
 /// Bytes of the items of one transaction (AWS: `API_TransactWriteItems`, "4 MB").
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// A transaction writes twice: to prepare and to commit.
+const FACTOR: f64 = 2.0;
 /// How long a token is remembered (AWS: `API_TransactWriteItems`).
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
 /// Characters of a token.
@@ -79,13 +84,14 @@ pub(super) fn write(
         return Ok(Done::read(answer));
     }
     check_distinct(store, &intents)?;
-    let applied = judge(store, &intents)?;
+    let judged = judge(store, &intents)?;
     let mut bill = Bill::default();
-    for change in &applied {
-        // A transaction writes twice: to prepare and to commit.
-        bill.of(&change.table)
-            .add_write(store.table(&change.table)?, &change.change, 2.0);
+    for judged in &judged {
+        bill.of(&judged.table)
+            .add_write(store.table(&judged.table)?, &judged.cost, FACTOR);
     }
+    draw(store, &judged, context.now)?;
+    let applied = agreed(judged)?;
     let mut body = json!({});
     if report != Report::None {
         body["ConsumedCapacity"] = bill.to_json(report);
@@ -184,56 +190,135 @@ fn check_distinct(store: &Store, intents: &[Intent]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The change of every action, or the reasons why there is none.
-fn judge(store: &Store, intents: &[Intent]) -> Result<Vec<Applied>, Refusal> {
-    let mut applied = Vec::new();
+/// An action worked out: its change, or what its condition found; and what it costs either way.
+struct Judged {
+    table: String,
+    key: Key,
+    cost: WriteCost,
+    outcome: Result<Applied, Option<Arc<Item>>>,
+}
+
+/// Works out every action, or cancels where one is not allowed at all.
+fn judge(store: &Store, intents: &[Intent]) -> Result<Vec<Judged>, Refusal> {
+    let mut judged = Vec::new();
     let mut reasons = Vec::new();
-    let mut codes = Vec::new();
+    let mut refused = false;
     for intent in intents {
         let table = store.table(&intent.table)?;
-        let (code, reason) = match intent.change(table) {
+        let (cost, outcome) = match intent.change(table) {
             Ok(change) => {
                 let kind = intent.kind().unwrap_or(super::journal::WriteKind::Update);
-                applied.push(Applied {
+                let cost = WriteCost::of(table, &change);
+                let applied = Applied {
                     table: intent.table.clone(),
                     kind,
                     change,
-                });
-                ("None", json!({ "Code": "None" }))
+                };
+                (cost, Ok(applied))
             }
-            Err(Failure::Condition(item)) => {
-                let code = "ConditionalCheckFailed";
-                let mut reason =
-                    json!({ "Code": code, "Message": "The conditional request failed" });
-                if let Some(item) = item {
-                    reason["Item"] = item_to_json(&item);
-                }
-                (code, reason)
-            }
+            Err(Failure::Condition(item, cost)) => (cost, Err(item)),
             Err(Failure::Refused(refusal)) => {
+                refused = true;
                 let code = "ValidationError";
-                (code, json!({ "Code": code, "Message": refusal.message }))
+                reasons.push((code, json!({ "Code": code, "Message": refusal.message })));
+                continue;
             }
         };
-        codes.push(code);
-        reasons.push(reason);
+        reasons.push(reason(&outcome));
+        judged.push(Judged {
+            table: intent.table.clone(),
+            key: intent.key(table)?,
+            cost,
+            outcome,
+        });
     }
-    if applied.len() < intents.len() {
-        let message = format!(
-            "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
-            codes.join(", ")
-        );
-        return Err(Refusal::new(400, "TransactionCanceledException", message)
-            .with("CancellationReasons", Json::Array(reasons)));
+    if refused {
+        return Err(cancelled(reasons));
     }
-    let after = applied
+    let after = judged
         .iter()
-        .filter_map(|applied| applied.change.after.as_deref());
+        .filter_map(|judged| judged.outcome.as_ref().ok()?.change.after.as_deref());
     let bytes: usize = after.map(item_size).sum();
     if bytes > MAX_BYTES {
         return Err(Refusal::validation(format!(
             "Transaction payload size cannot exceed 4MB. Payload Size: {bytes}"
         )));
     }
-    Ok(applied)
+    Ok(judged)
+}
+
+/// Takes what all actions cost, or cancels where any of it is short.
+fn draw(store: &mut Store, judged: &[Judged], now: Duration) -> Result<(), Refusal> {
+    let mut draws: BTreeMap<&str, Vec<(usize, Draw)>> = BTreeMap::new();
+    for (at, judged) in judged.iter().enumerate() {
+        let table = store.table(&judged.table)?;
+        if let Some(throughput) = &table.throughput {
+            let draw = throughput.draw(&table.spec, &judged.key, &judged.cost, FACTOR);
+            draws.entry(&judged.table).or_default().push((at, draw));
+        }
+    }
+    let mut reasons = vec![("None", json!({ "Code": "None" })); judged.len()];
+    let mut short = false;
+    let mut taken = Vec::new();
+    for (name, draws) in draws {
+        let (places, draws): (Vec<usize>, Vec<Draw>) = draws.into_iter().unzip();
+        let table = store.table_mut(name)?;
+        let Some(throughput) = &mut table.throughput else {
+            continue;
+        };
+        let limits = throughput.limits_met(&draws, now);
+        for (place, draw) in places.into_iter().zip(&draws) {
+            let mut met = Shortages::default();
+            let limits = limits.iter().copied().filter(|limit| draw.meets(*limit));
+            met.add(&table.spec, throughput, limits);
+            if !met.is_empty() {
+                short = true;
+                reasons[place] = met.cancellation();
+            }
+        }
+        taken.push((name, draws));
+    }
+    if short {
+        return Err(cancelled(reasons));
+    }
+    for (name, draws) in taken {
+        if let Some(throughput) = &mut store.table_mut(name)?.throughput {
+            throughput.take(&draws);
+        }
+    }
+    Ok(())
+}
+
+/// The changes where every condition held.
+fn agreed(judged: Vec<Judged>) -> Result<Vec<Applied>, Refusal> {
+    if judged.iter().any(|judged| judged.outcome.is_err()) {
+        let reasons = judged.iter().map(|judged| reason(&judged.outcome));
+        return Err(cancelled(reasons.collect()));
+    }
+    let applied = judged.into_iter().filter_map(|judged| judged.outcome.ok());
+    Ok(applied.collect())
+}
+
+fn reason(outcome: &Result<Applied, Option<Arc<Item>>>) -> (&'static str, Json) {
+    match outcome {
+        Ok(_) => ("None", json!({ "Code": "None" })),
+        Err(item) => {
+            let code = "ConditionalCheckFailed";
+            let mut reason = json!({ "Code": code, "Message": "The conditional request failed" });
+            if let Some(item) = item {
+                reason["Item"] = item_to_json(item);
+            }
+            (code, reason)
+        }
+    }
+}
+
+fn cancelled(reasons: Vec<(&'static str, Json)>) -> Refusal {
+    let (codes, reasons): (Vec<&str>, Vec<Json>) = reasons.into_iter().unzip();
+    let message = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    Refusal::new(400, "TransactionCanceledException", message)
+        .with("CancellationReasons", Json::Array(reasons))
 }

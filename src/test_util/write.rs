@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
-use super::capacity::{Consumption, Report};
+use super::capacity::{Consumption, Report, WriteCost};
 use super::error::Refusal;
 use super::expression::{Condition, Scope, Update};
 use super::journal::WriteKind;
 use super::key::{Key, check_item_size};
 use super::request::Members;
-use super::store::{Applied, Done, Store};
+use super::store::{Applied, Context, Done, Store};
 use super::table::{Change, Table};
+use super::throughput::Shortages;
 use super::value::{Item, item_size, item_to_json};
 
 /// Parameters from before expressions existed. The fake does without them.
@@ -48,7 +49,8 @@ pub(super) enum Action {
 /// Why an intent comes to nothing.
 #[derive(Debug)]
 pub(super) enum Failure {
-    Condition(Option<Arc<Item>>),
+    /// The item, where it was asked for, and what the attempt costs all the same.
+    Condition(Option<Arc<Item>>, WriteCost),
     Refused(Refusal),
 }
 
@@ -62,7 +64,7 @@ impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(refusal) => refusal,
-            Failure::Condition(item) => {
+            Failure::Condition(item, _) => {
                 let code = "ConditionalCheckFailedException";
                 let refusal = Self::new(400, code, "The conditional request failed");
                 match item {
@@ -180,7 +182,12 @@ impl Intent {
             .as_ref()
             .is_some_and(|condition| !condition.holds(before.as_deref()))
         {
-            return Err(Failure::Condition(before.filter(|_| self.all_old)));
+            let put = match &self.action {
+                Action::Put(item) => Some(item),
+                Action::Delete(_) | Action::Update(..) | Action::Check(_) => None,
+            };
+            let cost = WriteCost::attempt(before.as_deref(), put);
+            return Err(Failure::Condition(before.filter(|_| self.all_old), cost));
         }
         let after = match &self.action {
             Action::Put(item) => Some(Arc::new(item.clone())),
@@ -226,19 +233,36 @@ pub(super) fn refuse_legacy(request: Members<'_>) -> Result<(), Refusal> {
     }
 }
 
-pub(super) fn put(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
-    single(store, request, &Intent::put(request)?)
+pub(super) fn put(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+) -> Result<Done, Refusal> {
+    single(store, request, context, &Intent::put(request)?)
 }
 
-pub(super) fn delete(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
-    single(store, request, &Intent::delete(request)?)
+pub(super) fn delete(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+) -> Result<Done, Refusal> {
+    single(store, request, context, &Intent::delete(request)?)
 }
 
-pub(super) fn update(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
-    single(store, request, &Intent::update(request)?)
+pub(super) fn update(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+) -> Result<Done, Refusal> {
+    single(store, request, context, &Intent::update(request)?)
 }
 
-fn single(store: &Store, request: Members<'_>, intent: &Intent) -> Result<Done, Refusal> {
+fn single(
+    store: &mut Store,
+    request: Members<'_>,
+    context: &Context<'_>,
+    intent: &Intent,
+) -> Result<Done, Refusal> {
     let report = Report::of(request)?;
     let wanted = request.text("ReturnValues")?.unwrap_or("NONE");
     let updating = matches!(intent.action, Action::Update(..));
@@ -247,8 +271,19 @@ fn single(store: &Store, request: Members<'_>, intent: &Intent) -> Result<Done, 
     if !legal {
         return Err(Refusal::validation("Return values set to invalid value"));
     }
-    let table = store.table(&intent.table)?;
-    let change = intent.change(table)?;
+    let table = store.table_mut(&intent.table)?;
+    let (key, outcome) = (intent.key(table)?, intent.change(table));
+    let cost = match &outcome {
+        Ok(change) => WriteCost::of(table, change),
+        // A write that its condition forbids is paid for as well.
+        Err(Failure::Condition(_, cost)) => cost.clone(),
+        Err(Failure::Refused(refusal)) => return Err(refusal.clone()),
+    };
+    let mut short = Shortages::default();
+    if !table.admit(&key, &cost, context.now, &mut short) {
+        return Err(short.exception());
+    }
+    let change = outcome?;
     let mut body = json!({});
     let touched = match &intent.action {
         Action::Update(_, update) => update.attributes(),
@@ -266,7 +301,7 @@ fn single(store: &Store, request: Members<'_>, intent: &Intent) -> Result<Done, 
     }
     if report != Report::None {
         let mut consumed = Consumption::default();
-        consumed.add_write(table, &change, 1.0);
+        consumed.add_write(table, &cost, 1.0);
         body["ConsumedCapacity"] = consumed.to_json(&intent.table, report);
     }
     let kind = intent.kind().unwrap_or(WriteKind::Update);
