@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Concurrency;
+use super::latency::{Latency, Pace};
 
 /// One request in the fixed-point numbers of the limit.
 const ONE: u64 = 1_000_000;
@@ -21,6 +22,9 @@ const START: usize = 4;
 /// Down: by half of the share of items throttled, so a request refused whole halves the limit and one unprocessed item of 25
 /// takes 2 % off. All answers to requests sent before the last cut tell of the same congestion; together they cut as deep as
 /// the worst of them, once.
+///
+/// Answers that take four times as long as the fastest of late stop the increase; at eight times it is cut by a tenth each
+/// round trip, down to where it started.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
     limit: u64,
@@ -29,6 +33,7 @@ pub(crate) struct ConcurrencyLimit {
     /// When as many requests as allowed were last seen in flight.
     last_full: Option<Duration>,
     last_cut: Option<Cut>,
+    latency: Latency,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,16 @@ impl ConcurrencyLimit {
             max,
             last_full: None,
             last_cut: None,
+            latency: Latency::default(),
         }
+    }
+
+    /// Another range from now on.
+    pub(crate) fn set_range(&mut self, range: Concurrency) {
+        let (limit, cut) = (self.limit, self.last_cut);
+        *self = Self::new(range);
+        self.limit = limit.clamp(self.min, self.max);
+        self.last_cut = cut;
     }
 
     /// How many requests may be in flight: at least the range's lower end, at most its upper.
@@ -86,8 +100,14 @@ impl ConcurrencyLimit {
         if in_flight >= self.limit() {
             self.last_full = Some(now);
         }
+        let pace = self.latency.note(now, now.saturating_sub(sent_at));
         if throttled > 0 {
             self.cut(now, sent_at, items, throttled);
+        } else if pace == Pace::VerySlow && self.limit > fixed_point(START) {
+            // As if a fifth had been refused: a tenth less each round trip.
+            self.cut(now, sent_at, 5, 1);
+        } else if pace != Pace::Usual {
+            // More in flight would wait in line.
         } else if self.last_full.is_some_and(|full| sent_at <= full)
             && self.last_cut.is_none_or(|cut| sent_at >= cut.at)
         {

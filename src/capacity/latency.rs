@@ -1,0 +1,111 @@
+//! Whether answers take far longer than they could.
+//!
+//! A table that is asked for too much says so by refusing. What stands before it does not: a network, a
+//! proxy or a server on this machine that is at its end only gets slower, and more requests in flight
+//! only make the line longer.
+
+use std::time::Duration;
+
+/// How long a shortest answer is remembered, at least; twice that at most.
+const WINDOW: Duration = Duration::from_secs(15);
+
+/// The weight of the newest answer in the mean.
+const NEWEST: f64 = 0.1;
+
+/// How many times the shortest answer the mean may be before more requests make no sense, and before
+/// fewer do. Batches of 25 large items take twice as long as small ones; that is no sign yet.
+const SLOW: f64 = 4.0;
+const VERY_SLOW: f64 = 8.0;
+
+/// What answers may take in any case, in seconds: among so fast ones a scheduler's pause looks like a rise.
+const FAST: f64 = 0.02;
+
+/// How the latest answers compare with the fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    Usual,
+    Slow,
+    VerySlow,
+}
+
+/// See the module's documentation. Seconds.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    mean: Option<f64>,
+    shortest: f64,
+    shortest_before: f64,
+    since: Duration,
+}
+
+impl Latency {
+    pub(super) fn note(&mut self, now: Duration, took: Duration) -> Pace {
+        let took = took.as_secs_f64();
+        let mean = match self.mean {
+            Some(mean) => mean + (took - mean) * NEWEST,
+            None => {
+                self.since = now;
+                self.shortest = took;
+                self.shortest_before = took;
+                took
+            }
+        };
+        self.mean = Some(mean);
+        if now.saturating_sub(self.since) >= WINDOW {
+            self.since = now;
+            self.shortest_before = self.shortest;
+            self.shortest = took;
+        }
+        self.shortest = self.shortest.min(took);
+        let usual = self.shortest.min(self.shortest_before);
+        if mean <= FAST || mean <= usual * SLOW {
+            Pace::Usual
+        } else if mean <= usual * VERY_SLOW {
+            Pace::Slow
+        } else {
+            Pace::VerySlow
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_rise_shows_and_one_slow_answer_does_not() {
+        let mut latency = Latency::default();
+        for n in 0..50 {
+            assert_eq!(latency.note(ms(n * 10), ms(10)), Pace::Usual);
+        }
+        assert_eq!(latency.note(ms(510), ms(200)), Pace::Usual);
+        let paces: Vec<Pace> = (0..60)
+            .map(|n| latency.note(ms(600 + n), ms(100)))
+            .collect();
+        assert!(paces.contains(&Pace::Slow));
+        assert_eq!(paces.last(), Some(&Pace::VerySlow));
+    }
+
+    #[test]
+    fn what_has_become_usual_is_no_rise() {
+        let mut latency = Latency::default();
+        latency.note(ms(0), ms(10));
+        let mut last = Pace::Usual;
+        for second in 1..40 {
+            last = latency.note(ms(second * 1_000), ms(300));
+        }
+        assert_eq!(last, Pace::Usual);
+    }
+
+    #[test]
+    fn fast_is_fast_whatever_is_faster() {
+        let mut latency = Latency::default();
+        latency.note(ms(0), Duration::from_micros(300));
+        for n in 0..100 {
+            assert_eq!(latency.note(ms(n), ms(18)), Pace::Usual);
+        }
+    }
+}

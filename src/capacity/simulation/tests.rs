@@ -1,0 +1,157 @@
+//! Convergence, waste, fairness, recovery.
+
+use super::table::Refill::{self, BySecond, Dripping};
+use super::*;
+
+fn refills(seed: u64) -> [Refill; 2] {
+    [Dripping, BySecond(fastrand::Rng::with_seed(seed).f64())]
+}
+
+#[test]
+fn alone_it_uses_all_and_is_hardly_refused() {
+    for seed in 0..4 {
+        for refill in refills(seed) {
+            let table = Table::new(1010.0, refill).partitions(4);
+            let mut world = World::new(table, &[Base::Provisioned(1010.0)], seed);
+            world.overload(60);
+            let (units, throttled) = world.all(5..60);
+            assert!(units >= 1010.0 * 0.98, "{seed} {refill:?}: {units}");
+            assert!(throttled <= 0.01, "{seed} {refill:?}: {throttled}");
+            // It does not swing either.
+            for second in 20..60 {
+                let (units, _) = world.all(second..second + 1);
+                assert!((units / 1010.0 - 1.0).abs() < 0.05, "{second}: {units}");
+            }
+        }
+    }
+}
+
+#[test]
+fn four_that_know_nothing_of_each_other_share() {
+    for seed in 0..4 {
+        for refill in refills(seed) {
+            let table = Table::new(1000.0, refill).partitions(4);
+            let mut world = World::new(table, &[Base::Provisioned(1000.0); 4], seed);
+            world.overload(60);
+            let (units, throttled) = world.all(10..60);
+            assert!(units >= 950.0, "{seed} {refill:?}: {units}");
+            assert!(throttled <= 0.03, "{seed} {refill:?}: {throttled}");
+            for client in 0..4 {
+                let share = f64::from(world.of(client, 30..60).units) / 30.0 / 250.0;
+                // Capacity that comes by the second says less often that there is none.
+                let off = if refill == Dripping { 0.2 } else { 0.3 };
+                assert!((share - 1.0).abs() <= off, "{seed} {refill:?}: {share}");
+            }
+        }
+    }
+}
+
+#[test]
+fn burst_credit_is_found_and_the_partitions_limit_with_it() {
+    for refill in refills(1) {
+        let table = Table::new(1010.0, refill).full().partitions(8);
+        let mut world = World::new(table, &[Base::Provisioned(1010.0)], 1);
+        world.overload(15);
+        let (units, throttled) = world.all(0..15);
+        // Capacity that comes by the second is all gone at the end of each, which looks like none at all.
+        let least = if refill == Dripping { 7_000.0 } else { 4_000.0 };
+        assert!(units >= least, "{refill:?}: {units} of 8,000");
+        assert!(throttled <= 0.02, "{refill:?}: {throttled}");
+    }
+}
+
+#[test]
+fn credit_that_is_left_unused_is_spent_without_waiting() {
+    let table = Table::new(1000.0, Dripping);
+    let mut world = World::new(table, &[Base::Provisioned(1000.0)], 1);
+    world.run(20, 200.0);
+    for second in 21..40 {
+        world.run(second, 1800.0);
+        assert!(world.clients[0].backlog < 200.0, "by {second}");
+    }
+    let (_, throttled) = world.all(0..40);
+    assert!(throttled < 0.001, "{throttled}");
+}
+
+#[test]
+fn a_change_of_capacity_is_followed_once_it_is_known() {
+    for refill in refills(2) {
+        let table = Table::new(1000.0, refill).partitions(4);
+        let mut world = World::new(table, &[Base::Provisioned(1000.0)], 2);
+        world.overload(20);
+        for (from, to) in [(20, 2000.0), (40, 500.0)] {
+            world.table.set_rate(to);
+            world.overload(from + 2);
+            let now = world.now;
+            let base = Base::Provisioned(to);
+            world.clients[0].budget.learn(now, base);
+            world.overload(from + 20);
+            let from = from as usize;
+            let (units, throttled) = world.all(from + 5..from + 20);
+            assert!(units >= to * 0.95, "{refill:?}: {units} of {to}");
+            assert!(throttled <= 0.02, "{refill:?}: {throttled} at {to}");
+        }
+    }
+}
+
+#[test]
+fn after_an_outage_it_is_back_in_seconds() {
+    for (base, least) in [(Base::Provisioned(1000.0), 900.0), (Base::Unknown, 600.0)] {
+        let table = Table::new(1000.0, Dripping).partitions(4);
+        let mut world = World::new(table, &[base], 3);
+        world.overload(30);
+        world.table.set_rate(0.0);
+        world.overload(60);
+        let requests = world.of(0, 40..60).requests;
+        assert!(requests <= 60, "{base:?}: {requests}");
+        world.table.set_rate(1000.0);
+        world.overload(80);
+        let (units, _) = world.all(65..80);
+        assert!(units >= least, "{base:?}: {units}");
+    }
+}
+
+#[test]
+fn where_nothing_is_known_the_rate_is_found() {
+    for seed in 0..3 {
+        for refill in refills(seed) {
+            let table = Table::new(1010.0, refill).partitions(4);
+            let mut world = World::new(table, &[Base::Unknown], seed);
+            world.overload(60);
+            let (units, throttled) = world.all(5..60);
+            assert!(units >= 900.0, "{seed} {refill:?}: {units}");
+            assert!(throttled <= 0.1, "{seed} {refill:?}: {throttled}");
+        }
+    }
+}
+
+#[test]
+fn refusals_that_have_nothing_to_do_with_the_rate_do_not_starve_it() {
+    for fickle in [0.002, 0.02] {
+        let mut table = Table::new(1e9, Dripping);
+        table.fickle = fickle;
+        let mut world = World::new(table, &[Base::Unknown], 4);
+        world.run(120, 2_000.0);
+        let (units, _) = world.all(60..120);
+        assert!(units >= 1_000.0, "{fickle}: {units} of 2,000");
+    }
+}
+
+#[test]
+fn on_demand_it_starts_at_the_warm_rate_and_grows_no_faster_than_doubling_in_half_an_hour() {
+    let base = Base::OnDemand {
+        warm: 1000.0,
+        most: f64::INFINITY,
+    };
+    let mut world = World::new(Table::new(1e9, Dripping), &[base], 5);
+    world.overload(60);
+    let (first, _) = world.all(0..60);
+    assert!((990.0..=1030.0).contains(&first), "{first}");
+    world.overload(600);
+    let (then, _) = world.all(590..600);
+    let most = 1000.0 * (600.0_f64 / 1800.0).exp2();
+    assert!(
+        then <= most * 1.01 && then >= most * 0.95,
+        "{then} of {most}"
+    );
+}
