@@ -13,18 +13,19 @@ use super::clock::Clock;
 use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
+use super::describing;
 use super::error::OpenError;
 use super::gate::{Bounds, Gate};
 use super::handle::Sink;
 use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
-use super::stats::{Meter, Stats};
+use super::stats::{Meter, Published};
 use super::table::{Handle, TableSink};
 use super::worker::{Worker, describe};
-use crate::capacity::ConcurrencyLimit;
+use crate::capacity::{Budgets, ConcurrencyLimit, Known, Wishes};
 use crate::item::{KeySchema, TableShape};
 use crate::retry::{Backoff, ErrorClass, RetryBudget, ServiceError};
-use crate::transport::{Transport, TransportKind};
+use crate::transport::{TableDescription, Transport, TransportKind};
 
 /// How often describing a table is tried when it is opened, where that fails for a reason that may
 /// pass. With the default delays these take about a second in all.
@@ -174,24 +175,33 @@ impl SinkBuilder {
             async move {
                 let backoff = Backoff::new(settings.get_retry());
                 let mut rng = rng;
-                let shape = match known {
-                    Some(shape) => shape,
-                    None => learn(&transport, &name, &backoff, &mut rng).await?,
+                let (shape, known) = match known {
+                    Some(shape) => (shape, None),
+                    None => {
+                        let description = learn(&transport, &name, &backoff, &mut rng).await?;
+                        let known = describing::known(&description, &description.shape);
+                        (description.shape, Some(known))
+                    }
                 };
                 Ok::<_, OpenError>(Opening {
                     name,
                     settings,
                     transport,
                     shape,
+                    known,
                     backoff,
                     rng,
                 })
             }
         });
         let opened: Result<Vec<Opening>, OpenError> = join_all(opening).await.into_iter().collect();
+        let account = Arc::new(AtomicU64::new(0));
         let tables = opened?
             .into_iter()
-            .map(|opening| (opening.name.clone(), opening.start(dead_letters.clone())))
+            .map(|opening| {
+                let name = opening.name.clone();
+                (name, opening.start(dead_letters.clone(), &account))
+            })
             .collect();
         Ok(Sink {
             tables: Arc::new(tables),
@@ -214,17 +224,20 @@ struct Opening {
     settings: TableSettings,
     transport: Transport,
     shape: TableShape,
+    /// What its description said of its capacity, if it was described.
+    known: Option<Known>,
     backoff: Backoff,
     rng: fastrand::Rng,
 }
 
 impl Opening {
-    fn start(self, dead_letters: Option<DeadLetterHandler>) -> TableSink {
+    fn start(self, dead_letters: Option<DeadLetterHandler>, account: &Arc<AtomicU64>) -> TableSink {
         let Self {
             name,
             settings,
             transport,
             shape,
+            known,
             backoff,
             mut rng,
         } = self;
@@ -247,15 +260,24 @@ impl Opening {
             token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),
             dead_letters: dead_letters.is_some(),
         };
+        let clock = Clock::start();
+        let wishes = Wishes {
+            rate: settings.get_rate(),
+            burst: settings.get_burst(),
+            share: settings.get_share(),
+            refresh: settings.get_refresh(),
+        };
+        let kinds = describing::index_kinds(&shape);
         let core = Core::new(
             &name,
             rules,
             ConcurrencyLimit::new(settings.get_concurrency()),
+            Budgets::new(clock.now(), wishes, known, kinds),
             backoff.clone(),
             RetryBudget::new(settings.get_retry().get_budget()),
             rng.fork(),
         );
-        let stats = Arc::new(Mutex::new(Stats::default()));
+        let stats = Arc::new(Mutex::new(Published::default()));
         let handle = Handle {
             name: Arc::clone(&name),
             shape: Arc::clone(&shape),
@@ -272,12 +294,13 @@ impl Opening {
             core,
             gate,
             transport,
-            clock: Clock::start(),
+            clock,
             backoff,
             rng,
             dead_letters,
             meter,
             stats,
+            account: Arc::clone(account),
         };
         tokio::spawn(worker.run());
         TableSink::from_handle(Arc::new(handle))
@@ -295,7 +318,7 @@ async fn learn(
     table: &str,
     backoff: &Backoff,
     rng: &mut fastrand::Rng,
-) -> Result<TableShape, OpenError> {
+) -> Result<TableDescription, OpenError> {
     let failed = |error: ServiceError| OpenError::Describe {
         table: table.to_owned(),
         error,
@@ -304,7 +327,7 @@ async fn learn(
     loop {
         attempt += 1;
         let error = match describe(transport, table).await {
-            Ok(shape) => return Ok(shape),
+            Ok(description) => return Ok(description),
             Err(error) => error,
         };
         match error.class() {

@@ -11,6 +11,7 @@
 //! taken until the record has its outcome, not just until the worker has picked it up. A caller
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
 
+mod crowds;
 mod prehashed;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use super::error::SubmitError;
+use crowds::{Crowd, Crowds};
 use prehashed::Prehashed;
 
 /// What a record takes of the buffer.
@@ -29,6 +31,8 @@ pub(super) struct Charge {
     pub(super) bytes: usize,
     /// The hash of its partition key.
     pub(super) partition: u64,
+    /// The indexes it enters, by a bit each.
+    pub(super) indexes: u32,
 }
 
 /// The bounds.
@@ -36,14 +40,15 @@ pub(super) struct Charge {
 pub(super) struct Bounds {
     pub(super) records: usize,
     pub(super) bytes: usize,
-    /// How many records one partition key may have in the buffer.
+    /// How many records one partition key may have in the buffer, or those that enter an index that is
+    /// short.
     pub(super) share: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Line,
-    Apart,
+    Apart(Crowd),
     Granted,
 }
 
@@ -63,12 +68,12 @@ struct State<M> {
     inbox: Vec<M>,
     records: usize,
     bytes: usize,
-    partitions: HashMap<u64, usize, Prehashed>,
+    crowds: Crowds,
     waiters: Slab<Waiter>,
     /// Waiters by the order of their arrival.
     line: Queue,
-    /// Those whose key has its share, by key.
-    apart: HashMap<u64, Queue, Prehashed>,
+    /// Those whose crowd has its share, by crowd.
+    apart: HashMap<Crowd, Queue, Prehashed>,
     arrivals: u64,
     closed: Option<SubmitError>,
     /// The worker has ended: nobody receives any more.
@@ -99,7 +104,7 @@ impl<M> Gate<M> {
                 inbox: Vec::new(),
                 records: 0,
                 bytes: 0,
-                partitions: HashMap::default(),
+                crowds: Crowds::default(),
                 waiters: Slab::new(),
                 line: Queue::new(),
                 apart: HashMap::default(),
@@ -133,7 +138,7 @@ impl<M> Gate<M> {
             return Err(reason.clone());
         }
         if state.line.is_empty()
-            && !state.is_hot(charge, self.bounds)
+            && state.full_crowd(charge, self.bounds).is_none()
             && state.fits(charge, self.bounds)
         {
             state.take(charge);
@@ -148,8 +153,8 @@ impl<M> Gate<M> {
     /// Takes a place in line.
     pub(super) fn queue(&self, charge: Charge) -> Turn {
         let mut state = self.lock();
-        let apart = state.is_hot(charge, self.bounds);
-        let place = if apart { Place::Apart } else { Place::Line };
+        let apart = state.full_crowd(charge, self.bounds);
+        let place = apart.map_or(Place::Line, Place::Apart);
         let arrival = state.arrivals;
         state.arrivals += 1;
         let at = state.waiters.insert(Waiter {
@@ -158,15 +163,10 @@ impl<M> Gate<M> {
             place,
             waker: None,
         });
-        if apart {
-            state
-                .apart
-                .entry(charge.partition)
-                .or_default()
-                .insert(arrival, at);
-        } else {
-            state.line.insert(arrival, at);
-        }
+        match apart {
+            Some(crowd) => state.apart.entry(crowd).or_default().insert(arrival, at),
+            None => state.line.insert(arrival, at),
+        };
         // Room may have been freed since the caller last looked.
         let wakers = state.grant(self.bounds);
         drop(state);
@@ -208,22 +208,22 @@ impl<M> Gate<M> {
         let Some(waiter) = state.waiters.try_remove(turn.0) else {
             return;
         };
-        let partition = waiter.charge.partition;
+        let charge = waiter.charge;
         match waiter.place {
             Place::Line => {
                 state.line.remove(&waiter.arrival);
             }
-            Place::Apart => {
-                if let Some(queue) = state.apart.get_mut(&partition) {
+            Place::Apart(crowd) => {
+                if let Some(queue) = state.apart.get_mut(&crowd) {
                     queue.remove(&waiter.arrival);
                     if queue.is_empty() {
-                        state.apart.remove(&partition);
+                        state.apart.remove(&crowd);
                     }
                 }
             }
-            Place::Granted => state.free(waiter.charge),
+            Place::Granted => state.free(charge),
         }
-        state.promote(partition, self.bounds);
+        state.promote_all(charge, self.bounds);
         let wakers = state.grant(self.bounds);
         drop(state);
         wake_all(wakers);
@@ -234,7 +234,24 @@ impl<M> Gate<M> {
         let mut state = self.lock();
         for charge in charges {
             state.free(charge);
-            state.promote(charge.partition, self.bounds);
+            state.promote_all(charge, self.bounds);
+        }
+        let wakers = state.grant(self.bounds);
+        drop(state);
+        wake_all(wakers);
+    }
+
+    /// Sets which indexes are short of capacity, by a bit each: what enters them may have only a share
+    /// of the buffer from now on.
+    pub(super) fn hold(&self, indexes: u32) {
+        let mut state = self.lock();
+        if state.crowds.held() == indexes {
+            return;
+        }
+        for crowd in state.crowds.hold(indexes) {
+            for (arrival, at) in state.apart.remove(&crowd).unwrap_or_default() {
+                state.join_line(arrival, at);
+            }
         }
         let wakers = state.grant(self.bounds);
         drop(state);
@@ -341,15 +358,12 @@ impl<M> Gate<M> {
 }
 
 impl<M> State<M> {
-    /// Whether the partition key has its share of the buffer, or callers that wait for it.
-    fn is_hot(&self, charge: Charge, bounds: Bounds) -> bool {
-        self.at_share(charge.partition, bounds) || self.apart.contains_key(&charge.partition)
-    }
-
-    fn at_share(&self, partition: u64, bounds: Bounds) -> bool {
-        self.partitions
-            .get(&partition)
-            .is_some_and(|&count| count >= bounds.share)
+    /// The crowd of a record that has its share of the buffer, or callers that wait for it.
+    fn full_crowd(&self, charge: Charge, bounds: Bounds) -> Option<Crowd> {
+        self.crowds.of(charge).find(|crowd| {
+            self.crowds.is_full(*crowd, bounds.share)
+                || (!self.apart.is_empty() && self.apart.contains_key(crowd))
+        })
     }
 
     fn fits(&self, charge: Charge, bounds: Bounds) -> bool {
@@ -359,37 +373,46 @@ impl<M> State<M> {
     fn take(&mut self, charge: Charge) {
         self.records += 1;
         self.bytes += charge.bytes;
-        *self.partitions.entry(charge.partition).or_insert(0) += 1;
+        self.crowds.take(charge);
     }
 
     fn free(&mut self, charge: Charge) {
         self.records = self.records.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(charge.bytes);
-        if let Some(count) = self.partitions.get_mut(&charge.partition) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.partitions.remove(&charge.partition);
+        self.crowds.free(charge);
+    }
+
+    /// Lets the next caller of each crowd of a record join the line.
+    fn promote_all(&mut self, charge: Charge, bounds: Bounds) {
+        if !self.apart.is_empty() {
+            for crowd in self.crowds.of(charge) {
+                self.promote(crowd, bounds);
             }
         }
     }
 
-    /// Lets the next of a hot key's callers join the line, if the key has room for it.
-    fn promote(&mut self, partition: u64, bounds: Bounds) {
-        if self.apart.is_empty() || self.at_share(partition, bounds) {
+    /// Lets the next of a crowd's callers join the line, if the crowd has room for it.
+    fn promote(&mut self, crowd: Crowd, bounds: Bounds) {
+        if self.crowds.is_full(crowd, bounds.share) {
             return;
         }
-        let Some(queue) = self.apart.get_mut(&partition) else {
+        let Some(queue) = self.apart.get_mut(&crowd) else {
             return;
         };
-        if let Some((arrival, at)) = queue.pop_first() {
-            if let Some(waiter) = self.waiters.get_mut(at) {
-                waiter.place = Place::Line;
-            }
-            self.line.insert(arrival, at);
-        }
+        let first = queue.pop_first();
         if queue.is_empty() {
-            self.apart.remove(&partition);
+            self.apart.remove(&crowd);
         }
+        if let Some((arrival, at)) = first {
+            self.join_line(arrival, at);
+        }
+    }
+
+    fn join_line(&mut self, arrival: u64, at: usize) {
+        if let Some(waiter) = self.waiters.get_mut(at) {
+            waiter.place = Place::Line;
+        }
+        self.line.insert(arrival, at);
     }
 
     /// Grants room to the head of the line for as long as it fits.
@@ -400,15 +423,14 @@ impl<M> State<M> {
                 self.line.pop_first();
                 continue;
             };
-            if self.at_share(charge.partition, bounds) {
-                // Its key filled up while it stood in line.
+            let mut crowds = self.crowds.of(charge);
+            let full = crowds.find(|crowd| self.crowds.is_full(*crowd, bounds.share));
+            if let Some(crowd) = full {
+                // It filled up while the caller stood in line.
                 self.line.pop_first();
-                self.apart
-                    .entry(charge.partition)
-                    .or_default()
-                    .insert(arrival, at);
+                self.apart.entry(crowd).or_default().insert(arrival, at);
                 if let Some(waiter) = self.waiters.get_mut(at) {
-                    waiter.place = Place::Apart;
+                    waiter.place = Place::Apart(crowd);
                 }
                 continue;
             }

@@ -46,6 +46,18 @@ impl Part {
     fn len(&self) -> usize {
         self.data.len() + self.expressions.len()
     }
+
+    /// The values among a part's expressions, as JSON.
+    ///
+    /// They are the last member as they are made here, and no expression before them can hold the text that is looked for:
+    /// the quotes in it would be escaped.
+    pub(crate) fn values_of(expressions: &[u8]) -> Option<&[u8]> {
+        const MEMBER: &[u8] = br#""ExpressionAttributeValues":"#;
+        let start = expressions
+            .windows(MEMBER.len())
+            .position(|window| window == MEMBER)?;
+        expressions.get(start + MEMBER.len()..)
+    }
 }
 
 /// What a write asks of the service.
@@ -150,11 +162,7 @@ impl Bodies {
     pub(crate) fn new(table: &str, consumed_capacity: bool) -> Self {
         Self {
             table: serde_json::Value::from(table).to_string().into_bytes(),
-            end: if consumed_capacity {
-                br#","ReturnConsumedCapacity":"INDEXES"}"#
-            } else {
-                b"}"
-            },
+            end: Self::end(consumed_capacity),
         }
     }
 
@@ -194,6 +202,19 @@ impl Bodies {
     pub(crate) fn close_batch(&self, body: &mut Vec<u8>) {
         body.extend_from_slice(Self::BATCH_CLOSE);
         body.extend_from_slice(self.end);
+    }
+
+    /// From now on bodies ask what they consume, or don't.
+    pub(crate) fn ask_consumed(&mut self, ask: bool) {
+        self.end = Self::end(ask);
+    }
+
+    fn end(ask: bool) -> &'static [u8] {
+        if ask {
+            br#","ReturnConsumedCapacity":"INDEXES"}"#
+        } else {
+            b"}"
+        }
     }
 
     /// The body of a call that is not a batch.

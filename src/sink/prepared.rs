@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::{Submission, SubmissionKeys};
+use super::cost::Cost;
 use super::error::SubmitError;
 use super::gate::Charge;
 use super::payload::Payload;
@@ -20,6 +21,7 @@ pub(super) struct Prepared {
     payload: Payload,
     keys: SubmissionKeys,
     deadline: Option<Duration>,
+    cost: Cost,
     pub(super) charge: Charge,
 }
 
@@ -28,6 +30,7 @@ impl Prepared {
         payload: Payload,
         keys: SubmissionKeys,
         partition: u64,
+        cost: Cost,
         deadline: Option<Duration>,
     ) -> Self {
         // A batched record moves into its request's body; a single call's body is a copy.
@@ -41,7 +44,12 @@ impl Prepared {
             payload,
             keys,
             deadline,
-            charge: Charge { bytes, partition },
+            cost,
+            charge: Charge {
+                bytes,
+                partition,
+                indexes: cost.indexes.bits(),
+            },
         }
     }
 
@@ -75,7 +83,8 @@ impl Prepared {
             payload,
             keys,
             deadline,
-            ..
+            cost,
+            charge: Charge { partition, .. },
         } = self;
         Submission {
             payload,
@@ -83,6 +92,8 @@ impl Prepared {
             deadline,
             completion,
             may_have_applied,
+            cost,
+            partition,
         }
     }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
+use super::limited::LimitedBy;
 use super::outcome::Outcome;
+use crate::capacity::{CapacityMode, Limit};
 
 /// A table's numbers at one moment; the totals count from opening.
 ///
@@ -21,9 +23,12 @@ use super::outcome::Outcome;
 /// | `dynamodb_sink_throttled_total` | counter | writes | unprocessed or throttled, each time |
 /// | `dynamodb_sink_requests_total` | counter | requests | sent |
 /// | `dynamodb_sink_failed_requests_total` | counter | requests | answered by an error or not at all |
-/// | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included; where [`consumed_capacity`](super::TableSettings::consumed_capacity) is on |
+/// | `dynamodb_sink_consumed_units_total` | counter | write units | as the service counts, indexes included; where the table's capacity is known, or [`consumed_capacity`](super::TableSettings::consumed_capacity) is on |
 /// | `dynamodb_sink_in_flight` | gauge | requests | under way now |
 /// | `dynamodb_sink_concurrency` | gauge | requests | how many may be under way now |
+/// | `dynamodb_sink_rate_units` | gauge | write units a second | that may leave now; infinite where nothing limits them |
+/// | `dynamodb_sink_hot_keys` | gauge | partition keys | held back |
+/// | `dynamodb_sink_held_writes` | gauge | writes | that wait for those |
 /// | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
 /// | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
 /// | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
@@ -34,7 +39,7 @@ use super::outcome::Outcome;
 ///
 /// All carry the label `table`. Install the recorder of the [`metrics`] facade before opening a
 /// sink: the handles are taken then.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Writes confirmed by the service.
@@ -55,7 +60,8 @@ pub struct Stats {
     pub requests: u64,
     /// Requests answered by an error, or not at all.
     pub failed_requests: u64,
-    /// Write units consumed, as the service counts them, indexes included. It is asked only where
+    /// Write units consumed, as the service counts them, indexes included. It is asked where the table's
+    /// capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
     /// [`consumed_capacity`](super::TableSettings::consumed_capacity) is on; else 0.
     pub consumed_units: f64,
     /// Requests under way.
@@ -70,6 +76,31 @@ pub struct Stats {
     pub waiting_callers: usize,
     /// How long the oldest write that may be sent has waited.
     pub queue_age: Duration,
+    /// How the table's capacity is paid for, as far as it is known.
+    pub mode: CapacityMode,
+    /// Write units a second that may leave now; `None` where nothing limits them.
+    pub rate: Option<f64>,
+    /// Partition keys that are held back since they ask for more than a partition gives.
+    pub hot_keys: usize,
+    /// Writes that wait for those.
+    pub held: usize,
+    /// What holds writes back right now.
+    pub limited_by: LimitedBy,
+}
+
+/// What a worker shows of itself.
+#[derive(Debug, Default)]
+pub(super) struct Published {
+    pub(super) stats: Stats,
+    pub(super) limit: Limit,
+}
+
+/// What a worker's budgets show.
+pub(super) struct Budgeted {
+    pub(super) mode: CapacityMode,
+    pub(super) rate: Option<f64>,
+    pub(super) hot_keys: usize,
+    pub(super) held: usize,
 }
 
 /// A table's metrics, and the totals behind [`Stats`].
@@ -87,6 +118,9 @@ pub(super) struct Meter {
     consumed_units: Counter,
     in_flight: Gauge,
     concurrency: Gauge,
+    rate_units: Gauge,
+    hot_keys: Gauge,
+    held_writes: Gauge,
     buffered_records: Gauge,
     buffered_bytes: Gauge,
     queue_age: Gauge,
@@ -115,6 +149,9 @@ impl Meter {
             consumed_units: counter!("dynamodb_sink_consumed_units_total", &label()),
             in_flight: gauge!("dynamodb_sink_in_flight", &label()),
             concurrency: gauge!("dynamodb_sink_concurrency", &label()),
+            rate_units: gauge!("dynamodb_sink_rate_units", &label()),
+            hot_keys: gauge!("dynamodb_sink_hot_keys", &label()),
+            held_writes: gauge!("dynamodb_sink_held_writes", &label()),
             buffered_records: gauge!("dynamodb_sink_buffered_records", &label()),
             buffered_bytes: gauge!("dynamodb_sink_buffered_bytes", &label()),
             queue_age: gauge!("dynamodb_sink_queue_age_seconds", &label()),
@@ -183,6 +220,22 @@ impl Meter {
             .increment(throttled.saturating_sub(self.stats.throttled));
         self.stats.retried = retried;
         self.stats.throttled = throttled;
+    }
+
+    pub(super) fn budgeted(&mut self, budgeted: &Budgeted) {
+        let &Budgeted {
+            mode,
+            rate,
+            hot_keys,
+            held,
+        } = budgeted;
+        self.stats.mode = mode;
+        self.stats.rate = rate;
+        self.stats.hot_keys = hot_keys;
+        self.stats.held = held;
+        self.rate_units.set(rate.unwrap_or(f64::INFINITY));
+        self.hot_keys.set(as_f64(hot_keys));
+        self.held_writes.set(as_f64(held));
     }
 
     pub(super) fn level(

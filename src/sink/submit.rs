@@ -50,6 +50,7 @@ impl Submit {
             charge: Charge {
                 bytes: 0,
                 partition: 0,
+                indexes: 0,
             },
             receipt: None,
             refused: Some(error),

@@ -16,17 +16,20 @@ use super::config::TableSettings;
 use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Gate};
 use super::handle::Sink;
+use super::limited::LimitedBy;
 use super::outcome::{Outcome, WriteKind};
 use super::prepared::{Prepared, token};
 use super::receipt::Completion;
 use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
-use super::stats::Stats;
+use super::stats::{Published, Stats};
 use super::submit::Submit;
 use super::transaction::Transaction;
 use super::worker::{Message, NOBODY_LEFT};
 use super::write::Write;
+use crate::capacity::{Concurrency, Rate};
 use crate::item::{self, TableShape};
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// Writes to one table. Cheap to clone; clones share one buffer, one order and one worker.
 ///
@@ -77,7 +80,7 @@ pub(super) struct Handle {
     pub(super) shape: Arc<TableShape>,
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) deadline: Option<Duration>,
-    pub(super) stats: Arc<Mutex<Stats>>,
+    pub(super) stats: Arc<Mutex<Published>>,
     pub(super) token_prefix: u64,
     pub(super) tokens: AtomicU64,
 }
@@ -310,16 +313,42 @@ impl TableSink {
     /// Numbers of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let mut stats = *self
-            .handle
-            .stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let published = self.handle.stats.lock();
+        let published = published.unwrap_or_else(PoisonError::into_inner);
+        let mut stats = published.stats.clone();
+        stats.limited_by = LimitedBy::new(published.limit, &self.handle.shape);
+        drop(published);
         let (records, bytes, waiting) = self.handle.gate.level();
         stats.buffered_records = records;
         stats.buffered_bytes = bytes;
         stats.waiting_callers = waiting;
         stats
+    }
+
+    /// Sets how many write units a second the table is asked for, from now on: over the setting
+    /// [`rate`](TableSettings::rate).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no effect.
+    pub fn set_rate(&self, rate: impl Into<Rate>) -> Result<(), ConfigError> {
+        let rate = rate.into();
+        rate.check(&SettingsPlace::Table(self.name().to_owned()))?;
+        self.handle.gate.send(Message::SetRate(rate));
+        Ok(())
+    }
+
+    /// Sets how many requests may be in flight, from now on: over the setting
+    /// [`concurrency`](TableSettings::concurrency). What is in flight beyond that stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no effect.
+    pub fn set_concurrency(&self, requests: impl Into<Concurrency>) -> Result<(), ConfigError> {
+        let concurrency = requests.into();
+        concurrency.check(&SettingsPlace::Table(self.name().to_owned()))?;
+        self.handle.gate.send(Message::SetConcurrency(concurrency));
+        Ok(())
     }
 
     async fn ask<R>(

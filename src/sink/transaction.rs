@@ -4,6 +4,7 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use super::core::SubmissionKeys;
+use super::cost::Cost;
 use super::error::SubmitError;
 use super::outcome::Outcome;
 use super::payload::Payload;
@@ -11,7 +12,7 @@ use super::prepared::Prepared;
 use super::receipt::Receipt;
 use super::submit::Submit;
 use super::table::TableSink;
-use super::write::Write;
+use super::write::{TransactionPart, Write};
 
 /// Most operations in one transaction (`API_TransactWriteItems`).
 const MOST_PARTS: usize = 100;
@@ -112,6 +113,7 @@ impl<'a> Transaction<'a> {
         }
         let mut parts = Vec::with_capacity(writes.len());
         let mut keys = Vec::with_capacity(writes.len());
+        let mut costs = Vec::with_capacity(writes.len());
         let mut bytes = 0;
         for (place, write) in writes.into_iter().enumerate() {
             if write.table().name() != table.name() {
@@ -120,7 +122,13 @@ impl<'a> Transaction<'a> {
                     "write {place} of the transaction is for {other:?}"
                 )));
             }
-            let (part, key, size, own_deadline) = write.into_part()?;
+            let TransactionPart {
+                part,
+                key,
+                cost,
+                size,
+                deadline: own_deadline,
+            } = write.into_part()?;
             if own_deadline.is_some() {
                 let what = format!("write {place} has a deadline; it is the transaction's to have");
                 return Err(invalid(what));
@@ -128,6 +136,7 @@ impl<'a> Transaction<'a> {
             bytes += size;
             parts.push(part);
             keys.push(key);
+            costs.push(cost);
         }
         if bytes > MOST_BYTES {
             let what = format!("a transaction of {bytes} bytes of items, at most {MOST_BYTES} go");
@@ -141,7 +150,8 @@ impl<'a> Transaction<'a> {
             token: table.token(),
         };
         let deadline = deadline.or(table.default_deadline());
-        let prepared = Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline);
+        let (keys, cost) = (SubmissionKeys::Many(keys), Cost::transaction(costs));
+        let prepared = Prepared::new(payload, keys, partition, cost, deadline);
         if let Some(place) = prepared.repeated_key() {
             let what = format!("write {place} of the transaction has the key of an earlier one");
             return Err(invalid(what));

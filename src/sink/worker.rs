@@ -6,6 +6,7 @@
 
 mod tasks;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,10 +21,11 @@ use super::error::{DrainError, StopReason, SubmitError};
 use super::gate::{Charge, Gate};
 use super::outcome::{Outcome, Record};
 use super::receipt::Completion;
-use super::stats::{Meter, Stats};
+use super::stats::{Budgeted, Meter, Published};
+use crate::capacity::{Concurrency, Rate};
 use crate::item::TableShape;
 use crate::retry::{Backoff, ServiceError};
-use crate::transport::{Operation, Transport};
+use crate::transport::{Operation, TableDescription, Transport};
 
 pub(super) use tasks::describe;
 
@@ -37,6 +39,8 @@ pub(super) enum Message {
     /// Failed writes that nobody has looked at.
     Unclaimed(Vec<Outcome>),
     Abort(oneshot::Sender<Vec<Outcome>>),
+    SetRate(Rate),
+    SetConcurrency(Concurrency),
 }
 
 /// The answer to a flush or a close.
@@ -61,6 +65,7 @@ enum Done {
         body: Result<Bytes, ServiceError>,
     },
     Described(Described),
+    Capacity(Result<TableDescription, ServiceError>),
     DeadLetter {
         ticket: (usize, u64),
         result: Result<(), String>,
@@ -79,7 +84,9 @@ pub(super) struct Worker {
     pub(super) rng: fastrand::Rng,
     pub(super) dead_letters: Option<DeadLetterHandler>,
     pub(super) meter: Meter,
-    pub(super) stats: Arc<Mutex<Stats>>,
+    pub(super) stats: Arc<Mutex<Published>>,
+    /// How often any table of this sink has met the account's limit.
+    pub(super) account: Arc<AtomicU64>,
 }
 
 /// What a running worker holds beside its parts.
@@ -93,6 +100,9 @@ struct Running {
     unclaimed_bytes: usize,
     stopped: Option<StopReason>,
     closing: Vec<Flush>,
+    account_met: u64,
+    /// The indexes that the gate was told are short.
+    short_indexes: u32,
 }
 
 impl Worker {
@@ -112,6 +122,8 @@ impl Worker {
             unclaimed_bytes: 0,
             stopped: None,
             closing: Vec::new(),
+            account_met: 0,
+            short_indexes: 0,
         };
         async move {
             running.run().await;
@@ -172,6 +184,8 @@ impl Running {
                     // Nobody to hear it: the caller gave up, nothing is lost.
                     let _ = reply.send(Ok(self.worker.core.snapshot()));
                 }
+                Message::SetRate(rate) => self.worker.core.set_rate(now, rate),
+                Message::SetConcurrency(range) => self.worker.core.set_concurrency(range),
                 Message::Close(reply) => {
                     self.closing.push(reply);
                     self.worker.core.drain();
@@ -221,6 +235,7 @@ impl Running {
                 Message::Abort(reply) => {
                     let _ = reply.send(Vec::new());
                 }
+                Message::SetRate(_) | Message::SetConcurrency(_) => {}
             }
         }
     }
@@ -251,14 +266,36 @@ impl Running {
 
     /// Sends all that is due.
     fn send(&mut self, now: Duration) {
+        self.heed_account(now);
         while let Some(request) = self.worker.core.next_request(now) {
             self.spawn(request);
+        }
+        let short = self.worker.core.short_indexes(now);
+        if short != self.short_indexes {
+            self.short_indexes = short;
+            self.worker.gate.hold(short);
+        }
+        if self.worker.core.take_refresh(now) {
+            self.refresh();
         }
         if self.worker.core.take_describe() {
             self.describe();
         }
         for letter in self.worker.core.take_dead_letters() {
             self.dead_letter(now, letter);
+        }
+    }
+
+    /// What is refused for the account's sake concerns all its tables.
+    fn heed_account(&mut self, now: Duration) {
+        if self.worker.core.take_account() {
+            self.worker.account.fetch_add(1, Ordering::Relaxed);
+            self.account_met += 1;
+        }
+        let met = self.worker.account.load(Ordering::Relaxed);
+        if met > self.account_met {
+            self.account_met = met;
+            self.worker.core.yield_to_account(now);
         }
     }
 
@@ -292,11 +329,18 @@ impl Running {
             .oldest_ready()
             .map(|since| now.saturating_sub(since));
         meter.level(load, self.worker.gate.level(), waits.unwrap_or_default());
-        *self
-            .worker
-            .stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = meter.stats;
+        let (hot_keys, held) = self.worker.core.hot_keys();
+        meter.budgeted(&Budgeted {
+            mode: self.worker.core.mode(),
+            rate: self.worker.core.rate(now),
+            hot_keys,
+            held,
+        });
+        let limit = self.worker.core.limited_by(now);
+        let published = self.worker.stats.lock();
+        let mut published = published.unwrap_or_else(PoisonError::into_inner);
+        published.stats.clone_from(&meter.stats);
+        published.limit = limit;
     }
 
     fn complete(&mut self, now: Duration, settled: Settled<Completion>, keep: bool) {

@@ -8,8 +8,10 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::SubmissionKeys;
+use super::cost::Cost;
 use super::error::SubmitError;
 use super::expressions::More;
+use super::guard::guard;
 use super::outcome::{Outcome, WriteKind};
 use super::payload::{Part, Payload};
 use super::prepared::Prepared;
@@ -41,6 +43,26 @@ struct Draft {
     /// All that a plain write has none of.
     more: Option<Box<More>>,
     deadline: Option<Duration>,
+}
+
+/// A write that has expressions, in its wire form.
+struct Ready {
+    part: Part,
+    key: Key,
+    /// Whether applying it twice is the same as once.
+    idempotent: bool,
+    cost: Cost,
+}
+
+/// A write as a part of a transaction.
+pub(super) struct TransactionPart {
+    pub(super) part: Part,
+    pub(super) key: Key,
+    /// As if it were written by itself.
+    pub(super) cost: Cost,
+    /// Bytes as stored.
+    pub(super) size: usize,
+    pub(super) deadline: Option<Duration>,
 }
 
 impl<'a> Write<'a> {
@@ -196,7 +218,7 @@ impl<'a> Write<'a> {
         self
     }
 
-    fn invalid(table: &TableSink, what: impl Into<String>) -> SubmitError {
+    pub(super) fn invalid(table: &TableSink, what: impl Into<String>) -> SubmitError {
         SubmitError::Invalid {
             table: table.name().to_owned(),
             what: what.into(),
@@ -223,30 +245,43 @@ impl<'a> Write<'a> {
                 ));
             }
         };
+        let shape = self.table.shape();
         let prepared = if let Some(delete) = plain {
+            let cost = if delete {
+                Cost::delete()
+            } else {
+                Cost::put(&encoded, shape)
+            };
             let Encoded { json, key, .. } = encoded;
             let partition = key.partition_hash();
             let payload = Payload::Plain {
                 delete,
                 data: Bytes::from(json),
             };
-            Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
+            Prepared::new(payload, SubmissionKeys::One(key), partition, cost, deadline)
         } else {
             let exactly_once = more.as_ref().is_some_and(|more| more.exactly_once);
-            let (part, key, idempotent) = Self::part(self.table, kind, encoded, more)?;
+            let Ready {
+                part,
+                key,
+                idempotent,
+                cost,
+            } = Self::part(self.table, kind, encoded, more)?;
             let partition = key.partition_hash();
-            let payload = if exactly_once {
-                Payload::Transaction {
+            let (payload, cost) = if exactly_once {
+                let payload = Payload::Transaction {
                     parts: vec![part],
                     token: self.table.token(),
-                }
+                };
+                (payload, Cost::transaction([cost]))
             } else {
-                Payload::Single {
+                let payload = Payload::Single {
                     part: Box::new(part),
                     idempotent,
-                }
+                };
+                (payload, cost)
             };
-            Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
+            Prepared::new(payload, SubmissionKeys::One(key), partition, cost, deadline)
         };
         prepared.check_bounds(self.table)?;
         Ok(prepared)
@@ -257,11 +292,10 @@ impl<'a> Write<'a> {
         kind: WriteKind,
         encoded: Encoded,
         more: Option<Box<More>>,
-    ) -> Result<(Part, Key, bool), SubmitError> {
-        let Encoded { json, key, .. } = encoded;
+    ) -> Result<Ready, SubmitError> {
         let mut more = more.unwrap_or_default();
         if let Some(version) = more.newer_by.take() {
-            guard(&mut more, kind, &json, &version, table)?;
+            guard(&mut more, kind, &encoded.json, &version, table)?;
         }
         let idempotent = match (&more.update, more.idempotent) {
             (_, Some(said)) => said,
@@ -272,9 +306,11 @@ impl<'a> Write<'a> {
         let expressions = more
             .expressions()
             .map_err(|what| Self::invalid(table, what))?;
+        let cost = Cost::single(kind, &encoded, &expressions, table.shape());
+        let Encoded { json, key, .. } = encoded;
         let data = Bytes::from(json);
-        Ok((
-            Part {
+        Ok(Ready {
+            part: Part {
                 kind,
                 data,
                 expressions,
@@ -282,11 +318,12 @@ impl<'a> Write<'a> {
             },
             key,
             idempotent,
-        ))
+            cost,
+        })
     }
 
     /// As a part of a transaction.
-    pub(super) fn into_part(self) -> Result<(Part, Key, usize, Option<Duration>), SubmitError> {
+    pub(super) fn into_part(self) -> Result<TransactionPart, SubmitError> {
         let Draft {
             kind,
             encoded,
@@ -300,11 +337,19 @@ impl<'a> Write<'a> {
             ));
         }
         let size = encoded.stored_size;
-        let (part, key, _) = Self::part(self.table, kind, encoded, more)?;
+        let Ready {
+            part, key, cost, ..
+        } = Self::part(self.table, kind, encoded, more)?;
         if kind == WriteKind::Check && !part.conditional {
             return Err(Self::invalid(self.table, "a check needs a condition"));
         }
-        Ok((part, key, size, deadline))
+        Ok(TransactionPart {
+            part,
+            key,
+            cost,
+            size,
+            deadline,
+        })
     }
 
     pub(super) fn with_update(self, expression: String) -> Self {
@@ -331,42 +376,4 @@ impl<'a> IntoFuture for Write<'a> {
             Err(error) => Submit::refused(error),
         }
     }
-}
-
-/// Turns `newer_by` into a condition.
-fn guard(
-    more: &mut More,
-    kind: WriteKind,
-    item: &[u8],
-    version: &str,
-    table: &TableSink,
-) -> Result<(), SubmitError> {
-    if kind != WriteKind::Put {
-        let what = format!("newer_by is for puts, not for a {}", kind.as_str());
-        return Err(Write::invalid(table, what));
-    }
-    let value = item::find_attribute(item, version).ok_or_else(|| {
-        Write::invalid(
-            table,
-            format!("the version attribute {version:?} is not in the record"),
-        )
-    })?;
-    if ![b"{\"N\":".as_slice(), b"{\"S\":", b"{\"B\":"]
-        .iter()
-        .any(|kind| value.starts_with(kind))
-    {
-        let what = format!("the version attribute {version:?} is no string, number or binary");
-        return Err(Write::invalid(table, what));
-    }
-    let newer = "attribute_not_exists(#dc_key) OR #dc_version < :dc_version";
-    more.condition = Some(match more.condition.take() {
-        Some(other) => format!("({other}) AND ({newer})"),
-        None => newer.to_owned(),
-    });
-    let key = table.shape().keys().partition().name().to_owned();
-    more.names.push(("#dc_key".to_owned(), key));
-    more.names
-        .push(("#dc_version".to_owned(), version.to_owned()));
-    more.values.push((":dc_version".to_owned(), value.to_vec()));
-    Ok(())
 }

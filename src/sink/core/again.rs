@@ -12,6 +12,10 @@ use super::request::{InFlight, Isolated};
 use crate::retry::ServiceError;
 use crate::sink::payload::Payload;
 
+/// How often a refused write's delay grows at most, where the table's capacity is known: with the
+/// default delays to 400 ms.
+const MOST_STEPS: u32 = 4;
+
 impl<C, F> Core<C, F> {
     /// Writes the service had no capacity for: again after their delay, for as long as their
     /// deadline allows.
@@ -22,6 +26,12 @@ impl<C, F> Core<C, F> {
         isolated: bool,
         error: Option<&ServiceError>,
     ) {
+        // A known rate spaces requests out; a write need not stay away long as well.
+        let most = if self.budgets.is_known() {
+            MOST_STEPS
+        } else {
+            u32::MAX
+        };
         let mut again = Vec::with_capacity(writes.len());
         for &ticket in writes {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
@@ -31,7 +41,7 @@ impl<C, F> Core<C, F> {
             if let Some(error) = error {
                 entry.last_error = Some(error.clone());
             }
-            again.push((ticket, entry.throttles));
+            again.push((ticket, entry.throttles.min(most)));
         }
         self.again(now, again, now, isolated);
     }

@@ -6,6 +6,7 @@ use super::entry::State;
 use super::lane::Ticket;
 use super::request::InFlight;
 use super::{CREDENTIALS_GRACE, Core, Outcome, RejectReason};
+use crate::capacity::Consumption;
 use crate::item::{self, Item, Key};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::outcome::WriteKind;
@@ -16,6 +17,8 @@ use crate::sink::payload::Payload;
 pub(crate) struct BatchOutcome {
     /// The keys of the writes that were not processed.
     pub(crate) unprocessed: Vec<Key>,
+    /// What the others consumed, where that was asked.
+    pub(crate) consumed: Option<Consumption>,
 }
 
 /// What describing the table gave.
@@ -42,7 +45,10 @@ impl<C, F> Core<C, F> {
             Ok(outcome) => outcome,
             Err(error) => return self.on_error(now, request, &error),
         };
-        let mut unprocessed = outcome.unprocessed;
+        let BatchOutcome {
+            mut unprocessed,
+            consumed,
+        } = outcome;
         let items = request.writes.len();
         let mut left = Vec::new();
         let mut written = Vec::with_capacity(items);
@@ -69,7 +75,13 @@ impl<C, F> Core<C, F> {
             return self.on_error(now, InFlight { writes, ..request }, &error);
         }
         self.refused_credentials_since = None;
-        self.note_throttling(now, request.sent_at, items, left.len());
+        self.note_taken(now, &written, consumed.as_ref());
+        if left.is_empty() {
+            self.budgets.accepted();
+            self.note_answer(now, request.sent_at, items, 0);
+        } else {
+            self.note_refused(now, request.sent_at, &left, &written, None);
+        }
         if !written.is_empty() {
             self.succeeded(now, request.id);
         }
@@ -81,14 +93,21 @@ impl<C, F> Core<C, F> {
     }
 
     /// Takes the answer to a call that is not a batch.
-    pub(crate) fn on_call(&mut self, now: Duration, id: u64, answer: Result<(), ServiceError>) {
+    pub(crate) fn on_call(
+        &mut self,
+        now: Duration,
+        id: u64,
+        answer: Result<Option<Consumption>, ServiceError>,
+    ) {
         let Some(request) = self.requests.remove(&id) else {
             return;
         };
         match answer {
-            Ok(()) => {
+            Ok(consumed) => {
                 self.refused_credentials_since = None;
-                self.note_throttling(now, request.sent_at, request.writes.len(), 0);
+                self.note_taken(now, &request.writes, consumed.as_ref());
+                self.budgets.accepted();
+                self.note_answer(now, request.sent_at, request.writes.len(), 0);
                 self.succeeded(now, request.id);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);
@@ -137,8 +156,7 @@ impl<C, F> Core<C, F> {
         }
         match error.class() {
             ErrorClass::Throttled => {
-                let items = request.writes.len();
-                self.note_throttling(now, request.sent_at, items, items);
+                self.note_refused(now, request.sent_at, &request.writes, &[], Some(error));
                 self.throttled(now, &request.writes, request.isolated, Some(error));
             }
             ErrorClass::Transient | ErrorClass::Ambiguous => {
@@ -149,26 +167,6 @@ impl<C, F> Core<C, F> {
                 self.fail(now, error.clone());
                 self.unwritten(now, &request.writes);
             }
-        }
-    }
-
-    /// Feeds the concurrency limit, and rests when even its minimum is too much.
-    fn note_throttling(&mut self, now: Duration, sent_at: Duration, items: usize, left: usize) {
-        let in_flight = self.requests.len() + 1;
-        self.limit.on_answer(now, sent_at, in_flight, items, left);
-        self.counts.throttled_items += left as u64;
-        if left * 2 > items {
-            // Once a round trip: what was sent before the last step tells of the same shortage.
-            if sent_at >= self.streak_stepped_at {
-                self.throttle_streak = self.throttle_streak.saturating_add(1);
-                self.streak_stepped_at = now;
-            }
-            if self.limit.at_minimum() {
-                let rest = self.backoff.delay(self.throttle_streak, &mut self.rng);
-                self.paused_until = self.paused_until.max(now.saturating_add(rest));
-            }
-        } else if left == 0 {
-            self.throttle_streak = 0;
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::lane::Weight;
+use crate::capacity::{Lot, Piece};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
@@ -13,6 +15,8 @@ pub(super) enum State {
     Blocked(usize),
     /// In a lane.
     Ready,
+    /// Waits for its partition key's or an index's budget.
+    Held(Lot),
     /// To be sent again, not before a time.
     Delayed,
     /// In a batch under bisection, to be sent again.
@@ -50,6 +54,8 @@ pub(super) struct Entry<C> {
     pub(super) payload: Payload,
     /// Length in a batch's body, known here because the data moves into the body.
     pub(super) batch_len: usize,
+    /// What it takes of the budgets.
+    pub(super) piece: Piece,
     pub(super) lines: Lines,
     pub(super) state: State,
     pub(super) completion: C,
@@ -68,6 +74,13 @@ pub(super) struct Entry<C> {
 }
 
 impl<C> Entry<C> {
+    pub(super) fn weight(&self) -> Weight {
+        Weight {
+            bytes: self.batch_len,
+            units: self.piece.units,
+        }
+    }
+
     pub(super) fn is_live(&self, seq: u64) -> bool {
         self.seq == seq
     }
@@ -90,7 +103,7 @@ impl<C> Entry<C> {
             && !self.may_have_applied
             && matches!(
                 self.state,
-                State::Blocked(_) | State::Ready | State::Delayed
+                State::Blocked(_) | State::Ready | State::Held(_) | State::Delayed
             )
     }
 }

@@ -22,12 +22,23 @@ pub(super) struct Lane {
     /// Live writes in the lane; the queues may hold stale tickets beside them.
     count: usize,
     bytes: usize,
+    units: u64,
+}
+
+/// What a write takes of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Weight {
+    /// Bytes of the body.
+    pub(super) bytes: usize,
+    /// Write units.
+    pub(super) units: u32,
 }
 
 impl Lane {
-    pub(super) fn push(&mut self, ticket: Ticket, bytes: usize, now: Duration, returned: bool) {
+    pub(super) fn push(&mut self, ticket: Ticket, weight: Weight, now: Duration, returned: bool) {
         self.count += 1;
-        self.bytes += bytes;
+        self.bytes += weight.bytes;
+        self.units += u64::from(weight.units);
         if returned {
             self.returned.push_back((ticket, now));
         } else {
@@ -43,10 +54,22 @@ impl Lane {
         self.bytes
     }
 
+    /// About how many units the first `writes` of the lane take.
+    pub(super) fn units(&self, writes: usize) -> u32 {
+        let share = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).max(1);
+        let units = if writes < self.count {
+            self.units.saturating_mul(share(writes)) / share(self.count)
+        } else {
+            self.units
+        };
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+
     /// A write left the lane other than by `pop`; its ticket stays behind, stale.
-    pub(super) fn forget(&mut self, bytes: usize) {
+    pub(super) fn forget(&mut self, weight: Weight) {
         self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(weight.bytes);
+        self.units = self.units.saturating_sub(u64::from(weight.units));
         if self.count == 0 {
             self.returned.clear();
             self.arrived.clear();
@@ -54,8 +77,9 @@ impl Lane {
     }
 
     /// A write in the lane was replaced by one of another size.
-    pub(super) fn resize(&mut self, old: usize, new: usize) {
-        self.bytes = (self.bytes + new).saturating_sub(old);
+    pub(super) fn resize(&mut self, old: Weight, new: Weight) {
+        self.bytes = (self.bytes + new.bytes).saturating_sub(old.bytes);
+        self.units = (self.units + u64::from(new.units)).saturating_sub(u64::from(old.units));
     }
 
     /// The oldest ticket at the head of the two queues and since when it waits; stale ones are
@@ -75,13 +99,13 @@ impl Lane {
     }
 
     /// Takes what `peek` showed.
-    pub(super) fn pop(&mut self, bytes: usize) {
+    pub(super) fn pop(&mut self, weight: Weight) {
         if self.returned_first() {
             self.returned.pop_front();
         } else {
             self.arrived.pop_front();
         }
-        self.forget(bytes);
+        self.forget(weight);
     }
 
     /// By age: a busy key's next write comes back again and again, and must not hold up for ever

@@ -20,6 +20,8 @@ mod again;
 mod answer;
 mod entry;
 mod epochs;
+mod feedback;
+mod held;
 mod isolate;
 mod keys;
 mod lane;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::capacity::ConcurrencyLimit;
+use crate::capacity::{Budgets, ConcurrencyLimit};
 use crate::retry::{Backoff, RetryBudget, ServiceError};
 use crate::sink::outcome::{Outcome, RejectReason};
 use crate::sink::payload::Bodies;
@@ -46,6 +48,7 @@ use crate::sink::payload::Bodies;
 pub(crate) use answer::{BatchOutcome, Described};
 use entry::{Entry, Lines, State};
 use epochs::Epochs;
+use held::Held;
 use isolate::Groups;
 use keys::Keys;
 use lane::{Lane, Ticket};
@@ -94,6 +97,7 @@ pub(crate) struct Core<C, F> {
     keys: Keys,
     batched: Lane,
     single: Lane,
+    held: Held,
     delayed: BinaryHeap<Reverse<(Duration, Ticket)>>,
     deadlines: BTreeSet<(Duration, Ticket)>,
     isolated: VecDeque<Isolated>,
@@ -105,6 +109,13 @@ pub(crate) struct Core<C, F> {
     next_request: u64,
     epochs: Epochs<F>,
     limit: ConcurrencyLimit,
+    budgets: Budgets,
+    /// A write that goes alone so that its refusal bears a reason.
+    asking: Option<Ticket>,
+    /// Set where this table met the account's limit.
+    account: bool,
+    /// Until when the lanes wait for the table's budget.
+    table_until: Option<Duration>,
     backoff: Backoff,
     budget: RetryBudget,
     rng: fastrand::Rng,
@@ -125,13 +136,14 @@ impl<C, F> Core<C, F> {
         table: &Arc<str>,
         rules: Rules,
         limit: ConcurrencyLimit,
+        budgets: Budgets,
         backoff: Backoff,
         budget: RetryBudget,
         rng: fastrand::Rng,
     ) -> Self {
         Self {
             table: Arc::clone(table),
-            bodies: Bodies::new(table, rules.consumed_capacity),
+            bodies: Bodies::new(table, rules.consumed_capacity || budgets.wants_consumed()),
             rules,
             spares: Spares::default(),
             entries: Slab::new(),
@@ -139,6 +151,7 @@ impl<C, F> Core<C, F> {
             keys: Keys::default(),
             batched: Lane::default(),
             single: Lane::default(),
+            held: Held::default(),
             delayed: BinaryHeap::new(),
             deadlines: BTreeSet::new(),
             isolated: VecDeque::new(),
@@ -149,6 +162,10 @@ impl<C, F> Core<C, F> {
             next_request: 0,
             epochs: Epochs::new(),
             limit,
+            budgets,
+            asking: None,
+            account: false,
+            table_until: None,
             backoff,
             budget,
             rng,
@@ -173,6 +190,8 @@ impl<C, F> Core<C, F> {
             deadline,
             completion,
             may_have_applied,
+            cost,
+            partition,
         } = submission;
         if self.entries.is_empty() {
             // Nothing was tried meanwhile: an old refusal says nothing of the credentials now.
@@ -185,6 +204,7 @@ impl<C, F> Core<C, F> {
             seq,
             epoch,
             batch_len: payload.batch_len(),
+            piece: cost.piece(partition),
             payload,
             lines: Lines::Many(Vec::new()),
             state: State::Blocked(0),
@@ -264,8 +284,10 @@ impl<C, F> Core<C, F> {
         if let Some(deadline) = newer.deadline {
             self.deadlines.insert((deadline, ticket));
         }
-        if matches!(older.state, State::Ready) {
-            self.batched.resize(older.batch_len, newer.batch_len);
+        match older.state {
+            State::Ready => self.batched.resize(older.weight(), newer.weight()),
+            State::Held(lot) => self.held.resize(lot, older.weight(), newer.weight()),
+            _ => {}
         }
         let settled = Settled {
             completion: std::mem::replace(&mut older.completion, newer.completion),
@@ -276,6 +298,7 @@ impl<C, F> Core<C, F> {
         let epoch = std::mem::replace(&mut older.epoch, newer.epoch);
         older.payload = newer.payload;
         older.batch_len = newer.batch_len;
+        older.piece = newer.piece;
         older.deadline = newer.deadline;
         older.attempts = 0;
         older.failures = 0;
@@ -382,7 +405,7 @@ impl<C, F> Core<C, F> {
         } else {
             &mut self.single
         };
-        lane.push(ticket, entry.batch_len, now, returned);
+        lane.push(ticket, entry.weight(), now, returned);
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::entry::State;
-use super::lane::Ticket;
+use super::lane::{Ticket, Weight};
 use super::{Core, Outcome, RejectReason, is_ready};
+use crate::capacity::Piece;
 use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
 
@@ -54,6 +55,13 @@ impl fmt::Debug for InFlight {
     }
 }
 
+/// What a batch holds already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
+    pub(super) len: usize,
+    pub(super) units: u32,
+}
+
 /// Part of a batch under bisection, to be sent as it is.
 #[derive(Debug)]
 pub(super) struct Isolated {
@@ -75,6 +83,21 @@ impl<C, F> Core<C, F> {
         if let Some(request) = self.isolated_request(now) {
             return Some(request);
         }
+        if let Some(request) = self.asking_request(now) {
+            return Some(request);
+        }
+        self.forget_hot_keys(now);
+        self.table_until = None;
+        self.held.due_at = None;
+        if !self.held.is_empty() {
+            if let Some(request) = self.held_request(now) {
+                return Some(request);
+            }
+            if self.table_until.is_some() {
+                // The oldest is a held write that waits for units of the table: it must not be passed.
+                return None;
+            }
+        }
         let entries = &self.entries;
         let batched = self.batched.peek(|ticket| is_ready(entries, ticket));
         let single = self.single.peek(|ticket| is_ready(entries, ticket));
@@ -82,11 +105,15 @@ impl<C, F> Core<C, F> {
             (Some((_, since)), None) => self.batch_if_due(now, since),
             (None, Some(_)) => self.call(now),
             (Some((batch, since)), Some((call, _))) => {
-                // The older goes first; a batch that should still fill lets the call pass.
-                if batch < call
-                    && let Some(request) = self.batch_if_due(now, since)
-                {
-                    return Some(request);
+                // The older goes first; a batch that should still fill lets the call pass, one that
+                // waits for units does not: what is large would wait for ever.
+                if batch < call {
+                    if let Some(request) = self.batch_if_due(now, since) {
+                        return Some(request);
+                    }
+                    if self.table_until.is_some() {
+                        return None;
+                    }
                 }
                 self.call(now)
             }
@@ -114,11 +141,18 @@ impl<C, F> Core<C, F> {
                 at(time.max(self.paused_until));
             }
             if now < self.paused_until {
-                if self.batched.count() + self.single.count() > 0 {
+                if self.batched.count() + self.single.count() > 0 || !self.held.is_empty() {
                     at(self.paused_until);
                 }
-            } else if let Some(since) = self.oldest_ready() {
-                at(since.saturating_add(self.rules.linger));
+            } else {
+                if let Some(time) = self.held.due_at {
+                    at(time);
+                }
+                if let Some(time) = self.table_until {
+                    at(time);
+                } else if let Some(since) = self.oldest_ready() {
+                    at(since.saturating_add(self.rules.linger));
+                }
             }
         }
         wake
@@ -137,14 +171,33 @@ impl<C, F> Core<C, F> {
             || self.draining
             || self.epochs.flushing()
             || now >= since.saturating_add(self.rules.linger);
-        if due { self.batch(now) } else { None }
+        if due {
+            self.batch(now, Vec::new(), Sum::default())
+        } else {
+            None
+        }
     }
 
-    fn batch(&mut self, now: Duration) -> Option<Request> {
-        let expected = self.batched.count().min(self.rules.max_batch_items);
-        let mut writes = Vec::with_capacity(expected);
-        let mut len = 0;
-        while writes.len() < self.rules.max_batch_items {
+    /// A batch of these writes, whose keys and indexes have been paid for, and of what the lane has.
+    pub(super) fn batch(
+        &mut self,
+        now: Duration,
+        mut writes: Vec<Ticket>,
+        Sum { mut len, mut units }: Sum,
+    ) -> Option<Request> {
+        let most = self.rules.max_batch_items;
+        let allowed = if writes.is_empty() {
+            let entries = &self.entries;
+            let (first, _) = self.batched.peek(|ticket| is_ready(entries, ticket))?;
+            let least = self.entries.get(first.at)?.piece.units;
+            self.permitted(now, self.batched.units(most).max(least), least)?
+        } else {
+            let wanted = self.batched.units(most - writes.len());
+            self.budgets.there(now, units.saturating_add(wanted))
+        };
+        writes.reserve(self.batched.count().min(most - writes.len()));
+        let plain = self.budgets.are_plain();
+        while writes.len() < most {
             let entries = &self.entries;
             let Some((ticket, _)) = self.batched.peek(|ticket| is_ready(entries, ticket)) else {
                 break;
@@ -152,17 +205,46 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get(ticket.at) else {
                 break;
             };
-            let grown = len + entry.batch_len;
+            let (weight, piece) = (entry.weight(), entry.piece);
+            if !plain && let Some(lot) = self.lot_for(now, piece) {
+                self.batched.pop(weight);
+                self.hold(now, ticket, lot);
+                continue;
+            }
+            if units.saturating_add(piece.units) > allowed && !writes.is_empty() {
+                break;
+            }
+            let grown = len + weight.bytes;
             // The last write has no comma behind it.
             let over = self.bodies.batch_overhead() + grown - 1 > self.rules.max_batch_bytes;
             if over && !writes.is_empty() {
                 break;
             }
             len = grown;
-            self.batched.pop(entry.batch_len);
+            units = units.saturating_add(piece.units);
+            if !plain {
+                self.budgets.take_piece(now, piece);
+            }
+            self.batched.pop(weight);
             writes.push(ticket);
         }
-        (!writes.is_empty()).then(|| self.send_batch(now, writes, len, false))
+        if writes.is_empty() {
+            return None;
+        }
+        self.budgets.take(now, units);
+        Some(self.send_batch(now, writes, len, false))
+    }
+
+    /// How many units of the table may leave now; none where it has to wait for that, for as long as
+    /// it then says.
+    pub(super) fn permitted(&mut self, now: Duration, want: u32, least: u32) -> Option<u32> {
+        match self.budgets.permit(now, want, least) {
+            Ok(units) => Some(units),
+            Err(until) => {
+                self.table_until = Some(until);
+                None
+            }
+        }
     }
 
     fn isolated_request(&mut self, now: Duration) -> Option<Request> {
@@ -178,6 +260,11 @@ impl<C, F> Core<C, F> {
                 waits.is_some()
             });
             if !writes.is_empty() {
+                let units = writes
+                    .iter()
+                    .filter_map(|ticket| self.entries.get(ticket.at));
+                let units = units.fold(0_u32, |sum, entry| sum.saturating_add(entry.piece.units));
+                self.budgets.take(now, units);
                 return Some(self.send_batch(now, writes, len, true));
             }
         }
@@ -213,21 +300,65 @@ impl<C, F> Core<C, F> {
     }
 
     fn call(&mut self, now: Duration) -> Option<Request> {
-        let (ticket, entry) = loop {
+        loop {
             let entries = &self.entries;
             let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
             let entry = self.entries.get(ticket.at)?;
-            // Since its answer was lost it may have waited beyond its token's life.
-            if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
-                break (ticket, entry);
+            let (weight, piece) = (entry.weight(), entry.piece);
+            if self.lapsed(now, ticket) {
+                continue;
             }
-            let record = entry.payload.to_record(&self.table);
-            let existing = None;
-            self.settle(now, ticket, Outcome::Unknown { existing, record });
+            if let Some(lot) = self.lot_for(now, piece) {
+                self.single.pop(weight);
+                self.hold(now, ticket, lot);
+                continue;
+            }
+            self.permitted(now, piece.units, piece.units)?;
+            self.single.pop(weight);
+            return self.send_call(now, ticket, piece);
+        }
+    }
+
+    /// Since its answer was lost a write may have waited beyond its token's life: then it can't be sent
+    /// again, and nobody will know.
+    pub(super) fn lapsed(&mut self, now: Duration, ticket: Ticket) -> bool {
+        let Some(entry) = self.entries.get(ticket.at) else {
+            return false;
         };
-        self.single.pop(entry.batch_len);
+        if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
+            return false;
+        }
+        let record = entry.payload.to_record(&self.table);
+        let existing = None;
+        self.settle(now, ticket, Outcome::Unknown { existing, record });
+        true
+    }
+
+    /// Sends a write by itself.
+    pub(super) fn send_call(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        piece: Piece,
+    ) -> Option<Request> {
+        let entry = self.entries.get(ticket.at)?;
         let (operation, body) = self.bodies.call(&entry.payload)?;
+        self.budgets.take_piece(now, piece);
+        self.budgets.take(now, piece.units);
         Some(self.sent(now, operation, body, vec![ticket], false))
+    }
+
+    /// A write that was refused without a reason goes again at once, in a batch of its own: where all of a
+    /// batch is refused, the service says why.
+    fn asking_request(&mut self, now: Duration) -> Option<Request> {
+        let ticket = self.asking.take()?;
+        let entry = self.entries.get(ticket.at)?;
+        if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Delayed) {
+            return None;
+        }
+        let Weight { bytes, units } = entry.weight();
+        self.budgets.take(now, units);
+        Some(self.send_batch(now, vec![ticket], bytes, false))
     }
 
     fn sent(
@@ -304,7 +435,11 @@ impl<C, F> Core<C, F> {
                     }
                     self.reject_expired(now, ticket);
                 }
-                State::Blocked(_) | State::Ready | State::Delayed | State::Isolated => {
+                State::Blocked(_)
+                | State::Ready
+                | State::Held(_)
+                | State::Delayed
+                | State::Isolated => {
                     self.reject_expired(now, ticket);
                 }
             }

@@ -133,13 +133,11 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.get(ticket.at) else {
             return;
         };
-        if matches!(entry.state, State::Ready) {
-            let lane = if entry.payload.is_plain() {
-                &mut self.batched
-            } else {
-                &mut self.single
-            };
-            lane.forget(entry.batch_len);
+        match entry.state {
+            State::Ready if entry.payload.is_plain() => self.batched.forget(entry.weight()),
+            State::Ready => self.single.forget(entry.weight()),
+            State::Held(lot) => self.held.forget(lot, entry.weight()),
+            _ => {}
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::item::Key;
+use crate::sink::cost::Cost;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 
@@ -16,6 +17,10 @@ pub(crate) struct Submission<C> {
     pub(crate) completion: C,
     /// Set for a restored write that was in flight when it was saved.
     pub(crate) may_have_applied: bool,
+    /// What it is taken to cost.
+    pub(crate) cost: Cost,
+    /// The hash of its partition key; of a transaction, of its first part's.
+    pub(crate) partition: u64,
 }
 
 /// The keys a write touches.

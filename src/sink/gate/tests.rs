@@ -18,7 +18,11 @@ fn gate(records: usize, bytes: usize, share: usize) -> Gate<u32> {
 }
 
 fn charge(bytes: usize, partition: u64) -> Charge {
-    Charge { bytes, partition }
+    Charge {
+        bytes,
+        partition,
+        indexes: 0,
+    }
 }
 
 fn enters(gate: &Gate<u32>, charge: Charge, message: u32) -> bool {

@@ -7,9 +7,10 @@ use bytes::Bytes;
 use super::{Snapshot, SnapshotError};
 use crate::item::{self, ItemError, Key};
 use crate::sink::core::{Saved, SubmissionKeys};
+use crate::sink::cost::Cost;
 use crate::sink::error::SubmitError;
 use crate::sink::outcome::{Outcome, WriteKind};
-use crate::sink::payload::Payload;
+use crate::sink::payload::{Part, Payload};
 use crate::sink::prepared::Prepared;
 use crate::sink::receipt::Receipt;
 use crate::sink::table::TableSink;
@@ -121,36 +122,38 @@ fn may_be_sent_again(payload: &Payload) -> bool {
 /// Checks a saved write by the table's limits, as if it were new.
 fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
     let deadline = table.default_deadline();
-    let check = |data: &Bytes, put: bool| item::check_json(data, table.shape(), !put);
-    let single = |payload: Payload, key: Key| {
+    let shape = table.shape();
+    let check_part = |part: &Part| -> Result<(Key, Cost), ItemError> {
+        let encoded = item::check_json(&part.data, shape, part.kind != WriteKind::Put)?;
+        let cost = Cost::single(part.kind, &encoded, &part.expressions, shape);
+        Ok((encoded.key, cost))
+    };
+    let single = |payload: Payload, key: Key, cost: Cost| {
         let partition = key.partition_hash();
-        Prepared::new(payload, SubmissionKeys::One(key), partition, deadline)
+        Prepared::new(payload, SubmissionKeys::One(key), partition, cost, deadline)
     };
     Ok(match &saved.payload {
         Payload::Plain { delete, data } => {
-            let encoded = check(data, !delete)?;
+            let delete = *delete;
+            let encoded = item::check_json(data, shape, delete)?;
+            let cost = if delete {
+                Cost::delete()
+            } else {
+                Cost::put(&encoded, shape)
+            };
             let data = Bytes::from(encoded.json);
-            single(
-                Payload::Plain {
-                    delete: *delete,
-                    data,
-                },
-                encoded.key,
-            )
+            single(Payload::Plain { delete, data }, encoded.key, cost)
         }
         Payload::Single { part, .. } => {
-            let encoded = check(&part.data, part.kind == WriteKind::Put)?;
-            single(saved.payload.clone(), encoded.key)
+            let (key, cost) = check_part(part)?;
+            single(saved.payload.clone(), key, cost)
         }
         Payload::Transaction { parts, .. } => {
-            let keys: Result<Vec<Key>, ItemError> = parts
-                .iter()
-                .map(|part| Ok(check(&part.data, part.kind == WriteKind::Put)?.key))
-                .collect();
-            let keys = keys?;
+            let checked: Result<Vec<_>, ItemError> = parts.iter().map(check_part).collect();
+            let (keys, costs): (Vec<Key>, Vec<Cost>) = checked?.into_iter().unzip();
             let partition = keys.first().map_or(0, Key::partition_hash);
-            let payload = saved.payload.clone();
-            Prepared::new(payload, SubmissionKeys::Many(keys), partition, deadline)
+            let (keys, cost) = (SubmissionKeys::Many(keys), Cost::transaction(costs));
+            Prepared::new(saved.payload.clone(), keys, partition, cost, deadline)
         }
     })
 }

@@ -9,12 +9,16 @@ use futures::FutureExt as _;
 use tracing::Instrument;
 
 use super::{DESCRIBE_GRACE, Done, Running};
-use crate::item::{self, TableShape};
+use crate::capacity::Consumption;
+use crate::item::{self, IndexShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::DeadLetter;
+use crate::sink::describing::known;
 use crate::sink::error::StopReason;
-use crate::transport::{Operation, Transport, parse_batch, parse_describe, parse_single};
+use crate::transport::{
+    Consumed, Operation, TableDescription, Transport, parse_batch, parse_describe, parse_single,
+};
 
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
@@ -95,7 +99,7 @@ impl Running {
                     .await
                     .unwrap_or_else(|_| Err(ServiceError::lost()));
                 let error = match described {
-                    Ok(found) if found.keys() == shape.keys() => break Described::Unchanged,
+                    Ok(found) if found.shape.keys() == shape.keys() => break Described::Unchanged,
                     Ok(_) => break Described::Changed(ServiceError::keys_changed()),
                     Err(error) => error,
                 };
@@ -118,6 +122,35 @@ impl Running {
         };
         let lost = Described::Changed(ServiceError::lost());
         self.start(describing, Done::Described(lost));
+    }
+
+    /// Describes the table for its capacity. Where that fails, what is known stays.
+    pub(super) fn refresh(&mut self) {
+        let transport = self.worker.transport.clone();
+        let table = Arc::clone(&self.worker.table);
+        let describing = async move { Done::Capacity(describe(&transport, &table).await) };
+        self.start(describing, Done::Capacity(Err(ServiceError::lost())));
+    }
+
+    fn described(&mut self, now: Duration, described: Result<TableDescription, ServiceError>) {
+        match described {
+            Ok(description) => {
+                let known = known(&description, &self.worker.shape);
+                self.worker.core.learn(now, known);
+            }
+            Err(error) if error.is_access_denied() => {
+                if self.worker.core.learn_nothing() {
+                    tracing::warn!(
+                        table = &*self.worker.table,
+                        "the table may not be described (dynamodb:DescribeTable): its capacity is found out by \
+                         trying"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::debug!(table = &*self.worker.table, %error, "the table's capacity is not known");
+            }
+        }
     }
 
     pub(super) fn dead_letter(&mut self, now: Duration, letter: DeadLettered) {
@@ -151,6 +184,7 @@ impl Running {
             } => {
                 self.answer(now, id, operation, took, body);
             }
+            Done::Capacity(described) => self.described(now, described),
             Done::Described(described) => self.worker.core.on_described(now, described),
             Done::DeadLetter { ticket, result } => {
                 self.worker.core.dead_lettered(now, ticket, result.is_ok());
@@ -175,10 +209,8 @@ impl Running {
             self.worker.core.on_batch(now, id, answer);
         } else {
             let answer = body.and_then(|body| {
-                if let Some(consumed) = parse_single(&body)? {
-                    self.worker.meter.consumed(consumed.total);
-                }
-                Ok(())
+                let consumed = parse_single(&body)?;
+                Ok(consumed.map(|consumed| self.consumed(&consumed)))
             });
             self.worker.core.on_call(now, id, answer);
         }
@@ -194,10 +226,40 @@ impl Running {
             .collect();
         let unprocessed = unprocessed
             .map_err(|_| ServiceError::garbled("a write left unprocessed has no key"))?;
-        if let Some(consumed) = &answer.consumed {
-            self.worker.meter.consumed(consumed.total);
+        let consumed = answer.consumed.as_ref();
+        let consumed = consumed.map(|consumed| self.consumed(consumed));
+        Ok(BatchOutcome {
+            unprocessed,
+            consumed,
+        })
+    }
+
+    /// Counts what was consumed, and gives it by the positions of the indexes. Local ones draw on the
+    /// table.
+    fn consumed(&mut self, consumed: &Consumed) -> Consumption {
+        self.worker.meter.consumed(consumed.total);
+        let mut consumption = Consumption {
+            table: consumed.table_units,
+            indexes: Vec::new(),
+        };
+        for (name, units) in &consumed.indexes {
+            let mut shapes = self.worker.shape.indexes().iter();
+            match shapes.position(|index| index.name() == name) {
+                Some(at)
+                    if self
+                        .worker
+                        .shape
+                        .indexes()
+                        .get(at)
+                        .is_some_and(IndexShape::is_local) =>
+                {
+                    consumption.table += units;
+                }
+                Some(at) => consumption.indexes.push((at, *units)),
+                None => {}
+            }
         }
-        Ok(BatchOutcome { unprocessed })
+        consumption
     }
 }
 
@@ -205,9 +267,9 @@ impl Running {
 pub(in crate::sink) async fn describe(
     transport: &Transport,
     table: &str,
-) -> Result<TableShape, ServiceError> {
+) -> Result<TableDescription, ServiceError> {
     let name = serde_json::Value::from(table).to_string();
     let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
     let body = transport.call(Operation::DescribeTable, body).await?;
-    Ok(parse_describe(&body)?.shape)
+    parse_describe(&body)
 }

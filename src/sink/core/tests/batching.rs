@@ -125,6 +125,7 @@ fn unprocessed_writes_alone_are_sent_again_and_before_newer_ones_of_their_key() 
         request.id,
         Ok(BatchOutcome {
             unprocessed: vec![key(2)],
+            consumed: None,
         }),
     );
     assert_eq!(written(&mut core), [1, 3]);

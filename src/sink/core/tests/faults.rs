@@ -36,6 +36,7 @@ fn an_answer_that_names_strangers_is_not_trusted() {
         request.id,
         Ok(BatchOutcome {
             unprocessed: vec![key(9)],
+            consumed: None,
         }),
     );
     assert!(settled(&mut core).is_empty());
@@ -247,6 +248,7 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
         request.id,
         Ok(BatchOutcome {
             unprocessed: vec![key(2)],
+            consumed: None,
         }),
     );
     let outcomes = settled(&mut core);

@@ -15,6 +15,7 @@ fn frugal() -> TestCore {
         rules(),
         // Above its minimum, so that throttling does not make it rest.
         ConcurrencyLimit::new((1..=8).into()),
+        Budgets::blind(),
         Backoff::new(&retry),
         RetryBudget::new(&budget),
         fastrand::Rng::with_seed(7),
@@ -32,7 +33,14 @@ fn fail(core: &mut TestCore, now: Duration, request: &Request) {
 
 fn left(core: &mut TestCore, now: Duration, request: &Request, keys: &[u8]) {
     let unprocessed = keys.iter().map(|&k| key(k)).collect();
-    core.on_batch(now, request.id, Ok(BatchOutcome { unprocessed }));
+    core.on_batch(
+        now,
+        request.id,
+        Ok(BatchOutcome {
+            unprocessed,
+            consumed: None,
+        }),
+    );
 }
 
 #[test]

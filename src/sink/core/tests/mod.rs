@@ -6,6 +6,7 @@
 
 mod batching;
 mod bisection;
+mod budgets;
 mod faults;
 mod feedback;
 mod model;
@@ -21,6 +22,7 @@ use serde_json::Value;
 use super::*;
 use crate::item::{self, Key, KeyKind, KeySchema};
 use crate::retry::{ErrorClass, Failure, RetryPolicy};
+use crate::sink::cost::Cost;
 use crate::sink::outcome::WriteKind;
 use crate::sink::payload::{Part, Payload};
 use crate::transport::Operation;
@@ -61,6 +63,7 @@ fn core(rules: Rules, concurrency: usize) -> TestCore {
         &Arc::from(TABLE),
         rules,
         ConcurrencyLimit::new(concurrency.into()),
+        Budgets::blind(),
         Backoff::new(&retry),
         RetryBudget::new(retry.get_budget()),
         fastrand::Rng::with_seed(7),
@@ -86,6 +89,8 @@ fn submission(payload: Payload, keys: SubmissionKeys, number: u64) -> Submission
         deadline: None,
         completion: number,
         may_have_applied: false,
+        cost: Cost::default(),
+        partition: 0,
     }
 }
 
@@ -163,10 +168,11 @@ fn all_written(core: &mut TestCore, now: Duration, request: &Request) {
             request.id,
             Ok(BatchOutcome {
                 unprocessed: Vec::new(),
+                consumed: None,
             }),
         );
     } else {
-        core.on_call(now, request.id, Ok(()));
+        core.on_call(now, request.id, Ok(None));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Arbitrary interleavings against a model of the service.
 
+use super::budgets::with_budgets;
 use super::*;
+use crate::item::IndexSet;
 
 /// What the model of the service does with a request.
 #[derive(Clone, Debug)]
@@ -97,9 +99,14 @@ struct Model {
 }
 
 impl Model {
-    fn new(rules: Rules, concurrency: usize) -> Self {
+    /// `budgeted` has a table of little capacity, and two indexes of less.
+    fn new(rules: Rules, concurrency: usize, budgeted: bool) -> Self {
         Self {
-            core: core(rules.clone(), concurrency),
+            core: if budgeted {
+                with_budgets(rules.clone(), concurrency, 40, &[10, 5])
+            } else {
+                core(rules.clone(), concurrency)
+            },
             now: ms(0),
             rules,
             next: 0,
@@ -123,7 +130,16 @@ impl Model {
             self.numbers.entry(name.clone()).or_default().push(number);
         }
         self.submitted.insert(number, (names, once));
-        self.core.submit(self.now, make(number));
+        let mut submission = make(number);
+        // Each key has its own costs: up to four units, and every set of the indexes.
+        let key = keys.first().copied().unwrap_or_default();
+        let mut indexes = IndexSet::default();
+        for index in [0, 1].into_iter().filter(|index| key >> index & 1 == 1) {
+            indexes.insert(index);
+        }
+        submission.cost = Cost::of_size(600 * (1 + usize::from(key)), indexes);
+        submission.partition = u64::from(key % 3);
+        self.core.submit(self.now, submission);
     }
 
     /// The writes of a request by key and number; a batched delete's number is that of the oldest
@@ -226,11 +242,18 @@ impl Model {
             (Some(_), _) => {}
         }
         if batch {
-            let answer = failure.map_or(Ok(BatchOutcome { unprocessed }), Err);
+            let answer = failure.map_or(
+                Ok(BatchOutcome {
+                    unprocessed,
+                    consumed: None,
+                }),
+                Err,
+            );
             self.core.on_batch(self.now, request.id, answer);
         } else {
             let answer = failure.map_or(Ok(()), Err);
-            self.core.on_call(self.now, request.id, answer);
+            self.core
+                .on_call(self.now, request.id, answer.map(|()| None));
         }
         self.collect();
     }
@@ -334,6 +357,7 @@ impl Model {
         assert_eq!(self.core.keys.len(), 0);
         assert!(self.core.groups.is_empty());
         assert_eq!(self.core.batched.count() + self.core.single.count(), 0);
+        assert!(self.core.held.is_empty());
         assert_eq!(self.core.batched.bytes(), 0);
         for (number, (keys, once)) in &self.submitted {
             let outcome = self
@@ -371,6 +395,7 @@ proptest! {
         max_batch_items in 1..8_usize,
         coalesce: bool,
         dead_letters: bool,
+        budgeted: bool,
         max_attempts in proptest::option::of(1..6_u32),
     ) {
         let rules = Rules {
@@ -381,7 +406,7 @@ proptest! {
             dead_letters,
             ..rules()
         };
-        let mut model = Model::new(rules, concurrency);
+        let mut model = Model::new(rules, concurrency, budgeted);
         for step in &steps {
             model.step(step);
         }
@@ -396,7 +421,7 @@ proptest! {
         concurrency in 1..5_usize,
         dead_letters: bool,
     ) {
-        let mut model = Model::new(Rules { dead_letters, ..rules() }, concurrency);
+        let mut model = Model::new(Rules { dead_letters, ..rules() }, concurrency, true);
         for step in &steps {
             model.step(step);
         }

@@ -1,0 +1,93 @@
+//! Whose records may have only a share of the buffer: those of one partition key, and those that
+//! enter an index that is short of capacity. Either can fill the whole buffer with records that
+//! can't go on, while others could.
+
+use std::collections::HashMap;
+
+use super::Charge;
+use super::prehashed::Prehashed;
+
+/// A partition key, by its hash, or an index, by a number that stands above.
+pub(super) type Crowd = u64;
+
+/// Records in the buffer by crowd.
+#[derive(Debug, Default)]
+pub(super) struct Crowds {
+    partitions: HashMap<u64, usize, Prehashed>,
+    /// Records that enter each index.
+    entered: [usize; INDEXES],
+    /// The indexes that are short, by a bit each.
+    held: u32,
+}
+
+const INDEXES: usize = 32;
+
+impl Crowds {
+    pub(super) fn take(&mut self, charge: Charge) {
+        *self.partitions.entry(charge.partition).or_insert(0) += 1;
+        if charge.indexes != 0 {
+            for (at, count) in self.entered.iter_mut().enumerate() {
+                *count += usize::from(charge.indexes & (1 << at) != 0);
+            }
+        }
+    }
+
+    pub(super) fn free(&mut self, charge: Charge) {
+        if let Some(count) = self.partitions.get_mut(&charge.partition) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.partitions.remove(&charge.partition);
+            }
+        }
+        if charge.indexes != 0 {
+            for (at, count) in self.entered.iter_mut().enumerate() {
+                *count = count.saturating_sub(usize::from(charge.indexes & (1 << at) != 0));
+            }
+        }
+    }
+
+    /// Sets which indexes are short. Returns the crowds that are no longer bounded, or none where
+    /// nothing has changed.
+    pub(super) fn hold(&mut self, indexes: u32) -> Vec<Crowd> {
+        let lifted = self.held & !indexes;
+        self.held = indexes;
+        bits(lifted).map(index_crowd).collect()
+    }
+
+    pub(super) fn held(&self) -> u32 {
+        self.held
+    }
+
+    /// Whether a crowd has its share of the buffer.
+    pub(super) fn is_full(&self, crowd: Crowd, share: usize) -> bool {
+        if let Some(at) = index_of(crowd) {
+            let held = self.held & (1 << at) != 0;
+            return held && self.entered.get(at).is_some_and(|&count| count >= share);
+        }
+        self.partitions
+            .get(&crowd)
+            .is_some_and(|&count| count >= share)
+    }
+
+    /// The crowds of a record that may have a share only.
+    pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = Crowd> + use<> {
+        let indexes = bits(charge.indexes & self.held).map(index_crowd);
+        std::iter::once(charge.partition).chain(indexes)
+    }
+}
+
+fn index_crowd(at: usize) -> Crowd {
+    u64::MAX - u64::try_from(at).unwrap_or(0)
+}
+
+/// A hash that comes out as one of these numbers is held for an index's: its records are then bounded
+/// by the wrong count, one key in 10^18.
+fn index_of(crowd: Crowd) -> Option<usize> {
+    usize::try_from(u64::MAX - crowd)
+        .ok()
+        .filter(|at| *at < INDEXES)
+}
+
+fn bits(set: u32) -> impl Iterator<Item = usize> {
+    (0..INDEXES).filter(move |at| set & (1 << at) != 0)
+}

@@ -1,0 +1,170 @@
+//! Why a table's writes are not going faster.
+
+use std::fmt;
+
+use crate::capacity::{Limit, Met};
+use crate::item::TableShape;
+
+/// What holds a table's writes back right now: the answer to "why am I slow", in one line by `Display`.
+///
+/// ```
+/// use dynamodb_connector::sink::LimitedBy;
+///
+/// assert_eq!(LimitedBy::Nothing.to_string(), "nothing waits");
+/// assert_eq!(
+///     LimitedBy::Concurrency { requests: 8 }.to_string(),
+///     "concurrency: all 8 requests that may be in flight are",
+/// );
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum LimitedBy {
+    /// The buffer is empty: whatever feeds the sink is the slower part.
+    #[default]
+    Nothing,
+    /// All that was submitted is in flight: the service's answers are awaited.
+    Answers,
+    /// Batches wait to fill, for no longer than the linger.
+    Linger,
+    /// As many requests are in flight as may be; raise [`concurrency`](super::TableSettings::concurrency).
+    Concurrency {
+        /// How many that is.
+        requests: usize,
+    },
+    /// The table's write units: those that are provisioned or warm, or as many as it was found to take, or the
+    /// [`rate`](super::TableSettings::rate) that was set.
+    Rate {
+        /// Write units a second that may leave now.
+        units_per_second: f64,
+        /// Whether that is more than the table keeps up, out of burst credit.
+        bursting: bool,
+    },
+    /// Nothing is sent for a moment since the service refused writes: for up to a second where the table's rate is known, else for
+    /// as long as [`retry`](super::TableSettings::retry) says.
+    Throttled {
+        /// What they met.
+        by: ThrottledBy,
+    },
+    /// Writes that failed wait for the time of their next attempt.
+    Retries,
+    /// A global index is short of write units, and all that waits has to enter it.
+    Index {
+        /// Its name.
+        index: String,
+        /// Write units a second that may enter it.
+        units_per_second: f64,
+    },
+    /// All that waits belongs to partition keys that ask for more than a partition gives.
+    HotKeys {
+        /// How many such keys there are.
+        keys: usize,
+        /// How many writes wait for them.
+        writes: usize,
+    },
+}
+
+/// What refused writes met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ThrottledBy {
+    /// The table's provisioned write units.
+    Table,
+    /// Those of a global index, of this name.
+    Index(String),
+    /// What one partition takes.
+    KeyRange,
+    /// The maximum set on the on-demand table, or on its index.
+    MaxOnDemand,
+    /// The account's quota.
+    Account,
+    /// The service gave no reason.
+    Untold,
+}
+
+impl LimitedBy {
+    pub(super) fn new(limit: Limit, shape: &TableShape) -> Self {
+        let index = |at: usize| {
+            let index = shape.indexes().get(at);
+            index.map_or_else(String::new, |index| index.name().to_owned())
+        };
+        match limit {
+            Limit::Nothing => Self::Nothing,
+            Limit::Answers => Self::Answers,
+            Limit::Linger => Self::Linger,
+            Limit::Concurrency(requests) => Self::Concurrency { requests },
+            Limit::Rate { units, bursting } => Self::Rate {
+                units_per_second: units,
+                bursting,
+            },
+            Limit::Throttled(met) => Self::Throttled {
+                by: match met {
+                    Met::Table => ThrottledBy::Table,
+                    Met::Index(at) => ThrottledBy::Index(index(at)),
+                    Met::KeyRange => ThrottledBy::KeyRange,
+                    Met::MaxOnDemand | Met::MaxOnDemandIndex(_) => ThrottledBy::MaxOnDemand,
+                    Met::Account => ThrottledBy::Account,
+                    Met::Untold => ThrottledBy::Untold,
+                },
+            },
+            Limit::Retries => Self::Retries,
+            Limit::Index { index: at, units } => Self::Index {
+                index: index(at),
+                units_per_second: units,
+            },
+            Limit::HotKeys { keys, writes } => Self::HotKeys { keys, writes },
+        }
+    }
+}
+
+impl fmt::Display for LimitedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing waits"),
+            Self::Answers => f.write_str("all that waits is in flight"),
+            Self::Linger => f.write_str("linger: batches wait to fill"),
+            Self::Concurrency { requests } => write!(
+                f,
+                "concurrency: all {requests} requests that may be in flight are"
+            ),
+            Self::Rate {
+                units_per_second,
+                bursting,
+            } => {
+                let credit = if *bursting {
+                    ", burst credit included"
+                } else {
+                    ""
+                };
+                write!(
+                    f,
+                    "rate: {units_per_second:.0} write units a second{credit}"
+                )
+            }
+            Self::Throttled { by } => write!(f, "throttled: {by}"),
+            Self::Retries => f.write_str("retries: failed writes wait for their next attempt"),
+            Self::Index {
+                index,
+                units_per_second,
+            } => write!(
+                f,
+                "index {index:?}: {units_per_second:.0} write units a second"
+            ),
+            Self::HotKeys { keys, writes } => {
+                write!(f, "hot keys: {keys} of them hold {writes} writes back")
+            }
+        }
+    }
+}
+
+impl fmt::Display for ThrottledBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table => f.write_str("the table's provisioned write units are used up"),
+            Self::Index(index) => write!(f, "the write units of index {index:?} are used up"),
+            Self::KeyRange => f.write_str("a partition takes no more"),
+            Self::MaxOnDemand => f.write_str("the maximum on-demand throughput is reached"),
+            Self::Account => f.write_str("the account's quota is reached"),
+            Self::Untold => f.write_str("the service gave no reason"),
+        }
+    }
+}
