@@ -11,8 +11,8 @@ use dynamodb_connector::test_util::{Fault, FaultPlan};
 use futures::{FutureExt, SinkExt, StreamExt, stream};
 
 use crate::setup::{
-    Id, Row, TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, one_by_one, open,
-    open_with, row, settle, stored, stored_n,
+    Id, Row, TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, on_writes, one_by_one,
+    open, open_with, row, settle, stored, stored_n,
 };
 
 #[tokio::test(start_paused = true)]
@@ -182,8 +182,8 @@ async fn failed_conditions_are_no_failures() {
 async fn a_flush_that_was_given_up_does_not_stand_for_the_next() {
     let fake = fake();
     let table = open_with(&fake, one_by_one()).await;
-    fake.inject(Fault::delay_before(Duration::from_secs(10)));
-    fake.inject(Fault::delay_before(Duration::from_secs(100)));
+    fake.inject(on_writes(Fault::delay_before(Duration::from_secs(10))));
+    fake.inject(on_writes(Fault::delay_before(Duration::from_secs(100))));
     let mut sink = table.records();
     sink.feed(row("a", 1)).await.unwrap();
     let gave_up = tokio::time::timeout(Duration::from_secs(1), sink.flush()).await;

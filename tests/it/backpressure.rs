@@ -14,7 +14,7 @@ use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, KeyType, TableSpec};
 use futures::FutureExt;
 
 use crate::setup::{
-    assert_no_room_taken, fake, is_pk, keys, large, one_by_one, open_with, row, settle,
+    assert_no_room_taken, fake, is_pk, keys, large, on_writes, one_by_one, open_with, row, settle,
 };
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +153,7 @@ async fn all_kinds_of_outcomes_give_their_room_back() {
     let table = open_with(&fake, TableSettings::default().coalesce(true)).await;
     fake.inject(Fault::poison(is_pk("bad")));
     fake.inject(Fault::unprocessed_all().times(3));
-    fake.inject(Fault::close_after().times(2));
+    fake.inject(on_writes(Fault::close_after().times(2)));
     for n in 0..200 {
         let pk = if n % 10 == 0 { "bad" } else { "good" };
         drop(table.put(&row(pk, n)).await.unwrap());

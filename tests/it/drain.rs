@@ -21,8 +21,8 @@ use futures::FutureExt;
 use futures::future::join_all;
 
 use crate::setup::{
-    Row, TABLE, assert_no_room_taken, builder, fake, id, is_pk, one_by_one, open, open_with, row,
-    settle, stored_n,
+    Row, TABLE, assert_no_room_taken, builder, fake, id, is_pk, on_writes, one_by_one, open,
+    open_with, row, settle, stored_n,
 };
 
 fn key_of(outcome: &Outcome) -> String {
@@ -41,8 +41,10 @@ fn key_of(outcome: &Outcome) -> String {
 async fn a_flush_waits_for_earlier_writes_only() {
     let fake = fake();
     let table = open_with(&fake, one_by_one()).await;
-    fake.inject(Fault::delay_after(Duration::from_secs(1)).times(2));
-    fake.inject(Fault::delay_after(Duration::from_secs(60)).always());
+    fake.inject(on_writes(
+        Fault::delay_after(Duration::from_secs(1)).times(2),
+    ));
+    fake.inject(on_writes(Fault::delay_after(Duration::from_secs(60))).always());
     let mut early = [
         table.put(&row("a", 1)).await.unwrap(),
         table.put(&row("b", 1)).await.unwrap(),
@@ -93,7 +95,9 @@ async fn a_flush_does_not_let_batches_wait_to_fill() {
 async fn a_close_drains_and_refuses_what_comes_later() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).times(5));
+    fake.inject(on_writes(
+        Fault::throttled(Throttle::ProvisionedThroughput).times(5),
+    ));
     let mut receipts = Vec::new();
     for n in 0..100 {
         receipts.push(table.put(&row(format!("k{n}"), n)).await.unwrap());
@@ -219,8 +223,8 @@ async fn what_asks_right_behind_an_abort_hears_that_it_is_closed() {
 async fn dropping_all_handles_still_drains() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::throttled(Throttle::Throttling).times(3));
-    fake.inject(Fault::close_before());
+    fake.inject(on_writes(Fault::throttled(Throttle::Throttling).times(3)));
+    fake.inject(on_writes(Fault::close_before()));
     for n in 0..60 {
         drop(table.put(&row(format!("k{n}"), n)).await.unwrap());
     }
@@ -415,7 +419,7 @@ async fn a_second_expiry_has_a_grace_of_its_own() {
         drop(table.put(&row("a", 1)).await.unwrap());
         table.flush().await.unwrap();
         for _ in 0..2 {
-            fake.inject(Fault::expired_token());
+            fake.inject(on_writes(Fault::expired_token()));
             if proof {
                 // A failed condition proves the credentials as well as a success does.
                 let put = table

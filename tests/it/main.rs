@@ -6,6 +6,8 @@ mod adapter;
 mod aws;
 mod backpressure;
 mod cancellation;
+mod capacity;
+mod capacity_fake;
 mod conformance;
 mod dependencies;
 mod drain;

@@ -1,11 +1,21 @@
 //! What opening refuses, and how tables are opened.
 
-use dynamodb_connector::sink::{
-    OpenError, Sink, SinkSettings, SubmitError, TableSettings, TableSink, TransportKind,
-};
-use dynamodb_connector::test_util::{Fault, Operation, TableSpec};
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail as tests do, and virtual time is what is measured in"
+)]
 
-use crate::setup::{TABLE, fake, keys, row};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynamodb_connector::sink::{
+    CapacityMode, OpenError, Sink, SinkSettings, SubmitError, TableSettings, TableSink,
+    TransportKind,
+};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+
+use crate::setup::{TABLE, fake, keys, on_writes, open_with, row, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_needs_tables_that_make_sense() {
@@ -70,36 +80,106 @@ async fn a_table_that_cannot_be_described_names_both_ways_out() {
     TableSink::open(&fake.client(), TABLE).await.unwrap();
 }
 
+fn described(fake: &FaultyDynamoDb) -> usize {
+    let requests = fake.requests();
+    let described = requests
+        .iter()
+        .filter(|request| request.operation() == Some(Operation::DescribeTable));
+    described.count()
+}
+
 #[tokio::test(start_paused = true)]
-async fn with_keys_given_nothing_is_described() {
+async fn with_keys_given_opening_waits_for_no_description() {
     for kind in [
         TransportKind::Auto,
         TransportKind::Direct,
         TransportKind::Sdk,
     ] {
         let fake = fake();
+        // Neither does anything else.
+        fake.inject(Fault::never_answer().on(Operation::DescribeTable).always());
+        let before = tokio::time::Instant::now();
         let sink = Sink::builder(&fake.client())
             .table(TABLE, TableSettings::default())
             .keys(TABLE, keys())
             .transport(kind)
             .open();
         let table = sink.await.unwrap().table(TABLE).unwrap();
-        assert!(fake.requests().is_empty());
+        settle().await;
+        assert!(fake.requests().is_empty(), "nothing was submitted");
         for n in 0..3 {
             let outcome = table.put(&row("a", n)).confirm().await.unwrap();
             assert!(outcome.is_written(), "{kind:?}");
         }
-        fake.inject(Fault::close_after());
+        fake.inject(on_writes(Fault::close_after()));
         let put = table
             .put(&row("b", 1))
             .condition("attribute_not_exists(pk)");
         assert!(put.confirm().await.unwrap().is_written(), "{kind:?}");
         table.close().await.unwrap();
-        let described = |r: &dynamodb_connector::test_util::RequestRecord| {
-            r.operation() == Some(Operation::DescribeTable)
-        };
-        assert!(!fake.requests().iter().any(described));
+        assert!(before.elapsed() < Duration::from_secs(1), "{kind:?}");
+        assert_eq!(described(&fake), 1, "{kind:?}: for its capacity");
     }
+}
+
+/// What a test's subscriber was told.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// The lines of this level.
+    fn lines(&self, level: &str) -> Vec<String> {
+        let bytes = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().filter(|line| line.contains(level));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_description_that_is_denied_is_said_once_and_never_asked_for_again() {
+    // With one dispatcher alone, tracing asks the thread that reaches a callsite first whether it is
+    // of interest; that may be another test's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let log = Log::default();
+    let out = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter("dynamodb_connector=debug")
+        .with_writer(move || out.clone())
+        .finish();
+    let _subscriber = tracing::subscriber::set_default(subscriber);
+    let fake = fake();
+    fake.inject(Fault::access_denied().on(Operation::DescribeTable).always());
+    let settings = TableSettings::default().refresh(Duration::from_secs(1));
+    let table = open_with(&fake, settings).await;
+    for second in 0..100 {
+        // Nor are refusals a reason to ask again.
+        fake.inject(Fault::unprocessed_count(1));
+        for n in 0..3 {
+            drop(table.put(&row(format!("k{n}"), second)).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    table.close().await.expect("all written");
+    assert_eq!(fake.item_count(TABLE), 3);
+    assert_eq!(described(&fake), 1);
+    let warnings = log.lines("WARN");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let warning = &warnings[0];
+    assert!(warning.contains("dynamodb:DescribeTable"), "{warning}");
+    assert!(warning.contains(TABLE), "{warning}");
+    assert_eq!(table.stats().mode, CapacityMode::Unknown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,8 +8,8 @@ use dynamodb_connector::sink::{
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec, Throttle};
 
 use crate::setup::{
-    TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, one_by_one, open, open_with, row,
-    settle, stored, stored_n,
+    TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, on_writes, one_by_one, open,
+    open_with, row, settle, stored, stored_n, writes_sent,
 };
 
 const NEW: &str = "attribute_not_exists(pk)";
@@ -39,7 +39,7 @@ async fn puts_updates_and_deletes_are_written() {
 #[tokio::test(start_paused = true)]
 async fn a_queued_write_is_superseded_by_a_newer_one_where_that_is_switched_on() {
     let fake = fake();
-    fake.inject(Fault::delay_before(Duration::from_secs(1)));
+    fake.inject(on_writes(Fault::delay_before(Duration::from_secs(1))));
     let table = open_with(&fake, TableSettings::default().coalesce(true)).await;
     let first = table.put(&row("a", 1)).await.unwrap();
     settle().await;
@@ -206,7 +206,7 @@ async fn attempts_that_are_used_up_reject() {
 async fn abort_hands_back_what_has_no_outcome() {
     let fake = fake();
     let table = open_with(&fake, one_by_one()).await;
-    fake.inject(Fault::never_answer().after_applying());
+    fake.inject(on_writes(Fault::never_answer().after_applying()));
     let sent = table.put(&row("a", 1)).await.unwrap();
     settle().await;
     let queued = table.put(&row("a", 2)).await.unwrap();
@@ -270,7 +270,7 @@ async fn a_conditional_put_whose_answer_was_lost_does_not_claim_another_ones_ite
     let table = open(&fake).await;
     drop(table.put(&row("a", 1)).await.unwrap());
     table.flush().await.unwrap();
-    fake.inject(Fault::close_before());
+    fake.inject(on_writes(Fault::close_before()));
     let put = table.put(&row("a", 2)).condition(NEW);
     let outcome = put.confirm().await.unwrap();
     assert!(
@@ -291,7 +291,7 @@ async fn a_conditional_delete_whose_answer_was_lost_is_written() {
     let table = open(&fake).await;
     drop(table.put(&row("a", 1)).await.unwrap());
     table.flush().await.unwrap();
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let delete = table.delete(&id("a")).condition("attribute_exists(pk)");
     assert!(delete.confirm().await.unwrap().is_written());
     assert_eq!(stored(&fake, "a"), None);
@@ -301,7 +301,7 @@ async fn a_conditional_delete_whose_answer_was_lost_is_written() {
 async fn an_add_whose_answer_was_lost_is_unknown_and_not_sent_again() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
     let outcome = add.confirm().await.unwrap();
     let Outcome::Unknown { record, .. } = &outcome else {
@@ -311,7 +311,7 @@ async fn an_add_whose_answer_was_lost_is_unknown_and_not_sent_again() {
     assert_eq!(record.kind(), WriteKind::Update);
     assert!(record.parts()[0].expressions().contains("ADD n :one"));
     assert_eq!(stored_n(&fake, "a"), Some(1));
-    assert_eq!(fake.requests().len(), 1);
+    assert_eq!(writes_sent(&fake), 1);
     // The next one of the key is not held up.
     let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
     assert!(add.confirm().await.unwrap().is_written());
@@ -322,8 +322,8 @@ async fn an_add_whose_answer_was_lost_is_unknown_and_not_sent_again() {
 async fn an_add_that_was_surely_not_applied_is_sent_again() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::throttled(Throttle::Throttling).times(3));
-    fake.inject(Fault::transaction_conflict().times(2));
+    fake.inject(on_writes(Fault::throttled(Throttle::Throttling).times(3)));
+    fake.inject(on_writes(Fault::transaction_conflict().times(2)));
     let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
     assert!(add.confirm().await.unwrap().is_written());
     assert_eq!(stored_n(&fake, "a"), Some(1));
@@ -333,14 +333,14 @@ async fn an_add_that_was_surely_not_applied_is_sent_again() {
 async fn an_update_that_only_sets_is_sent_again() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let set = table.update(&id("a"), "SET n = :n").value(":n", &5);
     assert!(set.confirm().await.unwrap().is_written());
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let said = table.update(&id("b"), "SET n = :n").value(":n", &5);
     let outcome = said.idempotent(false).confirm().await.unwrap();
     assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let said = table.update(&id("c"), "ADD n :n").value(":n", &5);
     let outcome = said.idempotent(true).confirm().await.unwrap();
     assert!(outcome.is_written());
@@ -351,7 +351,7 @@ async fn an_update_that_only_sets_is_sent_again() {
 async fn a_conditional_update_whose_answer_was_lost_is_unknown() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let update = table.update(&id("a"), "SET n = :n").value(":n", &5);
     let outcome = update.condition(NEW).confirm().await.unwrap();
     assert!(
@@ -370,14 +370,14 @@ async fn a_conditional_update_whose_answer_was_lost_is_unknown() {
 async fn exactly_once_survives_lost_answers() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
-    fake.inject(Fault::internal_error().after_applying());
-    fake.inject(Fault::close_before());
-    fake.inject(Fault::transaction_in_progress());
+    fake.inject(on_writes(Fault::close_after()));
+    fake.inject(on_writes(Fault::internal_error().after_applying()));
+    fake.inject(on_writes(Fault::close_before()));
+    fake.inject(on_writes(Fault::transaction_in_progress()));
     let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
     assert!(add.exactly_once().confirm().await.unwrap().is_written());
     assert_eq!(stored_n(&fake, "a"), Some(1));
-    assert_eq!(fake.requests().len(), 5);
+    assert_eq!(writes_sent(&fake), 5);
 }
 
 /// The service remembers a token for ten minutes. Throttled for longer than that after a lost
@@ -386,7 +386,7 @@ async fn exactly_once_survives_lost_answers() {
 async fn exactly_once_ends_with_the_life_of_its_token() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     fake.inject(Fault::throttled(Throttle::ProvisionedThroughput).always());
     let add = table.update(&id("a"), "ADD n :one").value(":one", &1);
     let receipt = add.exactly_once().await.unwrap();
@@ -452,7 +452,7 @@ async fn a_transaction_is_all_or_nothing() {
 async fn a_transaction_whose_answer_was_lost_is_applied_once() {
     let fake = fake();
     let table = open(&fake).await;
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     let receipt = table
         .transaction()
         .add(table.update(&id("a"), "ADD n :n").value(":n", &1))
@@ -536,7 +536,7 @@ async fn a_version_guard_keeps_the_newer_item() {
     }
     assert!(guarded(6).confirm().await.unwrap().is_written());
     // After a lost answer our own item is in the way.
-    fake.inject(Fault::close_after());
+    fake.inject(on_writes(Fault::close_after()));
     assert!(guarded(7).confirm().await.unwrap().is_written());
     assert_eq!(stored_n(&fake, "a"), Some(7));
     // Together with a condition of the caller's.

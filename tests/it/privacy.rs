@@ -11,7 +11,7 @@ use dynamodb_connector::test_util::{Fault, Throttle};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde::Serialize;
 
-use crate::setup::{TABLE, builder, fake, one_by_one, open_with, settle};
+use crate::setup::{TABLE, builder, fake, on_writes, one_by_one, open_with, settle};
 
 const SECRET: &str = "hush-7731";
 
@@ -153,7 +153,7 @@ async fn no_failure_of_any_kind_tells_what_was_written() {
     }
     // Refused at submit, unclaimed, and handed back.
     let fake = fake();
-    fake.inject(Fault::validation(&validation));
+    fake.inject(on_writes(Fault::validation(&validation)));
     let table = open_with(&fake, one_by_one()).await;
     let mut long = told("long");
     long.secret = SECRET.repeat(60_000);

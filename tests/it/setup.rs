@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{Sink, SinkBuilder, TableSettings, TableSink};
-use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const TABLE: &str = "decisions";
@@ -79,6 +79,22 @@ pub(crate) fn one_by_one() -> TableSettings {
         .concurrency(1)
         .max_batch_items(1)
         .request_timeout(Duration::from_secs(300))
+}
+
+/// A fault that strikes writes alone, whatever their operation, and no description of the table: that is asked for
+/// in the background, at a time which is not the test's.
+pub(crate) fn on_writes(fault: Fault) -> Fault {
+    fault.on_key(|_| true)
+}
+
+/// How many requests with writes were sent.
+pub(crate) fn writes_sent(fake: &FaultyDynamoDb) -> usize {
+    let requests = fake.requests();
+    let writes = requests.iter().filter(|request| {
+        let operation = request.operation();
+        operation.is_some_and(Operation::is_write)
+    });
+    writes.count()
 }
 
 /// Whether a key is this one.

@@ -4,6 +4,7 @@
 //! That the faulty DynamoDB of the other tests answers as DynamoDB Local does is checked by `conformance`; here
 //! nothing of it stands between.
 
+mod capacity;
 mod conditions;
 mod errors;
 mod keys;

@@ -12,7 +12,8 @@ use serde_json::json;
 
 use super::{all_written, batches, gaps, ms, secs};
 use crate::setup::{
-    TABLE, assert_no_room_taken, fake, id, one_by_one, open, open_with, row, settle, stored_n,
+    TABLE, assert_no_room_taken, fake, id, on_writes, one_by_one, open, open_with, row, settle,
+    stored_n,
 };
 
 #[tokio::test(start_paused = true)]
@@ -122,8 +123,8 @@ async fn retries_are_set_and_counted() {
 async fn nobody_hangs_when_the_table_fails() {
     let fake = fake();
     let table = open_with(&fake, one_by_one().buffer_records(8)).await;
-    fake.inject(Fault::delay_before(secs(5)));
-    fake.inject(Fault::access_denied());
+    fake.inject(on_writes(Fault::delay_before(secs(5))));
+    fake.inject(on_writes(Fault::access_denied()));
     // Nothing is sent to a table that has failed; if it were, nobody would hear of it in time.
     fake.inject(Fault::never_answer().always());
     let callers = (0..100).map(|n| {
