@@ -51,6 +51,8 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
         Arc::new(SdkLoop(sdk::client(server.endpoint()))),
         Arc::new(Ours::direct(server).await?),
         Arc::new(Ours::sdk(server).await?),
+        Arc::new(Ours::unlimited(server).await?),
+        Arc::new(Ours::budgeted(server).await?),
         Arc::new(contender::RecordsOnly),
     ];
     let rounds = measure::rotate(&contenders, server, rotations, batches).await?;
@@ -101,6 +103,25 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
             );
         }
     }
+    let of = |name: &str| {
+        let mut named = contenders.iter().zip(&rounds);
+        let found = named.find(|(contender, _)| contender.name() == name);
+        found
+            .map(|(_, rounds)| rounds)
+            .ok_or("a contender is missing")
+    };
+    let pairs = of("the sink, budgeted")?
+        .iter()
+        .zip(of("the sink, no rate")?);
+    let capacity = quantile(
+        pairs.map(|(with, without)| with.cpu_us - without.cpu_us),
+        0.5,
+    );
+    report.bar(
+        "what budgets cost, us a batch",
+        capacity,
+        Bound::AtMost(3.0),
+    );
     report.print();
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink, TransportKind};
+use dynamodb_connector::sink::{Rate, Sink, TableSettings, TableSink, TransportKind};
 use futures::future::BoxFuture;
 
 use crate::contender::Contender;
@@ -21,7 +21,7 @@ pub(crate) struct Ours {
 impl Ours {
     /// By the default transport; this is what the bar is for.
     pub(crate) async fn direct(server: &NullServer) -> Result<Self, Failure> {
-        let table = open(server, TransportKind::Direct).await?;
+        let table = open(server, TransportKind::Direct, TABLE, Rate::Adaptive).await?;
         Ok(Self {
             name: "the sink, direct",
             bar: Some(1.3),
@@ -31,22 +31,50 @@ impl Ours {
 
     /// Through the SDK's orchestrator.
     pub(crate) async fn sdk(server: &NullServer) -> Result<Self, Failure> {
-        let table = open(server, TransportKind::Sdk).await?;
+        let table = open(server, TransportKind::Sdk, TABLE, Rate::Adaptive).await?;
         Ok(Self {
             name: "the sink, by the SDK",
             bar: None,
             table,
         })
     }
+
+    /// Without a rate: what the capacity layer costs is the difference to the next.
+    pub(crate) async fn unlimited(server: &NullServer) -> Result<Self, Failure> {
+        let table = open(server, TransportKind::Direct, TABLE, Rate::Unlimited).await?;
+        Ok(Self {
+            name: "the sink, no rate",
+            bar: None,
+            table,
+        })
+    }
+
+    /// On a provisioned table: every write is budgeted, and the service says what it consumed.
+    pub(crate) async fn budgeted(server: &NullServer) -> Result<Self, Failure> {
+        let table = open(server, TransportKind::Direct, "budgeted", Rate::Adaptive).await?;
+        Ok(Self {
+            name: "the sink, budgeted",
+            bar: None,
+            table,
+        })
+    }
 }
 
-async fn open(server: &NullServer, transport: TransportKind) -> Result<TableSink, Failure> {
+async fn open(
+    server: &NullServer,
+    transport: TransportKind,
+    table: &str,
+    rate: Rate,
+) -> Result<TableSink, Failure> {
     let sink = Sink::builder(&sdk::client(server.endpoint()))
         .transport(transport)
-        .table(TABLE, TableSettings::default().concurrency(LANES))
+        .table(
+            table,
+            TableSettings::default().concurrency(LANES).rate(rate),
+        )
         .open()
         .await?;
-    Ok(sink.table(TABLE)?)
+    Ok(sink.table(table)?)
 }
 
 impl Contender for Ours {

@@ -19,6 +19,13 @@ const ACKNOWLEDGED: &str = r#"{"UnprocessedItems":{}}"#;
 const ACKNOWLEDGED_WITH_CAPACITY: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":25.0,"Table":{"CapacityUnits":25.0},"TableName":"bench"}],"UnprocessedItems":{}}"#;
 const TABLE: &str = r#"{"Table":{"TableName":"bench","TableStatus":"ACTIVE","TableArn":"arn:aws:dynamodb:eu-central-1:123456789012:table/bench","TableId":"00000000-0000-0000-0000-000000000000","AttributeDefinitions":[{"AttributeName":"customer","AttributeType":"S"},{"AttributeName":"number","AttributeType":"N"}],"KeySchema":[{"AttributeName":"customer","KeyType":"HASH"},{"AttributeName":"number","KeyType":"RANGE"}],"BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},"ProvisionedThroughput":{"NumberOfDecreasesToday":0,"ReadCapacityUnits":0,"WriteCapacityUnits":0},"ItemCount":0,"TableSizeBytes":0}}"#;
 
+/// A table of this name is said to be a provisioned one, of more units than a client on this machine
+/// could use; the others are on demand, and say nothing of how much they take.
+const BUDGETED: &[u8] = b"budgeted";
+const NO_UNITS: &str = r#""WriteCapacityUnits":0"#;
+const MANY_UNITS: &str = r#""WriteCapacityUnits":40000000"#;
+const ON_DEMAND: &str = r#""BillingModeSummary":{"BillingMode":"PAY_PER_REQUEST"},"#;
+
 /// `ReturnConsumedCapacity` stands before or after the items; looking for it among them would
 /// only cost.
 const CAPACITY_ASKED: &[u8] = b"ReturnConsumedCapacity";
@@ -62,6 +69,7 @@ struct Answers {
     acknowledged: Vec<u8>,
     acknowledged_with_capacity: Vec<u8>,
     table: Vec<u8>,
+    budgeted_table: Vec<u8>,
     arrived: Cell<Arrived>,
     /// Milliseconds from a request's last byte to its answer.
     took: RefCell<Vec<f64>>,
@@ -73,6 +81,7 @@ impl Answers {
             acknowledged: answer(ACKNOWLEDGED),
             acknowledged_with_capacity: answer(ACKNOWLEDGED_WITH_CAPACITY),
             table: answer(TABLE),
+            budgeted_table: answer(&TABLE.replace(NO_UNITS, MANY_UNITS).replace(ON_DEMAND, "")),
             arrived: Cell::default(),
             took: RefCell::default(),
         }
@@ -93,7 +102,11 @@ impl Answers {
 
     fn to(&self, head: &[u8], body: &[u8]) -> &[u8] {
         if contains(head, b"DescribeTable") {
-            return &self.table;
+            return if contains(body, BUDGETED) {
+                &self.budgeted_table
+            } else {
+                &self.table
+            };
         }
         let Arrived { requests, bytes } = self.arrived.get();
         self.arrived.set(Arrived {

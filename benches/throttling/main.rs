@@ -1,0 +1,148 @@
+//! How much of a table's capacity is used, and how much is wasted on what the table refuses?
+//!
+//! Scenarios in real time against the fake that enforces capacity, in this process: the sink,
+//! Flink's strategy, and a loop by the SDK. See `benches/README.md`.
+
+mod contender;
+mod flink;
+mod load;
+mod measure;
+mod ours;
+mod plot;
+#[path = "../report/mod.rs"]
+mod report;
+mod requests;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod scenario;
+mod scenarios;
+mod sdk_loop;
+
+use contender::Kind;
+use measure::Run;
+use report::{Cell, Report};
+use rig::Failure;
+use rig::arguments::{Arguments, Value, refuse};
+use scenario::{Runs, Scenario};
+
+const QUICK_SECONDS: f64 = 10.0;
+/// Whose runs the plot shows.
+const PLOTTED: &str = "by-second";
+
+const BENCH: &str = "throttling";
+const OPTIONS: [Value; 4] = [
+    Value {
+        name: "--scenario",
+        of: "NAME,…",
+        does: "only these scenarios",
+    },
+    Value {
+        name: "--contender",
+        of: "NAME,…",
+        does: "only these: ours, flink, sdk-loop",
+    },
+    Value {
+        name: "--seconds",
+        of: "N",
+        does: "that each scenario lasts",
+    },
+    Value {
+        name: "--plot",
+        of: "FILE",
+        does: "draws the first scenario as an SVG",
+    },
+];
+
+fn main() -> Result<(), Failure> {
+    let arguments = Arguments::read(BENCH, &OPTIONS);
+    let kinds = chosen(&arguments, "--contender", &Kind::ALL, |kind| kind.name());
+    let kinds = match arguments.value("--contender") {
+        None if arguments.quick => vec![Kind::Ours],
+        _ => kinds,
+    };
+    let entries = chosen(&arguments, "--scenario", &scenarios::ALL, |entry| entry.0);
+    let seconds = arguments.value("--seconds").map(|given| {
+        let seconds = given.parse().ok().filter(|seconds| *seconds >= 2.0);
+        seconds.unwrap_or_else(|| refuse(BENCH, &OPTIONS, "--seconds must be 2 or more"))
+    });
+    let seconds = seconds.or(arguments.quick.then_some(QUICK_SECONDS));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+
+    let mut report = Report::new(
+        BENCH,
+        &[
+            "scenario",
+            "contender",
+            "used_percent",
+            "throttled_percent",
+            "in_vain_percent",
+            "recovery_seconds",
+            "p99_ms",
+            "p99_from_due_ms",
+            "units_per_second",
+            "own",
+        ],
+    );
+    for (_, usual, make) in entries {
+        let scenario = make(seconds.unwrap_or(usual));
+        let mut runs = Runs(Vec::new());
+        for kind in &kinds {
+            eprintln!("{}, {} …", scenario.name, kind.name());
+            let run = runtime.block_on(Run::of(*kind, &scenario))?;
+            row(&mut report, &scenario, &run);
+            runs.0.push(run);
+        }
+        (scenario.bars)(&scenario, &runs, &mut report);
+        if let Some(file) = arguments.value("--plot")
+            && scenario.name == PLOTTED
+        {
+            std::fs::write(file, plot::capacity_used(&scenario, &runs))?;
+        }
+    }
+    report.print();
+    Ok(())
+}
+
+/// What of all was named on the command line, or all where nothing was.
+fn chosen<T: Copy>(
+    arguments: &Arguments,
+    option: &str,
+    all: &[T],
+    name: impl Fn(&T) -> &'static str,
+) -> Vec<T> {
+    let Some(given) = arguments.value(option) else {
+        return all.to_vec();
+    };
+    let one = |given: &str| {
+        let found = all.iter().find(|one| name(one) == given);
+        *found.unwrap_or_else(|| {
+            let names: Vec<&str> = all.iter().map(&name).collect();
+            let complaint = format!("{option} knows {}", names.join(", "));
+            refuse(BENCH, &OPTIONS, &complaint)
+        })
+    };
+    given.split(',').map(one).collect()
+}
+
+fn row(report: &mut Report, scenario: &Scenario, run: &Run) {
+    let span = run.window(scenario, 0);
+    report.row([
+        Cell::text(scenario.name),
+        Cell::text(run.kind.name()),
+        Cell::Number(run.used(scenario) * 100.0, 1),
+        Cell::Number(span.throttled_share() * 100.0, 2),
+        Cell::Number(span.in_vain_share() * 100.0, 2),
+        Cell::Number(run.recovery(scenario, scenario.disturbed), 1),
+        Cell::Number(run.p99(scenario, |one| Some(one.from_accepted)), 1),
+        Cell::Number(
+            run.p99(scenario, |one| {
+                Some(one.from_due).filter(|time| !time.is_nan())
+            }),
+            1,
+        ),
+        Cell::Number(span.consumed / (span.until - span.from), 0),
+        Cell::text((scenario.own)(scenario, run)),
+    ]);
+}

@@ -1,0 +1,52 @@
+//! The sink at its defaults.
+
+use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+
+use crate::load::{Record, Ticket};
+use crate::rig::Failure;
+
+pub(crate) struct Ours {
+    sink: Sink,
+    tables: Vec<TableSink>,
+}
+
+impl Ours {
+    pub(crate) async fn open(fake: &FaultyDynamoDb, tables: &[&str]) -> Result<Self, Failure> {
+        let client = fake.client();
+        let builder = tables
+            .iter()
+            .fold(Sink::builder(&client), |builder, table| {
+                builder.table(*table, TableSettings::default())
+            });
+        let sink = builder.open().await?;
+        let tables: Result<_, _> = tables.iter().map(|table| sink.table(table)).collect();
+        Ok(Self {
+            tables: tables?,
+            sink,
+        })
+    }
+
+    pub(crate) async fn submit(
+        &self,
+        table: usize,
+        record: &Record,
+        ticket: Ticket,
+    ) -> Result<(), Failure> {
+        let receipt = self.tables[table].put(record).await?;
+        let ticket = ticket.accepted();
+        tokio::spawn(async move {
+            match receipt.await {
+                Outcome::Written => ticket.written(),
+                // Left when the scenario ended.
+                Outcome::Unwritten { .. } => {}
+                other => ticket.failed(other.to_string().into()),
+            }
+        });
+        Ok(())
+    }
+
+    pub(crate) async fn stop(&self) {
+        drop(self.sink.abort().await);
+    }
+}

@@ -1,0 +1,97 @@
+//! One scenario: tables, what is offered to them, what changes meanwhile, and what is possible.
+
+use std::sync::Arc;
+
+use dynamodb_connector::test_util::TableSpec;
+
+use crate::contender::Kind;
+use crate::load::{Class, Rate};
+use crate::measure::Run;
+use crate::report::{Bound, Report};
+
+/// What the windows leave out at the beginning, in seconds.
+pub(crate) const WARM_UP: f64 = 5.0;
+
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// How long it lasts; a job ends earlier, when it is done.
+    pub(crate) seconds: f64,
+    /// When the window begins, in seconds.
+    pub(crate) from: f64,
+    /// The general figures are the first's.
+    pub(crate) tables: Vec<TableSpec>,
+    /// What each client is offered.
+    pub(crate) classes: Vec<Class>,
+    pub(crate) clients: usize,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) possible: Possible,
+    /// From when the recovery counts, in seconds.
+    pub(crate) disturbed: f64,
+    /// The figures that are this scenario's own, in words.
+    pub(crate) own: fn(&Scenario, &Run) -> String,
+    pub(crate) bars: fn(&Scenario, &Runs, &mut Report),
+}
+
+/// A change of the first table's write units.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) at: f64,
+    pub(crate) units: u64,
+}
+
+/// What a client could have used of the first table.
+pub(crate) enum Possible {
+    /// What the fake granted.
+    Granted,
+    /// So many units a second, worked out beforehand.
+    Units(Rate),
+}
+
+impl Possible {
+    pub(crate) fn steady(units: f64) -> Self {
+        Self::Units(Arc::new(move |_| units))
+    }
+}
+
+impl Scenario {
+    /// One client that is offered these classes, with a window from the warm-up on.
+    pub(crate) fn new(
+        name: &'static str,
+        seconds: f64,
+        table: TableSpec,
+        classes: Vec<Class>,
+    ) -> Self {
+        Self {
+            name,
+            seconds,
+            from: WARM_UP.min(seconds / 2.0),
+            tables: vec![table],
+            classes,
+            clients: 1,
+            steps: Vec::new(),
+            possible: Possible::Granted,
+            disturbed: 0.0,
+            own: |_, _| String::new(),
+            bars: |_, _, _| {},
+        }
+    }
+
+    pub(crate) fn bar(&self, report: &mut Report, figure: &str, value: f64, bound: Bound) {
+        report.bar(format!("{}: {figure}", self.name), value, bound);
+    }
+}
+
+/// The runs of one scenario.
+pub(crate) struct Runs(pub(crate) Vec<Run>);
+
+impl Runs {
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Run> {
+        self.0.iter().find(|run| run.kind == kind)
+    }
+
+    /// The least of a figure among the others than ours; `None` where none of them ran.
+    pub(crate) fn least_of_others(&self, figure: impl Fn(&Run) -> f64) -> Option<f64> {
+        let others = self.0.iter().filter(|run| run.kind != Kind::Ours);
+        others.map(figure).min_by(f64::total_cmp)
+    }
+}
