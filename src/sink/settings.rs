@@ -197,10 +197,23 @@ fn read<T: serde::de::DeserializeOwned>(
         }
         ConfigError::Unreadable {
             place: place.clone(),
-            field,
-            problem,
+            field: field.as_deref().map(one_line),
+            problem: one_line(&problem),
         }
     })
+}
+
+/// A name from a file may hold a line break; a message has one line.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_debug());
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// The parser's complaint on one line, with its place.

@@ -367,3 +367,11 @@ proptest! {
         crate::fuzzing::settings(near.as_bytes());
     }
 }
+
+#[test]
+fn a_line_break_in_a_name_does_not_break_the_message() {
+    let refused =
+        SinkSettings::from_json(r#"{"defaults": {"l\nger": "5ms"}}"#).expect_err("unknown");
+    assert_eq!(refused.to_string().lines().count(), 1, "{refused}");
+    assert!(refused.to_string().contains(r"l\nger"), "{refused}");
+}
