@@ -349,15 +349,11 @@ impl Budgets {
     /// The request that was settled last was taken whole.
     pub(crate) fn accepted(&mut self) {
         self.table.accepted();
-        if self.entered != 0 {
-            for (at, index) in self.indexes.iter_mut().enumerate() {
-                if let Some(index) = index
-                    && 1_u32
-                        .checked_shl(u32::try_from(at).unwrap_or(u32::MAX))
-                        .is_some_and(|bit| self.entered & bit != 0)
-                {
-                    index.accepted();
-                }
+        for (at, index) in self.indexes.iter_mut().enumerate() {
+            if let Some(index) = index
+                && has(self.entered, at)
+            {
+                index.accepted();
             }
         }
     }
@@ -407,13 +403,18 @@ impl Budgets {
     }
 }
 
+/// Whether a set of positions, a bit for each, holds this one.
+fn has(set: u32, at: usize) -> bool {
+    u32::try_from(at)
+        .ok()
+        .and_then(|at| 1_u32.checked_shl(at))
+        .is_some_and(|bit| set & bit != 0)
+}
+
 impl Piece {
     /// Whether it enters the index at this position.
     pub(crate) fn enters(self, at: usize) -> bool {
-        u32::try_from(at)
-            .ok()
-            .and_then(|at| 1_u32.checked_shl(at))
-            .is_some_and(|bit| self.indexes & bit != 0)
+        has(self.indexes, at)
     }
 
     fn index_units(self, at: usize, kinds: &[IndexKind]) -> u32 {

@@ -13,6 +13,11 @@ impl<C, F> Core<C, F> {
     /// The table was described.
     pub(crate) fn learn(&mut self, now: Duration, known: Known) {
         self.budgets.learn(now, known);
+        self.ask_consumed();
+    }
+
+    /// Has requests ask what they consume where somebody wants to know.
+    fn ask_consumed(&mut self) {
         let ask = self.rules.consumed_capacity || self.budgets.wants_consumed();
         self.bodies.ask_consumed(ask);
     }
@@ -50,8 +55,7 @@ impl<C, F> Core<C, F> {
     /// The user sets another rate.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
         self.budgets.set_rate(now, rate);
-        let ask = self.rules.consumed_capacity || self.budgets.wants_consumed();
-        self.bodies.ask_consumed(ask);
+        self.ask_consumed();
     }
 
     /// The user sets another concurrency.

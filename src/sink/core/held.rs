@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::entry::State;
 use super::lane::{Lane, Ticket, Weight};
 use super::request::Sum;
-use super::{Core, Request, is_ready};
+use super::{Core, Request};
 use crate::capacity::{Lot, Piece};
 
 /// How long an index counts as short after a write was last held back for it.
@@ -134,10 +134,7 @@ impl<C, F> Core<C, F> {
 
     /// The oldest write in the lanes.
     fn oldest_ticket(&mut self) -> Option<Ticket> {
-        let entries = &self.entries;
-        let batched = self.batched.peek(|ticket| is_ready(entries, ticket));
-        let single = self.single.peek(|ticket| is_ready(entries, ticket));
-        let heads = batched.into_iter().chain(single);
+        let heads = self.heads().into_iter().flatten();
         heads.map(|(ticket, _)| ticket).min()
     }
 
@@ -199,12 +196,13 @@ impl<C, F> Core<C, F> {
         for (_, lot, mut of_lot) in due {
             while writes.len() < most
                 && let Some(ticket) = self.first_held(lot)
-                && let Some(entry) = self.entries.get(ticket.at)
             {
-                if entry.may_have_applied && !entry.may_be_sent_again(now, self.rules.token_life) {
-                    self.lapsed(now, ticket);
+                if self.lapsed(now, ticket) {
                     continue;
                 }
+                let Some(entry) = self.entries.get(ticket.at) else {
+                    break;
+                };
                 let (weight, piece, plain) =
                     (entry.weight(), entry.piece, entry.payload.is_plain());
                 if piece.units > of_lot.max(1) && !writes.is_empty() {

@@ -343,11 +343,15 @@ impl<C, F> Core<C, F> {
 
     /// When the oldest outstanding write that can be sent began to wait.
     pub(crate) fn oldest_ready(&mut self) -> Option<Duration> {
+        let heads = self.heads().into_iter().flatten();
+        heads.map(|(_, since)| since).min()
+    }
+
+    /// The oldest writes of the batched and the single lane, and since when each waits.
+    fn heads(&mut self) -> [Option<(Ticket, Duration)>; 2] {
         let entries = &self.entries;
         let live = |ticket: Ticket| is_ready(entries, ticket);
-        let batched = self.batched.peek(live).map(|(_, since)| since);
-        let single = self.single.peek(live).map(|(_, since)| since);
-        batched.into_iter().chain(single).min()
+        [self.batched.peek(live), self.single.peek(live)]
     }
 
     /// Moves the outcomes out.

@@ -98,13 +98,10 @@ impl<C, F> Core<C, F> {
                 return None;
             }
         }
-        let entries = &self.entries;
-        let batched = self.batched.peek(|ticket| is_ready(entries, ticket));
-        let single = self.single.peek(|ticket| is_ready(entries, ticket));
-        match (batched, single) {
-            (Some((_, since)), None) => self.batch_if_due(now, since),
-            (None, Some(_)) => self.call(now),
-            (Some((batch, since)), Some((call, _))) => {
+        match self.heads() {
+            [Some((_, since)), None] => self.batch_if_due(now, since),
+            [None, Some(_)] => self.call(now),
+            [Some((batch, since)), Some((call, _))] => {
                 // The older goes first; a batch that should still fill lets the call pass, one that
                 // waits for units does not: what is large would wait for ever.
                 if batch < call {
@@ -117,7 +114,7 @@ impl<C, F> Core<C, F> {
                 }
                 self.call(now)
             }
-            (None, None) => None,
+            [None, None] => None,
         }
     }
 
