@@ -1,4 +1,5 @@
-//! Write to DynamoDB from Rust and lose nothing.
+//! Get data into and out of DynamoDB from Rust, and lose nothing: a sink that writes, a source of a table's changes, and
+//! pipelines from those to Kafka.
 //!
 //! [`TableSink`](sink::TableSink) takes typed records, batches them, keeps the order of each key
 //! over retries, waits when the table or the buffer is full, and gives a receipt for every write
@@ -24,32 +25,46 @@
 //! Arrows point to what a module uses.
 //!
 //! ```text
-//! sink ──┬──▶ transport ──┬──▶ item    a record's wire form: encoding, size, key
-//!        │    (private)   └──▶ retry   error classes, delays, retry budget
-//!        ├──▶ item, retry
-//!        └──▶ capacity                 how many requests may be in flight
+//! pipeline ─┬▶ sink ────┬──▶ transport ──┬──▶ item    a record's wire form: encoding, size, key
+//!           │           │    (private)   └──▶ retry   error classes, delays, retry budget
+//!           │           └──▶ capacity                 how many requests may be in flight
+//!           ├▶ streams ────▶ transport                a table's changes, shared by a fleet
+//!           └▶ kafka                                  a producer and a consumer
 //!
-//! embedded                             a DynamoDB within the process
-//! test_util                            one that fails as told
+//! embedded                             a DynamoDB, and a mock broker, within the process
+//! test_util                            a DynamoDB that fails as told
 //! ```
 //!
 //! # Features
 //!
+//! - `streams`: the module `streams`, a source of a table's changes.
+//! - `kafka`: the module `kafka`; `kafka-tls` and `kafka-zstd` for TLS, SASL and zstd.
+//! - `pipeline`: the module `pipeline`, typed operators between a source and a sink.
 //! - `test-util`: the module `test_util`, a DynamoDB that fails as told, for tests of your own.
-//! - `embedded`: the module `embedded`, an in-process DynamoDB for demonstrations and tests.
+//! - `embedded`: the module `embedded`, an in-process DynamoDB, and with `kafka` a mock broker, for demonstrations and tests.
 //!
 //! None is on by default. Features add API and change nothing else.
 
 pub mod capacity;
+mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
 #[cfg(all(any(test, fuzzing), feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod item;
+#[cfg(feature = "kafka")]
+pub mod kafka;
+#[cfg(feature = "pipeline")]
+pub mod pipeline;
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
+mod progress;
+mod random;
 pub mod retry;
 mod settings;
 pub mod sink;
+#[cfg(feature = "streams")]
+pub mod streams;
 mod transport;
 
 #[cfg(feature = "test-util")]

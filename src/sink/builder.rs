@@ -1,15 +1,12 @@
 //! Opening a sink, and the handle of all its tables.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::Client;
 use futures::future::join_all;
 
-use super::clock::Clock;
 use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
@@ -23,7 +20,9 @@ use super::stats::{Meter, Published};
 use super::table::{Handle, TableSink};
 use super::worker::{Worker, describe};
 use crate::capacity::{Budgets, ConcurrencyLimit, Known, Wishes};
+use crate::clock::Clock;
 use crate::item::{KeySchema, TableShape};
+use crate::random::entropy;
 use crate::retry::{Backoff, ErrorClass, RetryBudget, ServiceError};
 use crate::transport::{TableDescription, Transport, TransportKind};
 
@@ -305,11 +304,6 @@ impl Opening {
         tokio::spawn(worker.run());
         TableSink::from_handle(Arc::new(handle))
     }
-}
-
-/// Randomness of the operating system, as the standard library's hash maps take it.
-fn entropy() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// Learns a table's keys and indexes.

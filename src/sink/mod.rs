@@ -27,7 +27,6 @@
 
 mod adapter;
 mod builder;
-mod clock;
 mod config;
 mod core;
 mod cost;

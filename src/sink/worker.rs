@@ -14,7 +14,6 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::clock::Clock;
 use super::core::{Core, Described, Saved, Settled, Submission};
 use super::dead_letter::DeadLetterHandler;
 use super::error::{DrainError, StopReason, SubmitError};
@@ -23,6 +22,7 @@ use super::outcome::{Outcome, Record};
 use super::receipt::Completion;
 use super::stats::{Budgeted, Meter, Published};
 use crate::capacity::{Concurrency, Rate};
+use crate::clock::Clock;
 use crate::item::TableShape;
 use crate::retry::{Backoff, ServiceError};
 use crate::transport::{Operation, TableDescription, Transport};
