@@ -241,7 +241,7 @@ pub enum ItemError {
 }
 
 /// The words for a path in a message.
-fn place(path: &str) -> String {
+pub(super) fn place(path: &str) -> String {
     if path.is_empty() {
         "the item".to_owned()
     } else {
@@ -307,18 +307,48 @@ impl ItemError {
 }
 
 /// An error on its way out, one word wide.
-pub(super) struct Fault(Box<Inner>);
+pub(crate) struct Fault(Box<Inner>);
 
 struct Inner {
     /// Its path still empty.
     error: ItemError,
-    /// Innermost first.
-    steps: Vec<Step>,
+    way: Way,
 }
+
+/// The way from an item to a place in it, put together from its end.
+#[derive(Default)]
+pub(super) struct Way(Vec<Step>);
 
 enum Step {
     Name(String),
     Index(usize),
+}
+
+impl Way {
+    #[cfg(any(test, feature = "streams"))]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn under(&mut self, name: &str) {
+        self.0.push(Step::Name(shown(name)));
+    }
+
+    pub(super) fn at(&mut self, index: usize) {
+        self.0.push(Step::Index(index));
+    }
+
+    /// Appends it as messages show it, such as `parts[2].score`.
+    pub(super) fn write(&self, path: &mut String) {
+        for step in self.0.iter().rev() {
+            let written = match step {
+                Step::Name(name) if path.is_empty() => write!(path, "{name}"),
+                Step::Name(name) => write!(path, ".{name}"),
+                Step::Index(index) => write!(path, "[{index}]"),
+            };
+            debug_assert!(written.is_ok(), "writing to a string does not fail");
+        }
+    }
 }
 
 impl Fault {
@@ -326,21 +356,21 @@ impl Fault {
     pub(super) fn new(error: ItemError) -> Self {
         Self(Box::new(Inner {
             error,
-            steps: Vec::new(),
+            way: Way::default(),
         }))
     }
 
     /// The same, found in the entry of this name.
     #[cold]
     pub(super) fn under(mut self, name: &str) -> Self {
-        self.0.steps.push(Step::Name(shown(name)));
+        self.0.way.under(name);
         self
     }
 
     /// The same, found in the element at this position.
     #[cold]
     pub(super) fn at(mut self, index: usize) -> Self {
-        self.0.steps.push(Step::Index(index));
+        self.0.way.at(index);
         self
     }
 }
@@ -371,16 +401,9 @@ impl From<NumberFault> for Fault {
 
 impl From<Fault> for ItemError {
     fn from(fault: Fault) -> Self {
-        let Inner { mut error, steps } = *fault.0;
+        let Inner { mut error, way } = *fault.0;
         if let Some(path) = error.path_mut() {
-            for step in steps.iter().rev() {
-                let written = match step {
-                    Step::Name(name) if path.is_empty() => write!(path, "{name}"),
-                    Step::Name(name) => write!(path, ".{name}"),
-                    Step::Index(index) => write!(path, "[{index}]"),
-                };
-                debug_assert!(written.is_ok(), "writing to a string does not fail");
-            }
+            way.write(path);
         }
         error
     }

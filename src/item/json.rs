@@ -2,7 +2,6 @@
 
 use super::ItemError;
 use super::error::Fault;
-use super::escape;
 use super::limits::MAX_DEPTH;
 use super::raw::Scanner;
 use super::serializer::Wanted;
@@ -10,7 +9,6 @@ use super::set::SetKind;
 use super::writer::Writer;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Writes the item that `json` is, checking everything on the way.
@@ -151,7 +149,8 @@ fn collect<T>(
 }
 
 /// Takes an object, calling `read` for each entry with its name; `read` takes the value.
-fn entries(
+#[inline]
+pub(crate) fn entries(
     scanner: &mut Scanner<'_>,
     mut read: impl FnMut(&mut Scanner<'_>, &str) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
@@ -160,9 +159,8 @@ fn entries(
         return Ok(());
     }
     loop {
-        let start = scanner.clone();
-        let name: Cow<'_, str> =
-            escape::unescape(scanner.name()?).ok_or_else(|| start.fault("a well-formed string"))?;
+        let name = scanner.text()?;
+        scanner.expect(b':', "a colon")?;
         read(scanner, &name)?;
         if !scanner.eat(b',') {
             return scanner.expect(b'}', "a comma or the end of an object");
@@ -171,7 +169,8 @@ fn entries(
 }
 
 /// Takes an array, calling `read` for each element with its position; `read` takes the element.
-fn elements(
+#[inline]
+pub(crate) fn elements(
     scanner: &mut Scanner<'_>,
     mut read: impl FnMut(&mut Scanner<'_>, usize) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
@@ -188,7 +187,7 @@ fn elements(
     scanner.expect(b']', "a comma or the end of an array")
 }
 
-fn boolean(scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
+pub(super) fn boolean(scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
     if scanner.word(b"true") {
         return Ok(true);
     }
@@ -199,7 +198,7 @@ fn boolean(scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
     }
 }
 
-fn base64(scanner: &mut Scanner<'_>) -> Result<Vec<u8>, Fault> {
+pub(super) fn base64(scanner: &mut Scanner<'_>) -> Result<Vec<u8>, Fault> {
     let start = scanner.clone();
     let text = scanner.text()?;
     let decoded = base64_simd::STANDARD.decode_to_vec(text.as_bytes());

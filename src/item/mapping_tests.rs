@@ -1,6 +1,6 @@
 //! The mapping is `serde_dynamo`'s, over the whole of serde's data model and the attributes of derive.
 
-mod draw;
+pub(super) mod draw;
 
 use self::draw::{record, value};
 use super::compare::same_value;

@@ -3,6 +3,8 @@
 mod attributes;
 mod compare;
 mod compound;
+#[cfg(any(test, feature = "streams"))]
+mod decode;
 mod elements;
 mod encode;
 mod error;
@@ -32,18 +34,28 @@ mod serializer;
 mod set;
 mod writer;
 
+#[cfg(feature = "streams")]
+pub use decode::DecodeError;
 pub use error::ItemError;
 pub use record::Item;
 pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, Projection, TableShape};
 
 pub(crate) use compare::same;
+#[cfg(feature = "streams")]
+pub(crate) use decode::{attributes, decode_item};
 pub(crate) use encode::{
     Encoded, check_json, encode, encode_attribute_value, encode_attributes, encode_key,
     encode_key_attributes, encode_value,
 };
+#[cfg(feature = "streams")]
+pub(crate) use error::Fault;
 pub(crate) use index_set::IndexSet;
 #[cfg(any(test, fuzzing))]
 pub(crate) use json::parse;
+#[cfg(feature = "streams")]
+pub(crate) use json::{elements, entries};
 pub(crate) use key::Key;
 pub(crate) use limits::write_units;
+#[cfg(feature = "streams")]
+pub(crate) use raw::Scanner;
 pub(crate) use raw::{find_attribute, key_of_json};

@@ -11,27 +11,39 @@ use std::borrow::Cow;
 
 /// A place in JSON text. Every step either moves on or says what it expected and where.
 #[derive(Clone, Debug)]
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     json: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(json: &'a [u8]) -> Self {
+    pub(crate) fn new(json: &'a [u8]) -> Self {
         Self { json, at: 0 }
     }
 
     #[cold]
-    pub(super) fn fault(&self, expected: &'static str) -> Fault {
+    pub(crate) fn fault(&self, expected: &'static str) -> Fault {
         Fault::new(ItemError::Json {
             offset: self.at,
             expected,
         })
     }
 
+    /// How many bytes were taken, white space looked past included.
+    #[cfg(any(test, feature = "streams"))]
+    pub(crate) fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Goes back to a place that it was at before.
+    #[cfg(any(test, feature = "streams"))]
+    pub(crate) fn rewind(&mut self, offset: usize) {
+        self.at = offset;
+    }
+
     /// The next byte that is no white space, still to be taken.
     #[inline]
-    pub(super) fn peek(&mut self) -> Option<u8> {
+    pub(crate) fn peek(&mut self) -> Option<u8> {
         loop {
             let byte = *self.json.get(self.at)?;
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -43,14 +55,14 @@ impl<'a> Scanner<'a> {
 
     /// Takes this byte if it is next.
     #[inline]
-    pub(super) fn eat(&mut self, byte: u8) -> bool {
+    pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let next = self.peek() == Some(byte);
         self.at += usize::from(next);
         next
     }
 
     #[inline]
-    pub(super) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Fault> {
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Fault> {
         if self.eat(byte) {
             Ok(())
         } else {
@@ -59,7 +71,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a literal such as `true`.
-    pub(super) fn word(&mut self, word: &[u8]) -> bool {
+    pub(crate) fn word(&mut self, word: &[u8]) -> bool {
         self.peek();
         let next = self
             .json
@@ -71,7 +83,7 @@ impl<'a> Scanner<'a> {
         next
     }
 
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
+    pub(crate) fn end(&mut self) -> Result<(), Fault> {
         if self.peek().is_none() {
             Ok(())
         } else {
@@ -80,8 +92,29 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a string and gives its inside, escapes and all.
-    pub(super) fn string(&mut self) -> Result<&'a [u8], Fault> {
+    #[inline]
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Fault> {
         self.expect(b'"', "a string")?;
+        if let Some(plain) = self.plain() {
+            return Ok(plain);
+        }
+        self.past_escapes()
+    }
+
+    /// Takes what is left of a string that has no escapes, its quote included, or nothing.
+    #[inline]
+    fn plain(&mut self) -> Option<&'a [u8]> {
+        let rest = self.json.get(self.at..)?;
+        let (plain, after) = rest.split_at_checked(escape::plain_prefix(rest))?;
+        if after.first() != Some(&b'"') {
+            return None;
+        }
+        self.at += plain.len() + 1;
+        Some(plain)
+    }
+
+    /// Takes what is left of a string, its quote included.
+    fn past_escapes(&mut self) -> Result<&'a [u8], Fault> {
         let start = self.at;
         loop {
             let rest = self.json.get(self.at..).unwrap_or_default();
@@ -100,15 +133,20 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes a string and gives its text.
-    pub(super) fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let start = self.clone();
-        let inside = self.string()?;
-        escape::unescape(inside).ok_or_else(|| start.fault("a well-formed string"))
+    #[inline]
+    pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
+        let start = self.at;
+        self.expect(b'"', "a string")?;
+        let text = match self.plain() {
+            Some(plain) => std::str::from_utf8(plain).ok().map(Cow::Borrowed),
+            None => escape::unescape(self.past_escapes()?),
+        };
+        text.ok_or_else(|| Self { at: start, ..*self }.fault("a well-formed string"))
     }
 
     /// Takes a name and its colon.
     #[inline]
-    pub(super) fn name(&mut self) -> Result<&'a [u8], Fault> {
+    pub(crate) fn name(&mut self) -> Result<&'a [u8], Fault> {
         let name = self.string()?;
         self.expect(b':', "a colon")?;
         Ok(name)
@@ -116,7 +154,7 @@ impl<'a> Scanner<'a> {
 
     /// Takes any value and gives its bytes. Brackets are counted, not matched by kind: what is skipped is
     /// only ever passed on or read by the full parser later. There is no recursion, so depth is no danger.
-    pub(super) fn skip(&mut self) -> Result<&'a [u8], Fault> {
+    pub(crate) fn skip(&mut self) -> Result<&'a [u8], Fault> {
         self.peek();
         let start = self.at;
         let mut depth = 0_usize;

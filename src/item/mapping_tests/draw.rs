@@ -81,7 +81,7 @@ fn set() -> impl Strategy<Value = Model> {
     ]
 }
 
-pub(super) fn value() -> impl Strategy<Value = Model> {
+pub(in crate::item) fn value() -> impl Strategy<Value = Model> {
     let leaf = prop_oneof![40 => scalar(), 1 => awkward(), 6 => set()];
     leaf.prop_recursive(6, 60, 8, |inner| {
         let all = || prop::collection::vec(inner.clone(), 0..6);

@@ -1,0 +1,317 @@
+//! Why an item does not read as a type.
+
+use crate::item::ItemError;
+use crate::item::error::{Way, place, shown};
+use serde::de::{self, Expected, Unexpected};
+use std::fmt::{self, Write as _};
+
+/// Why an item could not be read as a type of yours.
+///
+/// The variants name the place, as a path like `parts[2].score`, what is there and what the type wanted. None carries
+/// anything of a value: what a type says about a value that it refuses is left out, since it may quote it. All are
+/// final: the same item fails in the same way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// An attribute has another type than the field, or a number does not fit it.
+    #[error("{} of type {found} does not read as {wanted}", place(.path))]
+    Unfit {
+        /// The attribute; empty for the item as a whole.
+        path: String,
+        /// What the field wants, in the words of its type, such as `u8` or `struct Part`.
+        wanted: String,
+        /// The attribute's DynamoDB type, such as `N`.
+        found: &'static str,
+    },
+    /// The name of an attribute, which is to be the key of a map, does not fit the key's type.
+    #[error("the name of {} does not read as {wanted}", place(.path))]
+    Name {
+        /// The attribute.
+        path: String,
+        /// What the key's type wants.
+        wanted: String,
+    },
+    /// A field has no attribute.
+    #[error("{} is missing", place(.path))]
+    Missing {
+        /// The attribute.
+        path: String,
+    },
+    /// An attribute has no field, and the type takes no others.
+    #[error("{} has no field in its type", place(.path))]
+    Unknown {
+        /// The attribute.
+        path: String,
+    },
+    /// Two attributes belong to the same field.
+    #[error("{} is given twice", place(.path))]
+    Twice {
+        /// The field.
+        path: String,
+    },
+    /// The type's own `Deserialize` refuses a value. Its message is left out, since it may quote the item.
+    #[error("{} is refused by its type", place(.path))]
+    Refused {
+        /// The attribute.
+        path: String,
+    },
+    /// Maps and lists are nested deeper than DynamoDB takes them.
+    #[error("{} is nested deeper than {limit} levels", place(.path))]
+    TooDeep {
+        /// The first attribute beyond the limit.
+        path: String,
+        /// 32, the item itself being the first.
+        limit: usize,
+    },
+    /// The bytes are no item in DynamoDB's JSON.
+    #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
+    Json {
+        /// Where in the bytes.
+        offset: usize,
+        /// What should be there.
+        expected: &'static str,
+    },
+}
+
+impl DecodeError {
+    /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Unfit { path, .. }
+            | Self::Name { path, .. }
+            | Self::Missing { path }
+            | Self::Unknown { path }
+            | Self::Twice { path }
+            | Self::Refused { path }
+            | Self::TooDeep { path, .. } => path,
+            Self::Json { .. } => "",
+        }
+    }
+
+    /// What the type wanted, in its own words, where it is known.
+    pub fn wanted(&self) -> Option<&str> {
+        match self {
+            Self::Unfit { wanted, .. } | Self::Name { wanted, .. } => Some(wanted),
+            _ => None,
+        }
+    }
+
+    /// The DynamoDB type of the attribute at fault, such as `N`, where that is what is wrong.
+    pub fn found(&self) -> Option<&'static str> {
+        match self {
+            Self::Unfit { found, .. } => Some(found),
+            _ => None,
+        }
+    }
+
+    fn path_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::Unfit { path, .. }
+            | Self::Name { path, .. }
+            | Self::Missing { path }
+            | Self::Unknown { path }
+            | Self::Twice { path }
+            | Self::Refused { path }
+            | Self::TooDeep { path, .. } => Some(path),
+            Self::Json { .. } => None,
+        }
+    }
+}
+
+impl From<ItemError> for DecodeError {
+    fn from(error: ItemError) -> Self {
+        match error {
+            ItemError::Json { offset, expected } => Self::Json { offset, expected },
+            ItemError::TooDeep { path, limit } => Self::TooDeep { path, limit },
+            other => Self::Refused {
+                path: other.path().to_owned(),
+            },
+        }
+    }
+}
+
+impl From<Fault> for DecodeError {
+    fn from(fault: Fault) -> Self {
+        let Inner { mut error, way } = *fault.0;
+        if let Some(path) = error.path_mut() {
+            way.write(path);
+        }
+        error
+    }
+}
+
+/// An error on its way out, one word wide.
+pub(super) struct Fault(Box<Inner>);
+
+struct Inner {
+    /// Its path still empty.
+    error: DecodeError,
+    way: Way,
+}
+
+impl Fault {
+    #[cold]
+    pub(super) fn new(error: DecodeError) -> Self {
+        Self(Box::new(Inner {
+            error,
+            way: Way::default(),
+        }))
+    }
+
+    /// A type that wants something else than what it was given.
+    #[cold]
+    pub(super) fn unfit(found: &'static str, wanted: &dyn Expected) -> Self {
+        Self::new(DecodeError::Unfit {
+            path: String::new(),
+            wanted: words(wanted),
+            found,
+        })
+    }
+
+    /// A key of a map that its type does not take.
+    #[cold]
+    pub(super) fn name(wanted: &dyn Expected) -> Self {
+        Self::new(DecodeError::Name {
+            path: String::new(),
+            wanted: words(wanted),
+        })
+    }
+
+    #[cold]
+    pub(super) fn too_deep() -> Self {
+        Self::new(DecodeError::TooDeep {
+            path: String::new(),
+            limit: crate::item::limits::MAX_DEPTH,
+        })
+    }
+
+    /// The same, found in the entry of this name.
+    #[cold]
+    pub(super) fn under(mut self, name: &str) -> Self {
+        self.0.way.under(name);
+        self
+    }
+
+    /// The same, found in the element at this position.
+    #[cold]
+    pub(super) fn at(mut self, index: usize) -> Self {
+        self.0.way.at(index);
+        self
+    }
+
+    /// The same, found while the name itself was read as the key of a map.
+    #[cold]
+    pub(super) fn of_name(mut self, name: &str) -> Self {
+        // The field that is unknown has put its name there itself.
+        if !self.0.way.is_empty() {
+            return self;
+        }
+        if let DecodeError::Unfit { path, wanted, .. } = self.0.error {
+            self.0.error = DecodeError::Name { path, wanted };
+        }
+        self.under(name)
+    }
+
+    /// The same of a list or a set: serde does not tell one from the other.
+    #[cold]
+    pub(super) fn of_sequence(mut self, sequence: &'static str) -> Self {
+        if self.0.way.is_empty()
+            && let DecodeError::Unfit { found, .. } = &mut self.0.error
+        {
+            *found = sequence;
+        }
+        self
+    }
+
+    fn field(error: DecodeError, name: &str) -> Self {
+        Self::new(error).under(name)
+    }
+}
+
+/// What a type says that it wants, which it says without having seen a value.
+fn words(wanted: &dyn Expected) -> String {
+    shown(&wanted.to_string())
+}
+
+impl From<crate::item::error::Fault> for Fault {
+    #[cold]
+    fn from(fault: crate::item::error::Fault) -> Self {
+        Self::new(DecodeError::from(ItemError::from(fault)))
+    }
+}
+
+impl de::Error for Fault {
+    /// The message is dropped: a `Deserialize` implementation may well put the value into it.
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::new(DecodeError::Refused {
+            path: String::new(),
+        })
+    }
+
+    fn invalid_type(found: Unexpected<'_>, wanted: &dyn Expected) -> Self {
+        Self::unfit(type_of(found), wanted)
+    }
+
+    fn invalid_length(_: usize, wanted: &dyn Expected) -> Self {
+        Self::unfit("L", wanted)
+    }
+
+    /// `expected` is fixed and holds names of variants; what was found is a value.
+    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
+        let mut wanted = String::from("one of ");
+        for (i, variant) in expected.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            let written = write!(wanted, "{comma}`{variant}`");
+            debug_assert!(written.is_ok(), "writing to a string does not fail");
+        }
+        Self::unfit("S", &shown(&wanted).as_str())
+    }
+
+    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
+        let path = String::new();
+        Self::field(DecodeError::Unknown { path }, field)
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        let path = String::new();
+        Self::field(DecodeError::Missing { path }, field)
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        let path = String::new();
+        Self::field(DecodeError::Twice { path }, field)
+    }
+}
+
+/// The DynamoDB type that a value of serde's came from.
+fn type_of(found: Unexpected<'_>) -> &'static str {
+    match found {
+        Unexpected::Bool(_) => "BOOL",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "N",
+        Unexpected::Char(_) | Unexpected::Str(_) | Unexpected::UnitVariant => "S",
+        Unexpected::Bytes(_) => "B",
+        Unexpected::Unit | Unexpected::Option => "NULL",
+        Unexpected::Seq => "L",
+        Unexpected::NewtypeStruct
+        | Unexpected::Map
+        | Unexpected::Enum
+        | Unexpected::NewtypeVariant
+        | Unexpected::TupleVariant
+        | Unexpected::StructVariant => "M",
+        Unexpected::Other(_) => "another kind",
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.error.fmt(f)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Fault {}
