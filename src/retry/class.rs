@@ -1,17 +1,21 @@
 //! One classification of every error, matched exhaustively.
 
 /// What to do about a failed request.
+///
+/// Of a request that reads, nothing is ever applied: there [`Ambiguous`](Self::Ambiguous) says that no
+/// answer is known, and it is sent again as after [`Transient`](Self::Transient).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// The service refused for want of capacity and applied nothing: send again, later and slower.
     Throttled,
     /// The request failed and was certainly not applied: send again.
     Transient,
-    /// The request failed and may have been applied: send again only what may be applied twice.
+    /// The request failed and may have been applied: send again only what may be applied twice,
+    /// as every read may.
     Ambiguous,
-    /// This request can never succeed; others can.
+    /// This request can never succeed; others can, such as one for a new shard iterator.
     Permanent,
-    /// No request to this table can succeed until somebody mends something.
+    /// No request to this table or stream can succeed until somebody mends something.
     Fatal,
 }
 
@@ -19,7 +23,8 @@ pub enum ErrorClass {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     CapacityExceeded,
-    ControlPlaneLimit,
+    /// Control-plane limits; on Streams more than two readers of a shard.
+    LimitExceeded,
     ServiceFailed,
     TokenStillInFlight,
     WriteConflict,
@@ -29,7 +34,8 @@ enum Known {
     SignatureRefused,
     ClockSkewed,
     AccessRefused,
-    TableMissing,
+    /// The table; on Streams also the stream or the shard, which vanishes a day after it was closed.
+    ResourceMissing,
     WrongEndpoint,
     ConditionFailed,
     TransactionCancelled,
@@ -37,11 +43,16 @@ enum Known {
     ItemCollectionTooLarge,
     RequestMalformed,
     RequestTooLarge,
+    /// Records that are asked for are older than the stream keeps them.
+    RecordsTrimmed,
+    /// A shard iterator lives 15 minutes.
+    IteratorExpired,
 }
 
 impl Known {
     /// Sources: the errors of `BatchWriteItem`, `PutItem`, `UpdateItem`, `DeleteItem`,
-    /// `TransactWriteItems` and `DescribeTable` in the API reference, "Common Errors" there, and
+    /// `TransactWriteItems`, `DescribeTable`, `GetItem`, `Scan` and `Query` and, of Streams,
+    /// `DescribeStream`, `GetShardIterator` and `GetRecords` in the API reference, "Common Errors" there, and
     /// the code lists of the SDK's own classifiers (aws-runtime, `retries/classifiers.rs`).
     fn of(code: &str) -> Option<Self> {
         Some(match code {
@@ -58,7 +69,7 @@ impl Known {
             | "PriorRequestNotComplete"
             | "TransactionThrottlingException"
             | "EC2ThrottledException" => Self::CapacityExceeded,
-            "LimitExceededException" => Self::ControlPlaneLimit,
+            "LimitExceededException" => Self::LimitExceeded,
             "InternalServerError"
             | "InternalServerErrorException"
             | "InternalFailure"
@@ -88,7 +99,7 @@ impl Known {
             | "NotAuthorized"
             | "OptInRequired"
             | "SubscriptionRequiredException" => Self::AccessRefused,
-            "ResourceNotFoundException" | "TableNotFoundException" => Self::TableMissing,
+            "ResourceNotFoundException" | "TableNotFoundException" => Self::ResourceMissing,
             "InvalidEndpointException"
             | "UnknownOperationException"
             | "InvalidAction"
@@ -101,13 +112,15 @@ impl Known {
                 Self::RequestMalformed
             }
             "RequestEntityTooLarge" | "RequestEntityTooLargeException" => Self::RequestTooLarge,
+            "TrimmedDataAccessException" => Self::RecordsTrimmed,
+            "ExpiredIteratorException" => Self::IteratorExpired,
             _ => return None,
         })
     }
 
     fn class(self) -> ErrorClass {
         match self {
-            Self::CapacityExceeded | Self::ControlPlaneLimit => ErrorClass::Throttled,
+            Self::CapacityExceeded | Self::LimitExceeded => ErrorClass::Throttled,
             Self::WriteConflict | Self::TableBusy | Self::CredentialsExpired => {
                 ErrorClass::Transient
             }
@@ -119,13 +132,15 @@ impl Known {
             | Self::TokenReused
             | Self::ItemCollectionTooLarge
             | Self::RequestMalformed
-            | Self::RequestTooLarge => ErrorClass::Permanent,
+            | Self::RequestTooLarge
+            | Self::RecordsTrimmed
+            | Self::IteratorExpired => ErrorClass::Permanent,
             // A clock that is off is Transient once it has been corrected: see the transport.
             Self::CredentialsRefused
             | Self::SignatureRefused
             | Self::ClockSkewed
             | Self::AccessRefused
-            | Self::TableMissing
+            | Self::ResourceMissing
             | Self::WrongEndpoint => ErrorClass::Fatal,
         }
     }
@@ -265,6 +280,8 @@ mod tests {
             ("SerializationException", Permanent),
             ("RequestEntityTooLarge", Permanent),
             ("RequestEntityTooLargeException", Permanent),
+            ("TrimmedDataAccessException", Permanent),
+            ("ExpiredIteratorException", Permanent),
         ] {
             for status in [200, 400, 403, 413, 429, 500, 503] {
                 assert_eq!(classify(status, Some(code)), class, "{code} {status}");

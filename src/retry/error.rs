@@ -31,7 +31,7 @@ pub(crate) mod code {
     pub(crate) const BARE_STATUS: &str = "HttpStatus";
 }
 
-/// A failed request to DynamoDB: what went wrong and what to do about it.
+/// A failed request to DynamoDB or to DynamoDB Streams: what went wrong and what to do about it.
 ///
 /// Cheap to clone. Neither `Display` nor `Debug` shows anything of an item: of the service's own
 /// messages only those known to be fixed and free of data appear. [`service_message`] gives the
@@ -124,6 +124,28 @@ impl ServiceError {
         self.code() == "AccessDeniedException"
     }
 
+    /// Whether what was asked for has left the stream for good: records beyond its 24 hours. Read on from the oldest.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_trimmed(&self) -> bool {
+        self.code() == "TrimmedDataAccessException"
+    }
+
+    /// Whether the shard iterator has outlived its 15 minutes: a new one, from the same place, will do.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_expired_iterator(&self) -> bool {
+        self.code() == "ExpiredIteratorException"
+    }
+
+    /// Whether the table, the stream or the shard is not there, or not any more. [`Fatal`](ErrorClass::Fatal) by class,
+    /// yet a shard that has vanished is no fault of the stream's.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(
+            self.code(),
+            "ResourceNotFoundException" | "TableNotFoundException"
+        )
+    }
+
     /// If a condition did not hold: the item that was found in place, where there was one.
     pub(crate) fn failed_condition(&self) -> Option<Option<Bytes>> {
         if self.code() == "ConditionalCheckFailedException" {
@@ -171,7 +193,8 @@ impl ServiceError {
         }
     }
 
-    /// Whether the request may have been applied all the same.
+    /// Whether the request may have been applied all the same: by its class, whatever the request. One that reads
+    /// applies nothing.
     pub fn may_have_applied(&self) -> bool {
         self.0.class == ErrorClass::Ambiguous
     }
@@ -317,6 +340,31 @@ mod tests {
     fn fixed_messages_are_shown() {
         assert!(shown("The conditional request failed").contains(": The conditional"));
         assert!(!shown("The conditional request failed secret").contains("The conditional"));
+    }
+
+    #[cfg(feature = "streams")]
+    #[test]
+    fn a_stream_reader_tells_errors_apart_by_their_codes() {
+        for (code, expected) in [
+            ("TrimmedDataAccessException", [true, false, false]),
+            ("ExpiredIteratorException", [false, true, false]),
+            ("ResourceNotFoundException", [false, false, true]),
+            ("TableNotFoundException", [false, false, true]),
+            ("ValidationException", [false; 3]),
+            ("ValidationError", [false; 3]),
+            ("LimitExceededException", [false; 3]),
+            ("InternalServerError", [false; 3]),
+            ("ThrottlingException", [false; 3]),
+            (code::CONNECT_FAILED, [false; 3]),
+        ] {
+            let error = ServiceError::from(Failure::new(ErrorClass::Permanent, code));
+            let told = [
+                error.is_trimmed(),
+                error.is_expired_iterator(),
+                error.is_missing(),
+            ];
+            assert_eq!(told, expected, "{code}");
+        }
     }
 
     #[test]

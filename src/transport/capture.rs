@@ -1,6 +1,7 @@
 //! What the SDK resolved for a request, kept so that later requests need not resolve it again.
 
 use super::direct::sign_by_sdk;
+use super::operation::Service;
 use super::signer::Signer;
 use super::{Operation, Shared, TransportKind, clock};
 use aws_credential_types::Credentials;
@@ -46,7 +47,7 @@ const REMADE: [&str; 8] = [
     "amz-sdk-request",
 ];
 
-/// Everything that is the same for all requests to one table.
+/// Everything that is the same for all requests to one table or stream.
 #[derive(Debug)]
 pub(super) struct Captured {
     components: RuntimeComponents,
@@ -55,11 +56,12 @@ pub(super) struct Captured {
     cache: Option<SharedIdentityCache>,
     /// What identity caches and resolvers read: the client's own retry and timeout settings.
     config: ConfigBag,
-    account_id: Option<String>,
+    account: Account,
     pub(super) uri: http::Uri,
     pub(super) uri_text: String,
     pub(super) region: String,
     pub(super) service: String,
+    operations: &'static [Operation],
     /// The constant headers, one set for each operation.
     headers: Vec<Headers>,
     /// The shortest of the timeouts that bound one attempt.
@@ -158,10 +160,7 @@ impl Captured {
             resolver,
             cache,
             config: ConfigBag::of_layers([layer]),
-            account_id: config
-                .load::<EndpointResolverParams>()
-                .and_then(|params| params.get::<Params>()?.account_id())
-                .map(str::to_owned),
+            account: Account::of(config, shared.client.service()),
             uri: request
                 .uri()
                 .parse()
@@ -169,7 +168,8 @@ impl Captured {
             uri_text: request.uri().to_owned(),
             region: scope.region.to_owned(),
             service: scope.service.to_owned(),
-            headers: templates(request, &endpoint_headers),
+            headers: templates(request, &endpoint_headers, shared.client.service()),
+            operations: shared.client.service().operations(),
             components: components.clone(),
             limit,
             signer: None,
@@ -213,7 +213,8 @@ impl Captured {
         if proven {
             let headers = |operation| self.headers(operation);
             let now = proof.signed_at;
-            self.signer = Signer::proven(headers, &self.uri, scope, &identity, now);
+            self.signer =
+                Signer::proven(self.operations, headers, &self.uri, scope, &identity, now);
         }
         Some(proven)
     }
@@ -238,7 +239,11 @@ impl Captured {
     /// Whether an identity belongs to the account that the endpoint was resolved for: account-id
     /// endpoints differ between accounts.
     pub(super) fn serves(&self, identity: &Identity) -> bool {
-        self.account_id.as_deref() == account_id(identity)
+        match &self.account {
+            #[cfg(feature = "streams")]
+            Account::Any => true,
+            Account::Only(account) => account.as_deref() == account_id(identity),
+        }
     }
 
     pub(super) fn now(&self) -> SystemTime {
@@ -263,6 +268,31 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A signature's time is in whole seconds: what is less tells no skew.
 const TRUSTED: Duration = Duration::from_secs(5);
 
+/// Whose requests an endpoint takes.
+#[derive(Debug)]
+enum Account {
+    /// The endpoint is one for all accounts.
+    #[cfg(feature = "streams")]
+    Any,
+    Only(Option<String>),
+}
+
+impl Account {
+    fn of(config: &ConfigBag, service: Service) -> Self {
+        match service {
+            // Its endpoint rules don't take an account (aws-sdk-dynamodbstreams 1.122).
+            #[cfg(feature = "streams")]
+            Service::Streams => Self::Any,
+            Service::DynamoDb => Self::Only(
+                config
+                    .load::<EndpointResolverParams>()
+                    .and_then(|params| params.get::<Params>()?.account_id())
+                    .map(str::to_owned),
+            ),
+        }
+    }
+}
+
 /// The account, as endpoint rules see it.
 fn account_id(identity: &Identity) -> Option<&str> {
     identity.property::<AccountId>().map(AccountId::as_str)
@@ -281,7 +311,11 @@ fn endpoint_headers(config: &ConfigBag) -> Vec<(String, String)> {
     headers
 }
 
-fn templates(request: &HttpRequest, endpoint_headers: &[(String, String)]) -> Vec<Headers> {
+fn templates(
+    request: &HttpRequest,
+    endpoint_headers: &[(String, String)],
+    service: Service,
+) -> Vec<Headers> {
     let mut common = Headers::new();
     for name in KEPT {
         if let Some(value) = request.headers().get(name) {
@@ -292,7 +326,8 @@ fn templates(request: &HttpRequest, endpoint_headers: &[(String, String)]) -> Ve
     for (name, value) in endpoint_headers {
         let _ = common.try_append(name.clone(), value.clone());
     }
-    Operation::ALL
+    service
+        .operations()
         .iter()
         .map(|operation| {
             let mut headers = common.clone();

@@ -28,29 +28,37 @@
 //! endpoint rules can't be run from outside. Building requests from `AttributeValue` trees: three
 //! times the CPU. An HTTP client of our own: users have configured theirs.
 //!
-//! Neither way ever sends a request twice: retries belong to the sink. Both turn every failure into
+//! The same for DynamoDB Streams, whose SDK differs in its types alone ([`client`]): a transport is made over a client of
+//! one service and calls the operations of that. Pages of records are why the body comes out as it is, too: the SDK's own
+//! way is kept from making trees of them.
+//!
+//! Neither way ever sends a request twice: retries belong to the caller. Both turn every failure into
 //! one [`ServiceError`] whose class says whether the request may have been applied.
 
 mod answer;
 mod capture;
+mod client;
 mod clock;
 mod describe;
 mod direct;
 mod failure;
+mod operation;
 mod sdk;
 mod signer;
+mod spared;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use answer::{Consumed, parse_batch, parse_single};
 pub(crate) use describe::{Billing, TableDescription, parse_describe};
+pub(crate) use operation::Operation;
 #[cfg(any(test, fuzzing))]
 pub(crate) use {answer::UnprocessedKind, failure::settle};
 
 use crate::retry::ServiceError;
-use aws_sdk_dynamodb::Client;
 use bytes::Bytes;
 use capture::Captured;
+use client::Client;
 use clock::Skew;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -72,61 +80,13 @@ pub enum TransportKind {
     /// [`Sdk`](Self::Sdk) all the same.
     Direct,
     /// Through the SDK's orchestrator: interceptors run and custom auth signs. Their *input* names
-    /// the table and holds no items; the *request* they see is the one that is sent.
+    /// the table or stream and holds no items; the *request* and the *response* they see are those
+    /// that are sent and received. The *output* of a read (`GetRecords`, `GetItem`, `Scan`,
+    /// `Query`) is empty: its items are never made into the SDK's types.
     Sdk,
 }
 
-/// The operations that the sink and its surroundings call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Operation {
-    BatchWriteItem,
-    PutItem,
-    UpdateItem,
-    DeleteItem,
-    TransactWriteItems,
-    DescribeTable,
-}
-
-impl Operation {
-    const ALL: [Self; 6] = [
-        Self::BatchWriteItem,
-        Self::PutItem,
-        Self::UpdateItem,
-        Self::DeleteItem,
-        Self::TransactWriteItems,
-        Self::DescribeTable,
-    ];
-
-    /// Its name, for spans.
-    pub(crate) fn name(self) -> &'static str {
-        self.target().rsplit('.').next().unwrap_or_default()
-    }
-
-    /// The value of `x-amz-target`.
-    fn target(self) -> &'static str {
-        match self {
-            Self::BatchWriteItem => "DynamoDB_20120810.BatchWriteItem",
-            Self::PutItem => "DynamoDB_20120810.PutItem",
-            Self::UpdateItem => "DynamoDB_20120810.UpdateItem",
-            Self::DeleteItem => "DynamoDB_20120810.DeleteItem",
-            Self::TransactWriteItems => "DynamoDB_20120810.TransactWriteItems",
-            Self::DescribeTable => "DynamoDB_20120810.DescribeTable",
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Self::BatchWriteItem => 0,
-            Self::PutItem => 1,
-            Self::UpdateItem => 2,
-            Self::DeleteItem => 3,
-            Self::TransactWriteItems => 4,
-            Self::DescribeTable => 5,
-        }
-    }
-}
-
-/// The way to one table. Cheap to clone; clones share what was captured and the clock's skew.
+/// The way to one table, or to one stream. Cheap to clone; clones share what was captured and the clock's skew.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport(Arc<Shared>);
 
@@ -134,7 +94,8 @@ pub(crate) struct Transport(Arc<Shared>);
 struct Shared {
     client: Client,
     kind: TransportKind,
-    table: String,
+    /// The table's name or ARN, or the stream's ARN.
+    resource: String,
     attempt_timeout: Duration,
     way: RwLock<Way>,
     skew: Skew,
@@ -154,28 +115,54 @@ impl Transport {
     /// A way to `table`, a name or an ARN, through a client's configuration. An attempt ends after
     /// `attempt_timeout`, or earlier where the client's own timeouts say so.
     pub(crate) fn new(
-        client: &Client,
+        client: &aws_sdk_dynamodb::Client,
         kind: TransportKind,
         table: &str,
         attempt_timeout: Duration,
     ) -> Self {
-        let config = client.config();
-        let customised = config.interceptors().next().is_some()
-            || config.auth_schemes().next().is_some()
-            || config.auth_scheme_resolver().is_some();
+        Self::over(
+            Client::DynamoDb(client.clone()),
+            kind,
+            table,
+            attempt_timeout,
+        )
+    }
+
+    /// A way to the stream of that ARN, through a client's configuration. An attempt ends after
+    /// `attempt_timeout`, or earlier where the client's own timeouts say so.
+    #[cfg(feature = "streams")]
+    pub(crate) fn streams(
+        client: &aws_sdk_dynamodbstreams::Client,
+        kind: TransportKind,
+        stream_arn: &str,
+        attempt_timeout: Duration,
+    ) -> Self {
+        Self::over(
+            Client::Streams(client.clone()),
+            kind,
+            stream_arn,
+            attempt_timeout,
+        )
+    }
+
+    fn over(
+        client: Client,
+        kind: TransportKind,
+        resource: &str,
+        attempt_timeout: Duration,
+    ) -> Self {
         let way = match kind {
             TransportKind::Sdk => Way::Sdk,
-            TransportKind::Auto if customised => Way::Sdk,
+            TransportKind::Auto if client.is_customised() => Way::Sdk,
             TransportKind::Auto | TransportKind::Direct => Way::Unknown,
         };
-        let corrects_skew = !config.disable_clock_skew_correction().unwrap_or(false);
         Self(Arc::new(Shared {
-            client: client.clone(),
+            skew: Skew::new(client.corrects_skew()),
+            client,
             kind,
-            table: table.to_owned(),
+            resource: resource.to_owned(),
             attempt_timeout,
             way: RwLock::new(way),
-            skew: Skew::new(corrects_skew),
         }))
     }
 
@@ -185,16 +172,20 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Whatever keeps a success from being known; [`ServiceError::class`] says what to do.
+    /// Whatever keeps a success from being known; [`ServiceError::class`] says what to do. An
+    /// operation of the other service is `ClientMisconfigured`, and nothing is sent.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives the request up: it may have been applied.
+    /// Dropping the future gives the request up: it may have been applied, if it writes.
     pub(crate) async fn call(
         &self,
         operation: Operation,
         body: Bytes,
     ) -> Result<Bytes, ServiceError> {
+        if operation.service() != self.0.client.service() {
+            return Err(client::foreign(operation));
+        }
         match self.0.way() {
             Way::Direct(captured) => match direct::call(&captured, &self.0, operation, &body).await
             {

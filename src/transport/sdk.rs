@@ -1,17 +1,18 @@
 //! The way through the SDK's orchestrator: our body in, the raw answer out.
 //!
-//! The operation's input names the table and nothing else, which is all that endpoint rules read.
-//! An interceptor, [`Tap`], puts a serialiser before the SDK's that swaps the body in, before
+//! The operation's input names the table or stream and nothing else, which is all that endpoint rules
+//! read. An interceptor, [`Tap`], puts a serialiser before the SDK's that swaps the body in, before
 //! signing and before any interceptor of the client's sees the request, and keeps the answer as it
-//! came, so that the same parser serves both ways.
+//! came, so that the same parser serves both ways. Answers made of items are [`Spared`] to the SDK's
+//! deserialiser.
 
 use super::capture::{Captured, NotDirect};
 use super::failure::{self, Received};
+use super::spared::Spared;
 use super::{Operation, Shared, Way, clock};
 use crate::retry::{ErrorClass, Failure, ServiceError, code};
-use aws_sdk_dynamodb::config::{Builder, ConfigBag, RuntimeComponents};
+use aws_sdk_dynamodb::config::{ConfigBag, RuntimeComponents};
 use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::{
     AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut,
@@ -19,12 +20,13 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 };
 use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-use aws_smithy_runtime_api::client::ser_de::{SerializeRequest, SharedRequestSerializer};
+use aws_smithy_runtime_api::client::ser_de::{
+    SerializeRequest, SharedRequestSerializer, SharedResponseDeserializer,
+};
 use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::retry::{RetryConfig, RetryMode};
+use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
-use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -37,11 +39,12 @@ pub(super) async fn call(
     capturing: bool,
 ) -> Result<Bytes, ServiceError> {
     let tap = Tap(Arc::new(Tapped {
+        operation,
         body,
         capturing: capturing.then(|| Arc::clone(shared)),
         seen: Mutex::default(),
     }));
-    let sending = dispatch(shared, operation, &tap);
+    let sending = shared.client.send(operation, &shared.resource, &tap);
     let result = tokio::time::timeout(shared.attempt_timeout, sending).await;
 
     let captured = tap.seen().captured.take();
@@ -80,53 +83,9 @@ async fn settle_way(shared: &Shared, captured: Result<Captured, NotDirect>) {
         },
         Err(NotDirect(reason)) => reason,
     };
-    tracing::debug!(reason, table = shared.table, "requests go through the SDK");
+    let resource = &shared.resource;
+    tracing::debug!(reason, resource, "requests go through the SDK");
     shared.set_way(Way::Sdk);
-}
-
-/// Sends an input that names the table and nothing else: the body is the tap's to give.
-async fn dispatch(shared: &Shared, operation: Operation, tap: &Tap) -> Result<(), ServiceError> {
-    macro_rules! send {
-        ($request:expr) => {{
-            let mut request = $request.customize().interceptor(tap.clone());
-            if let Some(settings) = without_rate_limiter(shared) {
-                request = request.config_override(settings);
-            }
-            match request.send().await {
-                Ok(_parsed) => Ok(()),
-                Err(error) => Err(unanswered(&error, tap.seen().stage)),
-            }
-        }};
-    }
-    let client = &shared.client;
-    let table = shared.table.as_str();
-    match operation {
-        Operation::BatchWriteItem => {
-            send!(client.batch_write_item().request_items(table, Vec::new()))
-        }
-        Operation::PutItem => send!(client.put_item().table_name(table)),
-        Operation::UpdateItem => send!(client.update_item().table_name(table)),
-        Operation::DeleteItem => send!(client.delete_item().table_name(table)),
-        Operation::TransactWriteItems => {
-            let put = Put::builder()
-                .table_name(table)
-                .set_item(Some(HashMap::new()))
-                .build();
-            let put = put.map_err(|_| misconfigured("a request could not be made"))?;
-            let item = TransactWriteItem::builder().put(put).build();
-            send!(client.transact_write_items().transact_items(item))
-        }
-        Operation::DescribeTable => send!(client.describe_table().table_name(table)),
-    }
-}
-
-/// The adaptive retry mode delays first attempts too: pacing is the sink's, as retries are.
-fn without_rate_limiter(shared: &Shared) -> Option<Builder> {
-    let retry = shared.client.config().retry_config()?;
-    (retry.mode() == RetryMode::Adaptive).then(|| {
-        let plain = RetryConfig::standard().with_max_attempts(retry.max_attempts());
-        aws_sdk_dynamodb::Config::builder().retry_config(plain)
-    })
 }
 
 /// How far a request came.
@@ -187,7 +146,7 @@ fn unresolved(error: &(dyn Error + 'static)) -> ServiceError {
     failure::credentials(error)
 }
 
-fn misconfigured(detail: &str) -> ServiceError {
+pub(super) fn misconfigured(detail: &str) -> ServiceError {
     Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
         .with_detail(detail)
         .into()
@@ -195,9 +154,10 @@ fn misconfigured(detail: &str) -> ServiceError {
 
 /// The interceptor: swaps the body in, keeps the answer, captures what was resolved.
 #[derive(Clone)]
-struct Tap(Arc<Tapped>);
+pub(super) struct Tap(Arc<Tapped>);
 
 struct Tapped {
+    operation: Operation,
     body: Bytes,
     capturing: Option<Arc<Shared>>,
     seen: Mutex<Seen>,
@@ -216,6 +176,15 @@ struct Seen {
 impl Tap {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.0.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an error of the SDK's means where no answer came.
+    pub(super) fn unanswered<E, R>(&self, error: &SdkError<E, R>) -> ServiceError
+    where
+        E: Error + 'static,
+        R: fmt::Debug + 'static,
+    {
+        unanswered(error, self.seen().stage)
     }
 }
 
@@ -243,9 +212,11 @@ impl Intercept for Tap {
             serializer,
             body: self.0.body.clone(),
         };
-        config
-            .interceptor_state()
-            .store_put(SharedRequestSerializer::new(swap));
+        let state = config.interceptor_state();
+        state.store_put(SharedRequestSerializer::new(swap));
+        if let Some(spared) = Spared::of(self.0.operation) {
+            state.store_put(SharedResponseDeserializer::new(spared));
+        }
         Ok(())
     }
 

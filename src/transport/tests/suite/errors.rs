@@ -1,7 +1,7 @@
 //! What comes back: every failure as the same error, whichever way the request went.
 
 use super::fake::{Fake, Reply};
-use super::{WAYS, body, client, opened};
+use super::{CALL, RESOURCE, WAYS, body, client, opened, operations};
 use crate::retry::ErrorClass::{Ambiguous, Fatal, Permanent, Throttled, Transient};
 use crate::retry::{ErrorClass, ServiceError, ThrottlingLimit};
 use crate::transport::{Operation, TransportKind};
@@ -16,15 +16,14 @@ async fn outcome(
 ) -> Result<Bytes, ServiceError> {
     let fake = Fake::default();
     let client = client(&fake, |config| config);
-    let transport = opened(kind, &fake, &client, "orders").await;
+    let transport = opened(kind, &fake, &client, RESOURCE).await;
     script(&fake);
     transport.call(operation, body("{}")).await
 }
 
 async fn failure(kind: TransportKind, status: u16, answer: &str) -> ServiceError {
-    let operation = Operation::TransactWriteItems;
     let script = |fake: &Fake| fake.answer(status, &[("x-amzn-requestid", "ID-1")], answer);
-    outcome(kind, operation, script).await.unwrap_err()
+    outcome(kind, CALL, script).await.unwrap_err()
 }
 
 #[tokio::test]
@@ -61,6 +60,24 @@ async fn an_answers_code_and_class_are_read() {
                 "InternalServerError",
                 Ambiguous,
             ),
+            (
+                400,
+                "{\"__type\":\"com.amazonaws.dynamodb.v20120810#LimitExceededException\"}",
+                "LimitExceededException",
+                Throttled,
+            ),
+            (
+                400,
+                "{\"__type\":\"com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException\"}",
+                "TrimmedDataAccessException",
+                Permanent,
+            ),
+            (
+                400,
+                "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ExpiredIteratorException\"}",
+                "ExpiredIteratorException",
+                Permanent,
+            ),
             (400, "{\"__type\":\"a#BrandNew\"}", "BrandNew", Permanent),
             (503, "<html>no</html>", "HttpStatus", Ambiguous),
             (403, "<html>proxy</html>", "HttpStatus", Fatal),
@@ -94,7 +111,7 @@ async fn a_code_in_the_header_counts() {
     for kind in WAYS {
         let headers = [("x-amzn-errortype", "ThrottlingException:http://x/")];
         let script = |fake: &Fake| fake.answer(400, &headers, "{}");
-        let error = outcome(kind, Operation::PutItem, script).await.unwrap_err();
+        let error = outcome(kind, CALL, script).await.unwrap_err();
         assert_eq!(
             (error.code(), error.class()),
             ("ThrottlingException", Throttled),
@@ -182,7 +199,7 @@ async fn the_reasons_of_a_cancelled_transaction_are_read() {
 async fn a_success_is_given_as_it_came() {
     let odd = " {\"UnprocessedItems\" : {} } ";
     for kind in WAYS {
-        for operation in Operation::ALL {
+        for &operation in operations() {
             let right = crc32fast::hash(odd.as_bytes()).to_string();
             let script = |fake: &Fake| fake.answer(200, &[("x-amz-crc32", &right)], odd);
             let answer = outcome(kind, operation, script).await.unwrap();
@@ -195,7 +212,7 @@ async fn a_success_is_given_as_it_came() {
 #[tokio::test]
 async fn garbage_with_a_200_is_handed_on() {
     for kind in WAYS {
-        for operation in Operation::ALL {
+        for &operation in operations() {
             let script = |fake: &Fake| fake.answer(200, &[], "{\"Unproc");
             let answer = outcome(kind, operation, script).await.unwrap();
             assert_eq!(answer, &b"{\"Unproc"[..], "{kind:?} {operation:?}");
@@ -209,7 +226,7 @@ async fn a_wrong_checksum_leaves_the_outcome_open() {
         for status in [200, 400] {
             for wrong in ["1", "what"] {
                 let script = |fake: &Fake| fake.answer(status, &[("x-amz-crc32", wrong)], "{}");
-                let error = outcome(kind, Operation::PutItem, script).await.unwrap_err();
+                let error = outcome(kind, CALL, script).await.unwrap_err();
                 assert_eq!(error.code(), "GarbledAnswer", "{kind:?}");
                 assert_eq!(error.class(), Ambiguous);
             }
@@ -217,7 +234,7 @@ async fn a_wrong_checksum_leaves_the_outcome_open() {
         // Decoded on the way: the checksum is of other bytes.
         let headers = [("x-amz-crc32", "1"), ("content-encoding", "gzip")];
         let script = |fake: &Fake| fake.answer(200, &headers, "{}");
-        outcome(kind, Operation::PutItem, script).await.unwrap();
+        outcome(kind, CALL, script).await.unwrap();
     }
 }
 
@@ -274,7 +291,7 @@ async fn what_the_http_client_says_decides_whether_it_was_sent() {
     for kind in WAYS {
         for (make, code, class) in cases {
             let script = |fake: &Fake| fake.then(Reply::Fails(make()));
-            let error = outcome(kind, Operation::PutItem, script).await.unwrap_err();
+            let error = outcome(kind, CALL, script).await.unwrap_err();
             assert_eq!(
                 (error.code(), error.class()),
                 (code, class),

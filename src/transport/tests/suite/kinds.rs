@@ -1,9 +1,8 @@
 //! Which way is taken, and that the SDK's way leaves a client's own parts in force.
 
 use super::fake::Fake;
-use super::{ATTEMPT, body, client};
-use crate::transport::{Operation, Transport, TransportKind, Way};
-use aws_sdk_dynamodb::config::{Builder, ConfigBag, Credentials, Intercept, RuntimeComponents};
+use super::{ATTEMPT, CALL, RESOURCE, body, client, sdk, transport};
+use crate::transport::{TransportKind, Way};
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::auth::{
     AuthScheme, AuthSchemeEndpointConfig, AuthSchemeId, AuthSchemePreference, Sign,
@@ -15,6 +14,7 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::GetIdentityResolver;
+use sdk::config::{Builder, ConfigBag, Credentials, Intercept, RuntimeComponents};
 use std::sync::{Arc, Mutex};
 
 /// Sees the body before it is signed and adds a header that is to be signed.
@@ -103,13 +103,10 @@ async fn taken(
 ) -> (Way, super::fake::Sent) {
     let fake = Fake::default();
     let client = client(&fake, adjust);
-    let transport = Transport::new(&client, kind, "orders", ATTEMPT);
+    let transport = transport(&client, kind, RESOURCE, ATTEMPT);
     for _ in 0..2 {
         fake.forget();
-        transport
-            .call(Operation::PutItem, body("{\"a\":1}"))
-            .await
-            .unwrap();
+        transport.call(CALL, body("{\"a\":1}")).await.unwrap();
     }
     (transport.0.way(), fake.only())
 }

@@ -1,15 +1,18 @@
 //! What goes out: the bytes, the headers, the signature, the credentials, the clock.
 
 use super::fake::{Fake, Reply};
-use super::{ATTEMPT, WAYS, body, client, opened};
+use super::{
+    ACCOUNTS_SHARE, ATTEMPT, CALL, RESOURCE, WAYS, body, client, host_of_account, list, opened,
+    operations, sdk, transport,
+};
 use crate::retry::ErrorClass;
-use crate::transport::{Operation, Transport, TransportKind, Way};
+use crate::transport::{TransportKind, Way};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{ProvideCredentials, future};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Credentials, IdentityCache};
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
+use sdk::Client;
+use sdk::config::{Credentials, IdentityCache};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,10 +75,10 @@ async fn the_bytes_given_are_the_bytes_sent_and_signed() {
     // Spacing, key order and escapes that no serialiser would come up with.
     let odd = " {\"b\" :{ \"N\":\"1.50e0\"} ,\n \"a\":{\"S\":\"\\u00e9\u{e9}\"}} ";
     for kind in WAYS {
-        for operation in Operation::ALL {
+        for &operation in operations() {
             let fake = Fake::default();
             let client = client(&fake, |config| config);
-            let transport = opened(kind, &fake, &client, "orders").await;
+            let transport = opened(kind, &fake, &client, RESOURCE).await;
             transport.call(operation, body(odd)).await.unwrap();
 
             let sent = fake.only();
@@ -95,12 +98,9 @@ async fn the_first_request_carries_the_body_given() {
     for kind in WAYS {
         let fake = Fake::default();
         let client = client(&fake, |config| config);
-        let transport = Transport::new(&client, kind, "t", ATTEMPT);
+        let transport = transport(&client, kind, RESOURCE, ATTEMPT);
         fake.answer(200, &[], "{\"first\":1}");
-        let answer = transport
-            .call(Operation::PutItem, body("{\"x\":1}"))
-            .await
-            .unwrap();
+        let answer = transport.call(CALL, body("{\"x\":1}")).await.unwrap();
         assert_eq!(answer, &b"{\"first\":1}"[..]);
         assert_eq!(fake.only().body, &b"{\"x\":1}"[..]);
     }
@@ -112,11 +112,8 @@ async fn both_ways_send_the_same_headers() {
     for kind in WAYS {
         let fake = Fake::default();
         let client = client(&fake, |config| config);
-        let transport = opened(kind, &fake, &client, "orders").await;
-        transport
-            .call(Operation::BatchWriteItem, body("{}"))
-            .await
-            .unwrap();
+        let transport = opened(kind, &fake, &client, RESOURCE).await;
+        transport.call(CALL, body("{}")).await.unwrap();
         let mut headers = fake.only().headers;
         for own in [
             "authorization",
@@ -136,13 +133,10 @@ async fn both_ways_send_the_same_headers() {
 async fn rotating_credentials_are_followed_with_their_tokens() {
     for kind in WAYS {
         let (fake, keys) = (Fake::default(), Keys::default());
-        let transport = opened(kind, &fake, &keyed(&fake, &keys), "orders").await;
+        let transport = opened(kind, &fake, &keyed(&fake, &keys), RESOURCE).await;
         for turn in 1..4 {
             keys.turn_to(turn);
-            transport
-                .call(Operation::PutItem, body("{}"))
-                .await
-                .unwrap();
+            transport.call(CALL, body("{}")).await.unwrap();
             let sent = fake.only();
             assert_eq!(
                 sent.header("x-amz-security-token"),
@@ -160,12 +154,9 @@ async fn the_clients_identity_cache_is_used() {
     for kind in WAYS {
         let (fake, keys) = (Fake::default(), Keys::default());
         let client = client(&fake, |config| config.credentials_provider(keys.clone()));
-        let transport = opened(kind, &fake, &client, "orders").await;
+        let transport = opened(kind, &fake, &client, RESOURCE).await;
         keys.turn_to(1);
-        transport
-            .call(Operation::PutItem, body("{}"))
-            .await
-            .unwrap();
+        transport.call(CALL, body("{}")).await.unwrap();
         fake.only().verify(&Keys::nth(0, false), "eu-west-1");
     }
 }
@@ -178,20 +169,19 @@ async fn credentials_of_another_account_go_to_its_endpoint() {
             of_accounts: true,
             ..Keys::default()
         };
-        let transport = opened(kind, &fake, &keyed(&fake, &keys), "orders").await;
+        let mut before = 0;
+        let transport = opened(kind, &fake, &keyed(&fake, &keys), RESOURCE).await;
         for turn in [1, 1, 2, 0, 0] {
             keys.turn_to(turn);
-            transport
-                .call(Operation::PutItem, body("{}"))
-                .await
-                .unwrap();
+            transport.call(CALL, body("{}")).await.unwrap();
             let sent = fake.only();
-            assert_eq!(
-                sent.host(),
-                format!("{turn:012}.ddb.eu-west-1.amazonaws.com"),
-                "{kind:?}"
-            );
+            assert_eq!(sent.host(), host_of_account(turn), "{kind:?}");
             sent.verify(&Keys::nth(turn, true), "eu-west-1");
+            // Only the orchestrator sends an id: it is asked anew where the endpoint is another.
+            let asked = !sent.header("amz-sdk-invocation-id").is_empty();
+            let anew = before != turn && !ACCOUNTS_SHARE;
+            assert_eq!(asked, kind == TransportKind::Sdk || anew, "{kind:?} {turn}");
+            before = turn;
             fake.forget();
         }
     }
@@ -210,15 +200,12 @@ async fn credentials_that_cannot_be_had_are_told_from_lost_answers() {
             let (fake, keys) = (Fake::default(), Keys::default());
             let client = keyed(&fake, &keys);
             let transport = if first {
-                Transport::new(&client, kind, "orders", ATTEMPT)
+                transport(&client, kind, RESOURCE, ATTEMPT)
             } else {
-                opened(kind, &fake, &client, "orders").await
+                opened(kind, &fake, &client, RESOURCE).await
             };
             keys.turn_to(broken);
-            let error = transport
-                .call(Operation::PutItem, body("{}"))
-                .await
-                .unwrap_err();
+            let error = transport.call(CALL, body("{}")).await.unwrap_err();
             assert_eq!(error.class(), ErrorClass::Transient, "{case} {error:?}");
             assert_eq!(error.code(), "CredentialsUnavailable");
             assert!(error.is_credentials());
@@ -228,10 +215,7 @@ async fn credentials_that_cannot_be_had_are_told_from_lost_answers() {
             assert!(told, "{error}");
 
             keys.turn_to(7);
-            transport
-                .call(Operation::PutItem, body("{}"))
-                .await
-                .unwrap();
+            transport.call(CALL, body("{}")).await.unwrap();
             fake.only().verify(&Keys::nth(7, false), "eu-west-1");
         }
     }
@@ -249,29 +233,20 @@ async fn a_clock_that_is_off_is_corrected() {
             for code in ["InvalidSignatureException", "RequestTimeTooSkewed"] {
                 let fake = Fake::default();
                 let client = client(&fake, |config| config);
-                let transport = opened(kind, &fake, &client, "orders").await;
-                transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap();
+                let transport = opened(kind, &fake, &client, RESOURCE).await;
+                transport.call(CALL, body("{}")).await.unwrap();
                 let now = fake.only().signed_at();
                 fake.forget();
                 let server = if ahead { now + hour } else { now - hour };
                 let refusal = format!("{{\"__type\":\"x#{code}\",\"message\":\"expired\"}}");
                 fake.answer(400, &[("date", &http_date(server))], &refusal);
 
-                let error = transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap_err();
+                let error = transport.call(CALL, body("{}")).await.unwrap_err();
                 assert_eq!(error.class(), ErrorClass::Transient, "{kind:?} {error:?}");
                 fake.forget();
 
                 fake.answer(400, &[("date", &http_date(server))], &refusal);
-                let error = transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap_err();
+                let error = transport.call(CALL, body("{}")).await.unwrap_err();
                 // Corrected, and refused again: it was not the clock.
                 assert_eq!(error.class(), ErrorClass::Fatal, "{kind:?} {error:?}");
                 let signed = fake.only().signed_at();
@@ -288,17 +263,14 @@ async fn a_clock_that_is_off_is_corrected() {
 async fn a_clock_known_to_be_off_is_taken_over_from_the_sdk() {
     let fake = Fake::default();
     let client = client(&fake, |config| config);
-    client.list_tables().send().await.unwrap();
+    list(&client).await;
     let now = fake.sent()[0].signed_at();
     let server = now + Duration::from_secs(7200);
     fake.answer(200, &[("date", &http_date(server))], "{}");
-    client.list_tables().send().await.unwrap();
+    list(&client).await;
 
-    let transport = opened(TransportKind::Direct, &fake, &client, "orders").await;
-    transport
-        .call(Operation::PutItem, body("{}"))
-        .await
-        .unwrap();
+    let transport = opened(TransportKind::Direct, &fake, &client, RESOURCE).await;
+    transport.call(CALL, body("{}")).await.unwrap();
     let off = fake.only().signed_at().duration_since(now).unwrap();
     assert!(off > Duration::from_secs(7000), "{off:?}");
 }
@@ -308,13 +280,10 @@ async fn a_correction_that_is_switched_off_stays_off() {
     for kind in WAYS {
         let fake = Fake::default();
         let client = client(&fake, |config| config.disable_clock_skew_correction(true));
-        let transport = opened(kind, &fake, &client, "orders").await;
+        let transport = opened(kind, &fake, &client, RESOURCE).await;
         let refusal = "{\"__type\":\"x#InvalidSignatureException\"}";
         fake.answer(400, &[("date", "Thu, 01 Jan 1970 00:00:00 GMT")], refusal);
-        let error = transport
-            .call(Operation::PutItem, body("{}"))
-            .await
-            .unwrap_err();
+        let error = transport.call(CALL, body("{}")).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Fatal, "{kind:?}");
     }
 }
@@ -323,11 +292,13 @@ async fn a_correction_that_is_switched_off_stays_off() {
 async fn an_answer_that_never_comes_leaves_the_way_captured() {
     let fake = Fake::default();
     let client = client(&fake, |config| config);
-    let transport = Transport::new(&client, TransportKind::Auto, "t", Duration::from_millis(5));
+    let transport = transport(
+        &client,
+        TransportKind::Auto,
+        RESOURCE,
+        Duration::from_millis(5),
+    );
     fake.then(Reply::Hangs);
-    transport
-        .call(Operation::PutItem, body("{}"))
-        .await
-        .unwrap_err();
+    transport.call(CALL, body("{}")).await.unwrap_err();
     assert!(matches!(transport.0.way(), Way::Direct(_)));
 }

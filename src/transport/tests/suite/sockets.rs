@@ -1,15 +1,15 @@
 //! Real sockets and the SDK's own HTTP client: its private errors are told apart by what they say,
 //! and this holds them to it.
 
-use super::{ATTEMPT, WAYS, body};
+use super::{ATTEMPT, CALL, READ, RESOURCE, WAYS, body, sdk, transport};
 use crate::retry::ErrorClass::{Ambiguous, Transient};
 use crate::retry::ServiceError;
-use crate::transport::{Operation, Transport, TransportKind};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{Credentials, Region};
+use crate::transport::TransportKind;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use bytes::Bytes;
+use sdk::Client;
+use sdk::config::timeout::TimeoutConfig;
+use sdk::config::{Credentials, Region};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +25,7 @@ fn client(endpoint: &str, connect: Duration, read: Duration) -> Client {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(connect)
         .read_timeout(read);
-    let config = aws_sdk_dynamodb::Config::builder()
+    let config = sdk::Config::builder()
         .behavior_version_latest()
         .region(Region::new("eu-west-1"))
         .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
@@ -87,12 +87,9 @@ async fn second(
     endpoint: &str,
     read: Duration,
 ) -> Result<Bytes, ServiceError> {
-    let transport = Transport::new(&client(endpoint, LONG, read), kind, "orders", ATTEMPT);
-    transport
-        .call(Operation::PutItem, body("{}"))
-        .await
-        .unwrap();
-    transport.call(Operation::PutItem, body("{}")).await
+    let transport = transport(&client(endpoint, LONG, read), kind, RESOURCE, ATTEMPT);
+    transport.call(CALL, body("{}")).await.unwrap();
+    transport.call(CALL, body("{}")).await
 }
 
 #[tokio::test]
@@ -132,17 +129,40 @@ async fn a_large_body_arrives_as_it_is() {
             stream.write_all(GOOD).await.unwrap();
             got
         });
-        let transport = Transport::new(&client(&endpoint, LONG, LONG), kind, "orders", ATTEMPT);
-        transport
-            .call(Operation::DescribeTable, body("{}"))
-            .await
-            .unwrap();
+        let transport = transport(&client(&endpoint, LONG, LONG), kind, RESOURCE, ATTEMPT);
+        transport.call(CALL, body("{}")).await.unwrap();
         let large = Bytes::from(vec![b'x'; 3_000_000]);
-        transport
-            .call(Operation::BatchWriteItem, large.clone())
-            .await
-            .unwrap();
+        transport.call(CALL, large.clone()).await.unwrap();
         assert!(got.await.unwrap() == large, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_answer_arrives_as_it_is() {
+    // What a local server gives for a page: it knows no megabyte.
+    let items = "{\"dynamodb\":{\"NewImage\":{\"id\":{\"S\":\"a\"}}}},".repeat(200_000);
+    let large = Bytes::from(format!("{{\"Records\":[{items}{{}}],\"Items\":[]}}"));
+    let checksum = crc32fast::hash(&large);
+    for kind in WAYS {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let answer = large.clone();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while read(&mut stream).await.is_some() {
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nx-amz-crc32: {checksum}\r\n\r\n",
+                    answer.len()
+                );
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(&answer).await.unwrap();
+            }
+        });
+        let transport = transport(&client(&endpoint, LONG, LONG), kind, RESOURCE, ATTEMPT);
+        for _ in 0..2 {
+            let got = transport.call(READ, body("{}")).await.unwrap();
+            assert!(got == large, "{kind:?}");
+        }
     }
 }
 
@@ -197,12 +217,9 @@ async fn where_no_connection_comes_about_nothing_was_sent() {
             &plain,
             &handshake,
         ] {
-            let transport = Transport::new(&client(endpoint, SHORT, LONG), kind, "orders", ATTEMPT);
+            let transport = transport(&client(endpoint, SHORT, LONG), kind, RESOURCE, ATTEMPT);
             for _ in 0..2 {
-                let error = transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap_err();
+                let error = transport.call(CALL, body("{}")).await.unwrap_err();
                 assert_eq!(
                     error.code(),
                     "ConnectFailed",

@@ -1,15 +1,13 @@
 //! What the client's configuration says is done, either way.
 
 use super::fake::{Fake, Reply};
-use super::{WAYS, body, client, opened};
+use super::{CALL, RESOURCE, WAYS, WHERE, body, client, opened, operations, sdk, transport};
 use crate::retry::ErrorClass;
-use crate::transport::{Operation, Transport};
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::config::{AppName, Builder, Credentials};
+use sdk::Client;
+use sdk::config::retry::RetryConfig;
+use sdk::config::timeout::TimeoutConfig;
+use sdk::config::{AppName, Builder, Credentials};
 use std::time::Duration;
-
-const ARN: &str = "arn:aws:dynamodb:eu-west-1:123456789012:table/orders";
 
 fn of_account(config: Builder) -> Builder {
     let credentials = Credentials::builder()
@@ -22,80 +20,47 @@ fn of_account(config: Builder) -> Builder {
 
 #[tokio::test]
 async fn requests_go_where_the_configuration_says() {
-    type Adjust = fn(Builder) -> Builder;
-    let cases: [(&str, Adjust, &str, &str); 9] = [
+    for &(configuration, resource, uri) in WHERE {
+        goes_to(configuration, configured(configuration), resource, uri).await;
+    }
+    for (to, uri) in [
+        ("http://localhost:8000", "http://localhost:8000/"),
         (
-            "plain",
-            |c| c,
-            "orders",
-            "https://dynamodb.eu-west-1.amazonaws.com/",
-        ),
-        (
-            "override",
-            |c| c.endpoint_url("http://localhost:8000"),
-            "orders",
-            "http://localhost:8000/",
-        ),
-        (
-            "override with a path",
-            |c| c.endpoint_url("http://localhost:8000/proxy"),
-            "orders",
+            "http://localhost:8000/proxy",
             "http://localhost:8000/proxy/",
         ),
-        (
-            "fips",
-            |c| c.use_fips(true),
-            "orders",
-            "https://dynamodb-fips.eu-west-1.amazonaws.com/",
-        ),
-        (
-            "dual stack",
-            |c| c.use_dual_stack(true),
-            "orders",
-            "https://dynamodb.eu-west-1.api.aws/",
-        ),
-        (
-            "fips and dual stack",
-            |c| c.use_fips(true).use_dual_stack(true),
-            "orders",
-            "https://dynamodb-fips.eu-west-1.api.aws/",
-        ),
-        (
-            "account id",
-            of_account,
-            "orders",
-            "https://999999999999.ddb.eu-west-1.amazonaws.com/",
-        ),
-        (
-            "arn",
-            |c| c,
-            ARN,
-            "https://123456789012.ddb.eu-west-1.amazonaws.com/",
-        ),
-        (
-            "arn of another account",
-            of_account,
-            ARN,
-            "https://123456789012.ddb.eu-west-1.amazonaws.com/",
-        ),
-    ];
-    for (name, adjust, table, uri) in cases {
-        for kind in WAYS {
-            for operation in Operation::ALL {
-                let fake = Fake::default();
-                let client = client(&fake, adjust);
-                // The first request too: it is that from which the direct way learns the endpoint.
-                let first = Transport::new(&client, kind, table, super::ATTEMPT);
-                first.call(operation, body("{}")).await.unwrap();
-                assert_eq!(fake.only().uri, uri, "{name} {kind:?} {operation:?} first");
+    ] {
+        goes_to(to, |c| c.endpoint_url(to), RESOURCE, uri).await;
+    }
+}
 
-                let transport = opened(kind, &fake, &client, table).await;
-                transport.call(operation, body("{}")).await.unwrap();
-                let sent = fake.only();
-                assert_eq!(sent.uri, uri, "{name} {kind:?} {operation:?}");
-                let credentials = Credentials::new("AKID", "secret", None, None, "test");
-                sent.verify(&credentials, "eu-west-1");
-            }
+fn configured(name: &str) -> fn(Builder) -> Builder {
+    match name {
+        "plain" => |c| c,
+        "fips" => |c| c.use_fips(true),
+        "dual stack" => |c| c.use_dual_stack(true),
+        "fips and dual stack" => |c| c.use_fips(true).use_dual_stack(true),
+        "account id" => of_account,
+        other => panic!("no configuration {other}"),
+    }
+}
+
+async fn goes_to(name: &str, adjust: impl Fn(Builder) -> Builder, resource: &str, uri: &str) {
+    for kind in WAYS {
+        for &operation in operations() {
+            let fake = Fake::default();
+            let client = client(&fake, &adjust);
+            // The first request too: it is that from which the direct way learns the endpoint.
+            let first = transport(&client, kind, resource, super::ATTEMPT);
+            first.call(operation, body("{}")).await.unwrap();
+            assert_eq!(fake.only().uri, uri, "{name} {kind:?} {operation:?} first");
+
+            let transport = opened(kind, &fake, &client, resource).await;
+            transport.call(operation, body("{}")).await.unwrap();
+            let sent = fake.only();
+            assert_eq!(sent.uri, uri, "{name} {kind:?} {operation:?}");
+            let credentials = Credentials::new("AKID", "secret", None, None, "test");
+            sent.verify(&credentials, "eu-west-1");
         }
     }
 }
@@ -105,11 +70,8 @@ async fn the_app_name_is_in_the_user_agent() {
     for kind in WAYS {
         let fake = Fake::default();
         let client = client(&fake, |c| c.app_name(AppName::new("till").unwrap()));
-        let transport = opened(kind, &fake, &client, "orders").await;
-        transport
-            .call(Operation::PutItem, body("{}"))
-            .await
-            .unwrap();
+        let transport = opened(kind, &fake, &client, RESOURCE).await;
+        transport.call(CALL, body("{}")).await.unwrap();
         assert!(
             fake.only().header("user-agent").contains("app/till"),
             "{kind:?}"
@@ -130,11 +92,8 @@ async fn connect_and_read_timeouts_reach_the_http_client() {
             .read_timeout(Duration::from_secs(8))
             .build();
         let client = client(&fake, |c| c.timeout_config(timeouts));
-        let transport = opened(kind, &fake, &client, "orders").await;
-        transport
-            .call(Operation::PutItem, body("{}"))
-            .await
-            .unwrap();
+        let transport = opened(kind, &fake, &client, RESOURCE).await;
+        transport.call(CALL, body("{}")).await.unwrap();
         assert_eq!(
             fake.settings().connect_timeout(),
             Some(Duration::from_secs(7)),
@@ -164,16 +123,13 @@ async fn the_shortest_timeout_ends_an_attempt() {
             timeouts.set_operation_timeout(operation.map(seconds));
             timeouts.set_operation_attempt_timeout(attempt.map(seconds));
             let client = client(&fake, |c| c.timeout_config(timeouts.build()));
-            let transport = Transport::new(&client, kind, "orders", seconds(ours));
+            let transport = transport(&client, kind, RESOURCE, seconds(ours));
             // The first attempt is by the orchestrator whatever the kind, the second is not.
             for _ in 0..2 {
                 fake.then(Reply::Hangs);
                 let hour = tokio::time::sleep(seconds(3600));
                 let start = hour.deadline();
-                let error = transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap_err();
+                let error = transport.call(CALL, body("{}")).await.unwrap_err();
                 assert_eq!(error.code(), "AttemptTimeout", "{kind:?}");
                 assert_eq!(error.class(), ErrorClass::Ambiguous);
                 assert!(error.may_have_applied());
@@ -199,25 +155,19 @@ async fn nothing_is_ever_sent_twice() {
         ] {
             let fake = Fake::default();
             let client = client(&fake, |c| c.retry_config(retry));
-            let transport = opened(kind, &fake, &client, "orders").await;
+            let transport = opened(kind, &fake, &client, RESOURCE).await;
             for (status, code) in [
                 (500, "InternalServerError"),
                 (400, "ThrottlingException"),
                 (503, ""),
             ] {
                 fake.answer(status, &[], &format!("{{\"__type\":\"{code}\"}}"));
-                transport
-                    .call(Operation::PutItem, body("{}"))
-                    .await
-                    .unwrap_err();
+                transport.call(CALL, body("{}")).await.unwrap_err();
                 assert_eq!(fake.sent().len(), 1, "{kind:?} {code}");
                 fake.forget();
             }
             fake.then(Reply::Hangs);
-            transport
-                .call(Operation::PutItem, body("{}"))
-                .await
-                .unwrap_err();
+            transport.call(CALL, body("{}")).await.unwrap_err();
             assert_eq!(fake.sent().len(), 1, "{kind:?}");
         }
     }
@@ -228,8 +178,8 @@ async fn a_client_that_cannot_send_is_fatal() {
     for kind in WAYS {
         let fake = Fake::default();
         let keys = || Credentials::new("AKID", "secret", None, None, "test");
-        let base = || aws_sdk_dynamodb::Config::builder().behavior_version_latest();
-        let region = || aws_sdk_dynamodb::config::Region::new("eu-west-1");
+        let base = || sdk::Config::builder().behavior_version_latest();
+        let region = || sdk::config::Region::new("eu-west-1");
         for (name, config, text) in [
             (
                 "no client",
@@ -258,10 +208,10 @@ async fn a_client_that_cannot_send_is_fatal() {
                 "",
             ),
         ] {
-            let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-            let transport = Transport::new(&client, kind, "orders", super::ATTEMPT);
+            let client = Client::from_conf(config.build());
+            let transport = transport(&client, kind, RESOURCE, super::ATTEMPT);
             let error = transport
-                .call(Operation::PutItem, body("{\"secret\":1}"))
+                .call(CALL, body("{\"secret\":1}"))
                 .await
                 .unwrap_err();
             assert_eq!(error.class(), ErrorClass::Fatal, "{name} {error:?}");
