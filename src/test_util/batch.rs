@@ -85,7 +85,11 @@ pub(super) fn write(
     if report != Report::None {
         body["ConsumedCapacity"] = bill.to_json(report);
     }
-    Ok(Done { body, applied })
+    Ok(Done {
+        body,
+        worded: None,
+        applied,
+    })
 }
 
 fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusal> {

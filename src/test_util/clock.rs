@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use tokio::time::Instant;
 
+use super::streams::Moment;
+
 /// The service's clock: the wall clock at its start, moved on by tokio's time, and set forward or
 /// back at will. Under paused time it stands and jumps with the runtime.
 #[derive(Debug)]
@@ -47,6 +49,14 @@ impl Clock {
     pub(super) fn unix_millis(&self) -> i64 {
         let millis = i64::try_from((self.wall + self.elapsed()).as_millis()).unwrap_or(i64::MAX);
         millis.saturating_add(self.skew_millis.load(Ordering::Relaxed))
+    }
+
+    /// Now, by tokio's clock and by the wall's.
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            now: self.elapsed(),
+            unix_millis: self.unix_millis(),
+        }
     }
 
     /// Seconds since 1970, as DynamoDB writes times.

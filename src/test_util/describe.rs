@@ -50,6 +50,14 @@ impl Table {
                 description["OnDemandThroughput"] = on_demand_json(units);
             }
         }
+        if let Some(stream) = &self.stream {
+            description["LatestStreamArn"] = json!(stream.arn);
+            description["LatestStreamLabel"] = json!(stream.label);
+            if let Some(view) = stream.view {
+                description["StreamSpecification"] =
+                    json!({ "StreamEnabled": true, "StreamViewType": view.name() });
+            }
+        }
         // Unless enforced or asked for there is none: a client would keep to it for nothing.
         if let Some(units) = warm.max(spec.warm) {
             description["WarmThroughput"] = json!({
@@ -98,7 +106,7 @@ impl Table {
     }
 }
 
-fn schema_json(keys: &KeySchema) -> Json {
+pub(super) fn schema_json(keys: &KeySchema) -> Json {
     keys.attributes()
         .zip(["HASH", "RANGE"])
         .map(|(a, role)| json!({ "AttributeName": a.name, "KeyType": role }))

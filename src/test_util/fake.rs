@@ -44,21 +44,36 @@ impl FaultyDynamoDb {
     /// may a running table's key schema be changed under its users.
     pub fn create_table(&self, spec: TableSpec) {
         let clock = &self.service.clock;
-        let table = Table::new(spec, clock.unix_seconds(), clock.elapsed());
-        self.service
-            .state()
-            .store
-            .tables
-            .insert(table.spec.name.clone(), table);
+        let moment = clock.moment();
+        let mut table = Table::new(spec, clock.unix_seconds(), moment.now);
+        let store = &mut self.service.state().store;
+        if let Some(mut old) = store.tables.remove(&table.spec.name) {
+            store.streams.disable(&mut old, moment.now);
+        }
+        store.streams.begin(&mut table, moment);
+        store.tables.insert(table.spec.name.clone(), table);
+    }
+
+    /// Makes `CreateTable` take this long: the table is `CREATING`, can be described, and neither
+    /// read, written nor changed meanwhile. Default: none. [`create_table`](Self::create_table) makes
+    /// tables at once all the same.
+    pub fn create_tables_slowly(&self, time: Duration) {
+        self.service.state().store.creation = time;
     }
 
     /// Gives a table another form, keeping those items that have the new key and fit the new
-    /// indexes. Creates it where there is none. An enforced capacity begins anew.
+    /// indexes. Creates it where there is none. An enforced capacity begins anew, and so does a
+    /// stream: the old one is switched off.
     pub fn alter_table(&self, spec: TableSpec) {
         let state = &mut *self.service.state();
-        let old = state.store.tables.remove(&spec.name);
+        let mut old = state.store.tables.remove(&spec.name);
         let clock = &self.service.clock;
-        let mut table = Table::new(spec, clock.unix_seconds(), clock.elapsed());
+        let moment = clock.moment();
+        let mut table = Table::new(spec, clock.unix_seconds(), moment.now);
+        if let Some(old) = &mut old {
+            state.store.streams.disable(old, moment.now);
+        }
+        state.store.streams.begin(&mut table, moment);
         for item in old.into_iter().flat_map(|old| old.items.into_values()) {
             if let Ok(change) = table.put(Item::clone(&item)) {
                 table.apply(&change);
@@ -69,7 +84,13 @@ impl FaultyDynamoDb {
 
     /// Removes a table and its items. False where there is none.
     pub fn delete_table(&self, table: &str) -> bool {
-        self.service.state().store.tables.remove(table).is_some()
+        let now = self.service.clock.elapsed();
+        let store = &mut self.service.state().store;
+        let Some(mut table) = store.tables.remove(table) else {
+            return false;
+        };
+        store.streams.disable(&mut table, now);
+        true
     }
 
     /// A client of the AWS SDK that reaches this service in process.

@@ -50,6 +50,7 @@ struct Filter {
     operation: Option<Operation>,
     table: Option<String>,
     key: Option<KeyPredicate>,
+    shard: Option<String>,
 }
 
 impl fmt::Debug for Filter {
@@ -58,6 +59,7 @@ impl fmt::Debug for Filter {
             .field("operation", &self.operation)
             .field("table", &self.table)
             .field("key", &self.key.is_some())
+            .field("shard", &self.shard)
             .finish()
     }
 }
@@ -181,6 +183,34 @@ impl Fault {
         let code = "TransactionInProgressException";
         let message = "The transaction with the given request token is already in progress.";
         Self::refusing(code, Refusal::new(400, code, message))
+    }
+
+    /// `LimitExceededException`, as for a shard with too many readers.
+    pub fn limit_exceeded() -> Self {
+        let code = "LimitExceededException";
+        Self::refusing(code, Refusal::new(400, code, "Rate exceeded for shard"))
+    }
+
+    /// `ExpiredIteratorException`.
+    pub fn expired_iterator() -> Self {
+        let code = "ExpiredIteratorException";
+        Self::refusing(code, Refusal::new(400, code, "Shard iterator has expired"))
+    }
+
+    /// `TrimmedDataAccessException`.
+    pub fn trimmed_data() -> Self {
+        let code = "TrimmedDataAccessException";
+        let message = "The operation attempted to read past the oldest stream record in a shard";
+        Self::refusing(code, Refusal::new(400, code, message))
+    }
+
+    /// `ResourceNotFoundException`.
+    pub fn resource_not_found() -> Self {
+        let code = "ResourceNotFoundException";
+        Self::refusing(
+            code,
+            Refusal::new(400, code, "Requested resource not found"),
+        )
     }
 
     /// `ExpiredTokenException`.
@@ -336,6 +366,13 @@ impl Fault {
         self
     }
 
+    /// Strikes only requests for this shard: `GetShardIterator` and `GetRecords`.
+    #[must_use]
+    pub fn on_shard(mut self, shard: impl Into<String>) -> Self {
+        self.filter.shard = Some(shard.into());
+        self
+    }
+
     /// Lets this many matching requests pass first.
     #[must_use]
     pub fn skip(mut self, requests: usize) -> Self {
@@ -366,6 +403,11 @@ impl Fault {
                 .table
                 .as_ref()
                 .is_none_or(|table| targets.tables.contains(table))
+            && self
+                .filter
+                .shard
+                .as_ref()
+                .is_none_or(|shard| targets.shard.as_ref() == Some(shard))
             && self.filter.key.as_ref().is_none_or(|predicate| {
                 targets
                     .keys

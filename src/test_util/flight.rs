@@ -14,6 +14,7 @@ use super::plan::{FaultPlan, Selection};
 use super::request::{Targets, checked_table_name};
 use super::service::{Answer, Incoming, MAX_BODY_BYTES, Service, State};
 use super::store::{Context, Done};
+use super::streams::Reading;
 
 /// A request under way. Dropped before its end it counts as given up by its sender.
 pub(super) struct Flight {
@@ -26,6 +27,8 @@ pub(super) struct Flight {
     rng: fastrand::Rng,
     /// Writes by table, of the tables whose capacity is enforced.
     tally: Vec<(String, usize)>,
+    /// The shard that is read.
+    reading: Option<Reading>,
     ended: bool,
 }
 
@@ -87,6 +90,14 @@ impl Flight {
                 tally.push((name.clone(), *items));
             }
         }
+        let mut reading = None;
+        if let (Some(Operation::GetRecords), Parsed::Json(json)) = (operation, &body)
+            && let Some(iterator) = json["ShardIterator"].as_str()
+            && let Some((place, slow)) = state.store.streams.reading(iterator)
+        {
+            reading = Some(place);
+            takes = takes.max(slow);
+        }
         effects.before += takes / 2;
         effects.after += takes / 2;
         state.journal.arrived(
@@ -118,6 +129,7 @@ impl Flight {
             effects,
             rng,
             tally,
+            reading,
             ended: false,
         }
     }
@@ -151,6 +163,7 @@ impl Flight {
             effects: Effects::default(),
             rng: self.rng.clone(),
             tally: Vec::new(),
+            reading: None,
             // The journal follows the sender, not this task.
             ended: true,
         };
@@ -196,12 +209,16 @@ impl Flight {
             leave: effects.leave.as_ref(),
             rng: &mut self.rng,
             now: clock.elapsed(),
+            unix_millis: clock.unix_millis(),
             unix_seconds: clock.unix_seconds(),
         };
         let state = &mut *self.service.state();
         match state.store.execute(operation, json, &mut context) {
             Ok(done) => {
                 record(state, self.number, context.now, &done);
+                if let Some(text) = done.worded {
+                    return self.service.answer_worded(self.number, 200, text);
+                }
                 let mut answer = self.service.answer(self.number, 200, Some(&done.body));
                 let unprocessed = done.body["UnprocessedItems"].as_object();
                 answer.unprocessed = unprocessed
@@ -226,6 +243,9 @@ impl Flight {
             && self.operation.is_some_and(Operation::is_write)
         {
             count(state, &self.tally, answer);
+        }
+        if let Some(reading) = &self.reading {
+            state.store.streams.has_read(reading);
         }
         let journal = &mut state.journal;
         journal.ended(self.number);

@@ -106,10 +106,45 @@
 //! # }
 //! ```
 //!
+//! # Streams
+//!
+//! A table made with [`TableSpec::stream`], by `CreateTable` or by `UpdateTable` has a stream of its
+//! changes, read by `DescribeStream`, `GetShardIterator` and `GetRecords`. Tests split its shards
+//! ([`split_shard`](FaultyDynamoDb::split_shard), [`roll_shard`](FaultyDynamoDb::roll_shard)), trim
+//! them ([`trim_stream`](FaultyDynamoDb::trim_stream)), hide and forget them
+//! ([`list_children_late`](FaultyDynamoDb::list_children_late),
+//! [`forget_shard`](FaultyDynamoDb::forget_shard)), slow them down, spoil their listings
+//! ([`inconsistent_pages`](FaultyDynamoDb::inconsistent_pages)), limit their readers
+//! ([`limit_readers`](FaultyDynamoDb::limit_readers)), expire iterators and items. Records are
+//! trimmed after 24 hours of tokio's time.
+//!
+//! ```
+//! use aws_sdk_dynamodb::types::AttributeValue;
+//! use dynamodb_connector::test_util::{FaultyDynamoDb, StreamView, TableSpec};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # tokio::time::pause();
+//! let fake = FaultyDynamoDb::new();
+//! fake.create_table(TableSpec::new("decisions").stream(StreamView::NewAndOldImages));
+//! let put = fake.client().put_item().table_name("decisions");
+//! put.item("pk", AttributeValue::S("a".into())).send().await.unwrap();
+//!
+//! let parent = fake.shards("decisions")[0].clone();
+//! assert_eq!(parent.record_count(), 1);
+//! let children = fake.split_shard("decisions", parent.id());
+//!
+//! let shards = fake.shards("decisions");
+//! assert!(!shards[0].is_open());
+//! assert_eq!(shards[1].id(), children[0]);
+//! assert_eq!(shards[1].parent(), Some(parent.id()));
+//! # }
+//! ```
+//!
 //! # What it is not
 //!
 //! It keeps everything in memory, checks no signatures (only that there is one), knows no legacy
-//! parameters (`Expected`, `AttributeUpdates`, …), no `PartiQL`, streams, time to live or backups.
+//! parameters (`Expected`, `AttributeUpdates`, …), no `PartiQL` or backups.
 //! `UpdateTable` changes capacity and billing mode, at once, and nothing else. Reads are never
 //! refused for want of capacity, indexes have no partitions of their own, and an index on demand
 //! takes anything below its maximum. Numbers are answered as AWS writes them: `1.50` comes back as
@@ -142,6 +177,7 @@ mod server;
 mod service;
 mod spec;
 mod store;
+mod streams;
 mod table;
 mod tables;
 mod throttle;
@@ -162,5 +198,6 @@ pub use operation::Operation;
 pub use plan::FaultPlan;
 pub use server::FakeServer;
 pub use spec::{IndexSpec, TableSpec};
+pub use streams::{ShardInfo, StreamView};
 pub use throttle::Throttle;
 pub use throughput::{Capacity, CapacityUsage, IndexUsage, Refill};

@@ -12,8 +12,12 @@ pub enum Operation {
     CreateTable,
     DeleteItem,
     DeleteTable,
+    DescribeStream,
     DescribeTable,
     GetItem,
+    GetRecords,
+    GetShardIterator,
+    ListStreams,
     ListTables,
     PutItem,
     Query,
@@ -25,14 +29,18 @@ pub enum Operation {
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::BatchGetItem,
         Self::BatchWriteItem,
         Self::CreateTable,
         Self::DeleteItem,
         Self::DeleteTable,
+        Self::DescribeStream,
         Self::DescribeTable,
         Self::GetItem,
+        Self::GetRecords,
+        Self::GetShardIterator,
+        Self::ListStreams,
         Self::ListTables,
         Self::PutItem,
         Self::Query,
@@ -50,8 +58,12 @@ impl Operation {
             Self::CreateTable => "CreateTable",
             Self::DeleteItem => "DeleteItem",
             Self::DeleteTable => "DeleteTable",
+            Self::DescribeStream => "DescribeStream",
             Self::DescribeTable => "DescribeTable",
             Self::GetItem => "GetItem",
+            Self::GetRecords => "GetRecords",
+            Self::GetShardIterator => "GetShardIterator",
+            Self::ListStreams => "ListStreams",
             Self::ListTables => "ListTables",
             Self::PutItem => "PutItem",
             Self::Query => "Query",
@@ -73,8 +85,12 @@ impl Operation {
             Self::BatchGetItem
             | Self::CreateTable
             | Self::DeleteTable
+            | Self::DescribeStream
             | Self::DescribeTable
             | Self::GetItem
+            | Self::GetRecords
+            | Self::GetShardIterator
+            | Self::ListStreams
             | Self::ListTables
             | Self::Query
             | Self::Scan
@@ -94,11 +110,24 @@ impl Operation {
         )
     }
 
+    /// Whether the operation is one of DynamoDB Streams.
+    pub fn is_of_streams(self) -> bool {
+        matches!(
+            self,
+            Self::DescribeStream | Self::GetRecords | Self::GetShardIterator | Self::ListStreams
+        )
+    }
+
     pub(super) fn from_target(target: &str) -> Option<Self> {
-        let name = target.strip_prefix("DynamoDB_20120810.")?;
+        let (service, name) = target.split_once('.')?;
+        let streams = match service {
+            "DynamoDB_20120810" => false,
+            "DynamoDBStreams_20120810" => true,
+            _ => return None,
+        };
         Self::ALL
             .into_iter()
-            .find(|operation| operation.name() == name)
+            .find(|operation| operation.name() == name && operation.is_of_streams() == streams)
     }
 }
 

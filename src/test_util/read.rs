@@ -114,9 +114,11 @@ pub(super) fn scan(store: &Store, request: Members<'_>) -> Result<Done, Refusal>
         }
     };
     let after = reader.start(request)?;
-    let hash = |key: &Key| usize::try_from(key.partition_hash()).unwrap_or(0) % total;
-    let found = reader.all(after.as_ref());
-    Ok(reader.page(found.filter(|((_, key), _)| hash(key) == segment)))
+    let hash = move |key: &Key| usize::try_from(key.partition_hash()).unwrap_or(0) % total;
+    let found = reader.all(after.as_ref(), move |key| {
+        total == 1 || hash(key) == segment
+    });
+    Ok(reader.page(found))
 }
 
 /// An item's place in the order of a table or an index: the key there, then the primary key.
@@ -244,17 +246,23 @@ impl<'a> Reader<'a> {
         Ok(Some((place, key)))
     }
 
-    /// Every item after a place, in order.
-    fn all(&self, after: Option<&Place>) -> Box<dyn Iterator<Item = (Place, &'a Arc<Item>)> + '_> {
+    /// Every item after a place whose key is wanted, in order.
+    fn all<'b>(
+        &'b self,
+        after: Option<&Place>,
+        wanted: impl Fn(&Key) -> bool + 'b,
+    ) -> Box<dyn Iterator<Item = (Place, &'a Arc<Item>)> + 'b> {
         let Some(IndexSpec { keys: index, .. }) = self.index else {
             let from = after.map_or(Bound::Unbounded, |(_, key)| Bound::Excluded(key));
             let items = self.table.items.range((from, Bound::Unbounded));
+            let items = items.filter(move |(key, _)| wanted(key));
             return Box::new(items.map(|(key, item)| ((key.clone(), key.clone()), item)));
         };
         let mut found: Vec<(Place, &Arc<Item>)> = self
             .table
             .items
             .iter()
+            .filter(|(key, _)| wanted(key))
             .filter_map(|(key, item)| {
                 Some((
                     (index.of_key(&index.project(item)).ok()?, key.clone()),
@@ -271,7 +279,7 @@ impl<'a> Reader<'a> {
     fn partition(&self, partition: &KeyPart) -> Vec<(Place, &'a Arc<Item>)> {
         if self.index.is_some() {
             return self
-                .all(None)
+                .all(None, |_| true)
                 .filter(|((key, _), _)| key.partition == *partition)
                 .collect();
         }

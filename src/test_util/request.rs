@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json};
 
 use super::error::Refusal;
 use super::key::Key;
+use super::streams::{place_of_token, table_of_arn};
 use super::table::Table;
 use super::value::{Item, item_from_json, unexpected};
 
@@ -113,6 +114,8 @@ pub(super) struct Targets {
     /// Items named of each of the tables, readable or not.
     pub(super) items: Vec<usize>,
     pub(super) keys: Vec<TargetKey>,
+    /// The shard named, by itself or by an iterator.
+    pub(super) shard: Option<String>,
 }
 
 /// A key named in a request.
@@ -128,6 +131,7 @@ impl Targets {
     pub(super) fn read(body: &Json, tables: Option<&BTreeMap<String, Table>>) -> Self {
         let mut targets = Self::default();
         targets.one(body, tables);
+        targets.stream(body);
         for (table, requests) in body["RequestItems"].as_object().into_iter().flatten() {
             for request in requests.as_array().into_iter().flatten() {
                 let put = &request["PutRequest"]["Item"];
@@ -149,6 +153,17 @@ impl Targets {
             }
         }
         targets
+    }
+
+    fn stream(&mut self, body: &Json) {
+        if let Some(table) = body["StreamArn"].as_str().and_then(table_of_arn) {
+            self.table(table);
+            self.shard = body["ShardId"].as_str().map(str::to_owned);
+        }
+        if let Some((table, shard)) = body["ShardIterator"].as_str().and_then(place_of_token) {
+            self.table(&table);
+            self.shard = Some(shard);
+        }
     }
 
     /// The number of items named.

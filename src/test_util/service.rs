@@ -151,6 +151,11 @@ impl Service {
 
     pub(super) fn answer(&self, number: u64, status: u16, body: Option<&Json>) -> Answer {
         let body = body.map_or_else(Bytes::new, |json| Bytes::from(json.to_string()));
+        self.answer_worded(number, status, body)
+    }
+
+    /// An answer whose body is worded already.
+    pub(super) fn answer_worded(&self, number: u64, status: u16, body: Bytes) -> Answer {
         Answer {
             status,
             content_type: "application/x-amz-json-1.0",

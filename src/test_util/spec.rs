@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::key::{KeyAttribute, KeySchema, KeyType};
+use super::streams::StreamView;
 use super::throughput::Capacity;
 use super::value::Item;
 
@@ -29,6 +30,8 @@ pub struct TableSpec {
     /// What the table is said to take at once, `WarmThroughput.WriteUnitsPerSecond`.
     pub(super) warm: Option<u64>,
     pub(super) capacity: Option<Capacity>,
+    pub(super) stream: Option<StreamView>,
+    pub(super) stream_shards: usize,
 }
 
 /// How a table is paid for.
@@ -50,6 +53,8 @@ impl TableSpec {
             },
             warm: None,
             capacity: None,
+            stream: None,
+            stream_shards: 1,
         }
     }
 
@@ -109,6 +114,20 @@ impl TableSpec {
     #[must_use]
     pub fn enforce(mut self, capacity: Capacity) -> Self {
         self.capacity = Some(capacity);
+        self
+    }
+
+    /// Gives the table a stream of its changes. Default: none.
+    #[must_use]
+    pub fn stream(mut self, view: StreamView) -> Self {
+        self.stream = Some(view);
+        self
+    }
+
+    /// The number of open shards that a stream of the table begins with. Default: 1; 0 counts as 1.
+    #[must_use]
+    pub fn stream_shards(mut self, shards: usize) -> Self {
+        self.stream_shards = shards;
         self
     }
 }

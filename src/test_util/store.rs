@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value as Json;
 
 use super::batch;
@@ -12,6 +13,7 @@ use super::operation::Operation;
 use super::plan::Selection;
 use super::read;
 use super::request::Members;
+use super::streams::{self, Author, Moment, Streams};
 use super::table::{Change, Table};
 use super::tables;
 use super::transactions::{self, Tokens};
@@ -23,6 +25,11 @@ use super::write;
 #[derive(Debug, Default)]
 pub(super) struct Store {
     pub(super) tables: BTreeMap<String, Table>,
+    pub(super) streams: Streams,
+    /// How long `CreateTable` takes.
+    pub(super) creation: Duration,
+    /// When the request that is carried out began.
+    now: Duration,
     pub(super) tokens: Tokens,
 }
 
@@ -33,11 +40,20 @@ pub(super) struct Context<'a> {
     pub(super) rng: &'a mut fastrand::Rng,
     /// Time since the fake was made.
     pub(super) now: Duration,
+    /// Milliseconds since 1970.
+    pub(super) unix_millis: i64,
     /// Seconds since 1970.
     pub(super) unix_seconds: f64,
 }
 
 impl Context<'_> {
+    pub(super) fn moment(&self) -> Moment {
+        Moment {
+            now: self.now,
+            unix_millis: self.unix_millis,
+        }
+    }
+
     /// Which of a batch's writes are to come back unprocessed; `key` gives the key of each.
     pub(super) fn left_unprocessed(
         &mut self,
@@ -55,6 +71,8 @@ impl Context<'_> {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) body: Json,
+    /// The answer in words, in place of the body.
+    pub(super) worded: Option<Bytes>,
     pub(super) applied: Vec<Applied>,
 }
 
@@ -62,6 +80,16 @@ impl Done {
     pub(super) fn read(body: Json) -> Self {
         Self {
             body,
+            worded: None,
+            applied: Vec::new(),
+        }
+    }
+
+    /// An answer that is worded already.
+    pub(super) fn worded(text: Bytes) -> Self {
+        Self {
+            body: Json::Null,
+            worded: Some(text),
             applied: Vec::new(),
         }
     }
@@ -77,14 +105,16 @@ pub(super) struct Applied {
 
 impl Store {
     pub(super) fn table(&self, name: &str) -> Result<&Table, Refusal> {
-        self.tables
-            .get(name)
+        let table = self.tables.get(name);
+        table
+            .filter(|table| table.active_from <= self.now)
             .ok_or_else(|| Refusal::missing_table(name))
     }
 
     pub(super) fn table_mut(&mut self, name: &str) -> Result<&mut Table, Refusal> {
-        self.tables
-            .get_mut(name)
+        let table = self.tables.get_mut(name);
+        table
+            .filter(|table| table.active_from <= self.now)
             .ok_or_else(|| Refusal::missing_table(name))
     }
 
@@ -96,14 +126,19 @@ impl Store {
         context: &mut Context<'_>,
     ) -> Result<Done, Refusal> {
         let request = Members::of(body)?;
+        self.now = context.now;
         let done = match operation {
             Operation::BatchGetItem => batch::get(self, request),
             Operation::BatchWriteItem => batch::write(self, request, context),
             Operation::CreateTable => tables::create(self, request, context),
             Operation::DeleteItem => write::delete(self, request, context),
             Operation::DeleteTable => tables::delete(self, request, context),
+            Operation::DescribeStream => streams::describe(&mut self.streams, request, context),
             Operation::DescribeTable => tables::describe(self, request, context),
             Operation::GetItem => read::get(self, request),
+            Operation::GetRecords => streams::records(&mut self.streams, request, context),
+            Operation::GetShardIterator => streams::iterator(&mut self.streams, request, context),
+            Operation::ListStreams => streams::list(&self.streams, request, context),
             Operation::ListTables => tables::list(self, request),
             Operation::PutItem => write::put(self, request, context),
             Operation::Query => read::query(self, request),
@@ -115,6 +150,9 @@ impl Store {
         for applied in &done.applied {
             if let Some(table) = self.tables.get_mut(&applied.table) {
                 table.apply(&applied.change);
+                let moment = context.moment();
+                self.streams
+                    .append(table, &applied.change, Author::User, moment);
             }
         }
         Ok(done)

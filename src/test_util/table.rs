@@ -8,6 +8,7 @@ use super::capacity::WriteCost;
 use super::error::Refusal;
 use super::key::{Key, KeySchema, check_item_size};
 use super::spec::TableSpec;
+use super::streams::LatestStream;
 use super::throughput::{Shortages, Throughput};
 use super::value::{Item, item_size};
 
@@ -18,8 +19,11 @@ pub(super) struct Table {
     pub(super) items: BTreeMap<Key, Arc<Item>>,
     /// Seconds since 1970.
     pub(super) created: f64,
+    /// From when on it can be used: time since the fake was made.
+    pub(super) active_from: Duration,
     /// Where its capacity is enforced.
     pub(super) throughput: Option<Box<Throughput>>,
+    pub(super) stream: Option<LatestStream>,
     pub(super) held: Held,
     /// What its indexes hold, in the order of the indexes.
     pub(super) held_by_index: Vec<Held>,
@@ -61,10 +65,21 @@ impl Table {
         Self {
             items: BTreeMap::new(),
             created,
+            active_from: Duration::ZERO,
             throughput: throughput.map(|capacity| Box::new(Throughput::new(capacity, &spec, now))),
+            stream: None,
             held: Held::default(),
             held_by_index: vec![Held::default(); spec.indexes.len()],
             spec,
+        }
+    }
+
+    /// `TableStatus` at this time.
+    pub(super) fn status(&self, now: Duration) -> &'static str {
+        if self.active_from <= now {
+            "ACTIVE"
+        } else {
+            "CREATING"
         }
     }
 

@@ -1,6 +1,7 @@
 //! `CreateTable`, `DescribeTable`, `DeleteTable`, `ListTables`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
@@ -9,6 +10,7 @@ use super::key::{KeyAttribute, KeySchema, KeyType};
 use super::request::Members;
 use super::spec::{Billing, IndexSpec, Projection, TableSpec};
 use super::store::{Context, Done, Store};
+use super::streams::StreamView;
 use super::table::Table;
 
 /// Tables a page of `ListTables` may name (AWS: `API_ListTables`).
@@ -65,6 +67,10 @@ pub(super) fn create(
         }
     };
     spec.warm = warm_write_units(request)?;
+    spec.stream = match stream_specification(request)? {
+        Some(StreamChange::On(view)) => Some(view),
+        Some(StreamChange::Off) | None => None,
+    };
     if store.tables.contains_key(&name) {
         return Err(Refusal::new(
             400,
@@ -73,7 +79,13 @@ pub(super) fn create(
         ));
     }
     let mut table = Table::new(spec, context.unix_seconds, context.now);
-    let body = json!({ "TableDescription": table.describe("ACTIVE", context.now) });
+    // Where tables take no time they are there at once, also by the clock of another runtime, which may be behind.
+    if !store.creation.is_zero() {
+        table.active_from = context.now + store.creation;
+    }
+    store.streams.begin(&mut table, context.moment());
+    let status = table.status(context.now);
+    let body = json!({ "TableDescription": table.describe(status, context.now) });
     store.tables.insert(name, table);
     Ok(Done::read(body))
 }
@@ -83,9 +95,12 @@ pub(super) fn describe(
     request: Members<'_>,
     context: &Context<'_>,
 ) -> Result<Done, Refusal> {
-    let table = store.table_mut(request.table_name()?)?;
+    let name = request.table_name()?;
+    let table = store.tables.get_mut(name);
+    let table = table.ok_or_else(|| Refusal::missing_table(name))?;
+    let status = table.status(context.now);
     Ok(Done::read(
-        json!({ "Table": table.describe("ACTIVE", context.now) }),
+        json!({ "Table": table.describe(status, context.now) }),
     ))
 }
 
@@ -95,13 +110,29 @@ pub(super) fn delete(
     context: &Context<'_>,
 ) -> Result<Done, Refusal> {
     let name = request.table_name()?;
+    refuse_unmade(store, name, context.now)?;
     let mut table = store
         .tables
         .remove(name)
         .ok_or_else(|| Refusal::missing_table(name))?;
+    store.streams.disable(&mut table, context.now);
     Ok(Done::read(
         json!({ "TableDescription": table.describe("DELETING", context.now) }),
     ))
+}
+
+/// Refuses to change a table that is still being made.
+pub(super) fn refuse_unmade(store: &Store, name: &str, now: Duration) -> Result<(), Refusal> {
+    match store.tables.get(name) {
+        Some(table) if table.active_from > now => Err(Refusal::new(
+            400,
+            "ResourceInUseException",
+            format!(
+                "Attempt to change a resource which is still in use: Table is being created: {name}"
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn list(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
@@ -120,6 +151,37 @@ pub(super) fn list(store: &Store, request: Members<'_>) -> Result<Done, Refusal>
         body["LastEvaluatedTableName"] = json!(last);
     }
     Ok(Done::read(body))
+}
+
+/// What a `StreamSpecification` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamChange {
+    On(StreamView),
+    Off,
+}
+
+pub(super) fn stream_specification(request: Members<'_>) -> Result<Option<StreamChange>, Refusal> {
+    let Some(specification) = request.structure("StreamSpecification")? else {
+        return Ok(None);
+    };
+    let view = specification.text("StreamViewType")?;
+    match (specification.flag("StreamEnabled")?, view) {
+        (true, Some(name)) => match StreamView::from_name(name) {
+            Some(view) => Ok(Some(StreamChange::On(view))),
+            None => Err(Refusal::validation(format!(
+                "1 validation error detected: Value '{name}' at 'streamSpecification.streamViewType' \
+                 failed to satisfy constraint: Member must satisfy enum value set: [NEW_IMAGE, \
+                 OLD_IMAGE, NEW_AND_OLD_IMAGES, KEYS_ONLY]"
+            ))),
+        },
+        (true, None) => Err(Refusal::validation(
+            "Invalid StreamViewType: Stream ViewType must not be null or empty when enabling streams.",
+        )),
+        (false, Some(_)) => Err(Refusal::validation(
+            "Invalid StreamViewType: Stream StreamEnabled was false but a StreamViewType was present.",
+        )),
+        (false, None) => Ok(Some(StreamChange::Off)),
+    }
 }
 
 fn attribute_kinds(request: Members<'_>) -> Result<BTreeMap<String, KeyType>, Refusal> {

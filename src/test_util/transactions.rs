@@ -113,6 +113,7 @@ pub(super) fn write(
         .map(|(a, _)| a);
     Ok(Done {
         body,
+        worded: None,
         applied: applied.collect(),
     })
 }

@@ -6,17 +6,28 @@ use super::error::Refusal;
 use super::request::Members;
 use super::spec::{Billing, TableSpec};
 use super::store::{Context, Done, Store};
-use super::tables::{max_write_units, throughput, warm_write_units};
+use super::tables::{
+    StreamChange, max_write_units, refuse_unmade, stream_specification, throughput,
+    warm_write_units,
+};
 
 pub(super) fn update(
     store: &mut Store,
     request: Members<'_>,
     context: &Context<'_>,
 ) -> Result<Done, Refusal> {
-    let table = store.table_mut(request.table_name()?)?;
+    let name = request.table_name()?;
+    refuse_unmade(store, name, context.now)?;
+    let Store {
+        tables, streams, ..
+    } = store;
+    let table = tables.get_mut(name);
+    let table = table.ok_or_else(|| Refusal::missing_table(name))?;
     let mut spec = table.spec.clone();
     let updates = request.list("GlobalSecondaryIndexUpdates")?;
+    let stream = stream_specification(request)?;
     let members = [
+        "StreamSpecification",
         "ProvisionedThroughput",
         "BillingMode",
         "OnDemandThroughput",
@@ -49,8 +60,30 @@ pub(super) fn update(
     for (name, index) in indexes {
         set_index(&mut spec, name, index, moved)?;
     }
+    match (stream, table.spec.stream) {
+        (Some(StreamChange::On(_)), Some(_)) => {
+            let message = format!(
+                "Table already has an enabled stream: TableName: {}",
+                spec.name
+            );
+            return Err(Refusal::validation(message));
+        }
+        (Some(StreamChange::Off), None) => {
+            return Err(Refusal::validation("Table has no stream to disable"));
+        }
+        _ => {}
+    }
     table.spec = spec;
     table.reconfigured(context.now);
+    match stream {
+        Some(StreamChange::On(view)) => {
+            streams.enable(table, view, context.moment());
+        }
+        Some(StreamChange::Off) => {
+            streams.disable(table, context.now);
+        }
+        None => {}
+    }
     Ok(Done::read(
         json!({ "TableDescription": table.describe("ACTIVE", context.now) }),
     ))

@@ -307,6 +307,7 @@ fn single(
     let kind = intent.kind().unwrap_or(WriteKind::Update);
     Ok(Done {
         body,
+        worded: None,
         applied: vec![Applied {
             table: intent.table.clone(),
             kind,

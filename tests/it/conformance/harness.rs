@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
-use std::io::Write as _;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,9 +15,11 @@ use aws_sdk_dynamodb::types::{
 };
 
 pub(crate) use crate::local::client_for;
+use crate::servers::environment;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
-type Run = fn(Client) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Run = fn(Client) -> Running;
 
 /// A behaviour that a server shows or does not.
 #[derive(Clone, Copy)]
@@ -40,17 +41,61 @@ macro_rules! checks {
 }
 pub(super) use checks;
 
+/// A behaviour of streams.
+#[cfg(feature = "streams")]
+#[derive(Clone, Copy)]
+pub(super) struct StreamsCheck {
+    pub(super) name: &'static str,
+    pub(super) run: fn(Client, aws_sdk_dynamodbstreams::Client) -> Running,
+}
+
+/// Lists async functions as checks of streams under their own names.
+#[cfg(feature = "streams")]
+macro_rules! streams_checks {
+    ($($name:ident),* $(,)?) => {
+        pub(super) fn checks() -> Vec<$crate::conformance::harness::StreamsCheck> {
+            vec![$($crate::conformance::harness::StreamsCheck {
+                name: stringify!($name),
+                run: |client, streams| Box::pin($name(client, streams)),
+            }),*]
+        }
+    };
+}
+#[cfg(feature = "streams")]
+pub(super) use streams_checks;
+
+/// Runs all checks of streams, as [`run`] does the others.
+#[cfg(feature = "streams")]
+pub(super) async fn run_streams(
+    checks: &[StreamsCheck],
+    client: &Client,
+    streams: &aws_sdk_dynamodbstreams::Client,
+    gaps: &[&str],
+) {
+    let mut outcomes = Vec::new();
+    for check in checks {
+        let task = tokio::spawn((check.run)(client.clone(), streams.clone()));
+        outcomes.push((check.name, task.await.is_ok()));
+    }
+    judge(client, &outcomes, gaps).await;
+}
+
 /// Runs all checks and fails with the names of those that came out otherwise than expected.
 pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
-    let mut wrong = Vec::new();
+    let mut outcomes = Vec::new();
     for check in checks {
-        let passed = tokio::spawn((check.run)(client.clone())).await.is_ok();
-        if passed == gaps.contains(&check.name) {
-            wrong.push(format!(
-                "{} {}",
-                check.name,
-                if passed { "passes now" } else { "fails" }
-            ));
+        let task = tokio::spawn((check.run)(client.clone()));
+        outcomes.push((check.name, task.await.is_ok()));
+    }
+    judge(client, &outcomes, gaps).await;
+}
+
+async fn judge(client: &Client, outcomes: &[(&str, bool)], gaps: &[&str]) {
+    let mut wrong = Vec::new();
+    for &(name, passed) in outcomes {
+        if passed == gaps.contains(&name) {
+            let word = if passed { "passes now" } else { "fails" };
+            wrong.push(format!("{name} {word}"));
         }
     }
     for name in table_names(client)
@@ -63,7 +108,7 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
     }
     for gap in gaps {
         assert!(
-            checks.iter().any(|check| check.name == *gap),
+            outcomes.iter().any(|(name, _)| name == gap),
             "no check is named {gap}"
         );
     }
@@ -71,21 +116,13 @@ pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
         wrong.is_empty(),
         "{} of {} checks: {wrong:#?}",
         wrong.len(),
-        checks.len()
+        outcomes.len()
     );
 }
 
 /// Where DynamoDB Local listens; says that `test` is left out where none was started.
 pub(crate) fn local_url(test: &str) -> Option<String> {
-    let url = std::env::var("DYNAMODB_LOCAL_URL").ok();
-    if url.is_none() {
-        let word = format!(
-            "left out: {test}: DYNAMODB_LOCAL_URL is not set (`bash tests/run` starts a server)\n"
-        );
-        // Not `eprintln!`, which the test harness keeps to itself while tests pass.
-        let _ = std::io::stderr().write_all(word.as_bytes());
-    }
-    url
+    environment(test, ["DYNAMODB_LOCAL_URL"]).map(|[url]| url)
 }
 
 /// What the names of this run's tables begin with.
@@ -108,14 +145,15 @@ pub(super) async fn table_names(client: &Client) -> Vec<String> {
     }
 }
 
+/// A name that no other table has.
+pub(super) fn next_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}{}", prefix(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 /// A table of its own for a check: `pk` (S), `sk` (N) and a global index `by-group` on `g` (S).
 pub(super) async fn table(client: &Client) -> String {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "conformance-{}-{}",
-        std::process::id(),
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    );
+    let name = next_name();
     client
         .create_table()
         .table_name(&name)

@@ -8,6 +8,10 @@ mod conditions;
 pub(crate) mod harness;
 mod items;
 mod reads;
+#[cfg(feature = "streams")]
+mod streams;
+#[cfg(feature = "streams")]
+mod streams_servers;
 mod tables;
 mod transactions;
 mod updates;
