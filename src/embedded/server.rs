@@ -98,6 +98,22 @@ impl EmbeddedDynamoDb {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
     }
 
+    /// A client of the AWS SDK for the streams of its tables. Each stream has one shard.
+    #[cfg(feature = "streams")]
+    pub fn streams_client(&self) -> aws_sdk_dynamodbstreams::Client {
+        use aws_sdk_dynamodbstreams::config;
+        let credentials = Credentials::new("AKIDEMBEDDED", "none", None, None, "embedded");
+        let config = aws_sdk_dynamodbstreams::Config::builder()
+            .behavior_version(config::BehaviorVersion::latest())
+            .region(config::Region::new("us-east-1"))
+            .credentials_provider(credentials)
+            .retry_config(RetryConfig::disabled())
+            .endpoint_url(self.endpoint_url())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .build();
+        aws_sdk_dynamodbstreams::Client::from_conf(config)
+    }
+
     /// Stops listening and lets requests under way finish, for 5 seconds at most.
     ///
     /// The data of an in-memory database is gone afterwards.

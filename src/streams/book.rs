@@ -1,0 +1,240 @@
+//! What of a shard has been handed out and is not yet done.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::SequenceNumber;
+use crate::progress::{Acknowledge, Contiguous};
+
+/// Shared by the task that reads a shard and whoever works on its records.
+#[derive(Debug)]
+pub(crate) struct Book {
+    pages: Mutex<Pages>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Pages {
+    records: Contiguous<Option<SequenceNumber>>,
+    /// The number after each page's last record, and the page's bytes.
+    ends: VecDeque<(u64, usize)>,
+    bytes: usize,
+    /// Bytes below which the reader wants to know.
+    wake_below: Option<usize>,
+    /// The first record that was dropped with no word on it.
+    dropped: Option<u64>,
+    /// The shard is read no more from here, or by somebody else: what has not been taken is not to be.
+    revoked: bool,
+}
+
+impl Pages {
+    /// The first record that is not done.
+    fn first(&self) -> u64 {
+        self.records.next() - self.records.outstanding() as u64
+    }
+
+    /// Whether everything is done that ever will be.
+    fn is_settled(&self) -> bool {
+        self.records.outstanding() == 0 || self.dropped.is_some_and(|at| at <= self.first())
+    }
+}
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self {
+            pages: Mutex::new(Pages {
+                records: Contiguous::new(),
+                ends: VecDeque::new(),
+                bytes: 0,
+                wake_below: None,
+                dropped: None,
+                revoked: false,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a page of records that are about to be handed out, those that can't be made out without a sequence number. The number of
+    /// the first.
+    pub(crate) fn push_page<'a>(
+        &self,
+        sequences: impl Iterator<Item = Option<&'a SequenceNumber>>,
+        bytes: usize,
+    ) -> u64 {
+        let mut pages = self.pages();
+        let first = pages.records.next();
+        for sequence in sequences {
+            pages.records.push(sequence.cloned());
+        }
+        let end = pages.records.next();
+        if end > first {
+            pages.ends.push_back((end, bytes));
+            pages.bytes += bytes;
+        }
+        first
+    }
+
+    /// The last record with everything up to it done, where it moved since this was last asked.
+    pub(crate) fn take_watermark(&self) -> Option<SequenceNumber> {
+        self.pages().records.take_watermark().flatten()
+    }
+
+    /// Whether every record before this number is done.
+    pub(crate) fn is_done_up_to(&self, number: u64) -> bool {
+        let records = &self.pages().records;
+        records.next() - records.outstanding() as u64 >= number
+    }
+
+    /// Bytes of the pages that have a record which is not done.
+    pub(crate) fn bytes(&self) -> usize {
+        self.pages().bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pages().records.outstanding() == 0
+    }
+
+    /// Whether a record was dropped with no word on it: what is not done has to be given again.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.pages().dropped.is_some()
+    }
+
+    /// Sees to it that what has not been taken yet is not given out any more.
+    pub(crate) fn revoke(&self) {
+        self.pages().revoked = true;
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.pages().revoked
+    }
+
+    /// Whether everything is done that ever will be: of what follows a record that was dropped, nothing counts.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pages().is_settled()
+    }
+
+    /// Resolves when a record was dropped, or fewer bytes than this are held. May resolve without cause.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub(crate) async fn room(&self, below: usize) {
+        let notified = self.changed.notified();
+        {
+            let mut pages = self.pages();
+            if pages.dropped.is_some() || pages.is_settled() || pages.bytes < below {
+                return;
+            }
+            pages.wake_below = Some(below);
+        }
+        notified.await;
+    }
+
+    /// Resolves when everything is done that ever will be. May resolve without cause.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub(crate) async fn settled(&self) {
+        let notified = self.changed.notified();
+        if !self.is_settled() {
+            notified.await;
+        }
+    }
+}
+
+impl Acknowledge for Book {
+    fn done(&self, number: u64) {
+        let mut pages = self.pages();
+        if !pages.records.done(number) {
+            return;
+        }
+        let first = pages.first();
+        while let Some((_, bytes)) = pages.ends.pop_front_if(|(end, _)| *end <= first) {
+            pages.bytes -= bytes;
+        }
+        let below = pages.wake_below.is_some_and(|below| pages.bytes < below);
+        if below || pages.is_settled() {
+            pages.wake_below = None;
+            drop(pages);
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn dropped(&self, number: u64) {
+        let mut pages = self.pages();
+        pages.dropped = Some(pages.dropped.map_or(number, |first| first.min(number)));
+        drop(pages);
+        self.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sequences(range: std::ops::Range<u32>) -> Vec<SequenceNumber> {
+        range
+            .map(|n| n.to_string().parse().expect("digits"))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_is_held_until_all_its_records_are_done() {
+        let book = Book::new();
+        assert_eq!(book.push_page(sequences(0..3).iter().map(Some), 300), 0);
+        assert_eq!(book.push_page(sequences(3..4).iter().map(Some), 50), 3);
+        assert_eq!(
+            book.push_page(sequences(4..4).iter().map(Some), 70),
+            4,
+            "an empty page holds nothing"
+        );
+        book.done(1);
+        book.done(3);
+        assert_eq!((book.bytes(), book.take_watermark()), (350, None));
+        book.done(0);
+        assert_eq!(book.bytes(), 350);
+        book.done(2);
+        assert_eq!(book.bytes(), 0);
+        assert_eq!(book.take_watermark(), sequences(3..4).pop());
+        book.settled().await;
+    }
+
+    #[tokio::test]
+    async fn the_reader_is_woken_when_there_is_room_and_when_a_record_is_dropped() {
+        let book = Book::new();
+        book.push_page(sequences(0..1).iter().map(Some), 100);
+        book.push_page(sequences(1..2).iter().map(Some), 100);
+        let mut waiting = waits_for_room(&book);
+        assert!(futures::poll!(&mut waiting).is_pending());
+        book.done(0);
+        assert!(futures::poll!(&mut waiting).is_ready());
+        book.dropped(1);
+        assert!(book.is_dropped() && book.is_settled());
+        book.room(0).await;
+    }
+
+    #[tokio::test]
+    async fn what_came_before_a_dropped_record_is_still_waited_for() {
+        let book = Book::new();
+        book.push_page(sequences(0..3).iter().map(Some), 100);
+        book.dropped(1);
+        assert!(book.is_dropped() && !book.is_settled());
+        let mut waiting = std::pin::pin!(book.settled());
+        assert!(futures::poll!(&mut waiting).is_pending());
+        book.done(2);
+        book.done(0);
+        assert!(futures::poll!(&mut waiting).is_ready());
+        assert_eq!(book.take_watermark(), sequences(0..1).pop());
+    }
+
+    fn waits_for_room(book: &Book) -> futures::future::BoxFuture<'_, ()> {
+        Box::pin(book.room(150))
+    }
+}

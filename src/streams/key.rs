@@ -1,0 +1,21 @@
+//! Which records are of the same item.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use serde_json::value::RawValue;
+
+use super::record::Record;
+
+/// The same for all records of an item. A stream gives a key in one form: the service writes numbers in their shortest.
+pub(crate) fn key_hash(record: &Record) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    // By name: nothing says that the attributes of a key always come in the same order.
+    match serde_json::from_slice::<BTreeMap<&str, &RawValue>>(record.keys_json()) {
+        Ok(keys) => keys
+            .iter()
+            .for_each(|(name, value)| (name, value.get()).hash(&mut hasher)),
+        Err(_) => record.keys_json().hash(&mut hasher),
+    }
+    hasher.finish()
+}

@@ -1,0 +1,303 @@
+//! A lease: one row of the lease table, in the Kinesis Client Library's format.
+//!
+//! ```text
+//! leaseKey                     S   shardId-00000001795407353833-5148a727
+//! leaseOwner                   S   worker-2                        absent: free
+//! leaseCounter                 N   29                              moves with every change
+//! checkpoint                   S   000000000000000000106           or TRIM_HORIZON, LATEST, AT_TIMESTAMP, SHARD_END
+//! checkpointSubSequenceNumber  N   0                               always 0 for DynamoDB Streams
+//! ownerSwitchesSinceCheckpoint N   0
+//! parentShardId                SS  [shardId-00000001795407173026-25a3db9f]
+//! childShardIds                SS  of a finished shard
+//! checkpointOwner              S   worker-1                        while it hands over to leaseOwner
+//! streamPositionTime           N   1795407353833                   ours: from when on records are wanted, in ms
+//! leaseCreatedTime             N   1795407353833                   ours, in ms
+//! streamReadTime               N   1795407353833                   ours, in ms: until when nothing came, while nothing has been passed
+//! ```
+//!
+//! Attributes that are not named here are left as they are.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::super::{SequenceNumber, ShardId};
+
+pub(crate) const KEY: &str = "leaseKey";
+const OWNER: &str = "leaseOwner";
+const COUNTER: &str = "leaseCounter";
+const CHECKPOINT: &str = "checkpoint";
+
+/// How far a shard has been worked through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Checkpoint {
+    /// Nothing yet: from the oldest record.
+    TrimHorizon,
+    /// Nothing yet: from the records that came after the row was made.
+    Latest,
+    /// Nothing yet: from the records of a time on. Not written by this crate, which has the time in an attribute of its own.
+    AtTimestamp,
+    /// Everything up to this record.
+    After(SequenceNumber),
+    /// Everything there was.
+    ShardEnd,
+}
+
+impl Checkpoint {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "TRIM_HORIZON" => Self::TrimHorizon,
+            "LATEST" => Self::Latest,
+            "AT_TIMESTAMP" => Self::AtTimestamp,
+            "SHARD_END" => Self::ShardEnd,
+            digits => Self::After(digits.parse().ok()?),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::TrimHorizon => "TRIM_HORIZON".to_owned(),
+            Self::Latest => "LATEST".to_owned(),
+            Self::AtTimestamp => "AT_TIMESTAMP".to_owned(),
+            Self::ShardEnd => "SHARD_END".to_owned(),
+            Self::After(sequence) => sequence.to_string(),
+        }
+    }
+
+    /// Whether no record has been passed yet.
+    pub(crate) fn is_start(&self) -> bool {
+        matches!(self, Self::TrimHorizon | Self::Latest | Self::AtTimestamp)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseRow {
+    pub(crate) shard: ShardId,
+    pub(crate) owner: Option<String>,
+    pub(crate) counter: u64,
+    pub(crate) checkpoint: Checkpoint,
+    /// Who still works on the shard while it is handed over to `owner`.
+    pub(crate) checkpoint_owner: Option<String>,
+    pub(crate) parents: BTreeSet<ShardId>,
+    pub(crate) children: BTreeSet<ShardId>,
+    /// Records from before this time are not wanted, in milliseconds since 1970. A shard has it from its parent.
+    pub(crate) from_time: Option<u64>,
+    /// When the row was made, where this crate made it, in milliseconds since 1970.
+    pub(crate) created: Option<u64>,
+    /// Until when all there was had been read, of a shard of which no record has been passed, in milliseconds since 1970.
+    pub(crate) read: Option<u64>,
+}
+
+impl LeaseRow {
+    pub(crate) fn is_finished(&self) -> bool {
+        self.checkpoint == Checkpoint::ShardEnd
+    }
+
+    /// Whoever reads the shard at the moment, or did when it was last heard of.
+    pub(crate) fn reader(&self) -> Option<&str> {
+        self.checkpoint_owner.as_deref().or(self.owner.as_deref())
+    }
+}
+
+/// A row that is a shard's lease but lacks something that every lease has.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the lease of shard {shard} has {problem}")]
+pub(crate) struct MalformedRow {
+    pub(crate) shard: String,
+    pub(crate) problem: &'static str,
+}
+
+/// An attribute of the types that lease rows have; of others only that it is there.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Attribute {
+    #[serde(rename = "S", default)]
+    text: Option<String>,
+    #[serde(rename = "N", default)]
+    number: Option<String>,
+    #[serde(rename = "SS", default)]
+    texts: Option<BTreeSet<String>>,
+}
+
+/// A row as the table gives it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct RawRow {
+    #[serde(rename = "leaseKey", default)]
+    key: Attribute,
+    #[serde(rename = "leaseOwner", default)]
+    owner: Attribute,
+    #[serde(rename = "leaseCounter", default)]
+    counter: Option<Attribute>,
+    #[serde(default)]
+    checkpoint: Option<Attribute>,
+    #[serde(rename = "checkpointOwner", default)]
+    checkpoint_owner: Attribute,
+    #[serde(rename = "parentShardId", default)]
+    parents: Attribute,
+    #[serde(rename = "childShardIds", default)]
+    children: Attribute,
+    #[serde(rename = "entityType", default)]
+    entity: Attribute,
+    #[serde(rename = "streamPositionTime", default)]
+    from_time: Attribute,
+    #[serde(rename = "leaseCreatedTime", default)]
+    created: Attribute,
+    #[serde(rename = "streamReadTime", default)]
+    read: Attribute,
+}
+
+impl RawRow {
+    /// The lease in a row, or nothing where the row is of another kind: newer KCLs keep rows of their own in the same table.
+    ///
+    /// # Errors
+    ///
+    /// Where the row can only be a lease and can't be used. It is not passed over: its shard would never be read.
+    pub(crate) fn lease(self) -> Result<Option<LeaseRow>, MalformedRow> {
+        let Some(key) = self.key.text else {
+            return Ok(None);
+        };
+        // A colon is in the keys of leases on several streams, which belong to another application.
+        let other = self.entity.text.is_some_and(|entity| entity != "LEASE") || key.contains(':');
+        if other || (self.counter.is_none() && self.checkpoint.is_none()) {
+            return Ok(None);
+        }
+        let malformed = |problem| MalformedRow {
+            shard: key.clone(),
+            problem,
+        };
+        let counter = self
+            .counter
+            .and_then(|counter| counter.number?.parse().ok())
+            .ok_or_else(|| malformed("no leaseCounter that is a whole number"))?;
+        let checkpoint = self
+            .checkpoint
+            .and_then(|checkpoint| Checkpoint::parse(&checkpoint.text?))
+            .ok_or_else(|| malformed("no checkpoint that is a sequence number or a known word"))?;
+        let shards = |attribute: Attribute| {
+            let ids = attribute.texts.unwrap_or_default();
+            ids.iter().map(|id| ShardId::new(id)).collect()
+        };
+        let number = |attribute: Attribute| attribute.number.and_then(|text| text.parse().ok());
+        let present = |attribute: Attribute| attribute.text.filter(|text| !text.is_empty());
+        Ok(Some(LeaseRow {
+            shard: ShardId::new(&key),
+            owner: present(self.owner),
+            counter,
+            checkpoint,
+            checkpoint_owner: present(self.checkpoint_owner),
+            parents: shards(self.parents),
+            children: shards(self.children),
+            from_time: number(self.from_time),
+            created: number(self.created),
+            read: number(self.read),
+        }))
+    }
+}
+
+/// The row of a shard that nobody has read yet, as the item to put.
+pub(crate) fn new_item(row: &LeaseRow) -> serde_json::Value {
+    use serde_json::json;
+    let mut item = json!({
+        KEY: {"S": row.shard.as_str()},
+        COUNTER: {"N": row.counter.to_string()},
+        CHECKPOINT: {"S": row.checkpoint.text()},
+        "checkpointSubSequenceNumber": {"N": "0"},
+        "ownerSwitchesSinceCheckpoint": {"N": "0"},
+    });
+    let sets = [
+        ("parentShardId", &row.parents),
+        ("childShardIds", &row.children),
+    ];
+    for (name, ids) in sets {
+        if !ids.is_empty() {
+            let ids: Vec<&str> = ids.iter().map(ShardId::as_str).collect();
+            item[name] = json!({"SS": ids});
+        }
+    }
+    if let Some(owner) = &row.owner {
+        item[OWNER] = json!({"S": owner});
+    }
+    let times = [
+        ("streamPositionTime", row.from_time),
+        ("leaseCreatedTime", row.created),
+        ("streamReadTime", row.read),
+    ];
+    for (name, time) in times {
+        if let Some(time) = time {
+            item[name] = json!({"N": time.to_string()});
+        }
+    }
+    item
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<Option<LeaseRow>, MalformedRow> {
+        serde_json::from_str::<RawRow>(json)
+            .expect("an item")
+            .lease()
+    }
+
+    const WRITTEN_BY_KCL_3: &str = r#"{
+        "checkpoint": {"S": "000000000000000000106"}, "checkpointSubSequenceNumber": {"N": "0"},
+        "endingHashKey": {"S": "1"}, "leaseCounter": {"N": "29"},
+        "leaseKey": {"S": "shardId-00000001795407353833-5148a727"}, "leaseOwner": {"S": "worker-2"},
+        "ownerSwitchesSinceCheckpoint": {"N": "0"}, "parentShardId": {"SS": ["shardId-00000001795407173026-25a3db9f"]},
+        "startingHashKey": {"S": "0"}, "throughputKBps": {"N": "1.46E-4"}
+    }"#;
+
+    #[test]
+    fn a_row_of_the_kcl_is_read() {
+        let row = read(WRITTEN_BY_KCL_3)
+            .expect("well formed")
+            .expect("a lease");
+        assert_eq!(row.shard.as_str(), "shardId-00000001795407353833-5148a727");
+        assert_eq!(row.owner.as_deref(), Some("worker-2"));
+        assert_eq!(row.counter, 29);
+        assert_eq!(row.checkpoint.text(), "000000000000000000106");
+        assert_eq!(row.parents.len(), 1);
+    }
+
+    #[test]
+    fn rows_of_other_kinds_are_passed_over() {
+        for other in [
+            r#"{"leaseKey": {"S": "Leader"}, "entityType": {"S": "LEADER"}, "leaseCounter": {"N": "1"}, "checkpoint": {"S": "x"}}"#,
+            r#"{"leaseKey": {"S": "Migration3.0"}, "cv": {"S": "CLIENT_VERSION_3X"}}"#,
+            r#"{"leaseKey": {"S": "1:region$1$t$l:1:shardId-1"}, "leaseCounter": {"N": "1"}, "checkpoint": {"S": "TRIM_HORIZON"}}"#,
+            r#"{"other": {"S": "x"}}"#,
+        ] {
+            assert_eq!(read(other), Ok(None), "{other}");
+        }
+        let named = r#"{"leaseKey": {"S": "shardId-1"}, "entityType": {"S": "LEASE"}, "leaseCounter": {"N": "1"}, "checkpoint": {"S": "SHARD_END"}}"#;
+        assert!(
+            read(named)
+                .expect("well formed")
+                .expect("a lease")
+                .is_finished()
+        );
+    }
+
+    #[test]
+    fn a_lease_that_lacks_what_every_lease_has_is_told() {
+        let lacking = r#"{"leaseKey": {"S": "shardId-1"}, "leaseCounter": {"N": "1"}}"#;
+        assert_eq!(
+            read(lacking).expect_err("no checkpoint").to_string(),
+            "the lease of shard shardId-1 has no checkpoint that is a sequence number or a known word"
+        );
+        let lacking = r#"{"leaseKey": {"S": "shardId-1"}, "checkpoint": {"S": "TRIM_HORIZON"}}"#;
+        read(lacking).expect_err("no counter");
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut row = read(WRITTEN_BY_KCL_3)
+            .expect("well formed")
+            .expect("a lease");
+        row.from_time = Some(1_795_407_353_833);
+        (row.created, row.read) = (Some(7), Some(8));
+        row.children = [ShardId::new("shardId-9")].into();
+        let again: RawRow = serde_json::from_value(new_item(&row)).expect("an item");
+        assert_eq!(again.lease(), Ok(Some(row)));
+    }
+}

@@ -1,0 +1,337 @@
+//! What the lease table lacks and what it no longer needs, from a listing of the stream's shards.
+//!
+//! ```text
+//!  listed, no row   ─ a descendant has a row ──────────────▶ finished long ago, its row was deleted: leave it
+//!                   ─ there is no row at all: first start ─▶ by the start position
+//!                   ─ otherwise: born since ───────────────▶ TRIM_HORIZON
+//!
+//!  finished, row    ─ each child has passed its start ─────▶ delete
+//! ```
+//!
+//! A shard born since the first start begins at its first record whatever the start position was: nothing of it came before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::ShardId;
+use super::super::graph::ShardGraph;
+use super::row::{Checkpoint, LeaseRow};
+
+pub(crate) type Rows = BTreeMap<ShardId, LeaseRow>;
+
+/// Where an application that has no lease yet begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    TrimHorizon,
+    Latest,
+    /// At a time, in milliseconds since 1970.
+    AtTimestamp(u64),
+}
+
+/// Whether rows show that an application has begun: rows are made before any of them is taken, so while none was, it is still being
+/// started, perhaps by several workers at once, or its first start was broken off.
+pub(crate) fn has_begun(rows: &Rows) -> bool {
+    rows.values()
+        .any(|row| row.counter > 0 || row.owner.is_some())
+}
+
+/// Rows to make, and whether that is all: some shards may have to be listed again before they are believed.
+#[derive(Debug, Default)]
+pub(crate) struct Missing {
+    pub(crate) rows: Vec<LeaseRow>,
+    pub(crate) is_all: bool,
+    /// Shards that are gone and that no worker ever had a lease of, though the application had begun.
+    pub(crate) unseen: Vec<ShardId>,
+}
+
+/// The rows to make, each after those of its ancestors.
+///
+/// `begin` is for an application that has not begun; `None` for one that has. `is_root` says of a shard whose parent is not listed
+/// whether that has been so for long enough to be believed: a listing may leave a parent out, and a child that is begun before its
+/// parent is out of order. `now` is in milliseconds since 1970.
+pub(crate) fn missing(
+    graph: &ShardGraph,
+    rows: &Rows,
+    begin: Option<Begin>,
+    is_root: impl Fn(&ShardId) -> bool,
+    now: u64,
+) -> Missing {
+    let mut made = Missing {
+        rows: Vec::new(),
+        is_all: true,
+        unseen: Vec::new(),
+    };
+    // Shards with a row and their ancestors: those without one are finished, and their rows were deleted.
+    let mut settled: BTreeSet<&ShardId> = BTreeSet::new();
+    for row in rows.values() {
+        settled.insert(&row.shard);
+        settled.extend(graph.ancestors(&row.shard));
+        settled.extend(&row.parents);
+    }
+    // What an application that began at a time does not want, it does not want of shards that turn up later either.
+    let earliest = rows.values().filter_map(|row| row.from_time).min();
+    let mut from_times: BTreeMap<&ShardId, Option<u64>> = BTreeMap::new();
+    let mut doubtful: BTreeSet<&ShardId> = BTreeSet::new();
+    for shard in graph.in_order() {
+        if settled.contains(shard) {
+            continue;
+        }
+        let parent = graph.parent(shard);
+        let known =
+            parent.is_some_and(|parent| graph.contains(parent) || rows.contains_key(parent));
+        if parent.is_some_and(|parent| doubtful.contains(parent)) || !(known || is_root(shard)) {
+            doubtful.insert(shard);
+            made.is_all = false;
+            continue;
+        }
+        if let Some(parent) = parent
+            && !(known || settled.contains(parent) || begin.is_some())
+        {
+            // Two children have one parent.
+            if !made.unseen.contains(parent) {
+                made.unseen.push(parent.clone());
+            }
+        }
+        let inherited = match parent {
+            Some(parent) => match rows.get(parent) {
+                Some(row) => row.from_time,
+                None => from_times.get(parent).copied().unwrap_or(earliest),
+            },
+            None => earliest,
+        };
+        // A shard whose parent's reading has begun, or is about to, was born since.
+        let is_successor = graph
+            .ancestors(shard)
+            .any(|ancestor| rows.get(ancestor).is_some_and(|row| !row.is_finished()));
+        let (checkpoint, from_time) = match begin {
+            None => (Checkpoint::TrimHorizon, inherited),
+            Some(Begin::TrimHorizon) => (Checkpoint::TrimHorizon, None),
+            Some(Begin::AtTimestamp(time)) => (Checkpoint::TrimHorizon, Some(time)),
+            Some(Begin::Latest) if is_successor => (Checkpoint::TrimHorizon, None),
+            Some(Begin::Latest) if graph.is_leaf(shard) => (Checkpoint::Latest, None),
+            // A row of its own, so that nobody takes it later for a shard that was born since.
+            Some(Begin::Latest) => (Checkpoint::ShardEnd, None),
+        };
+        from_times.insert(shard, from_time);
+        made.rows.push(LeaseRow {
+            shard: shard.clone(),
+            owner: None,
+            counter: 0,
+            checkpoint,
+            checkpoint_owner: None,
+            parents: parent.into_iter().cloned().collect(),
+            children: BTreeSet::new(),
+            from_time,
+            created: Some(now),
+            read: None,
+        });
+    }
+    made
+}
+
+/// The finished leases whose rows nobody needs any more.
+///
+/// A finished shard's row says to its children that they may begin, and to a sync that the shard is no new one. Both are said
+/// for good once each of the children has a row and has passed a record, or is finished itself. A shard that the stream does not list
+/// any more is no longer asked about, as long as another row shows that the application has been started; `is_whole` says that enough
+/// listings have been seen to tell.
+pub(crate) fn outdated(graph: &ShardGraph, rows: &Rows, is_whole: bool) -> Vec<ShardId> {
+    let mut begun: BTreeMap<&ShardId, bool> = BTreeMap::new();
+    for row in rows.values() {
+        for parent in &row.parents {
+            let all = begun.entry(parent).or_insert(true);
+            *all &= !row.checkpoint.is_start();
+        }
+    }
+    let any_listed = rows.keys().any(|shard| graph.contains(shard));
+    let finished = rows.values().filter(|row| row.is_finished());
+    let outdated = finished.filter(|row| {
+        let listed_have_rows = graph
+            .children(&row.shard)
+            .all(|child| rows.contains_key(child));
+        match begun.get(&row.shard) {
+            Some(begun) => *begun && listed_have_rows,
+            None => is_whole && any_listed && !graph.contains(&row.shard),
+        }
+    });
+    outdated.map(|row| row.shard.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::graph::ListedShard;
+    use super::*;
+
+    fn id(name: &str) -> ShardId {
+        ShardId::new(name)
+    }
+
+    /// `a>b a>c` is a shard that was split in two.
+    fn graph(edges: &str) -> ShardGraph {
+        let mut graph = ShardGraph::default();
+        for edge in edges.split_whitespace() {
+            let (parent, child) = edge.split_once('>').expect("parent>child");
+            let listed = |name: &str, parent: &str| ListedShard {
+                id: id(name),
+                parent: (!parent.is_empty()).then(|| id(parent)),
+            };
+            graph.merge([listed(child, parent)]).expect("a lineage");
+            if !parent.is_empty() {
+                graph.merge([listed(parent, "")]).expect("a lineage");
+            }
+        }
+        graph
+    }
+
+    fn row(name: &str, parent: &str, checkpoint: &str) -> (ShardId, LeaseRow) {
+        let row = LeaseRow {
+            shard: id(name),
+            owner: None,
+            counter: 1,
+            checkpoint: Checkpoint::parse(checkpoint).expect("a checkpoint"),
+            checkpoint_owner: None,
+            parents: (!parent.is_empty())
+                .then(|| id(parent))
+                .into_iter()
+                .collect(),
+            children: BTreeSet::new(),
+            from_time: None,
+            created: None,
+            read: None,
+        };
+        (row.shard.clone(), row)
+    }
+
+    fn made(rows: &[LeaseRow]) -> Vec<String> {
+        rows.iter()
+            .map(|row| format!("{} {}", row.shard, row.checkpoint.text()))
+            .collect()
+    }
+
+    fn make(graph: &ShardGraph, rows: &Rows, begin: Option<Begin>) -> Vec<LeaseRow> {
+        let missing = missing(graph, rows, begin, |_| true, 5);
+        assert!(missing.is_all);
+        missing.rows
+    }
+
+    #[test]
+    fn a_first_start_takes_all_shards_or_the_open_ones_as_its_position_says() {
+        let graph = graph(">a a>b a>c b>d");
+        let none = Rows::new();
+        assert_eq!(
+            made(&make(&graph, &none, Some(Begin::TrimHorizon))),
+            [
+                "a TRIM_HORIZON",
+                "c TRIM_HORIZON",
+                "b TRIM_HORIZON",
+                "d TRIM_HORIZON"
+            ]
+        );
+        let latest = make(&graph, &none, Some(Begin::Latest));
+        assert_eq!(
+            made(&latest),
+            ["a SHARD_END", "c LATEST", "b SHARD_END", "d LATEST"]
+        );
+        assert_eq!(latest[1].created, Some(5), "LATEST is pinned");
+        let at = make(&graph, &none, Some(Begin::AtTimestamp(3)));
+        assert!(at.iter().all(|row| row.from_time == Some(3)));
+    }
+
+    #[test]
+    fn a_first_start_that_was_broken_off_is_gone_on_with() {
+        let graph = graph(">a a>b a>c");
+        let mut rows: Rows = [row("a", "", "SHARD_END")].into();
+        rows.values_mut().for_each(|row| row.counter = 0);
+        assert!(!has_begun(&rows));
+        let rest = make(&graph, &rows, Some(Begin::Latest));
+        assert_eq!(made(&rest), ["c LATEST", "b LATEST"]);
+    }
+
+    #[test]
+    fn shards_born_since_begin_at_their_first_record_whatever_the_start_was() {
+        let graph = graph(">a a>b a>c");
+        let (a, mut row) = row("a", "", "123");
+        row.from_time = Some(3);
+        let later = make(&graph, &[(a, row)].into(), None);
+        assert_eq!(made(&later), ["c TRIM_HORIZON", "b TRIM_HORIZON"]);
+        assert_eq!(later[0].from_time, Some(3), "a time is handed on");
+        assert_eq!(later[0].parents, [id("a")].into());
+    }
+
+    #[test]
+    fn at_latest_the_children_of_a_shard_that_was_to_be_read_begin_at_their_first_record() {
+        let graph = graph(">a a>b");
+        let mut rows: Rows = [row("a", "", "LATEST")].into();
+        rows.values_mut().for_each(|row| row.counter = 0);
+        let later = make(&graph, &rows, Some(Begin::Latest));
+        assert_eq!(made(&later), ["b TRIM_HORIZON"]);
+    }
+
+    #[test]
+    fn a_shard_without_a_listed_parent_is_believed_only_when_that_is_sure() {
+        let mut graph = graph(">r a>b b>c");
+        graph
+            .merge([ListedShard {
+                id: id("a"),
+                parent: Some(id("gone")),
+            }])
+            .expect("a lineage");
+        let sure = |shard: &ShardId| shard.as_str() == "r";
+        let first = missing(&graph, &Rows::new(), Some(Begin::TrimHorizon), sure, 5);
+        assert_eq!(
+            (made(&first.rows), first.is_all),
+            (vec!["r TRIM_HORIZON".to_owned()], false)
+        );
+        let parent: Rows = [row("gone", "", "7")].into();
+        let then = missing(&graph, &parent, None, sure, 5);
+        assert!(then.is_all && then.rows.len() == 4, "its parent has a row");
+    }
+
+    #[test]
+    fn a_parent_that_came_and_went_unseen_is_told() {
+        let mut later = graph(">a");
+        let orphan = ListedShard {
+            id: id("c"),
+            parent: Some(id("b")),
+        };
+        later.merge([orphan]).expect("a lineage");
+        let rows: Rows = [row("a", "", "SHARD_END")].into();
+        let told = missing(&later, &rows, None, |_| true, 5);
+        assert_eq!(
+            (told.unseen, made(&told.rows)),
+            (vec![id("b")], vec!["c TRIM_HORIZON".to_owned()])
+        );
+        let first = missing(&later, &rows, Some(Begin::TrimHorizon), |_| true, 5);
+        assert_eq!(first.unseen, [], "at a first start nothing was to be seen");
+    }
+
+    #[test]
+    fn ancestors_of_a_lease_are_not_read_again() {
+        let graph = graph(">a a>b b>c a>x");
+        let later = make(&graph, &[row("c", "b", "123")].into(), None);
+        assert_eq!(made(&later), ["x TRIM_HORIZON"]);
+    }
+
+    #[test]
+    fn a_finished_row_stays_until_every_child_has_begun() {
+        let graph = graph(">a a>b a>c");
+        let mut rows: Rows = [row("a", "", "SHARD_END"), row("b", "a", "7")].into();
+        assert_eq!(outdated(&graph, &rows, true), [], "a child has no row yet");
+        rows.extend([row("c", "a", "TRIM_HORIZON")]);
+        assert_eq!(outdated(&graph, &rows, true), [], "a child has not begun");
+        rows.extend([row("c", "a", "8")]);
+        assert_eq!(outdated(&graph, &rows, true), [id("a")]);
+        rows.remove(&id("a"));
+        assert_eq!(made(&make(&graph, &rows, None)), [""; 0]);
+    }
+
+    #[test]
+    fn a_finished_row_whose_children_nobody_knows_stays() {
+        let rows: Rows = [row("a", "", "SHARD_END")].into();
+        assert_eq!(outdated(&graph(">a"), &rows, true), []);
+        assert_eq!(outdated(&ShardGraph::default(), &rows, true), []);
+        assert_eq!(outdated(&graph(">b"), &rows, true), [], "the only row");
+        let rows: Rows = [row("a", "", "SHARD_END"), row("b", "", "7")].into();
+        assert_eq!(outdated(&graph(">b"), &rows, false), [], "listed once");
+        assert_eq!(outdated(&graph(">b"), &rows, true), [id("a")]);
+    }
+}

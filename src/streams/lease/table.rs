@@ -1,0 +1,412 @@
+//! The lease table: one request for each change of a row, each with the condition that nobody else has changed it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::super::ShardId;
+use super::super::error::StreamsError;
+use super::balance::{Manner, Take};
+use super::row::{Checkpoint, KEY, LeaseRow, MalformedRow, RawRow, new_item};
+use crate::item::KeyKind;
+use crate::retry::ServiceError;
+use crate::transport::{Operation, Transport, TransportKind, parse_describe};
+
+/// How long a table that was just created may take to become active. Tables take seconds; the service promises nothing.
+const CREATION: Duration = Duration::from_secs(120);
+/// Counts the owners since the last checkpoint, as the KCL does.
+const SWITCHED: &str =
+    ", ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one";
+/// How often it is asked whether it is.
+const CREATION_POLL: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub(crate) struct LeaseTable {
+    client: Client,
+    transport: Transport,
+    name: String,
+    /// This worker, of this process alone: nobody else writes under its name.
+    me: String,
+}
+
+/// What a look at the table can fail by.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Malformed(#[from] MalformedRow),
+}
+
+/// What an owner changes about its lease. Every change also counts as a renewal.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Change {
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// The shards that follow, of a shard that is finished.
+    pub(crate) children: BTreeSet<ShardId>,
+    /// Until when all there was has been read, where no record has been passed.
+    pub(crate) read: Option<u64>,
+    /// The owner gives the lease up: to whoever it is handed over to, else to anybody.
+    pub(crate) let_go: bool,
+}
+
+/// How a conditional write ended.
+#[derive(Debug)]
+pub(crate) enum Written {
+    Done,
+    /// The row was not as expected; this is what it is, if it is there at all.
+    Refused(Option<Box<LeaseRow>>),
+}
+
+impl LeaseTable {
+    pub(crate) fn new(
+        client: &Client,
+        kind: TransportKind,
+        name: &str,
+        me: &str,
+        request_timeout: Duration,
+    ) -> Self {
+        Self {
+            client: client.clone(),
+            transport: Transport::new(client, kind, name, request_timeout),
+            name: name.to_owned(),
+            me: me.to_owned(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn me(&self) -> &str {
+        &self.me
+    }
+
+    /// Makes the table if it is not there, on demand, and waits until it can be used.
+    pub(crate) async fn ensure(&self) -> Result<(), StreamsError> {
+        let body = Bytes::from(json!({"TableName": self.name}).to_string());
+        let mut waited = Duration::ZERO;
+        loop {
+            match self
+                .transport
+                .call(Operation::DescribeTable, body.clone())
+                .await
+                .and_then(|body| parse_describe(&body))
+            {
+                Ok(table) if table.status == "ACTIVE" || table.status == "UPDATING" => {
+                    let keys = table.shape.keys();
+                    let partition = keys.partition();
+                    if partition.name() == KEY
+                        && partition.kind() == KeyKind::String
+                        && keys.sort().is_none()
+                    {
+                        return Ok(());
+                    }
+                    return Err(StreamsError::not_a_lease_table(&self.name));
+                }
+                Ok(_) => {}
+                Err(error) if error.is_missing() => self.create_table().await?,
+                Err(error) if error.is_retryable() => {}
+                Err(error) => {
+                    return Err(StreamsError::service("DescribeTable", &self.name, error));
+                }
+            }
+            if waited >= CREATION {
+                return Err(StreamsError::LeaseTableNotActive {
+                    table: self.name.clone(),
+                    waited,
+                });
+            }
+            tokio::time::sleep(CREATION_POLL).await;
+            waited += CREATION_POLL;
+        }
+    }
+
+    async fn create_table(&self) -> Result<(), StreamsError> {
+        let failed = |error: &str| StreamsError::lease_table_creation(&self.name, error);
+        let key = KeySchemaElement::builder()
+            .attribute_name(KEY)
+            .key_type(KeyType::Hash)
+            .build();
+        let attribute = AttributeDefinition::builder()
+            .attribute_name(KEY)
+            .attribute_type(ScalarAttributeType::S)
+            .build();
+        let created = self
+            .client
+            .create_table()
+            .table_name(&self.name)
+            .key_schema(key.map_err(|error| failed(&error.to_string()))?)
+            .attribute_definitions(attribute.map_err(|error| failed(&error.to_string()))?)
+            .billing_mode(BillingMode::PayPerRequest)
+            .send()
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = error.into_service_error();
+                // Another worker was faster.
+                if error.is_resource_in_use_exception() {
+                    return Ok(());
+                }
+                Err(failed(
+                    error
+                        .meta()
+                        .message()
+                        .or(error.meta().code())
+                        .unwrap_or("no answer"),
+                ))
+            }
+        }
+    }
+
+    /// Every lease there is. Strongly consistent, so that a first start is not taken for one twice.
+    pub(crate) async fn scan(&self) -> Result<Vec<LeaseRow>, LookError> {
+        let mut rows = Vec::new();
+        let mut from: Option<Value> = None;
+        loop {
+            let mut request = json!({"TableName": self.name, "ConsistentRead": true});
+            if let Some(from) = from.take() {
+                request["ExclusiveStartKey"] = from;
+            }
+            let body = self.call(Operation::Scan, request).await?;
+            let page: Page = read(&body)?;
+            for row in page.items {
+                rows.extend(row.lease()?);
+            }
+            match page.last {
+                Some(last) => from = Some(last),
+                None => return Ok(rows),
+            }
+        }
+    }
+
+    pub(crate) async fn get(&self, shard: &ShardId) -> Result<Option<LeaseRow>, LookError> {
+        let request = json!({"TableName": self.name, "ConsistentRead": true, "Key": key(shard)});
+        let body = self.call(Operation::GetItem, request).await?;
+        let found: Found = read(&body)?;
+        Ok(match found.item {
+            Some(row) => row.lease()?,
+            None => None,
+        })
+    }
+
+    /// Makes a row, unless there is one.
+    pub(crate) async fn create(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
+        let request = json!({
+            "TableName": self.name,
+            "Item": new_item(row),
+            "ConditionExpression": format!("attribute_not_exists({KEY})"),
+        });
+        match self.call(Operation::PutItem, request).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.failed_condition().is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the row of a finished shard.
+    pub(crate) async fn delete(&self, shard: &ShardId) -> Result<(), ServiceError> {
+        let request = json!({
+            "TableName": self.name,
+            "Key": key(shard),
+            "ConditionExpression": "checkpoint = :end",
+            "ExpressionAttributeValues": {":end": {"S": Checkpoint::ShardEnd.text()}},
+        });
+        match self.call(Operation::DeleteItem, request).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.failed_condition().is_some() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes a lease, or asks for it. What the row is afterwards, or nothing where somebody else was faster.
+    pub(crate) async fn take(&self, take: &Take) -> Result<Option<LeaseRow>, ServiceError> {
+        let row = &take.row;
+        let mut after = row.clone();
+        after.owner = Some(self.me.clone());
+        after.counter += 1;
+        let mut values = json!({
+            ":me": {"S": self.me},
+            ":zero": number(0),
+            ":one": number(1),
+            ":end": {"S": Checkpoint::ShardEnd.text()},
+        });
+        if take.manner != Manner::HandOver {
+            values[":counter"] = number(row.counter);
+        }
+        let owned = match &row.owner {
+            Some(owner) => {
+                values[":old"] = json!({"S": owner});
+                "leaseOwner = :old"
+            }
+            None => "attribute_not_exists(leaseOwner)",
+        };
+        let switched = row.owner.as_deref().is_some_and(|owner| owner != self.me);
+        let (update, condition) = if take.manner == Manner::HandOver {
+            after.checkpoint_owner = row.owner.clone();
+            after.counter = row.counter;
+            // Not by the counter, which a busy owner moves every second.
+            (
+                format!("SET leaseOwner = :me, checkpointOwner = :old{SWITCHED}"),
+                format!("{owned} AND attribute_not_exists(checkpointOwner) AND checkpoint <> :end"),
+            )
+        } else {
+            after.checkpoint_owner = None;
+            let switches = if switched { SWITCHED } else { "" };
+            (
+                format!(
+                    "SET leaseOwner = :me, leaseCounter = leaseCounter + :one{switches} REMOVE checkpointOwner"
+                ),
+                format!("leaseCounter = :counter AND {owned} AND checkpoint <> :end"),
+            )
+        };
+        match self.update(&row.shard, &update, &condition, values).await? {
+            Written::Done => Ok(Some(after)),
+            Written::Refused(_) => Ok(None),
+        }
+    }
+
+    /// Changes a lease that this worker owns, or hands over. `counter` is the counter as it was last written or seen; done, it is
+    /// one more.
+    pub(crate) async fn change(
+        &self,
+        shard: &ShardId,
+        counter: u64,
+        handing_over: bool,
+        change: &Change,
+    ) -> Result<Written, ServiceError> {
+        let mut values = json!({
+            ":me": {"S": self.me},
+            ":counter": number(counter),
+            ":next": number(counter.saturating_add(1)),
+        });
+        let mut set = vec!["leaseCounter = :next"];
+        let mut remove = Vec::new();
+        if let Some(checkpoint) = &change.checkpoint {
+            values[":checkpoint"] = json!({"S": checkpoint.text()});
+            values[":zero"] = number(0);
+            set.extend([
+                "checkpoint = :checkpoint",
+                "checkpointSubSequenceNumber = :zero",
+                "ownerSwitchesSinceCheckpoint = :zero",
+            ]);
+            remove.extend([
+                "pendingCheckpoint",
+                "pendingCheckpointSubSequenceNumber",
+                "pendingCheckpointState",
+            ]);
+        }
+        if !change.children.is_empty() {
+            let ids: Vec<&str> = change.children.iter().map(ShardId::as_str).collect();
+            values[":children"] = json!({"SS": ids});
+            set.push("childShardIds = :children");
+        }
+        if let Some(read) = change.read {
+            values[":read"] = number(read);
+            set.push("streamReadTime = :read");
+        }
+        if change.let_go {
+            remove.push(if handing_over {
+                "checkpointOwner"
+            } else {
+                "leaseOwner"
+            });
+        }
+        let mut update = format!("SET {}", set.join(", "));
+        if !remove.is_empty() {
+            update.push_str(" REMOVE ");
+            update.push_str(&remove.join(", "));
+        }
+        let condition = if handing_over {
+            "leaseCounter = :counter AND checkpointOwner = :me"
+        } else {
+            "leaseCounter = :counter AND leaseOwner = :me AND attribute_not_exists(checkpointOwner)"
+        };
+        self.update(shard, &update, condition, values).await
+    }
+
+    async fn update(
+        &self,
+        shard: &ShardId,
+        update: &str,
+        condition: &str,
+        values: Value,
+    ) -> Result<Written, ServiceError> {
+        // A value that no expression names is an error to the service.
+        let named = |name: &str| {
+            let is_named = |text: &str| {
+                text.match_indices(name).any(|(at, _)| {
+                    !text[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
+                })
+            };
+            is_named(update) || is_named(condition)
+        };
+        let values: Map<String, Value> = match values {
+            Value::Object(values) => values.into_iter().filter(|(name, _)| named(name)).collect(),
+            _ => Map::new(),
+        };
+        let request = json!({
+            "TableName": self.name,
+            "Key": key(shard),
+            "UpdateExpression": update,
+            "ConditionExpression": condition,
+            "ExpressionAttributeValues": values,
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        });
+        let Err(error) = self.call(Operation::UpdateItem, request).await else {
+            return Ok(Written::Done);
+        };
+        let Some(item) = error.failed_condition() else {
+            return Err(error);
+        };
+        let shown = item.and_then(|item| serde_json::from_slice::<RawRow>(&item).ok());
+        match shown.map(RawRow::lease) {
+            Some(Ok(Some(row))) => Ok(Written::Refused(Some(Box::new(row)))),
+            // No item, or a server that does not show it.
+            _ => match self.get(shard).await {
+                Ok(row) => Ok(Written::Refused(row.map(Box::new))),
+                Err(LookError::Service(error)) => Err(error),
+                Err(LookError::Malformed(_)) => Ok(Written::Refused(None)),
+            },
+        }
+    }
+
+    async fn call(&self, operation: Operation, request: Value) -> Result<Bytes, ServiceError> {
+        let body = Bytes::from(request.to_string());
+        self.transport.call(operation, body).await
+    }
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(rename = "Items", default)]
+    items: Vec<RawRow>,
+    #[serde(rename = "LastEvaluatedKey", default)]
+    last: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    #[serde(rename = "Item", default)]
+    item: Option<RawRow>,
+}
+
+fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
+    serde_json::from_slice(body).map_err(|_| ServiceError::garbled("lease rows can't be read"))
+}
+
+fn key(shard: &ShardId) -> Value {
+    json!({KEY: {"S": shard.as_str()}})
+}
+
+fn number(number: u64) -> Value {
+    json!({"N": number.to_string()})
+}

@@ -1,0 +1,146 @@
+//! A stream's shards, as `DescribeStream` lists them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::ShardId;
+use super::graph::{Inconsistent, ListedShard, ShardGraph};
+use crate::clock::Clock;
+use crate::retry::{Backoff, RetryPolicy, ServiceError};
+use crate::transport::{Operation, Transport};
+
+/// How far apart the requests of one worker are. An account may call `DescribeStream` about ten times a second, all its workers and streams
+/// together (DynamoDB Developer Guide, quotas).
+const PACE: Duration = Duration::from_millis(200);
+
+/// How often a page is asked for again before the listing is given up.
+const ATTEMPTS: u32 = 8;
+
+/// What a listing says.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) graph: ShardGraph,
+    /// Whether the stream was switched off: what is listed is all there will ever be.
+    pub(crate) disabled: bool,
+}
+
+/// Why there is no listing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ListingError {
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    #[error(transparent)]
+    Inconsistent(#[from] Inconsistent),
+}
+
+/// Reads a stream's shards, no faster than an account may.
+#[derive(Debug)]
+pub(crate) struct Lister {
+    transport: Transport,
+    stream_arn: String,
+    clock: Clock,
+    backoff: Backoff,
+    rng: fastrand::Rng,
+    next: Duration,
+}
+
+impl Lister {
+    pub(crate) fn new(
+        transport: Transport,
+        stream_arn: &str,
+        clock: Clock,
+        rng: fastrand::Rng,
+    ) -> Self {
+        Self {
+            transport,
+            stream_arn: stream_arn.to_owned(),
+            clock,
+            backoff: Backoff::new(&RetryPolicy::default()),
+            rng,
+            next: Duration::ZERO,
+        }
+    }
+
+    /// All pages of one listing.
+    pub(crate) async fn list(&mut self) -> Result<Listing, ListingError> {
+        let mut listing = Listing {
+            graph: ShardGraph::default(),
+            disabled: false,
+        };
+        let mut after: Option<String> = None;
+        loop {
+            let mut request = json!({"StreamArn": self.stream_arn, "Limit": 100});
+            if let Some(after) = &after {
+                request["ExclusiveStartShardId"] = json!(after);
+            }
+            let body = self.page(Bytes::from(request.to_string())).await?;
+            let answer: Answer = serde_json::from_slice(&body)
+                .map_err(|_| ServiceError::garbled("the stream's description can't be read"))?;
+            let description = answer.description;
+            listing.disabled = matches!(description.status.as_deref(), Some("DISABLED"));
+            listing
+                .graph
+                .merge(description.shards.into_iter().map(|shard| ListedShard {
+                    id: ShardId::new(&shard.id),
+                    parent: shard.parent.as_deref().map(ShardId::new),
+                }))?;
+            match description.last {
+                // A page that ends where it began would be read for ever.
+                Some(last) if after.as_ref() != Some(&last) => after = Some(last),
+                _ => return Ok(listing),
+            }
+        }
+    }
+}
+
+impl Lister {
+    /// One page, asked for again where that may help: a long listing is not begun anew for one page.
+    async fn page(&mut self, request: Bytes) -> Result<Bytes, ServiceError> {
+        let mut attempt = 0;
+        loop {
+            if self.clock.now() < self.next {
+                self.clock.until(self.next).await;
+            }
+            self.next = self.clock.now() + PACE;
+            let called = self
+                .transport
+                .call(Operation::DescribeStream, request.clone())
+                .await;
+            match called {
+                Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
+                    attempt += 1;
+                    let pause = self.backoff.delay(attempt, &mut self.rng);
+                    self.next = self.clock.now() + pause.max(PACE);
+                }
+                ended => return ended,
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "StreamDescription")]
+    description: Description,
+}
+
+#[derive(Deserialize)]
+struct Description {
+    #[serde(rename = "StreamStatus", default)]
+    status: Option<String>,
+    #[serde(rename = "Shards", default)]
+    shards: Vec<Shard>,
+    #[serde(rename = "LastEvaluatedShardId", default)]
+    last: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Shard {
+    #[serde(rename = "ShardId")]
+    id: String,
+    #[serde(rename = "ParentShardId", default)]
+    parent: Option<String>,
+}

@@ -1,0 +1,97 @@
+//! A source of a table's changes: DynamoDB Streams, read by a fleet that shares leases.
+//!
+//! **Problem.** A table's stream is a tree of shards that split every few hours. Each item's changes are in one shard at a time, so they come in
+//! order only if a shard is read to its end before its children are begun. Workers come and go; each shard wants one reader, and a
+//! position that a crash can't put past a change whose effects were lost. What has not been read within 24 hours is gone.
+//!
+//! **Choice.** The Kinesis Client Library's way without the library: a lease for each shard in a DynamoDB table, in the KCL's own row format, taken,
+//! renewed, handed over and checkpointed by conditional writes. One task reads a shard, hands its records on, and writes its lease.
+//!
+//! ```text
+//!  DescribeStream ─▶ graph ─┐                          ┌▶ handler: batches, retry, bisect, dead letters, by key
+//!  lease table ─▶ balance ──┴▶ worker ─▶ shard task ───┤
+//!        ▲                               │ GetRecords  └▶ futures::Stream of records, each with an Ack
+//!        └── renew, checkpoint ──────────┘                      │
+//!                  ▲ watermark: all up to here is done ◀────────┘
+//! ```
+//!
+//! # What is promised
+//!
+//! - The changes of one item come in the order in which they were made, across splits, restarts and changes of owner. After a crash, or a
+//!   lease that was lost, changes since the last checkpoint come again, in order.
+//! - Every change comes at least once. A shard's checkpoint passes a change when all its effects, and those of all before it, are done.
+//! - One worker reads a shard. One that can't renew its lease stops before another may begin; one that is asked to hand over finishes what is out
+//!   first.
+//! - A start by [snapshot](StartPosition::Snapshot) gives each item of the table once, unless its changes do, and never an item as it was before a change that was given.
+//! - Changes that are lost before they are read are a [`Gap`]: an error, unless [`GapPolicy`] says otherwise.
+//!
+//! # Example
+//!
+//! ```
+//! # #[cfg(feature = "test-util")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::collections::HashMap;
+//! use aws_sdk_dynamodb::types::AttributeValue;
+//! use dynamodb_connector::streams::{Batch, BatchError, StreamSource};
+//! # use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+//! # tokio::time::pause();
+//! # let fake = FaultyDynamoDb::new();
+//! # fake.create_table(TableSpec::new("decisions").partition("id", KeyType::S).stream(StreamView::NewAndOldImages));
+//! # let (dynamodb, streams) = (fake.client(), fake.streams_client());
+//! # dynamodb.put_item().table_name("decisions").item("id", AttributeValue::S("d-1".into())).send().await?;
+//!
+//! let source = StreamSource::builder(&dynamodb, &streams, "decisions").open().await?;
+//! let control = source.control();
+//! source
+//!     .run(move |batch: Batch<HashMap<String, String>>| {
+//!         let control = control.clone();
+//!         async move {
+//!             for change in &batch.changes {
+//!                 assert_eq!(change.new.as_ref().unwrap()["id"], "d-1");
+//!             }
+//!             control.stop(); // the checkpoint is stored and the lease given up first
+//!             Ok::<(), BatchError>(())
+//!         }
+//!     })
+//!     .await?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "test-util"))]
+//! # fn main() {}
+//! ```
+
+mod book;
+mod error;
+mod feed;
+mod gap;
+mod graph;
+mod key;
+mod lease;
+mod listing;
+mod page;
+mod policy;
+mod poll;
+mod read;
+mod record;
+mod record_stream;
+mod sequence_number;
+mod settings;
+mod snapshot;
+mod source;
+mod stats;
+mod time;
+mod worker;
+
+pub use crate::item::DecodeError;
+pub use crate::progress::{Ack, Acknowledge};
+pub use error::{StreamsError, StreamsErrorKind};
+pub use gap::{Gap, GapCause, GapPolicy};
+pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
+pub use record::{EventKind, MalformedRecord, Record, ShardId};
+pub use record_stream::{Delivery, RecordStream};
+pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
+pub use settings::StreamSettings;
+pub use snapshot::SnapshotSettings;
+pub use source::{StartPosition, StreamControl, StreamSource, StreamSourceBuilder};
+pub use stats::StreamStats;

@@ -1,0 +1,227 @@
+//! What a handler is given, and what it may answer.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use serde::de::DeserializeOwned;
+
+use super::super::ShardId;
+use super::super::record::{EventKind, MalformedRecord, Record};
+use crate::clock::Clock;
+use crate::item::DecodeError;
+use crate::retry::Backoff;
+
+/// A change of an item, its images read as `T`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Change<T> {
+    /// Whether the item was added, changed or removed.
+    pub kind: EventKind,
+    /// The item as it is since, where the stream's view holds it and the item was not removed.
+    pub new: Option<T>,
+    /// The item as it was before, where the stream's view holds it and there was one.
+    pub old: Option<T>,
+    /// The record that this is of: keys, sequence number, time.
+    pub record: Record,
+}
+
+impl<T: DeserializeOwned> Change<T> {
+    /// Reads a record's images.
+    ///
+    /// # Errors
+    ///
+    /// Where an image is no `T`.
+    pub fn read(record: Record) -> Result<Self, DecodeError> {
+        Ok(Self {
+            kind: record.kind(),
+            new: record.new_image()?,
+            old: record.old_image()?,
+            record,
+        })
+    }
+}
+
+/// Changes of one shard, in order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Batch<T> {
+    /// The shard.
+    pub shard: ShardId,
+    /// The changes, at least one. Those of one item are in the order in which they were made.
+    pub changes: Vec<Change<T>>,
+    /// How often these changes have been given to the handler and failed.
+    pub failures: u32,
+}
+
+/// Why a handler did not handle a batch, or not all of it.
+///
+/// Any error becomes one that has the whole batch given again, by `?` or `into()`.
+#[derive(Debug)]
+pub struct BatchError {
+    ending: super::lanes::Ending,
+    problem: String,
+}
+
+impl BatchError {
+    /// The changes from this index on are to be given again; those before are done.
+    ///
+    /// What Lambda calls a partial batch response. An index past the last change says that all are done.
+    pub fn retry_from(index: usize, problem: impl fmt::Display) -> Self {
+        Self {
+            ending: super::lanes::Ending::Again { from: index },
+            problem: problem.to_string(),
+        }
+    }
+
+    /// The change at this index can never be handled: it is dead-lettered at once. Those before it are done, those after it are given in
+    /// another batch.
+    pub fn refuse(index: usize, problem: impl fmt::Display) -> Self {
+        Self {
+            ending: super::lanes::Ending::Refused { at: index },
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for BatchError {
+    fn from(error: E) -> Self {
+        Self::retry_from(0, error)
+    }
+}
+
+/// A record that is given up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The shard.
+    pub shard: ShardId,
+    /// The record, or what of it could be made out.
+    pub record: Result<Record, MalformedRecord>,
+    /// Why it is given up.
+    pub reason: DeadReason,
+    /// How often the handler has failed on it.
+    pub failures: u32,
+}
+
+/// Why a record is given up.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// The handler refused it, or failed too often; what it said last.
+    Handler(String),
+    /// It is older than [`max_age`](super::super::StreamSettings::max_age).
+    TooOld(Duration),
+    /// An image can't be read.
+    Undecodable(DecodeError),
+    /// It is no record that this crate knows.
+    Malformed,
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Handler(problem) => write!(f, "the handler failed: {problem}"),
+            Self::TooOld(age) => write!(f, "{} s old", age.as_secs()),
+            Self::Undecodable(error) => write!(f, "{error}"),
+            Self::Malformed => f.write_str("no change that is known"),
+        }
+    }
+}
+
+/// How the handling of records ended, for the policy.
+#[derive(Debug)]
+pub(crate) struct Handled {
+    pub(crate) ending: super::lanes::Ending,
+    pub(crate) reason: Option<DeadReason>,
+}
+
+pub(crate) type HandleFn =
+    Arc<dyn Fn(ShardId, Vec<Record>, u32) -> BoxFuture<'static, Handled> + Send + Sync>;
+pub(crate) type DeadLetterFn =
+    Arc<dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// A handler of typed batches as the policy calls it.
+pub(crate) fn erase<T, H, F, E>(handler: H) -> HandleFn
+where
+    T: DeserializeOwned + Send + 'static,
+    H: Fn(Batch<T>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), E>> + Send + 'static,
+    E: Into<BatchError> + Send + 'static,
+{
+    use super::lanes::Ending;
+    Arc::new(move |shard, records, failures| {
+        let mut changes = Vec::with_capacity(records.len());
+        let mut undecodable = None;
+        for record in records {
+            match Change::read(record) {
+                Ok(change) => changes.push(change),
+                Err(error) => {
+                    undecodable = Some(error);
+                    break;
+                }
+            }
+        }
+        let readable = changes.len();
+        let undecodable = move || match undecodable {
+            None => Handled {
+                ending: Ending::Done,
+                reason: None,
+            },
+            Some(error) => Handled {
+                ending: Ending::Refused { at: readable },
+                reason: Some(DeadReason::Undecodable(error)),
+            },
+        };
+        if changes.is_empty() {
+            return Box::pin(std::future::ready(undecodable()));
+        }
+        let handling = handler(Batch {
+            shard,
+            changes,
+            failures,
+        });
+        Box::pin(async move {
+            let Err(error) = handling.await else {
+                return undecodable();
+            };
+            let BatchError { ending, problem } = error.into();
+            match ending {
+                // All that was given is done: what could not be read is what is left.
+                Ending::Again { from: at } | Ending::Refused { at } if at >= readable => {
+                    undecodable()
+                }
+                ending => Handled {
+                    ending,
+                    reason: Some(DeadReason::Handler(problem)),
+                },
+            }
+        })
+    })
+}
+
+/// Has a dead letter taken. Nobody else would: until it is taken it waits, and its lane with it.
+pub(crate) async fn bury(
+    dead_letters: &DeadLetterFn,
+    letter: DeadLetter,
+    clock: Clock,
+    backoff: &Backoff,
+    rng: &mut fastrand::Rng,
+) {
+    let mut attempt = 0;
+    loop {
+        let given = letter.clone();
+        let taking = async { dead_letters(given).await };
+        if let Ok(Ok(())) = AssertUnwindSafe(taking).catch_unwind().await {
+            return;
+        }
+        attempt += 1;
+        tracing::warn!(shard = %letter.shard, attempt, "a dead letter was not taken");
+        let pause = backoff.delay(attempt, rng);
+        clock.until(clock.now() + pause).await;
+    }
+}

@@ -1,0 +1,297 @@
+//! A shard's records, handled in batches as the policy says.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::task::JoinSet;
+
+use super::handler::{DeadLetter, DeadLetterFn, DeadReason, HandleFn, Handled, bury};
+use super::lanes::{Ending, Lanes, Piece, Rules};
+use crate::clock::Clock;
+use crate::progress::Acknowledge;
+use crate::retry::Backoff;
+use crate::streams::ShardId;
+use crate::streams::book::Book;
+use crate::streams::error::StreamsError;
+use crate::streams::key::key_hash;
+use crate::streams::page::Entry;
+use crate::streams::record::Record;
+use crate::streams::settings::StreamSettings;
+use crate::streams::stats::Counters;
+
+/// What the batches of one shard are handled by.
+pub(crate) struct Runner {
+    shard: ShardId,
+    clock: Clock,
+    handle: HandleFn,
+    dead_letters: Option<DeadLetterFn>,
+    counters: Arc<Counters>,
+    lanes: Lanes<Numbered>,
+    parallel: bool,
+    max_age: Option<Duration>,
+    backoff: Backoff,
+    book: Arc<Book>,
+    running: JoinSet<Ran>,
+    rng: fastrand::Rng,
+}
+
+#[derive(Clone, Debug)]
+struct Numbered {
+    entry: Entry,
+    number: u64,
+}
+
+enum Ran {
+    Handled(usize, Piece<Numbered>, Handled),
+    DeadLettered(usize, Vec<Numbered>),
+}
+
+impl Runner {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "it is what a handler's shard is made of"
+    )]
+    pub(crate) fn new(
+        shard: ShardId,
+        clock: Clock,
+        settings: &StreamSettings,
+        handle: HandleFn,
+        dead_letters: Option<DeadLetterFn>,
+        counters: Arc<Counters>,
+        book: Arc<Book>,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let backoff = Backoff::new(settings.get_retry());
+        let rules = Rules {
+            batch_records: settings.get_batch_records(),
+            batch_window: settings.get_batch_window(),
+            max_attempts: settings.get_retry().get_max_attempts(),
+            bisect: settings.get_bisect(),
+            backoff: backoff.clone(),
+        };
+        Self {
+            shard,
+            clock,
+            handle,
+            dead_letters,
+            counters,
+            lanes: Lanes::new(settings.get_parallelism(), rules),
+            parallel: settings.get_parallelism() > 1,
+            max_age: settings.get_max_age(),
+            backoff,
+            book,
+            running: JoinSet::new(),
+            rng,
+        }
+    }
+
+    /// Takes in records with their numbers.
+    pub(crate) fn push(&mut self, entries: Vec<(Entry, u64)>, now: Duration) {
+        for (entry, number) in entries {
+            let hash = match &entry {
+                Ok(record) if self.parallel => key_hash(record),
+                _ => 0,
+            };
+            self.lanes.push(Numbered { entry, number }, hash, now);
+        }
+    }
+
+    /// Whether batches are filled no longer.
+    pub(crate) fn flush(&mut self, flushing: bool) {
+        self.lanes.flush(flushing);
+    }
+
+    /// When there is a batch to be started, if nothing happens before.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.lanes.due()
+    }
+
+    /// Whether nothing is being handled.
+    pub(crate) fn is_quiet(&self) -> bool {
+        !self.lanes.is_busy()
+    }
+
+    /// Starts every batch that may be handled now.
+    ///
+    /// # Errors
+    ///
+    /// Where a record has to be dead-lettered and nobody takes it.
+    pub(crate) fn start(&mut self, now: Duration) -> Result<(), StreamsError> {
+        while let Some((lane, piece)) = self.lanes.next(now) {
+            self.start_piece(lane, piece)?;
+        }
+        Ok(())
+    }
+
+    fn start_piece(&mut self, lane: usize, piece: Piece<Numbered>) -> Result<(), StreamsError> {
+        let Some((at, reason)) = self.unfit(&piece) else {
+            self.spawn(lane, piece);
+            return Ok(());
+        };
+        if at == 0 {
+            let handled = Handled {
+                ending: Ending::Refused { at: 0 },
+                reason: Some(reason),
+            };
+            return self.settle(lane, piece, handled);
+        }
+        // Those before it are handled first; then it is at the head of the rest.
+        let piece = self.lanes.put_back(lane, piece, at);
+        self.spawn(lane, piece);
+        Ok(())
+    }
+
+    /// The first record that is not to be given to the handler.
+    fn unfit(&self, piece: &Piece<Numbered>) -> Option<(usize, DeadReason)> {
+        let oldest = self.max_age.map(|age| (self.clock.time_of_day(), age));
+        piece.records.iter().enumerate().find_map(|(at, record)| {
+            let Ok(entry) = &record.entry else {
+                return Some((at, DeadReason::Malformed));
+            };
+            let (now, most) = oldest?;
+            let created = entry.approximate_creation_time();
+            let age = now.duration_since(created).unwrap_or_default();
+            (age > most).then_some((at, DeadReason::TooOld(age)))
+        })
+    }
+
+    fn spawn(&mut self, lane: usize, piece: Piece<Numbered>) {
+        let records: Vec<Record> = piece
+            .records
+            .iter()
+            .filter_map(|record| record.entry.clone().ok())
+            .collect();
+        let (shard, failures) = (self.shard.clone(), piece.failures);
+        let handle = Arc::clone(&self.handle);
+        self.running.spawn(async move {
+            let handling = async move { handle(shard, records, failures).await };
+            // A handler that panics takes nothing else along.
+            let handled = AssertUnwindSafe(handling).catch_unwind().await;
+            let handled = handled.unwrap_or_else(|_| Handled {
+                ending: Ending::Again { from: 0 },
+                reason: Some(DeadReason::Handler("it panicked".to_owned())),
+            });
+            Ran::Handled(lane, piece, handled)
+        });
+    }
+
+    /// Stops every handler at its next `await`.
+    pub(crate) fn abort(&mut self) {
+        self.running.abort_all();
+    }
+
+    /// Stops every handler at its next `await`, and waits until they have stopped.
+    pub(crate) async fn stop(&mut self) {
+        self.running.shutdown().await;
+    }
+
+    /// Resolves when a batch was handled or a dead letter taken. Never, where nothing is running.
+    ///
+    /// # Errors
+    ///
+    /// Where a record has to be dead-lettered and nobody takes it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub(crate) async fn event(&mut self) -> Result<(), StreamsError> {
+        match self.running.join_next().await {
+            None => std::future::pending().await,
+            Some(Ok(Ran::Handled(lane, piece, handled))) => self.settle(lane, piece, handled),
+            Some(Ok(Ran::DeadLettered(lane, records))) => {
+                self.finish(records);
+                self.lanes.free(lane);
+                Ok(())
+            }
+            Some(Err(error)) if error.is_panic() => Err(StreamsError::Panicked),
+            // It was told to stop.
+            Some(Err(_)) => Ok(()),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        lane: usize,
+        piece: Piece<Numbered>,
+        handled: Handled,
+    ) -> Result<(), StreamsError> {
+        let now = self.clock.now();
+        let after = self
+            .lanes
+            .ended(lane, piece, &handled.ending, now, &mut self.rng);
+        self.counters.handled(after.done.len());
+        self.finish(after.done);
+        let Some(reason) = handled.reason else {
+            return Ok(());
+        };
+        self.counters.failed_batch();
+        tracing::debug!(shard = %self.shard, failures = after.failures, "a batch was not handled");
+        if after.given_up.is_empty() {
+            return Ok(());
+        }
+        let failures = match reason {
+            DeadReason::Handler(_) => after.failures,
+            // The handler was never given it this time.
+            _ => after.failures.saturating_sub(1),
+        };
+        self.give_up(lane, after.given_up, &reason, failures)
+    }
+
+    fn finish(&self, records: Vec<Numbered>) {
+        for record in records {
+            self.book.done(record.number);
+        }
+    }
+
+    fn give_up(
+        &mut self,
+        lane: usize,
+        records: Vec<Numbered>,
+        reason: &DeadReason,
+        failures: u32,
+    ) -> Result<(), StreamsError> {
+        let Some(dead_letters) = self.dead_letters.clone() else {
+            return Err(self.unwanted(&records, reason));
+        };
+        self.counters.dead_lettered(records.len());
+        let (shard, reason) = (self.shard.clone(), reason.clone());
+        let (backoff, clock) = (self.backoff.clone(), self.clock);
+        let mut rng = self.rng.fork();
+        self.running.spawn(async move {
+            for record in &records {
+                let letter = DeadLetter {
+                    shard: shard.clone(),
+                    record: record.entry.clone(),
+                    reason: reason.clone(),
+                    failures,
+                };
+                bury(&dead_letters, letter, clock, &backoff, &mut rng).await;
+            }
+            Ran::DeadLettered(lane, records)
+        });
+        Ok(())
+    }
+
+    /// What to say of a record that has to be given up and that nobody takes.
+    fn unwanted(&self, records: &[Numbered], reason: &DeadReason) -> StreamsError {
+        let shard = self.shard.clone();
+        let first = records.first().map(|record| &record.entry);
+        match (reason, first) {
+            (DeadReason::Undecodable(source), Some(Ok(record))) => StreamsError::Undecodable {
+                shard,
+                sequence: record.sequence_number().copied(),
+                source: source.clone(),
+            },
+            (_, Some(Err(malformed))) => StreamsError::Malformed {
+                shard,
+                problem: malformed.problem().to_owned(),
+            },
+            (reason, _) => StreamsError::Refused {
+                shard,
+                problem: reason.to_string(),
+            },
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A table's changes as a stream.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures::Stream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::ShardId;
+use super::book::Book;
+use super::error::StreamsError;
+use super::feed::Chunk;
+use super::policy::{DeadLetter, DeadLetterFn, DeadReason, bury};
+use super::record::{MalformedRecord, Record};
+use super::source::{Running, StreamControl};
+use crate::clock::Clock;
+use crate::progress::{Ack, Acknowledge};
+use crate::retry::{Backoff, RetryPolicy};
+
+/// A record, and the duty to say when all its effects are durable.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The change.
+    pub record: Record,
+    /// To be [done](Ack::done) once every effect of the record is durable. Dropped without that, the shard is read again from its last
+    /// record with everything up to it done.
+    pub ack: Ack,
+}
+
+/// A table's changes, those of each shard in order.
+///
+/// Ends with the error that keeps the source from going on, if there is one, or when it was stopped by its
+/// [`control`](Self::control). The checkpoint of a shard passes a record once it and all before it are done. What is handed out and not
+/// done is bounded by [`buffer_bytes`](super::StreamSettings::buffer_bytes): whoever keeps acknowledgements back is given no more.
+///
+/// A record that is no known change goes to the dead-letter handler, or, where there is none, ends the stream with
+/// [`StreamsError::Malformed`]. Batches, retries and ages are a handler's, not a stream's.
+///
+/// # Cancel safety
+///
+/// Dropped, everything stops where it is, and the leases lapse after the failover time. [`close`](Self::close) gives them up at once.
+pub struct RecordStream {
+    chunks: mpsc::Receiver<Chunk>,
+    /// What of the last chunk has not been taken yet.
+    ready: VecDeque<Delivery>,
+    /// The book of those.
+    book: Option<Arc<Book>>,
+    /// The worker, until it has ended.
+    running: Option<Running>,
+    control: StreamControl,
+    clock: Clock,
+    dead_letters: Option<DeadLetterFn>,
+    burying: JoinSet<()>,
+}
+
+impl fmt::Debug for RecordStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordStream").finish_non_exhaustive()
+    }
+}
+
+impl RecordStream {
+    pub(super) fn new(
+        chunks: mpsc::Receiver<Chunk>,
+        running: Running,
+        control: StreamControl,
+        clock: Clock,
+        dead_letters: Option<DeadLetterFn>,
+    ) -> Self {
+        Self {
+            chunks,
+            ready: VecDeque::new(),
+            book: None,
+            running: Some(running),
+            control,
+            clock,
+            dead_letters,
+            burying: JoinSet::new(),
+        }
+    }
+
+    /// A handle that stops the source and tells its numbers.
+    pub fn control(&self) -> StreamControl {
+        self.control.clone()
+    }
+
+    /// The records that are there, at least one, all of one shard and in its order. `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As the stream's items.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub async fn next_chunk(&mut self) -> Option<Result<Vec<Delivery>, StreamsError>> {
+        match std::future::poll_fn(|context| self.poll_ready(context)).await {
+            Some(Ok(())) => Some(Ok(self.ready.drain(..).collect())),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        }
+    }
+
+    /// Stores the checkpoints of what is done and gives the leases up. Records that were taken are waited for as long as
+    /// [`drain_timeout`](super::StreamSettings::drain_timeout) allows; those that were not are given again by whoever reads on.
+    ///
+    /// # Errors
+    ///
+    /// What kept the source from going on before it was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, as the stream.
+    pub async fn close(mut self) -> Result<(), StreamsError> {
+        self.control.stop();
+        // Nothing of these was taken: nobody will say a word on them, and none is to be waited for.
+        self.ready.clear();
+        self.chunks.close();
+        while self.chunks.try_recv().is_ok() {}
+        match self.running.take() {
+            Some(running) => running.ended().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sees to it that something is ready to be taken.
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
+        while let Poll::Ready(Some(_)) = self.burying.poll_join_next(context) {}
+        if self.book.as_ref().is_some_and(|book| book.is_revoked()) {
+            self.ready.clear();
+        }
+        while self.ready.is_empty() {
+            match ready!(self.chunks.poll_recv(context)) {
+                Some(chunk) => {
+                    if let Err(error) = self.unpack(chunk) {
+                        self.ready.clear();
+                        self.running = None;
+                        self.chunks.close();
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                }
+                None => {
+                    let Some(running) = &mut self.running else {
+                        return Poll::Ready(None);
+                    };
+                    let ended = ready!(pin!(running.wait()).poll(context));
+                    self.running = None;
+                    return Poll::Ready(ended.err().map(Err));
+                }
+            }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
+        let entries = std::mem::take(&mut chunk.entries);
+        let (shard, book) = (&chunk.shard, &chunk.book);
+        if book.is_revoked() {
+            return Ok(());
+        }
+        self.book = Some(Arc::clone(book));
+        for (entry, number) in entries {
+            let ack = Ack::new(Arc::clone(book) as Arc<dyn Acknowledge>, number);
+            match entry {
+                Ok(record) => self.ready.push_back(Delivery { record, ack }),
+                Err(malformed) => self.bury(shard, malformed, ack)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn bury(
+        &mut self,
+        shard: &ShardId,
+        malformed: MalformedRecord,
+        ack: Ack,
+    ) -> Result<(), StreamsError> {
+        let Some(dead_letters) = self.dead_letters.clone() else {
+            return Err(StreamsError::Malformed {
+                shard: shard.clone(),
+                problem: malformed.problem().to_owned(),
+            });
+        };
+        let letter = DeadLetter {
+            shard: shard.clone(),
+            record: Err(malformed),
+            reason: DeadReason::Malformed,
+            failures: 0,
+        };
+        let clock = self.clock;
+        let backoff = Backoff::new(&RetryPolicy::default());
+        let mut rng = fastrand::Rng::with_seed(ack.number());
+        self.burying.spawn(async move {
+            bury(&dead_letters, letter, clock, &backoff, &mut rng).await;
+            ack.done();
+        });
+        Ok(())
+    }
+}
+
+impl Stream for RecordStream {
+    type Item = Result<Delivery, StreamsError>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let stream = self.get_mut();
+        match ready!(stream.poll_ready(context)) {
+            Some(Ok(())) => Poll::Ready(stream.ready.pop_front().map(Ok)),
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => Poll::Ready(None),
+        }
+    }
+}

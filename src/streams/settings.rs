@@ -1,0 +1,369 @@
+//! How a table's changes are read, and how a fleet shares them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::gap::GapPolicy;
+use super::snapshot::SnapshotSettings;
+use crate::retry::RetryPolicy;
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+
+const POLL: Bound<Duration> = Bound::new("poll", Duration::from_millis(1), Duration::from_secs(60));
+const IDLE_POLL: Bound<Duration> = Bound::new(
+    "idle_poll",
+    Duration::from_millis(1),
+    Duration::from_secs(60),
+);
+const IDLE_AFTER: Bound<Duration> =
+    Bound::new("idle_after", Duration::ZERO, Duration::from_secs(60 * 60));
+/// Source of the upper end: `Limit` of `GetRecords`, API reference of DynamoDB Streams.
+const PAGE_RECORDS: Bound<usize> = Bound::new("page_records", 1, 1000);
+const FAILOVER: Bound<Duration> = Bound::new(
+    "failover",
+    Duration::from_secs(1),
+    Duration::from_secs(10 * 60),
+);
+const CHECKPOINT: Bound<Duration> = Bound::new(
+    "checkpoint_interval",
+    Duration::from_millis(10),
+    Duration::from_secs(60 * 60),
+);
+const DISCOVERY: Bound<Duration> = Bound::new(
+    "discovery_interval",
+    Duration::from_secs(1),
+    Duration::from_secs(60 * 60),
+);
+const BUFFER: Bound<Bytes> = Bound::new("buffer_bytes", Bytes(1 << 20), Bytes(16 << 30));
+const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
+    "request_timeout",
+    Duration::from_millis(100),
+    Duration::from_secs(60),
+);
+const DRAIN: Bound<Duration> =
+    Bound::new("drain_timeout", Duration::ZERO, Duration::from_secs(600));
+/// Source of the upper end: the largest batch of a Lambda event source mapping on DynamoDB Streams.
+const BATCH_RECORDS: Bound<usize> = Bound::new("batch_records", 1, 10_000);
+/// As for Lambda's `MaximumBatchingWindowInSeconds`.
+const BATCH_WINDOW: Bound<Duration> =
+    Bound::new("batch_window", Duration::ZERO, Duration::from_secs(300));
+const PARALLELISM: Bound<usize> = Bound::new("parallelism", 1, 1000);
+const MAX_AGE: Bound<Duration> = Bound::new(
+    "max_age",
+    Duration::from_secs(60),
+    Duration::from_secs(24 * 60 * 60),
+);
+
+/// How a table's changes are read and handled.
+///
+/// Every field has a default, and setters never fail: what is out of range is found when the source is opened, or by
+/// [`validate`](Self::validate). Through serde each field has its setter's name; durations and sizes are text with a unit
+/// (`"200ms"`, `"64MiB"`).
+///
+/// ```
+/// use std::time::Duration;
+/// use dynamodb_connector::streams::StreamSettings;
+///
+/// let quick = StreamSettings::default().poll(Duration::from_millis(10));
+/// quick.validate()?;
+///
+/// let refused = quick.failover(Duration::from_millis(5)).validate().unwrap_err();
+/// assert_eq!(refused.to_string(), "settings: failover is 5ms, allowed 1s to 10m");
+/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct StreamSettings {
+    #[serde(with = "units::duration")]
+    poll: Duration,
+    #[serde(with = "units::duration")]
+    idle_poll: Duration,
+    #[serde(with = "units::duration")]
+    idle_after: Duration,
+    page_records: usize,
+    #[serde(with = "units::duration")]
+    failover: Duration,
+    #[serde(with = "units::duration")]
+    checkpoint_interval: Duration,
+    #[serde(with = "units::duration")]
+    discovery_interval: Duration,
+    #[serde(with = "units::size")]
+    buffer_bytes: usize,
+    #[serde(with = "units::duration")]
+    request_timeout: Duration,
+    #[serde(with = "units::duration")]
+    drain_timeout: Duration,
+    batch_records: usize,
+    #[serde(with = "units::duration")]
+    batch_window: Duration,
+    parallelism: usize,
+    retry: RetryPolicy,
+    bisect: bool,
+    #[serde(with = "units::duration_or_none")]
+    max_age: Option<Duration>,
+    on_gap: GapPolicy,
+    snapshot: SnapshotSettings,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_millis(200),
+            idle_poll: Duration::from_secs(1),
+            idle_after: Duration::from_secs(60),
+            page_records: 1000,
+            failover: Duration::from_secs(10),
+            checkpoint_interval: Duration::from_secs(1),
+            discovery_interval: Duration::from_secs(30),
+            buffer_bytes: 64 << 20,
+            request_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
+            batch_records: 100,
+            batch_window: Duration::ZERO,
+            parallelism: 1,
+            retry: RetryPolicy::default(),
+            bisect: true,
+            max_age: None,
+            on_gap: GapPolicy::Fail,
+            snapshot: SnapshotSettings::default(),
+        }
+    }
+}
+
+impl StreamSettings {
+    /// How long after a read that was not full the shard is read again, counted from the start of that read.
+    ///
+    /// A change waits for half of it on average. Each read is billed, and a shard takes about five a second from all readers
+    /// together. Default: 200 ms, which is five a second. Valid: 1 ms to 60 s. After a full page the next read follows at once.
+    #[must_use]
+    pub fn poll(mut self, interval: Duration) -> Self {
+        self.poll = interval;
+        self
+    }
+
+    /// The same of a shard that has brought no change for [`idle_after`](Self::idle_after); [`poll`](Self::poll) where that is
+    /// longer. The first change after a quiet time waits for up to this long; a thousand idle shards cost a thousand reads each of these.
+    /// Default: 1 s. Valid: 1 ms to 60 s.
+    #[must_use]
+    pub fn idle_poll(mut self, interval: Duration) -> Self {
+        self.idle_poll = interval;
+        self
+    }
+
+    /// How long a shard brings nothing before it counts as idle. Default: 60 s. Valid: 0 to 1 h.
+    #[must_use]
+    pub fn idle_after(mut self, time: Duration) -> Self {
+        self.idle_after = time;
+        self
+    }
+
+    /// How many records a read asks for at most. Default and most: 1,000.
+    #[must_use]
+    pub fn page_records(mut self, records: usize) -> Self {
+        self.page_records = records;
+        self
+    }
+
+    /// How long a worker may be silent before others take its shards.
+    ///
+    /// A dead worker's shards are read again within this time plus 3 s. Leases are renewed each third of it and the lease table is
+    /// looked at each tenth. All workers of an application should have the same. Default: 10 s, as the KCL's. Valid: 1 s to 10 min.
+    #[must_use]
+    pub fn failover(mut self, time: Duration) -> Self {
+        self.failover = time;
+        self
+    }
+
+    /// How often a shard's checkpoint is stored at most: one write of the lease table each. Its end, and giving it up, are stored at
+    /// once. What was handled since the last one is given again after a crash. Default: 1 s. Valid: 10 ms to 1 h.
+    #[must_use]
+    pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
+        self.checkpoint_interval = interval;
+        self
+    }
+
+    /// How often the stream's shards are listed by the fleet, beside whenever a shard ends. Default: 30 s. Valid: 1 s to 1 h.
+    #[must_use]
+    pub fn discovery_interval(mut self, interval: Duration) -> Self {
+        self.discovery_interval = interval;
+        self
+    }
+
+    /// How many bytes of records all shards of this worker together may hold that are read and not yet done.
+    ///
+    /// Each shard has an even part of it and, whatever that is, may hold one page, for which fewer records are asked where the
+    /// part is small. Default: 64 MiB. Valid: 1 MiB to 16 GiB.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes;
+        self
+    }
+
+    /// How long one request may take. Default: 5 s. Valid: 100 ms to 60 s.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How long records that were handed out are waited for when a shard is handed over, or the source is closed. What is not done by then is
+    /// given again by whoever reads the shard next. Default: 10 s. Valid: 0 to 10 min.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// How many records a handler is given at once, at most. Default: 100, as Lambda's. Valid: 1 to 10,000.
+    #[must_use]
+    pub fn batch_records(mut self, records: usize) -> Self {
+        self.batch_records = records;
+        self
+    }
+
+    /// How long records wait for a batch to fill. Default: 0, a batch holds what is there. Valid: 0 to 300 s.
+    #[must_use]
+    pub fn batch_window(mut self, window: Duration) -> Self {
+        self.batch_window = window;
+        self
+    }
+
+    /// How many batches of one shard are handled at once. Changes of one item are in one batch after another all the same; those of
+    /// different items may be handled in another order than they were made. Default: 1. Valid: 1 to 1,000.
+    #[must_use]
+    pub fn parallelism(mut self, batches: usize) -> Self {
+        self.parallelism = batches;
+        self
+    }
+
+    /// When a batch whose handler failed is given again. `max_attempts` needs a dead-letter handler; without it a batch is given again
+    /// until it is handled, and its shard, or with [`parallelism`](Self::parallelism) its part of it, waits. The budget is not used.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// Whether a batch whose handler failed is split in two, until the record that fails is alone. Splitting counts as no attempt, as
+    /// with Lambda. Default: true.
+    #[must_use]
+    pub fn bisect(mut self, bisect: bool) -> Self {
+        self.bisect = bisect;
+        self
+    }
+
+    /// Records older than this are not handled but dead-lettered. Needs a dead-letter handler. Default: none. Valid: 60 s to 24 h.
+    #[must_use]
+    pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.max_age = age.into();
+        self
+    }
+
+    /// What to do about changes that were lost before they were read. Default: [`GapPolicy::Fail`].
+    #[must_use]
+    pub fn on_gap(mut self, policy: GapPolicy) -> Self {
+        self.on_gap = policy;
+        self
+    }
+
+    /// How the table is scanned, for a start by snapshot and for [`GapPolicy::Rescan`].
+    #[must_use]
+    pub fn snapshot(mut self, settings: SnapshotSettings) -> Self {
+        self.snapshot = settings;
+        self
+    }
+
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let place = SettingsPlace::Whole;
+        POLL.check(&place, self.poll)?;
+        IDLE_POLL.check(&place, self.idle_poll)?;
+        IDLE_AFTER.check(&place, self.idle_after)?;
+        PAGE_RECORDS.check(&place, self.page_records)?;
+        FAILOVER.check(&place, self.failover)?;
+        CHECKPOINT.check(&place, self.checkpoint_interval)?;
+        DISCOVERY.check(&place, self.discovery_interval)?;
+        BUFFER.check(&place, Bytes(self.buffer_bytes))?;
+        REQUEST_TIMEOUT.check(&place, self.request_timeout)?;
+        DRAIN.check(&place, self.drain_timeout)?;
+        BATCH_RECORDS.check(&place, self.batch_records)?;
+        BATCH_WINDOW.check(&place, self.batch_window)?;
+        PARALLELISM.check(&place, self.parallelism)?;
+        if let Some(age) = self.max_age {
+            MAX_AGE.check(&place, age)?;
+        }
+        self.snapshot.check(&place)?;
+        self.retry.check(&place)
+    }
+}
+
+/// What the source reads of its settings.
+impl StreamSettings {
+    pub(super) fn get_poll(&self) -> (Duration, Duration, Duration) {
+        (self.poll, self.idle_poll, self.idle_after)
+    }
+
+    pub(super) fn get_page_records(&self) -> usize {
+        self.page_records
+    }
+
+    pub(super) fn get_failover(&self) -> Duration {
+        self.failover
+    }
+
+    pub(super) fn get_checkpoint_interval(&self) -> Duration {
+        self.checkpoint_interval
+    }
+
+    pub(super) fn get_discovery_interval(&self) -> Duration {
+        self.discovery_interval
+    }
+
+    pub(super) fn get_buffer_bytes(&self) -> usize {
+        self.buffer_bytes
+    }
+
+    pub(super) fn get_request_timeout(&self) -> Duration {
+        self.request_timeout
+    }
+
+    pub(super) fn get_drain_timeout(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    pub(super) fn get_batch_records(&self) -> usize {
+        self.batch_records
+    }
+
+    pub(super) fn get_batch_window(&self) -> Duration {
+        self.batch_window
+    }
+
+    pub(super) fn get_parallelism(&self) -> usize {
+        self.parallelism
+    }
+
+    pub(super) fn get_retry(&self) -> &RetryPolicy {
+        &self.retry
+    }
+
+    pub(super) fn get_bisect(&self) -> bool {
+        self.bisect
+    }
+
+    pub(super) fn get_max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    pub(super) fn get_snapshot(&self) -> &SnapshotSettings {
+        &self.snapshot
+    }
+
+    pub(super) fn get_on_gap(&self) -> GapPolicy {
+        self.on_gap
+    }
+}

@@ -1,0 +1,231 @@
+//! Where a snapshot and the shards' tasks meet.
+//!
+//! Shards tell which items they gave and how far they have read. To hand pages out, the snapshot raises a barrier: shards read no more and
+//! let what they handed out be done; then the pages go out, alone, and the barrier falls. So nothing of an item is ever handled beside
+//! its snapshot record, whichever shard it is in, which nobody can tell from its key.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::merge::{Merge, Ripe, ScanPage};
+use super::scan::key_of_record;
+use crate::streams::ShardId;
+use crate::streams::record::Record;
+
+/// The number of a barrier; the next has a larger one.
+pub(crate) type Epoch = u64;
+
+pub(crate) struct Junction {
+    active: AtomicBool,
+    state: Mutex<State>,
+    changed: Notify,
+    barrier: watch::Sender<Option<Epoch>>,
+}
+
+struct State {
+    merge: Merge<Record>,
+    /// The shards that this worker reads.
+    shards: BTreeMap<ShardId, Mark>,
+    /// These are all that have anything left.
+    covered: bool,
+    /// The last barrier that was raised, of all snapshots.
+    epoch: Epoch,
+}
+
+#[derive(Default)]
+struct Mark {
+    /// The shard has been read as it was at this time.
+    read_up: Option<Duration>,
+    /// At this barrier nothing of it is out.
+    quiet: Option<Epoch>,
+    /// What was read before this barrier is behind the stored checkpoint.
+    settled: Option<Epoch>,
+}
+
+impl State {
+    fn read_up(&self) -> Option<Duration> {
+        let marks = self.shards.values();
+        let least = marks.map(|mark| mark.read_up).min();
+        // With no shard left there is nothing more to come.
+        self.covered
+            .then_some(least.unwrap_or(Some(Duration::MAX)))?
+    }
+}
+
+impl Junction {
+    pub(crate) fn new() -> Self {
+        Self {
+            active: AtomicBool::new(false),
+            state: Mutex::new(State {
+                merge: Merge::new(),
+                shards: BTreeMap::new(),
+                covered: false,
+                epoch: 0,
+            }),
+            changed: Notify::new(),
+            barrier: watch::channel(None).0,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // What the worker tells.
+
+    pub(crate) fn begins(&self, shard: &ShardId) {
+        self.state().shards.insert(shard.clone(), Mark::default());
+    }
+
+    /// The shard is no longer read. Until the worker says so again, nobody knows whether all are.
+    pub(crate) fn ends(&self, shard: &ShardId) {
+        let mut state = self.state();
+        state.shards.remove(shard);
+        state.covered = false;
+    }
+
+    /// Whether the shards that this worker reads are all that have anything left.
+    pub(crate) fn set_covered(&self, covered: bool) {
+        let before = std::mem::replace(&mut self.state().covered, covered);
+        if before != covered {
+            self.changed.notify_one();
+        }
+    }
+
+    // What shards tell and ask.
+
+    /// Whether a snapshot is being taken here.
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn barrier(&self) -> watch::Receiver<Option<Epoch>> {
+        self.barrier.subscribe()
+    }
+
+    /// A shard has these records, which are about to be handed out.
+    pub(crate) fn seen<'a>(&self, records: impl Iterator<Item = &'a Record>) {
+        if !self.is_active() {
+            return;
+        }
+        let keys: Vec<_> = records.filter_map(key_of_record).collect();
+        let mut state = self.state();
+        keys.iter().for_each(|key| state.merge.seen(key));
+    }
+
+    /// A shard has been read as it was at this time.
+    pub(crate) fn read_up(&self, shard: &ShardId, time: Duration) {
+        if self.is_active() {
+            self.mark(shard, |mark| mark.read_up = Some(time));
+        }
+    }
+
+    pub(crate) fn quiet(&self, shard: &ShardId, epoch: Epoch) {
+        self.mark(shard, |mark| mark.quiet = Some(epoch));
+    }
+
+    pub(crate) fn settled(&self, shard: &ShardId, epoch: Epoch) {
+        self.mark(shard, |mark| mark.settled = Some(epoch));
+    }
+
+    fn mark(&self, shard: &ShardId, change: impl FnOnce(&mut Mark)) {
+        if let Some(mark) = self.state().shards.get_mut(shard) {
+            change(mark);
+        }
+        self.changed.notify_one();
+    }
+
+    // What the snapshot does.
+
+    /// Begins to listen, with nothing on hold. What shards have read so far says nothing any more.
+    pub(super) fn activate(&self) {
+        let mut state = self.state();
+        state.merge = Merge::new();
+        for mark in state.shards.values_mut() {
+            *mark = Mark::default();
+        }
+        self.active.store(true, Ordering::Release);
+    }
+
+    pub(super) fn deactivate(&self) {
+        self.active.store(false, Ordering::Release);
+        self.state().merge = Merge::new();
+        self.lower();
+    }
+
+    /// Forgets every page, those that are being read too.
+    pub(super) fn forget(&self) {
+        self.state().merge = Merge::new();
+    }
+
+    pub(super) fn sent(&self, segment: usize) {
+        self.state().merge.sent(segment);
+    }
+
+    pub(super) fn failed(&self, segment: usize) {
+        self.state().merge.failed(segment);
+    }
+
+    pub(super) fn answered(&self, segment: usize, page: ScanPage<Record>, now: Duration) {
+        self.state().merge.answered(segment, page, now);
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.state().merge.bytes()
+    }
+
+    pub(super) fn is_ripe(&self, settling: Duration) -> bool {
+        let state = self.state();
+        let read_up = state.read_up();
+        read_up.is_some_and(|time| state.merge.is_ripe(time, settling))
+    }
+
+    pub(super) fn raise(&self) -> Epoch {
+        let mut state = self.state();
+        state.epoch += 1;
+        self.barrier.send_replace(Some(state.epoch));
+        state.epoch
+    }
+
+    pub(super) fn lower(&self) {
+        self.barrier.send_replace(None);
+    }
+
+    /// The pages that may be handed out, once no shard has anything out.
+    pub(super) fn release(&self, epoch: Epoch, settling: Duration) -> Option<Vec<Ripe<Record>>> {
+        let mut state = self.state();
+        // A shard that began under the barrier has read nothing and can't: nothing is ripe then, and the barrier falls again.
+        let read_up = state.read_up().unwrap_or_default();
+        let quiet = |mark: &Mark| mark.quiet == Some(epoch);
+        let all = state.shards.values().all(quiet);
+        all.then(|| state.merge.release(read_up, settling))
+    }
+
+    /// Whether what shards had read before a barrier is behind their checkpoints. A shard that is gone has been finished, or its lease was lost
+    /// and `covered` waits for it.
+    pub(super) fn is_settled(&self, epoch: Epoch) -> bool {
+        let state = self.state();
+        let settled = |mark: &Mark| mark.settled.is_some_and(|settled| settled >= epoch);
+        state.covered && state.shards.values().all(settled)
+    }
+
+    /// Whether a shard was not there when a barrier was raised: what it reads is told by the next one only.
+    pub(super) fn is_unmet(&self, epoch: Epoch) -> bool {
+        let state = self.state();
+        let unmet = |mark: &Mark| mark.quiet.is_none_or(|quiet| quiet < epoch);
+        state.covered && state.shards.values().any(unmet)
+    }
+
+    /// Resolves when something was told since it last did.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}

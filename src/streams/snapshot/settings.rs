@@ -1,0 +1,101 @@
+//! How a table is scanned beside its stream.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+
+const SEGMENTS: Bound<usize> = Bound::new("snapshot.segments", 1, 64);
+/// Source of the upper end: 40,000 is the default quota of a table; there is room for one that was raised.
+const READ_UNITS: Bound<usize> = Bound::new("snapshot.read_units", 1, 1_000_000);
+const SETTLING: Bound<Duration> =
+    Bound::new("snapshot.settling", Duration::ZERO, Duration::from_secs(60));
+const HOLD: Bound<Bytes> = Bound::new("snapshot.hold_bytes", Bytes(1 << 20), Bytes(1 << 30));
+
+/// How a snapshot of the table is taken, for [`StartPosition::Snapshot`](super::super::StartPosition::Snapshot) and
+/// [`GapPolicy::Rescan`](super::super::GapPolicy::Rescan).
+///
+/// Setters never fail: what is out of range is found when the source is opened. Through serde each field has its setter's name.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[non_exhaustive]
+#[serde(default, deny_unknown_fields, rename_all = "snake_case")]
+pub struct SnapshotSettings {
+    segments: usize,
+    read_units: usize,
+    #[serde(with = "units::duration")]
+    settling: Duration,
+    #[serde(with = "units::size")]
+    hold_bytes: usize,
+}
+
+impl Default for SnapshotSettings {
+    fn default() -> Self {
+        Self {
+            segments: 4,
+            read_units: 500,
+            settling: Duration::from_secs(2),
+            hold_bytes: 16 << 20,
+        }
+    }
+}
+
+impl SnapshotSettings {
+    /// How many parts of the table are scanned at the same time. A snapshot that was begun goes on with as many as it began with.
+    /// Default: 4. Valid: 1 to 64.
+    #[must_use]
+    pub fn segments(mut self, segments: usize) -> Self {
+        self.segments = segments;
+        self
+    }
+
+    /// How many read units a second the scan may use, on average: a strongly consistent read of 4 KB is one. What the service says
+    /// that a page took is what counts. Default: 500, about 2 MB a second. Valid: 1 to 1,000,000.
+    ///
+    /// The first page of each segment, of 16 items, goes out before anything is known of the items' size.
+    #[must_use]
+    pub fn read_units(mut self, units: usize) -> Self {
+        self.read_units = units;
+        self
+    }
+
+    /// How long after a change the stream has it at the latest: a page of the scan is kept until every shard was read as it was this long
+    /// after the page. Too short, an item may be given that a change not yet in the stream has made old; the change follows. Default: 2 s. Valid: 0 to 60 s.
+    #[must_use]
+    pub fn settling(mut self, time: Duration) -> Self {
+        self.settling = time;
+        self
+    }
+
+    /// How many bytes of scanned pages may be held or out, beside what the stream's records take. When it is full, scanning waits; one page
+    /// may be held whatever it is. Each segment may have a page of 1 MB on its way. Default: 16 MiB. Valid: 1 MiB to 1 GiB.
+    #[must_use]
+    pub fn hold_bytes(mut self, bytes: usize) -> Self {
+        self.hold_bytes = bytes;
+        self
+    }
+
+    pub(in super::super) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
+        SEGMENTS.check(place, self.segments)?;
+        READ_UNITS.check(place, self.read_units)?;
+        SETTLING.check(place, self.settling)?;
+        HOLD.check(place, Bytes(self.hold_bytes))
+    }
+
+    pub(super) fn get_segments(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.segments).unwrap_or(NonZeroUsize::MIN)
+    }
+
+    pub(super) fn get_read_units(&self) -> usize {
+        self.read_units
+    }
+
+    pub(super) fn get_settling(&self) -> Duration {
+        self.settling
+    }
+
+    pub(super) fn get_hold_bytes(&self) -> usize {
+        self.hold_bytes
+    }
+}

@@ -1,0 +1,390 @@
+//! The task that takes a snapshot, while it has the snapshot's lease.
+
+mod scanning;
+mod writing;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, OptionFuture};
+use futures::stream::FuturesUnordered;
+use tokio::sync::watch;
+
+use super::Snapshots;
+use super::junction::Epoch;
+use super::merge::{Cursor, Ripe};
+use super::pace::Pace;
+use super::scan::Scanned;
+use super::store::{Positions, SnapshotTable};
+use crate::progress::Acknowledge as _;
+use crate::retry::{ErrorClass, ServiceError};
+use crate::streams::StreamsError;
+use crate::streams::book::Book;
+use crate::streams::feed::{Feed, FeedEvent};
+use crate::streams::lease::{Change, Hold, LeaseRow, Written};
+use crate::streams::record::Record;
+use crate::streams::worker::{Destination, Order, Shared};
+
+/// A page of a scan holds 1 MB at most (API reference of `Scan`); its JSON is larger than what is stored.
+const PAGE_BYTES: usize = 2 << 20;
+/// How long to wait before what was dropped unacknowledged is scanned again.
+const REDELIVERY: Duration = Duration::from_secs(1);
+
+/// How soon positions are stored again that could not be.
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How the taking of a snapshot ended.
+#[derive(Debug)]
+pub(crate) enum SnapshotEnd {
+    /// Every item has been given, and the row says so.
+    Finished,
+    /// The lease was given up.
+    LetGo,
+    /// The lease is somebody else's, or may be, or another snapshot is wanted.
+    Lost,
+    Failed(StreamsError),
+}
+
+struct Segment {
+    /// What is asked for next.
+    scanned: Cursor,
+    busy: bool,
+    not_before: Duration,
+}
+
+/// Where the pages are that may be handed out.
+enum Phase {
+    /// On hold.
+    Gathering,
+    /// Waiting until no shard has anything out.
+    Quieting(Epoch),
+    /// Being handed out, and done.
+    Giving(Epoch, VecDeque<Ripe<Record>>),
+}
+
+/// A page that was handed out.
+struct Out {
+    segment: usize,
+    cursor: Cursor,
+    /// The number after its last record.
+    end: u64,
+    epoch: Epoch,
+}
+
+struct ScanEnd {
+    segment: usize,
+    predicted: f64,
+    result: Result<Scanned, ServiceError>,
+}
+
+struct WriteEnd {
+    sent: Duration,
+    change: Change,
+    result: Result<Written, ServiceError>,
+}
+
+pub(crate) struct SnapshotTask {
+    shared: Arc<Shared>,
+    snapshots: Arc<Snapshots>,
+    hold: Hold,
+    orders: watch::Receiver<Order>,
+    rng: fastrand::Rng,
+    destination: Destination,
+    book: Arc<Book>,
+    feed: Feed,
+
+    stored: Positions,
+    segments: Vec<Segment>,
+    pace: Pace,
+    scans: FuturesUnordered<BoxFuture<'static, ScanEnd>>,
+    failures: u32,
+
+    phase: Phase,
+    out: VecDeque<Out>,
+
+    write: Option<BoxFuture<'static, WriteEnd>>,
+    saving: Option<BoxFuture<'static, Result<bool, ServiceError>>>,
+    /// Positions that are not stored yet.
+    unsaved: bool,
+    save_at: Duration,
+    save_failed: bool,
+    leaving: Option<Duration>,
+}
+
+impl Drop for SnapshotTask {
+    fn drop(&mut self) {
+        // However it ended: shards are held up no longer.
+        self.shared.junction.deactivate();
+        self.book.revoke();
+    }
+}
+
+/// Takes the snapshot that `row`, as it is after a write sent at `taken`, is the lease of, until it is given up or lost.
+pub(crate) async fn take_snapshot(
+    shared: Arc<Shared>,
+    snapshots: Arc<Snapshots>,
+    destination: Destination,
+    row: LeaseRow,
+    taken: Duration,
+    orders: watch::Receiver<Order>,
+    mut rng: fastrand::Rng,
+) -> SnapshotEnd {
+    let settings = shared.settings.get_snapshot();
+    let stored = match snapshots.table.load(settings.get_segments()).await {
+        Ok(stored) => stored,
+        Err(error) if error.class() == ErrorClass::Fatal => {
+            let target = snapshots.table.leases.name();
+            return SnapshotEnd::Failed(StreamsError::service("GetItem", target, error));
+        }
+        // Taken again when this lease has lapsed, here or elsewhere.
+        Err(error) => {
+            tracing::debug!(%error, "the snapshot's positions could not be read");
+            return SnapshotEnd::Lost;
+        }
+    };
+    let (failover, interval) = (
+        shared.settings.get_failover(),
+        shared.settings.get_checkpoint_interval(),
+    );
+    let hold = Hold::new(shared.leases.me(), &row, taken, failover, interval);
+    let book = Arc::new(Book::new());
+    let lane = SnapshotTable::shard();
+    let feed = shared.feed(&destination, &lane, &book, &mut rng);
+    shared.junction.activate();
+    let mut task = SnapshotTask {
+        hold,
+        orders,
+        rng,
+        destination,
+        book,
+        feed,
+        segments: Vec::new(),
+        pace: Pace::new(settings.get_read_units()),
+        scans: FuturesUnordered::new(),
+        failures: 0,
+        phase: Phase::Gathering,
+        out: VecDeque::new(),
+        write: None,
+        saving: None,
+        // How many segments there are is settled before the first is begun.
+        unsaved: stored
+            .segments
+            .iter()
+            .all(|cursor| *cursor == Cursor::Start),
+        save_at: Duration::ZERO,
+        save_failed: false,
+        leaving: None,
+        stored,
+        snapshots,
+        shared,
+    };
+    task.begin(Duration::ZERO);
+    match task.work().await {
+        Ok(end) => end,
+        Err(error) => SnapshotEnd::Failed(error),
+    }
+}
+
+impl SnapshotTask {
+    /// Scans from where everything is done.
+    fn begin(&mut self, not_before: Duration) {
+        self.scans.clear();
+        self.shared.junction.forget();
+        self.out.clear();
+        let segment = |cursor: &Cursor| Segment {
+            scanned: cursor.clone(),
+            busy: false,
+            not_before,
+        };
+        self.segments = self.stored.segments.iter().map(segment).collect();
+    }
+
+    async fn work(&mut self) -> Result<SnapshotEnd, StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let (clock, junction) = (shared.clock, &shared.junction);
+        loop {
+            let now = clock.now();
+            if now >= self.hold.valid_until() {
+                return Ok(SnapshotEnd::Lost);
+            }
+            if *self.orders.borrow_and_update() == Order::Close {
+                let drain = shared.settings.get_drain_timeout();
+                self.leaving.get_or_insert(now + drain);
+            }
+            if self.book.is_dropped() {
+                self.give_again(now);
+            }
+            self.advance(now);
+            self.take_stock(now);
+            if self.leaving.is_none() {
+                self.feed.start(now)?;
+            }
+            if self.write.is_none() && self.hold.due() <= now {
+                self.start_write(now);
+            }
+            if self.saving.is_none() && self.unsaved && self.save_due() <= now {
+                self.start_save(now);
+            }
+            self.start_scans(now);
+
+            let mut wake = self.hold.valid_until();
+            if self.write.is_none() {
+                wake = wake.min(self.hold.due());
+            }
+            if self.saving.is_none() && self.unsaved {
+                wake = wake.min(self.save_due());
+            }
+            if let Some(due) = self.scan_due() {
+                wake = wake.min(due);
+            }
+            match self.leaving {
+                Some(until) if until > now => wake = wake.min(until),
+                Some(_) => {}
+                None => wake = self.feed.due().map_or(wake, |due| wake.min(due)),
+            }
+            let (waits, below) = (!self.book.is_empty(), self.book.bytes());
+            tokio::select! {
+                Some(end) = self.scans.next(), if !self.scans.is_empty() => self.scanned(end)?,
+                Some(end) = OptionFuture::from(self.write.as_mut()) => {
+                    self.write = None;
+                    if let Some(end) = self.written(end)? {
+                        return Ok(end);
+                    }
+                }
+                Some(saved) = OptionFuture::from(self.saving.as_mut()) => {
+                    self.saving = None;
+                    match saved {
+                        Ok(true) => self.save_failed = false,
+                        Ok(false) => return Ok(SnapshotEnd::Lost),
+                        Err(error) => {
+                            tracing::debug!(%error, "the snapshot's positions could not be stored");
+                            self.unsaved = true;
+                            self.save_failed = true;
+                            self.save_at = clock.now() + SAVE_AGAIN;
+                        }
+                    }
+                }
+                event = self.feed.event() => match event {
+                    FeedEvent::Moved => {}
+                    FeedEvent::Closed => self.hold.let_go(),
+                    FeedEvent::Failed(error) => return Err(error),
+                },
+                () = self.book.room(below), if waits => {}
+                () = junction.changed() => {}
+                changed = self.orders.changed() => if changed.is_err() {
+                    return Ok(SnapshotEnd::Lost);
+                },
+                () = clock.until(wake) => {}
+            }
+        }
+    }
+
+    /// Goes from one phase to the next, where that may be.
+    fn advance(&mut self, now: Duration) {
+        let settling = self.shared.settings.get_snapshot().get_settling();
+        let junction = &self.shared.junction;
+        if matches!(self.phase, Phase::Gathering)
+            && self.leaving.is_none()
+            && (junction.is_ripe(settling)
+                || self
+                    .out
+                    .front()
+                    .is_some_and(|page| junction.is_unmet(page.epoch)))
+        {
+            self.phase = Phase::Quieting(junction.raise());
+        }
+        if let Phase::Quieting(epoch) = self.phase {
+            if self.leaving.is_some() {
+                junction.lower();
+                self.phase = Phase::Gathering;
+            } else if let Some(pages) = junction.release(epoch, settling) {
+                self.phase = Phase::Giving(epoch, pages.into());
+            }
+        }
+        if let Phase::Giving(epoch, pages) = &mut self.phase {
+            while self.feed.has_room()
+                && let Some(page) = pages.pop_front()
+            {
+                let no_numbers = std::iter::repeat_n(None, page.items.len());
+                let first = self.book.push_page(no_numbers, page.bytes);
+                let end = first + page.items.len() as u64;
+                self.out.push_back(Out {
+                    segment: page.segment,
+                    cursor: page.cursor,
+                    end,
+                    epoch: *epoch,
+                });
+                let filter = self.shared.filter.as_ref();
+                let mut wanted = Vec::with_capacity(page.items.len());
+                for (record, number) in page.items.into_iter().zip(first..) {
+                    if filter.is_none_or(|filter| filter(&record)) {
+                        wanted.push((Ok(record), number));
+                    } else {
+                        self.book.done(number);
+                    }
+                }
+                self.feed.push(&self.book, wanted, now);
+            }
+            // Whoever takes records one after the other has these before what the shards give next; handlers of shards run beside
+            // one another, so they wait until these are done.
+            let given = pages.is_empty()
+                && match &self.destination {
+                    Destination::Handler(_) => self.book.is_empty(),
+                    Destination::Channel(_) => self.feed.has_room(),
+                };
+            self.feed.flush(true);
+            if given {
+                junction.lower();
+                self.phase = Phase::Gathering;
+            }
+        }
+    }
+
+    /// Looks what is done, and whether that was all.
+    fn take_stock(&mut self, now: Duration) {
+        let junction = &self.shared.junction;
+        while let Some(page) = self.out.front()
+            && self.book.is_done_up_to(page.end)
+            && junction.is_settled(page.epoch)
+            && let Some(page) = self.out.pop_front()
+        {
+            if page.cursor == Cursor::End {
+                self.shared.counters.snapshot_segment();
+            }
+            if let Some(stored) = self.stored.segments.get_mut(page.segment) {
+                *stored = page.cursor;
+                self.unsaved = true;
+            }
+        }
+        if self.is_complete() && !self.unsaved && self.saving.is_none() {
+            self.hold.finish(std::collections::BTreeSet::new());
+        } else if let Some(until) = self.leaving
+            && (now >= until || self.feed.is_quiet(&self.book))
+            && (now >= until || (!self.unsaved && self.saving.is_none()))
+        {
+            self.hold.let_go();
+        }
+    }
+
+    /// Scans what was dropped unacknowledged again, and all since.
+    fn give_again(&mut self, now: Duration) {
+        tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
+        self.book.revoke();
+        self.book = Arc::new(Book::new());
+        let lane = SnapshotTable::shard();
+        self.feed = self
+            .shared
+            .feed(&self.destination, &lane, &self.book, &mut self.rng);
+        self.shared.junction.lower();
+        self.phase = Phase::Gathering;
+        self.begin(now + REDELIVERY);
+    }
+
+    /// Whether every item has been given, and is done.
+    fn is_complete(&self) -> bool {
+        let mut segments = self.stored.segments.iter();
+        segments.all(|cursor| *cursor == Cursor::End)
+    }
+}

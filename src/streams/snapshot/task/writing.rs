@@ -1,0 +1,79 @@
+//! What the task writes: its lease, one write at a time, and how far it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::store::SnapshotTable;
+use super::{SnapshotEnd, SnapshotTask, WriteEnd};
+use crate::retry::ErrorClass;
+use crate::streams::StreamsError;
+use crate::streams::lease::{Checkpoint, Verdict, Written};
+
+impl SnapshotTask {
+    /// When positions are stored: at intervals, and the last ones at once.
+    pub(super) fn save_due(&self) -> Duration {
+        let last = self.leaving.is_some() || self.is_complete();
+        if last && !self.save_failed {
+            Duration::ZERO
+        } else {
+            self.save_at
+        }
+    }
+
+    pub(super) fn start_save(&mut self, now: Duration) {
+        self.unsaved = false;
+        self.save_at = now + self.shared.settings.get_checkpoint_interval();
+        let (snapshots, positions) = (Arc::clone(&self.snapshots), self.stored.clone());
+        self.saving = Some(Box::pin(
+            async move { snapshots.table.save(&positions).await },
+        ));
+    }
+
+    pub(super) fn start_write(&mut self, now: Duration) {
+        let change = self.hold.change();
+        let counter = self.hold.counter();
+        let snapshots = Arc::clone(&self.snapshots);
+        self.write = Some(Box::pin(async move {
+            let leases = &snapshots.table.leases;
+            let lane = SnapshotTable::shard();
+            let result = leases.change(&lane, counter, false, &change).await;
+            WriteEnd {
+                sent: now,
+                change,
+                result,
+            }
+        }));
+    }
+
+    pub(super) fn written(&mut self, end: WriteEnd) -> Result<Option<SnapshotEnd>, StreamsError> {
+        match end.result {
+            Ok(Written::Done) => {
+                self.hold.accepted(&end.change, end.sent);
+                let finished = end.change.checkpoint == Some(Checkpoint::ShardEnd);
+                Ok(match (end.change.let_go, finished) {
+                    (true, true) => Some(SnapshotEnd::Finished),
+                    (true, false) => Some(SnapshotEnd::LetGo),
+                    (false, _) => None,
+                })
+            }
+            Ok(Written::Refused(row)) => match self.hold.refused(row.as_deref(), end.sent) {
+                Verdict::Adopted => Ok(None),
+                Verdict::GivenUp => Ok(Some(if row.is_some_and(|row| row.is_finished()) {
+                    SnapshotEnd::Finished
+                } else {
+                    SnapshotEnd::LetGo
+                })),
+                // Nobody asks for this lease to be handed over, and its row is deleted to have no snapshot.
+                Verdict::Lost | Verdict::HandOver | Verdict::Missing => Ok(Some(SnapshotEnd::Lost)),
+            },
+            Err(error) => {
+                self.hold.failed(end.sent);
+                if error.class() == ErrorClass::Fatal {
+                    let target = self.snapshots.table.leases.name();
+                    return Err(StreamsError::service("UpdateItem", target, error));
+                }
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What a source has done and holds: numbers for callers, and metrics.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use super::ShardId;
+
+/// A source's numbers at one moment; the totals count from opening.
+///
+/// The same go to the [`metrics`] facade, with the label `table`. Install its recorder before opening a source.
+///
+/// | metric | kind | unit | what |
+/// |---|---|---|---|
+/// | `dynamodb_streams_records_total` | counter | records | read, filtered ones included |
+/// | `dynamodb_streams_filtered_total` | counter | records | that the filter kept back |
+/// | `dynamodb_streams_handled_total` | counter | records | that the handler handled |
+/// | `dynamodb_streams_dead_lettered_total` | counter | records | given up, with a reason |
+/// | `dynamodb_streams_failed_batches_total` | counter | batches | that the handler failed on, each time |
+/// | `dynamodb_streams_reads_total` | counter | requests | `GetRecords` |
+/// | `dynamodb_streams_failed_reads_total` | counter | requests | answered by an error or not at all |
+/// | `dynamodb_streams_checkpoints_total` | counter | writes | of a checkpoint |
+/// | `dynamodb_streams_gaps_total` | counter | gaps | in the stream |
+/// | `dynamodb_streams_leases_lost_total` | counter | leases | that were not given up |
+/// | `dynamodb_streams_snapshot_items_total` | counter | items | scanned for a snapshot, those that the stream gave too included |
+/// | `dynamodb_streams_snapshot_segments_total` | counter | segments | of a snapshot that were worked through to their end |
+/// | `dynamodb_streams_shards` | gauge | shards | that this worker reads |
+/// | `dynamodb_streams_lag_seconds` | gauge | seconds | the age of the last record read, of the shard that lags most; 0 where all is read |
+/// | `dynamodb_streams_read_seconds` | histogram | seconds | from asking for a page to having it |
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Records read, filtered ones included.
+    pub records: u64,
+    /// Records that the filter kept back.
+    pub filtered: u64,
+    /// Records that the handler handled.
+    pub handled: u64,
+    /// Records given up, with a reason.
+    pub dead_lettered: u64,
+    /// Batches that the handler failed on, each time counted.
+    pub failed_batches: u64,
+    /// Reads of shards.
+    pub reads: u64,
+    /// Reads answered by an error, or not at all.
+    pub failed_reads: u64,
+    /// Checkpoints stored.
+    pub checkpoints: u64,
+    /// Gaps in the stream.
+    pub gaps: u64,
+    /// Leases that were lost, not given up.
+    pub leases_lost: u64,
+    /// Items scanned for a snapshot, those included that were dropped because the stream gave them.
+    pub snapshot_items: u64,
+    /// Segments of a snapshot worked through to their end, of as many as
+    /// [`segments`](super::SnapshotSettings::segments) says.
+    pub snapshot_segments: u64,
+    /// The shards that this worker reads, with the lag of each: the age of the last record read, by this machine's clock, and zero where a read
+    /// has brought nothing more.
+    pub lag: BTreeMap<ShardId, Duration>,
+}
+
+/// The counts as they are kept.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    totals: [(AtomicU64, Counter); 12],
+    shards: Gauge,
+    lag_seconds: Gauge,
+    read_seconds: Histogram,
+    lag: Mutex<BTreeMap<ShardId, Duration>>,
+}
+
+#[derive(Clone, Copy)]
+enum Total {
+    Records,
+    Filtered,
+    Handled,
+    DeadLettered,
+    FailedBatches,
+    Reads,
+    FailedReads,
+    Checkpoints,
+    Gaps,
+    LeasesLost,
+    SnapshotItems,
+    SnapshotSegments,
+}
+
+impl Counters {
+    pub(crate) fn new(table: &str) -> Self {
+        let total = |name: &'static str| {
+            let counter = counter!(name, "table" => table.to_owned());
+            (AtomicU64::new(0), counter)
+        };
+        Self {
+            totals: [
+                total("dynamodb_streams_records_total"),
+                total("dynamodb_streams_filtered_total"),
+                total("dynamodb_streams_handled_total"),
+                total("dynamodb_streams_dead_lettered_total"),
+                total("dynamodb_streams_failed_batches_total"),
+                total("dynamodb_streams_reads_total"),
+                total("dynamodb_streams_failed_reads_total"),
+                total("dynamodb_streams_checkpoints_total"),
+                total("dynamodb_streams_gaps_total"),
+                total("dynamodb_streams_leases_lost_total"),
+                total("dynamodb_streams_snapshot_items_total"),
+                total("dynamodb_streams_snapshot_segments_total"),
+            ],
+            shards: gauge!("dynamodb_streams_shards", "table" => table.to_owned()),
+            lag_seconds: gauge!("dynamodb_streams_lag_seconds", "table" => table.to_owned()),
+            read_seconds: histogram!("dynamodb_streams_read_seconds", "table" => table.to_owned()),
+            lag: Mutex::default(),
+        }
+    }
+
+    fn add(&self, total: Total, count: usize) {
+        let (own, metric) = &self.totals[total as usize];
+        let count = count as u64;
+        own.fetch_add(count, Ordering::Relaxed);
+        metric.increment(count);
+    }
+
+    fn lag(&self) -> MutexGuard<'_, BTreeMap<ShardId, Duration>> {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A read has brought a page; `lag` is the age of its last record, or zero where the shard has been read up.
+    pub(crate) fn read(
+        &self,
+        shard: &ShardId,
+        records: usize,
+        filtered: usize,
+        took: Duration,
+        lag: Duration,
+    ) {
+        self.add(Total::Reads, 1);
+        self.add(Total::Records, records);
+        self.add(Total::Filtered, filtered);
+        self.read_seconds.record(took.as_secs_f64());
+        let mut lags = self.lag();
+        if let Some(known) = lags.get_mut(shard) {
+            *known = lag;
+        }
+        let most = lags.values().max().copied().unwrap_or_default();
+        drop(lags);
+        self.lag_seconds.set(most.as_secs_f64());
+    }
+
+    pub(crate) fn failed_read(&self) {
+        self.add(Total::Reads, 1);
+        self.add(Total::FailedReads, 1);
+    }
+
+    pub(crate) fn handled(&self, records: usize) {
+        self.add(Total::Handled, records);
+    }
+
+    pub(crate) fn dead_lettered(&self, records: usize) {
+        self.add(Total::DeadLettered, records);
+    }
+
+    pub(crate) fn failed_batch(&self) {
+        self.add(Total::FailedBatches, 1);
+    }
+
+    pub(crate) fn checkpoint(&self) {
+        self.add(Total::Checkpoints, 1);
+    }
+
+    pub(crate) fn gap(&self) {
+        self.add(Total::Gaps, 1);
+    }
+
+    pub(crate) fn lease_lost(&self) {
+        self.add(Total::LeasesLost, 1);
+    }
+
+    pub(crate) fn snapshot_items(&self, items: usize) {
+        self.add(Total::SnapshotItems, items);
+    }
+
+    pub(crate) fn snapshot_segment(&self) {
+        self.add(Total::SnapshotSegments, 1);
+    }
+
+    pub(crate) fn begins(&self, shard: &ShardId) {
+        let mut lags = self.lag();
+        lags.insert(shard.clone(), Duration::ZERO);
+        self.shards.set(count(lags.len()));
+    }
+
+    pub(crate) fn ends(&self, shard: &ShardId) {
+        let mut lags = self.lag();
+        lags.remove(shard);
+        self.shards.set(count(lags.len()));
+    }
+
+    pub(crate) fn stats(&self) -> StreamStats {
+        let total = |total: Total| self.totals[total as usize].0.load(Ordering::Relaxed);
+        StreamStats {
+            records: total(Total::Records),
+            filtered: total(Total::Filtered),
+            handled: total(Total::Handled),
+            dead_lettered: total(Total::DeadLettered),
+            failed_batches: total(Total::FailedBatches),
+            reads: total(Total::Reads),
+            failed_reads: total(Total::FailedReads),
+            checkpoints: total(Total::Checkpoints),
+            gaps: total(Total::Gaps),
+            leases_lost: total(Total::LeasesLost),
+            snapshot_items: total(Total::SnapshotItems),
+            snapshot_segments: total(Total::SnapshotSegments),
+            lag: self.lag().clone(),
+        }
+    }
+}
+
+fn count(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
+}

@@ -1,0 +1,136 @@
+//! Writing a shard's lease: renewals, checkpoints, its end.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::super::StreamsError;
+use super::super::super::lease::{Checkpoint, LeaseRow, Verdict, Written};
+use super::{Ended, ShardTask, WriteEnd, Wrote};
+use crate::retry::ErrorClass;
+
+impl ShardTask {
+    /// Stores what is done and gives the lease up, of a shard that can't be gone on with.
+    pub(super) async fn give_up(&mut self) {
+        let clock = self.shared.clock;
+        self.feed.stop().await;
+        if let Some(sequence) = self.book.take_watermark() {
+            self.hold.reach(sequence);
+        }
+        self.hold.let_go();
+        while clock.now() < self.hold.valid_until() {
+            let Some(mut write) = self.write.take() else {
+                clock.until(self.hold.due()).await;
+                self.start_write(clock.now());
+                continue;
+            };
+            // Its own failure came first.
+            if !matches!(self.written((&mut write).await), Ok(None)) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn start_write(&mut self, now: Duration) {
+        let change = self.hold.change();
+        let (counter, handing_over) = (self.hold.counter(), self.hold.is_handing_over());
+        let (shared, shard) = (Arc::clone(&self.shared), self.shard.clone());
+        self.write = Some(Box::pin(async move {
+            let changed = shared
+                .leases
+                .change(&shard, counter, handing_over, &change)
+                .await;
+            WriteEnd {
+                sent: now,
+                result: changed.map(|written| match written {
+                    Written::Done => Wrote::Changed(change),
+                    Written::Refused(row) => Wrote::Refused(row),
+                }),
+            }
+        }));
+    }
+
+    /// Makes a row again that was deleted while this worker had the lease: nobody else knows how far the shard is.
+    fn start_making_again(&mut self, now: Duration) {
+        tracing::warn!(shard = %self.shard, "the lease's row was deleted: it is made again");
+        let shared = Arc::clone(&self.shared);
+        let checkpoint = match (&self.done, self.hold.stored()) {
+            (Some(done), _) => Checkpoint::After(*done),
+            (None, stored) => stored.clone(),
+        };
+        let graph = shared.graph();
+        let row = LeaseRow {
+            shard: self.shard.clone(),
+            owner: Some(shared.leases.me().to_owned()),
+            counter: 0,
+            checkpoint,
+            checkpoint_owner: None,
+            parents: graph.parent(&self.shard).into_iter().cloned().collect(),
+            children: BTreeSet::new(),
+            from_time: self.from_time,
+            created: self.created,
+            read: None,
+        };
+        self.write = Some(Box::pin(async move {
+            let made = shared.leases.create(&row).await;
+            WriteEnd {
+                sent: now,
+                result: made.map(|made| match made {
+                    true => Wrote::MadeAgain,
+                    false => Wrote::TakenMeanwhile,
+                }),
+            }
+        }));
+    }
+
+    pub(super) fn written(&mut self, end: WriteEnd) -> Result<Option<Ended>, StreamsError> {
+        let WriteEnd { sent, result } = end;
+        let wrote = match result {
+            Ok(wrote) => wrote,
+            Err(error) => {
+                tracing::debug!(shard = %self.shard, %error, "the lease could not be written");
+                self.hold.failed(sent);
+                if matches!(error.class(), ErrorClass::Fatal | ErrorClass::Permanent) {
+                    let table = self.shared.leases.name();
+                    return Err(StreamsError::service("UpdateItem", table, error));
+                }
+                return Ok(None);
+            }
+        };
+        let given_up = |finished| {
+            Some(if finished {
+                Ended::Finished
+            } else {
+                Ended::LetGo
+            })
+        };
+        Ok(match wrote {
+            Wrote::Changed(change) => {
+                self.hold.accepted(&change, sent);
+                if change.checkpoint.is_some() {
+                    self.shared.counters.checkpoint();
+                }
+                let finished = change.checkpoint == Some(Checkpoint::ShardEnd);
+                change.let_go.then(|| given_up(finished)).flatten()
+            }
+            Wrote::Refused(row) => match self.hold.refused(row.as_deref(), sent) {
+                Verdict::Adopted => None,
+                Verdict::Lost => Some(Ended::Lost),
+                Verdict::GivenUp => given_up(row.is_some_and(|row| row.is_finished())),
+                Verdict::HandOver => {
+                    self.leave(self.shared.clock.now());
+                    None
+                }
+                Verdict::Missing => {
+                    self.start_making_again(self.shared.clock.now());
+                    None
+                }
+            },
+            Wrote::MadeAgain => {
+                self.hold.made_again(sent);
+                None
+            }
+            Wrote::TakenMeanwhile => Some(Ended::Lost),
+        })
+    }
+}

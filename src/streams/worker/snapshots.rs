@@ -1,0 +1,240 @@
+//! A worker's part in snapshots: who takes one, and who stands back meanwhile.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::super::gap::GapPolicy;
+use super::super::graph::ShardGraph;
+use super::super::lease::{LeaseRow, LookError, Manner, Observed, missing};
+use super::super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots, take_snapshot};
+use super::super::{ShardId, StreamsError};
+use super::shard::Order;
+use super::{Worker, millis};
+use crate::retry::ErrorClass;
+
+/// How often the request for a rescan is tried.
+const ATTEMPTS: u32 = 10;
+
+pub(super) struct Watch {
+    pub(super) snapshots: Arc<Snapshots>,
+    /// A fresh application is to begin with a snapshot.
+    first: bool,
+    observed: Observed,
+    /// Whether a snapshot is being taken, or is to be, as far as that is known.
+    under_way: Option<bool>,
+    pub(super) tasks: JoinSet<SnapshotEnd>,
+    orders: watch::Sender<Order>,
+}
+
+impl Watch {
+    pub(super) fn new(snapshots: Snapshots, first: bool) -> Self {
+        Self {
+            snapshots: Arc::new(snapshots),
+            first,
+            observed: Observed::default(),
+            under_way: None,
+            tasks: JoinSet::new(),
+            orders: watch::channel(Order::Run).0,
+        }
+    }
+}
+
+impl Worker {
+    /// Notes whether a snapshot is wanted, before the first lease is made: it would not be known afterwards that the application was fresh.
+    pub(super) async fn note_snapshot(&mut self) -> Result<(), StreamsError> {
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        let table = &watch.snapshots.table;
+        table.leases.ensure().await?;
+        let fresh = self.observed.rows().is_empty();
+        let now = millis(self.shared.clock.time_of_day());
+        let noted = table.note(watch.first && fresh, now).await;
+        noted.map_err(|error| StreamsError::service("PutItem", table.leases.name(), error))?;
+        Ok(())
+    }
+
+    /// Whether this worker may take shards.
+    pub(super) fn may_take(&self) -> bool {
+        self.watch
+            .as_ref()
+            .is_none_or(|watch| watch.under_way == Some(false) || !watch.tasks.is_empty())
+    }
+
+    /// Whether another worker takes a snapshot, and wants all shards.
+    pub(super) fn stands_back(&self) -> bool {
+        let me = self.shared.leases.me();
+        self.watch.as_ref().is_some_and(|watch| {
+            let row = watch.observed.row(&SnapshotTable::shard());
+            let other = row
+                .and_then(LeaseRow::reader)
+                .is_some_and(|owner| owner != me);
+            watch.under_way == Some(true) && watch.tasks.is_empty() && other
+        })
+    }
+
+    pub(super) fn takes_snapshot(&self) -> bool {
+        let watch = self.watch.as_ref();
+        watch.is_some_and(|watch| !watch.tasks.is_empty())
+    }
+
+    pub(super) fn is_snapshot_due(&self) -> bool {
+        let watch = self.watch.as_ref();
+        watch.is_some_and(|watch| watch.under_way != Some(false) || !watch.tasks.is_empty())
+    }
+
+    /// Tells a snapshot what it has to know of the worker.
+    pub(super) fn tell_snapshot(&self) {
+        let Some(watch) = &self.watch else {
+            return;
+        };
+        watch
+            .orders
+            .send_if_modified(|order| std::mem::replace(order, self.order) != self.order);
+        if watch.tasks.is_empty() {
+            return;
+        }
+        let rows = self.observed.rows();
+        let graph = self.shared.graph();
+        // As long as nothing has been listed, nobody knows which shards there are.
+        let covered = (self.disabled || !graph.is_empty())
+            && self.childless.is_empty()
+            && rows
+                .values()
+                .all(|row| row.is_finished() || self.held.contains_key(&row.shard))
+            && self.has_all_rows(&graph);
+        self.shared.junction.set_covered(covered);
+    }
+
+    /// Whether every shard that is listed has its row, as far as it needs one.
+    fn has_all_rows(&self, graph: &ShardGraph) -> bool {
+        let begin = (!self.begun).then_some(self.begin);
+        let is_root = |shard: &ShardId| self.lineage.is_root(shard);
+        let missing = missing(graph, self.observed.rows(), begin, is_root, 0);
+        missing.is_all && missing.rows.is_empty()
+    }
+
+    /// Looks who takes a snapshot, and takes it where nobody does.
+    pub(super) async fn look_at_snapshot(&mut self) -> Result<(), StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        // Once the first snapshot is taken there is none any more, unless gaps are closed by one.
+        let is_last = shared.settings.get_on_gap() != GapPolicy::Rescan;
+        if watch.under_way == Some(false) && is_last && watch.tasks.is_empty() {
+            return Ok(());
+        }
+        let (clock, failover) = (shared.clock, shared.settings.get_failover());
+        let table = &watch.snapshots.table;
+        let rows = match table.leases.scan().await {
+            Ok(rows) => rows,
+            Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
+                tracing::debug!(%error, "the snapshot's table could not be read");
+                return Ok(());
+            }
+            Err(LookError::Service(error)) => {
+                let name = table.leases.name();
+                return Err(StreamsError::service("Scan", name, error));
+            }
+            Err(LookError::Malformed(row)) => {
+                return Err(StreamsError::malformed_lease(table.leases.name(), row));
+            }
+        };
+        watch.observed.scanned(rows, clock.now());
+        let lane = SnapshotTable::shard();
+        let row = watch.observed.row(&lane);
+        watch.under_way = Some(row.is_some_and(|row| !row.is_finished()));
+        if !watch.tasks.is_empty() || self.order != Order::Run {
+            return Ok(());
+        }
+        let now = clock.now();
+        let me = shared.leases.me();
+        let takes = watch.observed.plan(
+            me,
+            &BTreeSet::new(),
+            &ShardGraph::default(),
+            now,
+            failover,
+            &mut self.rng,
+        );
+        // Those of the worker's own name are of a task that has ended.
+        let take = takes
+            .into_iter()
+            .find(|take| take.manner != Manner::HandOver);
+        let Some(take) = take else {
+            return Ok(());
+        };
+        let sent = clock.now();
+        match table.leases.take(&take).await {
+            Ok(Some(row)) => {
+                tracing::info!(table = shared.table, "taking a snapshot");
+                watch.observed.saw(row.clone(), sent);
+                self.start_snapshot(row, sent);
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "the snapshot's lease could not be taken"),
+        }
+        Ok(())
+    }
+
+    fn start_snapshot(&mut self, row: LeaseRow, taken: Duration) {
+        if let Some(watch) = &mut self.watch {
+            self.next_look = self.shared.clock.now();
+            watch.tasks.spawn(take_snapshot(
+                Arc::clone(&self.shared),
+                Arc::clone(&watch.snapshots),
+                self.destination.clone(),
+                row,
+                taken,
+                watch.orders.subscribe(),
+                self.rng.fork(),
+            ));
+        }
+    }
+
+    pub(super) fn snapshot_ended(&mut self, end: SnapshotEnd) {
+        let Some(watch) = &mut self.watch else {
+            return;
+        };
+        match end {
+            SnapshotEnd::Finished => {
+                self.next_look = self.shared.clock.now();
+                tracing::info!(table = self.shared.table, "the snapshot is complete");
+                watch.under_way = Some(false);
+            }
+            SnapshotEnd::LetGo | SnapshotEnd::Lost => watch.under_way = Some(true),
+            SnapshotEnd::Failed(error) => self.fail(error),
+        }
+    }
+
+    /// Has the table scanned again, where gaps are closed by that. When it returns, that is noted.
+    pub(super) async fn rescan(&mut self) -> Result<(), StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let Some(watch) = &mut self.watch else {
+            return Ok(());
+        };
+        if shared.settings.get_on_gap() != GapPolicy::Rescan {
+            return Ok(());
+        }
+        let table = &watch.snapshots.table;
+        let mut attempt = 0;
+        while let Err(error) = table.rescan().await {
+            attempt += 1;
+            if attempt >= ATTEMPTS || error.class() == ErrorClass::Fatal {
+                let name = table.leases.name();
+                return Err(StreamsError::service("UpdateItem", name, error));
+            }
+            tokio::time::sleep(shared.backoff.delay(attempt, &mut self.rng)).await;
+        }
+        watch.under_way = Some(true);
+        // A snapshot that this worker is taking is of before the gap.
+        watch.tasks.abort_all();
+        self.next_look = shared.clock.now();
+        Ok(())
+    }
+}
