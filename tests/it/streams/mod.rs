@@ -1,0 +1,20 @@
+//! The streams source over the faulty DynamoDB, in virtual time.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the tests measure virtual time, and their helpers fail as tests do"
+)]
+
+mod basics;
+mod flink;
+mod gaps;
+mod kcl_failures;
+mod kcl_rows;
+mod leases;
+mod many_shards;
+mod model;
+mod policy;
+pub(crate) mod rig;
+mod snapshot;
+mod throttling;

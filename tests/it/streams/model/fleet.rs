@@ -1,0 +1,319 @@
+//! Workers that come, go, and are cut off.
+
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
+use dynamodb_connector::streams::{StreamControl, StreamSource, StreamsError};
+use dynamodb_connector::test_util::{FaultyDynamoDb, ShardInfo};
+use tokio::task::JoinHandle;
+
+use super::super::rig::TABLE;
+use super::case::{Case, Step};
+use super::gate::{Gate, Passage};
+use super::handlers::{burying, handler};
+use super::ledger::{Ledger, tail, text};
+use super::{LEASES, name_of};
+
+const MOST_WORKERS: usize = 3;
+
+struct Worker {
+    number: usize,
+    gate: Gate,
+    control: Arc<OnceLock<StreamControl>>,
+    task: JoinHandle<Result<(), StreamsError>>,
+}
+
+pub(super) struct Fleet {
+    fake: FaultyDynamoDb,
+    ledger: Arc<Ledger>,
+    case: Case,
+    workers: Vec<Worker>,
+    /// Asked to stop.
+    leaving: Vec<Worker>,
+    started: usize,
+    rng: Arc<Mutex<fastrand::Rng>>,
+}
+
+impl Fleet {
+    pub(super) fn new(fake: &FaultyDynamoDb, ledger: &Arc<Ledger>, case: &Case) -> Self {
+        Self {
+            fake: fake.clone(),
+            ledger: Arc::clone(ledger),
+            case: case.clone(),
+            workers: Vec::new(),
+            leaving: Vec::new(),
+            started: 0,
+            rng: Arc::new(Mutex::new(fastrand::Rng::with_seed(case.seed))),
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let names = self.workers.iter().map(|worker| name_of(worker.number));
+        names.collect()
+    }
+
+    pub(super) async fn step(&mut self, step: &Step) {
+        let acts = !matches!(step, Step::Put(..) | Step::Delete(_));
+        if acts {
+            self.ledger.note(format!("{step:?}"));
+        }
+        match *step {
+            Step::Put(key, count) => {
+                for _ in 0..count {
+                    self.write(key, false).await;
+                }
+            }
+            Step::Delete(key) => {
+                if matches!(self.ledger.last(key), Some((_, false))) {
+                    self.write(key, true).await;
+                }
+            }
+            Step::Split(at) => {
+                if let Some(shard) = pick(&self.open_shards(), at) {
+                    self.fake.split_shard(TABLE, shard.id());
+                }
+            }
+            Step::Roll(at) => {
+                if let Some(shard) = pick(&self.open_shards(), at) {
+                    self.fake.roll_shard(TABLE, shard.id());
+                }
+            }
+            Step::Start => {
+                if self.workers.len() < MOST_WORKERS {
+                    self.start();
+                }
+            }
+            Step::Crash(at) => {
+                if let Some(at) = self.at(at) {
+                    let worker = self.workers.remove(at);
+                    self.ledger.note(format!("w{} crashes", worker.number));
+                    worker.task.abort();
+                }
+            }
+            Step::Stop(at) => {
+                if let Some(at) = self.at(at) {
+                    let worker = self.workers.remove(at);
+                    self.ledger.note(format!("w{} is stopped", worker.number));
+                    worker.stop();
+                    self.leaving.push(worker);
+                }
+            }
+            Step::Hold(at, time) => self.close_gate(at, Passage::Held, time),
+            Step::Cut(at, time) => self.close_gate(at, Passage::Cut, time),
+            Step::Skew(seconds) => {
+                let by = Duration::from_secs(seconds.unsigned_abs().into());
+                if seconds < 0 {
+                    self.fake.set_clock_behind(by);
+                } else {
+                    self.fake.set_clock_ahead(by);
+                }
+            }
+            Step::Trim(at, keep) => self.trim(at, keep),
+            Step::ExpireIterators => self.fake.expire_iterators(),
+            Step::Slow(at, time) => {
+                if let Some(shard) = pick(&self.fake.shards(TABLE), at) {
+                    let time = Duration::from_millis(time);
+                    self.fake.slow_shard(TABLE, shard.id(), time);
+                }
+            }
+        }
+        self.look_after();
+    }
+
+    /// Whoever was not asked to end must not.
+    fn look_after(&self) {
+        for worker in &self.workers {
+            if worker.task.is_finished() {
+                self.ledger
+                    .wrong(format!("w{} ended by itself", worker.number));
+            }
+        }
+    }
+
+    fn at(&self, at: u8) -> Option<usize> {
+        usize::from(at).checked_rem(self.workers.len())
+    }
+
+    fn open_shards(&self) -> Vec<ShardInfo> {
+        let mut shards = self.fake.shards(TABLE);
+        shards.retain(ShardInfo::is_open);
+        shards
+    }
+
+    async fn write(&self, key: u8, removed: bool) {
+        let version = self.ledger.last(key).map_or(0, |(last, _)| last + 1);
+        self.ledger.writes(key, removed);
+        let last = |shards: &[ShardInfo]| -> Vec<Option<String>> {
+            let last = shards.iter().map(ShardInfo::last_sequence_number);
+            last.map(|last| last.map(str::to_owned)).collect()
+        };
+        let before = last(&self.fake.shards(TABLE));
+        let id = text(&key.to_string());
+        let request = WriteRequest::builder();
+        let request = if removed {
+            request.delete_request(
+                DeleteRequest::builder()
+                    .key("id", id)
+                    .build()
+                    .expect("a key"),
+            )
+        } else {
+            let item = PutRequest::builder()
+                .item("id", id)
+                .item("version", AttributeValue::N(version.to_string()))
+                .item("padding", AttributeValue::S("x".repeat(self.case.padding)));
+            request.put_request(item.build().expect("an item"))
+        };
+        let batch = self.fake.client().batch_write_item();
+        let written = batch.request_items(TABLE, vec![request.build()]).send();
+        written.await.expect("no fault strikes a batch");
+        let shards = self.fake.shards(TABLE);
+        let after = last(&shards);
+        let at = (0..before.len()).find(|&at| before[at] != after[at]);
+        let at = at.expect("a change is a record");
+        let sequence = after[at].as_ref().and_then(|text| text.parse().ok());
+        let sequence = sequence.expect("a number");
+        self.ledger.wrote(key, shards[at].id(), sequence);
+    }
+
+    fn trim(&self, at: u8, keep: usize) {
+        let shards = self.fake.shards(TABLE);
+        let Some(shard) = pick(&shards, at) else {
+            return;
+        };
+        let mut there: Vec<u128> = self
+            .ledger
+            .changes()
+            .into_iter()
+            .filter(|(_, change)| change.shard == shard.id() && !change.lost)
+            .map(|(_, change)| change.sequence)
+            .collect();
+        there.sort_unstable();
+        there.truncate(there.len().saturating_sub(keep));
+        if let Some(last) = there.last() {
+            self.ledger
+                .note(format!("trimmed: {} of {}", there.len(), tail(shard.id())));
+            self.ledger.trimmed(shard.id(), *last);
+            self.fake.trim_shard(TABLE, shard.id(), &last.to_string());
+        }
+    }
+
+    fn close_gate(&self, at: u8, passage: Passage, time: u64) {
+        let Some(at) = self.at(at) else { return };
+        let gate = self.workers[at].gate.clone();
+        self.ledger.note(format!(
+            "w{}: {passage:?} for {time} ms",
+            self.workers[at].number
+        ));
+        gate.set(passage);
+        let ledger = Arc::clone(&self.ledger);
+        let number = self.workers[at].number;
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(time)).await;
+            ledger.note(format!("w{number}: open"));
+            gate.set(Passage::Open);
+        });
+    }
+
+    pub(super) fn start(&mut self) {
+        let number = self.started;
+        self.started += 1;
+        self.ledger.note(format!("w{number} starts"));
+        let gate = Gate::new(&self.fake, &self.ledger, number);
+        let control = Arc::<OnceLock<StreamControl>>::default();
+        let (fake, ledger, case) = (
+            self.fake.clone(),
+            Arc::clone(&self.ledger),
+            self.case.clone(),
+        );
+        let (way, given) = (gate.clone(), Arc::clone(&control));
+        let rng = Arc::clone(&self.rng);
+        let task = tokio::spawn(async move {
+            let source = loop {
+                let (dynamodb, streams) = (way.client(&fake), way.streams_client(&fake));
+                let gaps = Arc::clone(&ledger);
+                let seed = case.seed.wrapping_add(number as u64);
+                let opening = StreamSource::builder(&dynamodb, &streams, TABLE)
+                    .lease_table(LEASES)
+                    .worker(name_of(number))
+                    .settings(case.settings.of_source())
+                    .seed(seed)
+                    .on_gap(move |gap| gaps.gap(number, gap))
+                    .dead_letters(burying(number, &ledger, &rng))
+                    .open();
+                match opening.await {
+                    Ok(source) => break source,
+                    Err(error) => {
+                        ledger.note(format!("w{number} could not open: {error:?}"));
+                        tokio::time::sleep(Duration::from_millis(300)).await;
+                    }
+                }
+            };
+            let _ = given.set(source.control());
+            let handler = handler(number, &ledger, &case.manners, &rng);
+            let ended = source.run(handler).await;
+            ledger.note(format!("w{number} ended: {ended:?}"));
+            ended
+        });
+        self.workers.push(Worker {
+            number,
+            gate,
+            control,
+            task,
+        });
+    }
+
+    /// Nothing goes wrong any more.
+    pub(super) fn heal(&self) {
+        self.ledger.note("healed".to_owned());
+        self.fake.heal();
+        self.fake.inconsistent_pages(TABLE, None);
+        self.fake.list_children_late(TABLE, Duration::ZERO);
+        self.fake.stream_lag(TABLE, Duration::ZERO);
+        for shard in self.fake.shards(TABLE) {
+            self.fake.slow_shard(TABLE, shard.id(), Duration::ZERO);
+        }
+        for worker in self.workers.iter().chain(&self.leaving) {
+            worker.gate.set(Passage::Open);
+        }
+        self.ledger.healed.send_replace(true);
+    }
+
+    /// Stops everyone and waits until they are gone.
+    pub(super) async fn stop(&mut self) {
+        self.look_after();
+        for worker in self.workers.drain(..) {
+            worker.stop();
+            self.leaving.push(worker);
+        }
+        for worker in self.leaving.drain(..) {
+            let ended = tokio::time::timeout(Duration::from_secs(60), worker.task).await;
+            match ended {
+                Ok(Ok(Ok(()))) => {}
+                Ok(Err(error)) if error.is_cancelled() => {}
+                ended => self
+                    .ledger
+                    .wrong(format!("w{} did not end well: {ended:?}", worker.number)),
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn stop(&self) {
+        match self.control.get() {
+            Some(control) => control.stop(),
+            // It is still being opened.
+            None => self.task.abort(),
+        }
+    }
+}
+
+fn pick(shards: &[ShardInfo], at: u8) -> Option<&ShardInfo> {
+    shards.get(usize::from(at).checked_rem(shards.len())?)
+}

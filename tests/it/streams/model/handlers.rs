@@ -1,0 +1,120 @@
+//! What is done with changes, well and badly.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynamodb_connector::streams::{Batch, BatchError, DeadLetter};
+use futures::future::BoxFuture;
+
+use super::super::rig::Item;
+use super::case::Manners;
+use super::ledger::{Ledger, which};
+
+/// Takes dead letters, or not.
+pub(super) fn burying(
+    worker: usize,
+    ledger: &Arc<Ledger>,
+    rng: &Arc<Mutex<fastrand::Rng>>,
+) -> impl Fn(DeadLetter) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static {
+    let (ledger, rng) = (Arc::clone(ledger), Arc::clone(rng));
+    move |letter| {
+        let ledger = Arc::clone(&ledger);
+        let refused = !*ledger.healed.borrow() && rng.lock().expect("no panic").u8(..3) == 0;
+        Box::pin(async move {
+            if refused {
+                return Err("not now".to_owned());
+            }
+            let record = letter.record.expect("every record can be read");
+            let (new, old) = (record.new_image::<Item>(), record.old_image::<Item>());
+            let (new, old) = (new.expect("an item"), old.expect("an item"));
+            let which = which(record.kind(), new.as_ref(), old.as_ref());
+            ledger.note(format!("dead letter {which:?}"));
+            ledger.done(worker, &[which]);
+            Ok(())
+        })
+    }
+}
+
+enum Manner {
+    Fine,
+    Fail,
+    Partly(usize),
+    Refuse(usize),
+    Panic,
+    Hang,
+}
+
+/// Handles changes, in one manner or another.
+pub(super) fn handler(
+    worker: usize,
+    ledger: &Arc<Ledger>,
+    manners: &Manners,
+    rng: &Arc<Mutex<fastrand::Rng>>,
+) -> impl Fn(Batch<Item>) -> BoxFuture<'static, Result<(), BatchError>> + Send + Sync + 'static {
+    let (ledger, manners, rng) = (Arc::clone(ledger), manners.clone(), Arc::clone(rng));
+    move |batch| {
+        let call = ledger.begin(worker, &batch);
+        let count = batch.changes.len();
+        let mut healed = ledger.healed.subscribe();
+        let (manner, slow) = if *healed.borrow() {
+            (Manner::Fine, Duration::ZERO)
+        } else {
+            draw(&manners, count, &mut rng.lock().expect("no panic"))
+        };
+        Box::pin(async move {
+            if !slow.is_zero() {
+                tokio::time::sleep(slow).await;
+            }
+            match manner {
+                Manner::Fine => {
+                    call.done(count);
+                    Ok(())
+                }
+                Manner::Fail => Err(BatchError::retry_from(0, "it fails")),
+                Manner::Partly(done) => {
+                    call.done(done);
+                    Err(BatchError::retry_from(done, "the rest fails"))
+                }
+                Manner::Refuse(at) => {
+                    call.done(at);
+                    Err(BatchError::refuse(at, "it can't be handled"))
+                }
+                // Without the hook, which would print a backtrace each time.
+                Manner::Panic => std::panic::resume_unwind(Box::new("a handler that panics")),
+                Manner::Hang => {
+                    let _ = healed.wait_for(|healed| *healed).await;
+                    Err(BatchError::retry_from(0, "it hung"))
+                }
+            }
+        })
+    }
+}
+
+fn draw(manners: &Manners, count: usize, rng: &mut fastrand::Rng) -> (Manner, Duration) {
+    let mut left = rng.u32(..100);
+    let mut falls = |share: u32| {
+        let falls = left < share;
+        left = left.checked_sub(share).unwrap_or(u32::MAX);
+        falls
+    };
+    let at = rng.usize(..count);
+    let manner = if falls(manners.fail) {
+        Manner::Fail
+    } else if falls(manners.partly) {
+        Manner::Partly(at)
+    } else if falls(manners.refuse) {
+        Manner::Refuse(at)
+    } else if falls(manners.panic) {
+        Manner::Panic
+    } else if falls(manners.hang) {
+        Manner::Hang
+    } else {
+        Manner::Fine
+    };
+    let slow = if rng.u32(..100) < manners.slow.0 {
+        rng.u64(0..=manners.slow.1)
+    } else {
+        0
+    };
+    (manner, Duration::from_millis(slow))
+}
