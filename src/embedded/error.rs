@@ -1,10 +1,10 @@
-//! Why the embedded DynamoDB did not start.
+//! Why an embedded server did not start.
 
 use std::io;
 
 use thiserror::Error;
 
-/// Why the embedded DynamoDB did not start.
+/// Why an embedded server did not start, or did not do as told.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EmbeddedError {
@@ -21,4 +21,12 @@ pub enum EmbeddedError {
     /// No port of the loopback interface could be listened on.
     #[error("cannot listen on the loopback interface")]
     Listen(#[source] io::Error),
+    /// The mock Kafka cluster did not start, or did not do as told.
+    #[cfg(feature = "kafka")]
+    #[error("embedded kafka: {reason}")]
+    #[non_exhaustive]
+    Kafka {
+        /// What librdkafka says.
+        reason: String,
+    },
 }

@@ -12,6 +12,8 @@
 //! DynamoDB Local is nearer to the real service, but it needs Java; it answers the same client once
 //! its endpoint URL is set.
 //!
+//! With the feature `kafka` there is also `EmbeddedKafka`, librdkafka's mock cluster.
+//!
 //! # Example
 //!
 //! ```
@@ -50,7 +52,11 @@
 //! ```
 
 mod error;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod server;
 
 pub use error::EmbeddedError;
+#[cfg(feature = "kafka")]
+pub use kafka::{EmbeddedKafka, KafkaFault};
 pub use server::EmbeddedDynamoDb;

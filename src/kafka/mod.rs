@@ -1,0 +1,51 @@
+//! Kafka: a producer that is a sink, a consumer that is a source.
+//!
+//! **Problem.** A pipeline's events must reach their topic in order for each key, none lost, while brokers come and go; and whoever
+//! reads a topic must not say that a record is done before its effects are durable. A plain client gives the means and leaves the
+//! rest to its user: a full queue is an error to be tried again, a delivery that failed is a callback that nobody awaits, a
+//! misspelt topic is silence for minutes, and an automatic commit passes records that are still in work.
+//!
+//! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
+//! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`Receipt`] for every record, tells
+//! errors apart by what to do next ([`KafkaErrorKind`]) and never swallows one; [`KafkaSource`] hands out records with an [`Ack`]
+//! and commits only what is acknowledged without a gap.
+//!
+//! **Rejected.** rdkafka's `FutureProducer`: a channel and a timer for each record, and a full queue is slept on, not waited for.
+//! Automatic commits, also with offsets stored by hand: librdkafka stores one offset for each partition, so a late
+//! acknowledgement of an early record could not be expressed.
+//!
+//! ```text
+//! send ─▶ topic known? ─▶ room (records, bytes; a line) ─▶ librdkafka ─▶ brokers
+//!            │                  ▲ freed                        │ delivery reports
+//!            └ looked up once   └────────── poll thread ◀──────┘──▶ receipts, callbacks, stats
+//!
+//! brokers ─▶ librdkafka ─▶ source thread ─▶ lanes (a partition each) ─▶ outlet ─▶ next_batch, Stream
+//!                 ▲ commit, pause, seek │                                            │
+//!                 └─────────────────────┘◀───────────── done, dropped ── Ack ◀───────┘
+//! ```
+//!
+//! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
+//! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
+
+mod error;
+mod producer;
+mod receipt;
+mod record;
+mod room;
+mod settings;
+mod sink;
+mod sink_settings;
+mod source;
+mod stats;
+mod topics;
+
+pub use crate::progress::{Ack, Acknowledge};
+pub use crate::settings::{ConfigError, SettingsPlace};
+pub use error::{KafkaError, KafkaErrorKind};
+pub use receipt::{Delivered, Place, Receipt};
+pub use record::{Header, ProducerRecord, Serializer};
+pub use settings::KafkaSettings;
+pub use sink::{KafkaSink, SerializingSink};
+pub use sink_settings::KafkaSinkSettings;
+pub use source::{KafkaSource, KafkaSourceSettings, Message, PartitionLag, StartPosition};
+pub use stats::{KafkaSinkStats, KafkaSourceStats};

@@ -1,0 +1,29 @@
+//! Kafka over librdkafka's mock cluster: what the sink promises, and what the source does.
+//!
+//! What the mock cannot show (size limits, restarts with data, real rebalances) is in `kafka_broker`.
+
+mod sink;
+mod source;
+
+use std::time::Duration;
+
+use dynamodb_connector::embedded::EmbeddedKafka;
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
+
+/// For each step: the mock answers within milliseconds, a busy machine takes longer.
+pub(crate) const LONGEST: Duration = Duration::from_secs(60);
+
+pub(crate) fn settings(kafka: &EmbeddedKafka) -> KafkaSettings {
+    KafkaSettings::new(kafka.bootstrap_servers())
+}
+
+pub(crate) fn sink(kafka: &EmbeddedKafka, own: &KafkaSinkSettings) -> KafkaSink {
+    KafkaSink::open(&settings(kafka), own).expect("a sink")
+}
+
+/// Waits for it, but not for ever.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(LONGEST, future)
+        .await
+        .expect("in time")
+}

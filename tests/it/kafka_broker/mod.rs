@@ -1,0 +1,57 @@
+//! The sink and the source against Apache Kafka: what librdkafka's mock cannot show.
+//!
+//! Run where `KAFKA_BOOTSTRAP` names a broker (`host:port`); those that kill one start it themselves from the jars in the
+//! directory `KAFKA_JARS`.
+
+mod errors;
+mod rebalance;
+mod restart;
+pub(crate) mod server;
+
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
+
+/// A variable of the environment; says that `test` is left out where it is not set.
+pub(crate) fn variable(test: &str, name: &str) -> Option<String> {
+    let value = std::env::var(name).ok();
+    if value.is_none() {
+        let word = format!(
+            "left out: kafka_broker::{test}: {name} is not set (`bash tests/run` starts a broker)\n"
+        );
+        // Not `eprintln!`, which the test harness keeps to itself while tests pass.
+        let _ = std::io::stderr().write_all(word.as_bytes());
+    }
+    value
+}
+
+/// A name that no other test and no other run has.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{what}-{}-{number}", std::process::id())
+}
+
+/// A topic of a test's own on the broker at `KAFKA_BOOTSTRAP`.
+struct Topic {
+    bootstrap: String,
+    name: String,
+}
+
+impl Topic {
+    async fn new(test: &str, partitions: i32, config: &[(&str, &str)]) -> Option<Self> {
+        let bootstrap = variable(test, "KAFKA_BOOTSTRAP")?;
+        let name = unique("topic");
+        server::create_topic(&bootstrap, &name, partitions, config).await;
+        Some(Self { bootstrap, name })
+    }
+
+    fn settings(&self) -> KafkaSettings {
+        KafkaSettings::new(&self.bootstrap)
+    }
+
+    fn sink(&self, own: &KafkaSinkSettings) -> KafkaSink {
+        KafkaSink::open(&self.settings(), own).expect("a sink")
+    }
+}
