@@ -1,0 +1,361 @@
+//! Putting a pipeline together.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::apply::{Apply, Step};
+use super::chain::{Chain, Start};
+use super::dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason};
+use super::enrich::Enrich;
+use super::enrichment::Enrichment;
+use super::flat_map::FlatMap;
+use super::job::Job;
+use super::keyed::Keyed;
+use super::map_async::MapAsync;
+use super::operator::{OnFailure, Operator};
+use super::settings::PipelineSettings;
+use super::sink::Sink;
+use super::source::Source;
+
+/// What clones a record.
+type CloneOf<T> = fn(&T) -> T;
+
+/// A source and operators, to which more can be added.
+///
+/// Operators see the records of a lane in the source's order, each operator by itself. Their closures are called by one task,
+/// so that they may keep what they count; what must survive a restart does not belong in them. They must not block.
+///
+/// A closure that panics has its record treated as an invalid one; the others go on.
+#[must_use = "a pipeline does nothing until it has a sink and is run"]
+pub struct Pipeline<S, C, D> {
+    source: S,
+    chain: C,
+    dead_letters: D,
+    settings: PipelineSettings,
+    /// Operators so far.
+    operators: usize,
+}
+
+impl<S: Source> Pipeline<S, Start<S::Item>, NoDeadLetters> {
+    /// Begins a pipeline.
+    pub fn from(source: S) -> Self {
+        Self {
+            source,
+            chain: Start::new(),
+            dead_letters: NoDeadLetters(()),
+            settings: PipelineSettings::default(),
+            operators: 0,
+        }
+    }
+}
+
+impl<S, C, D> Pipeline<S, C, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+    D: DeadLetters<S::Item>,
+{
+    /// Sets the bounds of the pipeline.
+    pub fn settings(mut self, settings: PipelineSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Names the operator that was added last, or the source where there is none, for errors, dead letters and counts.
+    ///
+    /// Default: its kind and its place, such as `map-3`.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        let last = self.chain.last();
+        let mut operator = Operator::new(last.kind, name);
+        operator.on_failure = last.on_failure;
+        *last = Arc::new(operator);
+        self
+    }
+
+    /// Sets what happens to records that the operator added last can't carry on with.
+    ///
+    /// Default: [`OnFailure::DeadLetter`].
+    pub fn on_failure(mut self, policy: OnFailure) -> Self {
+        let last = self.chain.last();
+        let mut operator = Operator::new(last.kind, Arc::clone(&last.name));
+        operator.on_failure = policy;
+        *last = Arc::new(operator);
+        self
+    }
+
+    /// Sends records that can't be carried on with to `sink`, as the source gave them, with the reason. Without, the first
+    /// of them stops the pipeline.
+    ///
+    /// A dead letter that is durable counts as the record's effect. Each record is cloned as it comes in; for one that is
+    /// dear to clone see [`dead_letter_with`](Self::dead_letter_with).
+    pub fn dead_letter<K>(self, sink: K) -> Pipeline<S, C, DeadLettersTo<CloneOf<S::Item>, K>>
+    where
+        S::Item: Clone,
+        K: Sink<DeadLetter<S::Item>>,
+    {
+        self.dead_letter_with(Clone::clone as CloneOf<S::Item>, sink)
+    }
+
+    /// As [`dead_letter`](Self::dead_letter), with what `convert` makes of each record as it comes in.
+    pub fn dead_letter_with<R, F, K>(
+        self,
+        convert: F,
+        sink: K,
+    ) -> Pipeline<S, C, DeadLettersTo<F, K>>
+    where
+        R: Clone + Send + 'static,
+        F: FnMut(&S::Item) -> R + Send + 'static,
+        K: Sink<DeadLetter<R>>,
+    {
+        Pipeline {
+            source: self.source,
+            chain: self.chain,
+            dead_letters: DeadLettersTo { convert, sink },
+            settings: self.settings,
+            operators: self.operators,
+        }
+    }
+
+    /// Makes one value of each.
+    pub fn map<U, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    where
+        U: Send + 'static,
+        F: FnMut(C::Out) -> U + Send + 'static,
+    {
+        self.apply("map", move |value| Step::Pass(f(value)))
+    }
+
+    /// Makes one value of each, or says why that can't be.
+    pub fn try_map<U, R, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    where
+        U: Send + 'static,
+        R: Into<Reason>,
+        F: FnMut(C::Out) -> Result<U, R> + Send + 'static,
+    {
+        self.apply("try_map", move |value| match f(value) {
+            Ok(value) => Step::Pass(value),
+            Err(reason) => Step::Fail(reason.into()),
+        })
+    }
+
+    /// Passes on what is valid. An invalid record goes to the dead-letter output with the reason.
+    pub fn validate<R, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    where
+        R: Into<Reason>,
+        F: FnMut(&C::Out) -> Result<(), R> + Send + 'static,
+    {
+        self.apply("validate", move |value| match f(&value) {
+            Ok(()) => Step::Pass(value),
+            Err(reason) => Step::Fail(reason.into()),
+        })
+    }
+
+    /// Passes on what `f` is true of, skips the rest.
+    pub fn filter<F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    where
+        F: FnMut(&C::Out) -> bool + Send + 'static,
+    {
+        self.apply("filter", move |value| match f(&value) {
+            true => Step::Pass(value),
+            false => Step::Skip,
+        })
+    }
+
+    /// Makes one value of each, or skips it.
+    pub fn filter_map<U, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    where
+        U: Send + 'static,
+        F: FnMut(C::Out) -> Option<U> + Send + 'static,
+    {
+        self.apply("filter_map", move |value| {
+            f(value).map_or(Step::Skip, Step::Pass)
+        })
+    }
+
+    /// Looks at each value.
+    pub fn inspect<F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    where
+        F: FnMut(&C::Out) + Send + 'static,
+    {
+        self.apply("inspect", move |value| {
+            f(&value);
+            Step::Pass(value)
+        })
+    }
+
+    /// Makes any number of values of each, which stay in order. The record is acknowledged when all of them are durable; at
+    /// once where there are none.
+    ///
+    /// All values of one record are held at once: one that makes very many needs the memory for them.
+    pub fn flat_map<I, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = I::Item>, D>
+    where
+        I: IntoIterator + 'static,
+        I::Item: Send + 'static,
+        F: FnMut(C::Out) -> I + Send + 'static,
+    {
+        self.add("flat_map", |chain, operator| {
+            FlatMap::new(chain, operator, f)
+        })
+    }
+
+    /// Chooses the key by which values are grouped. Later operators see [`Keyed`] values; [`map_value`](Self::map_value)
+    /// keeps the key.
+    pub fn key_by<K, F>(
+        self,
+        mut key: F,
+    ) -> Pipeline<S, impl Chain<In = S::Item, Out = Keyed<K, C::Out>>, D>
+    where
+        K: Send + 'static,
+        F: FnMut(&C::Out) -> K + Send + 'static,
+    {
+        self.apply("key_by", move |value| {
+            Step::Pass(Keyed::new(key(&value), value))
+        })
+    }
+
+    /// Makes one value of each, or says why that can't be, with waiting: several at once, by default 64, and what comes of
+    /// them stays in order within each lane. One that takes too long, by default 10 s, is treated as one that failed.
+    ///
+    /// ```
+    /// # use dynamodb_connector::pipeline::{IterSource, Pipeline, Reason};
+    /// # use std::time::Duration;
+    /// # async fn score(n: u64) -> Result<u64, Reason> { Ok(n) }
+    /// let scored = Pipeline::from(IterSource::new(0..3))
+    ///     .map_async(score)
+    ///     .concurrency(16)
+    ///     .timeout(Duration::from_secs(2));
+    /// ```
+    pub fn map_async<U, R, E, F>(self, f: F) -> Pipeline<S, MapAsync<C, F, U>, D>
+    where
+        U: Send + 'static,
+        E: Into<Reason>,
+        R: Future<Output = Result<U, E>> + Send + 'static,
+        F: FnMut(C::Out) -> R + Send + 'static,
+    {
+        self.add("map_async", |chain, operator| {
+            MapAsync::new(chain, operator, f)
+        })
+    }
+
+    /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there is nothing follows
+    /// [`Enrichment::absent`], one whose lookup fails [`on_failure`](Self::on_failure).
+    pub fn enrich<K, V, U, F, J>(
+        self,
+        key: F,
+        enrichment: Enrichment<K, V>,
+        mut join: J,
+    ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    where
+        K: Clone + Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        U: Send + 'static,
+        F: FnMut(&C::Out) -> K + Send + 'static,
+        J: FnMut(C::Out, V) -> U + Send + 'static,
+    {
+        self.add("enrich", |chain, operator| {
+            let join = move |value, found: Option<V>| found.map(|found| join(value, found));
+            Enrich::new(chain, operator, enrichment, key, join)
+        })
+    }
+
+    /// As [`enrich`](Self::enrich), with `None` for a value of whose key there is nothing.
+    pub fn enrich_optional<K, V, U, F, J>(
+        self,
+        key: F,
+        enrichment: Enrichment<K, V>,
+        mut join: J,
+    ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    where
+        K: Clone + Hash + Eq + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+        U: Send + 'static,
+        F: FnMut(&C::Out) -> K + Send + 'static,
+        J: FnMut(C::Out, Option<V>) -> U + Send + 'static,
+    {
+        self.add("enrich", |chain, operator| {
+            let join = move |value, found| Some(join(value, found));
+            Enrich::new(chain, operator, enrichment, key, join)
+        })
+    }
+
+    fn apply<U, F>(self, kind: &'static str, f: F) -> Pipeline<S, Apply<C, F, U>, D>
+    where
+        U: Send + 'static,
+        F: FnMut(C::Out) -> Step<U> + Send + 'static,
+    {
+        self.add(kind, |chain, operator| Apply::new(chain, operator, f))
+    }
+
+    fn add<N>(self, kind: &'static str, add: impl FnOnce(C, Operator) -> N) -> Pipeline<S, N, D> {
+        let operators = self.operators + 1;
+        Pipeline {
+            source: self.source,
+            chain: add(self.chain, Operator::numbered(kind, operators)),
+            dead_letters: self.dead_letters,
+            settings: self.settings,
+            operators,
+        }
+    }
+
+    /// Ends the pipeline in a sink, by the name `sink`.
+    pub fn to<K: Sink<C::Out>>(self, sink: K) -> Job<S, C, K, D> {
+        self.to_named("sink", sink)
+    }
+
+    /// Ends the pipeline in a sink of this name.
+    pub fn to_named<K: Sink<C::Out>>(self, name: impl Into<Arc<str>>, sink: K) -> Job<S, C, K, D> {
+        let operator = Operator::new("sink", name);
+        let (source, chain, dead_letters) = (self.source, self.chain, self.dead_letters);
+        Job::new(source, chain, sink, operator, dead_letters, self.settings)
+    }
+}
+
+impl<S, P, F, U, D> Pipeline<S, MapAsync<P, F, U>, D> {
+    /// How many values `map_async` may be at work on at once; one lane takes at most three quarters of it.
+    ///
+    /// Default: 64. Valid: 1 to 10,000.
+    pub fn concurrency(mut self, values: usize) -> Self {
+        self.chain.concurrency = values;
+        self
+    }
+
+    /// How long `map_async` may take with one value.
+    ///
+    /// Default: 10 s. Valid: 1 ms to 1 h.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.chain.timeout = timeout;
+        self
+    }
+}
+
+impl<S, C, D, K, T> Pipeline<S, C, D>
+where
+    S: Source,
+    C: Chain<In = S::Item, Out = Keyed<K, T>>,
+    D: DeadLetters<S::Item>,
+    K: Send + 'static,
+    T: Send + 'static,
+{
+    /// Makes one value of each, of the same key.
+    pub fn map_value<U, F>(
+        self,
+        mut f: F,
+    ) -> Pipeline<S, impl Chain<In = S::Item, Out = Keyed<K, U>>, D>
+    where
+        U: Send + 'static,
+        F: FnMut(T) -> U + Send + 'static,
+    {
+        self.apply("map_value", move |keyed| Step::Pass(keyed.map(&mut f)))
+    }
+}
+
+impl<S, C, D> fmt::Debug for Pipeline<S, C, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pipeline")
+            .field("operators", &self.operators)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,138 @@
+//! What travels with a record through the pipeline.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::dead_letter::{Reason, ReasonKind};
+
+/// Where deliveries of a batch of records report.
+pub(super) trait Book: Send + Sync {
+    /// One effect of the record is durable, or there is none.
+    fn done(&self, number: u32);
+    /// Nobody will ever say so.
+    fn dropped(&self, number: u32);
+    /// The record has `more` effects than was known.
+    fn share(&self, number: u32, more: u32);
+    /// The record can't be carried on with.
+    fn fail(&self, delivery: Delivery, failure: Failure) -> Ended;
+    /// The sink can't write it.
+    fn reject(&self, delivery: Delivery, reason: Reason);
+}
+
+/// A record that can't be carried on with.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) operator: Arc<str>,
+    pub(super) reason: Reason,
+    /// The operator wants the pipeline stopped, dead-letter output or not.
+    pub(super) stop: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    DeadLettered,
+    Stopped,
+}
+
+/// The duty to say when the effect of a value is durable.
+///
+/// When all effects of a source's record are durable, the source's [`Ack`](super::Ack) is done. One that is dropped with
+/// nothing said leaves the record un-acknowledged and stops the pipeline.
+#[must_use = "a delivery that is dropped stops the pipeline"]
+pub struct Delivery {
+    /// `None` once reported, and of records that nobody waits for.
+    book: Option<Arc<dyn Book>>,
+    number: u32,
+    lane: u64,
+    /// It is that of a dead letter.
+    dead: bool,
+}
+
+impl Delivery {
+    pub(super) fn new(book: Arc<dyn Book>, number: u32, lane: u64) -> Self {
+        Self {
+            book: Some(book),
+            number,
+            lane,
+            dead: false,
+        }
+    }
+
+    /// One that tells nobody, to try a sink by itself.
+    pub fn untracked() -> Self {
+        Self {
+            book: None,
+            number: 0,
+            lane: 0,
+            dead: false,
+        }
+    }
+
+    /// Says that the effect is durable.
+    pub fn done(mut self) {
+        if let Some(book) = self.book.take() {
+            book.done(self.number);
+        }
+    }
+
+    /// Says that this value can't be written, now or later: it goes to the dead-letter output; where there is none, the
+    /// pipeline stops.
+    pub fn reject(self, reason: impl Into<Reason>) {
+        if let Some(book) = self.book.clone() {
+            book.reject(self, reason.into().with_kind(ReasonKind::Rejected));
+        }
+    }
+
+    pub(super) fn fail(self, failure: Failure) -> Ended {
+        match self.book.clone() {
+            Some(book) => book.fail(self, failure),
+            None => Ended::Stopped,
+        }
+    }
+
+    /// Another one of the same record, which is done when both are.
+    pub(super) fn share(&self) -> Self {
+        if let Some(book) = &self.book {
+            book.share(self.number, 1);
+        }
+        Self {
+            book: self.book.clone(),
+            number: self.number,
+            lane: self.lane,
+            dead: self.dead,
+        }
+    }
+
+    pub(super) fn dead(mut self) -> Self {
+        self.dead = true;
+        self
+    }
+
+    pub(super) fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What stands for the record's lane; two lanes may have the same, and are then kept in one order.
+    pub(super) fn lane(&self) -> u64 {
+        self.lane
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        if let Some(book) = self.book.take() {
+            book.dropped(self.number);
+        }
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,190 @@
+//! Kafka as a pipeline's sink and as its source.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::dead_letter::Reason;
+use super::delivery::Delivery;
+use super::sink::{Sink, SinkError};
+use super::source::{NextRecords, Position, Source, SourceError, Sourced};
+use crate::kafka::{
+    Ack, KafkaError, KafkaErrorKind, KafkaSink, KafkaSource, Message, ProducerRecord,
+};
+
+/// How many records of a topic are taken at once.
+const BATCH: usize = 1000;
+
+/// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
+///
+/// A value that no record can be made of, or whose record Kafka refuses for its own sake (too large, a topic that does not exist), is
+/// rejected: it goes to the pipeline's dead letters. Whatever else keeps a record from being delivered ends the pipeline.
+///
+/// The sink's handle stays open for others: `close` closes nothing but this output.
+///
+/// ```
+/// # fn example(events: dynamodb_connector::kafka::KafkaSink) {
+/// use dynamodb_connector::kafka::ProducerRecord;
+/// use dynamodb_connector::pipeline::{IterSource, KafkaOutput, Pipeline};
+///
+/// let job = Pipeline::from(IterSource::new([(1, "granted"), (2, ""), (3, "refused")]))
+///     .to(KafkaOutput::new(&events, |(id, text): &(i32, &'static str)| {
+///         let record = ProducerRecord::new("decisions", *text).key(id.to_string());
+///         Ok::<_, String>((!text.is_empty()).then_some(record)) // `None` skips the value
+///     }));
+/// # let _ = job;
+/// # }
+/// ```
+pub struct KafkaOutput<T> {
+    sink: KafkaSink,
+    make: Make<T>,
+    trouble: Arc<Mutex<Option<SinkError>>>,
+}
+
+type Make<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
+
+impl<T> KafkaOutput<T> {
+    /// Sends what `make` makes of each value; nothing for `None`.
+    pub fn new<R: Into<Reason>>(
+        sink: &KafkaSink,
+        mut make: impl FnMut(&T) -> Result<Option<ProducerRecord>, R> + Send + 'static,
+    ) -> Self {
+        Self {
+            sink: sink.clone(),
+            make: Box::new(move |value| make(value).map_err(Into::into)),
+            trouble: Arc::default(),
+        }
+    }
+
+    fn met(&self) -> Result<(), SinkError> {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.take().map_or(Ok(()), Err)
+    }
+}
+
+/// A delivery that either the producer's report or a refusal to accept the record speaks for.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<Option<Delivery>>>);
+
+impl Shared {
+    fn take(&self) -> Option<Delivery> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+        self.met()?;
+        let record = match (self.make)(&value) {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                delivery.done();
+                return Ok(());
+            }
+            Err(reason) => {
+                delivery.reject(reason);
+                return Ok(());
+            }
+        };
+        drop(value);
+        let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
+        let (reported, trouble) = (delivery.clone(), Arc::clone(&self.trouble));
+        let sending = self.sink.send_with(&record, move |result| {
+            let Some(delivery) = reported.take() else {
+                return;
+            };
+            match result {
+                Ok(_) => delivery.done(),
+                Err(error) if error.kind() == KafkaErrorKind::Record => {
+                    delivery.reject(Reason::of(&error));
+                }
+                Err(error) => {
+                    // Before the delivery is dropped, which has the pipeline ask.
+                    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+                    trouble.get_or_insert(failed(error));
+                    drop(trouble);
+                    drop(delivery);
+                }
+            }
+        });
+        match sending.await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == KafkaErrorKind::Record => {
+                if let Some(delivery) = delivery.take() {
+                    delivery.reject(Reason::of(&error));
+                }
+                Ok(())
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        self.sink.flush().await.map_err(failed)?;
+        self.met()
+    }
+
+    async fn close(self) -> Result<(), SinkError> {
+        self.met()
+    }
+}
+
+impl<T> fmt::Debug for KafkaOutput<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOutput").finish_non_exhaustive()
+    }
+}
+
+fn failed(error: KafkaError) -> SinkError {
+    let retryable = error.is_retryable();
+    SinkError::new(error).retryable(retryable)
+}
+
+/// A topic's records, a lane for each partition. Each [`Message`]'s own acknowledgement tells nobody: the pipeline has it.
+impl Source for KafkaSource {
+    type Item = Message;
+
+    async fn next(&mut self) -> NextRecords<Message> {
+        let batch = match self.next_batch(BATCH).await? {
+            Ok(batch) => batch,
+            Err(error) => {
+                let retryable = error.is_retryable();
+                return Some(Err(SourceError::new(error).retryable(retryable)));
+            }
+        };
+        let mut lane: Option<(Arc<str>, i32, Arc<str>)> = None;
+        let sourced = batch.into_iter().map(|mut message| {
+            let name = match &lane {
+                Some((topic, partition, name))
+                    if *partition == message.partition && *topic == message.topic =>
+                {
+                    Arc::clone(name)
+                }
+                _ => format!("{}-{}", message.topic, message.partition).into(),
+            };
+            lane = Some((
+                Arc::clone(&message.topic),
+                message.partition,
+                Arc::clone(&name),
+            ));
+            let bytes = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
+            Sourced {
+                position: Position::number(name, u64::try_from(message.offset).unwrap_or_default()),
+                bytes: bytes(&message.key) + bytes(&message.payload),
+                ack: std::mem::replace(&mut message.ack, Ack::untracked()),
+                value: message,
+            }
+        });
+        Some(Ok(sourced.collect()))
+    }
+
+    fn stop(&mut self) {
+        KafkaSource::stop(self);
+    }
+
+    async fn close(self) -> Result<(), SourceError> {
+        KafkaSource::close(self).await.map_err(|error| {
+            let retryable = error.is_retryable();
+            SourceError::new(error).retryable(retryable)
+        })
+    }
+}

@@ -1,0 +1,265 @@
+//! A source and sinks within the process, for tests, examples and small ends.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::delivery::Delivery;
+use super::sink::{Sink, SinkError};
+use super::source::{NextRecords, Position, Source, SourceError, Sourced};
+use crate::progress::{Ack, Acknowledge};
+
+/// Gives what an iterator gives, and keeps in memory what was acknowledged.
+///
+/// Positions are numbered in each lane, from 0 on. The records handed out have no bound but the pipeline's.
+pub struct IterSource<I: Iterator> {
+    records: I,
+    lane: LaneOf<I::Item>,
+    lanes: HashMap<Arc<str>, (Arc<Lane>, u64)>,
+    batch: usize,
+    acks: Acks,
+}
+
+/// Names a record's lane.
+type LaneOf<T> = Box<dyn FnMut(&T) -> Arc<str> + Send>;
+
+/// What became of the records of an [`IterSource`].
+#[derive(Clone, Debug, Default)]
+pub struct Acks {
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+/// One record's lane and number, and whether it is done.
+type Told = (Arc<str>, u64, bool);
+
+impl Acks {
+    /// Lanes and numbers of the records that are done, in the order in which they became so.
+    #[must_use]
+    pub fn done(&self) -> Vec<(Arc<str>, u64)> {
+        self.of(true)
+    }
+
+    /// Lanes and numbers of the records whose acknowledgement was dropped.
+    #[must_use]
+    pub fn dropped(&self) -> Vec<(Arc<str>, u64)> {
+        self.of(false)
+    }
+
+    fn of(&self, wanted: bool) -> Vec<(Arc<str>, u64)> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = told.iter().filter(|(_, _, done)| *done == wanted);
+        told.map(|(lane, number, _)| (Arc::clone(lane), *number))
+            .collect()
+    }
+}
+
+struct Lane {
+    name: Arc<str>,
+    acks: Acks,
+}
+
+impl Lane {
+    fn tell(&self, number: u64, done: bool) {
+        let mut told = self
+            .acks
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        told.push((Arc::clone(&self.name), number, done));
+    }
+}
+
+impl Acknowledge for Lane {
+    fn done(&self, number: u64) {
+        self.tell(number, true);
+    }
+
+    fn dropped(&self, number: u64) {
+        self.tell(number, false);
+    }
+}
+
+impl<I: Iterator> IterSource<I> {
+    /// One lane, named `records`.
+    pub fn new(records: impl IntoIterator<IntoIter = I>) -> Self {
+        let one: Arc<str> = "records".into();
+        Self {
+            records: records.into_iter(),
+            lane: Box::new(move |_| Arc::clone(&one)),
+            lanes: HashMap::new(),
+            batch: 100,
+            acks: Acks::default(),
+        }
+    }
+
+    /// Puts each record into the lane that `lane` names.
+    #[must_use]
+    pub fn lanes<L: Into<Arc<str>>>(
+        mut self,
+        mut lane: impl FnMut(&I::Item) -> L + Send + 'static,
+    ) -> Self {
+        self.lane = Box::new(move |record| lane(record).into());
+        self
+    }
+
+    /// How many records a batch has. Default: 100; 0 is taken for 1.
+    #[must_use]
+    pub fn batch(mut self, records: usize) -> Self {
+        self.batch = records.max(1);
+        self
+    }
+
+    /// Tells what became of the records.
+    #[must_use]
+    pub fn acks(&self) -> Acks {
+        self.acks.clone()
+    }
+}
+
+impl<I> Source for IterSource<I>
+where
+    I: Iterator + Send + 'static,
+    I::Item: Send + 'static,
+{
+    type Item = I::Item;
+
+    async fn next(&mut self) -> NextRecords<I::Item> {
+        let mut batch = Vec::with_capacity(self.batch);
+        while batch.len() < self.batch
+            && let Some(value) = self.records.next()
+        {
+            let name = (self.lane)(&value);
+            let (lane, next) = self.lanes.entry(Arc::clone(&name)).or_insert_with(|| {
+                let acks = self.acks.clone();
+                let name = Arc::clone(&name);
+                (Arc::new(Lane { name, acks }), 0)
+            });
+            batch.push(Sourced {
+                value,
+                position: Position::number(name, *next),
+                ack: Ack::new(Arc::clone(lane) as Arc<dyn Acknowledge>, *next),
+                bytes: 0,
+            });
+            *next += 1;
+        }
+        (!batch.is_empty()).then_some(Ok(batch))
+    }
+
+    fn stop(&mut self) {}
+
+    async fn close(self) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+impl<I: Iterator> fmt::Debug for IterSource<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IterSource").finish_non_exhaustive()
+    }
+}
+
+/// Keeps all values in memory. Clones share them: keep one to look at what the pipeline wrote.
+#[derive(Debug)]
+pub struct CollectSink<T> {
+    values: Arc<Mutex<Vec<T>>>,
+}
+
+impl<T> CollectSink<T> {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes out what was written so far, in its order.
+    #[must_use]
+    pub fn take(&self) -> Vec<T> {
+        std::mem::take(&mut *self.values())
+    }
+
+    /// How many values it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values().len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn values(&self) -> MutexGuard<'_, Vec<T>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Default for CollectSink<T> {
+    fn default() -> Self {
+        let values = Arc::default();
+        Self { values }
+    }
+}
+
+impl<T> Clone for CollectSink<T> {
+    fn clone(&self) -> Self {
+        let values = Arc::clone(&self.values);
+        Self { values }
+    }
+}
+
+impl<T: Send + 'static> Sink<T> for CollectSink<T> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+        self.values().push(value);
+        delivery.done();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Calls a function for each value, one at a time; when it has returned `Ok`, the effect counts as durable.
+pub struct FnSink<F> {
+    f: F,
+}
+
+impl<F> FnSink<F> {
+    /// A sink that calls `f`.
+    pub fn new(f: F) -> Self {
+        Self { f }
+    }
+}
+
+impl<T, F, R> Sink<T> for FnSink<F>
+where
+    T: Send + 'static,
+    F: FnMut(T) -> R + Send + 'static,
+    R: Future<Output = Result<(), SinkError>> + Send,
+{
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+        (self.f)(value).await?;
+        delivery.done();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+impl<F> fmt::Debug for FnSink<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FnSink").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,131 @@
+//! Typed operators between a source and a sink: nothing lost, in order, bounded.
+//!
+//! **The problem.** Records come in lanes (shards, partitions), each with an order and a position to store. What is made of
+//! them becomes durable elsewhere, in any order, late, or not at all. Storing a position too early loses records, a lookup
+//! out of turn reorders them, and one bad record either stops everything or vanishes.
+//!
+//! **The choice.** Each record carries the duty to say that its effects are durable, a [`Delivery`], through all operators to
+//! the sink. Skipped and dead-lettered records say so too; whatever is dropped, by an error or a bug, says that it was not
+//! done, and the source never passes it. So a crash at any moment gives records again, and loses none: at least once.
+//!
+//! ```text
+//!           source ──batches──▶ validate ▶ enrich ▶ key_by ▶ map ──batches──▶ sink
+//!             ▲                    │          │                                │
+//!             │                    │      lookup, cache                        │ once durable
+//!  checkpoint │                    ▼                                           │
+//!             │               dead letters ◀────────── rejected ◀──────────────┤
+//!             │                    │ once durable                              │
+//!             └──────── Ack ◀──────┴──── all effects of the record done ◀──────┘
+//! ```
+//!
+//! ```
+//! use dynamodb_connector::pipeline::{CollectSink, Enrichment, IterSource, Pipeline};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! #[derive(Clone)]
+//! struct Decision { customer: u64, amount: i64 }
+//!
+//! let decisions = [(1, 500), (2, -1), (1, 70)];
+//! let source = IterSource::new(decisions.map(|(customer, amount)| Decision { customer, amount }));
+//! let names = Enrichment::new(|customer: u64| async move {
+//!     Ok::<_, std::io::Error>(Some(format!("customer {customer}")))
+//! });
+//! let (events, invalid) = (CollectSink::new(), CollectSink::new());
+//!
+//! let report = Pipeline::from(source)
+//!     .validate(|d: &Decision| if d.amount < 0 { Err("negative amount") } else { Ok(()) })
+//!     .named("amounts")
+//!     .enrich(|d| d.customer, names, |d, name| (name, d.amount))
+//!     .key_by(|(name, _)| name.clone())
+//!     .map(|event| format!("{}: {}", event.key(), event.value().1))
+//!     .dead_letter(invalid.clone())
+//!     .to(events.clone())
+//!     .run_until_signal()
+//!     .await?;
+//!
+//! assert_eq!(events.take(), ["customer 1: 500", "customer 1: 70"]);
+//! assert_eq!(invalid.take()[0].to_string(), "amounts: records@1: negative amount");
+//! assert_eq!(report.acknowledged, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Order
+//!
+//! Every operator and the sink see the records of one lane in the source's order, also after operators that wait: those work
+//! on many records at once, and what they finish too early waits for its turn. Lanes do not wait for each other. A key that
+//! always comes in the same lane is so kept in order.
+//!
+//! # Bad records
+//!
+//! What an operator says is invalid, lookups that fail or find nothing, closures that panic, and values that the sink rejects
+//! go to the [dead-letter output](Pipeline::dead_letter), as the source gave them, with the operator's name and the reason.
+//! Where there is no such output, the first of them stops the pipeline: none is dropped. [`OnFailure`] changes that for one
+//! operator.
+//!
+//! # Bounds
+//!
+//! [`PipelineSettings`] bounds the records between source and durability, by count and bytes; asynchronous operators bound
+//! what they work on at once, caches what they keep.
+//!
+//! # Ends
+//!
+//! [`Job::run`] ends with the source; [`Job::run_until_signal`] on SIGTERM, when what is in flight is finished, the sink
+//! flushed, and the source closed so that its positions are stored. After an error the same is tried for what the sink has;
+//! the rest is given again by the next run.
+//!
+//! **Rejected.** A task for each operator with channels between: a hop for each record and operator costs more than most
+//! operators do. One future for a record through all operators: operators behind one that waits would see records out of
+//! order. Boxed operators: they are known at compile time.
+
+mod apply;
+mod book;
+mod builder;
+mod chain;
+#[cfg(feature = "streams")]
+mod changes;
+mod dead_letter;
+mod delivery;
+mod enrich;
+mod enrichment;
+mod error;
+mod flat_map;
+mod flow;
+mod handover;
+mod job;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod keyed;
+mod lanes;
+mod map_async;
+mod memory;
+mod operator;
+mod run;
+mod settings;
+mod shared;
+mod signal;
+mod sink;
+mod source;
+mod stats;
+mod table_sink;
+mod turns;
+
+pub use builder::Pipeline;
+pub use chain::Chain;
+pub use dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason, ReasonKind};
+pub use delivery::Delivery;
+pub use enrichment::Enrichment;
+pub use error::{PipelineError, PipelineErrorKind};
+pub use job::Job;
+#[cfg(feature = "kafka")]
+pub use kafka::KafkaOutput;
+pub use keyed::Keyed;
+pub use memory::{Acks, CollectSink, FnSink, IterSource};
+pub use operator::OnFailure;
+pub use settings::PipelineSettings;
+pub use sink::{Sink, SinkError};
+pub use source::{NextRecords, Position, Source, SourceError, Sourced};
+pub use stats::{OperatorReport, PipelineReport, PipelineStats};
+pub use table_sink::TableOutput;
+
+pub use crate::progress::{Ack, Acknowledge};

@@ -1,0 +1,104 @@
+//! An operator's name, policy and counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::dead_letter::Reason;
+use super::delivery::{Delivery, Ended, Failure};
+
+/// What happens to a record that an operator can't carry on with: an invalid one, a failed or missing lookup, a panic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnFailure {
+    /// It goes to the dead-letter output with the reason; where there is none, the pipeline stops.
+    #[default]
+    DeadLetter,
+    /// The pipeline stops with an error; the record stays un-acknowledged.
+    Stop,
+    /// It is counted as skipped, and acknowledged.
+    Skip,
+}
+
+/// An operator, the source or the sink, as it is known to others.
+#[derive(Debug)]
+pub struct Operator {
+    pub(super) name: Arc<str>,
+    pub(super) kind: &'static str,
+    pub(super) on_failure: OnFailure,
+    pub(super) counts: Counts,
+}
+
+/// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which cost no locked instruction.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) taken: Count,
+    pub(super) passed: Count,
+    pub(super) skipped: Count,
+    /// Not only by that task: a sink rejects from wherever it finds out.
+    pub(super) dead_lettered: AtomicU64,
+    pub(super) errors: AtomicU64,
+    /// Only of the source.
+    pub(super) acknowledged: AtomicU64,
+}
+
+/// A count with one writer.
+#[derive(Debug, Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub(super) fn add_one(&self) {
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Operator {
+    pub(super) fn new(kind: &'static str, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            on_failure: OnFailure::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Numbered by its place among the operators, the first being 1.
+    pub(super) fn numbered(kind: &'static str, number: usize) -> Self {
+        Self::new(kind, format!("{kind}-{number}"))
+    }
+
+    /// A record that this operator can't carry on with, by its policy.
+    pub(super) fn fail(&self, delivery: Delivery, reason: Reason) {
+        self.end(delivery, reason, self.on_failure);
+    }
+
+    pub(super) fn end(&self, delivery: Delivery, reason: Reason, policy: OnFailure) {
+        if policy == OnFailure::Skip {
+            return self.skip(delivery);
+        }
+        let ended = delivery.fail(Failure {
+            operator: Arc::clone(&self.name),
+            reason,
+            stop: policy == OnFailure::Stop,
+        });
+        self.count_end(ended);
+    }
+
+    pub(super) fn count_end(&self, ended: Ended) {
+        let count = match ended {
+            Ended::DeadLettered => &self.counts.dead_lettered,
+            Ended::Stopped => &self.counts.errors,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing becomes of the record, and nothing is wrong with that.
+    pub(super) fn skip(&self, delivery: Delivery) {
+        self.counts.skipped.add_one();
+        delivery.done();
+    }
+}

@@ -1,0 +1,170 @@
+//! Bounds of a pipeline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::PipelineError;
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+
+const MAX_IN_FLIGHT: Bound<usize> = Bound::new("max_in_flight", 1, 1_000_000);
+const MAX_IN_FLIGHT_BYTES: Bound<Bytes> =
+    Bound::new("max_in_flight_bytes", Bytes(64 << 10), Bytes(16 << 30));
+const DRAIN_TIMEOUT: Bound<Duration> = Bound::new(
+    "drain_timeout",
+    Duration::ZERO,
+    Duration::from_secs(24 * 60 * 60),
+);
+const CLOSE_TIMEOUT: Bound<Duration> = Bound::new(
+    "close_timeout",
+    Duration::from_millis(10),
+    Duration::from_secs(60 * 60),
+);
+
+pub(super) const CONCURRENCY: Bound<usize> = Bound::new("concurrency", 1, 10_000);
+pub(super) const TIMEOUT: Bound<Duration> = Bound::new(
+    "timeout",
+    Duration::from_millis(1),
+    Duration::from_secs(60 * 60),
+);
+pub(super) const CAPACITY: Bound<usize> = Bound::new("capacity", 0, 100_000_000);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const TIME_TO_LIVE: Bound<Duration> = Bound::new("time_to_live", Duration::ZERO, MONTH);
+pub(super) const NEGATIVE_TIME_TO_LIVE: Bound<Duration> =
+    Bound::new("negative_time_to_live", Duration::ZERO, MONTH);
+pub(super) const RETRIES: Bound<usize> = Bound::new("retries", 0, 100);
+pub(super) const RETRY_DELAY: Bound<Duration> =
+    Bound::new("retry_delay", Duration::ZERO, Duration::from_secs(10));
+
+/// Checks the settings of the operator of this name.
+pub(super) fn check(
+    operator: &Arc<str>,
+    check: impl FnOnce(&SettingsPlace) -> Result<(), ConfigError>,
+) -> Result<(), PipelineError> {
+    check(&SettingsPlace::Whole).map_err(|error| PipelineError::Settings {
+        operator: Arc::clone(operator),
+        error,
+    })
+}
+
+/// What a pipeline holds at most, and how long its end may take.
+///
+/// Through serde, each field has its setter's name; durations and sizes are text with a unit (`"25s"`, `"64MiB"`).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[non_exhaustive]
+#[serde(default, deny_unknown_fields)]
+pub struct PipelineSettings {
+    max_in_flight: usize,
+    #[serde(with = "units::size")]
+    max_in_flight_bytes: usize,
+    #[serde(with = "units::duration")]
+    drain_timeout: Duration,
+    #[serde(with = "units::duration")]
+    close_timeout: Duration,
+}
+
+impl Default for PipelineSettings {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 10_000,
+            max_in_flight_bytes: 64 << 20,
+            drain_timeout: Duration::from_secs(25),
+            close_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl PipelineSettings {
+    /// How many of the source's records may be between the source and durability. Beside them, one batch of the source may
+    /// wait. When this is reached, the source is asked again once a quarter of it is free.
+    ///
+    /// Default: 10,000. Valid: 1 to 1,000,000.
+    #[must_use]
+    pub fn max_in_flight(mut self, records: usize) -> Self {
+        self.max_in_flight = records;
+        self
+    }
+
+    /// As [`max_in_flight`](Self::max_in_flight), by bytes, for sources that tell sizes. A record goes in while there is any
+    /// room, so that the largest may exceed this by itself.
+    ///
+    /// Default: 64 MiB. Valid: 64 KiB to 16 GiB.
+    #[must_use]
+    pub fn max_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.max_in_flight_bytes = bytes;
+        self
+    }
+
+    /// How long a graceful stop may take until what is in flight is durable; then it is given up, un-acknowledged. After an
+    /// error, how long the flush of the sink may take.
+    ///
+    /// Default: 25 s, within the 30 s that Kubernetes gives. Valid: 0 s to 24 h.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// How long closing the sinks and, after them, the source may take, each.
+    ///
+    /// Default: 10 s. Valid: 10 ms to 1 h.
+    #[must_use]
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.close_timeout = timeout;
+        self
+    }
+
+    /// Checks the ranges. Running a pipeline does so too.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::OutOfRange`] for the first field that is out of its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let place = SettingsPlace::Whole;
+        MAX_IN_FLIGHT.check(&place, self.max_in_flight)?;
+        MAX_IN_FLIGHT_BYTES.check(&place, Bytes(self.max_in_flight_bytes))?;
+        DRAIN_TIMEOUT.check(&place, self.drain_timeout)?;
+        CLOSE_TIMEOUT.check(&place, self.close_timeout)
+    }
+
+    pub(super) fn bounds(&self) -> (usize, usize) {
+        (self.max_in_flight, self.max_in_flight_bytes)
+    }
+
+    pub(super) fn drain(&self) -> Duration {
+        self.drain_timeout
+    }
+
+    pub(super) fn close(&self) -> Duration {
+        self.close_timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_setting_out_of_range_is_named_with_its_range() {
+        let error = PipelineSettings::default().max_in_flight(0).validate();
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "settings: max_in_flight is 0, allowed 1 to 1000000"
+        );
+        let error = PipelineSettings::default().close_timeout(Duration::ZERO);
+        assert_eq!(error.validate().unwrap_err().field(), Some("close_timeout"));
+        PipelineSettings::default()
+            .validate()
+            .expect("the defaults");
+    }
+
+    #[test]
+    fn settings_are_read_with_units_and_unknown_fields_are_refused() {
+        let read: PipelineSettings =
+            serde_json::from_str(r#"{"max_in_flight": 5, "drain_timeout": "2s"}"#).unwrap();
+        let expected = PipelineSettings::default().max_in_flight(5);
+        assert_eq!(read, expected.drain_timeout(Duration::from_secs(2)));
+        serde_json::from_str::<PipelineSettings>(r#"{"in_flight": 5}"#).unwrap_err();
+    }
+}

@@ -1,0 +1,201 @@
+//! What the parts of a running pipeline share: how much is in flight, dead letters on their way, and what went wrong.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::dead_letter::DeadLetter;
+use super::delivery::Delivery;
+use super::error::PipelineError;
+use super::operator::Operator;
+
+pub(super) struct Shared<L> {
+    pub(super) source: Arc<Operator>,
+    pub(super) sink: Arc<Operator>,
+    in_flight: InFlight,
+    /// Wakes the flow: there is room again, or it is to drain.
+    pub(super) flow: Notify,
+    draining: AtomicBool,
+    /// `None` where there is no output for them, and after the end: a letter holds its batch, and through it this.
+    letters: Mutex<Option<Letters<L>>>,
+    pub(super) letters_wake: Notify,
+    failure: Mutex<Option<PipelineError>>,
+    stopped: AtomicBool,
+    failed: Notify,
+    lost: AtomicU64,
+    losing: Notify,
+}
+
+pub(super) type Letters<L> = VecDeque<(DeadLetter<L>, Delivery)>;
+
+/// Records between the source and durability.
+struct InFlight {
+    records: AtomicUsize,
+    bytes: AtomicUsize,
+    most: (usize, usize),
+    /// The flow waits until no more than this is left: woken for each single place, it would work through them one by one.
+    resume: (usize, usize),
+    waiting: AtomicBool,
+}
+
+impl<L> Shared<L> {
+    pub(super) fn new(
+        source: Arc<Operator>,
+        sink: Arc<Operator>,
+        most: (usize, usize),
+        dead_letters: bool,
+    ) -> Self {
+        let resume = |most: usize| most - (most / 4).max(1);
+        Self {
+            source,
+            sink,
+            in_flight: InFlight {
+                records: AtomicUsize::new(0),
+                bytes: AtomicUsize::new(0),
+                most,
+                resume: (resume(most.0), resume(most.1)),
+                waiting: AtomicBool::new(false),
+            },
+            flow: Notify::new(),
+            draining: AtomicBool::new(false),
+            letters: Mutex::new(dead_letters.then(VecDeque::new)),
+            letters_wake: Notify::new(),
+            failure: Mutex::new(None),
+            stopped: AtomicBool::new(false),
+            failed: Notify::new(),
+            lost: AtomicU64::new(0),
+            losing: Notify::new(),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.records.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn enter(&self, bytes: usize) {
+        self.in_flight.records.fetch_add(1, Ordering::SeqCst);
+        self.in_flight.bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    pub(super) fn leave(&self, bytes: usize) {
+        let at = &self.in_flight;
+        // The flow says that it waits, then looks again: one of the two sees the other.
+        let records = at.records.fetch_sub(1, Ordering::SeqCst) - 1;
+        let bytes = at.bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        if at.waiting.load(Ordering::SeqCst)
+            && records <= at.resume.0
+            && bytes <= at.resume.1
+            && at.waiting.swap(false, Ordering::SeqCst)
+        {
+            self.flow.notify_one();
+        }
+    }
+
+    /// Whether another record may enter; where not, the flow is woken once there is room.
+    pub(super) fn has_room(&self) -> bool {
+        let at = &self.in_flight;
+        let has_room = || {
+            at.records.load(Ordering::SeqCst) < at.most.0
+                && at.bytes.load(Ordering::SeqCst) < at.most.1
+        };
+        if has_room() {
+            return true;
+        }
+        at.waiting.store(true, Ordering::SeqCst);
+        has_room()
+    }
+
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+        self.flow.notify_one();
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    /// Queues a dead letter; gives it back where there is no output for it.
+    pub(super) fn post(&self, letter: DeadLetter<L>, delivery: Delivery) -> Result<(), Delivery> {
+        match &mut *self.letters() {
+            Some(letters) => letters.push_back((letter, delivery)),
+            None => return Err(delivery),
+        }
+        self.letters_wake.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn takes_letters(&self) -> bool {
+        self.letters().is_some()
+    }
+
+    pub(super) fn take_letters(&self) -> Letters<L> {
+        self.letters()
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
+    }
+
+    /// No more letters; those that wait are dropped, un-acknowledged.
+    pub(super) fn close_letters(&self) {
+        let letters = self.letters().take();
+        // Dropped outside the lock: each tells its batch.
+        drop(letters);
+    }
+
+    /// Stops the pipeline. The first reason counts.
+    pub(super) fn fail(&self, error: PipelineError) {
+        self.failure().get_or_insert(error);
+        self.stopped.store(true, Ordering::SeqCst);
+        self.failed.notify_one();
+    }
+
+    /// Whether something has failed: nothing more is to be done then.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    /// Fails with what has failed, if anything has.
+    pub(super) fn check(&self) -> Result<(), PipelineError> {
+        if self.is_stopped() {
+            self.failure().take().map_or(Ok(()), Err)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Waits for a failure.
+    pub(super) async fn failed(&self) -> Result<Infallible, PipelineError> {
+        loop {
+            self.check()?;
+            self.failed.notified().await;
+        }
+    }
+
+    pub(super) fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::SeqCst);
+        self.losing.notify_one();
+    }
+
+    /// Waits until deliveries are dropped; how many.
+    pub(super) async fn lost(&self) -> u64 {
+        loop {
+            let lost = self.lost.load(Ordering::SeqCst);
+            if lost > 0 {
+                return lost;
+            }
+            self.losing.notified().await;
+        }
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<PipelineError>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Option<Letters<L>>> {
+        // No code that runs under the lock can leave it half changed.
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,130 @@
+//! Counts of a pipeline, live and at its end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::operator::Operator;
+
+/// Reads a pipeline's counts while it runs, and after. Cheap to clone.
+///
+/// How far a source is behind is the source's to tell.
+#[derive(Clone)]
+pub struct PipelineStats {
+    operators: Arc<[Arc<Operator>]>,
+}
+
+impl PipelineStats {
+    pub(super) fn new(operators: Arc<[Arc<Operator>]>) -> Self {
+        Self { operators }
+    }
+
+    /// The counts of this moment. They are read one after the other: records move on meanwhile.
+    #[must_use]
+    pub fn report(&self) -> PipelineReport {
+        let operators = self.operators.iter();
+        let acknowledged =
+            |operator: &Arc<Operator>| operator.counts.acknowledged.load(Ordering::Relaxed);
+        PipelineReport {
+            acknowledged: self.operators.first().map_or(0, acknowledged),
+            operators: operators
+                .map(|operator| OperatorReport::of(operator))
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Debug for PipelineStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report().fmt(f)
+    }
+}
+
+/// What became of records, by operator. Displayed as a line for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PipelineReport {
+    /// Records of the source all of whose effects are durable.
+    pub acknowledged: u64,
+    /// The source first, the sink last.
+    pub operators: Vec<OperatorReport>,
+}
+
+/// The counts of one operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OperatorReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it is: `source`, `map`, `sink`.
+    pub kind: &'static str,
+    /// Values that came in; for the source, records it handed out.
+    pub taken: u64,
+    /// Values that went on; for the sink, values that it accepted.
+    pub passed: u64,
+    /// Values of which nothing came, with nothing wrong.
+    pub skipped: u64,
+    /// Values that became dead letters.
+    pub dead_lettered: u64,
+    /// Values that stopped the pipeline.
+    pub errors: u64,
+}
+
+impl OperatorReport {
+    fn of(operator: &Operator) -> Self {
+        let counts = &operator.counts;
+        Self {
+            name: Arc::clone(&operator.name),
+            kind: operator.kind,
+            taken: counts.taken.get(),
+            passed: counts.passed.get(),
+            skipped: counts.skipped.get(),
+            dead_lettered: counts.dead_lettered.load(Ordering::Relaxed),
+            errors: counts.errors.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl PipelineReport {
+    /// The counts of the operator of this name; of the first, where several have it.
+    #[must_use]
+    pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
+        self.operators
+            .iter()
+            .find(|operator| &*operator.name == name)
+    }
+
+    /// Values that became dead letters, at whichever operator.
+    #[must_use]
+    pub fn dead_lettered(&self) -> u64 {
+        self.operators
+            .iter()
+            .map(|operator| operator.dead_lettered)
+            .sum()
+    }
+}
+
+impl fmt::Display for PipelineReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for operator in &self.operators {
+            writeln!(f, "{operator}")?;
+        }
+        write!(f, "{} acknowledged", self.acknowledged)
+    }
+}
+
+impl fmt::Display for OperatorReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} in, {} out", self.name, self.taken, self.passed)?;
+        for (count, what) in [
+            (self.skipped, "skipped"),
+            (self.dead_lettered, "dead-lettered"),
+            (self.errors, "errors"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+//! Pipelines: order, acknowledgement, bounds, dead letters, lookups, and every way to end.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do, and paused time is read"
+)]
+
+mod acks;
+mod basics;
+mod bounds;
+mod dead_letters;
+mod endings;
+mod lookups;
+mod order;
+mod parts;
+mod signals;
+mod streams_to_kafka;
+mod tables;
