@@ -12,8 +12,12 @@ mod conformance;
 mod dependencies;
 mod drain;
 mod dynamodb_local;
+mod end_to_end;
 mod flink_behaviours;
 mod flink_defects;
+mod kafka;
+mod kafka_broker;
+mod kcl;
 #[path = "../servers/local.rs"]
 mod local;
 mod loss;
@@ -22,8 +26,13 @@ mod opening;
 mod order;
 mod outcomes;
 mod panics;
+mod pipeline;
 mod privacy;
+mod servers;
 mod setup;
 mod shutdown;
 mod snapshots;
+mod streams;
+#[cfg(feature = "streams")]
+mod streams_fake;
 mod unreachable;

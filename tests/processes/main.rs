@@ -1,8 +1,9 @@
-//! Tests that start processes: a writer that is killed, and the examples.
+//! Tests that start processes: a writer and workers that are killed, and the examples.
 
 #![expect(clippy::panic, reason = "helpers of tests fail by panicking")]
 
 mod examples;
+mod failover;
 mod kills;
 
 use std::time::Duration;

@@ -11,7 +11,6 @@ mod keys;
 mod limits;
 mod lossy;
 mod lost_answers;
-mod process;
 mod restart;
 mod transactions;
 mod values;

@@ -5,7 +5,6 @@
 //! shows that none did. After each kill every key is read, and must hold what was confirmed before, or
 //! something newer: what DynamoDB Local confirms is in its files, and survives SIGKILL.
 
-use std::io::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::create;
-use super::process::Server;
+use crate::servers::local_dynamodb::{LocalDynamoDb, Storage};
 use crate::setup::{Row, TABLE, row};
 
 const KEYS: u64 = 100;
@@ -36,20 +35,6 @@ fn place(n: u64) -> usize {
 
 fn is_guarded(n: u64) -> bool {
     n.is_multiple_of(10)
-}
-
-/// Where the server's jars are; says that `test` is left out where they are not given.
-fn jars(test: &str) -> Option<String> {
-    let jars = std::env::var("DYNAMODB_LOCAL_JARS").ok();
-    if jars.is_none() {
-        let word = format!(
-            "left out: dynamodb_local::restart::{test}: DYNAMODB_LOCAL_JARS is not set (`bash tests/run` downloads \
-             them)\n"
-        );
-        // Not `eprintln!`, which the test harness keeps to itself while tests pass.
-        let _ = std::io::stderr().write_all(word.as_bytes());
-    }
-    jars
 }
 
 /// The highest number confirmed of each key.
@@ -106,12 +91,12 @@ async fn stored(client: &Client) -> Vec<Option<u64>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_killed_and_started_again_loses_nothing() {
-    let Some(jars) = jars("a_server_that_is_killed_and_started_again_loses_nothing") else {
+    let test = "dynamodb_local::restart::a_server_that_is_killed_and_started_again_loses_nothing";
+    let name = format!("dynamodb-connector-{}", std::process::id());
+    let files = Storage::Files(std::env::temp_dir().join(name));
+    let Some(mut server) = LocalDynamoDb::start(test, files).await else {
         return;
     };
-    let name = format!("dynamodb-connector-{}", std::process::id());
-    let directory = std::env::temp_dir().join(name);
-    let mut server = Server::start(&jars, &directory).await;
     let client = server.client();
     create(&client, TABLE, ScalarAttributeType::S, None).await;
     // Probed twice a second while it is away, and no budget to be waited for when it is back.
@@ -142,7 +127,8 @@ async fn a_server_that_is_killed_and_started_again_loses_nothing() {
             break;
         }
         let before = confirmed.lock().unwrap().clone();
-        server.kill_and_start().await;
+        server.kill();
+        server.restart().await;
         for (key, (found, wanted)) in stored(&client).await.iter().zip(&before).enumerate() {
             assert!(found >= wanted, "key {key}: {found:?} < {wanted:?}");
         }
@@ -152,7 +138,8 @@ async fn a_server_that_is_killed_and_started_again_loses_nothing() {
         let table = table.clone();
         async move { table.flush().await }
     });
-    server.kill_and_start().await;
+    server.kill();
+    server.restart().await;
     let flushed = timeout(LONGEST, flush).await.expect("it resolves");
     flushed.unwrap().unwrap();
     end.send_replace(true);
