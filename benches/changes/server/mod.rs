@@ -1,0 +1,130 @@
+//! The fake DynamoDB of `test-util`, with a change stream, in another process, so that none of its cost is in a
+//! client's figures.
+
+mod serve;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::Clients;
+use crate::rig::Failure;
+use crate::rig::records::TABLE;
+
+/// The argument that makes this executable the server; what it holds follows, as JSON.
+const ARGUMENT: &str = "--change-server";
+
+/// What it holds when it begins to serve.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Contents {
+    /// Open shards of the table's stream.
+    pub(crate) shards: usize,
+    /// Changes in them, each of an item that was there before: with both images.
+    pub(crate) changes: usize,
+}
+
+/// What it may be told, a line of JSON each.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+enum Order {
+    Reads,
+    Split,
+    /// To count requests from now on.
+    Count,
+    Requests,
+}
+
+/// The server's process, as its parent sees it.
+pub(crate) struct ChangeServer {
+    process: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    endpoint: String,
+}
+
+/// Serves, where this process was started for that. To be asked before all else.
+pub(crate) fn serve_if_asked() -> Option<Result<(), Failure>> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(ARGUMENT) {
+        return None;
+    }
+    let contents = arguments.next().unwrap_or_default();
+    Some(
+        serde_json::from_str(&contents)
+            .map_err(Into::into)
+            .and_then(serve::run),
+    )
+}
+
+impl ChangeServer {
+    /// Returns once it is filled. It is bound to the server's core.
+    pub(crate) fn start(contents: Contents) -> Result<Self, Failure> {
+        let mut process = Command::new(std::env::current_exe()?)
+            .arg(ARGUMENT)
+            .arg(serde_json::to_string(&contents)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let orders = process.stdin.take().expect("the child's input is piped");
+        let stdout = process.stdout.take().expect("the child's output is piped");
+        let mut server = Self {
+            process,
+            orders,
+            answers: BufReader::new(stdout),
+            endpoint: String::new(),
+        };
+        server.endpoint = server.answer()?;
+        Ok(server)
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(crate) fn clients(&self) -> Clients {
+        Clients::new(&self.endpoint, TABLE)
+    }
+
+    /// How often each shard was read so far, by whomever.
+    pub(crate) fn reads(&mut self) -> Result<Vec<u32>, Failure> {
+        self.ask(Order::Reads)
+    }
+
+    /// Splits the oldest open shard, and names its children.
+    pub(crate) fn split(&mut self) -> Result<[String; 2], Failure> {
+        self.ask(Order::Split)
+    }
+
+    /// Begins to count requests, which [`requests`](Self::requests) tells.
+    pub(crate) fn count(&mut self) -> Result<(), Failure> {
+        self.ask(Order::Count)
+    }
+
+    /// How many requests of each operation have come since it began to count.
+    pub(crate) fn requests(&mut self) -> Result<BTreeMap<String, u32>, Failure> {
+        self.ask(Order::Requests)
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, order: Order) -> Result<T, Failure> {
+        writeln!(self.orders, "{}", serde_json::to_string(&order)?)?;
+        self.answer()
+    }
+
+    fn answer<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        if line.is_empty() {
+            return Err("the server has ended".into());
+        }
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+impl Drop for ChangeServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

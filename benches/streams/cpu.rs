@@ -1,0 +1,155 @@
+//! CPU for a record: read, decoded to a type, handled.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use tokio::sync::Notify;
+
+use crate::changes::reading::Reading;
+use crate::changes::server::{ChangeServer, Contents};
+use crate::changes::{Clients, beside_server, unique};
+use crate::rig::quantiles::Quantiles;
+use crate::rig::{Failure, clock};
+use crate::table::{Row, Table};
+
+const SHARDS: usize = 4;
+/// What a record may cost, in microseconds.
+const BAR: f64 = 8.0;
+
+/// One pass over all changes.
+struct Round {
+    cpu_us: f64,
+    rate: f64,
+}
+
+pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
+    const WARM_UP: usize = 1;
+    let (rounds, changes) = if quick { (2, 20_000) } else { (9, 100_000) };
+    let server = ChangeServer::start(Contents {
+        shards: SHARDS,
+        changes,
+    })?;
+    let (mut ours, mut by_hand) = (Vec::new(), Vec::new());
+    beside_server(|| {
+        for round in 0..WARM_UP + rounds {
+            let (first, second) = if round.is_multiple_of(2) {
+                let first = pass(changes, handled(&server.clients(), changes))?;
+                (first, pass(changes, sdk_loop(&server.clients(), changes))?)
+            } else {
+                let second = pass(changes, sdk_loop(&server.clients(), changes))?;
+                (pass(changes, handled(&server.clients(), changes))?, second)
+            };
+            if round >= WARM_UP {
+                ours.push(first);
+                by_hand.push(second);
+            }
+        }
+        Ok(())
+    })?;
+    let cpu = |rounds: &[Round]| rounds.iter().map(|r| r.cpu_us).collect::<Quantiles>();
+    let rate = |rounds: &[Round]| rounds.iter().map(|r| r.rate).collect::<Quantiles>();
+    let row = Row {
+        what: "CPU of a record by run(handler): read, decoded, handled",
+        unit: "us",
+        kcl: "55-70",
+        reads: None,
+    };
+    table.row(&row, &cpu(&ours));
+    let row = Row {
+        what: "CPU of a record by GetRecords of the SDK: read, not decoded",
+        unit: "us",
+        kcl: "",
+        reads: None,
+    };
+    table.row(&row, &cpu(&by_hand));
+    let row = Row {
+        what: "records a second by run(handler), from 4 shards",
+        unit: "1/s",
+        kcl: "933 a shard",
+        reads: None,
+    };
+    table.row(&row, &rate(&ours));
+    table.bar(
+        "CPU of a record read, decoded and handled, us",
+        cpu(&ours).at(0.5),
+        BAR,
+    );
+    Ok(())
+}
+
+/// In a single-threaded runtime, as in `cpu_per_batch`.
+fn pass(
+    changes: usize,
+    reading: impl Future<Output = Result<(), Failure>>,
+) -> Result<Round, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (began, before) = (clock::instant(), clock::cpu_time());
+    runtime.block_on(reading)?;
+    let used: Duration = clock::cpu_time() - before;
+    Ok(Round {
+        cpu_us: used.as_secs_f64() * 1e6 / changes as f64,
+        rate: changes as f64 / began.elapsed().as_secs_f64(),
+    })
+}
+
+/// Opened, read to the last change, and closed, by an application that has no leases yet.
+async fn handled(clients: &Clients, changes: usize) -> Result<(), Failure> {
+    let source = clients.source(&unique("cpu")).open().await?;
+    let (left, all) = (AtomicUsize::new(changes), Arc::new(Notify::new()));
+    let done = Arc::clone(&all);
+    let mut reading = Reading::begin(source, move |batch| {
+        let handled = black_box(&batch.changes).len();
+        if left.fetch_sub(handled, Ordering::Relaxed) == handled {
+            done.notify_one();
+        }
+    });
+    let reached = async {
+        all.notified().await;
+        Ok::<_, Failure>(())
+    };
+    reading.during(reached).await?;
+    reading.end().await
+}
+
+/// What every client built on the SDK spends at least: one shard after the other, attribute maps that nobody looks at.
+async fn sdk_loop(clients: &Clients, changes: usize) -> Result<(), Failure> {
+    let describing = clients.dynamodb.describe_table().table_name(&clients.table);
+    let arn = describing
+        .send()
+        .await?
+        .table
+        .and_then(|table| table.latest_stream_arn)
+        .ok_or("the table has no stream")?;
+    let streams = &clients.streams;
+    let described = streams.describe_stream().stream_arn(&arn).send().await?;
+    let described = described
+        .stream_description
+        .ok_or("the stream is not described")?;
+    let mut read = 0;
+    for shard in described.shards() {
+        let mut iterator = streams
+            .get_shard_iterator()
+            .stream_arn(&arn)
+            .set_shard_id(shard.shard_id.clone())
+            .shard_iterator_type(ShardIteratorType::TrimHorizon)
+            .send()
+            .await?
+            .shard_iterator;
+        while let Some(from) = iterator {
+            let page = streams.get_records().shard_iterator(from).send().await?;
+            let records = black_box(page.records.unwrap_or_default());
+            read += records.len();
+            iterator = page.next_shard_iterator.filter(|_| !records.is_empty());
+        }
+    }
+    if read == changes {
+        Ok(())
+    } else {
+        Err(format!("the SDK read {read} of {changes} changes").into())
+    }
+}
