@@ -126,9 +126,12 @@ impl KafkaSink {
 
     /// As [`send`](Self::send), with a callback in place of a receipt: it runs on librdkafka's thread, must not block, and is told every
     /// outcome. Where this returns an error the record was not accepted and the callback is dropped, not called.
-    #[allow(
-        dead_code,
-        reason = "for the pipeline's sink, which has a feature of its own"
+    #[cfg_attr(
+        not(feature = "pipeline"),
+        expect(
+            dead_code,
+            reason = "for the pipeline's sink, which has a feature of its own"
+        )
     )]
     pub(crate) async fn send_with(
         &self,

@@ -18,13 +18,13 @@ use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
 use super::stats::{Meter, Published};
 use super::table::{Handle, TableSink};
-use super::worker::{Worker, describe};
+use super::worker::Worker;
 use crate::capacity::{Budgets, ConcurrencyLimit, Known, Wishes};
 use crate::clock::Clock;
 use crate::item::{KeySchema, TableShape};
 use crate::random::entropy;
-use crate::retry::{Backoff, ErrorClass, RetryBudget, ServiceError};
-use crate::transport::{TableDescription, Transport, TransportKind};
+use crate::retry::{Backoff, RetryBudget};
+use crate::transport::{Transport, TransportKind};
 
 /// How often describing a table is tried when it is opened, where that fails for a reason that may
 /// pass. With the default delays these take about a second in all.
@@ -177,7 +177,11 @@ impl SinkBuilder {
                 let (shape, known) = match known {
                     Some(shape) => (shape, None),
                     None => {
-                        let description = learn(&transport, &name, &backoff, &mut rng).await?;
+                        let learnt = transport.learn(DESCRIBE_ATTEMPTS, &backoff, &mut rng).await;
+                        let description = learnt.map_err(|error| OpenError::Describe {
+                            table: name.clone(),
+                            error,
+                        })?;
                         let known = describing::known(&description, &description.shape);
                         (description.shape, Some(known))
                     }
@@ -303,38 +307,5 @@ impl Opening {
         };
         tokio::spawn(worker.run());
         TableSink::from_handle(Arc::new(handle))
-    }
-}
-
-/// Learns a table's keys and indexes.
-async fn learn(
-    transport: &Transport,
-    table: &str,
-    backoff: &Backoff,
-    rng: &mut fastrand::Rng,
-) -> Result<TableDescription, OpenError> {
-    let failed = |error: ServiceError| OpenError::Describe {
-        table: table.to_owned(),
-        error,
-    };
-    let mut attempt = 0;
-    loop {
-        attempt += 1;
-        let error = match describe(transport, table).await {
-            Ok(description) => return Ok(description),
-            Err(error) => error,
-        };
-        match error.class() {
-            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous
-                if attempt < DESCRIBE_ATTEMPTS =>
-            {
-                tokio::time::sleep(backoff.delay(attempt, rng)).await;
-            }
-            ErrorClass::Throttled
-            | ErrorClass::Transient
-            | ErrorClass::Ambiguous
-            | ErrorClass::Permanent
-            | ErrorClass::Fatal => return Err(failed(error)),
-        }
     }
 }

@@ -27,8 +27,6 @@ use crate::item::TableShape;
 use crate::retry::{Backoff, ServiceError};
 use crate::transport::{Operation, TableDescription, Transport};
 
-pub(super) use tasks::describe;
-
 /// What passes the gate.
 #[derive(Debug)]
 pub(super) enum Message {

@@ -87,8 +87,7 @@ impl Book {
 
     /// Whether every record before this number is done.
     pub(crate) fn is_done_up_to(&self, number: u64) -> bool {
-        let records = &self.pages().records;
-        records.next() - records.outstanding() as u64 >= number
+        self.pages().first() >= number
     }
 
     /// Bytes of the pages that have a record which is not done.

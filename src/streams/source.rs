@@ -6,10 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -28,10 +25,13 @@ use super::worker::{CLOCKS_APART, Destination, FilterFn, GapFn, Order, Shared, W
 use crate::clock::Clock;
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::transport::{Operation, Transport, TransportKind, parse_describe};
+use crate::transport::{Transport, TransportKind};
 
 /// How many pages wait, read and not yet taken, in a source that is taken as a stream.
 const CHUNKS: usize = 16;
+
+/// How often the table is described before opening gives up.
+const DESCRIBE_ATTEMPTS: u32 = 6;
 
 /// Where an application that has no leases yet begins. One that has goes on from its checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -405,52 +405,22 @@ impl Drop for Running {
     }
 }
 
-#[derive(Deserialize)]
-struct Described {
-    #[serde(rename = "Table")]
-    table: Table,
-}
-
-#[derive(Deserialize)]
-struct Table {
-    #[serde(rename = "LatestStreamArn", default)]
-    stream_arn: Option<String>,
-}
-
 /// The ARN of a table's stream, and the names of the table's key attributes.
 async fn stream_of(
     transport: &Transport,
     table: &str,
 ) -> Result<(String, Arc<[String]>), StreamsError> {
-    let body = Bytes::from(json!({"TableName": table}).to_string());
-    let failed = |error| StreamsError::service("DescribeTable", table, error);
     let backoff = Backoff::new(&RetryPolicy::default());
     let mut rng = fastrand::Rng::with_seed(0);
-    let mut attempt = 0;
-    let body = loop {
-        match transport.call(Operation::DescribeTable, body.clone()).await {
-            Ok(body) => break body,
-            Err(error) if error.is_retryable() && attempt < 5 => {
-                attempt += 1;
-                tokio::time::sleep(backoff.delay(attempt, &mut rng)).await;
-            }
-            Err(error) => return Err(failed(error)),
-        }
-    };
-    let described: Described = serde_json::from_slice(&body).map_err(|_| {
-        failed(crate::retry::ServiceError::garbled(
-            "the table's description can't be read",
-        ))
-    })?;
-    let shape = parse_describe(&body).map_err(failed)?.shape;
-    let names = std::iter::once(shape.keys().partition()).chain(shape.keys().sort());
+    let described = transport.learn(DESCRIBE_ATTEMPTS, &backoff, &mut rng).await;
+    let described =
+        described.map_err(|error| StreamsError::service("DescribeTable", table, error))?;
+    let keys = described.shape.keys();
+    let names = std::iter::once(keys.partition()).chain(keys.sort());
     let keys = names.map(|key| key.name().to_owned()).collect();
-    let stream_arn = described
-        .table
-        .stream_arn
-        .ok_or_else(|| StreamsError::NoStream {
-            table: table.to_owned(),
-        })?;
+    let stream_arn = described.stream_arn.ok_or_else(|| StreamsError::NoStream {
+        table: table.to_owned(),
+    })?;
     Ok((stream_arn, keys))
 }
 

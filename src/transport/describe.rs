@@ -1,8 +1,10 @@
 //! The answer of `DescribeTable`: the table's form and its capacity.
 
 use super::answer::parse;
+use super::{Operation, Transport};
 use crate::item::{IndexShape, KeyKind, KeySchema, Projection, TableShape};
-use crate::retry::ServiceError;
+use crate::retry::{Backoff, ServiceError};
+use bytes::Bytes;
 use serde::Deserialize;
 use std::borrow::Cow;
 
@@ -30,6 +32,37 @@ pub(crate) struct TableDescription {
     /// maxima of `OnDemandThroughput`, never a `WarmThroughput`, even of a table created with one.
     /// dynoxide 3.2 says `dynoxide` as its region (`streams.rs`, `LOCAL_REGION`).
     pub(crate) local_imitation: bool,
+    /// The ARN of the table's stream, the last one it had.
+    #[cfg(feature = "streams")]
+    pub(crate) stream_arn: Option<String>,
+}
+
+impl Transport {
+    /// Describes the transport's table once.
+    pub(crate) async fn describe(&self) -> Result<TableDescription, ServiceError> {
+        let name = serde_json::Value::from(self.0.resource.as_str()).to_string();
+        let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
+        parse_describe(&self.call(Operation::DescribeTable, body).await?)
+    }
+
+    /// Describes the transport's table, and tries again up to `attempts` times where the failure may pass.
+    pub(crate) async fn learn(
+        &self,
+        attempts: u32,
+        backoff: &Backoff,
+        rng: &mut fastrand::Rng,
+    ) -> Result<TableDescription, ServiceError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            match self.describe().await {
+                Err(error) if error.is_retryable() && attempt < attempts => {
+                    tokio::time::sleep(backoff.delay(attempt, rng)).await;
+                }
+                described => return described,
+            }
+        }
+    }
 }
 
 /// The regions that local servers make up.
@@ -92,6 +125,8 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
         max_on_demand_write_units: table.throughput.max_on_demand(),
         warm_write_units: table.throughput.warm(),
         global_indexes,
+        #[cfg(feature = "streams")]
+        stream_arn: table.stream_arn.map(Cow::into_owned),
         local_imitation: table.arn.as_deref().is_some_and(is_local),
     })
 }
@@ -129,6 +164,9 @@ struct TableBody<'a> {
     status: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "TableArn", default)]
     arn: Option<Cow<'a, str>>,
+    #[cfg(feature = "streams")]
+    #[serde(borrow, rename = "LatestStreamArn", default)]
+    stream_arn: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "BillingModeSummary", default)]
     billing: Option<BillingBody<'a>>,
     #[serde(borrow, rename = "LocalSecondaryIndexes", default)]

@@ -50,7 +50,9 @@ mod spared;
 mod tests;
 
 pub(crate) use answer::{Consumed, parse_batch, parse_single};
-pub(crate) use describe::{Billing, TableDescription, parse_describe};
+#[cfg(any(test, fuzzing))]
+pub(crate) use describe::parse_describe;
+pub(crate) use describe::{Billing, TableDescription};
 pub(crate) use operation::Operation;
 #[cfg(any(test, fuzzing))]
 pub(crate) use {answer::UnprocessedKind, failure::settle};

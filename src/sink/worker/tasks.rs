@@ -16,9 +16,7 @@ use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::describing::known;
 use crate::sink::error::StopReason;
-use crate::transport::{
-    Consumed, Operation, TableDescription, Transport, parse_batch, parse_describe, parse_single,
-};
+use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
 
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
@@ -85,7 +83,6 @@ impl Running {
     pub(super) fn describe(&mut self) {
         let transport = self.worker.transport.clone();
         let shape = Arc::clone(&self.worker.shape);
-        let table = Arc::clone(&self.worker.table);
         let backoff = self.worker.backoff.clone();
         let clock = self.worker.clock;
         let mut rng = self.worker.rng.fork();
@@ -94,7 +91,7 @@ impl Running {
             let mut attempt = 0;
             let described = loop {
                 attempt += 1;
-                let described = AssertUnwindSafe(describe(&transport, &table)).catch_unwind();
+                let described = AssertUnwindSafe(transport.describe()).catch_unwind();
                 let described = described
                     .await
                     .unwrap_or_else(|_| Err(ServiceError::lost()));
@@ -127,8 +124,7 @@ impl Running {
     /// Describes the table for its capacity. Where that fails, what is known stays.
     pub(super) fn refresh(&mut self) {
         let transport = self.worker.transport.clone();
-        let table = Arc::clone(&self.worker.table);
-        let describing = async move { Done::Capacity(describe(&transport, &table).await) };
+        let describing = async move { Done::Capacity(transport.describe().await) };
         self.start(describing, Done::Capacity(Err(ServiceError::lost())));
     }
 
@@ -261,15 +257,4 @@ impl Running {
         }
         consumption
     }
-}
-
-/// Describes a table once.
-pub(in crate::sink) async fn describe(
-    transport: &Transport,
-    table: &str,
-) -> Result<TableDescription, ServiceError> {
-    let name = serde_json::Value::from(table).to_string();
-    let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
-    let body = transport.call(Operation::DescribeTable, body).await?;
-    parse_describe(&body)
 }

@@ -17,7 +17,7 @@ use super::balance::{Manner, Take};
 use super::row::{Checkpoint, KEY, LeaseRow, MalformedRow, RawRow, new_item};
 use crate::item::KeyKind;
 use crate::retry::ServiceError;
-use crate::transport::{Operation, Transport, TransportKind, parse_describe};
+use crate::transport::{Operation, Transport, TransportKind};
 
 /// How long a table that was just created may take to become active. Tables take seconds; the service promises nothing.
 const CREATION: Duration = Duration::from_secs(120);
@@ -91,15 +91,9 @@ impl LeaseTable {
 
     /// Makes the table if it is not there, on demand, and waits until it can be used.
     pub(crate) async fn ensure(&self) -> Result<(), StreamsError> {
-        let body = Bytes::from(json!({"TableName": self.name}).to_string());
         let mut waited = Duration::ZERO;
         loop {
-            match self
-                .transport
-                .call(Operation::DescribeTable, body.clone())
-                .await
-                .and_then(|body| parse_describe(&body))
-            {
+            match self.transport.describe().await {
                 Ok(table) if table.status == "ACTIVE" || table.status == "UPDATING" => {
                     let keys = table.shape.keys();
                     let partition = keys.partition();

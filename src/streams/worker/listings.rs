@@ -32,10 +32,10 @@ impl Worker {
             self.next_list = clock.now();
             return Ok(false);
         }
-        if graph
-            .in_order()
-            .iter()
-            .any(|shard| self.held.contains_key(*shard) && self.observed.row(shard).is_none())
+        if self
+            .held
+            .keys()
+            .any(|shard| graph.contains(shard) && self.observed.row(shard).is_none())
         {
             // Its row was deleted. Whoever reads it makes it again where it is; those of its children come after it.
             self.next_list = clock.now() + CHILD_WAIT;
@@ -186,7 +186,7 @@ impl Worker {
         error: &ListingError,
     ) -> Result<Duration, StreamsError> {
         if let ListingError::Service(error) = error
-            && matches!(error.class(), ErrorClass::Fatal | ErrorClass::Permanent)
+            && !error.is_retryable()
         {
             return Err(self.unlisted(ListingError::Service(error.clone())));
         }

@@ -370,9 +370,7 @@ impl Worker {
                     }
                 }
                 Ok(None) => {}
-                Err(error)
-                    if matches!(error.class(), ErrorClass::Fatal | ErrorClass::Permanent) =>
-                {
+                Err(error) if !error.is_retryable() => {
                     return Err(StreamsError::service("UpdateItem", leases.name(), error));
                 }
                 // Where it was applied after all, the next look shows it. There is little sense in trying the others now.

@@ -95,8 +95,6 @@ pub(crate) struct ShardTask {
     created: Option<u64>,
     /// Nothing has been passed, and what came first may be gone.
     overdue: bool,
-    /// When the source was opened, in milliseconds since 1970.
-    opened: u64,
     orders: watch::Receiver<Order>,
     events: mpsc::UnboundedSender<Event>,
     rng: fastrand::Rng,
@@ -184,9 +182,8 @@ impl ShardTask {
             Checkpoint::After(sequence) => ReadFrom::After(*sequence),
             Checkpoint::Latest if pinned.is_some() => ReadFrom::Latest,
             Checkpoint::Latest => {
-                // What came since the row was made must not be passed over; a row that this crate did not make says
-                // nothing of when that was.
-                // By when it was made rather than by what was read since: a page may be empty before those that are not.
+                // What came since the row was made must not be passed over; a row that this crate did not make says nothing of when that
+                // was. Not since it was last read: a page may be empty before those that are not.
                 match row.created.or(row.read) {
                     Some(since) => {
                         from_time = Some(since.saturating_sub(CLOCKS_APART));
@@ -211,7 +208,6 @@ impl ShardTask {
             from_time,
             created: row.created,
             overdue,
-            opened: shared.opened,
             orders,
             events,
             rng,
@@ -274,8 +270,7 @@ impl ShardTask {
             if self.write.is_none() && self.hold.due() <= now {
                 self.start_write(now);
             }
-            let may_read = self.may_read();
-            if may_read && self.poll.due() <= now {
+            if self.may_read() && self.poll.due() <= now {
                 self.start_read(now);
             }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::super::merge::Cursor;
 use super::super::scan::Scan;
 use super::{PAGE_BYTES, Phase, ScanEnd, Segment, SnapshotTask};
-use crate::retry::ErrorClass;
 use crate::streams::StreamsError;
 use crate::streams::worker::Order;
 
@@ -88,7 +87,7 @@ impl SnapshotTask {
                 junction.answered(end.segment, scanned.page, now);
                 Ok(())
             }
-            Err(error) if matches!(error.class(), ErrorClass::Fatal | ErrorClass::Permanent) => {
+            Err(error) if !error.is_retryable() => {
                 Err(StreamsError::service("Scan", &self.shared.table, error))
             }
             Err(error) => {

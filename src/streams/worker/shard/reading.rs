@@ -93,12 +93,17 @@ impl ShardTask {
         }
         self.feed.push(&self.book, wanted, now);
         if self.iterator.is_none() {
-            self.closed = true;
-            self.feed.flush(true);
-            // Whoever does not listen any more ends this task too.
-            let _ = self.events.send(Event::Closed(self.shard.clone()));
+            self.close();
         }
         Ok(())
+    }
+
+    /// Marks the shard as read to its end and reports that.
+    fn close(&mut self) {
+        self.closed = true;
+        self.feed.flush(true);
+        // Whoever does not listen any more ends this task too.
+        let _ = self.events.send(Event::Closed(self.shard.clone()));
     }
 
     /// Numbers a page's records; those that nobody wants are done with that.
@@ -164,9 +169,7 @@ impl ShardTask {
             self.gone += 1;
             if self.gone >= SURELY_GONE {
                 self.gap(GapCause::ShardLost)?;
-                self.closed = true;
-                self.feed.flush(true);
-                let _ = self.events.send(Event::Closed(self.shard.clone()));
+                self.close();
                 return Ok(());
             }
         } else if error.class() == ErrorClass::Fatal {
@@ -196,7 +199,7 @@ impl ShardTask {
         if self.from == ReadFrom::Latest {
             self.from = ReadFrom::TrimHorizon;
             self.begin = ReadFrom::TrimHorizon;
-            self.from_time = Some(self.opened.saturating_sub(CLOCKS_APART));
+            self.from_time = Some(self.shared.opened.saturating_sub(CLOCKS_APART));
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use super::super::super::StreamsError;
 use super::super::super::lease::{Checkpoint, LeaseRow, Verdict, Written};
 use super::{Ended, ShardTask, WriteEnd, Wrote};
-use crate::retry::ErrorClass;
 
 impl ShardTask {
     /// Stores what is done and gives the lease up, of a shard that can't be gone on with.
@@ -90,19 +89,16 @@ impl ShardTask {
             Err(error) => {
                 tracing::debug!(shard = %self.shard, %error, "the lease could not be written");
                 self.hold.failed(sent);
-                if matches!(error.class(), ErrorClass::Fatal | ErrorClass::Permanent) {
+                if !error.is_retryable() {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("UpdateItem", table, error));
                 }
                 return Ok(None);
             }
         };
-        let given_up = |finished| {
-            Some(if finished {
-                Ended::Finished
-            } else {
-                Ended::LetGo
-            })
+        let given_up = |finished| match finished {
+            true => Ended::Finished,
+            false => Ended::LetGo,
         };
         Ok(match wrote {
             Wrote::Changed(change) => {
@@ -111,12 +107,12 @@ impl ShardTask {
                     self.shared.counters.checkpoint();
                 }
                 let finished = change.checkpoint == Some(Checkpoint::ShardEnd);
-                change.let_go.then(|| given_up(finished)).flatten()
+                change.let_go.then(|| given_up(finished))
             }
             Wrote::Refused(row) => match self.hold.refused(row.as_deref(), sent) {
                 Verdict::Adopted => None,
                 Verdict::Lost => Some(Ended::Lost),
-                Verdict::GivenUp => given_up(row.is_some_and(|row| row.is_finished())),
+                Verdict::GivenUp => Some(given_up(row.is_some_and(|row| row.is_finished()))),
                 Verdict::HandOver => {
                     self.leave(self.shared.clock.now());
                     None
