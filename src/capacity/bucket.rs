@@ -17,10 +17,10 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
 /// How long a unit is on the clock of units, in nanoseconds.
-const UNIT: u64 = 1_000;
+const NANOS_PER_UNIT: u64 = 1_000;
 
 /// The fastest rate: where there is no limit a bucket is not asked at all.
-const FASTEST: f64 = 1e9;
+const MAX_UNITS_PER_SECOND: f64 = 1e9;
 
 /// Time in units.
 #[derive(Clone, Debug, Default)]
@@ -53,16 +53,16 @@ impl Bucket {
     /// An empty bucket.
     pub(super) fn new(now: Duration, rate: f64, burst: NonZeroU32) -> Self {
         // The clock starts late enough for a full burst to lie behind it.
-        let start = (u64::from(burst.get()) + 1) * UNIT;
+        let start = (u64::from(burst.get()) + 1) * NANOS_PER_UNIT;
         let clock = UnitClock(Arc::new(AtomicU64::new(start)));
-        let quota = Quota::with_period(Duration::from_nanos(UNIT))
+        let quota = Quota::with_period(Duration::from_nanos(NANOS_PER_UNIT))
             .unwrap_or(Quota::per_second(NonZeroU32::MIN))
             .allow_burst(burst);
         let bucket = Self {
             limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
             clock,
             burst,
-            rate: rate.clamp(0.0, FASTEST),
+            rate: rate.clamp(0.0, MAX_UNITS_PER_SECOND),
             advanced_at: now,
             owed: 0.0,
         };
@@ -73,9 +73,9 @@ impl Bucket {
 
     /// The same with another rate and burst.
     pub(super) fn resized(mut self, now: Duration, rate: f64, burst: NonZeroU32) -> Self {
-        let there = self.available(now).min(burst.get());
+        let available = self.available(now).min(burst.get());
         let mut resized = Self::new(now, rate, burst);
-        resized.give_back(there);
+        resized.give_back(available);
         resized.owed += self.owed;
         resized
     }
@@ -92,7 +92,7 @@ impl Bucket {
     /// Changes the rate from now on.
     pub(super) fn set_rate(&mut self, now: Duration, rate: f64) {
         self.advance(now);
-        self.rate = rate.clamp(0.0, FASTEST);
+        self.rate = rate.clamp(0.0, MAX_UNITS_PER_SECOND);
     }
 
     fn advance(&mut self, now: Duration) {
@@ -107,8 +107,8 @@ impl Bucket {
     fn forward(&mut self, units: f64) {
         self.owed -= units;
         if self.owed < 0.0 {
-            let nanos = (-self.owed * UNIT as f64).floor().min(1e15);
-            self.owed += nanos / UNIT as f64;
+            let nanos = (-self.owed * NANOS_PER_UNIT as f64).floor().min(1e15);
+            self.owed += nanos / NANOS_PER_UNIT as f64;
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
@@ -124,14 +124,16 @@ impl Bucket {
         match self.limiter.check_n(self.burst) {
             Ok(Ok(())) => {
                 // Only asked: what it gave goes back.
-                self.clock
-                    .0
-                    .fetch_add(u64::from(self.burst.get()) * UNIT, Ordering::Relaxed);
+                self.clock.0.fetch_add(
+                    u64::from(self.burst.get()) * NANOS_PER_UNIT,
+                    Ordering::Relaxed,
+                );
                 self.burst.get()
             }
             Ok(Err(not_yet)) => {
                 let wait = not_yet.wait_time_from(self.clock.now()).as_nanos();
-                let missing = u32::try_from(wait.div_ceil(u128::from(UNIT))).unwrap_or(u32::MAX);
+                let missing =
+                    u32::try_from(wait.div_ceil(u128::from(NANOS_PER_UNIT))).unwrap_or(u32::MAX);
                 self.burst.get().saturating_sub(missing)
             }
             Err(_) => 0,
@@ -161,9 +163,10 @@ impl Bucket {
             return Duration::ZERO;
         }
         let units = f64::from(missing) + self.owed.max(0.0);
-        const YEAR: f64 = 365.0 * 24.0 * 3600.0;
+        const MAX_WAIT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
         // A microsecond more than that, for the fraction of a unit that the clock rounds off.
-        Duration::from_secs_f64((units / self.rate.max(1e-9)).min(YEAR)) + Duration::from_micros(1)
+        Duration::from_secs_f64((units / self.rate.max(1e-9)).min(MAX_WAIT_SECONDS))
+            + Duration::from_micros(1)
     }
 
     /// Units that were used without having been taken: they are paid before others are given.
@@ -171,9 +174,9 @@ impl Bucket {
         if units == 0 {
             return;
         }
-        let there = self.available(now).min(units);
-        if self.take(now, there) {
-            self.owed += f64::from(units - there);
+        let available = self.available(now).min(units);
+        if self.take(now, available) {
+            self.owed += f64::from(units - available);
         }
     }
 

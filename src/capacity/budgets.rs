@@ -3,20 +3,20 @@
 use std::time::Duration;
 
 use super::budget::Budget;
-use super::hot::HotKeys;
-use super::known::{CapacityMode, Known};
-use super::limit::Met;
+use super::hot_keys::HotKeys;
+use super::limit::ThrottleCause;
 use super::rate::Rate;
+use super::table_capacity::{CapacityMode, TableCapacity};
 
 /// The most often that the table is described because of refusals.
-const DESCRIBE_EVERY: Duration = Duration::from_secs(5);
+const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often it is looked for hot keys that are hot no more.
-const FORGET_EVERY: Duration = Duration::from_secs(1);
+const HOT_KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the user set.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wishes {
+pub(crate) struct CapacityConfig {
     pub(crate) rate: Rate,
     pub(crate) burst: bool,
     pub(crate) share: f64,
@@ -25,7 +25,7 @@ pub(crate) struct Wishes {
 
 /// A write as the budgets see it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Piece {
+pub(crate) struct WriteCost {
     /// The hash of its partition key.
     pub(crate) partition: u64,
     /// Write units of the table.
@@ -33,8 +33,8 @@ pub(crate) struct Piece {
     /// Which global indexes it enters, by a bit for each position.
     pub(crate) indexes: u32,
     /// Write units of an index that holds it whole, and of one that holds keys alone.
-    pub(crate) whole: u16,
-    pub(crate) keys: u16,
+    pub(crate) index_units_all: u16,
+    pub(crate) index_units_keys_only: u16,
 }
 
 /// A global index as far as its budget goes.
@@ -47,75 +47,75 @@ pub(crate) struct IndexKind {
 
 /// What a writer has to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Lot {
+pub(crate) enum BudgetKey {
     /// A hot key.
-    Key(u64),
+    HotKey(u64),
     /// An index, by its position.
     Index(usize),
 }
 
 /// What refusals ask for beside patience.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct FollowUp {
     /// How many of the refused writes are the table's business, and not an index's or a hot key's.
-    pub(crate) of_table: usize,
+    pub(crate) table_refusals: usize,
     /// That one write goes alone, so that a refusal bears its reason.
-    pub(crate) reason: bool,
+    pub(crate) probe_cause: bool,
     /// That all tables of the account's sink slow down.
-    pub(crate) account: bool,
+    pub(crate) slow_account: bool,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Budgets {
-    pub(super) wishes: Wishes,
-    pub(super) known: Known,
+    pub(super) config: CapacityConfig,
+    pub(super) capacity: TableCapacity,
     /// By position.
     pub(super) kinds: Vec<IndexKind>,
     pub(super) table: Budget,
     pub(super) indexes: Vec<Option<Budget>>,
-    pub(super) hot: HotKeys,
-    pub(super) told: Option<(Met, Duration)>,
-    pub(super) asked_at: Option<Duration>,
+    pub(super) hot_keys: HotKeys,
+    pub(super) reported_cause: Option<(ThrottleCause, Duration)>,
+    pub(super) probed_at: Option<Duration>,
     pub(super) described_at: Option<Duration>,
-    pub(super) describe: bool,
+    pub(super) describe_soon: bool,
     pub(super) may_describe: bool,
-    pub(super) met_at: Option<(Met, Duration)>,
-    pub(super) forgot_at: Duration,
+    pub(super) last_cause: Option<(ThrottleCause, Duration)>,
+    pub(super) keys_checked_at: Duration,
     /// The indexes that the writes settled last have entered.
-    pub(super) entered: u32,
+    pub(super) settled_indexes: u32,
 }
 
 impl Budgets {
     pub(crate) fn new(
         now: Duration,
-        wishes: Wishes,
-        known: Option<Known>,
+        config: CapacityConfig,
+        capacity: Option<TableCapacity>,
         kinds: Vec<IndexKind>,
     ) -> Self {
-        let described_at = known.is_some().then_some(now);
-        let known = known.unwrap_or_default();
+        let described_at = capacity.is_some().then_some(now);
+        let capacity = capacity.unwrap_or_default();
         let mut budgets = Self {
             table: Budget::new(
                 now,
-                wishes.rate.base(known.table, wishes.share),
-                wishes.burst,
+                config.rate.base(capacity.table, config.share),
+                config.burst,
             ),
             indexes: Vec::new(),
-            wishes,
-            known,
+            config,
+            capacity,
             kinds,
-            hot: HotKeys::new(),
-            told: None,
-            asked_at: None,
+            hot_keys: HotKeys::new(),
+            reported_cause: None,
+            probed_at: None,
             described_at,
-            describe: false,
+            describe_soon: false,
             may_describe: true,
-            met_at: None,
-            forgot_at: Duration::ZERO,
-            entered: 0,
+            last_cause: None,
+            keys_checked_at: Duration::ZERO,
+            settled_indexes: 0,
         };
-        if budgets.wishes.share < 1.0 {
+        if budgets.config.share < 1.0 {
             budgets.table.control.seek_nothing();
         }
         budgets.set_indexes(now);
@@ -125,23 +125,28 @@ impl Budgets {
     /// Budgets of a table of which nothing is known.
     #[cfg(test)]
     pub(crate) fn blind() -> Self {
-        let wishes = Wishes {
+        let config = CapacityConfig {
             rate: Rate::Adaptive,
             burst: true,
             share: 1.0,
             refresh: Duration::from_secs(30),
         };
-        Self::new(Duration::ZERO, wishes, Some(Known::imitation()), Vec::new())
+        Self::new(
+            Duration::ZERO,
+            config,
+            Some(TableCapacity::local_imitation()),
+            Vec::new(),
+        )
     }
 
     fn set_indexes(&mut self, now: Duration) {
-        let Wishes {
+        let CapacityConfig {
             rate, share, burst, ..
-        } = self.wishes;
+        } = self.config;
         let count = self.kinds.len();
         self.indexes.resize_with(count, || None);
         for (at, slot) in self.indexes.iter_mut().enumerate() {
-            let units = self.known.indexes.get(at).copied().unwrap_or_default();
+            let units = self.capacity.indexes.get(at).copied().unwrap_or_default();
             let base = rate.index_base(units, share);
             match (base, slot) {
                 (None, slot) => *slot = None,
@@ -152,30 +157,30 @@ impl Budgets {
     }
 
     /// The table was described.
-    pub(crate) fn learn(&mut self, now: Duration, known: Known) {
+    pub(crate) fn set_capacity(&mut self, now: Duration, capacity: TableCapacity) {
         self.described_at = Some(now);
-        self.describe = false;
-        if known == self.known {
+        self.describe_soon = false;
+        if capacity == self.capacity {
             return;
         }
-        self.known = known;
+        self.capacity = capacity;
         self.rebase(now);
     }
 
     /// The table may not be described: nothing will be known of it. Returns whether that is news.
-    pub(crate) fn learn_nothing(&mut self) -> bool {
+    pub(crate) fn stop_describing(&mut self) -> bool {
         std::mem::replace(&mut self.may_describe, false)
     }
 
     /// The user has set another rate.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
-        self.wishes.rate = rate;
+        self.config.rate = rate;
         self.rebase(now);
     }
 
     fn rebase(&mut self, now: Duration) {
-        let Wishes { rate, share, .. } = self.wishes;
-        let base = rate.base(self.known.table, share);
+        let CapacityConfig { rate, share, .. } = self.config;
+        let base = rate.base(self.capacity.table, share);
         self.table.learn(now, base);
         self.set_indexes(now);
     }
@@ -183,27 +188,27 @@ impl Budgets {
     /// Whether the table should be described now: while it is written to, at intervals, and after
     /// refusals that what is known does not explain.
     pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
-        if !self.wishes.rate.is_adaptive() || self.known.imitation || !self.may_describe {
+        if !self.config.rate.is_adaptive() || self.capacity.local_imitation || !self.may_describe {
             return false;
         }
-        let every = if self.describe {
-            DESCRIBE_EVERY.min(self.wishes.refresh)
+        let every = if self.describe_soon {
+            MIN_DESCRIBE_INTERVAL.min(self.config.refresh)
         } else {
-            self.wishes.refresh
+            self.config.refresh
         };
         let due = self
             .described_at
             .is_none_or(|at| now.saturating_sub(at) >= every);
         if due {
             self.described_at = Some(now);
-            self.describe = false;
+            self.describe_soon = false;
         }
         due
     }
 
     /// Whether the service should be asked what each request consumes.
-    pub(crate) fn wants_consumed(&self) -> bool {
-        self.wishes.rate.is_adaptive() && self.known.table.mode() != CapacityMode::Unknown
+    pub(crate) fn needs_consumed(&self) -> bool {
+        self.config.rate.is_adaptive() && self.capacity.table.mode() != CapacityMode::Unknown
     }
 
     /// Whether the table's units are known.
@@ -212,7 +217,7 @@ impl Budgets {
     }
 
     pub(crate) fn mode(&self) -> CapacityMode {
-        self.known.table.mode()
+        self.capacity.table.mode()
     }
 
     /// How many units of the table may leave now; see [`Budget::permit`].
@@ -221,58 +226,58 @@ impl Budgets {
     }
 
     /// How many units of the table are there, of those wanted beside what goes in any case.
-    pub(crate) fn there(&mut self, now: Duration, want: u32) -> u32 {
+    pub(crate) fn available(&mut self, now: Duration, want: u32) -> u32 {
         self.table.permit(now, want, 0).unwrap_or_default()
     }
 
     /// As [`permit`](Self::permit), for those who wait in a lot.
-    pub(crate) fn permit_lot(
+    pub(crate) fn permit_for(
         &mut self,
         now: Duration,
-        lot: Lot,
+        key: BudgetKey,
         want: u32,
         least: u32,
     ) -> Result<u32, Duration> {
-        match self.lot(lot) {
+        match self.budget_for(key) {
             Some(budget) => budget.permit(now, want, least),
             None => Ok(u32::MAX),
         }
     }
 
-    fn lot(&mut self, lot: Lot) -> Option<&mut Budget> {
-        match lot {
-            Lot::Key(key) => self.hot.budget(key),
-            Lot::Index(at) => self.indexes.get_mut(at)?.as_mut(),
+    fn budget_for(&mut self, key: BudgetKey) -> Option<&mut Budget> {
+        match key {
+            BudgetKey::HotKey(key) => self.hot_keys.budget(key),
+            BudgetKey::Index(at) => self.indexes.get_mut(at)?.as_mut(),
         }
     }
 
     /// Whether no write has to be looked at for itself.
-    pub(crate) fn are_plain(&self) -> bool {
-        self.hot.len() == 0 && self.indexes.iter().all(Option::is_none)
+    pub(crate) fn has_only_table_budget(&self) -> bool {
+        self.hot_keys.len() == 0 && self.indexes.iter().all(Option::is_none)
     }
 
     /// Which lot a write has to wait in, if any; `passed` is one that it has waited in.
-    pub(crate) fn lot_of(
+    pub(crate) fn blocking_budget(
         &mut self,
         now: Duration,
-        piece: Piece,
-        passed: Option<Lot>,
-    ) -> Option<Lot> {
-        if self.hot.len() > 0
+        cost: WriteCost,
+        passed: Option<BudgetKey>,
+    ) -> Option<BudgetKey> {
+        if self.hot_keys.len() > 0
             && passed.is_none()
-            && let Some(budget) = self.hot.budget(piece.partition)
-            && !budget.allows(now, piece.units)
+            && let Some(budget) = self.hot_keys.budget(cost.partition)
+            && !budget.allows(now, cost.units)
         {
-            return Some(Lot::Key(piece.partition));
+            return Some(BudgetKey::HotKey(cost.partition));
         }
-        if piece.indexes != 0 {
+        if cost.indexes != 0 {
             for (at, index) in self.indexes.iter_mut().enumerate() {
-                if piece.enters(at)
-                    && passed != Some(Lot::Index(at))
+                if cost.enters(at)
+                    && passed != Some(BudgetKey::Index(at))
                     && let Some(index) = index
-                    && !index.allows(now, piece.index_units(at, &self.kinds))
+                    && !index.allows(now, cost.index_units(at, &self.kinds))
                 {
-                    return Some(Lot::Index(at));
+                    return Some(BudgetKey::Index(at));
                 }
             }
         }
@@ -280,18 +285,18 @@ impl Budgets {
     }
 
     /// A write leaves, as far as its key and its indexes go.
-    pub(crate) fn take_piece(&mut self, now: Duration, piece: Piece) {
-        if self.hot.len() > 0
-            && let Some(budget) = self.hot.budget(piece.partition)
+    pub(crate) fn take_for_write(&mut self, now: Duration, cost: WriteCost) {
+        if self.hot_keys.len() > 0
+            && let Some(budget) = self.hot_keys.budget(cost.partition)
         {
-            budget.take(now, piece.units);
+            budget.take(now, cost.units);
         }
-        if piece.indexes != 0 {
+        if cost.indexes != 0 {
             for (at, index) in self.indexes.iter_mut().enumerate() {
-                if piece.enters(at)
+                if cost.enters(at)
                     && let Some(index) = index
                 {
-                    index.take(now, piece.index_units(at, &self.kinds));
+                    index.take(now, cost.index_units(at, &self.kinds));
                 }
             }
         }
@@ -306,33 +311,33 @@ impl Budgets {
     pub(crate) fn settled(
         &mut self,
         now: Duration,
-        passed: impl Iterator<Item = Piece>,
+        passed: impl Iterator<Item = WriteCost>,
         consumed: Option<&Consumption>,
     ) {
         let mut units = 0_u32;
         let mut entered = [0_u32; 32];
         let mut indexes = 0;
-        let watch = !self.hot.is_idle();
-        for piece in passed {
-            units = units.saturating_add(piece.units);
-            indexes |= piece.indexes;
-            let mut bits = piece.indexes;
+        let watches_keys = !self.hot_keys.is_idle();
+        for cost in passed {
+            units = units.saturating_add(cost.units);
+            indexes |= cost.indexes;
+            let mut bits = cost.indexes;
             while bits != 0 {
                 let at = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 if let Some(sum) = entered.get_mut(at) {
-                    *sum = sum.saturating_add(piece.index_units(at, &self.kinds));
+                    *sum = sum.saturating_add(cost.index_units(at, &self.kinds));
                 }
             }
-            if watch {
-                self.hot.passed(now, piece.partition, piece.units);
+            if watches_keys {
+                self.hot_keys.passed(now, cost.partition, cost.units);
             }
         }
-        self.entered = indexes;
+        self.settled_indexes = indexes;
         let used = consumed.map(|consumed| consumed.table);
         self.table.settle(now, units, used);
-        let told = consumed.is_some_and(|consumed| !consumed.indexes.is_empty());
-        if indexes == 0 && !told {
+        let reported = consumed.is_some_and(|consumed| !consumed.indexes.is_empty());
+        if indexes == 0 && !reported {
             return;
         }
         for (at, index) in self.indexes.iter_mut().enumerate() {
@@ -351,7 +356,7 @@ impl Budgets {
         self.table.accepted();
         for (at, index) in self.indexes.iter_mut().enumerate() {
             if let Some(index) = index
-                && has(self.entered, at)
+                && has(self.settled_indexes, at)
             {
                 index.accepted();
             }
@@ -360,25 +365,27 @@ impl Budgets {
 
     /// Whether a partition key is held back.
     pub(crate) fn is_hot(&self, partition: u64) -> bool {
-        self.hot.contains(partition)
+        self.hot_keys.contains(partition)
     }
 
     /// Another table met the account's limit.
     pub(crate) fn yield_to_account(&mut self, now: Duration) {
-        self.met_at = Some((Met::Account, now));
+        self.last_cause = Some((ThrottleCause::Account, now));
         self.table.yield_to_others(now);
     }
 
     /// Lets go of hot keys that are hot no more.
-    pub(crate) fn forget(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
-        if self.hot.len() > 0 && now.saturating_sub(self.forgot_at) >= FORGET_EVERY {
-            self.forgot_at = now;
-            self.hot.forget(now, waits);
+    pub(crate) fn release_cooled_keys(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
+        if self.hot_keys.len() > 0
+            && now.saturating_sub(self.keys_checked_at) >= HOT_KEY_CHECK_INTERVAL
+        {
+            self.keys_checked_at = now;
+            self.hot_keys.release_cooled(now, waits);
         }
     }
 
     pub(crate) fn hot_keys(&self) -> usize {
-        self.hot.len()
+        self.hot_keys.len()
     }
 
     /// What may leave, in units a second; none where nothing limits it.
@@ -392,9 +399,9 @@ impl Budgets {
     }
 
     /// What was met, where nothing is sent for that reason.
-    pub(crate) fn paused_by(&self, now: Duration) -> Option<Met> {
-        let (met, _) = self.met_at?;
-        self.table.is_paused(now).then_some(met)
+    pub(crate) fn paused_by(&self, now: Duration) -> Option<ThrottleCause> {
+        let (cause, _) = self.last_cause?;
+        self.table.is_paused(now).then_some(cause)
     }
 
     /// What may enter an index, in units a second.
@@ -411,7 +418,7 @@ fn has(set: u32, at: usize) -> bool {
         .is_some_and(|bit| set & bit != 0)
 }
 
-impl Piece {
+impl WriteCost {
     /// Whether it enters the index at this position.
     pub(crate) fn enters(self, at: usize) -> bool {
         has(self.indexes, at)
@@ -420,9 +427,9 @@ impl Piece {
     fn index_units(self, at: usize, kinds: &[IndexKind]) -> u32 {
         match kinds.get(at) {
             Some(kind) if self.enters(at) => u32::from(if kind.keys_only {
-                self.keys
+                self.index_units_keys_only
             } else {
-                self.whole
+                self.index_units_all
             }),
             _ => 0,
         }

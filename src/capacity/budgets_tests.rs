@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::budgets::*;
-use super::known::{Known, Units};
-use super::limit::Met;
+use super::limit::ThrottleCause;
 use super::rate::Rate;
+use super::table_capacity::{TableCapacity, Units};
 use crate::retry::ThrottlingReason;
 
 const TABLE: &str = "arn:aws:dynamodb:eu-west-1:1:table/t";
@@ -15,8 +15,8 @@ fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn wishes() -> Wishes {
-    Wishes {
+fn config() -> CapacityConfig {
+    CapacityConfig {
         rate: Rate::Adaptive,
         burst: true,
         share: 1.0,
@@ -38,22 +38,22 @@ fn with(table: Units, indexes: &[Units]) -> Budgets {
         keys_only,
     };
     let kinds = vec![kind("by_status", false), kind("by_day", true)];
-    let known = Known::new(table, indexes.to_vec());
-    Budgets::new(at(0), wishes(), Some(known), kinds)
+    let capacity = TableCapacity::new(table, indexes.to_vec());
+    Budgets::new(at(0), config(), Some(capacity), kinds)
 }
 
-fn piece(partition: u64, indexes: u32) -> Piece {
-    Piece {
+fn cost(partition: u64, indexes: u32) -> WriteCost {
+    WriteCost {
         partition,
         units: 2,
         indexes,
-        whole: 2,
-        keys: 1,
+        index_units_all: 2,
+        index_units_keys_only: 1,
     }
 }
 
-fn pieces(count: u64, indexes: u32) -> Vec<Piece> {
-    (0..count).map(|key| piece(key, indexes)).collect()
+fn costs(count: u64, indexes: u32) -> Vec<WriteCost> {
+    (0..count).map(|key| cost(key, indexes)).collect()
 }
 
 fn reason(reason: &str, resource: &str) -> Vec<ThrottlingReason> {
@@ -61,29 +61,29 @@ fn reason(reason: &str, resource: &str) -> Vec<ThrottlingReason> {
 }
 
 /// What the budgets are like before and after a refusal of this reason.
-fn refuse(budgets: &mut Budgets, reasons: &[ThrottlingReason]) -> (Wanted, [bool; 3]) {
+fn refuse(budgets: &mut Budgets, reasons: &[ThrottlingReason]) -> (FollowUp, [bool; 3]) {
     let speeds = |budgets: &Budgets| {
         let index = |at_index| budgets.index_rate(at_index, at(5_001));
         [budgets.rate(at(5_001)), index(0), index(1)]
     };
-    budgets.settled(at(4_990), pieces(25, 3).into_iter(), None);
+    budgets.settled(at(4_990), costs(25, 3).into_iter(), None);
     let before = speeds(budgets);
-    let wanted = budgets.refused(at(5_000), at(4_995), &pieces(25, 3), &[], reasons);
+    let follow_up = budgets.refused(at(5_000), at(4_995), &costs(25, 3), &[], reasons);
     let after = speeds(budgets);
     let slower = [0, 1, 2].map(|of| after[of] < before[of]);
-    (wanted, slower)
+    (follow_up, slower)
 }
 
 #[test]
 fn every_reason_has_its_own_reaction() {
     for direction in ["Write", "Read"] {
-        for (limit, resource, slower, account, met) in [
+        for (limit, resource, slower, account, cause) in [
             (
                 "TableXProvisionedThroughputExceeded",
                 TABLE,
                 [true, false, false],
                 false,
-                Some(Met::Table),
+                Some(ThrottleCause::Table),
             ),
             (
                 "IndexXProvisionedThroughputExceeded",
@@ -97,21 +97,21 @@ fn every_reason_has_its_own_reaction() {
                 TABLE,
                 [true, false, false],
                 true,
-                Some(Met::Account),
+                Some(ThrottleCause::Account),
             ),
             (
                 "IndexXAccountLimitExceeded",
                 INDEX,
                 [true, false, false],
                 true,
-                Some(Met::Account),
+                Some(ThrottleCause::Account),
             ),
             (
                 "TableXMaxOnDemandThroughputExceeded",
                 TABLE,
                 [true, false, false],
                 false,
-                Some(Met::MaxOnDemand),
+                Some(ThrottleCause::MaxOnDemand),
             ),
             (
                 "IndexXMaxOnDemandThroughputExceeded",
@@ -140,16 +140,20 @@ fn every_reason_has_its_own_reaction() {
                 TABLE,
                 [true, false, false],
                 false,
-                Some(Met::Untold),
+                Some(ThrottleCause::NotReported),
             ),
         ] {
             let mut budgets = budgets();
             let reasons = reason(&limit.replacen('X', direction, 1), resource);
-            let (wanted, found) = refuse(&mut budgets, &reasons);
+            let (follow_up, found) = refuse(&mut budgets, &reasons);
             assert_eq!(found, slower, "{limit}");
-            assert_eq!(wanted.account, account, "{limit}");
-            assert_eq!(wanted.reason, limit.ends_with("SolarFlare"), "{limit}");
-            assert_eq!(budgets.paused_by(at(5_010)), met, "{limit}");
+            assert_eq!(follow_up.slow_account, account, "{limit}");
+            assert_eq!(
+                follow_up.probe_cause,
+                limit.ends_with("SolarFlare"),
+                "{limit}"
+            );
+            assert_eq!(budgets.paused_by(at(5_010)), cause, "{limit}");
         }
     }
 }
@@ -158,7 +162,7 @@ fn every_reason_has_its_own_reaction() {
 fn on_demand_partitions_are_the_tables_limit() {
     let warm = Units::OnDemand {
         warm: Some(1_000),
-        most: None,
+        max: None,
     };
     let mut budgets = with(warm, &[]);
     let reasons = reason("TableWriteKeyRangeThroughputExceeded", TABLE);
@@ -167,52 +171,52 @@ fn on_demand_partitions_are_the_tables_limit() {
 }
 
 #[test]
-fn an_index_that_only_the_refused_writes_enter_is_to_blame() {
+fn an_index_that_only_the_refused_writes_enter_is_the_cause() {
     let mut budgets = budgets();
-    budgets.settled(at(4_990), pieces(25, 1).into_iter(), None);
+    budgets.settled(at(4_990), costs(25, 1).into_iter(), None);
     let rate = budgets.rate(at(5_001));
     let index = budgets.index_rate(0, at(5_001));
-    let wanted = budgets.refused(at(5_000), at(4_995), &pieces(10, 1), &pieces(15, 0), &[]);
-    assert_eq!(wanted, Wanted::default(), "nothing is asked");
+    let follow_up = budgets.refused(at(5_000), at(4_995), &costs(10, 1), &costs(15, 0), &[]);
+    assert_eq!(follow_up, FollowUp::default(), "nothing is asked");
     assert_eq!(budgets.rate(at(5_001)), rate);
     assert!(budgets.index_rate(0, at(5_001)) < index);
     // Its writes wait, others don't.
     assert_eq!(
-        budgets.lot_of(at(5_001), piece(1, 1), None),
-        Some(Lot::Index(0))
+        budgets.blocking_budget(at(5_001), cost(1, 1), None),
+        Some(BudgetKey::Index(0))
     );
-    assert_eq!(budgets.lot_of(at(5_001), piece(1, 0), None), None);
+    assert_eq!(budgets.blocking_budget(at(5_001), cost(1, 0), None), None);
 }
 
 #[test]
 fn an_index_of_which_nothing_is_known_gets_a_budget_when_it_is_short() {
     let mut budgets = with(Units::Unknown, &[]);
-    assert!(budgets.are_plain());
+    assert!(budgets.has_only_table_budget());
     for second in 1..4 {
         let now = at(second * 1_000);
-        budgets.settled(at(second * 1_000 - 500), pieces(50, 1).into_iter(), None);
-        budgets.refused(now, now, &pieces(10, 1), &pieces(15, 0), &[]);
+        budgets.settled(at(second * 1_000 - 500), costs(50, 1).into_iter(), None);
+        budgets.refused(now, now, &costs(10, 1), &costs(15, 0), &[]);
     }
-    assert!(!budgets.are_plain());
+    assert!(!budgets.has_only_table_budget());
     let rate = budgets.index_rate(0, at(4_600));
     assert!(rate.is_some_and(|rate| rate < 150.0), "{rate:?}");
 }
 
 #[test]
-fn where_no_reason_is_told_it_is_asked_for_once_a_second_and_holds_for_ten() {
+fn where_no_reason_is_reported_one_is_probed_for_once_a_second_and_counts_for_ten() {
     let mut budgets = budgets();
-    let untold = |budgets: &mut Budgets, now: u64| {
-        budgets.settled(at(now), pieces(25, 0).into_iter(), None);
-        let wanted = budgets.refused(at(now), at(now - 5), &pieces(5, 0), &pieces(20, 0), &[]);
-        wanted.reason
+    let probes = |budgets: &mut Budgets, now: u64| {
+        budgets.settled(at(now), costs(25, 0).into_iter(), None);
+        let follow_up = budgets.refused(at(now), at(now - 5), &costs(5, 0), &costs(20, 0), &[]);
+        follow_up.probe_cause
     };
-    assert!(untold(&mut budgets, 5_000));
-    assert!(!untold(&mut budgets, 5_500));
-    assert!(untold(&mut budgets, 6_100));
-    let told = reason("TableWriteProvisionedThroughputExceeded", TABLE);
-    budgets.refused(at(6_110), at(6_105), &pieces(1, 0), &[], &told);
-    assert!(!untold(&mut budgets, 16_000), "it is known why");
-    assert!(untold(&mut budgets, 16_200), "that was long ago");
+    assert!(probes(&mut budgets, 5_000));
+    assert!(!probes(&mut budgets, 5_500));
+    assert!(probes(&mut budgets, 6_100));
+    let reported = reason("TableWriteProvisionedThroughputExceeded", TABLE);
+    budgets.refused(at(6_110), at(6_105), &costs(1, 0), &[], &reported);
+    assert!(!probes(&mut budgets, 16_000), "it is known why");
+    assert!(probes(&mut budgets, 16_200), "that was long ago");
 }
 
 #[test]
@@ -223,25 +227,26 @@ fn a_key_that_is_refused_far_more_often_than_the_others_is_held_back_alone() {
     for request in 0..400_u64 {
         now = 1_000 + request * 5;
         // Of 25 writes 8 are of the hot key, and 6 of those are refused.
-        let mut passed: Vec<Piece> = (0..17).map(|n| piece(cold + request * 20 + n, 0)).collect();
-        passed.extend([piece(hot, 0); 2]);
+        let mut passed: Vec<WriteCost> =
+            (0..17).map(|n| cost(cold + request * 20 + n, 0)).collect();
+        passed.extend([cost(hot, 0); 2]);
         budgets.settled(at(now), passed.iter().copied(), None);
-        budgets.refused(at(now), at(now - 5), &[piece(hot, 0); 6], &passed, &[]);
+        budgets.refused(at(now), at(now - 5), &[cost(hot, 0); 6], &passed, &[]);
     }
     assert_eq!(budgets.hot_keys(), 1);
-    let held = (0..1_000).any(|_| {
-        let lot = budgets.lot_of(at(now), piece(hot, 0), None);
-        budgets.take_piece(at(now), piece(hot, 0));
-        lot == Some(Lot::Key(hot))
+    let parks = (0..1_000).any(|_| {
+        let blocking = budgets.blocking_budget(at(now), cost(hot, 0), None);
+        budgets.take_for_write(at(now), cost(hot, 0));
+        blocking == Some(BudgetKey::HotKey(hot))
     });
-    assert!(held);
-    assert_eq!(budgets.lot_of(at(now), piece(cold, 0), None), None);
+    assert!(parks);
+    assert_eq!(budgets.blocking_budget(at(now), cost(cold, 0), None), None);
     let rate = budgets.rate(at(now)).expect("known");
     assert!(rate > 800.0, "the table's rate is not to blame: {rate}");
     // Long after its last refusal it is forgotten, unless writes wait for it.
-    budgets.forget(at(now + 60_000), |_| true);
+    budgets.release_cooled_keys(at(now + 60_000), |_| true);
     assert_eq!(budgets.hot_keys(), 1);
-    budgets.forget(at(now + 62_000), |_| false);
+    budgets.release_cooled_keys(at(now + 62_000), |_| false);
     assert_eq!(budgets.hot_keys(), 0);
 }
 
@@ -251,10 +256,10 @@ fn a_key_that_is_most_of_the_traffic_is_not_hot_for_that() {
     for request in 0..200_u64 {
         let now = 1_000 + request * 5;
         // Half of the writes are of one key; all are refused alike.
-        let of = |from: u64, count: u64| -> Vec<Piece> {
-            let cold = (0..count).map(|n| piece(from + request * 20 + n, 0));
+        let of = |from: u64, count: u64| -> Vec<WriteCost> {
+            let cold = (0..count).map(|n| cost(from + request * 20 + n, 0));
             cold.chain(std::iter::repeat_n(
-                piece(7, 0),
+                cost(7, 0),
                 usize::try_from(count).expect("few"),
             ))
             .collect()
@@ -272,23 +277,26 @@ fn it_is_described_at_intervals_and_sooner_after_refusals_that_nothing_explains(
     assert!(!budgets.take_describe(at(9_999)));
     assert!(budgets.take_describe(at(10_000)));
     assert!(!budgets.take_describe(at(10_001)), "one at a time");
-    budgets.learn(at(10_010), Known::new(Units::Provisioned(1_000), vec![]));
-    let told = reason("TableWriteProvisionedThroughputExceeded", TABLE);
-    budgets.refused(at(11_000), at(10_995), &pieces(25, 0), &[], &told);
+    budgets.set_capacity(
+        at(10_010),
+        TableCapacity::new(Units::Provisioned(1_000), vec![]),
+    );
+    let reported = reason("TableWriteProvisionedThroughputExceeded", TABLE);
+    budgets.refused(at(11_000), at(10_995), &costs(25, 0), &[], &reported);
     assert!(!budgets.take_describe(at(12_000)));
     assert!(
         budgets.take_describe(at(15_010)),
         "five seconds at the earliest"
     );
-    assert!(budgets.learn_nothing());
-    assert!(!budgets.learn_nothing(), "said once");
+    assert!(budgets.stop_describing());
+    assert!(!budgets.stop_describing(), "said once");
     assert!(!budgets.take_describe(at(99_000)));
 }
 
 #[test]
-fn what_is_learnt_is_followed_through_every_mode() {
+fn a_described_capacity_is_followed_through_every_mode() {
     let mut budgets = budgets();
-    let on_demand = |warm, most| Units::OnDemand { warm, most };
+    let on_demand = |warm, max| Units::OnDemand { warm, max };
     for (units, rate) in [
         (Units::Provisioned(2_000), Some(2_000.0)),
         (on_demand(Some(4_000), None), Some(4_000.0)),
@@ -298,25 +306,25 @@ fn what_is_learnt_is_followed_through_every_mode() {
         (Units::Unknown, None),
         (Units::Provisioned(1), Some(1.0)),
     ] {
-        budgets.learn(at(1_000), Known::new(units, vec![]));
+        budgets.set_capacity(at(1_000), TableCapacity::new(units, vec![]));
         assert_eq!(budgets.rate(at(1_000)), rate, "{units:?}");
-        assert_eq!(budgets.wants_consumed(), units != Units::Unknown);
+        assert_eq!(budgets.needs_consumed(), units != Units::Unknown);
         assert_eq!(budgets.mode(), units.mode());
     }
 }
 
 #[test]
 fn a_share_and_a_rate_of_the_users_own_stand_above_what_is_known() {
-    let known = Known::new(Units::Provisioned(1_000), vec![Units::Provisioned(500)]);
+    let capacity = TableCapacity::new(Units::Provisioned(1_000), vec![Units::Provisioned(500)]);
     let kinds = vec![IndexKind {
         name: "by_status".to_owned(),
         keys_only: false,
     }];
-    let quarter = Wishes {
+    let quarter = CapacityConfig {
         share: 0.25,
-        ..wishes()
+        ..config()
     };
-    let mut budgets = Budgets::new(at(0), quarter, Some(known), kinds);
+    let mut budgets = Budgets::new(at(0), quarter, Some(capacity), kinds);
     assert_eq!(budgets.rate(at(0)), Some(250.0));
     assert_eq!(budgets.index_rate(0, at(0)), Some(125.0));
     budgets.set_rate(at(0), Rate::Fixed(80));
@@ -339,8 +347,11 @@ fn indexes_are_charged_for_what_they_hold() {
     for _ in 0..200 {
         for (index, count) in entered.iter_mut().enumerate() {
             let bit = 1 << index;
-            if budgets.lot_of(at(1_000), piece(1, bit), None).is_none() {
-                budgets.take_piece(at(1_000), piece(1, bit));
+            if budgets
+                .blocking_budget(at(1_000), cost(1, bit), None)
+                .is_none()
+            {
+                budgets.take_for_write(at(1_000), cost(1, bit));
                 *count += 1;
             }
         }

@@ -7,18 +7,18 @@
 use std::time::Duration;
 
 /// How long a shortest answer is remembered, at least; twice that at most.
-const WINDOW: Duration = Duration::from_secs(15);
+const SHORTEST_WINDOW: Duration = Duration::from_secs(15);
 
 /// The weight of the newest answer in the mean.
-const NEWEST: f64 = 0.1;
+const NEWEST_WEIGHT: f64 = 0.1;
 
 /// How many times the shortest answer the mean may be before more requests make no sense, and before
 /// fewer do. Batches of 25 large items take twice as long as small ones; that is no sign yet.
-const SLOW: f64 = 4.0;
-const VERY_SLOW: f64 = 8.0;
+const SLOW_RATIO: f64 = 4.0;
+const VERY_SLOW_RATIO: f64 = 8.0;
 
 /// What answers may take in any case, in seconds: among so fast ones a scheduler's pause looks like a rise.
-const FAST: f64 = 0.02;
+const ALWAYS_FAST_SECONDS: f64 = 0.02;
 
 /// How the latest answers compare with the fastest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Latency {
     pub(super) fn note(&mut self, now: Duration, took: Duration) -> Pace {
         let took = took.as_secs_f64();
         let mean = match self.mean {
-            Some(mean) => mean + (took - mean) * NEWEST,
+            Some(mean) => mean + (took - mean) * NEWEST_WEIGHT,
             None => {
                 self.since = now;
                 self.shortest = took;
@@ -50,16 +50,16 @@ impl Latency {
             }
         };
         self.mean = Some(mean);
-        if now.saturating_sub(self.since) >= WINDOW {
+        if now.saturating_sub(self.since) >= SHORTEST_WINDOW {
             self.since = now;
             self.shortest_before = self.shortest;
             self.shortest = took;
         }
         self.shortest = self.shortest.min(took);
         let usual = self.shortest.min(self.shortest_before);
-        if mean <= FAST || mean <= usual * SLOW {
+        if mean <= ALWAYS_FAST_SECONDS || mean <= usual * SLOW_RATIO {
             Pace::Usual
-        } else if mean <= usual * VERY_SLOW {
+        } else if mean <= usual * VERY_SLOW_RATIO {
             Pace::Slow
         } else {
             Pace::VerySlow

@@ -15,7 +15,7 @@ pub(crate) enum Limit {
     /// The table's rate, in units a second.
     Rate { units: f64, bursting: bool },
     /// Nothing is sent for a while since the service refused writes, for this reason.
-    Throttled(Met),
+    Throttled(ThrottleCause),
     /// Failed writes wait to be sent again.
     Retries,
     /// The rate of an index, by its position.
@@ -26,7 +26,7 @@ pub(crate) enum Limit {
 
 /// What a refused request met, told by the service or concluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Met {
+pub(crate) enum ThrottleCause {
     /// The table's provisioned capacity.
     Table,
     /// An index's.
@@ -40,5 +40,5 @@ pub(crate) enum Met {
     /// The account's quota.
     Account,
     /// It was not told.
-    Untold,
+    NotReported,
 }

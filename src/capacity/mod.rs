@@ -34,7 +34,7 @@
 //!
 //! Everything here is pure: the time comes as an argument and nothing is sent.
 
-mod blame;
+mod attribution;
 mod bucket;
 mod budget;
 #[cfg(test)]
@@ -42,16 +42,15 @@ mod budget_tests;
 mod budgets;
 #[cfg(test)]
 mod budgets_tests;
-mod concurrency;
+mod concurrency_limit;
+mod concurrency_range;
 mod control;
 mod delivered;
 mod doubt;
 mod growth;
-mod hot;
-mod known;
+mod hot_keys;
 mod latency;
 mod limit;
-mod range;
 mod rate;
 #[cfg(test)]
 #[expect(
@@ -60,11 +59,12 @@ mod rate;
     reason = "simulated numbers are small"
 )]
 mod simulation;
+mod table_capacity;
 
-pub(crate) use budgets::{Budgets, Consumption, IndexKind, Lot, Piece, Wishes};
-pub(crate) use concurrency::ConcurrencyLimit;
-pub use known::CapacityMode;
-pub(crate) use known::{Known, Units};
-pub(crate) use limit::{Limit, Met};
-pub use range::Concurrency;
+pub(crate) use budgets::{BudgetKey, Budgets, CapacityConfig, Consumption, IndexKind, WriteCost};
+pub(crate) use concurrency_limit::ConcurrencyLimit;
+pub use concurrency_range::Concurrency;
+pub(crate) use limit::{Limit, ThrottleCause};
 pub use rate::Rate;
+pub use table_capacity::CapacityMode;
+pub(crate) use table_capacity::{TableCapacity, Units};

@@ -6,10 +6,10 @@ use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::control::Base;
-use super::known::Units;
+use super::table_capacity::Units;
 use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
 
-const FIXED: Bound<u32> = Bound::new("rate", 1, 10_000_000);
+const FIXED_BOUND: Bound<u32> = Bound::new("rate", 1, 10_000_000);
 
 const ADAPTIVE: &str = "adaptive";
 const UNLIMITED: &str = "unlimited";
@@ -41,7 +41,7 @@ pub enum Rate {
 impl Rate {
     pub(crate) fn check(self, place: &SettingsPlace) -> Result<(), ConfigError> {
         match self {
-            Self::Fixed(units) => FIXED.check(place, units),
+            Self::Fixed(units) => FIXED_BOUND.check(place, units),
             Self::Adaptive | Self::Unlimited => Ok(()),
         }
     }
@@ -51,17 +51,17 @@ impl Rate {
     }
 
     /// What a table's budget starts from.
-    pub(super) fn base(self, known: Units, share: f64) -> Base {
+    pub(super) fn base(self, units: Units, share: f64) -> Base {
         match self {
-            Self::Adaptive => known.base(share),
+            Self::Adaptive => units.base(share),
             Self::Fixed(units) => Base::Fixed(f64::from(units)),
             Self::Unlimited => Base::Unlimited,
         }
     }
 
     /// What an index's budget starts from; none where it has none until it is short.
-    pub(super) fn index_base(self, known: Units, share: f64) -> Option<Base> {
-        match (self, known.base(share)) {
+    pub(super) fn index_base(self, units: Units, share: f64) -> Option<Base> {
+        match (self, units.base(share)) {
             (Self::Adaptive, Base::Unknown) | (Self::Fixed(_) | Self::Unlimited, _) => None,
             (Self::Adaptive, base) => Some(base),
         }
@@ -69,7 +69,7 @@ impl Rate {
 
     /// The allowed values of the field at `path`, in words.
     pub(crate) fn allowed(path: &str) -> Option<String> {
-        allowed_at(path, &[FIXED])
+        allowed_at(path, &[FIXED_BOUND])
     }
 }
 

@@ -19,7 +19,7 @@ use super::settings::SinkSettings;
 use super::stats::{Meter, Published};
 use super::table::{Handle, TableSink};
 use super::worker::Worker;
-use crate::capacity::{Budgets, ConcurrencyLimit, Known, Wishes};
+use crate::capacity::{Budgets, CapacityConfig, ConcurrencyLimit, TableCapacity};
 use crate::clock::Clock;
 use crate::item::{KeySchema, TableShape};
 use crate::random::entropy;
@@ -174,7 +174,7 @@ impl SinkBuilder {
             async move {
                 let backoff = Backoff::new(settings.get_retry());
                 let mut rng = rng;
-                let (shape, known) = match known {
+                let (shape, capacity) = match known {
                     Some(shape) => (shape, None),
                     None => {
                         let learnt = transport.learn(DESCRIBE_ATTEMPTS, &backoff, &mut rng).await;
@@ -182,8 +182,8 @@ impl SinkBuilder {
                             table: name.clone(),
                             error,
                         })?;
-                        let known = describing::known(&description, &description.shape);
-                        (description.shape, Some(known))
+                        let capacity = describing::table_capacity(&description, &description.shape);
+                        (description.shape, Some(capacity))
                     }
                 };
                 Ok::<_, OpenError>(Opening {
@@ -191,7 +191,7 @@ impl SinkBuilder {
                     settings,
                     transport,
                     shape,
-                    known,
+                    capacity,
                     backoff,
                     rng,
                 })
@@ -228,7 +228,7 @@ struct Opening {
     transport: Transport,
     shape: TableShape,
     /// What its description said of its capacity, if it was described.
-    known: Option<Known>,
+    capacity: Option<TableCapacity>,
     backoff: Backoff,
     rng: fastrand::Rng,
 }
@@ -240,7 +240,7 @@ impl Opening {
             settings,
             transport,
             shape,
-            known,
+            capacity,
             backoff,
             mut rng,
         } = self;
@@ -264,7 +264,7 @@ impl Opening {
             dead_letters: dead_letters.is_some(),
         };
         let clock = Clock::start();
-        let wishes = Wishes {
+        let config = CapacityConfig {
             rate: settings.get_rate(),
             burst: settings.get_burst(),
             share: settings.get_share(),
@@ -275,7 +275,7 @@ impl Opening {
             &name,
             rules,
             ConcurrencyLimit::new(settings.get_concurrency()),
-            Budgets::new(clock.now(), wishes, known, kinds),
+            Budgets::new(clock.now(), config, capacity, kinds),
             backoff.clone(),
             RetryBudget::new(settings.get_retry().get_budget()),
             rng.fork(),

@@ -6,7 +6,7 @@
 //! an item that replaces a larger one is charged by the larger, a delete by what it removes, and an index
 //! whose key changes is written twice. The service's own figures correct it.
 
-use crate::capacity::Piece;
+use crate::capacity::WriteCost;
 use crate::item::{self, Encoded, IndexSet, IndexShape, Projection, TableShape};
 use crate::sink::outcome::WriteKind;
 use crate::sink::payload::Part;
@@ -87,13 +87,13 @@ impl Cost {
     }
 
     /// The write as the table's budgets see it.
-    pub(crate) fn piece(self, partition: u64) -> Piece {
-        Piece {
+    pub(crate) fn for_budgets(self, partition: u64) -> WriteCost {
+        WriteCost {
             partition,
             units: self.units,
             indexes: self.indexes.bits(),
-            whole: self.item_units,
-            keys: self.writes.into(),
+            index_units_all: self.item_units,
+            index_units_keys_only: self.writes.into(),
         }
     }
 

@@ -1,19 +1,19 @@
 //! From a table's description to what the budgets go by.
 
-use crate::capacity::{IndexKind, Known, Units};
+use crate::capacity::{IndexKind, TableCapacity, Units};
 use crate::item::{IndexShape, Projection, TableShape};
 use crate::transport::{Billing, TableDescription};
 
 /// What a description says of the capacity of the indexes of a shape, and of the table.
-pub(super) fn known(description: &TableDescription, shape: &TableShape) -> Known {
+pub(super) fn table_capacity(description: &TableDescription, shape: &TableShape) -> TableCapacity {
     if description.local_imitation {
         // It reports units that it never enforces.
-        return Known::imitation();
+        return TableCapacity::local_imitation();
     }
     let table = Numbers {
         provisioned: description.provisioned_write_units,
         warm: description.warm_write_units,
-        most: description.max_on_demand_write_units,
+        max: description.max_on_demand_write_units,
     };
     let indexes = shape.indexes().iter().map(|index| {
         let mut global = description.global_indexes.iter();
@@ -22,12 +22,12 @@ pub(super) fn known(description: &TableDescription, shape: &TableShape) -> Known
             let numbers = Numbers {
                 provisioned: found.provisioned_write_units,
                 warm: found.warm_write_units,
-                most: found.max_on_demand_write_units,
+                max: found.max_on_demand_write_units,
             };
             numbers.units(description.billing)
         })
     });
-    Known::new(table.units(description.billing), indexes.collect())
+    TableCapacity::new(table.units(description.billing), indexes.collect())
 }
 
 /// What the budgets need to know of a table's indexes.
@@ -42,7 +42,7 @@ pub(super) fn index_kinds(shape: &TableShape) -> Vec<IndexKind> {
 struct Numbers {
     provisioned: Option<u64>,
     warm: Option<u64>,
-    most: Option<u64>,
+    max: Option<u64>,
 }
 
 impl Numbers {
@@ -52,7 +52,7 @@ impl Numbers {
         match (billing, self.provisioned) {
             (Some(Billing::OnDemand), _) => Units::OnDemand {
                 warm: self.warm,
-                most: self.most,
+                max: self.max,
             },
             (_, Some(units)) if units > 0 => Units::Provisioned(units),
             _ => Units::Unknown,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::capacity::{Limit, Met};
+use crate::capacity::{Limit, ThrottleCause};
 use crate::item::TableShape;
 
 /// What holds a table's writes back right now: the answer to "why am I slow", in one line by `Display`.
@@ -96,14 +96,16 @@ impl LimitedBy {
                 units_per_second: units,
                 bursting,
             },
-            Limit::Throttled(met) => Self::Throttled {
-                by: match met {
-                    Met::Table => ThrottledBy::Table,
-                    Met::Index(at) => ThrottledBy::Index(index(at)),
-                    Met::KeyRange => ThrottledBy::KeyRange,
-                    Met::MaxOnDemand | Met::MaxOnDemandIndex(_) => ThrottledBy::MaxOnDemand,
-                    Met::Account => ThrottledBy::Account,
-                    Met::Untold => ThrottledBy::Untold,
+            Limit::Throttled(cause) => Self::Throttled {
+                by: match cause {
+                    ThrottleCause::Table => ThrottledBy::Table,
+                    ThrottleCause::Index(at) => ThrottledBy::Index(index(at)),
+                    ThrottleCause::KeyRange => ThrottledBy::KeyRange,
+                    ThrottleCause::MaxOnDemand | ThrottleCause::MaxOnDemandIndex(_) => {
+                        ThrottledBy::MaxOnDemand
+                    }
+                    ThrottleCause::Account => ThrottledBy::Account,
+                    ThrottleCause::NotReported => ThrottledBy::Untold,
                 },
             },
             Limit::Retries => Self::Retries,

@@ -89,7 +89,7 @@ impl<C, F> Core<C, F> {
             self.settle(now, ticket, Outcome::Written);
         }
         self.throttled(now, &left, request.isolated, None);
-        self.spares.keep(request.body);
+        self.buffer_pool.keep(request.body);
     }
 
     /// Takes the answer to a call that is not a batch.
@@ -180,7 +180,7 @@ impl<C, F> Core<C, F> {
                 return;
             }
         }
-        let mut again = Vec::with_capacity(request.writes.len());
+        let mut retries = Vec::with_capacity(request.writes.len());
         for ticket in request.writes {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
@@ -215,13 +215,13 @@ impl<C, F> Core<C, F> {
                 self.settle(now, ticket, Outcome::Rejected { reason, record });
                 continue;
             }
-            again.push((ticket, entry.failures));
+            retries.push((ticket, entry.failures));
         }
-        if again.is_empty() {
+        if retries.is_empty() {
             return;
         }
         let paid_at = self.budget.withdraw(now);
-        self.again(now, again, paid_at, request.isolated);
+        self.requeue(now, retries, paid_at, request.isolated);
     }
 
     /// The service refuses what is in the request.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::lane::Weight;
-use crate::capacity::{Lot, Piece};
+use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
@@ -16,7 +16,7 @@ pub(super) enum State {
     /// In a lane.
     Ready,
     /// Waits for its partition key's or an index's budget.
-    Held(Lot),
+    Parked(BudgetKey),
     /// To be sent again, not before a time.
     Delayed,
     /// In a batch under bisection, to be sent again.
@@ -55,7 +55,7 @@ pub(super) struct Entry<C> {
     /// Length in a batch's body, known here because the data moves into the body.
     pub(super) batch_len: usize,
     /// What it takes of the budgets.
-    pub(super) piece: Piece,
+    pub(super) cost: WriteCost,
     pub(super) lines: Lines,
     pub(super) state: State,
     pub(super) completion: C,
@@ -77,7 +77,7 @@ impl<C> Entry<C> {
     pub(super) fn weight(&self) -> Weight {
         Weight {
             bytes: self.batch_len,
-            units: self.piece.units,
+            units: self.cost.units,
         }
     }
 
@@ -103,7 +103,7 @@ impl<C> Entry<C> {
             && !self.may_have_applied
             && matches!(
                 self.state,
-                State::Blocked(_) | State::Ready | State::Held(_) | State::Delayed
+                State::Blocked(_) | State::Ready | State::Parked(_) | State::Delayed
             )
     }
 }

@@ -5,26 +5,27 @@ use std::time::Duration;
 use super::Core;
 use super::lane::Ticket;
 use crate::capacity::{
-    CapacityMode, Concurrency, Consumption, Known, Limit, Lot, Met, Piece, Rate,
+    BudgetKey, CapacityMode, Concurrency, Consumption, Limit, Rate, TableCapacity, ThrottleCause,
+    WriteCost,
 };
 use crate::retry::ServiceError;
 
 impl<C, F> Core<C, F> {
     /// The table was described.
-    pub(crate) fn learn(&mut self, now: Duration, known: Known) {
-        self.budgets.learn(now, known);
-        self.ask_consumed();
+    pub(crate) fn set_capacity(&mut self, now: Duration, capacity: TableCapacity) {
+        self.budgets.set_capacity(now, capacity);
+        self.follow_needs_consumed();
     }
 
     /// Has requests ask what they consume where somebody wants to know.
-    fn ask_consumed(&mut self) {
-        let ask = self.rules.consumed_capacity || self.budgets.wants_consumed();
+    fn follow_needs_consumed(&mut self) {
+        let ask = self.rules.consumed_capacity || self.budgets.needs_consumed();
         self.bodies.ask_consumed(ask);
     }
 
     /// The table may not be described. Returns whether that is news.
-    pub(crate) fn learn_nothing(&mut self) -> bool {
-        self.budgets.learn_nothing()
+    pub(crate) fn stop_describing(&mut self) -> bool {
+        self.budgets.stop_describing()
     }
 
     /// How the table's capacity is paid for.
@@ -39,12 +40,12 @@ impl<C, F> Core<C, F> {
 
     /// How many partition keys are held back, and how many writes wait for them.
     pub(crate) fn hot_keys(&self) -> (usize, usize) {
-        (self.budgets.hot_keys(), self.held.behind_keys())
+        (self.budgets.hot_keys(), self.parked.behind_hot_keys())
     }
 
     /// The indexes that writes wait for, by a bit each.
     pub(crate) fn short_indexes(&self, now: Duration) -> u32 {
-        self.held.short_indexes(now)
+        self.parked.short_indexes(now)
     }
 
     /// Whether the table's capacity should be described now.
@@ -55,7 +56,7 @@ impl<C, F> Core<C, F> {
     /// The user sets another rate.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
         self.budgets.set_rate(now, rate);
-        self.ask_consumed();
+        self.follow_needs_consumed();
     }
 
     /// The user sets another concurrency.
@@ -74,9 +75,11 @@ impl<C, F> Core<C, F> {
     }
 
     /// Lets go of hot keys that are hot no more.
-    pub(super) fn forget_hot_keys(&mut self, now: Duration) {
-        let Self { held, budgets, .. } = self;
-        budgets.forget(now, |key| held.holds(Lot::Key(key)));
+    pub(super) fn release_cooled_keys(&mut self, now: Duration) {
+        let Self {
+            parked, budgets, ..
+        } = self;
+        budgets.release_cooled_keys(now, |key| parked.contains(BudgetKey::HotKey(key)));
     }
 
     /// Writes were carried out.
@@ -89,8 +92,8 @@ impl<C, F> Core<C, F> {
         let Self {
             entries, budgets, ..
         } = self;
-        let pieces = written.iter().filter_map(|ticket| entries.get(ticket.at));
-        budgets.settled(now, pieces.map(|entry| entry.piece), consumed);
+        let costs = written.iter().filter_map(|ticket| entries.get(ticket.at));
+        budgets.settled(now, costs.map(|entry| entry.cost), consumed);
     }
 
     /// Writes were refused for want of capacity: `left`, while `written` of the same request were not.
@@ -102,31 +105,31 @@ impl<C, F> Core<C, F> {
         written: &[Ticket],
         error: Option<&ServiceError>,
     ) {
-        let pieces = |tickets: &[Ticket]| -> Vec<Piece> {
+        let costs = |tickets: &[Ticket]| -> Vec<WriteCost> {
             let entries = tickets
                 .iter()
                 .filter_map(|ticket| self.entries.get(ticket.at));
-            entries.map(|entry| entry.piece).collect()
+            entries.map(|entry| entry.cost).collect()
         };
         let reasons = error.map_or(&[][..], ServiceError::throttling_reasons);
-        let (refused, passed) = (pieces(left), pieces(written));
-        let wanted = self
+        let (refused, passed) = (costs(left), costs(written));
+        let follow_up = self
             .budgets
             .refused(now, sent_at, &refused, &passed, reasons);
-        self.account |= wanted.account;
-        if wanted.reason {
+        self.account |= follow_up.slow_account;
+        if follow_up.probe_cause {
             // A hot key's refusal would tell of that key alone.
             let fit = |ticket: &&Ticket| {
                 let entry = self.entries.get(ticket.at);
                 entry.is_some_and(|entry| {
-                    entry.payload.is_plain() && !self.budgets.is_hot(entry.piece.partition)
+                    entry.payload.is_plain() && !self.budgets.is_hot(entry.cost.partition)
                 })
             };
-            self.asking = left.iter().find(fit).copied();
+            self.cause_probe = left.iter().find(fit).copied();
         }
         self.counts.throttled_items += left.len() as u64;
         let items = left.len() + written.len();
-        self.note_answer(now, sent_at, items, wanted.of_table);
+        self.note_answer(now, sent_at, items, follow_up.table_refusals);
     }
 
     /// Feeds the concurrency limit, and rests when even its minimum is too much. Where a rate holds the
@@ -166,11 +169,11 @@ impl<C, F> Core<C, F> {
         if self.entries.is_empty() {
             return Limit::Nothing;
         }
-        if let Some(met) = self.budgets.paused_by(now) {
-            return Limit::Throttled(met);
+        if let Some(cause) = self.budgets.paused_by(now) {
+            return Limit::Throttled(cause);
         }
         if now < self.paused_until {
-            return Limit::Throttled(Met::Untold);
+            return Limit::Throttled(ThrottleCause::NotReported);
         }
         let ready = self.batched.count() + self.single.count() > 0;
         if ready && self.requests.len() >= self.limit.limit() {
@@ -185,12 +188,12 @@ impl<C, F> Core<C, F> {
         if ready {
             return Limit::Linger;
         }
-        let writes = self.held.behind_keys();
+        let writes = self.parked.behind_hot_keys();
         if writes > 0 {
             let keys = self.budgets.hot_keys();
             return Limit::HotKeys { keys, writes };
         }
-        if let Some(index) = self.held.index() {
+        if let Some(index) = self.parked.fullest_index() {
             let units = self.budgets.index_rate(index, now).unwrap_or_default();
             return Limit::Index { index, units };
         }

@@ -16,19 +16,19 @@
 //! with several requests in flight that lets an old value land after a newer one. Here a write's
 //! successors on the same key are not sendable until it has its outcome.
 
-mod again;
 mod answer;
+mod buffer_pool;
 mod entry;
 mod epochs;
 mod feedback;
-mod held;
 mod isolate;
 mod keys;
 mod lane;
+mod parked;
 mod request;
+mod requeue;
 mod settle;
 mod snapshot;
-mod spare;
 mod submission;
 #[cfg(test)]
 mod tests;
@@ -46,16 +46,16 @@ use crate::sink::outcome::{Outcome, RejectReason};
 use crate::sink::payload::Bodies;
 
 pub(crate) use answer::{BatchOutcome, Described};
+use buffer_pool::BufferPool;
 use entry::{Entry, Lines, State};
 use epochs::Epochs;
-use held::Held;
 use isolate::Groups;
 use keys::Keys;
 use lane::{Lane, Ticket};
+use parked::ParkedWrites;
 pub(crate) use request::Request;
 use request::{InFlight, Isolated};
 pub(crate) use snapshot::Saved;
-use spare::Spares;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
 
 /// How long credentials may stay refused before the table fails. Long enough for a provider to
@@ -91,13 +91,13 @@ pub(crate) struct Core<C, F> {
     table: Arc<str>,
     rules: Rules,
     bodies: Bodies,
-    spares: Spares,
+    buffer_pool: BufferPool,
     entries: Slab<Entry<C>>,
     next_seq: u64,
     keys: Keys,
     batched: Lane,
     single: Lane,
-    held: Held,
+    parked: ParkedWrites,
     delayed: BinaryHeap<Reverse<(Duration, Ticket)>>,
     deadlines: BTreeSet<(Duration, Ticket)>,
     isolated: VecDeque<Isolated>,
@@ -111,7 +111,7 @@ pub(crate) struct Core<C, F> {
     limit: ConcurrencyLimit,
     budgets: Budgets,
     /// A write that goes alone so that its refusal bears a reason.
-    asking: Option<Ticket>,
+    cause_probe: Option<Ticket>,
     /// Set where this table met the account's limit.
     account: bool,
     /// Until when the lanes wait for the table's budget.
@@ -143,15 +143,15 @@ impl<C, F> Core<C, F> {
     ) -> Self {
         Self {
             table: Arc::clone(table),
-            bodies: Bodies::new(table, rules.consumed_capacity || budgets.wants_consumed()),
+            bodies: Bodies::new(table, rules.consumed_capacity || budgets.needs_consumed()),
             rules,
-            spares: Spares::default(),
+            buffer_pool: BufferPool::default(),
             entries: Slab::new(),
             next_seq: 0,
             keys: Keys::default(),
             batched: Lane::default(),
             single: Lane::default(),
-            held: Held::default(),
+            parked: ParkedWrites::default(),
             delayed: BinaryHeap::new(),
             deadlines: BTreeSet::new(),
             isolated: VecDeque::new(),
@@ -163,7 +163,7 @@ impl<C, F> Core<C, F> {
             epochs: Epochs::new(),
             limit,
             budgets,
-            asking: None,
+            cause_probe: None,
             account: false,
             table_until: None,
             backoff,
@@ -204,7 +204,7 @@ impl<C, F> Core<C, F> {
             seq,
             epoch,
             batch_len: payload.batch_len(),
-            piece: cost.piece(partition),
+            cost: cost.for_budgets(partition),
             payload,
             lines: Lines::Many(Vec::new()),
             state: State::Blocked(0),
@@ -286,7 +286,7 @@ impl<C, F> Core<C, F> {
         }
         match older.state {
             State::Ready => self.batched.resize(older.weight(), newer.weight()),
-            State::Held(lot) => self.held.resize(lot, older.weight(), newer.weight()),
+            State::Parked(key) => self.parked.resize(key, older.weight(), newer.weight()),
             _ => {}
         }
         let settled = Settled {
@@ -298,7 +298,7 @@ impl<C, F> Core<C, F> {
         let epoch = std::mem::replace(&mut older.epoch, newer.epoch);
         older.payload = newer.payload;
         older.batch_len = newer.batch_len;
-        older.piece = newer.piece;
+        older.cost = newer.cost;
         older.deadline = newer.deadline;
         older.attempts = 0;
         older.failures = 0;

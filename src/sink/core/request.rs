@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::entry::State;
 use super::lane::{Ticket, Weight};
 use super::{Core, Outcome, RejectReason, is_ready};
-use crate::capacity::Piece;
+use crate::capacity::WriteCost;
 use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
 
@@ -83,14 +83,14 @@ impl<C, F> Core<C, F> {
         if let Some(request) = self.isolated_request(now) {
             return Some(request);
         }
-        if let Some(request) = self.asking_request(now) {
+        if let Some(request) = self.cause_probe_request(now) {
             return Some(request);
         }
-        self.forget_hot_keys(now);
+        self.release_cooled_keys(now);
         self.table_until = None;
-        self.held.due_at = None;
-        if !self.held.is_empty() {
-            if let Some(request) = self.held_request(now) {
+        self.parked.due_at = None;
+        if !self.parked.is_empty() {
+            if let Some(request) = self.parked_request(now) {
                 return Some(request);
             }
             if self.table_until.is_some() {
@@ -138,11 +138,11 @@ impl<C, F> Core<C, F> {
                 at(time.max(self.paused_until));
             }
             if now < self.paused_until {
-                if self.batched.count() + self.single.count() > 0 || !self.held.is_empty() {
+                if self.batched.count() + self.single.count() > 0 || !self.parked.is_empty() {
                     at(self.paused_until);
                 }
             } else {
-                if let Some(time) = self.held.due_at {
+                if let Some(time) = self.parked.due_at {
                     at(time);
                 }
                 if let Some(time) = self.table_until {
@@ -162,7 +162,7 @@ impl<C, F> Core<C, F> {
         let full = self.batched.count() >= self.rules.max_batch_items
             || self.bodies.batch_overhead() + self.batched.bytes() >= self.rules.max_batch_bytes;
         let in_flight = self.requests.len();
-        let free = in_flight == 0 || in_flight * 2 < self.limit.most();
+        let free = in_flight == 0 || in_flight * 2 < self.limit.max();
         let due = full
             || free
             || self.draining
@@ -186,14 +186,14 @@ impl<C, F> Core<C, F> {
         let allowed = if writes.is_empty() {
             let entries = &self.entries;
             let (first, _) = self.batched.peek(|ticket| is_ready(entries, ticket))?;
-            let least = self.entries.get(first.at)?.piece.units;
+            let least = self.entries.get(first.at)?.cost.units;
             self.permitted(now, self.batched.units(most).max(least), least)?
         } else {
             let wanted = self.batched.units(most - writes.len());
-            self.budgets.there(now, units.saturating_add(wanted))
+            self.budgets.available(now, units.saturating_add(wanted))
         };
         writes.reserve(self.batched.count().min(most - writes.len()));
-        let plain = self.budgets.are_plain();
+        let plain = self.budgets.has_only_table_budget();
         while writes.len() < most {
             let entries = &self.entries;
             let Some((ticket, _)) = self.batched.peek(|ticket| is_ready(entries, ticket)) else {
@@ -202,13 +202,13 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get(ticket.at) else {
                 break;
             };
-            let (weight, piece) = (entry.weight(), entry.piece);
-            if !plain && let Some(lot) = self.lot_for(now, piece) {
+            let (weight, cost) = (entry.weight(), entry.cost);
+            if !plain && let Some(key) = self.parking_key(now, cost) {
                 self.batched.pop(weight);
-                self.hold(now, ticket, lot);
+                self.park(now, ticket, key);
                 continue;
             }
-            if units.saturating_add(piece.units) > allowed && !writes.is_empty() {
+            if units.saturating_add(cost.units) > allowed && !writes.is_empty() {
                 break;
             }
             let grown = len + weight.bytes;
@@ -218,9 +218,9 @@ impl<C, F> Core<C, F> {
                 break;
             }
             len = grown;
-            units = units.saturating_add(piece.units);
+            units = units.saturating_add(cost.units);
             if !plain {
-                self.budgets.take_piece(now, piece);
+                self.budgets.take_for_write(now, cost);
             }
             self.batched.pop(weight);
             writes.push(ticket);
@@ -260,7 +260,7 @@ impl<C, F> Core<C, F> {
                 let units = writes
                     .iter()
                     .filter_map(|ticket| self.entries.get(ticket.at));
-                let units = units.fold(0_u32, |sum, entry| sum.saturating_add(entry.piece.units));
+                let units = units.fold(0_u32, |sum, entry| sum.saturating_add(entry.cost.units));
                 self.budgets.take(now, units);
                 return Some(self.send_batch(now, writes, len, true));
             }
@@ -275,7 +275,7 @@ impl<C, F> Core<C, F> {
         len: usize,
         isolated: bool,
     ) -> Request {
-        let mut body = self.spares.take(self.bodies.batch_overhead() + len);
+        let mut body = self.buffer_pool.take(self.bodies.batch_overhead() + len);
         let mut ranges = Vec::with_capacity(writes.len());
         self.bodies.open_batch(&mut body);
         for ticket in &writes {
@@ -301,18 +301,18 @@ impl<C, F> Core<C, F> {
             let entries = &self.entries;
             let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
             let entry = self.entries.get(ticket.at)?;
-            let (weight, piece) = (entry.weight(), entry.piece);
+            let (weight, cost) = (entry.weight(), entry.cost);
             if self.lapsed(now, ticket) {
                 continue;
             }
-            if let Some(lot) = self.lot_for(now, piece) {
+            if let Some(key) = self.parking_key(now, cost) {
                 self.single.pop(weight);
-                self.hold(now, ticket, lot);
+                self.park(now, ticket, key);
                 continue;
             }
-            self.permitted(now, piece.units, piece.units)?;
+            self.permitted(now, cost.units, cost.units)?;
             self.single.pop(weight);
-            return self.send_call(now, ticket, piece);
+            return self.send_call(now, ticket, cost);
         }
     }
 
@@ -336,19 +336,19 @@ impl<C, F> Core<C, F> {
         &mut self,
         now: Duration,
         ticket: Ticket,
-        piece: Piece,
+        cost: WriteCost,
     ) -> Option<Request> {
         let entry = self.entries.get(ticket.at)?;
         let (operation, body) = self.bodies.call(&entry.payload)?;
-        self.budgets.take_piece(now, piece);
-        self.budgets.take(now, piece.units);
+        self.budgets.take_for_write(now, cost);
+        self.budgets.take(now, cost.units);
         Some(self.sent(now, operation, body, vec![ticket], false))
     }
 
     /// A write that was refused without a reason goes again at once, in a batch of its own: where all of a
     /// batch is refused, the service says why.
-    fn asking_request(&mut self, now: Duration) -> Option<Request> {
-        let ticket = self.asking.take()?;
+    fn cause_probe_request(&mut self, now: Duration) -> Option<Request> {
+        let ticket = self.cause_probe.take()?;
         let entry = self.entries.get(ticket.at)?;
         if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Delayed) {
             return None;
@@ -434,7 +434,7 @@ impl<C, F> Core<C, F> {
                 }
                 State::Blocked(_)
                 | State::Ready
-                | State::Held(_)
+                | State::Parked(_)
                 | State::Delayed
                 | State::Isolated => {
                     self.reject_expired(now, ticket);

@@ -136,7 +136,7 @@ impl<C, F> Core<C, F> {
         match entry.state {
             State::Ready if entry.payload.is_plain() => self.batched.forget(entry.weight()),
             State::Ready => self.single.forget(entry.weight()),
-            State::Held(lot) => self.held.forget(lot, entry.weight()),
+            State::Parked(key) => self.parked.forget(key, entry.weight()),
             _ => {}
         }
     }

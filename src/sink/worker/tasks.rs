@@ -14,7 +14,7 @@ use crate::item::{self, IndexShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::DeadLetter;
-use crate::sink::describing::known;
+use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
 
@@ -131,11 +131,11 @@ impl Running {
     fn described(&mut self, now: Duration, described: Result<TableDescription, ServiceError>) {
         match described {
             Ok(description) => {
-                let known = known(&description, &self.worker.shape);
-                self.worker.core.learn(now, known);
+                let capacity = table_capacity(&description, &self.worker.shape);
+                self.worker.core.set_capacity(now, capacity);
             }
             Err(error) if error.is_access_denied() => {
-                if self.worker.core.learn_nothing() {
+                if self.worker.core.stop_describing() {
                     tracing::warn!(
                         table = &*self.worker.table,
                         "the table may not be described (dynamodb:DescribeTable): its capacity is found out by \

@@ -1,7 +1,7 @@
 //! What the budgets of table, indexes and keys do to the queue.
 
 use super::*;
-use crate::capacity::{Consumption, IndexKind, Known, Rate, Units, Wishes};
+use crate::capacity::{CapacityConfig, Consumption, IndexKind, Rate, TableCapacity, Units};
 use crate::item::IndexSet;
 use crate::sink::cost::Cost;
 
@@ -18,14 +18,14 @@ pub(super) fn with_budgets(
     indexes: &[u64],
 ) -> TestCore {
     let retry = RetryPolicy::default();
-    let wishes = Wishes {
+    let config = CapacityConfig {
         rate: Rate::Adaptive,
         burst: false,
         share: 1.0,
         refresh: Duration::from_secs(30),
     };
     let units = indexes.iter().map(|units| Units::Provisioned(*units));
-    let known = Known::new(Units::Provisioned(table), units.collect());
+    let capacity = TableCapacity::new(Units::Provisioned(table), units.collect());
     let kind = |number| IndexKind {
         name: format!("index-{number}"),
         keys_only: false,
@@ -35,7 +35,7 @@ pub(super) fn with_budgets(
         &Arc::from(TABLE),
         rules,
         ConcurrencyLimit::new(concurrency.into()),
-        Budgets::new(ms(0), wishes, Some(known), kinds),
+        Budgets::new(ms(0), config, Some(capacity), kinds),
         Backoff::new(&retry),
         RetryBudget::new(retry.get_budget()),
         fastrand::Rng::with_seed(7),
@@ -85,7 +85,7 @@ fn a_write_that_waits_for_an_index_alone_is_woken() {
 }
 
 #[test]
-fn a_large_held_write_is_not_starved_by_small_ones_that_are_not_held() {
+fn a_large_parked_write_is_not_starved_by_small_ones_that_are_not_parked() {
     let mut core = indexed(1_000, &[100]);
     core.submit(ms(1), entering(1, 1, 60 * 1024, &[0]));
     let (mut write, mut key) = (100, 2);

@@ -357,7 +357,7 @@ impl Model {
         assert_eq!(self.core.keys.len(), 0);
         assert!(self.core.groups.is_empty());
         assert_eq!(self.core.batched.count() + self.core.single.count(), 0);
-        assert!(self.core.held.is_empty());
+        assert!(self.core.parked.is_empty());
         assert_eq!(self.core.batched.bytes(), 0);
         for (number, (keys, once)) in &self.submitted {
             let outcome = self

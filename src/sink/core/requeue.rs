@@ -14,7 +14,7 @@ use crate::sink::payload::Payload;
 
 /// How often a refused write's delay grows at most, where the table's capacity is known: with the
 /// default delays to 400 ms.
-const MOST_STEPS: u32 = 4;
+const MAX_THROTTLE_BACKOFF_STEPS: u32 = 4;
 
 impl<C, F> Core<C, F> {
     /// Writes the service had no capacity for: again after their delay, for as long as their
@@ -28,11 +28,11 @@ impl<C, F> Core<C, F> {
     ) {
         // A known rate spaces requests out; a write need not stay away long as well.
         let most = if self.budgets.is_known() {
-            MOST_STEPS
+            MAX_THROTTLE_BACKOFF_STEPS
         } else {
             u32::MAX
         };
-        let mut again = Vec::with_capacity(writes.len());
+        let mut retries = Vec::with_capacity(writes.len());
         for &ticket in writes {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
@@ -41,9 +41,9 @@ impl<C, F> Core<C, F> {
             if let Some(error) = error {
                 entry.last_error = Some(error.clone());
             }
-            again.push((ticket, entry.throttles.min(most)));
+            retries.push((ticket, entry.throttles.min(most)));
         }
-        self.again(now, again, now, isolated);
+        self.requeue(now, retries, now, isolated);
     }
 
     pub(super) fn bisect(&mut self, now: Duration, request: InFlight) {
@@ -94,7 +94,7 @@ impl<C, F> Core<C, F> {
 
     /// Sends writes again, each after the delay for its count of failures and not before
     /// `not_before`; those whose deadline has passed are rejected.
-    pub(super) fn again(
+    pub(super) fn requeue(
         &mut self,
         now: Duration,
         writes: Vec<(Ticket, u32)>,

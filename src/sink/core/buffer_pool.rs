@@ -6,26 +6,26 @@
 use bytes::Bytes;
 
 /// How many bodies are kept: enough for the default concurrency.
-const MOST: usize = 32;
+const MAX_BUFFERS: usize = 32;
 
 /// The largest body that is kept. All that wait here are 4 MiB at most.
 ///
-/// One that is used again is at most [`SLACK`] times as large as what it carries, so that the room a batch takes is near
+/// One that is used again is at most [`MAX_CAPACITY_RATIO`] times as large as what it carries, so that the room a batch takes is near
 /// what its writes were charged for.
-const LARGEST: usize = 128 * 1024;
+const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
-/// See [`LARGEST`].
-const SLACK: usize = 2;
+/// See [`MAX_BUFFER_BYTES`].
+const MAX_CAPACITY_RATIO: usize = 2;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
-pub(super) struct Spares(Vec<Vec<u8>>);
+pub(super) struct BufferPool(Vec<Vec<u8>>);
 
-impl Spares {
+impl BufferPool {
     /// An empty buffer with room for `len` bytes.
     pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
         match self.0.pop() {
-            Some(mut body) if body.capacity() <= len.saturating_mul(SLACK) => {
+            Some(mut body) if body.capacity() <= len.saturating_mul(MAX_CAPACITY_RATIO) => {
                 body.reserve_exact(len);
                 body
             }
@@ -35,10 +35,10 @@ impl Spares {
 
     /// Keeps a body if nobody else holds it any more.
     pub(super) fn keep(&mut self, body: Bytes) {
-        if body.len() <= LARGEST
-            && self.0.len() < MOST
+        if body.len() <= MAX_BUFFER_BYTES
+            && self.0.len() < MAX_BUFFERS
             && let Ok(mut body) = body.try_into_mut()
-            && body.capacity() <= LARGEST
+            && body.capacity() <= MAX_BUFFER_BYTES
         {
             body.clear();
             self.0.push(Vec::from(body));
@@ -52,29 +52,29 @@ mod tests {
 
     #[test]
     fn a_body_that_nobody_holds_is_used_again() {
-        let mut spares = Spares::default();
+        let mut pool = BufferPool::default();
         let body = Bytes::from(vec![1; 1_000]);
         let place = body.as_ptr();
-        spares.keep(body);
-        let again = spares.take(900);
-        assert_eq!((again.as_ptr(), again.len()), (place, 0));
-        assert!(spares.take(10).capacity() >= 10, "there is no other");
-        spares.keep(Bytes::from(vec![1; 1_000]));
-        assert!(spares.take(100).capacity() < 1_000, "far too large for it");
+        pool.keep(body);
+        let reused = pool.take(900);
+        assert_eq!((reused.as_ptr(), reused.len()), (place, 0));
+        assert!(pool.take(10).capacity() >= 10, "there is no other");
+        pool.keep(Bytes::from(vec![1; 1_000]));
+        assert!(pool.take(100).capacity() < 1_000, "far too large for it");
     }
 
     #[test]
     fn what_others_hold_or_is_large_is_let_go() {
-        let mut spares = Spares::default();
-        let held = Bytes::from(vec![1; 1_000]);
-        let slice = held.slice(3..5);
-        spares.keep(held);
-        spares.keep(Bytes::from(vec![1; LARGEST + 1]));
-        assert!(spares.0.is_empty());
+        let mut pool = BufferPool::default();
+        let shared = Bytes::from(vec![1; 1_000]);
+        let slice = shared.slice(3..5);
+        pool.keep(shared);
+        pool.keep(Bytes::from(vec![1; MAX_BUFFER_BYTES + 1]));
+        assert!(pool.0.is_empty());
         assert_eq!(slice.len(), 2);
-        for _ in 0..2 * MOST {
-            spares.keep(Bytes::from(vec![1; 10]));
+        for _ in 0..2 * MAX_BUFFERS {
+            pool.keep(Bytes::from(vec![1; 10]));
         }
-        assert_eq!(spares.0.len(), MOST);
+        assert_eq!(pool.0.len(), MAX_BUFFERS);
     }
 }

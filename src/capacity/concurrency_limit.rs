@@ -6,11 +6,11 @@ use super::Concurrency;
 use super::latency::{Latency, Pace};
 
 /// One request in the fixed-point numbers of the limit.
-const ONE: u64 = 1_000_000;
+const ONE_REQUEST: u64 = 1_000_000;
 
 /// Where an adaptive limit starts, if its range allows: four batches of 25 records fill the start-up burst that DynamoDB grants
 /// even a small table.
-const START: usize = 4;
+const START_REQUESTS: usize = 4;
 
 /// How many requests may be in flight, adapted to what the table answers.
 ///
@@ -48,7 +48,7 @@ impl ConcurrencyLimit {
         let min = fixed_point(range.min().max(1));
         let max = fixed_point(range.max()).max(min);
         Self {
-            limit: fixed_point(START).clamp(min, max),
+            limit: fixed_point(START_REQUESTS).clamp(min, max),
             min,
             max,
             last_full: None,
@@ -67,17 +67,17 @@ impl ConcurrencyLimit {
 
     /// How many requests may be in flight: at least the range's lower end, at most its upper.
     pub(crate) fn limit(&self) -> usize {
-        usize::try_from(self.limit / ONE).unwrap_or(Concurrency::MOST)
+        usize::try_from(self.limit / ONE_REQUEST).unwrap_or(Concurrency::MAX_REQUESTS)
     }
 
     /// The most that it may ever allow.
-    pub(crate) fn most(&self) -> usize {
-        usize::try_from(self.max / ONE).unwrap_or(Concurrency::MOST)
+    pub(crate) fn max(&self) -> usize {
+        usize::try_from(self.max / ONE_REQUEST).unwrap_or(Concurrency::MAX_REQUESTS)
     }
 
     /// Whether it can't go lower.
     pub(crate) fn at_minimum(&self) -> bool {
-        self.limit / ONE <= self.min / ONE
+        self.limit / ONE_REQUEST <= self.min / ONE_REQUEST
     }
 
     /// Takes note of an answer to a request of `items` items, of which `throttled_items` were refused for want of capacity.
@@ -103,7 +103,7 @@ impl ConcurrencyLimit {
         let pace = self.latency.note(now, now.saturating_sub(sent_at));
         if throttled > 0 {
             self.cut(now, sent_at, items, throttled);
-        } else if pace == Pace::VerySlow && self.limit > fixed_point(START) {
+        } else if pace == Pace::VerySlow && self.limit > fixed_point(START_REQUESTS) {
             // As if a fifth had been refused: a tenth less each round trip.
             self.cut(now, sent_at, 5, 1);
         } else if pace != Pace::Usual {
@@ -112,8 +112,8 @@ impl ConcurrencyLimit {
             && self.last_cut.is_none_or(|cut| sent_at >= cut.at)
         {
             let more = match self.last_cut {
-                None => ONE,
-                Some(_) => ONE * ONE / self.limit,
+                None => ONE_REQUEST,
+                Some(_) => ONE_REQUEST * ONE_REQUEST / self.limit,
             };
             self.limit = (self.limit + more).min(self.max);
         }
@@ -136,7 +136,8 @@ impl ConcurrencyLimit {
 }
 
 fn fixed_point(requests: usize) -> u64 {
-    u64::try_from(requests.min(Concurrency::MOST)).map_or(u64::MAX, |requests| requests * ONE)
+    u64::try_from(requests.min(Concurrency::MAX_REQUESTS))
+        .map_or(u64::MAX, |requests| requests * ONE_REQUEST)
 }
 
 #[cfg(test)]
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn a_round_trip_of_clean_answers_adds_about_one() {
         let mut limit = ConcurrencyLimit::new((1..=32).into());
-        limit.limit = 8 * ONE;
+        limit.limit = 8 * ONE_REQUEST;
         limit.on_answer(at(1), at(0), 8, 1, 1);
         assert_eq!(limit.limit(), 4);
         for answer in 0..5 {
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn the_cut_is_by_the_share_of_throttled_items() {
         let mut limit = ConcurrencyLimit::new((20..=100).into());
-        limit.min = ONE;
+        limit.min = ONE_REQUEST;
         limit.on_answer(at(10), at(0), 20, 25, 5);
         assert_eq!(limit.limit(), 18);
         limit.on_answer(at(20), at(10), 1, 1, 1);
@@ -232,7 +233,7 @@ mod tests {
     #[test]
     fn one_round_trip_cuts_once_and_as_deep_as_its_worst_answer() {
         let mut limit = ConcurrencyLimit::new((1..=100).into());
-        limit.limit = 40 * ONE;
+        limit.limit = 40 * ONE_REQUEST;
         limit.on_answer(at(10), at(0), 40, 25, 5);
         assert_eq!(limit.limit(), 36);
         limit.on_answer(at(11), at(1), 39, 25, 5);
@@ -260,9 +261,9 @@ mod tests {
     fn it_is_at_its_minimum_when_it_allows_no_fewer_requests() {
         let mut limit = ConcurrencyLimit::new((2..=100).into());
         assert!(!limit.at_minimum());
-        limit.limit = 3 * ONE;
+        limit.limit = 3 * ONE_REQUEST;
         assert!(!limit.at_minimum());
-        limit.limit = 3 * ONE - 1;
+        limit.limit = 3 * ONE_REQUEST - 1;
         assert!(limit.at_minimum(), "a part of a request is none");
         assert!(ConcurrencyLimit::new(7.into()).at_minimum());
     }

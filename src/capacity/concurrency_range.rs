@@ -9,9 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
 
-const FIXED: Bound<usize> = Bound::new("concurrency", 1, Concurrency::MOST);
-const MIN: Bound<usize> = Bound::new("concurrency.min", 1, Concurrency::MOST);
-const MAX: Bound<usize> = Bound::new("concurrency.max", 1, Concurrency::MOST);
+const FIXED_BOUND: Bound<usize> = Bound::new("concurrency", 1, Concurrency::MAX_REQUESTS);
+const MIN_BOUND: Bound<usize> = Bound::new("concurrency.min", 1, Concurrency::MAX_REQUESTS);
+const MAX_BOUND: Bound<usize> = Bound::new("concurrency.max", 1, Concurrency::MAX_REQUESTS);
 
 /// How many requests to one table may be in flight at once: a fixed number, or a range to adapt in.
 ///
@@ -36,7 +36,7 @@ pub struct Concurrency {
 
 impl Concurrency {
     /// The most requests that settings may allow in flight.
-    pub(crate) const MOST: usize = 1_000;
+    pub(crate) const MAX_REQUESTS: usize = 1_000;
 
     /// The least number of requests that is always allowed in flight.
     pub fn min(&self) -> usize {
@@ -50,15 +50,15 @@ impl Concurrency {
 
     pub(crate) fn check(self, place: &SettingsPlace) -> Result<(), ConfigError> {
         if self.min == self.max {
-            return FIXED.check(place, self.max);
+            return FIXED_BOUND.check(place, self.max);
         }
-        MIN.check(place, self.min)?;
-        MAX.check_from(place, self.max, self.min, MIN.field())
+        MIN_BOUND.check(place, self.min)?;
+        MAX_BOUND.check_from(place, self.max, self.min, MIN_BOUND.field())
     }
 
     /// The allowed values of the field at `path`, in words.
     pub(crate) fn allowed(path: &str) -> Option<String> {
-        allowed_at(path, &[FIXED, MIN, MAX])
+        allowed_at(path, &[FIXED_BOUND, MIN_BOUND, MAX_BOUND])
     }
 }
 

@@ -12,42 +12,45 @@ use super::budget::Budget;
 use super::control::Base;
 
 /// Refusals, halved each second, from which on a key may be hot.
-const LEAST_REFUSALS: f64 = 8.0;
+const MIN_REFUSALS: f64 = 8.0;
 
 /// The share of the refusals of keys that aren't known to be hot that fall on a hot key, at least.
-const LEAST_SHARE: f64 = 0.02;
+const MIN_REFUSAL_SHARE: f64 = 0.02;
 
 /// How many times as often as the others it is refused.
-const LEAST_EXCESS: f64 = 2.0;
+const MIN_REFUSAL_RATIO: f64 = 2.0;
 
 /// How many keys are watched, and how many held back, at most.
-const MOST_SUSPECTS: usize = 256;
-const MOST_HOT: usize = 64;
+const MAX_WATCHED_KEYS: usize = 256;
+const MAX_HOT_KEYS: usize = 64;
+
+/// Refusals, halved each second, below which a key is watched no more.
+const MIN_WATCHED_REFUSALS: f64 = 0.1;
 
 /// What a refusal takes off a hot key's rate. Little: its partition is shared with keys that must
 /// not suffer from its finding out again how much it may have.
-const CUT: f64 = 0.1;
+const CUT_SHARE: f64 = 0.1;
 
 /// The most often that is done.
-const CUT_EVERY: Duration = Duration::from_millis(250);
+const MIN_CUT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// For how long a key is observed before it is held back.
-const OBSERVED: Duration = Duration::from_secs(1);
+const OBSERVATION_TIME: Duration = Duration::from_secs(1);
 
 /// How long after its last refusal a key is no longer held back.
-const FORGET_AFTER: Duration = Duration::from_secs(30);
+const COOL_DOWN_TIME: Duration = Duration::from_secs(30);
 
 /// For how long after a hot key's refusal those of a few other keys count as its neighbours'.
-const NEIGHBOURS: Duration = Duration::from_secs(5);
+const NEIGHBOR_WINDOW: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-struct Suspect {
+struct Watched {
     refused: f64,
     passed: f64,
 }
 
 #[derive(Debug)]
-struct Hot {
+struct HotKey {
     budget: Budget,
     since: Duration,
     refused_at: Duration,
@@ -55,25 +58,25 @@ struct Hot {
     cut_at: Option<Duration>,
 }
 
-impl Hot {
+impl HotKey {
     /// Refused: less from now on. First it is seen for a second how much the partition takes of it.
     fn cut(&mut self, now: Duration) {
         match self.cut_at {
-            None if now < self.since + OBSERVED => return,
+            None if now < self.since + OBSERVATION_TIME => return,
             None => self.budget.start_at_delivered(now),
-            Some(at) if now < at + CUT_EVERY => return,
+            Some(at) if now < at + MIN_CUT_INTERVAL => return,
             Some(_) => {}
         }
         self.cut_at = Some(now);
-        self.budget.trim(now, CUT);
+        self.budget.trim(now, CUT_SHARE);
     }
 }
 
 /// See the module's documentation. Keys are hashes of partition keys.
 #[derive(Debug)]
 pub(super) struct HotKeys {
-    suspects: HashMap<u64, Suspect>,
-    hot: HashMap<u64, Hot>,
+    watched: HashMap<u64, Watched>,
+    hot: HashMap<u64, HotKey>,
     refused: f64,
     passed: f64,
     halved_at: Duration,
@@ -83,7 +86,7 @@ pub(super) struct HotKeys {
 impl HotKeys {
     pub(super) fn new() -> Self {
         Self {
-            suspects: HashMap::new(),
+            watched: HashMap::new(),
             hot: HashMap::new(),
             refused: 0.0,
             passed: 0.0,
@@ -94,7 +97,7 @@ impl HotKeys {
 
     /// Whether nothing has to be looked at.
     pub(super) fn is_idle(&self) -> bool {
-        self.suspects.is_empty() && self.hot.is_empty()
+        self.watched.is_empty() && self.hot.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -114,7 +117,7 @@ impl HotKeys {
     pub(super) fn explains(&self, now: Duration, units_left: bool) -> bool {
         let lately = self
             .refused_at
-            .is_some_and(|at| now.saturating_sub(at) < NEIGHBOURS);
+            .is_some_and(|at| now.saturating_sub(at) < NEIGHBOR_WINDOW);
         lately || (units_left && !self.hot.is_empty())
     }
 
@@ -126,14 +129,14 @@ impl HotKeys {
             return;
         }
         self.passed += 1.0;
-        if let Some(suspect) = self.suspects.get_mut(&key) {
-            suspect.passed += 1.0;
+        if let Some(watched) = self.watched.get_mut(&key) {
+            watched.passed += 1.0;
         }
     }
 
     /// A write of this key was refused, for this key's sake or for a reason that is not known.
     /// `told` says which.
-    pub(super) fn refused(&mut self, now: Duration, key: u64, told: bool) {
+    pub(super) fn refused(&mut self, now: Duration, key: u64, reported: bool) {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
             hot.refused_at = now;
@@ -142,16 +145,16 @@ impl HotKeys {
             return;
         }
         self.refused += 1.0;
-        if self.suspects.len() < MOST_SUSPECTS || self.suspects.contains_key(&key) {
-            self.suspects.entry(key).or_default().refused += 1.0;
+        if self.watched.len() < MAX_WATCHED_KEYS || self.watched.contains_key(&key) {
+            self.watched.entry(key).or_default().refused += 1.0;
         }
-        if self.hot.len() < MOST_HOT && self.stands_out(key, told) {
+        if self.hot.len() < MAX_HOT_KEYS && self.stands_out(key, reported) {
             // From now on it counts for itself.
-            if let Some(suspect) = self.suspects.remove(&key) {
-                self.refused = (self.refused - suspect.refused).max(0.0);
-                self.passed = (self.passed - suspect.passed).max(0.0);
+            if let Some(watched) = self.watched.remove(&key) {
+                self.refused = (self.refused - watched.refused).max(0.0);
+                self.passed = (self.passed - watched.passed).max(0.0);
             }
-            let hot = Hot {
+            let hot = HotKey {
                 budget: Budget::new(now, Base::Unknown, false),
                 since: now,
                 refused_at: now,
@@ -162,21 +165,21 @@ impl HotKeys {
         }
     }
 
-    fn stands_out(&self, key: u64, told: bool) -> bool {
-        let Some(suspect) = self.suspects.get(&key) else {
+    fn stands_out(&self, key: u64, reported: bool) -> bool {
+        let Some(watched) = self.watched.get(&key) else {
             return false;
         };
-        let own = suspect.refused / (suspect.refused + suspect.passed);
+        let own = watched.refused / (watched.refused + watched.passed);
         let (refused, passed) = (
-            (self.refused - suspect.refused).max(0.0),
-            (self.passed - suspect.passed).max(0.0),
+            (self.refused - watched.refused).max(0.0),
+            (self.passed - watched.passed).max(0.0),
         );
         let others = refused / (refused + passed).max(1.0);
         // Where the others don't pass either it is no matter of this key, unless it is told that it is.
-        (told || passed >= 1.0)
-            && suspect.refused >= LEAST_REFUSALS
-            && suspect.refused >= self.refused * LEAST_SHARE
-            && own >= others * LEAST_EXCESS
+        (reported || passed >= 1.0)
+            && watched.refused >= MIN_REFUSALS
+            && watched.refused >= self.refused * MIN_REFUSAL_SHARE
+            && own >= others * MIN_REFUSAL_RATIO
     }
 
     /// Old news count less and less.
@@ -190,16 +193,16 @@ impl HotKeys {
         let factor = 0.5_f64.powi(i32::try_from(seconds).unwrap_or(i32::MAX));
         self.refused *= factor;
         self.passed *= factor;
-        self.suspects.retain(|_, suspect| {
-            suspect.refused *= factor;
-            suspect.passed *= factor;
-            suspect.refused > 0.1
+        self.watched.retain(|_, watched| {
+            watched.refused *= factor;
+            watched.passed *= factor;
+            watched.refused > MIN_WATCHED_REFUSALS
         });
     }
 
     /// Lets go of the keys that were not refused for long. `waits` says whether writes of a key wait.
-    pub(super) fn forget(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
+    pub(super) fn release_cooled(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
         self.hot
-            .retain(|key, hot| now.saturating_sub(hot.refused_at) < FORGET_AFTER || waits(*key));
+            .retain(|key, hot| now.saturating_sub(hot.refused_at) < COOL_DOWN_TIME || waits(*key));
     }
 }

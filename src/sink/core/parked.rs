@@ -11,45 +11,46 @@ use super::entry::State;
 use super::lane::{Lane, Ticket, Weight};
 use super::request::Sum;
 use super::{Core, Request};
-use crate::capacity::{Lot, Piece};
+use crate::capacity::{BudgetKey, WriteCost};
 
 /// How long an index counts as short after a write was last held back for it.
-const SHORT_FOR: Duration = Duration::from_secs(1);
+const SHORT_INDEX_MEMORY: Duration = Duration::from_secs(1);
 
 /// The lanes of held writes.
 #[derive(Debug, Default)]
-pub(super) struct Held {
-    lanes: BTreeMap<Lot, Lane>,
+pub(super) struct ParkedWrites {
+    lanes: BTreeMap<BudgetKey, Lane>,
     /// When the next of them may leave, as of the last look.
     pub(super) due_at: Option<Duration>,
     /// The indexes that writes were held back for, and when last.
     short: Vec<(usize, Duration)>,
 }
 
-impl Held {
+impl ParkedWrites {
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
 
     /// How many writes wait for hot keys.
-    pub(super) fn behind_keys(&self) -> usize {
-        let keys = self.lanes.iter();
-        keys.filter(|(lot, _)| matches!(lot, Lot::Key(_)))
+    pub(super) fn behind_hot_keys(&self) -> usize {
+        let lanes = self.lanes.iter();
+        lanes
+            .filter(|(key, _)| matches!(key, BudgetKey::HotKey(_)))
             .map(|(_, lane)| lane.count())
             .sum()
     }
 
     /// The index with the most writes waiting.
-    pub(super) fn index(&self) -> Option<usize> {
-        let indexes = self.lanes.iter().filter_map(|(lot, lane)| match lot {
-            Lot::Index(at) => Some((lane.count(), *at)),
-            Lot::Key(_) => None,
+    pub(super) fn fullest_index(&self) -> Option<usize> {
+        let indexes = self.lanes.iter().filter_map(|(key, lane)| match key {
+            BudgetKey::Index(at) => Some((lane.count(), *at)),
+            BudgetKey::HotKey(_) => None,
         });
         indexes.max().map(|(_, at)| at)
     }
 
-    pub(super) fn holds(&self, lot: Lot) -> bool {
-        self.lanes.contains_key(&lot)
+    pub(super) fn contains(&self, key: BudgetKey) -> bool {
+        self.lanes.contains_key(&key)
     }
 
     fn note_short(&mut self, index: usize, now: Duration) {
@@ -62,7 +63,7 @@ impl Held {
     /// The indexes that writes wait for or waited for a moment ago, by a bit each.
     pub(super) fn short_indexes(&self, now: Duration) -> u32 {
         let short = self.short.iter().filter(|(at, noted)| {
-            now.saturating_sub(*noted) < SHORT_FOR || self.holds(Lot::Index(*at))
+            now.saturating_sub(*noted) < SHORT_INDEX_MEMORY || self.contains(BudgetKey::Index(*at))
         });
         short.fold(0, |bits, (at, _)| {
             bits | 1_u32.wrapping_shl(u32::try_from(*at).unwrap_or(0))
@@ -70,22 +71,22 @@ impl Held {
     }
 
     /// The lots that hold writes.
-    pub(super) fn lots(&self) -> impl Iterator<Item = Lot> {
+    pub(super) fn keys(&self) -> impl Iterator<Item = BudgetKey> {
         self.lanes.keys().copied()
     }
 
-    pub(super) fn resize(&mut self, lot: Lot, old: Weight, new: Weight) {
-        if let Some(lane) = self.lanes.get_mut(&lot) {
+    pub(super) fn resize(&mut self, key: BudgetKey, old: Weight, new: Weight) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
             lane.resize(old, new);
         }
     }
 
     /// A write left its lane other than to be sent.
-    pub(super) fn forget(&mut self, lot: Lot, weight: Weight) {
-        if let Some(lane) = self.lanes.get_mut(&lot) {
+    pub(super) fn forget(&mut self, key: BudgetKey, weight: Weight) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
             lane.forget(weight);
             if lane.count() == 0 {
-                self.lanes.remove(&lot);
+                self.lanes.remove(&key);
             }
         }
     }
@@ -93,43 +94,49 @@ impl Held {
 
 impl<C, F> Core<C, F> {
     /// Holds a write back that has just left its lane.
-    pub(super) fn hold(&mut self, now: Duration, ticket: Ticket, lot: Lot) {
+    pub(super) fn park(&mut self, now: Duration, ticket: Ticket, key: BudgetKey) {
         if let Some(entry) = self.entries.get_mut(ticket.at) {
-            let waited = matches!(entry.state, State::Held(_));
-            entry.state = State::Held(lot);
-            let lane = self.held.lanes.entry(lot).or_default();
+            let waited = matches!(entry.state, State::Parked(_));
+            entry.state = State::Parked(key);
+            let lane = self.parked.lanes.entry(key).or_default();
             // By its age: it may have waited elsewhere.
             lane.push(ticket, entry.weight(), now, waited);
             // Its lot is looked at again before anybody sleeps.
-            self.held.due_at = Some(now);
-            if let Lot::Index(at) = lot {
-                self.held.note_short(at, now);
+            self.parked.due_at = Some(now);
+            if let BudgetKey::Index(at) = key {
+                self.parked.note_short(at, now);
             }
         }
     }
 
     /// Where a write has to wait: behind those that wait there already, or because its budget is used
     /// up.
-    pub(super) fn lot_for(&mut self, now: Duration, piece: Piece) -> Option<Lot> {
-        if !self.held.is_empty() {
-            let key = Lot::Key(piece.partition);
-            if self.held.holds(key) {
+    pub(super) fn parking_key(&mut self, now: Duration, cost: WriteCost) -> Option<BudgetKey> {
+        if !self.parked.is_empty() {
+            let hot_key = BudgetKey::HotKey(cost.partition);
+            if self.parked.contains(hot_key) {
+                return Some(hot_key);
+            }
+            let index = |key: &BudgetKey| matches!(key, BudgetKey::Index(at) if cost.enters(*at));
+            if let Some(key) = self.parked.keys().find(index) {
                 return Some(key);
             }
-            let index = |lot: &Lot| matches!(lot, Lot::Index(at) if piece.enters(*at));
-            if let Some(lot) = self.held.lots().find(index) {
-                return Some(lot);
-            }
         }
-        self.budgets.lot_of(now, piece, None)
+        self.budgets.blocking_budget(now, cost, None)
     }
 
     /// Where a write has to wait that has waited in a lot.
-    fn next_lot(&mut self, now: Duration, piece: Piece, passed: Lot) -> Option<Lot> {
-        let behind =
-            |lot: &Lot| *lot > passed && matches!(lot, Lot::Index(at) if piece.enters(*at));
-        let behind = self.held.lots().find(behind);
-        behind.or_else(|| self.budgets.lot_of(now, piece, Some(passed)))
+    fn next_parking_key(
+        &mut self,
+        now: Duration,
+        cost: WriteCost,
+        passed: BudgetKey,
+    ) -> Option<BudgetKey> {
+        let behind = |key: &BudgetKey| {
+            *key > passed && matches!(key, BudgetKey::Index(at) if cost.enters(*at))
+        };
+        let behind = self.parked.keys().find(behind);
+        behind.or_else(|| self.budgets.blocking_budget(now, cost, Some(passed)))
     }
 
     /// The oldest write in the lanes.
@@ -139,46 +146,50 @@ impl<C, F> Core<C, F> {
     }
 
     /// The first write of a lot.
-    fn first_held(&mut self, lot: Lot) -> Option<Ticket> {
+    fn first_parked(&mut self, key: BudgetKey) -> Option<Ticket> {
         let entries = &self.entries;
-        let lane = self.held.lanes.get_mut(&lot)?;
+        let lane = self.parked.lanes.get_mut(&key)?;
         let live = |ticket: Ticket| {
             entries.get(ticket.at).is_some_and(|entry| {
                 entry.is_live(ticket.seq)
-                    && matches!(entry.state, State::Held(found) if found == lot)
+                    && matches!(entry.state, State::Parked(found) if found == key)
             })
         };
         lane.peek(live).map(|(ticket, _)| ticket)
     }
 
     /// Takes the first write of a lot out of it.
-    fn release(&mut self, lot: Lot, weight: Weight) {
-        if let Some(lane) = self.held.lanes.get_mut(&lot) {
+    fn unpark(&mut self, key: BudgetKey, weight: Weight) {
+        if let Some(lane) = self.parked.lanes.get_mut(&key) {
             lane.pop(weight);
             if lane.count() == 0 {
-                self.held.lanes.remove(&lot);
+                self.parked.lanes.remove(&key);
             }
         }
     }
 
     /// A request with held writes whose time has come.
-    pub(super) fn held_request(&mut self, now: Duration) -> Option<Request> {
+    pub(super) fn parked_request(&mut self, now: Duration) -> Option<Request> {
         let most = self.rules.max_batch_items;
-        let lots: Vec<Lot> = self.held.lots().collect();
+        let keys: Vec<BudgetKey> = self.parked.keys().collect();
         let mut due = Vec::new();
-        for lot in lots {
-            let Some(first) = self.first_held(lot) else {
+        for key in keys {
+            let Some(first) = self.first_parked(key) else {
                 continue;
             };
-            let Some(least) = self.entries.get(first.at).map(|entry| entry.piece.units) else {
+            let Some(least) = self.entries.get(first.at).map(|entry| entry.cost.units) else {
                 continue;
             };
-            let want = self.held.lanes.get(&lot).map_or(0, |lane| lane.units(most));
-            match self.budgets.permit_lot(now, lot, want.max(least), least) {
-                Ok(allowed) => due.push((first, lot, allowed)),
+            let want = self
+                .parked
+                .lanes
+                .get(&key)
+                .map_or(0, |lane| lane.units(most));
+            match self.budgets.permit_for(now, key, want.max(least), least) {
+                Ok(allowed) => due.push((first, key, allowed)),
                 Err(until) => {
-                    let due_at = self.held.due_at.map_or(until, |due_at| due_at.min(until));
-                    self.held.due_at = Some(due_at);
+                    let due_at = self.parked.due_at.map_or(until, |due_at| due_at.min(until));
+                    self.parked.due_at = Some(due_at);
                 }
             }
         }
@@ -189,13 +200,13 @@ impl<C, F> Core<C, F> {
             // The lanes wake the table themselves.
             return None;
         }
-        let least = self.entries.get(first.at)?.piece.units;
+        let least = self.entries.get(first.at)?.cost.units;
         let mut allowed = self.permitted(now, least, least)?;
         let mut writes = Vec::new();
         let mut sum = Sum::default();
-        for (_, lot, mut of_lot) in due {
+        for (_, key, mut key_units) in due {
             while writes.len() < most
-                && let Some(ticket) = self.first_held(lot)
+                && let Some(ticket) = self.first_parked(key)
             {
                 if self.lapsed(now, ticket) {
                     continue;
@@ -203,42 +214,41 @@ impl<C, F> Core<C, F> {
                 let Some(entry) = self.entries.get(ticket.at) else {
                     break;
                 };
-                let (weight, piece, plain) =
-                    (entry.weight(), entry.piece, entry.payload.is_plain());
-                if piece.units > of_lot.max(1) && !writes.is_empty() {
+                let (weight, cost, plain) = (entry.weight(), entry.cost, entry.payload.is_plain());
+                if cost.units > key_units.max(1) && !writes.is_empty() {
                     break;
                 }
-                if let Some(next) = self.next_lot(now, piece, lot) {
-                    self.release(lot, weight);
-                    self.hold(now, ticket, next);
+                if let Some(next) = self.next_parking_key(now, cost, key) {
+                    self.unpark(key, weight);
+                    self.park(now, ticket, next);
                     continue;
                 }
                 if !plain {
                     if !writes.is_empty() {
                         break;
                     }
-                    self.release(lot, weight);
-                    return self.send_call(now, ticket, piece);
+                    self.unpark(key, weight);
+                    return self.send_call(now, ticket, cost);
                 }
                 let grown = sum.len + weight.bytes;
                 let fits = self.bodies.batch_overhead() + grown <= self.rules.max_batch_bytes;
-                if !writes.is_empty() && (piece.units > allowed || !fits) {
+                if !writes.is_empty() && (cost.units > allowed || !fits) {
                     break;
                 }
-                self.release(lot, weight);
-                self.budgets.take_piece(now, piece);
-                of_lot = of_lot.saturating_sub(piece.units);
-                allowed = allowed.saturating_sub(piece.units);
+                self.unpark(key, weight);
+                self.budgets.take_for_write(now, cost);
+                key_units = key_units.saturating_sub(cost.units);
+                allowed = allowed.saturating_sub(cost.units);
                 sum.len = grown;
-                sum.units = sum.units.saturating_add(piece.units);
+                sum.units = sum.units.saturating_add(cost.units);
                 writes.push(ticket);
-                if of_lot == 0 {
+                if key_units == 0 {
                     break;
                 }
             }
         }
         if writes.is_empty() {
-            self.held.due_at = Some(now);
+            self.parked.due_at = Some(now);
             return None;
         }
         self.batch(now, writes, sum)

@@ -35,7 +35,7 @@ pub(crate) enum Units {
         /// What it takes at once, where that is told.
         warm: Option<u64>,
         /// The maximum that is set on it.
-        most: Option<u64>,
+        max: Option<u64>,
     },
     #[default]
     Unknown,
@@ -43,27 +43,27 @@ pub(crate) enum Units {
 
 /// What a description tells of a table's capacity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Known {
+pub(crate) struct TableCapacity {
     pub(crate) table: Units,
     /// By the position of the index in the table's shape; `Unknown` for local ones, which draw on the
     /// table.
     pub(crate) indexes: Vec<Units>,
     /// A server on this machine that enforces no capacity: describing it again tells nothing.
-    pub(crate) imitation: bool,
+    pub(crate) local_imitation: bool,
 }
 
-impl Known {
+impl TableCapacity {
     pub(crate) fn new(table: Units, indexes: Vec<Units>) -> Self {
         Self {
             table,
             indexes,
-            imitation: false,
+            local_imitation: false,
         }
     }
 
-    pub(crate) fn imitation() -> Self {
+    pub(crate) fn local_imitation() -> Self {
         Self {
-            imitation: true,
+            local_imitation: true,
             ..Self::default()
         }
     }
@@ -85,14 +85,14 @@ impl Units {
             Self::Provisioned(units) => Base::Provisioned(part(units)),
             Self::OnDemand {
                 warm: None,
-                most: None,
+                max: None,
             }
             | Self::Unknown => Base::Unknown,
-            Self::OnDemand { warm, most } => {
-                let most = most.map_or(f64::INFINITY, part);
+            Self::OnDemand { warm, max } => {
+                let max = max.map_or(f64::INFINITY, part);
                 Base::OnDemand {
-                    warm: warm.map_or(most, part),
-                    most,
+                    warm: warm.map_or(max, part),
+                    most: max,
                 }
             }
         }
