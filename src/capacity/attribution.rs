@@ -1,4 +1,8 @@
-//! Which budget a refusal concerns, and what happens to it.
+//! The attribution of a refusal to a budget, and the reaction to it.
+//!
+//! A refusal concerns the table, an index, a hot key or the account. The reason that the service
+//! reports decides. Unprocessed items of a batch bear no reason: there, the cause is inferred from
+//! what all refused writes have in common, or from a reason that was reported shortly before.
 
 use std::time::Duration;
 
@@ -9,17 +13,25 @@ use super::limit::ThrottleCause;
 use super::table_capacity::CapacityMode;
 use crate::retry::{ThrottlingLimit, ThrottlingReason};
 
-/// For how long a reason that was reported holds for refusals without one.
+/// The time for which a reported reason also counts for refusals without one.
+///
+/// Chosen: a lasting shortage then costs one probe in ten seconds, and a change of its cause is
+/// noticed within that time.
 const REPORTED_CAUSE_LIFETIME: Duration = Duration::from_secs(10);
 
-/// The most often that a reason is asked for by a request of one write.
+/// The least time between two requests of one write that are sent to obtain a reason.
+///
+/// Chosen: a probe carries one write where a batch would carry 25, so probes must stay rare.
 const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The share of a request's writes, beside those of hot keys, up to which refusals are put down to
-/// the hot keys' partitions.
+/// The largest share of a request's writes that may be refused beside a hot key and still be
+/// attributed to the hot key's partition.
+///
+/// Chosen: where writes spread over five or more partitions, one partition has about a fifth of
+/// them.
 const HOT_NEIGHBOR_MAX_SHARE: f64 = 0.2;
 
-/// The refused writes of a request of so many.
+/// The writes of one request that were refused.
 #[derive(Clone, Copy)]
 struct Refused {
     items: usize,
@@ -43,8 +55,9 @@ impl Refused {
 }
 
 impl Budgets {
-    /// Writes were refused: `left`, while `passed` of the same request were not. `reasons` are those the
-    /// service tells.
+    /// Reacts to a request of which `left` were refused and `passed` were taken.
+    ///
+    /// `reasons` are those that the service reported. They may be empty.
     pub(crate) fn refused(
         &mut self,
         now: Duration,
@@ -76,7 +89,7 @@ impl Budgets {
             }
             return FollowUp::default();
         }
-        // A key stands out by its refusals, unless it is reported that they are no key's.
+        // Refusals count for their keys, unless the reported reason is another than a key range.
         let by_key = adaptive && (reported.is_none() || cause == ThrottleCause::KeyRange);
         if by_key {
             for cost in left {
@@ -104,23 +117,25 @@ impl Budgets {
             ThrottleCause::Table | ThrottleCause::Account => Refusal::Capacity,
             ThrottleCause::MaxOnDemand => Refusal::Maximum,
             ThrottleCause::KeyRange if !adaptive => return FollowUp::default(),
-            // One write's key range says nothing of the others'.
+            // The key range of one write, or of the writes beside a hot key, is no limit of the
+            // table.
             ThrottleCause::KeyRange if items == 1 || self.beside_hot_keys(now, refused) => {
                 return FollowUp::default();
             }
-            // It is by its partitions that a table on demand has its limit.
+            // The capacity of an on-demand table is that of its partitions.
             ThrottleCause::KeyRange if self.mode() == CapacityMode::OnDemand => Refusal::Capacity,
             ThrottleCause::KeyRange => Refusal::Partitions,
             _ if self.beside_hot_keys(now, refused) => return FollowUp::default(),
             _ => {
-                // Where nothing is known, the reaction is the same whatever the reason.
+                // Without a known capacity the reaction is the same for every reason: no probe.
                 follow_up.probe_cause = self.is_known() && self.take_probe(now);
                 Refusal::Untold
             }
         };
         let bursting = self.table.control.is_bursting();
         self.describe_soon |= !bursting && why != Refusal::Partitions;
-        // With units to spare, a few refusals that nobody explains are not the table's.
+        // While the table has unused units, a few refusals without a reason are not attributed to
+        // it.
         let few = refused.refused * 2 <= items;
         if why == Refusal::Untold && few && !bursting && !self.table.control.is_used(now) {
             follow_up.table_refusals = 0;
@@ -132,13 +147,14 @@ impl Budgets {
         follow_up
     }
 
-    /// Whether these few are refused since they share their partition with a hot key.
+    /// Returns whether these refusals are few enough, and explained by a hot key in their
+    /// partition.
     fn beside_hot_keys(&mut self, now: Duration, refused: Refused) -> bool {
-        let spare = !self.table.control.is_used(now);
+        let units_left = !self.table.control.is_used(now);
         #[expect(clippy::cast_precision_loss, reason = "at most 100 writes")]
         let few = refused.refused as f64 <= refused.items as f64 * HOT_NEIGHBOR_MAX_SHARE
             || refused.items == 1;
-        few && self.hot_keys.explains(now, spare)
+        few && self.hot_keys.explains(now, units_left)
     }
 
     fn index_refused(&mut self, now: Duration, at: usize, of: Refused, why: Refusal) {
@@ -151,7 +167,7 @@ impl Budgets {
         let counts = (items, refused);
         match self.indexes.get_mut(at) {
             Some(Some(index)) => index.refused(now, sent_at, counts, units, why),
-            // Nothing is known of it: it is found out.
+            // An index of unknown capacity gets its budget now, and its rate from the answers.
             Some(none) => {
                 let mut index = Budget::new(now, Base::Unknown, false);
                 index.refused(now, sent_at, counts, units, why);
@@ -161,6 +177,7 @@ impl Budgets {
         }
     }
 
+    /// Returns whether a probe for a reason is due, and notes that it was sent.
     fn take_probe(&mut self, now: Duration) -> bool {
         let due = self
             .probed_at
@@ -171,14 +188,14 @@ impl Budgets {
         due
     }
 
-    /// What was cause, where it was not reported.
+    /// Returns the probable cause of refusals without a reason.
     fn infer_cause(
         &self,
         now: Duration,
         left: &[WriteCost],
         passed: &[WriteCost],
     ) -> ThrottleCause {
-        // What all that were refused have in common and none that was taken.
+        // An index that every refused write enters, and no write that was taken.
         if !passed.is_empty() {
             let common = left.iter().fold(u32::MAX, |bits, cost| bits & cost.indexes);
             let others = passed.iter().fold(0, |bits, cost| bits | cost.indexes);
@@ -201,7 +218,7 @@ impl Budgets {
         }
     }
 
-    /// Each reason as we know it: every kind of limit has its reaction.
+    /// Returns the cause that a reported reason stands for. Each cause has its own reaction.
     fn cause_of(&self, reason: &ThrottlingReason) -> ThrottleCause {
         let index = || {
             let name = reason.resource()?.rsplit_once("/index/")?.1;
@@ -227,7 +244,9 @@ impl Budgets {
     }
 }
 
-/// Of several reasons, the one to react to: the most particular.
+/// Returns the priority of a cause: of several reasons, the one of the highest is reacted to.
+///
+/// The account comes first, since it concerns all tables. After it, the more specific cause wins.
 fn priority(cause: ThrottleCause) -> u8 {
     match cause {
         ThrottleCause::NotReported => 0,

@@ -1,10 +1,9 @@
-//! The rate at which units may leave: the one file that knows `governor`.
+//! A token bucket of write units whose rate may change: the only file that uses `governor`.
 //!
-//! `governor` keeps the account and never lets more out than its quota. What it can't do is
-//! change its quota, take units back, or go into debt, and a fresh limiter starts with a full burst. So
-//! it runs on a clock of our own, whose time is not seconds but units: a microsecond a unit. The
-//! rate is how fast that clock goes; units given back set it forward; a debt holds it until it is
-//! paid.
+//! `governor` keeps the account and never lets more out than its quota. It can't change its quota,
+//! take units back or go into debt, and a fresh limiter starts with a full burst. So it runs on a
+//! clock that counts units instead of seconds, one microsecond a unit. The rate is the speed of
+//! that clock. Units given back set the clock forward. A debt stops it until the debt is paid.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -16,13 +15,17 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// How long a unit is on the clock of units, in nanoseconds.
+/// The length of one unit on the clock of units, in nanoseconds.
+///
+/// Chosen: a fraction of a unit still counts, and 64 bits last for 10^16 units.
 const NANOS_PER_UNIT: u64 = 1_000;
 
-/// The fastest rate: where there is no limit a bucket is not asked at all.
+/// The highest rate of a bucket.
+///
+/// Chosen: far above any table's. Where there is no limit there is no bucket.
 const MAX_UNITS_PER_SECOND: f64 = 1e9;
 
-/// Time in units.
+/// A clock whose time is units.
 #[derive(Clone, Debug, Default)]
 struct UnitClock(Arc<AtomicU64>);
 
@@ -36,7 +39,7 @@ impl Clock for UnitClock {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, UnitClock, NoOpMiddleware<Duration>>;
 
-/// Units that may be sent now, refilled at a rate, up to a burst.
+/// A bucket of units that may be sent now, refilled at a rate, up to a burst.
 #[derive(Debug)]
 pub(super) struct Bucket {
     limiter: Limiter,
@@ -45,12 +48,13 @@ pub(super) struct Bucket {
     /// Units a second.
     rate: f64,
     advanced_at: Duration,
-    /// Units that are owed before the clock goes on, or a fraction that it has not gone yet.
+    /// The debt that is paid before the clock goes on, in units. Negative for the fraction of a
+    /// unit that the clock has not gone yet.
     owed: f64,
 }
 
 impl Bucket {
-    /// An empty bucket.
+    /// Creates an empty bucket.
     pub(super) fn new(now: Duration, rate: f64, burst: NonZeroU32) -> Self {
         // The clock starts late enough for a full burst to lie behind it.
         let start = (u64::from(burst.get()) + 1) * NANOS_PER_UNIT;
@@ -71,7 +75,7 @@ impl Bucket {
         bucket
     }
 
-    /// The same with another rate and burst.
+    /// Returns a bucket of another rate and burst, with the units and the debt of this one.
     pub(super) fn resized(mut self, now: Duration, rate: f64, burst: NonZeroU32) -> Self {
         let available = self.available(now).min(burst.get());
         let mut resized = Self::new(now, rate, burst);
@@ -80,21 +84,23 @@ impl Bucket {
         resized
     }
 
+    /// Returns the rate in units a second.
     pub(super) fn rate(&self) -> f64 {
         self.rate
     }
 
-    /// The most it holds.
+    /// Returns the largest number of units that the bucket holds.
     pub(super) fn burst(&self) -> u32 {
         self.burst.get()
     }
 
-    /// Changes the rate from now on.
+    /// Sets the rate from now on.
     pub(super) fn set_rate(&mut self, now: Duration, rate: f64) {
         self.advance(now);
         self.rate = rate.clamp(0.0, MAX_UNITS_PER_SECOND);
     }
 
+    /// Sets the clock of units forward by the time that has passed.
     fn advance(&mut self, now: Duration) {
         let elapsed = now.saturating_sub(self.advanced_at);
         if !elapsed.is_zero() {
@@ -103,7 +109,7 @@ impl Bucket {
         }
     }
 
-    /// Sets the clock forward by so many units, less what is owed.
+    /// Sets the clock forward by so many units, less the debt.
     fn forward(&mut self, units: f64) {
         self.owed -= units;
         if self.owed < 0.0 {
@@ -118,12 +124,12 @@ impl Bucket {
         }
     }
 
-    /// How many units may be taken now.
+    /// Returns the units that may be taken now.
     pub(super) fn available(&mut self, now: Duration) -> u32 {
         self.advance(now);
         match self.limiter.check_n(self.burst) {
             Ok(Ok(())) => {
-                // Only asked: what it gave goes back.
+                // `governor` can't be asked without taking. The clock gives the burst back.
                 self.clock.0.fetch_add(
                     u64::from(self.burst.get()) * NANOS_PER_UNIT,
                     Ordering::Relaxed,
@@ -140,8 +146,10 @@ impl Bucket {
         }
     }
 
-    /// Takes units that are there. A full bucket gives more than it holds and owes the rest, so that
-    /// nothing is too large for ever. Returns whether it did.
+    /// Takes units, if they are available, and returns whether it did.
+    ///
+    /// A full bucket gives more than it holds and goes into debt for the rest. Otherwise a write
+    /// that costs more than a burst could never leave.
     pub(super) fn take(&mut self, now: Duration, units: u32) -> bool {
         self.advance(now);
         let Some(wanted) = NonZeroU32::new(units.min(self.burst.get())) else {
@@ -154,8 +162,8 @@ impl Bucket {
         given
     }
 
-    /// How long until so many units are there, at the present rate; nothing if they are there now, a
-    /// year where the rate is none.
+    /// Returns the time until so many units are available, at the present rate: zero if they are
+    /// available now, a year if the rate is zero.
     pub(super) fn wait(&mut self, now: Duration, units: u32) -> Duration {
         let available = self.available(now);
         let missing = units.min(self.burst.get()).saturating_sub(available);
@@ -163,13 +171,15 @@ impl Bucket {
             return Duration::ZERO;
         }
         let units = f64::from(missing) + self.owed.max(0.0);
+        // Chosen: never reached in practice, and no overflow of a time.
         const MAX_WAIT_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
-        // A microsecond more than that, for the fraction of a unit that the clock rounds off.
+        // One microsecond more, for the fraction of a unit that the clock rounds off.
         Duration::from_secs_f64((units / self.rate.max(1e-9)).min(MAX_WAIT_SECONDS))
             + Duration::from_micros(1)
     }
 
-    /// Units that were used without having been taken: they are paid before others are given.
+    /// Charges units that were used without having been taken. Those that are not available become
+    /// debt.
     pub(super) fn owe(&mut self, now: Duration, units: u32) {
         if units == 0 {
             return;
@@ -180,12 +190,12 @@ impl Bucket {
         }
     }
 
-    /// Units that were taken and not used.
+    /// Returns units that were taken and not used.
     pub(super) fn give_back(&mut self, units: u32) {
         self.forward(f64::from(units));
     }
 
-    /// Takes all that is there.
+    /// Takes all units that are available.
     pub(super) fn empty(&mut self, now: Duration) {
         let available = self.available(now);
         self.take(now, available);
@@ -255,7 +265,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over any stretch no more leaves than the rate and one burst, however it is asked.
+        /// Over any period no more leaves than the rate gives and one burst, whatever is taken
+        /// when.
         #[test]
         fn it_never_gives_more_than_its_rate_and_a_burst(
             rate in 1_u32..5_000,

@@ -1,4 +1,7 @@
-//! All the budgets of one table: its own, its indexes', its hot keys'.
+//! All budgets of one table: one for the table, one for each global index, one for each hot key.
+//!
+//! A write leaves when every budget that it draws on has the units. A write that lacks units of an
+//! index or of its hot key waits apart, so that it does not delay writes that draw on neither.
 
 use std::time::Duration;
 
@@ -8,85 +11,108 @@ use super::limit::ThrottleCause;
 use super::rate::Rate;
 use super::table_capacity::{CapacityMode, TableCapacity};
 
-/// The most often that the table is described because of refusals.
+/// The least time between a description and the next one that refusals cause.
+///
+/// Chosen: a change of capacity is then followed within seconds, and constant refusals cost one
+/// `DescribeTable` in five seconds.
 const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often it is looked for hot keys that are hot no more.
+/// The time between two searches for hot keys that have cooled down.
+///
+/// Chosen: short beside the 30 seconds after which a key counts as cooled down.
 const HOT_KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the user set.
+/// The user's capacity settings of one table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CapacityConfig {
     pub(crate) rate: Rate,
+    /// Set if burst credit may be spent.
     pub(crate) burst: bool,
+    /// The share of the described capacity that this sink may use, above 0 and up to 1.
     pub(crate) share: f64,
+    /// The time between two descriptions of the table.
     pub(crate) refresh: Duration,
 }
 
-/// A write as the budgets see it.
+/// The cost of a write, in the budgets that it draws on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteCost {
     /// The hash of its partition key.
     pub(crate) partition: u64,
     /// Write units of the table.
     pub(crate) units: u32,
-    /// Which global indexes it enters, by a bit for each position.
+    /// The global indexes that the write enters, a bit for each position.
     pub(crate) indexes: u32,
-    /// Write units of an index that holds it whole, and of one that holds keys alone.
+    /// Write units of an index that projects all attributes.
     pub(crate) index_units_all: u16,
+    /// Write units of an index that projects keys only.
     pub(crate) index_units_keys_only: u16,
 }
 
-/// A global index as far as its budget goes.
+/// The properties of an index that its budget depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct IndexKind {
     pub(crate) name: String,
-    /// Whether it holds keys alone.
+    /// Set if the index projects keys only.
     pub(crate) keys_only: bool,
 }
 
-/// What a writer has to wait for.
+/// The budget that a parked write waits for.
+///
+/// Hot keys sort before indexes: a write waits for its key first, and then for its indexes in
+/// order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum BudgetKey {
-    /// A hot key.
+    /// The budget of a hot key, by the hash of the partition key.
     HotKey(u64),
-    /// An index, by its position.
+    /// The budget of an index, by its position.
     Index(usize),
 }
 
-/// What refusals ask for beside patience.
+/// The actions that refusals call for, beside the changes of the budgets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FollowUp {
-    /// How many of the refused writes are the table's business, and not an index's or a hot key's.
+    /// The number of refused writes that are attributed to the table, and not to an index or a hot
+    /// key.
     pub(crate) table_refusals: usize,
-    /// That one write goes alone, so that a refusal bears its reason.
+    /// Set if one refused write is to be sent alone: a request that is refused whole bears a
+    /// reason.
     pub(crate) probe_cause: bool,
-    /// That all tables of the account's sink slow down.
+    /// Set if all tables of the sink are to slow down, since the account's quota was met.
     pub(crate) slow_account: bool,
 }
 
-/// See the module's documentation.
+/// All budgets of one table. See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Budgets {
     pub(super) config: CapacityConfig,
     pub(super) capacity: TableCapacity,
-    /// By position.
+    /// The indexes, by position.
     pub(super) kinds: Vec<IndexKind>,
     pub(super) table: Budget,
+    /// The budgets of the indexes, by position. `None` where an index has no limit of its own.
     pub(super) indexes: Vec<Option<Budget>>,
     pub(super) hot_keys: HotKeys,
+    /// The last cause that the service reported, and when.
     pub(super) reported_cause: Option<(ThrottleCause, Duration)>,
+    /// The time of the last probe for a reason.
     pub(super) probed_at: Option<Duration>,
     pub(super) described_at: Option<Duration>,
+    /// Set if refusals made an early description worthwhile.
     pub(super) describe_soon: bool,
+    /// Cleared for good when describing the table is denied.
     pub(super) may_describe: bool,
+    /// The cause of the last refusal, reported or inferred, and when.
     pub(super) last_cause: Option<(ThrottleCause, Duration)>,
+    /// The time of the last search for hot keys that have cooled down.
     pub(super) keys_checked_at: Duration,
-    /// The indexes that the writes settled last have entered.
+    /// The indexes entered by the writes that were settled last, a bit for each position.
     pub(super) settled_indexes: u32,
 }
 
 impl Budgets {
+    /// Creates the budgets of a table with the given indexes. `capacity` is `None` where the table
+    /// was not described.
     pub(crate) fn new(
         now: Duration,
         config: CapacityConfig,
@@ -122,7 +148,7 @@ impl Budgets {
         budgets
     }
 
-    /// Budgets of a table of which nothing is known.
+    /// Creates the budgets of a table of unknown capacity.
     #[cfg(test)]
     pub(crate) fn blind() -> Self {
         let config = CapacityConfig {
@@ -139,6 +165,7 @@ impl Budgets {
         )
     }
 
+    /// Brings the budgets of the indexes in line with their described capacity.
     fn set_indexes(&mut self, now: Duration) {
         let CapacityConfig {
             rate, share, burst, ..
@@ -156,7 +183,7 @@ impl Budgets {
         }
     }
 
-    /// The table was described.
+    /// Sets the capacity from a new description.
     pub(crate) fn set_capacity(&mut self, now: Duration, capacity: TableCapacity) {
         self.described_at = Some(now);
         self.describe_soon = false;
@@ -167,17 +194,18 @@ impl Budgets {
         self.rebase(now);
     }
 
-    /// The table may not be described: nothing will be known of it. Returns whether that is news.
+    /// Stops describing the table, since the service denies it. Returns whether that is news.
     pub(crate) fn stop_describing(&mut self) -> bool {
         std::mem::replace(&mut self.may_describe, false)
     }
 
-    /// The user has set another rate.
+    /// Sets another rate, chosen by the user.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
         self.config.rate = rate;
         self.rebase(now);
     }
 
+    /// Brings all budgets in line with the capacity and the settings.
     fn rebase(&mut self, now: Duration) {
         let CapacityConfig { rate, share, .. } = self.config;
         let base = rate.base(self.capacity.table, share);
@@ -185,8 +213,10 @@ impl Budgets {
         self.set_indexes(now);
     }
 
-    /// Whether the table should be described now: while it is written to, at intervals, and after
-    /// refusals that what is known does not explain.
+    /// Returns whether the table should be described now, and notes that it was.
+    ///
+    /// That is so at intervals, and earlier after refusals that the described capacity does not
+    /// explain.
     pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
         if !self.config.rate.is_adaptive() || self.capacity.local_imitation || !self.may_describe {
             return false;
@@ -206,31 +236,35 @@ impl Budgets {
         due
     }
 
-    /// Whether the service should be asked what each request consumes.
+    /// Returns whether requests should ask the service for the units that they consume.
     pub(crate) fn needs_consumed(&self) -> bool {
         self.config.rate.is_adaptive() && self.capacity.table.mode() != CapacityMode::Unknown
     }
 
-    /// Whether the table's units are known.
+    /// Returns whether the table's units are known.
     pub(crate) fn is_known(&self) -> bool {
         self.table.control.known().is_some()
     }
 
+    /// Returns the table's capacity mode.
     pub(crate) fn mode(&self) -> CapacityMode {
         self.capacity.table.mode()
     }
 
-    /// How many units of the table may leave now; see [`Budget::permit`].
+    /// Returns the units of the table that may leave now, or when to ask again. See
+    /// [`Budget::permit`].
     pub(crate) fn permit(&mut self, now: Duration, want: u32, least: u32) -> Result<u32, Duration> {
         self.table.permit(now, want, least)
     }
 
-    /// How many units of the table are there, of those wanted beside what goes in any case.
+    /// Returns the units of the table that may leave now, for writes that ride along with a request
+    /// that leaves in any case.
     pub(crate) fn available(&mut self, now: Duration, want: u32) -> u32 {
         self.table.permit(now, want, 0).unwrap_or_default()
     }
 
-    /// As [`permit`](Self::permit), for those who wait in a lot.
+    /// Returns the units that may leave now for writes parked for this budget, or when to ask
+    /// again.
     pub(crate) fn permit_for(
         &mut self,
         now: Duration,
@@ -244,6 +278,7 @@ impl Budgets {
         }
     }
 
+    /// Returns the budget of this key; `None` where it limits nothing any more.
     fn budget_for(&mut self, key: BudgetKey) -> Option<&mut Budget> {
         match key {
             BudgetKey::HotKey(key) => self.hot_keys.budget(key),
@@ -251,12 +286,14 @@ impl Budgets {
         }
     }
 
-    /// Whether no write has to be looked at for itself.
+    /// Returns whether the table's budget is the only one, so that no write needs a check of its
+    /// own.
     pub(crate) fn has_only_table_budget(&self) -> bool {
         self.hot_keys.len() == 0 && self.indexes.iter().all(Option::is_none)
     }
 
-    /// Which lot a write has to wait in, if any; `passed` is one that it has waited in.
+    /// Returns the first budget that lacks the units for a write, if any. `passed` is one that the
+    /// write has waited for already.
     pub(crate) fn blocking_budget(
         &mut self,
         now: Duration,
@@ -284,7 +321,7 @@ impl Budgets {
         None
     }
 
-    /// A write leaves, as far as its key and its indexes go.
+    /// Takes the units of a write that leaves from the budgets of its hot key and its indexes.
     pub(crate) fn take_for_write(&mut self, now: Duration, cost: WriteCost) {
         if self.hot_keys.len() > 0
             && let Some(budget) = self.hot_keys.budget(cost.partition)
@@ -302,12 +339,13 @@ impl Budgets {
         }
     }
 
-    /// A request leaves, as far as the table goes.
+    /// Takes the units of a request that leaves from the table's budget.
     pub(crate) fn take(&mut self, now: Duration, units: u32) {
         self.table.take(now, units);
     }
 
-    /// Writes were taken by the service, which says what they consumed or doesn't.
+    /// Settles the budgets for writes that the service has taken. `consumed` is what the service
+    /// reports for them, if it does.
     pub(crate) fn settled(
         &mut self,
         now: Duration,
@@ -343,7 +381,7 @@ impl Budgets {
         for (at, index) in self.indexes.iter_mut().enumerate() {
             let Some(index) = index else { continue };
             let predicted = entered.get(at).copied().unwrap_or(0);
-            // An index that is not named was not written.
+            // A report names every index that was written.
             let used = consumed.map(|consumed| consumed.index(at));
             if predicted > 0 || used.is_some_and(|used| used > 0.0) {
                 index.settle(now, predicted, used);
@@ -351,7 +389,7 @@ impl Budgets {
         }
     }
 
-    /// The request that was settled last was taken whole.
+    /// Notes that the request that was settled last was taken whole.
     pub(crate) fn accepted(&mut self) {
         self.table.accepted();
         for (at, index) in self.indexes.iter_mut().enumerate() {
@@ -363,18 +401,19 @@ impl Budgets {
         }
     }
 
-    /// Whether a partition key is held back.
+    /// Returns whether a partition key is hot, by its hash.
     pub(crate) fn is_hot(&self, partition: u64) -> bool {
         self.hot_keys.contains(partition)
     }
 
-    /// Another table met the account's limit.
+    /// Slows down, since another table met the account's quota.
     pub(crate) fn yield_to_account(&mut self, now: Duration) {
         self.last_cause = Some((ThrottleCause::Account, now));
         self.table.yield_to_others(now);
     }
 
-    /// Lets go of hot keys that are hot no more.
+    /// Drops the budgets of hot keys that have cooled down. `waits` returns whether writes of a key
+    /// are parked: such a key stays.
     pub(crate) fn release_cooled_keys(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
         if self.hot_keys.len() > 0
             && now.saturating_sub(self.keys_checked_at) >= HOT_KEY_CHECK_INTERVAL
@@ -384,33 +423,34 @@ impl Budgets {
         }
     }
 
+    /// Returns the number of hot keys.
     pub(crate) fn hot_keys(&self) -> usize {
         self.hot_keys.len()
     }
 
-    /// What may leave, in units a second; none where nothing limits it.
+    /// Returns the table's rate in units a second; `None` where nothing limits it.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.table.control.speed(now)
     }
 
-    /// Whether more than the rate may leave now.
+    /// Returns whether burst credit is being spent.
     pub(crate) fn is_bursting(&self) -> bool {
         self.table.control.is_bursting()
     }
 
-    /// What was met, where nothing is sent for that reason.
+    /// Returns the cause of the last refusal while the table pauses for it.
     pub(crate) fn paused_by(&self, now: Duration) -> Option<ThrottleCause> {
         let (cause, _) = self.last_cause?;
         self.table.is_paused(now).then_some(cause)
     }
 
-    /// What may enter an index, in units a second.
+    /// Returns the rate of an index in units a second; `None` where nothing limits it.
     pub(crate) fn index_rate(&self, at: usize, now: Duration) -> Option<f64> {
         self.indexes.get(at)?.as_ref()?.control.speed(now)
     }
 }
 
-/// Whether a set of positions, a bit for each, holds this one.
+/// Returns whether a set of positions, a bit for each, contains this one.
 fn has(set: u32, at: usize) -> bool {
     u32::try_from(at)
         .ok()
@@ -419,11 +459,12 @@ fn has(set: u32, at: usize) -> bool {
 }
 
 impl WriteCost {
-    /// Whether it enters the index at this position.
+    /// Returns whether the write enters the index at this position.
     pub(crate) fn enters(self, at: usize) -> bool {
         has(self.indexes, at)
     }
 
+    /// Returns the write units that the write costs the index at this position.
     fn index_units(self, at: usize, kinds: &[IndexKind]) -> u32 {
         match kinds.get(at) {
             Some(kind) if self.enters(at) => u32::from(if kind.keys_only {
@@ -436,16 +477,17 @@ impl WriteCost {
     }
 }
 
-/// What the service says a request consumed.
+/// The units that a request consumed, as the service reports them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Consumption {
-    /// Of the table and its local indexes.
+    /// Units of the table and its local indexes.
     pub(crate) table: f64,
-    /// Of global indexes, by position.
+    /// Units of the global indexes, by position.
     pub(crate) indexes: Vec<(usize, f64)>,
 }
 
 impl Consumption {
+    /// Returns the units of one index; none where the report does not name it.
     fn index(&self, at: usize) -> f64 {
         let found = self.indexes.iter().find(|(index, _)| *index == at);
         found.map_or(0.0, |(_, units)| *units)

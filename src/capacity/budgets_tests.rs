@@ -1,4 +1,4 @@
-//! All budgets of a table: which of them a refusal concerns.
+//! Tests of all budgets of a table, and of the attribution of refusals to them.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ fn config() -> CapacityConfig {
     }
 }
 
-/// A table of 1,000 units with an index of 500 that holds all, and one of 500 that holds keys.
+/// A table of 1,000 units, with an index of 500 that projects all, and one of 500 that projects
+/// keys only.
 fn budgets() -> Budgets {
     with(
         Units::Provisioned(1_000),
@@ -60,7 +61,8 @@ fn reason(reason: &str, resource: &str) -> Vec<ThrottlingReason> {
     vec![ThrottlingReason::parse(reason, Some(resource))]
 }
 
-/// What the budgets are like before and after a refusal of this reason.
+/// Refuses a request for these reasons. Returns the follow-up, and whether table and indexes got
+/// slower.
 fn refuse(budgets: &mut Budgets, reasons: &[ThrottlingReason]) -> (FollowUp, [bool; 3]) {
     let speeds = |budgets: &Budgets| {
         let index = |at_index| budgets.index_rate(at_index, at(5_001));
@@ -120,7 +122,7 @@ fn every_reason_has_its_own_reaction() {
                 false,
                 None,
             ),
-            // What can be kept up stays: only what is above it is capped by partitions.
+            // The sustained rate stays: a partition's limit caps only the speed above it.
             (
                 "TableXKeyRangeThroughputExceeded",
                 TABLE,
@@ -177,10 +179,10 @@ fn an_index_that_only_the_refused_writes_enter_is_the_cause() {
     let rate = budgets.rate(at(5_001));
     let index = budgets.index_rate(0, at(5_001));
     let follow_up = budgets.refused(at(5_000), at(4_995), &costs(10, 1), &costs(15, 0), &[]);
-    assert_eq!(follow_up, FollowUp::default(), "nothing is asked");
+    assert_eq!(follow_up, FollowUp::default(), "no follow-up");
     assert_eq!(budgets.rate(at(5_001)), rate);
     assert!(budgets.index_rate(0, at(5_001)) < index);
-    // Its writes wait, others don't.
+    // Writes that enter the index wait, others don't.
     assert_eq!(
         budgets.blocking_budget(at(5_001), cost(1, 1), None),
         Some(BudgetKey::Index(0))
@@ -215,8 +217,14 @@ fn where_no_reason_is_reported_one_is_probed_for_once_a_second_and_counts_for_te
     assert!(probes(&mut budgets, 6_100));
     let reported = reason("TableWriteProvisionedThroughputExceeded", TABLE);
     budgets.refused(at(6_110), at(6_105), &costs(1, 0), &[], &reported);
-    assert!(!probes(&mut budgets, 16_000), "it is known why");
-    assert!(probes(&mut budgets, 16_200), "that was long ago");
+    assert!(
+        !probes(&mut budgets, 16_000),
+        "the reported reason still counts"
+    );
+    assert!(
+        probes(&mut budgets, 16_200),
+        "the reported reason has lapsed"
+    );
 }
 
 #[test]
@@ -242,8 +250,8 @@ fn a_key_that_is_refused_far_more_often_than_the_others_is_held_back_alone() {
     assert!(parks);
     assert_eq!(budgets.blocking_budget(at(now), cost(cold, 0), None), None);
     let rate = budgets.rate(at(now)).expect("known");
-    assert!(rate > 800.0, "the table's rate is not to blame: {rate}");
-    // Long after its last refusal it is forgotten, unless writes wait for it.
+    assert!(rate > 800.0, "the table's rate was not cut: {rate}");
+    // Long after its last refusal the key is dropped, unless writes are parked for it.
     budgets.release_cooled_keys(at(now + 60_000), |_| true);
     assert_eq!(budgets.hot_keys(), 1);
     budgets.release_cooled_keys(at(now + 62_000), |_| false);
@@ -255,7 +263,7 @@ fn a_key_that_is_most_of_the_traffic_is_not_hot_for_that() {
     let mut budgets = budgets();
     for request in 0..200_u64 {
         let now = 1_000 + request * 5;
-        // Half of the writes are of one key; all are refused alike.
+        // Half of the writes are of one key. All keys are refused alike.
         let of = |from: u64, count: u64| -> Vec<WriteCost> {
             let cold = (0..count).map(|n| cost(from + request * 20 + n, 0));
             cold.chain(std::iter::repeat_n(
@@ -332,7 +340,10 @@ fn a_share_and_a_rate_of_the_users_own_stand_above_what_is_known() {
     assert_eq!(budgets.index_rate(0, at(0)), None);
     budgets.set_rate(at(0), Rate::Unlimited);
     assert_eq!(budgets.rate(at(0)), None);
-    assert!(!budgets.take_describe(at(99_000)), "nobody needs to know");
+    assert!(
+        !budgets.take_describe(at(99_000)),
+        "the capacity is of no use"
+    );
     budgets.set_rate(at(0), Rate::Adaptive);
     assert_eq!(budgets.rate(at(0)), Some(250.0));
 }
@@ -356,6 +367,6 @@ fn indexes_are_charged_for_what_they_hold() {
             }
         }
     }
-    // One holds whole items of two units, the other their keys.
+    // One index projects whole items of two units, the other their keys.
     assert_eq!(entered, [50, 100]);
 }

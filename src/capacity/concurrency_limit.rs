@@ -1,49 +1,57 @@
-//! Additive increase, multiplicative decrease, with throttled items counted by ratio.
+//! The limit of requests in flight: additive increase, multiplicative decrease by the share of
+//! throttled items.
 
 use std::time::Duration;
 
 use super::Concurrency;
 use super::latency::{Latency, Pace};
 
-/// One request in the fixed-point numbers of the limit.
+/// One request, in the fixed-point numbers of the limit.
+///
+/// Chosen: fine enough for the increase by a fraction of a request, and no product overflows `u64`.
 const ONE_REQUEST: u64 = 1_000_000;
 
-/// Where an adaptive limit starts, if its range allows: four batches of 25 records fill the start-up burst that DynamoDB grants
-/// even a small table.
+/// The start of an adaptive limit, in requests, if its range allows.
+///
+/// Chosen: four batches of 25 records fill the start-up burst that DynamoDB grants even a small
+/// table.
 const START_REQUESTS: usize = 4;
 
-/// How many requests may be in flight, adapted to what the table answers.
+/// The number of requests that may be in flight, adapted to the table's answers.
 ///
-/// Up: until the table throttles for the first time every clean answer adds one, which doubles the limit in a round trip: from
-/// its start the default range is climbed in three. From then on every clean answer adds the inverse of the limit, so a whole
-/// round trip's worth adds about one. Either way only if the limit was reached while the request was in flight: a limit that
-/// nobody tried says nothing about the table.
+/// **Up.** Until the table throttles for the first time, every clean answer adds one. That doubles
+/// the limit in a round trip, and climbs the default range in three. From then on every clean
+/// answer adds the inverse of the limit, so a round trip adds about one. The limit grows only if it
+/// was reached while the request was in flight: an untried limit gives no evidence of what the
+/// table takes.
 ///
-/// Down: by half of the share of items throttled, so a request refused whole halves the limit and one unprocessed item of 25
-/// takes 2 % off. All answers to requests sent before the last cut tell of the same congestion; together they cut as deep as
-/// the worst of them, once.
+/// **Down.** A cut takes off half of the share of throttled items. A request refused whole halves
+/// the limit, and one unprocessed item of 25 takes 2 % off. All answers to requests sent before the
+/// last cut belong to the same congestion. Together they cut once, as deep as the worst of them.
 ///
-/// Answers that take four times as long as the fastest of late stop the increase; at eight times it is cut by a tenth each
-/// round trip, down to where it started.
+/// **Slow answers.** Answers that take four times as long as the fastest recent one stop the
+/// increase. At eight times the limit is cut by a tenth each round trip, down to its start.
 #[derive(Debug)]
 pub(crate) struct ConcurrencyLimit {
     limit: u64,
     min: u64,
     max: u64,
-    /// When as many requests as allowed were last seen in flight.
+    /// The last time when as many requests as allowed were in flight.
     last_full: Option<Duration>,
     last_cut: Option<Cut>,
     latency: Latency,
 }
 
+/// A cut of the limit.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     at: Duration,
-    /// The limit as it was before the cut.
+    /// The limit before the cut.
     from: u64,
 }
 
 impl ConcurrencyLimit {
+    /// Creates a limit that adapts in this range.
     pub(crate) fn new(range: Concurrency) -> Self {
         let min = fixed_point(range.min().max(1));
         let max = fixed_point(range.max()).max(min);
@@ -57,7 +65,7 @@ impl ConcurrencyLimit {
         }
     }
 
-    /// Another range from now on.
+    /// Sets another range. The limit stays where it is, as far as the new range allows.
     pub(crate) fn set_range(&mut self, range: Concurrency) {
         let (limit, cut) = (self.limit, self.last_cut);
         *self = Self::new(range);
@@ -65,26 +73,27 @@ impl ConcurrencyLimit {
         self.last_cut = cut;
     }
 
-    /// How many requests may be in flight: at least the range's lower end, at most its upper.
+    /// Returns the number of requests that may be in flight, within the range.
     pub(crate) fn limit(&self) -> usize {
         usize::try_from(self.limit / ONE_REQUEST).unwrap_or(Concurrency::MAX_REQUESTS)
     }
 
-    /// The most that it may ever allow.
+    /// Returns the upper end of the range.
     pub(crate) fn max(&self) -> usize {
         usize::try_from(self.max / ONE_REQUEST).unwrap_or(Concurrency::MAX_REQUESTS)
     }
 
-    /// Whether it can't go lower.
+    /// Returns whether the limit is at the lower end of its range.
     pub(crate) fn at_minimum(&self) -> bool {
         self.limit / ONE_REQUEST <= self.min / ONE_REQUEST
     }
 
-    /// Takes note of an answer to a request of `items` items, of which `throttled_items` were refused for want of capacity.
+    /// Adapts the limit to an answer to a request of `items` items, `throttled_items` of which were
+    /// refused for want of capacity.
     ///
-    /// Times are since the sink was opened. `in_flight` is the number of requests in flight when the answer came, this one
-    /// among them. Answers that say nothing of the table's capacity, such as a lost connection or an item held back for its
-    /// own hot key, are not for this controller.
+    /// Times are since the sink was opened. `in_flight` is the number of requests in flight when
+    /// the answer came, this one included. Answers that are no evidence of the table's capacity,
+    /// such as a lost connection or the refusal of a hot key, must not be passed.
     pub(crate) fn on_answer(
         &mut self,
         now: Duration,
@@ -104,10 +113,10 @@ impl ConcurrencyLimit {
         if throttled > 0 {
             self.cut(now, sent_at, items, throttled);
         } else if pace == Pace::VerySlow && self.limit > fixed_point(START_REQUESTS) {
-            // As if a fifth had been refused: a tenth less each round trip.
+            // The same as for one item of five throttled: a tenth less each round trip.
             self.cut(now, sent_at, 5, 1);
         } else if pace != Pace::Usual {
-            // More in flight would wait in line.
+            // More requests in flight would only lengthen the queue before the table.
         } else if self.last_full.is_some_and(|full| sent_at <= full)
             && self.last_cut.is_none_or(|cut| sent_at >= cut.at)
         {
@@ -119,9 +128,10 @@ impl ConcurrencyLimit {
         }
     }
 
+    /// Cuts the limit by half of the share of throttled items.
     fn cut(&mut self, now: Duration, sent_at: Duration, items: u64, throttled: u64) {
         let cut = match self.last_cut {
-            // Sent before the last cut: the same congestion, at worst deeper than known so far.
+            // Sent before the last cut: the same congestion, which may be deeper than seen so far.
             Some(cut) if sent_at < cut.at => cut,
             _ => Cut {
                 at: now,
@@ -135,6 +145,7 @@ impl ConcurrencyLimit {
     }
 }
 
+/// Returns a number of requests in the fixed-point numbers of the limit.
 fn fixed_point(requests: usize) -> u64 {
     u64::try_from(requests.min(Concurrency::MAX_REQUESTS))
         .map_or(u64::MAX, |requests| requests * ONE_REQUEST)
@@ -154,8 +165,8 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    /// Keeps the limit in flight against a table that serves `capacity` requests a round trip, for `round_trips`; gives the
-    /// limit after each.
+    /// Keeps as many requests in flight as allowed, for `round_trips`, against a table that serves
+    /// `capacity` requests in each. Returns the limit after each round trip.
     fn drive(
         limit: &mut ConcurrencyLimit,
         from: Duration,
@@ -242,7 +253,7 @@ mod tests {
         assert_eq!(limit.limit(), 20);
         limit.on_answer(at(13), at(9), 1, 1, 1);
         assert_eq!(limit.limit(), 20);
-        // Sent with the limit already cut: news.
+        // Sent after the cut: a new congestion.
         limit.on_answer(at(20), at(10), 1, 1, 1);
         assert_eq!(limit.limit(), 10);
     }
@@ -328,7 +339,8 @@ mod tests {
             }
         }
 
-        /// Answers overlap and round trips differ: the limit still settles between half the capacity and a little over it.
+        /// Answers overlap and round trips differ. The limit still settles between half the
+        /// capacity and a little over it.
         #[test]
         fn it_converges_under_a_simulated_table(seed: u64, capacity in 4_usize..60) {
             let mut rng = fastrand::Rng::with_seed(seed);

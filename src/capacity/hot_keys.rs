@@ -1,9 +1,11 @@
 //! Partition keys that ask for more than their partition gives.
 //!
-//! One partition takes a thousand write units a second, whatever the table has. Nobody tells which
-//! key met that limit: a batch's unprocessed items bear no reason. But refusals that fall on one
-//! partition key far more often than on the others are that key's own. It gets a budget of its own,
-//! which keeps it out of its neighbours' way; they go on.
+//! One partition takes a thousand write units a second, however many the table has (developer
+//! guide, "Best practices for designing and using partition keys"). The service does not report the
+//! key that met this limit: unprocessed items of a batch bear no reason. So refusals and successes
+//! are counted by key. A key that is refused far more often than the others is hot, and gets a
+//! budget of its own. Its writes then wait apart, and those of other keys in the same partition are
+//! no longer refused.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,55 +13,85 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::control::Base;
 
-/// Refusals, halved each second, from which on a key may be hot.
+/// The least number of refusals, halved each second, for a key to be hot.
+///
+/// Chosen: a key at its partition's limit has that many within a second or two, and chance alone
+/// rarely gives as many.
 const MIN_REFUSALS: f64 = 8.0;
 
-/// The share of the refusals of keys that aren't known to be hot that fall on a hot key, at least.
+/// The least share of all refusals, those of keys known as hot left out, that fall on a key for it
+/// to be hot.
+///
+/// Chosen: on a table that is short as a whole refusals spread over all keys, and none has this
+/// share.
 const MIN_REFUSAL_SHARE: f64 = 0.02;
 
-/// How many times as often as the others it is refused.
+/// The least ratio of a key's refusal rate to that of the other keys for it to be hot.
+///
+/// Chosen: a key that is most of the traffic of a short table is refused as often as the others, at
+/// a ratio of 1.
 const MIN_REFUSAL_RATIO: f64 = 2.0;
 
-/// How many keys are watched, and how many held back, at most.
+/// The largest number of keys that are watched. Chosen: bounds the memory.
 const MAX_WATCHED_KEYS: usize = 256;
+
+/// The largest number of hot keys. Chosen: the parked writes of each are considered before each
+/// request.
 const MAX_HOT_KEYS: usize = 64;
 
-/// Refusals, halved each second, below which a key is watched no more.
+/// The number of refusals, halved each second, down to which a key is watched.
+///
+/// Chosen: one refusal is forgotten after four seconds.
 const MIN_WATCHED_REFUSALS: f64 = 0.1;
 
-/// What a refusal takes off a hot key's rate. Little: its partition is shared with keys that must
-/// not suffer from its finding out again how much it may have.
+/// The share that a refusal takes off a hot key's rate.
+///
+/// Chosen small: every search for the right rate causes refusals of other keys in the same
+/// partition.
 const CUT_SHARE: f64 = 0.1;
 
-/// The most often that is done.
+/// The least time between two cuts of a hot key's rate.
+///
+/// Chosen: by then the writes that were refused have been sent again.
 const MIN_CUT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// For how long a key is observed before it is held back.
+/// The time for which a key that was found hot is observed before its rate is limited.
+///
+/// Chosen: the rate that its partition gives is measured over the last second.
 const OBSERVATION_TIME: Duration = Duration::from_secs(1);
 
-/// How long after its last refusal a key is no longer held back.
+/// The time after its last refusal when a key is no longer hot.
+///
+/// Chosen: a key that still asks for too much is refused again well before.
 const COOL_DOWN_TIME: Duration = Duration::from_secs(30);
 
-/// For how long after a hot key's refusal those of a few other keys count as its neighbours'.
+/// The time after a hot key's refusal in which a few refusals of other keys are attributed to it.
+///
+/// Chosen: they share its partition, and are sent again some times before they pass.
 const NEIGHBOR_WINDOW: Duration = Duration::from_secs(5);
 
+/// The refusals and successes of a key that may become hot, halved each second.
 #[derive(Debug, Default)]
 struct Watched {
     refused: f64,
     passed: f64,
 }
 
+/// A key that is limited by a budget of its own.
 #[derive(Debug)]
 struct HotKey {
     budget: Budget,
     since: Duration,
     refused_at: Duration,
-    /// When its rate was last cut; none while it is still observed.
+    /// The time of the last cut of its rate; `None` while it is still observed.
     cut_at: Option<Duration>,
 }
 
 impl HotKey {
-    /// Refused: less from now on. First it is seen for a second how much the partition takes of it.
+    /// Reduces the rate after a refusal.
+    ///
+    /// The first cut starts from the rate that the partition was seen to give, so it needs a second
+    /// of observation.
     fn cut(&mut self, now: Duration) {
         match self.cut_at {
             None if now < self.since + OBSERVATION_TIME => return,
@@ -72,18 +104,24 @@ impl HotKey {
     }
 }
 
-/// See the module's documentation. Keys are hashes of partition keys.
+/// The watched and the hot keys of a table, by the hash of the partition key.
+///
+/// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct HotKeys {
     watched: HashMap<u64, Watched>,
     hot: HashMap<u64, HotKey>,
+    /// Refusals of all keys that are not hot, halved each second.
     refused: f64,
+    /// Successes of all keys that are not hot, halved each second.
     passed: f64,
     halved_at: Duration,
+    /// The time of the last refusal of a hot key.
     refused_at: Option<Duration>,
 }
 
 impl HotKeys {
+    /// Creates an empty set.
     pub(super) fn new() -> Self {
         Self {
             watched: HashMap::new(),
@@ -95,25 +133,30 @@ impl HotKeys {
         }
     }
 
-    /// Whether nothing has to be looked at.
+    /// Returns whether no key is watched or hot, so that successes need no count.
     pub(super) fn is_idle(&self) -> bool {
         self.watched.is_empty() && self.hot.is_empty()
     }
 
+    /// Returns the number of hot keys.
     pub(super) fn len(&self) -> usize {
         self.hot.len()
     }
 
+    /// Returns whether a key is hot.
     pub(super) fn contains(&self, key: u64) -> bool {
         self.hot.contains_key(&key)
     }
 
+    /// Returns the budget of a hot key.
     pub(super) fn budget(&mut self, key: u64) -> Option<&mut Budget> {
         self.hot.get_mut(&key).map(|hot| &mut hot.budget)
     }
 
-    /// Whether refusals of a few other keys are explained by a hot key beside them: it was refused itself,
-    /// or it is held and the table as a whole has units left.
+    /// Returns whether a hot key explains a few refusals of other keys.
+    ///
+    /// It does so where a hot key was refused shortly before, or where there is one and the table
+    /// as a whole has units left (`units_left`).
     pub(super) fn explains(&self, now: Duration, units_left: bool) -> bool {
         let lately = self
             .refused_at
@@ -121,7 +164,7 @@ impl HotKeys {
         lately || (units_left && !self.hot.is_empty())
     }
 
-    /// A write of this key was taken.
+    /// Counts a write of this key that the service took.
     pub(super) fn passed(&mut self, now: Duration, key: u64, units: u32) {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
@@ -134,8 +177,11 @@ impl HotKeys {
         }
     }
 
-    /// A write of this key was refused, for this key's sake or for a reason that is not known.
-    /// `told` says which.
+    /// Counts a write of this key that the service refused, and makes the key hot where it stands
+    /// out.
+    ///
+    /// `reported` is whether the service reported a key range as the reason. Without it the cause
+    /// is not known.
     pub(super) fn refused(&mut self, now: Duration, key: u64, reported: bool) {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
@@ -149,7 +195,7 @@ impl HotKeys {
             self.watched.entry(key).or_default().refused += 1.0;
         }
         if self.hot.len() < MAX_HOT_KEYS && self.stands_out(key, reported) {
-            // From now on it counts for itself.
+            // A hot key's counts would distort the comparison of the others.
             if let Some(watched) = self.watched.remove(&key) {
                 self.refused = (self.refused - watched.refused).max(0.0);
                 self.passed = (self.passed - watched.passed).max(0.0);
@@ -165,6 +211,7 @@ impl HotKeys {
         }
     }
 
+    /// Returns whether a watched key is refused far more often than the others.
     fn stands_out(&self, key: u64, reported: bool) -> bool {
         let Some(watched) = self.watched.get(&key) else {
             return false;
@@ -175,14 +222,16 @@ impl HotKeys {
             (self.passed - watched.passed).max(0.0),
         );
         let others = refused / (refused + passed).max(1.0);
-        // Where the others don't pass either it is no matter of this key, unless it is told that it is.
+        // Where no other key passes either, the table is short and not this key's partition, unless
+        // a key range was reported.
         (reported || passed >= 1.0)
             && watched.refused >= MIN_REFUSALS
             && watched.refused >= self.refused * MIN_REFUSAL_SHARE
             && own >= others * MIN_REFUSAL_RATIO
     }
 
-    /// Old news count less and less.
+    /// Halves all counts for each second since the last call, so that old answers count less and
+    /// less.
     fn halve(&mut self, now: Duration) {
         let mut seconds = now.saturating_sub(self.halved_at).as_secs();
         if seconds == 0 {
@@ -200,7 +249,10 @@ impl HotKeys {
         });
     }
 
-    /// Lets go of the keys that were not refused for long. `waits` says whether writes of a key wait.
+    /// Drops the hot keys that have not been refused for [`COOL_DOWN_TIME`].
+    ///
+    /// `waits` returns whether writes of a key are parked: such a key stays, since its writes leave
+    /// by its budget.
     pub(super) fn release_cooled(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
         self.hot
             .retain(|key, hot| now.saturating_sub(hot.refused_at) < COOL_DOWN_TIME || waits(*key));

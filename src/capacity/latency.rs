@@ -1,26 +1,39 @@
-//! Whether answers take far longer than they could.
+//! The comparison of recent answer times with the shortest ones.
 //!
-//! A table that is asked for too much says so by refusing. What stands before it does not: a network, a
-//! proxy or a server on this machine that is at its end only gets slower, and more requests in flight
-//! only make the line longer.
+//! An overloaded table refuses requests. The parts before it do not: an overloaded network, proxy
+//! or local server only gets slower, and more requests in flight only lengthen its queue.
 
 use std::time::Duration;
 
-/// How long a shortest answer is remembered, at least; twice that at most.
+/// The least time for which the shortest answer is remembered; twice that at most.
+///
+/// Chosen: after a lasting change of the path the new answer times are the usual ones within half a
+/// minute.
 const SHORTEST_WINDOW: Duration = Duration::from_secs(15);
 
 /// The weight of the newest answer in the mean.
+///
+/// Chosen: the mean spans about ten answers, so that a single slow one does not show.
 const NEWEST_WEIGHT: f64 = 0.1;
 
-/// How many times the shortest answer the mean may be before more requests make no sense, and before
-/// fewer do. Batches of 25 large items take twice as long as small ones; that is no sign yet.
+/// The ratio of the mean to the shortest answer from which on more requests in flight are of no
+/// use.
+///
+/// Chosen: batches of 25 large items take twice as long as small ones, which is no sign of
+/// overload.
 const SLOW_RATIO: f64 = 4.0;
+
+/// The ratio of the mean to the shortest answer from which on fewer requests in flight are better.
+///
+/// Chosen: twice [`SLOW_RATIO`].
 const VERY_SLOW_RATIO: f64 = 8.0;
 
-/// What answers may take in any case, in seconds: among so fast ones a scheduler's pause looks like a rise.
+/// The mean answer time that counts as fast whatever the shortest is, in seconds.
+///
+/// Chosen: beside answers of less than a few milliseconds a scheduler's pause looks like a rise.
 const ALWAYS_FAST_SECONDS: f64 = 0.02;
 
-/// How the latest answers compare with the fastest.
+/// The recent answer times, compared with the shortest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
     Usual,
@@ -28,16 +41,19 @@ pub(super) enum Pace {
     VerySlow,
 }
 
-/// See the module's documentation. Seconds.
+/// The mean and the shortest of recent answer times, in seconds. See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
     mean: Option<f64>,
     shortest: f64,
+    /// The shortest of the window before.
     shortest_before: f64,
+    /// The start of the current window.
     since: Duration,
 }
 
 impl Latency {
+    /// Adds the time that an answer took, and returns how recent answers compare with the shortest.
     pub(super) fn note(&mut self, now: Duration, took: Duration) -> Pace {
         let took = took.as_secs_f64();
         let mean = match self.mean {

@@ -1,44 +1,45 @@
-//! What holds writes back right now.
+//! The reason why writes wait now, and the cause of a refusal.
 
-/// The cause, as the state machine knows it; [`LimitedBy`](crate::sink::LimitedBy) is how users see it.
+/// The reason why writes wait, in the state machine's terms. [`LimitedBy`](crate::sink::LimitedBy)
+/// is the public form.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum Limit {
     /// Nothing waits.
     #[default]
     Nothing,
-    /// All that waits is in flight.
+    /// All outstanding writes are in flight.
     Answers,
     /// Batches wait to fill.
     Linger,
-    /// As many requests are in flight as may be.
+    /// As many requests are in flight as the limit allows.
     Concurrency(usize),
     /// The table's rate, in units a second.
     Rate { units: f64, bursting: bool },
-    /// Nothing is sent for a while since the service refused writes, for this reason.
+    /// Nothing is sent for a while, since the service refused writes for this cause.
     Throttled(ThrottleCause),
     /// Failed writes wait to be sent again.
     Retries,
     /// The rate of an index, by its position.
     Index { index: usize, units: f64 },
-    /// So many hot keys hold so many writes.
+    /// So many hot keys, for which so many writes are parked.
     HotKeys { keys: usize, writes: usize },
 }
 
-/// What a refused request met, told by the service or concluded.
+/// The cause of a refusal, reported by the service or inferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ThrottleCause {
     /// The table's provisioned capacity.
     Table,
-    /// An index's.
+    /// The provisioned capacity of an index, by its position.
     Index(usize),
-    /// What a partition can take.
+    /// The limit of a partition.
     KeyRange,
     /// The maximum set on an on-demand table.
     MaxOnDemand,
-    /// Or index.
+    /// The maximum set on an index of an on-demand table, by its position.
     MaxOnDemandIndex(usize),
     /// The account's quota.
     Account,
-    /// It was not told.
+    /// Unknown: the service reported no reason.
     NotReported,
 }

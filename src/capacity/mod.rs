@@ -1,38 +1,43 @@
-//! How much of a table one sink may ask for.
+//! The share of a table's write capacity that one sink may use.
 //!
-//! Under overload every client uses all of a provisioned table. What differs is the waste: requests that are refused cost
-//! CPU, latency and alarms, and what a shy client leaves unused was paid for. So the sink knows what a table has, in
-//! **write units**, and sends no more than that; and where it can't know, it finds out from the answers.
+//! Under overload every client uses all of a provisioned table. The difference between clients is
+//! the waste. Refused requests cost CPU, latency and alarms. Capacity that a cautious client leaves
+//! unused was paid for. So the sink reads the table's capacity from its description, in **write
+//! units**, and sends no more than that. Where the description gives none, the sink derives a rate
+//! from the answers.
 //!
 //! ```text
-//!  DescribeTable ──▶ Known ─┐                        ┌─ ConsumedCapacity: what was really used
-//!  settings ───────▶ Wishes ┼─▶ Budgets ◀────────────┼─ refusals, with reasons or without
-//!                           │    ├ table   ┐         └─ latency ──▶ ConcurrencyLimit ──▶ requests in flight
-//!                           │    ├ index … ├ Budget = Control (how fast) + Bucket (governor: how much now)
-//!                           │    └ hot key ┘
-//!                           ▼
-//!     may these units leave now?   yes │ not before a time │ hold this write back, its neighbours go on
+//!  DescribeTable ──▶ TableCapacity ──┐             ┌─ ConsumedCapacity: the units really used
+//!  settings ───────▶ CapacityConfig ─┼─▶ Budgets ◀─┼─ refusals, with a reason or without
+//!                                    │    ├ table   ┐  └─ latency ──▶ ConcurrencyLimit ──▶ requests in flight
+//!                                    │    ├ index … ├ Budget = Control (how fast) + Bucket (governor: how much now)
+//!                                    │    └ hot key ┘
+//!                                    ▼
+//!     may these units leave now?   yes │ not before a time │ park this write, send the others
 //! ```
 //!
 //! | file | owns |
 //! |---|---|
-//! | `known` | the capacity mode and its numbers |
+//! | `table_capacity` | the capacity mode and its numbers, as described |
 //! | `budgets` | all budgets of a table |
-//! | `blame` | which of them a refusal concerns, by its reason or by what the refused writes have in common |
+//! | `attribution` | the budget that a refusal concerns, by its reason or by what the refused writes have in common |
 //! | `budget` | one budget: when to wait for a full request, pauses, and the correction of predictions |
 //! | `control` | its rate and speed: burst credit, congestion, on-demand growth |
 //! | `growth` | how a rate that was cut comes back: additive increase, or the cubic one where the sink is alone |
 //! | `doubt` | whether refusals come of the rate at all |
-//! | `bucket` | the rate held by `governor` |
-//! | `hot` | partition keys that ask for more than their partition gives |
-//! | `concurrency`, `latency` | requests in flight, where no rate holds writes back |
-//! | `limit` | what holds writes back now |
+//! | `bucket` | a token bucket of write units, on `governor` |
+//! | `hot_keys` | partition keys that ask for more than their partition gives |
+//! | `concurrency_limit`, `latency` | requests in flight, where no rate limits the writes |
+//! | `concurrency_range`, `rate` | the two settings |
+//! | `limit` | the reason why writes wait now, and the cause of a refusal |
 //!
-//! **Why not concurrency alone**, as others do: a hundred units a second are less than one request in flight brings. **Why not
-//! the described rate alone**: others may use the table too, and unused capacity is kept for 300 seconds. **Why no
-//! coordinator**: every sink sees the same refusals; additive increase and multiplicative decrease even the shares out.
+//! **Why not concurrency alone**, as other clients do: one request in flight already sends more
+//! than a hundred units a second. **Why not the described rate alone**: other clients may use the
+//! table too, and DynamoDB keeps unused capacity for 300 seconds. **Why no coordinator**: every
+//! sink sees the same refusals, and additive increase with multiplicative decrease evens the shares
+//! out.
 //!
-//! Everything here is pure: the time comes as an argument and nothing is sent.
+//! All code here is pure: the time is an argument, and nothing is sent.
 
 mod attribution;
 mod bucket;

@@ -1,4 +1,4 @@
-//! The setting: how many write units a second may be asked for.
+//! The setting for the write units a second that a sink may use.
 
 use std::fmt;
 
@@ -9,14 +9,16 @@ use super::control::Base;
 use super::table_capacity::Units;
 use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
 
+/// The bounds of a fixed rate, in write units a second.
 const FIXED_BOUND: Bound<u32> = Bound::new("rate", 1, 10_000_000);
 
 const ADAPTIVE: &str = "adaptive";
 const UNLIMITED: &str = "unlimited";
 
-/// How many write units a second a sink asks of one table.
+/// The write units a second that a sink may use of one table.
 ///
-/// Default: [`Adaptive`](Self::Adaptive). In a settings file it is `"adaptive"`, `"unlimited"` or a whole number, `rate = 500`.
+/// Default: [`Adaptive`](Self::Adaptive). In a settings file it is `"adaptive"`, `"unlimited"` or a
+/// whole number, `rate = 500`.
 ///
 /// ```
 /// use dynamodb_connector::sink::{Rate, TableSettings};
@@ -29,16 +31,17 @@ const UNLIMITED: &str = "unlimited";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rate {
-    /// As many as the table takes, by what is known of its capacity and by its answers.
+    /// As many as the table takes, by its described capacity and by its answers.
     #[default]
     Adaptive,
-    /// This many, whatever the table is said to take. Valid: 1 to 10,000,000 write units a second.
+    /// This many, whatever the description reports. Valid: 1 to 10,000,000 write units a second.
     Fixed(u32),
-    /// No limit: only [`concurrency`](crate::sink::TableSettings::concurrency) holds writes back.
+    /// No limit but [`concurrency`](crate::sink::TableSettings::concurrency).
     Unlimited,
 }
 
 impl Rate {
+    /// Checks a fixed rate against the allowed values.
     pub(crate) fn check(self, place: &SettingsPlace) -> Result<(), ConfigError> {
         match self {
             Self::Fixed(units) => FIXED_BOUND.check(place, units),
@@ -46,11 +49,12 @@ impl Rate {
         }
     }
 
+    /// Returns whether the rate follows the table.
     pub(crate) fn is_adaptive(self) -> bool {
         matches!(self, Self::Adaptive)
     }
 
-    /// What a table's budget starts from.
+    /// Returns the starting point of a table's budget.
     pub(super) fn base(self, units: Units, share: f64) -> Base {
         match self {
             Self::Adaptive => units.base(share),
@@ -59,7 +63,8 @@ impl Rate {
         }
     }
 
-    /// What an index's budget starts from; none where it has none until it is short.
+    /// Returns the starting point of an index's budget; `None` where the index gets no budget
+    /// before its first refusal.
     pub(super) fn index_base(self, units: Units, share: f64) -> Option<Base> {
         match (self, units.base(share)) {
             (Self::Adaptive, Base::Unknown) | (Self::Fixed(_) | Self::Unlimited, _) => None,
@@ -67,7 +72,7 @@ impl Rate {
         }
     }
 
-    /// The allowed values of the field at `path`, in words.
+    /// Returns the allowed values of the field at `path`, in words.
     pub(crate) fn allowed(path: &str) -> Option<String> {
         allowed_at(path, &[FIXED_BOUND])
     }

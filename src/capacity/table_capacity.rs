@@ -1,18 +1,19 @@
-//! What is known of a table's write capacity.
+//! The write capacity of a table, as its description reports it.
 
 use std::fmt;
 
 use super::control::Base;
 
-/// How a table's write capacity is paid for, as far as it is known.
+/// The capacity mode of a table: how its write capacity is paid for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CapacityMode {
-    /// So many units a second, which were bought.
+    /// A fixed number of units a second, paid for whether used or not.
     Provisioned,
-    /// As much as is asked for, within what the table can take and a maximum where one is set.
+    /// Each unit is paid for as it is used. The limits are what the table can take and a maximum,
+    /// where one is set.
     OnDemand,
-    /// Not known: a server on this machine such as DynamoDB Local, or a table that may not be described.
+    /// Not known: a local server such as DynamoDB Local, or a table that may not be described.
     #[default]
     Unknown,
 }
@@ -30,29 +31,36 @@ impl fmt::Display for CapacityMode {
 /// The write units of a table or a global index.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Units {
+    /// Units a second.
     Provisioned(u64),
+    /// On demand, with its limits.
     OnDemand {
-        /// What it takes at once, where that is told.
+        /// Units a second that it takes at once (the warm throughput), where the description has
+        /// them.
         warm: Option<u64>,
-        /// The maximum that is set on it.
+        /// The maximum set by the owner, in units a second.
         max: Option<u64>,
     },
+    /// Not described, or not enforced.
     #[default]
     Unknown,
 }
 
-/// What a description tells of a table's capacity.
+/// The capacity of a table and its indexes, taken from its description.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TableCapacity {
+    /// The table's own units, local indexes included.
     pub(crate) table: Units,
-    /// By the position of the index in the table's shape; `Unknown` for local ones, which draw on the
-    /// table.
+    /// The units of each index, by its position in the table's shape. `Unknown` for local indexes,
+    /// which draw on the table.
     pub(crate) indexes: Vec<Units>,
-    /// A server on this machine that enforces no capacity: describing it again tells nothing.
+    /// Set for a local server that imitates DynamoDB and enforces no capacity. Describing it again
+    /// gives no news.
     pub(crate) local_imitation: bool,
 }
 
 impl TableCapacity {
+    /// Creates the capacity of a table of the real service.
     pub(crate) fn new(table: Units, indexes: Vec<Units>) -> Self {
         Self {
             table,
@@ -61,6 +69,7 @@ impl TableCapacity {
         }
     }
 
+    /// Creates the capacity of a local server's table: unknown, for good.
     pub(crate) fn local_imitation() -> Self {
         Self {
             local_imitation: true,
@@ -70,6 +79,7 @@ impl TableCapacity {
 }
 
 impl Units {
+    /// Returns the capacity mode of these units.
     pub(crate) fn mode(self) -> CapacityMode {
         match self {
             Self::Provisioned(_) => CapacityMode::Provisioned,
@@ -78,7 +88,7 @@ impl Units {
         }
     }
 
-    /// A share of them.
+    /// Returns the starting point of a budget that may use this share of the units.
     pub(super) fn base(self, share: f64) -> Base {
         let part = |units: u64| as_f64(units) * share;
         match self {

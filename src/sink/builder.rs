@@ -227,7 +227,7 @@ struct Opening {
     settings: TableSettings,
     transport: Transport,
     shape: TableShape,
-    /// What its description said of its capacity, if it was described.
+    /// The capacity in its description, if it was described.
     capacity: Option<TableCapacity>,
     backoff: Backoff,
     rng: fastrand::Rng,

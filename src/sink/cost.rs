@@ -86,7 +86,7 @@ impl Cost {
         })
     }
 
-    /// The write as the table's budgets see it.
+    /// Returns the cost in the form that the table's budgets need.
     pub(crate) fn for_budgets(self, partition: u64) -> WriteCost {
         WriteCost {
             partition,

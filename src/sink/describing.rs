@@ -1,13 +1,13 @@
-//! From a table's description to what the budgets go by.
+//! The conversion of a table's description to the input of the budgets.
 
 use crate::capacity::{IndexKind, TableCapacity, Units};
 use crate::item::{IndexShape, Projection, TableShape};
 use crate::transport::{Billing, TableDescription};
 
-/// What a description says of the capacity of the indexes of a shape, and of the table.
+/// Returns the capacity of a table and of the indexes of its shape, as described.
 pub(super) fn table_capacity(description: &TableDescription, shape: &TableShape) -> TableCapacity {
     if description.local_imitation {
-        // It reports units that it never enforces.
+        // A local server reports units that it never enforces.
         return TableCapacity::local_imitation();
     }
     let table = Numbers {
@@ -30,7 +30,7 @@ pub(super) fn table_capacity(description: &TableDescription, shape: &TableShape)
     TableCapacity::new(table.units(description.billing), indexes.collect())
 }
 
-/// What the budgets need to know of a table's indexes.
+/// Returns the properties of a table's indexes that their budgets depend on.
 pub(super) fn index_kinds(shape: &TableShape) -> Vec<IndexKind> {
     let kind = |index: &IndexShape| IndexKind {
         name: index.name().to_owned(),
@@ -39,6 +39,7 @@ pub(super) fn index_kinds(shape: &TableShape) -> Vec<IndexKind> {
     shape.indexes().iter().map(kind).collect()
 }
 
+/// The capacity figures of a table or an index, as described.
 struct Numbers {
     provisioned: Option<u64>,
     warm: Option<u64>,
@@ -46,7 +47,9 @@ struct Numbers {
 }
 
 impl Numbers {
-    /// A provisioned table that was never on demand has no billing mode in its description, only its
+    /// Returns the units in the mode that the figures belong to.
+    ///
+    /// The description of a provisioned table that was never on demand has no billing mode, only
     /// units (`API_BillingModeSummary`).
     fn units(self, billing: Option<Billing>) -> Units {
         match (billing, self.provisioned) {

@@ -1,11 +1,11 @@
-//! Why a table's writes are not going faster.
+//! The reason why a table's writes are not faster, in its public form.
 
 use std::fmt;
 
 use crate::capacity::{Limit, ThrottleCause};
 use crate::item::TableShape;
 
-/// What holds a table's writes back right now: the answer to "why am I slow", in one line by `Display`.
+/// The reason why a table's writes wait right now. `Display` gives it in one line.
 ///
 /// ```
 /// use dynamodb_connector::sink::LimitedBy;
@@ -19,59 +19,60 @@ use crate::item::TableShape;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum LimitedBy {
-    /// The buffer is empty: whatever feeds the sink is the slower part.
+    /// The buffer is empty: the input of the sink is the slower part.
     #[default]
     Nothing,
-    /// All that was submitted is in flight: the service's answers are awaited.
+    /// All writes that were submitted are in flight: the service's answers are awaited.
     Answers,
     /// Batches wait to fill, for no longer than the linger.
     Linger,
-    /// As many requests are in flight as may be; raise [`concurrency`](super::TableSettings::concurrency).
+    /// As many requests are in flight as the limit allows; raise
+    /// [`concurrency`](super::TableSettings::concurrency).
     Concurrency {
-        /// How many that is.
+        /// The number of requests that may be in flight.
         requests: usize,
     },
-    /// The table's write units: those that are provisioned or warm, or as many as it was found to take, or the
-    /// [`rate`](super::TableSettings::rate) that was set.
+    /// The table's write units: the provisioned or warm ones, or as many as its answers show that
+    /// it takes, or the [`rate`](super::TableSettings::rate) that was set.
     Rate {
         /// Write units a second that may leave now.
         units_per_second: f64,
-        /// Whether that is more than the table keeps up, out of burst credit.
+        /// `true` if that is more than the table can sustain, out of burst credit.
         bursting: bool,
     },
-    /// Nothing is sent for a moment since the service refused writes: for up to a second where the table's rate is known, else for
-    /// as long as [`retry`](super::TableSettings::retry) says.
+    /// Nothing is sent for a moment, since the service refused writes: for up to a second where the
+    /// table's rate is known, otherwise for as long as [`retry`](super::TableSettings::retry) sets.
     Throttled {
-        /// What they met.
+        /// The cause of the refusal.
         by: ThrottledBy,
     },
     /// Writes that failed wait for the time of their next attempt.
     Retries,
-    /// A global index is short of write units, and all that waits has to enter it.
+    /// A global index is short of write units, and all writes that wait enter it.
     Index {
         /// Its name.
         index: String,
         /// Write units a second that may enter it.
         units_per_second: f64,
     },
-    /// All that waits belongs to partition keys that ask for more than a partition gives.
+    /// All writes that wait belong to partition keys that ask for more than a partition gives.
     HotKeys {
-        /// How many such keys there are.
+        /// The number of such keys.
         keys: usize,
-        /// How many writes wait for them.
+        /// The number of writes that wait for them.
         writes: usize,
     },
 }
 
-/// What refused writes met.
+/// The cause of a refusal, in its public form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ThrottledBy {
     /// The table's provisioned write units.
     Table,
-    /// Those of a global index, of this name.
+    /// The provisioned write units of the global index of this name.
     Index(String),
-    /// What one partition takes.
+    /// The limit of one partition.
     KeyRange,
     /// The maximum set on the on-demand table, or on its index.
     MaxOnDemand,

@@ -1,28 +1,32 @@
-//! Bodies of batches that are done, kept for the next ones.
+//! A pool of buffers for the bodies of batches.
 //!
-//! A body is the largest allocation on the way. Given back to the allocator, one after each answer, it is joined
-//! and split anew for each request, and the heap's end moves up and down with it.
+//! A body is the largest allocation of a write's path. Given back to the allocator after each
+//! answer, its memory is joined and split anew for each request, and the end of the heap moves up
+//! and down with it.
 
 use bytes::Bytes;
 
-/// How many bodies are kept: enough for the default concurrency.
+/// The largest number of buffers kept.
+///
+/// Chosen: the default concurrency, so that each request in flight finds one.
 const MAX_BUFFERS: usize = 32;
 
-/// The largest body that is kept. All that wait here are 4 MiB at most.
+/// The largest buffer kept, in bytes.
 ///
-/// One that is used again is at most [`MAX_CAPACITY_RATIO`] times as large as what it carries, so that the room a batch takes is near
-/// what its writes were charged for.
+/// Chosen: all buffers together take 4 MiB at most ([`MAX_BUFFERS`]).
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
-/// See [`MAX_BUFFER_BYTES`].
+/// The largest ratio of a buffer's capacity to the body that it is reused for.
+///
+/// Chosen: the memory of a batch then stays near the size that its writes were charged for.
 const MAX_CAPACITY_RATIO: usize = 2;
 
-/// See the module's documentation.
+/// The buffers that are free. See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool(Vec<Vec<u8>>);
 
 impl BufferPool {
-    /// An empty buffer with room for `len` bytes.
+    /// Returns an empty buffer with room for `len` bytes.
     pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
         match self.0.pop() {
             Some(mut body) if body.capacity() <= len.saturating_mul(MAX_CAPACITY_RATIO) => {
@@ -33,7 +37,7 @@ impl BufferPool {
         }
     }
 
-    /// Keeps a body if nobody else holds it any more.
+    /// Keeps a body's buffer, unless it is too large or still shared.
     pub(super) fn keep(&mut self, body: Bytes) {
         if body.len() <= MAX_BUFFER_BYTES
             && self.0.len() < MAX_BUFFERS
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_that_nobody_holds_is_used_again() {
+    fn a_body_that_is_not_shared_is_reused() {
         let mut pool = BufferPool::default();
         let body = Bytes::from(vec![1; 1_000]);
         let place = body.as_ptr();
@@ -64,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_hold_or_is_large_is_let_go() {
+    fn a_shared_or_large_body_is_let_go() {
         let mut pool = BufferPool::default();
         let shared = Bytes::from(vec![1; 1_000]);
         let slice = shared.slice(3..5);

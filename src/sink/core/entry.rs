@@ -1,4 +1,4 @@
-//! A queued write and where it stands.
+//! A queued write and its state.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 
-/// Where a write stands.
+/// The state of a queued write.
 #[derive(Debug)]
 pub(super) enum State {
     /// Behind an earlier write on this many of its keys.
     Blocked(usize),
     /// In a lane.
     Ready,
-    /// Waits for its partition key's or an index's budget.
+    /// Parked: waits for the budget of its hot key or of an index.
     Parked(BudgetKey),
     /// To be sent again, not before a time.
     Delayed,
@@ -25,8 +25,8 @@ pub(super) enum State {
     InFlight,
     /// Refused alone; the verdict waits for its group.
     Suspect,
-    /// Has its outcome; the dead-letter handler has the record, and the key is held until it
-    /// answered.
+    /// Has its outcome. The dead-letter handler has the record, and the key stays taken until the
+    /// handler has answered.
     DeadLettered(Box<Outcome>),
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Entry<C> {
     pub(super) payload: Payload,
     /// Length in a batch's body, known here because the data moves into the body.
     pub(super) batch_len: usize,
-    /// What it takes of the budgets.
+    /// The units that the write takes from the budgets.
     pub(super) cost: WriteCost,
     pub(super) lines: Lines,
     pub(super) state: State,
@@ -85,7 +85,7 @@ impl<C> Entry<C> {
         self.seq == seq
     }
 
-    /// Whether a write that may have been applied may be sent again.
+    /// Returns whether a write that may have been applied may be sent again.
     pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
         match &self.payload {
             Payload::Plain { .. } => true,
@@ -96,7 +96,7 @@ impl<C> Entry<C> {
         }
     }
 
-    /// Whether a newer plain write may take this one's place.
+    /// Returns whether a newer plain write may take this one's place.
     pub(super) fn may_be_superseded(&self) -> bool {
         self.payload.is_plain()
             && self.group.is_none()

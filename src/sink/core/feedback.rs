@@ -1,4 +1,4 @@
-//! What answers tell of the capacity.
+//! The feedback of answers to budgets and concurrency.
 
 use std::time::Duration;
 
@@ -11,70 +11,72 @@ use crate::capacity::{
 use crate::retry::ServiceError;
 
 impl<C, F> Core<C, F> {
-    /// The table was described.
+    /// Sets the table's capacity from a new description.
     pub(crate) fn set_capacity(&mut self, now: Duration, capacity: TableCapacity) {
         self.budgets.set_capacity(now, capacity);
         self.follow_needs_consumed();
     }
 
-    /// Has requests ask what they consume where somebody wants to know.
+    /// Lets requests ask for the units that they consume, where the settings or the budgets need
+    /// them.
     fn follow_needs_consumed(&mut self) {
         let ask = self.rules.consumed_capacity || self.budgets.needs_consumed();
         self.bodies.ask_consumed(ask);
     }
 
-    /// The table may not be described. Returns whether that is news.
+    /// Stops describing the table, since the service denies it. Returns whether that is news.
     pub(crate) fn stop_describing(&mut self) -> bool {
         self.budgets.stop_describing()
     }
 
-    /// How the table's capacity is paid for.
+    /// Returns the table's capacity mode.
     pub(crate) fn mode(&self) -> CapacityMode {
         self.budgets.mode()
     }
 
-    /// Write units a second that may leave now; none where nothing limits them.
+    /// Returns the write units a second that may leave now; `None` where nothing limits them.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
         self.budgets.rate(now)
     }
 
-    /// How many partition keys are held back, and how many writes wait for them.
+    /// Returns the number of hot keys, and the number of writes parked for them.
     pub(crate) fn hot_keys(&self) -> (usize, usize) {
         (self.budgets.hot_keys(), self.parked.behind_hot_keys())
     }
 
-    /// The indexes that writes wait for, by a bit each.
+    /// Returns the indexes that writes wait for, a bit for each.
     pub(crate) fn short_indexes(&self, now: Duration) -> u32 {
         self.parked.short_indexes(now)
     }
 
-    /// Whether the table's capacity should be described now.
+    /// Returns whether the table's capacity should be described now, and notes that it was.
     pub(crate) fn take_refresh(&mut self, now: Duration) -> bool {
         !self.entries.is_empty() && self.failed.is_none() && self.budgets.take_describe(now)
     }
 
-    /// The user sets another rate.
+    /// Sets another rate, chosen by the user.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
         self.budgets.set_rate(now, rate);
         self.follow_needs_consumed();
     }
 
-    /// The user sets another concurrency.
+    /// Sets another range of the concurrency, chosen by the user.
     pub(crate) fn set_concurrency(&mut self, concurrency: Concurrency) {
         self.limit.set_range(concurrency);
     }
 
-    /// Whether the account's limit was met, which concerns the other tables too.
+    /// Returns whether the account's quota was met since the last call. It concerns the other
+    /// tables too.
     pub(crate) fn take_account(&mut self) -> bool {
         std::mem::take(&mut self.account)
     }
 
-    /// Another table met the account's limit.
+    /// Slows down, since another table met the account's quota.
     pub(crate) fn yield_to_account(&mut self, now: Duration) {
         self.budgets.yield_to_account(now);
     }
 
-    /// Lets go of hot keys that are hot no more.
+    /// Drops the budgets of hot keys that have cooled down and have no parked writes.
     pub(super) fn release_cooled_keys(&mut self, now: Duration) {
         let Self {
             parked, budgets, ..
@@ -82,7 +84,7 @@ impl<C, F> Core<C, F> {
         budgets.release_cooled_keys(now, |key| parked.contains(BudgetKey::HotKey(key)));
     }
 
-    /// Writes were carried out.
+    /// Settles the budgets for writes that were carried out.
     pub(super) fn note_taken(
         &mut self,
         now: Duration,
@@ -96,7 +98,8 @@ impl<C, F> Core<C, F> {
         budgets.settled(now, costs.map(|entry| entry.cost), consumed);
     }
 
-    /// Writes were refused for want of capacity: `left`, while `written` of the same request were not.
+    /// Reacts to a request of which `left` were refused for want of capacity and `written` were
+    /// carried out.
     pub(super) fn note_refused(
         &mut self,
         now: Duration,
@@ -118,7 +121,7 @@ impl<C, F> Core<C, F> {
             .refused(now, sent_at, &refused, &passed, reasons);
         self.account |= follow_up.slow_account;
         if follow_up.probe_cause {
-            // A hot key's refusal would tell of that key alone.
+            // The reason for a hot key's refusal would concern that key alone.
             let fit = |ticket: &&Ticket| {
                 let entry = self.entries.get(ticket.at);
                 entry.is_some_and(|entry| {
@@ -132,8 +135,9 @@ impl<C, F> Core<C, F> {
         self.note_answer(now, sent_at, items, follow_up.table_refusals);
     }
 
-    /// Feeds the concurrency limit, and rests when even its minimum is too much. Where a rate holds the
-    /// writes back, refusals are that rate's business.
+    /// Feeds the concurrency limit, and pauses when even its minimum is too much.
+    ///
+    /// Where a rate limits the writes, that rate alone reacts to refusals.
     pub(super) fn note_answer(
         &mut self,
         now: Duration,
@@ -150,7 +154,7 @@ impl<C, F> Core<C, F> {
             return;
         }
         if left * 2 > items {
-            // Once a round trip: what was sent before the last step tells of the same shortage.
+            // Once a round trip: a request sent before the last step belongs to the same shortage.
             if sent_at >= self.streak_stepped_at {
                 self.throttle_streak = self.throttle_streak.saturating_add(1);
                 self.streak_stepped_at = now;
@@ -164,7 +168,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// What holds writes back now.
+    /// Returns the reason why writes wait now.
     pub(crate) fn limited_by(&mut self, now: Duration) -> Limit {
         if self.entries.is_empty() {
             return Limit::Nothing;

@@ -110,7 +110,7 @@ pub(crate) struct Core<C, F> {
     epochs: Epochs<F>,
     limit: ConcurrencyLimit,
     budgets: Budgets,
-    /// A write that goes alone so that its refusal bears a reason.
+    /// The write that is sent alone to obtain a reason: a request that is refused whole bears one.
     cause_probe: Option<Ticket>,
     /// Set where this table met the account's limit.
     account: bool,

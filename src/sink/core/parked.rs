@@ -1,8 +1,8 @@
-//! Writes that wait for the budget of their partition key or of an index.
+//! Parked writes: those that wait for the budget of their hot key or of an index.
 //!
-//! Each such budget has a lane of its own, in which writes wait in the order of their turn while all
-//! others go on. A write that comes out of it rides in the next batch, before what the common lane
-//! has: it waited longer.
+//! Each such budget has a lane of its own. Writes wait in it in order, and all other writes pass
+//! them. A write that leaves its lane goes into the next batch before the writes of the common
+//! lane, since it waited longer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,25 +13,28 @@ use super::request::Sum;
 use super::{Core, Request};
 use crate::capacity::{BudgetKey, WriteCost};
 
-/// How long an index counts as short after a write was last held back for it.
+/// The time for which an index counts as short after a write was last parked for it.
+///
+/// Chosen: longer than the moments without a parked write of an index that stays short.
 const SHORT_INDEX_MEMORY: Duration = Duration::from_secs(1);
 
-/// The lanes of held writes.
+/// The lanes of parked writes, by the budget that they wait for.
 #[derive(Debug, Default)]
 pub(super) struct ParkedWrites {
     lanes: BTreeMap<BudgetKey, Lane>,
-    /// When the next of them may leave, as of the last look.
+    /// The time when the next of them may leave, as of the last check.
     pub(super) due_at: Option<Duration>,
-    /// The indexes that writes were held back for, and when last.
+    /// The indexes that writes were parked for, and the last time of each.
     short: Vec<(usize, Duration)>,
 }
 
 impl ParkedWrites {
+    /// Returns whether no write is parked.
     pub(super) fn is_empty(&self) -> bool {
         self.lanes.is_empty()
     }
 
-    /// How many writes wait for hot keys.
+    /// Returns the number of writes that wait for hot keys.
     pub(super) fn behind_hot_keys(&self) -> usize {
         let lanes = self.lanes.iter();
         lanes
@@ -40,7 +43,7 @@ impl ParkedWrites {
             .sum()
     }
 
-    /// The index with the most writes waiting.
+    /// Returns the index that the most writes wait for.
     pub(super) fn fullest_index(&self) -> Option<usize> {
         let indexes = self.lanes.iter().filter_map(|(key, lane)| match key {
             BudgetKey::Index(at) => Some((lane.count(), *at)),
@@ -49,10 +52,12 @@ impl ParkedWrites {
         indexes.max().map(|(_, at)| at)
     }
 
+    /// Returns whether writes wait for this budget.
     pub(super) fn contains(&self, key: BudgetKey) -> bool {
         self.lanes.contains_key(&key)
     }
 
+    /// Notes that a write was parked for an index.
     fn note_short(&mut self, index: usize, now: Duration) {
         match self.short.iter_mut().find(|(at, _)| *at == index) {
             Some((_, noted)) => *noted = now,
@@ -60,7 +65,7 @@ impl ParkedWrites {
         }
     }
 
-    /// The indexes that writes wait for or waited for a moment ago, by a bit each.
+    /// Returns the indexes that writes wait for, or waited for a moment ago, a bit for each.
     pub(super) fn short_indexes(&self, now: Duration) -> u32 {
         let short = self.short.iter().filter(|(at, noted)| {
             now.saturating_sub(*noted) < SHORT_INDEX_MEMORY || self.contains(BudgetKey::Index(*at))
@@ -70,18 +75,19 @@ impl ParkedWrites {
         })
     }
 
-    /// The lots that hold writes.
+    /// Returns the budgets that writes wait for.
     pub(super) fn keys(&self) -> impl Iterator<Item = BudgetKey> {
         self.lanes.keys().copied()
     }
 
+    /// Replaces the weight of a parked write.
     pub(super) fn resize(&mut self, key: BudgetKey, old: Weight, new: Weight) {
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.resize(old, new);
         }
     }
 
-    /// A write left its lane other than to be sent.
+    /// Removes a write that left its lane other than to be sent.
     pub(super) fn forget(&mut self, key: BudgetKey, weight: Weight) {
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.forget(weight);
@@ -93,15 +99,15 @@ impl ParkedWrites {
 }
 
 impl<C, F> Core<C, F> {
-    /// Holds a write back that has just left its lane.
+    /// Parks a write that has just left its lane.
     pub(super) fn park(&mut self, now: Duration, ticket: Ticket, key: BudgetKey) {
         if let Some(entry) = self.entries.get_mut(ticket.at) {
             let waited = matches!(entry.state, State::Parked(_));
             entry.state = State::Parked(key);
             let lane = self.parked.lanes.entry(key).or_default();
-            // By its age: it may have waited elsewhere.
+            // A write that was parked elsewhere keeps the place of its age.
             lane.push(ticket, entry.weight(), now, waited);
-            // Its lot is looked at again before anybody sleeps.
+            // Its budget is checked again before the worker sleeps.
             self.parked.due_at = Some(now);
             if let BudgetKey::Index(at) = key {
                 self.parked.note_short(at, now);
@@ -109,8 +115,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Where a write has to wait: behind those that wait there already, or because its budget is used
-    /// up.
+    /// Returns the budget that a write has to wait for: one that other writes wait for already, or
+    /// one that is used up.
     pub(super) fn parking_key(&mut self, now: Duration, cost: WriteCost) -> Option<BudgetKey> {
         if !self.parked.is_empty() {
             let hot_key = BudgetKey::HotKey(cost.partition);
@@ -125,7 +131,7 @@ impl<C, F> Core<C, F> {
         self.budgets.blocking_budget(now, cost, None)
     }
 
-    /// Where a write has to wait that has waited in a lot.
+    /// Returns the next budget that a write has to wait for after `passed`.
     fn next_parking_key(
         &mut self,
         now: Duration,
@@ -139,13 +145,13 @@ impl<C, F> Core<C, F> {
         behind.or_else(|| self.budgets.blocking_budget(now, cost, Some(passed)))
     }
 
-    /// The oldest write in the lanes.
+    /// Returns the oldest write in the common lanes.
     fn oldest_ticket(&mut self) -> Option<Ticket> {
         let heads = self.heads().into_iter().flatten();
         heads.map(|(ticket, _)| ticket).min()
     }
 
-    /// The first write of a lot.
+    /// Returns the first write that waits for a budget.
     fn first_parked(&mut self, key: BudgetKey) -> Option<Ticket> {
         let entries = &self.entries;
         let lane = self.parked.lanes.get_mut(&key)?;
@@ -158,7 +164,7 @@ impl<C, F> Core<C, F> {
         lane.peek(live).map(|(ticket, _)| ticket)
     }
 
-    /// Takes the first write of a lot out of it.
+    /// Takes the first write that waits for a budget out of its lane.
     fn unpark(&mut self, key: BudgetKey, weight: Weight) {
         if let Some(lane) = self.parked.lanes.get_mut(&key) {
             lane.pop(weight);
@@ -168,7 +174,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// A request with held writes whose time has come.
+    /// Returns a request of parked writes whose budgets now have the units.
     pub(super) fn parked_request(&mut self, now: Duration) -> Option<Request> {
         let most = self.rules.max_batch_items;
         let keys: Vec<BudgetKey> = self.parked.keys().collect();
@@ -193,11 +199,11 @@ impl<C, F> Core<C, F> {
                 }
             }
         }
-        // By age, among themselves and with the lanes: nobody is passed for ever.
+        // By age, among themselves and beside the common lanes: no write is passed for ever.
         due.sort_unstable();
         let &(first, _, _) = due.first()?;
         if self.oldest_ticket().is_some_and(|oldest| oldest < first) {
-            // The lanes wake the table themselves.
+            // The common lanes set their own time to wake.
             return None;
         }
         let least = self.entries.get(first.at)?.cost.units;

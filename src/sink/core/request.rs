@@ -1,4 +1,4 @@
-//! Which request goes out next, and when to look again.
+//! The choice of the next request, and of the time to choose again.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -29,7 +29,7 @@ pub(super) struct InFlight {
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
-    /// Kept to be used again once it was answered.
+    /// The body, whose buffer is reused after the answer.
     pub(super) body: Bytes,
 }
 
@@ -55,7 +55,7 @@ impl fmt::Debug for InFlight {
     }
 }
 
-/// What a batch holds already.
+/// The sum of the writes in a batch so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sum {
     pub(super) len: usize,
@@ -70,7 +70,7 @@ pub(super) struct Isolated {
 }
 
 impl<C, F> Core<C, F> {
-    /// The next request to send now, if there is one. Call until `None`.
+    /// Returns the next request to send now, if there is one. Call until `None`.
     pub(crate) fn next_request(&mut self, now: Duration) -> Option<Request> {
         self.expire(now);
         self.mature(now);
@@ -94,7 +94,8 @@ impl<C, F> Core<C, F> {
                 return Some(request);
             }
             if self.table_until.is_some() {
-                // The oldest is a held write that waits for units of the table: it must not be passed.
+                // The oldest write is parked and waits for units of the table: it must not be
+                // passed.
                 return None;
             }
         }
@@ -118,7 +119,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// When to call [`next_request`](Self::next_request) again if nothing else happens before.
+    /// Returns when to call [`next_request`](Self::next_request) again if nothing else happens
+    /// before.
     pub(crate) fn wake_at(&mut self, now: Duration) -> Option<Duration> {
         let mut wake: Option<Duration> = None;
         let mut at = |time: Duration| wake = Some(wake.map_or(time, |wake| wake.min(time)));
@@ -155,9 +157,9 @@ impl<C, F> Core<C, F> {
         wake
     }
 
-    /// Low load sends at once; while half of the slots that there may ever be are taken, a batch may
-    /// fill, for no longer than the linger. An adapted limit below that is reached at once, and batches
-    /// fill behind it.
+    /// Low load sends at once; while half of the slots that there may ever be are taken, a batch
+    /// may fill, for no longer than the linger. An adapted limit below that is reached at once, and
+    /// batches fill behind it.
     fn batch_if_due(&mut self, now: Duration, since: Duration) -> Option<Request> {
         let full = self.batched.count() >= self.rules.max_batch_items
             || self.bodies.batch_overhead() + self.batched.bytes() >= self.rules.max_batch_bytes;
@@ -175,7 +177,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// A batch of these writes, whose keys and indexes have been paid for, and of what the lane has.
+    /// Returns a batch of these writes, whose hot keys and indexes are paid for, and of writes of
+    /// the lane.
     pub(super) fn batch(
         &mut self,
         now: Duration,
@@ -232,8 +235,8 @@ impl<C, F> Core<C, F> {
         Some(self.send_batch(now, writes, len, false))
     }
 
-    /// How many units of the table may leave now; none where it has to wait for that, for as long as
-    /// it then says.
+    /// Returns the units of the table that may leave now; `None` where they have to wait, until the
+    /// time noted in `table_until`.
     pub(super) fn permitted(&mut self, now: Duration, want: u32, least: u32) -> Option<u32> {
         match self.budgets.permit(now, want, least) {
             Ok(units) => Some(units),
@@ -285,7 +288,7 @@ impl<C, F> Core<C, F> {
         }
         self.bodies.close_batch(&mut body);
         let body = Bytes::from(body);
-        // From here on the record is held once, in the body.
+        // From here on the record exists once, in the body.
         for (ticket, range) in writes.iter().zip(ranges) {
             if let Some(entry) = self.entries.get_mut(ticket.at)
                 && let Payload::Plain { data, .. } = &mut entry.payload
@@ -316,8 +319,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Since its answer was lost a write may have waited beyond its token's life: then it can't be sent
-    /// again, and nobody will know.
+    /// Settles a write as unknown if its answer was lost and its token has lapsed since, and
+    /// returns whether it did: such a write can't be sent again.
     pub(super) fn lapsed(&mut self, now: Duration, ticket: Ticket) -> bool {
         let Some(entry) = self.entries.get(ticket.at) else {
             return false;
@@ -345,8 +348,9 @@ impl<C, F> Core<C, F> {
         Some(self.sent(now, operation, body, vec![ticket], false))
     }
 
-    /// A write that was refused without a reason goes again at once, in a batch of its own: where all of a
-    /// batch is refused, the service says why.
+    /// Returns a request of one write that was refused without a reason, sent again at once.
+    ///
+    /// It is a batch of its own: where a batch is refused whole, the service reports the reason.
     fn cause_probe_request(&mut self, now: Duration) -> Option<Request> {
         let ticket = self.cause_probe.take()?;
         let entry = self.entries.get(ticket.at)?;
@@ -397,7 +401,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Delayed writes whose time has come go back to their lane.
+    /// Puts delayed writes whose time has come back into their lane.
     fn mature(&mut self, now: Duration) {
         while let Some(Reverse((time, ticket))) = self.delayed.peek().copied() {
             if time > now {
@@ -413,7 +417,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Writes whose deadline has passed are rejected, save those in flight: their answer decides.
+    /// Rejects writes whose deadline has passed, except those in flight: their answer decides.
     fn expire(&mut self, now: Duration) {
         while let Some(&(deadline, ticket)) = self.deadlines.first() {
             if deadline > now {

@@ -1,4 +1,4 @@
-//! Writes that are sent again: later, or in smaller batches.
+//! Requeued writes: those that are sent again, later or in smaller batches.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -12,13 +12,16 @@ use super::request::{InFlight, Isolated};
 use crate::retry::ServiceError;
 use crate::sink::payload::Payload;
 
-/// How often a refused write's delay grows at most, where the table's capacity is known: with the
-/// default delays to 400 ms.
+/// The largest number of steps by which a throttled write's delay grows where the table's capacity
+/// is known.
+///
+/// Chosen: 400 ms with the default delays. The rate spaces requests out, so longer delays have no
+/// use.
 const MAX_THROTTLE_BACKOFF_STEPS: u32 = 4;
 
 impl<C, F> Core<C, F> {
-    /// Writes the service had no capacity for: again after their delay, for as long as their
-    /// deadline allows.
+    /// Requeues writes that were refused for want of capacity, for as long as their deadline
+    /// allows.
     pub(super) fn throttled(
         &mut self,
         now: Duration,
@@ -26,7 +29,7 @@ impl<C, F> Core<C, F> {
         isolated: bool,
         error: Option<&ServiceError>,
     ) {
-        // A known rate spaces requests out; a write need not stay away long as well.
+        // A known rate spaces requests out. A write need not wait long in addition.
         let most = if self.budgets.is_known() {
             MAX_THROTTLE_BACKOFF_STEPS
         } else {
@@ -46,6 +49,7 @@ impl<C, F> Core<C, F> {
         self.requeue(now, retries, now, isolated);
     }
 
+    /// Sends the halves of a refused batch again, each by itself.
     pub(super) fn bisect(&mut self, now: Duration, request: InFlight) {
         let InFlight { mut writes, id, .. } = request;
         let known = writes
@@ -66,7 +70,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Queues part of a bisected batch; those whose deadline has passed go no further.
+    /// Queues a part of a bisected batch. Writes whose deadline has passed are rejected.
     pub(super) fn isolate(&mut self, now: Duration, writes: Vec<Ticket>, not_before: Duration) {
         let mut late = Vec::new();
         let mut kept = Vec::with_capacity(writes.len());
@@ -92,8 +96,9 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Sends writes again, each after the delay for its count of failures and not before
-    /// `not_before`; those whose deadline has passed are rejected.
+    /// Requeues writes, each for the delay of its count of failures and not before `not_before`.
+    ///
+    /// Writes whose deadline has passed are rejected.
     pub(super) fn requeue(
         &mut self,
         now: Duration,
@@ -121,8 +126,8 @@ impl<C, F> Core<C, F> {
             let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
             return self.isolate(now, writes, at);
         }
-        // Equal counts get equal delays, so that they fill a batch again; one that has failed often
-        // doesn't hold back those beside it.
+        // Equal counts get equal delays, so that these writes fill a batch again. A write that has
+        // failed often does not delay the others of its request.
         let mut delays: Vec<(u32, Duration)> = Vec::with_capacity(1);
         for (ticket, failures) in writes {
             let known = delays.iter().find(|(count, _)| *count == failures);
@@ -147,7 +152,7 @@ impl<C, F> Core<C, F> {
     }
 }
 
-/// A record that comes back gets bytes of its own, so that it doesn't keep its batch's body alive.
+/// Copies a record out of its batch's body, so that it does not keep the whole body alive.
 fn own(payload: &mut Payload) {
     if let Payload::Plain { data, .. } = payload {
         *data = Bytes::copy_from_slice(data);

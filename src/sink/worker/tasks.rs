@@ -121,7 +121,7 @@ impl Running {
         self.start(describing, Done::Described(lost));
     }
 
-    /// Describes the table for its capacity. Where that fails, what is known stays.
+    /// Describes the table for its capacity. Where that fails, the known capacity stays.
     pub(super) fn refresh(&mut self) {
         let transport = self.worker.transport.clone();
         let describing = async move { Done::Capacity(transport.describe().await) };

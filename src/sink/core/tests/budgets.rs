@@ -1,11 +1,11 @@
-//! What the budgets of table, indexes and keys do to the queue.
+//! Tests of the effect of the budgets of table, indexes and hot keys on the queue.
 
 use super::*;
 use crate::capacity::{CapacityConfig, Consumption, IndexKind, Rate, TableCapacity, Units};
 use crate::item::IndexSet;
 use crate::sink::cost::Cost;
 
-/// A table of so many units, with indexes of so many; no burst is looked for.
+/// A table of so many units, with indexes of so many, without a search for burst credit.
 fn indexed(table: u64, indexes: &[u64]) -> TestCore {
     with_budgets(rules(), 8, table, indexes)
 }
