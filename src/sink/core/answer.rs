@@ -24,7 +24,7 @@ pub(crate) struct BatchOutcome {
 /// What describing the table gave.
 #[derive(Clone, Debug)]
 pub(crate) enum Described {
-    /// Its keys are as they were, or it may not be described: nothing speaks for the records.
+    /// Its keys are unchanged, or it may not be described: the refused records are the cause.
     Unchanged,
     /// Its keys changed, or it is gone.
     Changed(ServiceError),
@@ -125,10 +125,11 @@ impl<C, F> Core<C, F> {
                 if let Some(asked_at) = asked_at {
                     self.groups.prove(asked_at);
                 }
-                let guilty = self.groups.guilty();
-                self.reject_guilty(now, guilty);
-                // Groups whose requests went out after the question need another answer.
-                self.describe = self.groups.in_doubt();
+                let proven = self.groups.take_proven();
+                self.reject_refusals(now, proven);
+                // Groups whose requests went out after this description was requested need another
+                // one.
+                self.describe = self.groups.awaits_description();
             }
             Described::Changed(error) => self.fail(now, error),
         }
@@ -138,8 +139,8 @@ impl<C, F> Core<C, F> {
     fn succeeded(&mut self, now: Duration, request: u64) {
         self.budget.deposit(now);
         self.groups.prove(request);
-        let guilty = self.groups.guilty();
-        self.reject_guilty(now, guilty);
+        let proven = self.groups.take_proven();
+        self.reject_refusals(now, proven);
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
@@ -254,7 +255,7 @@ impl<C, F> Core<C, F> {
             self.settle(now, ticket, Outcome::Rejected { reason, record });
             return;
         }
-        entry.state = State::Suspect;
+        entry.state = State::RefusedAlone;
         let group = match entry.group {
             Some(group) => group,
             None => {
@@ -263,7 +264,7 @@ impl<C, F> Core<C, F> {
                 group
             }
         };
-        let verdict = self.groups.condemn(group, ticket, error.clone());
+        let verdict = self.groups.add_refusal(group, ticket, error.clone());
         self.apply(now, verdict);
     }
 

@@ -23,8 +23,8 @@ pub(super) enum State {
     Isolated,
     /// In this request.
     InFlight,
-    /// Refused alone; the verdict waits for its group.
-    Suspect,
+    /// Refused alone. It is rejected once its group shows that the table is unchanged.
+    RefusedAlone,
     /// Has its outcome. The dead-letter handler has the record, and the key stays taken until the
     /// handler has answered.
     DeadLettered(Box<Outcome>),

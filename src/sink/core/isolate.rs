@@ -1,26 +1,30 @@
-//! One bad record never fails its neighbours.
+//! The isolation of a bad record, so that it never fails the other records of its batch.
 //!
-//! A batch that the service refuses for what is in it is sent again in halves until the culprit is
-//! alone. The writes of such a batch form a group. A verdict on one of them is held back until a
-//! neighbour was written (then the table is as we think it is, and the culprits are culprits) or
-//! until all have failed alike: then it may be the table that changed, and it is described again
-//! before anything is rejected.
+//! A batch that the service refuses for its contents is sent again in halves until each bad record
+//! is alone. The writes of such a batch form a group. A write that is refused alone is not rejected
+//! at once. If another write of the group is written, the table is unchanged, and the refused
+//! writes are rejected. If all fail alike, the table itself may have changed: it is described again
+//! before any write is rejected.
 
 use std::collections::HashMap;
 
 use super::lane::Ticket;
 use crate::retry::ServiceError;
 
+/// The writes of one batch under bisection.
 #[derive(Debug)]
 struct Group {
+    /// The number of writes without a result of their own.
     undecided: usize,
+    /// Set if a write of the group was written.
     written: bool,
-    condemned: Vec<(Ticket, ServiceError)>,
+    /// The writes that were refused alone and are not rejected yet.
+    refusals: Vec<(Ticket, ServiceError)>,
     /// The request that was refused; numbers rise with the time of sending.
     since: u64,
 }
 
-/// What to do with a group now.
+/// The next step for a group.
 #[derive(Debug)]
 pub(super) enum Verdict {
     /// Wait for the others.
@@ -36,13 +40,13 @@ pub(super) enum Verdict {
 pub(super) struct Groups {
     groups: HashMap<u64, Group>,
     next: u64,
-    /// How far the table has proved to be as we think: the newest request that was carried out, or
-    /// the one that would have gone out when a description was asked for.
+    /// The newest request up to which the table is proven to be unchanged: one that was carried
+    /// out, or the one that was next when a description was requested.
     proven: Option<u64>,
 }
 
 impl Groups {
-    /// A group of `count` writes, refused in the request of number `since`.
+    /// Opens a group of `count` writes, refused in the request of number `since`.
     pub(super) fn open(&mut self, count: usize, since: u64) -> u64 {
         let id = self.next;
         self.next += 1;
@@ -51,19 +55,19 @@ impl Groups {
             Group {
                 undecided: count,
                 written: false,
-                condemned: Vec::new(),
+                refusals: Vec::new(),
                 since,
             },
         );
         id
     }
 
-    /// The request of this number was carried out.
+    /// Notes that the request of this number was carried out.
     pub(super) fn prove(&mut self, request: u64) {
         self.proven = self.proven.max(Some(request));
     }
 
-    /// One of the group has an outcome of its own.
+    /// Notes that one write of the group has an outcome, and returns the next step.
     pub(super) fn decided(&mut self, id: u64, written: bool) -> Verdict {
         if let Some(group) = self.groups.get_mut(&id) {
             group.undecided = group.undecided.saturating_sub(1);
@@ -72,11 +76,11 @@ impl Groups {
         self.judge(id)
     }
 
-    /// One of the group was refused alone.
-    pub(super) fn condemn(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> Verdict {
+    /// Adds a write of the group that was refused alone, and returns the next step.
+    pub(super) fn add_refusal(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> Verdict {
         if let Some(group) = self.groups.get_mut(&id) {
             group.undecided = group.undecided.saturating_sub(1);
-            group.condemned.push((ticket, error));
+            group.refusals.push((ticket, error));
         }
         self.judge(id)
     }
@@ -86,42 +90,43 @@ impl Groups {
             return Verdict::Open;
         };
         let proven = group.written || self.proven.is_some_and(|request| request > group.since);
-        let verdict = if group.condemned.is_empty() || (group.undecided > 0 && !proven) {
+        let verdict = if group.refusals.is_empty() || (group.undecided > 0 && !proven) {
             Verdict::Open
         } else if proven {
-            Verdict::Reject(std::mem::take(&mut group.condemned))
+            Verdict::Reject(std::mem::take(&mut group.refusals))
         } else {
             Verdict::Describe
         };
-        if group.undecided == 0 && group.condemned.is_empty() {
+        if group.undecided == 0 && group.refusals.is_empty() {
             self.groups.remove(&id);
         }
         verdict
     }
 
-    /// The groups whose members have all failed alike and whose guilt is proven by now.
-    pub(super) fn guilty(&mut self) -> Vec<(Ticket, ServiceError)> {
-        let mut guilty = Vec::new();
+    /// Removes the groups whose writes have all failed alike, where the table is now proven
+    /// unchanged, and returns their refusals.
+    pub(super) fn take_proven(&mut self) -> Vec<(Ticket, ServiceError)> {
+        let mut taken = Vec::new();
         if self.groups.is_empty() {
-            return guilty;
+            return taken;
         }
         let proven = self.proven;
         self.groups.retain(|_, group| {
             let done = group.undecided == 0 && proven.is_some_and(|request| request > group.since);
             if done {
-                guilty.append(&mut group.condemned);
+                taken.append(&mut group.refusals);
             }
             !done
         });
-        guilty
+        taken
     }
 
-    /// Whether a group waits for the table's description.
-    pub(super) fn in_doubt(&self) -> bool {
+    /// Returns whether a group waits for the table's description.
+    pub(super) fn awaits_description(&self) -> bool {
         self.groups.values().any(|group| group.undecided == 0)
     }
 
-    /// Forgets all groups: nothing is sent any more.
+    /// Removes all groups, since nothing is sent any more.
     pub(super) fn clear(&mut self) {
         self.groups.clear();
     }

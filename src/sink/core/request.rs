@@ -429,7 +429,7 @@ impl<C, F> Core<C, F> {
             };
             match entry.state {
                 State::InFlight | State::DeadLettered(_) => {}
-                State::Suspect => {
+                State::RefusedAlone => {
                     // Its group has its verdict already, or goes on without it.
                     if let Some(entry) = self.entries.get_mut(ticket.at) {
                         entry.group = None;

@@ -105,16 +105,16 @@ impl<C, F> Core<C, F> {
         match verdict {
             Verdict::Open => {}
             Verdict::Describe => self.describe = true,
-            Verdict::Reject(guilty) => self.reject_guilty(now, guilty),
+            Verdict::Reject(refusals) => self.reject_refusals(now, refusals),
         }
     }
 
-    pub(super) fn reject_guilty(&mut self, now: Duration, guilty: Vec<(Ticket, ServiceError)>) {
-        for (ticket, error) in guilty {
+    pub(super) fn reject_refusals(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
+        for (ticket, error) in refusals {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
             };
-            if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Suspect) {
+            if !entry.is_live(ticket.seq) || !matches!(entry.state, State::RefusedAlone) {
                 continue;
             }
             entry.group = None;
