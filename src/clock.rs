@@ -1,6 +1,6 @@
 //! The one place that reads the time.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, Sleep};
 
@@ -8,10 +8,6 @@ use tokio::time::{Instant, Sleep};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    #[cfg_attr(
-        not(feature = "streams"),
-        expect(dead_code, reason = "only sources tell ages")
-    )]
     started: SystemTime,
 }
 
@@ -26,6 +22,13 @@ impl Clock {
 
     pub(crate) fn now(self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Returns the time of day at which this clock was started, since 1970.
+    pub(crate) fn opened(self) -> Duration {
+        self.started
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO)
     }
 
     /// The time of day, by tokio's clock since the start: for ages of what carries one.

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
+use super::allowance::Allowance;
 use super::budget::Budget;
 use super::budgets::{Budgets, FollowUp, WriteCost};
-use super::control::{Base, Refusal};
 use super::limit::ThrottleCause;
+use super::speed::{Answer, Refusal, SpeedConfig};
 use super::table_capacity::CapacityMode;
 use crate::retry::{ThrottlingLimit, ThrottlingReason};
 
@@ -31,31 +32,32 @@ const MIN_PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// them.
 const HOT_NEIGHBOR_MAX_SHARE: f64 = 0.2;
 
-/// The writes of one request that were refused.
+/// The writes of one request that may be the table's concern.
 #[derive(Clone, Copy)]
 struct Refused {
-    items: usize,
-    refused: usize,
+    answer: Answer,
+    /// Units of those that were refused.
     units: u32,
-    sent_at: Duration,
 }
 
 impl Refused {
-    fn of<'a>(items: usize, sent_at: Duration, costs: impl Iterator<Item = &'a WriteCost>) -> Self {
+    fn of<'a>(sent_at: Duration, taken: usize, costs: impl Iterator<Item = &'a WriteCost>) -> Self {
         let (refused, units) = costs.fold((0, 0_u32), |(count, units), cost| {
             (count + 1, units.saturating_add(cost.units))
         });
         Self {
-            items,
-            refused,
+            answer: Answer {
+                sent_at,
+                taken,
+                refused,
+            },
             units,
-            sent_at,
         }
     }
 }
 
 impl Budgets {
-    /// Reacts to a request of which `left` were refused and `passed` were taken.
+    /// Reacts to a request of which `left` were refused and `passed` were taken and settled.
     ///
     /// `reasons` are those that the service reported. They may be empty.
     pub(crate) fn refused(
@@ -76,10 +78,10 @@ impl Budgets {
         let cause = reported.unwrap_or_else(|| self.infer_cause(now, left, passed));
         self.last_cause = Some((cause, now));
         let adaptive = self.config.rate.is_adaptive();
-        let items = left.len() + passed.len();
         if let ThrottleCause::Index(at) | ThrottleCause::MaxOnDemandIndex(at) = cause {
             if adaptive {
-                let refused = Refused::of(items, sent_at, left.iter());
+                let taken = passed.iter().filter(|cost| cost.enters(at)).count();
+                let refused = Refused::of(sent_at, taken, left.iter());
                 let why = match cause {
                     ThrottleCause::Index(_) => Refusal::Capacity,
                     _ => Refusal::Maximum,
@@ -87,6 +89,7 @@ impl Budgets {
                 self.index_refused(now, at, refused, why);
                 self.describe_soon = true;
             }
+            self.taken(now, sent_at, passed.len(), Some(at));
             return FollowUp::default();
         }
         // Refusals count for their keys, unless the reported reason is another than a key range.
@@ -104,76 +107,96 @@ impl Budgets {
         let cold = left
             .iter()
             .filter(|cost| !by_key || !hot_keys.contains(cost.partition));
-        let refused = Refused::of(items, sent_at, cold);
-        if refused.refused == 0 {
+        let refused = Refused::of(sent_at, passed.len(), cold);
+        let items = left.len() + passed.len();
+        let Some(why) = self.of_table(now, cause, refused.answer, items) else {
+            self.taken(now, sent_at, passed.len(), None);
             return FollowUp::default();
-        }
-        let mut follow_up = FollowUp {
-            slow_account: reported == Some(ThrottleCause::Account),
-            table_refusals: refused.refused,
-            probe_cause: false,
         };
-        let why = match cause {
-            ThrottleCause::Table | ThrottleCause::Account => Refusal::Capacity,
-            ThrottleCause::MaxOnDemand => Refusal::Maximum,
-            ThrottleCause::KeyRange if !adaptive => return FollowUp::default(),
+        self.describe_soon |= !self.table.speed.is_bursting() && why != Refusal::Partitions;
+        self.taken(now, sent_at, 0, None);
+        let follow_up = FollowUp {
+            slow_account: reported == Some(ThrottleCause::Account),
+            // Without a known capacity the reaction is the same for every reason: no probe.
+            probe_cause: why == Refusal::NotReported && self.is_known() && self.take_probe(now),
+        };
+        let Refused { answer, units } = refused;
+        if self.is_unexplained(now, answer, why) {
+            self.taken(now, sent_at, passed.len(), None);
+        } else {
+            self.table.answered(now, answer, units, why);
+        }
+        follow_up
+    }
+
+    /// Returns the reason of refusals as far as the table goes; `None` where they are not its concern.
+    /// The request had `items` writes.
+    fn of_table(
+        &mut self,
+        now: Duration,
+        cause: ThrottleCause,
+        cold: Answer,
+        items: usize,
+    ) -> Option<Refusal> {
+        if cold.refused == 0 {
+            return None;
+        }
+        match cause {
+            ThrottleCause::Table | ThrottleCause::Account => Some(Refusal::Capacity),
+            ThrottleCause::MaxOnDemand => Some(Refusal::Maximum),
             // The key range of one write, or of the writes beside a hot key, is no limit of the
             // table.
-            ThrottleCause::KeyRange if items == 1 || self.beside_hot_keys(now, refused) => {
-                return FollowUp::default();
+            ThrottleCause::KeyRange
+                if !self.config.rate.is_adaptive()
+                    || items == 1
+                    || self.beside_hot_keys(now, cold, items) =>
+            {
+                None
             }
             // The capacity of an on-demand table is that of its partitions.
-            ThrottleCause::KeyRange if self.mode() == CapacityMode::OnDemand => Refusal::Capacity,
-            ThrottleCause::KeyRange => Refusal::Partitions,
-            _ if self.beside_hot_keys(now, refused) => return FollowUp::default(),
-            _ => {
-                // Without a known capacity the reaction is the same for every reason: no probe.
-                follow_up.probe_cause = self.is_known() && self.take_probe(now);
-                Refusal::Untold
+            ThrottleCause::KeyRange if self.mode() == CapacityMode::OnDemand => {
+                Some(Refusal::Capacity)
             }
-        };
-        let bursting = self.table.control.is_bursting();
-        self.describe_soon |= !bursting && why != Refusal::Partitions;
-        // While the table has unused units, a few refusals without a reason are not attributed to
-        // it.
-        let few = refused.refused * 2 <= items;
-        if why == Refusal::Untold && few && !bursting && !self.table.control.is_used(now) {
-            follow_up.table_refusals = 0;
-            return follow_up;
+            ThrottleCause::KeyRange => Some(Refusal::Partitions),
+            _ if self.beside_hot_keys(now, cold, items) => None,
+            _ => Some(Refusal::NotReported),
         }
-        let Refused { refused, units, .. } = refused;
-        self.table
-            .refused(now, sent_at, (items, refused), units, why);
-        follow_up
+    }
+
+    /// Returns whether a few writes were refused without a reason while the table has known units to
+    /// spare. They say nothing of its rate.
+    fn is_unexplained(&mut self, now: Duration, cold: Answer, why: Refusal) -> bool {
+        why == Refusal::NotReported
+            && cold.refused <= cold.taken
+            && self.is_known()
+            && !self.table.speed.is_bursting()
+            && !self.table.speed.is_used(now)
     }
 
     /// Returns whether these refusals are few enough, and explained by a hot key in their
     /// partition.
-    fn beside_hot_keys(&mut self, now: Duration, refused: Refused) -> bool {
-        let units_left = !self.table.control.is_used(now);
+    fn beside_hot_keys(&mut self, now: Duration, cold: Answer, items: usize) -> bool {
+        let units_left = !self.table.speed.is_used(now);
         #[expect(clippy::cast_precision_loss, reason = "at most 100 writes")]
-        let few = refused.refused as f64 <= refused.items as f64 * HOT_NEIGHBOR_MAX_SHARE
-            || refused.items == 1;
+        let few = cold.refused as f64 <= items as f64 * HOT_NEIGHBOR_MAX_SHARE || items == 1;
         few && self.hot_keys.explains(now, units_left)
     }
 
     fn index_refused(&mut self, now: Duration, at: usize, of: Refused, why: Refusal) {
-        let Refused {
-            items,
-            refused,
-            units,
-            sent_at,
-        } = of;
-        let counts = (items, refused);
+        let Refused { answer, units } = of;
         match self.indexes.get_mut(at) {
-            Some(Some(index)) => index.refused(now, sent_at, counts, units, why),
+            Some(Some(index)) => index.answered(now, answer, units, why),
             // An index of unknown capacity gets its budget now, and its rate from the answers.
             Some(none) => {
-                let mut index = Budget::new(now, Base::Unknown, false);
-                index.refused(now, sent_at, counts, units, why);
+                let config = SpeedConfig {
+                    burst: false,
+                    ..self.config.index_speed()
+                };
+                let mut index = Budget::new(now, Allowance::Unknown, config);
+                index.answered(now, answer, units, why);
                 *none = Some(index);
             }
-            None => self.table.refused(now, sent_at, counts, units, why),
+            None => self.table.answered(now, answer, units, why),
         }
     }
 

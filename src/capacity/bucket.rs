@@ -84,11 +84,6 @@ impl Bucket {
         resized
     }
 
-    /// Returns the rate in units a second.
-    pub(super) fn rate(&self) -> f64 {
-        self.rate
-    }
-
     /// Returns the largest number of units that the bucket holds.
     pub(super) fn burst(&self) -> u32 {
         self.burst.get()

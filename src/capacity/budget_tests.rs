@@ -2,16 +2,38 @@
 
 use proptest::prelude::*;
 
+use super::allowance::Allowance;
 use super::budget::Budget;
-use super::control::{Base, Refusal};
+use super::speed::{Answer, Refusal, SpeedConfig};
 use std::time::Duration;
 
 fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+fn budget_of(allowance: Allowance, burst: bool) -> Budget {
+    let config = SpeedConfig {
+        burst,
+        may_seek: true,
+        gaps: true,
+        opened: Duration::ZERO,
+    };
+    Budget::new(at(0), allowance, config)
+}
+
 fn provisioned(units: f64, burst: bool) -> Budget {
-    Budget::new(at(0), Base::Provisioned(units), burst)
+    budget_of(Allowance::Provisioned(units), burst)
+}
+
+/// Answers a request of 25 writes, of which so many were refused.
+fn refuse(budget: &mut Budget, now: Duration, refused: u32, why: Refusal) {
+    let count = refused as usize;
+    let answer = Answer {
+        sent_at: now,
+        taken: 25 - count,
+        refused: count,
+    };
+    budget.answered(now, answer, refused, why);
 }
 
 /// Takes all that is permitted for a while, asking each millisecond; gives the units of each.
@@ -32,7 +54,7 @@ fn drain(budget: &mut Budget, from: u64, to: u64) -> u32 {
 fn without_bursts_it_keeps_to_what_is_provisioned() {
     let mut budget = provisioned(1000.0, false);
     assert!((9_950..=10_000).contains(&drain(&mut budget, 0, 10_000)));
-    assert_eq!(budget.control.speed(at(10_000)), Some(1000.0));
+    assert_eq!(budget.speed.at(at(10_000)), Some(1000.0));
 }
 
 #[test]
@@ -41,16 +63,16 @@ fn a_burst_is_looked_for_by_doubling_each_half_second_and_given_up_at_the_first_
     let mut speeds = Vec::new();
     for half in 0..4 {
         drain(&mut budget, half * 500, half * 500 + 500);
-        speeds.push(budget.control.speed(at(half * 500 + 499)));
+        speeds.push(budget.speed.at(at(half * 500 + 499)));
     }
     assert_eq!(
         speeds,
         [Some(1000.0), Some(2000.0), Some(4000.0), Some(8000.0)]
     );
-    budget.refused(at(2_001), at(2_000), (25, 25), 25, Refusal::Capacity);
-    assert!(budget.control.speed(at(2_001)) <= Some(1000.0));
+    refuse(&mut budget, at(2_001), 25, Refusal::Capacity);
+    assert!(budget.speed.at(at(2_001)) <= Some(1000.0));
     drain(&mut budget, 2_001, 60_000);
-    let speed = budget.control.speed(at(60_000));
+    let speed = budget.speed.at(at(60_000));
     assert_eq!(speed, Some(1000.0), "it stays given up");
 }
 
@@ -61,7 +83,7 @@ fn nobody_who_wants_little_is_sped_up() {
         budget.take(at(second * 1_000), 50);
         budget.settle(at(second * 1_000 + 5), 50, None);
     }
-    assert_eq!(budget.control.speed(at(10_000)), Some(1000.0));
+    assert_eq!(budget.speed.at(at(10_000)), Some(1000.0));
 }
 
 #[test]
@@ -108,94 +130,120 @@ fn a_prediction_follows_what_the_service_counts() {
 }
 
 #[test]
-fn refusals_in_a_row_pause_longer_and_longer_up_to_a_second() {
-    let mut budget = provisioned(1000.0, false);
-    let mut now = at(1_000);
-    let mut pauses = Vec::new();
-    for _ in 0..7 {
-        budget.refused(now, now, (25, 25), 25, Refusal::Capacity);
-        let until = budget.permit(now, 1, 1).expect_err("paused");
-        pauses.push((until - now).as_millis() / 50 * 50);
-        now = until;
+fn after_a_second_in_which_nothing_was_taken_it_pauses_longer_and_longer_up_to_a_second() {
+    for allowance in [
+        Allowance::Provisioned(1000.0),
+        Allowance::Unknown,
+        Allowance::Fixed(500.0),
+        Allowance::Unlimited,
+    ] {
+        let mut budget = budget_of(allowance, false);
+        for now in (0..=1_000).step_by(50) {
+            refuse(&mut budget, at(now), 25, Refusal::NotReported);
+        }
+        let mut now = at(1_050);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            budget.take(now, 25);
+            refuse(&mut budget, now, 25, Refusal::NotReported);
+            let until = budget.permit(now, 1, 1).expect_err("paused");
+            pauses.push((until - now).as_millis());
+            now = until;
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1_000, 1_000], "{allowance:?}");
+        refuse(&mut budget, now, 24, Refusal::NotReported);
+        refuse(&mut budget, now, 25, Refusal::NotReported);
+        let permit = budget.permit(now + at(500), 1, 1);
+        assert!(permit.is_ok(), "{allowance:?}: one was taken");
     }
-    assert_eq!(pauses[..5], [50, 100, 200, 400, 800]);
-    assert_eq!(pauses[5..], [1_000, 1_000]);
-    budget.accepted();
-    budget.refused(now, now, (25, 25), 25, Refusal::Capacity);
-    let until = budget.permit(now, 1, 1).expect_err("paused");
-    assert_eq!((until - now).as_millis() / 50, 1);
+}
+
+#[test]
+fn after_an_outage_the_rate_is_what_it_was() {
+    let mut budget = provisioned(1000.0, false);
+    drain(&mut budget, 0, 5_000);
+    for now in (5_000..20_000).step_by(50) {
+        refuse(&mut budget, at(now), 25, Refusal::Capacity);
+    }
+    assert_eq!(budget.speed.rate(), Some(1000.0));
 }
 
 #[test]
 fn a_fixed_rate_is_kept_whatever_is_refused_and_no_rate_is_none() {
-    let mut fixed = Budget::new(at(0), Base::Fixed(500.0), true);
+    let mut fixed = budget_of(Allowance::Fixed(500.0), true);
     drain(&mut fixed, 0, 3_000);
-    fixed.refused(at(3_000), at(2_990), (25, 5), 5, Refusal::Capacity);
-    assert_eq!(fixed.control.speed(at(3_000)), Some(500.0));
-    let mut none = Budget::new(at(0), Base::Unlimited, true);
-    none.refused(at(10), at(5), (25, 25), 25, Refusal::Capacity);
+    refuse(&mut fixed, at(3_000), 5, Refusal::Capacity);
+    assert_eq!(fixed.speed.at(at(3_000)), Some(500.0));
+    let mut none = budget_of(Allowance::Unlimited, true);
+    refuse(&mut none, at(10), 25, Refusal::Capacity);
     assert_eq!(none.permit(at(2_000), 25, 25), Ok(u32::MAX));
 }
 
 #[test]
 fn at_the_maximum_on_demand_it_stays() {
-    let base = Base::OnDemand {
+    let base = Allowance::OnDemand {
         warm: 4000.0,
-        most: 1000.0,
+        max: 1000.0,
     };
-    let budget = Budget::new(at(0), base, true);
-    assert_eq!(budget.control.speed(at(0)), Some(1000.0));
-    let base = Base::OnDemand {
+    let budget = budget_of(base, true);
+    assert_eq!(budget.speed.at(at(0)), Some(1000.0));
+    let base = Allowance::OnDemand {
         warm: 1000.0,
-        most: f64::INFINITY,
+        max: f64::INFINITY,
     };
-    let mut budget = Budget::new(at(0), base, true);
+    let mut budget = budget_of(base, true);
     drain(&mut budget, 0, 10_000);
-    budget.refused(at(10_000), at(9_990), (25, 5), 5, Refusal::Maximum);
-    let grown = budget.control.known().expect("known");
+    refuse(&mut budget, at(10_000), 5, Refusal::Maximum);
+    let grown = budget.speed.known().expect("known");
     assert!(grown > 1000.0, "{grown}");
     drain(&mut budget, 10_000, 40_000);
-    assert_eq!(
-        budget.control.known(),
-        Some(grown),
-        "a maximum does not grow"
-    );
+    assert_eq!(budget.speed.known(), Some(grown), "a maximum does not grow");
 }
 
 proptest! {
-    /// With bursts forbidden no stretch longer than a second sees more than its rate and a second's burst,
-    /// whatever is refused meanwhile.
+    /// With bursts forbidden, no stretch of time sees more units taken than its rate and a second's
+    /// burst, nor more sent than that and a background of 60 %, whatever is refused meanwhile.
     #[test]
     fn with_bursts_forbidden_it_is_never_above_its_budget(
         rate in 10_u32..3_000,
+        background in 0_u32..100,
         steps in prop::collection::vec((0_u64..80, 1_u32..60, 0_u32..100), 10..300),
     ) {
         let mut budget = provisioned(f64::from(rate), false);
         let burst = f64::from(rate.max(25));
         let mut now = 0;
-        let mut sent: Vec<(u64, u32)> = Vec::new();
-        for (wait, units, luck) in steps {
+        let mut answers: Vec<(u64, u32, u32)> = Vec::new();
+        for (wait, want, luck) in steps {
             now += wait;
-            if let Ok(allowed) = budget.permit(at(now), units, 1) {
-                let units = units.min(allowed);
-                budget.take(at(now), units);
-                sent.push((now, units));
-                if luck < 5 {
-                    budget.refused(at(now), at(now), (25, 25), 25, Refusal::Capacity);
-                } else if luck < 10 {
-                    budget.refused(at(now), at(now), (25, 3), 3, Refusal::Untold);
-                } else {
-                    budget.settle(at(now), units, None);
-                    budget.accepted();
-                }
-            }
+            let Ok(allowed) = budget.permit(at(now), want, 1) else {
+                continue;
+            };
+            let sent = want.min(allowed);
+            budget.take(at(now), sent);
+            let refused = match luck {
+                0..5 => sent,
+                5..50 => sent * background / 100,
+                _ => 0,
+            };
+            budget.settle(at(now), sent - refused, None);
+            let answer = Answer {
+                sent_at: at(now),
+                taken: (sent - refused) as usize,
+                refused: refused as usize,
+            };
+            budget.answered(at(now), answer, refused, Refusal::NotReported);
+            answers.push((now, sent, sent - refused));
         }
-        for (n, (from, _)) in sent.iter().enumerate() {
-            let mut sum = 0.0;
-            for (to, units) in &sent[n..] {
-                sum += f64::from(*units);
+        for (n, (from, _, _)) in answers.iter().enumerate() {
+            let (mut sent, mut taken) = (0.0, 0.0);
+            for (to, sent_now, taken_now) in &answers[n..] {
+                sent += f64::from(*sent_now);
+                taken += f64::from(*taken_now);
                 let seconds = at(to - from).as_secs_f64();
-                prop_assert!(sum <= f64::from(rate) * seconds + burst + 1.0, "{} in {}", sum, seconds);
+                let most = f64::from(rate) * seconds + burst + 1.0;
+                prop_assert!(taken <= most, "{} taken in {}", taken, seconds);
+                // What is given back for one request may leave in the next.
+                prop_assert!(sent <= most / 0.4 + 100.0, "{} sent in {}", sent, seconds);
             }
         }
     }

@@ -9,6 +9,7 @@ use super::budget::Budget;
 use super::hot_keys::HotKeys;
 use super::limit::ThrottleCause;
 use super::rate::Rate;
+use super::speed::{Answer, Refusal, SpeedConfig};
 use super::table_capacity::{CapacityMode, TableCapacity};
 
 /// The least time between a description and the next one that refusals cause.
@@ -22,6 +23,10 @@ const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_secs(5);
 /// Chosen: short beside the 30 seconds after which a key counts as cooled down.
 const HOT_KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The most indexes that are told apart. DynamoDB allows 20 global ones unless asked for more
+/// (developer guide, "Service quotas").
+pub(super) const MAX_INDEXES: usize = 32;
+
 /// The user's capacity settings of one table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CapacityConfig {
@@ -32,6 +37,27 @@ pub(crate) struct CapacityConfig {
     pub(crate) share: f64,
     /// The time between two descriptions of the table.
     pub(crate) refresh: Duration,
+    /// The time of day at which the sink's time is zero.
+    pub(crate) opened: Duration,
+}
+
+impl CapacityConfig {
+    pub(super) fn index_speed(self) -> SpeedConfig {
+        SpeedConfig {
+            gaps: false,
+            ..self.speed()
+        }
+    }
+
+    pub(super) fn speed(self) -> SpeedConfig {
+        SpeedConfig {
+            burst: self.burst,
+            // Of a share, only what this sink left unused itself is its own.
+            may_seek: self.share >= 1.0,
+            gaps: true,
+            opened: self.opened,
+        }
+    }
 }
 
 /// The cost of a write, in the budgets that it draws on.
@@ -72,9 +98,6 @@ pub(crate) enum BudgetKey {
 /// The actions that refusals call for, beside the changes of the budgets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FollowUp {
-    /// The number of refused writes that are attributed to the table, and not to an index or a hot
-    /// key.
-    pub(crate) table_refusals: usize,
     /// Set if one refused write is to be sent alone: a request that is refused whole bears a
     /// reason.
     pub(crate) probe_cause: bool,
@@ -106,8 +129,8 @@ pub(crate) struct Budgets {
     pub(super) last_cause: Option<(ThrottleCause, Duration)>,
     /// The time of the last search for hot keys that have cooled down.
     pub(super) keys_checked_at: Duration,
-    /// The indexes entered by the writes that were settled last, a bit for each position.
-    pub(super) settled_indexes: u32,
+    /// The number of writes settled last that entered each index, by position.
+    pub(super) settled_entries: [u16; MAX_INDEXES],
 }
 
 impl Budgets {
@@ -124,8 +147,8 @@ impl Budgets {
         let mut budgets = Self {
             table: Budget::new(
                 now,
-                config.rate.base(capacity.table, config.share),
-                config.burst,
+                config.rate.allowance(capacity.table, config.share),
+                config.speed(),
             ),
             indexes: Vec::new(),
             config,
@@ -139,11 +162,8 @@ impl Budgets {
             may_describe: true,
             last_cause: None,
             keys_checked_at: Duration::ZERO,
-            settled_indexes: 0,
+            settled_entries: [0; MAX_INDEXES],
         };
-        if budgets.config.share < 1.0 {
-            budgets.table.control.seek_nothing();
-        }
         budgets.set_indexes(now);
         budgets
     }
@@ -156,6 +176,7 @@ impl Budgets {
             burst: true,
             share: 1.0,
             refresh: Duration::from_secs(30),
+            opened: Duration::ZERO,
         };
         Self::new(
             Duration::ZERO,
@@ -167,18 +188,18 @@ impl Budgets {
 
     /// Brings the budgets of the indexes in line with their described capacity.
     fn set_indexes(&mut self, now: Duration) {
-        let CapacityConfig {
-            rate, share, burst, ..
-        } = self.config;
+        let CapacityConfig { rate, share, .. } = self.config;
         let count = self.kinds.len();
         self.indexes.resize_with(count, || None);
         for (at, slot) in self.indexes.iter_mut().enumerate() {
             let units = self.capacity.indexes.get(at).copied().unwrap_or_default();
-            let base = rate.index_base(units, share);
-            match (base, slot) {
+            let allowance = rate.index_allowance(units, share);
+            match (allowance, slot) {
                 (None, slot) => *slot = None,
-                (Some(base), Some(budget)) => budget.learn(now, base),
-                (Some(base), slot) => *slot = Some(Budget::new(now, base, burst)),
+                (Some(allowance), Some(budget)) => budget.set(now, allowance),
+                (Some(allowance), slot) => {
+                    *slot = Some(Budget::new(now, allowance, self.config.index_speed()));
+                }
             }
         }
     }
@@ -208,8 +229,8 @@ impl Budgets {
     /// Brings all budgets in line with the capacity and the settings.
     fn rebase(&mut self, now: Duration) {
         let CapacityConfig { rate, share, .. } = self.config;
-        let base = rate.base(self.capacity.table, share);
-        self.table.learn(now, base);
+        let allowance = rate.allowance(self.capacity.table, share);
+        self.table.set(now, allowance);
         self.set_indexes(now);
     }
 
@@ -243,7 +264,7 @@ impl Budgets {
 
     /// Returns whether the table's units are known.
     pub(crate) fn is_known(&self) -> bool {
-        self.table.control.known().is_some()
+        self.table.speed.known().is_some()
     }
 
     /// Returns the table's capacity mode.
@@ -353,7 +374,8 @@ impl Budgets {
         consumed: Option<&Consumption>,
     ) {
         let mut units = 0_u32;
-        let mut entered = [0_u32; 32];
+        let mut entered = [0_u32; MAX_INDEXES];
+        self.settled_entries = [0; MAX_INDEXES];
         let mut indexes = 0;
         let watches_keys = !self.hot_keys.is_idle();
         for cost in passed {
@@ -365,13 +387,13 @@ impl Budgets {
                 bits &= bits - 1;
                 if let Some(sum) = entered.get_mut(at) {
                     *sum = sum.saturating_add(cost.index_units(at, &self.kinds));
+                    self.settled_entries[at] += 1;
                 }
             }
             if watches_keys {
                 self.hot_keys.passed(now, cost.partition, cost.units);
             }
         }
-        self.settled_indexes = indexes;
         let used = consumed.map(|consumed| consumed.table);
         self.table.settle(now, units, used);
         let reported = consumed.is_some_and(|consumed| !consumed.indexes.is_empty());
@@ -389,14 +411,36 @@ impl Budgets {
         }
     }
 
-    /// Notes that the request that was settled last was taken whole.
-    pub(crate) fn accepted(&mut self) {
-        self.table.accepted();
+    /// Notes that the request that was settled last, of so many writes, was taken whole.
+    pub(crate) fn accepted(&mut self, now: Duration, sent_at: Duration, writes: usize) {
+        self.taken(now, sent_at, writes, None);
+    }
+
+    /// Feeds the budgets with the writes that were settled last, but for the index at `except`.
+    pub(super) fn taken(
+        &mut self,
+        now: Duration,
+        sent_at: Duration,
+        writes: usize,
+        except: Option<usize>,
+    ) {
+        let answer = |taken| Answer {
+            sent_at,
+            taken,
+            refused: 0,
+        };
+        if writes > 0 {
+            let answer = answer(writes);
+            self.table.answered(now, answer, 0, Refusal::NotReported);
+        }
         for (at, index) in self.indexes.iter_mut().enumerate() {
+            let entries = self.settled_entries.get(at).copied().unwrap_or(0);
             if let Some(index) = index
-                && has(self.settled_indexes, at)
+                && entries > 0
+                && except != Some(at)
             {
-                index.accepted();
+                let answer = answer(usize::from(entries));
+                index.answered(now, answer, 0, Refusal::NotReported);
             }
         }
     }
@@ -430,12 +474,12 @@ impl Budgets {
 
     /// Returns the table's rate in units a second; `None` where nothing limits it.
     pub(crate) fn rate(&self, now: Duration) -> Option<f64> {
-        self.table.control.speed(now)
+        self.table.speed.at(now)
     }
 
     /// Returns whether burst credit is being spent.
     pub(crate) fn is_bursting(&self) -> bool {
-        self.table.control.is_bursting()
+        self.table.speed.is_bursting()
     }
 
     /// Returns the cause of the last refusal while the table pauses for it.
@@ -446,7 +490,7 @@ impl Budgets {
 
     /// Returns the rate of an index in units a second; `None` where nothing limits it.
     pub(crate) fn index_rate(&self, at: usize, now: Duration) -> Option<f64> {
-        self.indexes.get(at)?.as_ref()?.control.speed(now)
+        self.indexes.get(at)?.as_ref()?.speed.at(now)
     }
 }
 

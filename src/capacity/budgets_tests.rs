@@ -21,6 +21,7 @@ fn config() -> CapacityConfig {
         burst: true,
         share: 1.0,
         refresh: Duration::from_secs(10),
+        opened: Duration::ZERO,
     }
 }
 
@@ -70,7 +71,9 @@ fn refuse(budgets: &mut Budgets, reasons: &[ThrottlingReason]) -> (FollowUp, [bo
     };
     budgets.settled(at(4_990), costs(25, 3).into_iter(), None);
     let before = speeds(budgets);
-    let follow_up = budgets.refused(at(5_000), at(4_995), &costs(25, 3), &[], reasons);
+    // One refused request alone says nothing of a rate.
+    let follow_up = budgets.refused(at(4_999), at(4_995), &costs(25, 3), &[], reasons);
+    budgets.refused(at(5_000), at(4_995), &costs(25, 3), &[], reasons);
     let after = speeds(budgets);
     let slower = [0, 1, 2].map(|of| after[of] < before[of]);
     (follow_up, slower)
@@ -194,7 +197,7 @@ fn an_index_that_only_the_refused_writes_enter_is_the_cause() {
 fn an_index_of_which_nothing_is_known_gets_a_budget_when_it_is_short() {
     let mut budgets = with(Units::Unknown, &[]);
     assert!(budgets.has_only_table_budget());
-    for second in 1..4 {
+    for second in 1..5 {
         let now = at(second * 1_000);
         budgets.settled(at(second * 1_000 - 500), costs(50, 1).into_iter(), None);
         budgets.refused(now, now, &costs(10, 1), &costs(15, 0), &[]);

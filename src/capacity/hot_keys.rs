@@ -10,8 +10,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::allowance::Allowance;
 use super::budget::Budget;
-use super::control::Base;
+use super::speed::SpeedConfig;
 
 /// The least number of refusals, halved each second, for a key to be hot.
 ///
@@ -95,12 +96,11 @@ impl HotKey {
     fn cut(&mut self, now: Duration) {
         match self.cut_at {
             None if now < self.since + OBSERVATION_TIME => return,
-            None => self.budget.start_at_delivered(now),
+            None => self.budget.cap_at_delivered(now, CUT_SHARE),
             Some(at) if now < at + MIN_CUT_INTERVAL => return,
-            Some(_) => {}
+            Some(_) => self.budget.lower_ceiling(now, CUT_SHARE),
         }
         self.cut_at = Some(now);
-        self.budget.trim(now, CUT_SHARE);
     }
 }
 
@@ -168,7 +168,7 @@ impl HotKeys {
     pub(super) fn passed(&mut self, now: Duration, key: u64, units: u32) {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
-            hot.budget.control.delivered(now, f64::from(units));
+            hot.budget.speed.delivered(now, f64::from(units));
             return;
         }
         self.passed += 1.0;
@@ -201,7 +201,7 @@ impl HotKeys {
                 self.passed = (self.passed - watched.passed).max(0.0);
             }
             let hot = HotKey {
-                budget: Budget::new(now, Base::Unknown, false),
+                budget: Budget::new(now, Allowance::Unknown, SpeedConfig::plain()),
                 since: now,
                 refused_at: now,
                 cut_at: None,

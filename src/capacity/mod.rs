@@ -39,6 +39,7 @@
 //!
 //! All code here is pure: the time is an argument, and nothing is sent.
 
+mod allowance;
 mod attribution;
 mod bucket;
 mod budget;
@@ -47,12 +48,12 @@ mod budget_tests;
 mod budgets;
 #[cfg(test)]
 mod budgets_tests;
+mod burst_credit;
+mod ceiling;
 mod concurrency_limit;
 mod concurrency_range;
-mod control;
 mod delivered;
-mod doubt;
-mod growth;
+mod estimator;
 mod hot_keys;
 mod latency;
 mod limit;
@@ -64,6 +65,7 @@ mod rate;
     reason = "simulated numbers are small"
 )]
 mod simulation;
+mod speed;
 mod table_capacity;
 
 pub(crate) use budgets::{BudgetKey, Budgets, CapacityConfig, Consumption, IndexKind, WriteCost};

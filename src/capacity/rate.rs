@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::control::Base;
+use super::allowance::Allowance;
 use super::table_capacity::Units;
 use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
 
@@ -54,21 +54,21 @@ impl Rate {
         matches!(self, Self::Adaptive)
     }
 
-    /// Returns the starting point of a table's budget.
-    pub(super) fn base(self, units: Units, share: f64) -> Base {
+    /// Returns the allowance of a table's budget.
+    pub(super) fn allowance(self, units: Units, share: f64) -> Allowance {
         match self {
-            Self::Adaptive => units.base(share),
-            Self::Fixed(units) => Base::Fixed(f64::from(units)),
-            Self::Unlimited => Base::Unlimited,
+            Self::Adaptive => units.allowance(share),
+            Self::Fixed(units) => Allowance::Fixed(f64::from(units)),
+            Self::Unlimited => Allowance::Unlimited,
         }
     }
 
-    /// Returns the starting point of an index's budget; `None` where the index gets no budget
+    /// Returns the allowance of an index's budget; `None` where the index gets no budget
     /// before its first refusal.
-    pub(super) fn index_base(self, units: Units, share: f64) -> Option<Base> {
-        match (self, units.base(share)) {
-            (Self::Adaptive, Base::Unknown) | (Self::Fixed(_) | Self::Unlimited, _) => None,
-            (Self::Adaptive, base) => Some(base),
+    pub(super) fn index_allowance(self, units: Units, share: f64) -> Option<Allowance> {
+        match (self, units.allowance(share)) {
+            (Self::Adaptive, Allowance::Unknown) | (Self::Fixed(_) | Self::Unlimited, _) => None,
+            (Self::Adaptive, allowance) => Some(allowance),
         }
     }
 

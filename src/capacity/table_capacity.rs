@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::control::Base;
+use super::allowance::Allowance;
 
 /// The capacity mode of a table: how its write capacity is paid for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -88,21 +88,21 @@ impl Units {
         }
     }
 
-    /// Returns the starting point of a budget that may use this share of the units.
-    pub(super) fn base(self, share: f64) -> Base {
+    /// Returns this share of the units.
+    pub(super) fn allowance(self, share: f64) -> Allowance {
         let part = |units: u64| as_f64(units) * share;
         match self {
-            Self::Provisioned(units) => Base::Provisioned(part(units)),
+            Self::Provisioned(units) => Allowance::Provisioned(part(units)),
             Self::OnDemand {
                 warm: None,
                 max: None,
             }
-            | Self::Unknown => Base::Unknown,
+            | Self::Unknown => Allowance::Unknown,
             Self::OnDemand { warm, max } => {
                 let max = max.map_or(f64::INFINITY, part);
-                Base::OnDemand {
+                Allowance::OnDemand {
                     warm: warm.map_or(max, part),
-                    most: max,
+                    max,
                 }
             }
         }

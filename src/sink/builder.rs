@@ -269,6 +269,7 @@ impl Opening {
             burst: settings.get_burst(),
             share: settings.get_share(),
             refresh: settings.get_refresh(),
+            opened: clock.opened(),
         };
         let kinds = describing::index_kinds(&shape);
         let core = Core::new(

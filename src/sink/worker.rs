@@ -150,7 +150,7 @@ impl Running {
             if self.finished() {
                 return;
             }
-            let wake = self.worker.core.wake_at(now);
+            let wake = self.worker.core.wake_at();
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next() => {

@@ -2,6 +2,7 @@
 
 mod table;
 mod tests;
+mod unrelated;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,8 +10,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::ConcurrencyLimit;
+use super::allowance::Allowance;
 use super::budget::Budget;
-use super::control::{Base, Refusal};
+use super::speed::{Answer, Refusal, SpeedConfig};
 use table::Table;
 
 /// Writes of a request, each of one unit.
@@ -25,6 +27,7 @@ struct Tally {
     requests: u32,
     throttled: u32,
     units: u32,
+    refused: u32,
 }
 
 /// Something that happens at a time.
@@ -51,7 +54,6 @@ struct Client {
     backlog: f64,
     in_flight: usize,
     limit: ConcurrencyLimit,
-    rests_until: Duration,
     seconds: Vec<Tally>,
 }
 
@@ -66,20 +68,27 @@ struct World {
 }
 
 impl World {
-    fn new(table: Table, bases: &[Base], seed: u64) -> Self {
-        let client = |base: &Base| Client {
-            budget: Budget::new(Duration::ZERO, *base, true),
+    fn new(table: Table, allowances: &[Allowance], seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let config = SpeedConfig {
+            burst: true,
+            may_seek: true,
+            gaps: true,
+            // All clients have one time of day, and each run another.
+            opened: Duration::from_millis(rng.u64(..1_000_000)),
+        };
+        let client = |allowance: &Allowance| Client {
+            budget: Budget::new(Duration::ZERO, *allowance, config),
             again: Vec::new(),
             backlog: 0.0,
             in_flight: 0,
             limit: ConcurrencyLimit::new((1..=32).into()),
-            rests_until: Duration::ZERO,
             seconds: Vec::new(),
         };
         Self {
             table,
-            clients: bases.iter().map(client).collect(),
-            rng: fastrand::Rng::with_seed(seed),
+            clients: allowances.iter().map(client).collect(),
+            rng,
             events: BinaryHeap::new(),
             numbered: 0,
             now: Duration::ZERO,
@@ -89,6 +98,13 @@ impl World {
     /// Runs on until a second, each client offered so many writes a second.
     fn run(&mut self, until: u64, offered: f64) {
         while self.now < Duration::from_secs(until) {
+            self.step(offered);
+        }
+    }
+
+    /// Runs on for a millisecond.
+    fn step(&mut self, offered: f64) {
+        {
             while let Some(&Reverse((at, _, event))) = self.events.peek()
                 && at <= self.now
             {
@@ -115,7 +131,7 @@ impl World {
             let client = &mut self.clients[at];
             let due = client.again.iter().filter(|time| **time <= now).count();
             let ready = client.backlog as usize + due;
-            if ready == 0 || client.in_flight >= client.limit.limit() || now < client.rests_until {
+            if ready == 0 || client.in_flight >= client.limit.limit() {
                 return;
             }
             let want = ready.min(BATCH) as u32;
@@ -159,10 +175,8 @@ impl World {
                 sent_at,
                 writes,
             } => {
-                let taken = (0..writes)
-                    .filter(|_| self.table.take(now, &mut self.rng))
-                    .count();
-                let partitions = self.table.is_left();
+                let taken = self.table.take_request(now, writes, &mut self.rng);
+                let partitions = self.table.reports_partitions();
                 self.after_half_a_trip(
                     now,
                     Event::Answered {
@@ -191,32 +205,22 @@ impl World {
                 tally.requests += 1;
                 tally.throttled += u32::from(refused > 0);
                 tally.units += taken as u32;
-                // As the sink does: where there is no rate, the concurrency follows.
-                let blind = client.budget.control.rate(now).is_none();
-                let counted = if blind { refused } else { 0 };
-                let in_flight = client.in_flight;
-                client
-                    .limit
-                    .on_answer(now, sent_at, in_flight, writes, counted);
-                if counted > 0 && client.limit.at_minimum() {
-                    client.rests_until = now + Duration::from_millis(50);
-                }
+                tally.refused += refused as u32;
+                client.limit.on_answer(now, sent_at, client.in_flight);
                 client.in_flight -= 1;
                 client.budget.settle(now, taken as u32, None);
-                if refused == 0 {
-                    client.budget.accepted();
-                    return;
-                }
                 // Only a request that is refused whole bears a reason.
                 let why = match (taken, partitions) {
                     (0, true) => Refusal::Partitions,
                     (0, false) => Refusal::Capacity,
-                    _ => Refusal::Untold,
+                    _ => Refusal::NotReported,
                 };
-                let units = refused as u32;
-                client
-                    .budget
-                    .refused(now, sent_at, (writes, refused), units, why);
+                let answer = Answer {
+                    sent_at,
+                    taken,
+                    refused,
+                };
+                client.budget.answered(now, answer, refused as u32, why);
                 for _ in 0..refused {
                     let delay = Duration::from_millis(self.rng.u64(25..50));
                     client.again.push(now + delay);
@@ -235,6 +239,7 @@ impl World {
                 requests: sum.requests + of.requests,
                 throttled: sum.throttled + of.throttled,
                 units: sum.units + of.units,
+                refused: sum.refused + of.refused,
             })
     }
 
@@ -249,5 +254,38 @@ impl World {
             sum(|tally| tally.units) / count,
             sum(|tally| tally.throttled) / sum(|tally| tally.requests).max(1.0),
         )
+    }
+
+    /// Returns the share of writes refused, over some seconds.
+    fn refused(&self, seconds: Range<usize>) -> f64 {
+        let (mut units, mut refused) = (0, 0);
+        for client in 0..self.clients.len() {
+            let tally = self.of(client, seconds.clone());
+            units += tally.units;
+            refused += tally.refused;
+        }
+        f64::from(refused) / f64::from(units + refused).max(1.0)
+    }
+
+    /// Returns each client's share of what was taken over some seconds, one being an even share.
+    fn shares(&self, seconds: Range<usize>) -> Vec<f64> {
+        let count = self.clients.len();
+        let of = |client| f64::from(self.of(client, seconds.clone()).units);
+        let all: f64 = (0..count).map(of).sum();
+        (0..count)
+            .map(|client| of(client) / all * count as f64)
+            .collect()
+    }
+
+    /// Returns the longest time, in seconds, in which less than 90 % of the possible was taken, in
+    /// means of three seconds.
+    fn longest_below(&self, seconds: Range<usize>, possible: f64) -> u32 {
+        let (mut longest, mut run) = (0, 0);
+        for second in seconds.start..seconds.end.saturating_sub(2) {
+            let (units, _) = self.all(second..second + 3);
+            run = if units < 0.9 * possible { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        longest
     }
 }

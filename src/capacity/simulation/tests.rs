@@ -12,7 +12,7 @@ fn alone_it_uses_all_and_is_hardly_refused() {
     for seed in 0..4 {
         for refill in refills(seed) {
             let table = Table::new(1010.0, refill).partitions(4);
-            let mut world = World::new(table, &[Base::Provisioned(1010.0)], seed);
+            let mut world = World::new(table, &[Allowance::Provisioned(1010.0)], seed);
             world.overload(60);
             let (units, throttled) = world.all(5..60);
             assert!(units >= 1010.0 * 0.98, "{seed} {refill:?}: {units}");
@@ -31,7 +31,7 @@ fn four_that_know_nothing_of_each_other_share() {
     for seed in 0..4 {
         for refill in refills(seed) {
             let table = Table::new(1000.0, refill).partitions(4);
-            let mut world = World::new(table, &[Base::Provisioned(1000.0); 4], seed);
+            let mut world = World::new(table, &[Allowance::Provisioned(1000.0); 4], seed);
             world.overload(60);
             let (units, throttled) = world.all(10..60);
             assert!(units >= 950.0, "{seed} {refill:?}: {units}");
@@ -50,7 +50,7 @@ fn four_that_know_nothing_of_each_other_share() {
 fn burst_credit_is_found_and_the_partitions_limit_with_it() {
     for refill in refills(1) {
         let table = Table::new(1010.0, refill).full().partitions(8);
-        let mut world = World::new(table, &[Base::Provisioned(1010.0)], 1);
+        let mut world = World::new(table, &[Allowance::Provisioned(1010.0)], 1);
         world.overload(15);
         let (units, throttled) = world.all(0..15);
         // Capacity that comes by the second is all gone at the end of each, which looks like none at all.
@@ -63,7 +63,7 @@ fn burst_credit_is_found_and_the_partitions_limit_with_it() {
 #[test]
 fn credit_that_is_left_unused_is_spent_without_waiting() {
     let table = Table::new(1000.0, Dripping);
-    let mut world = World::new(table, &[Base::Provisioned(1000.0)], 1);
+    let mut world = World::new(table, &[Allowance::Provisioned(1000.0)], 1);
     world.run(20, 200.0);
     for second in 21..40 {
         world.run(second, 1800.0);
@@ -77,14 +77,14 @@ fn credit_that_is_left_unused_is_spent_without_waiting() {
 fn a_change_of_capacity_is_followed_once_it_is_known() {
     for refill in refills(2) {
         let table = Table::new(1000.0, refill).partitions(4);
-        let mut world = World::new(table, &[Base::Provisioned(1000.0)], 2);
+        let mut world = World::new(table, &[Allowance::Provisioned(1000.0)], 2);
         world.overload(20);
         for (from, to) in [(20, 2000.0), (40, 500.0)] {
             world.table.set_rate(to);
             world.overload(from + 2);
             let now = world.now;
-            let base = Base::Provisioned(to);
-            world.clients[0].budget.learn(now, base);
+            let base = Allowance::Provisioned(to);
+            world.clients[0].budget.set(now, base);
             world.overload(from + 20);
             let from = from as usize;
             let (units, throttled) = world.all(from + 5..from + 20);
@@ -96,7 +96,10 @@ fn a_change_of_capacity_is_followed_once_it_is_known() {
 
 #[test]
 fn after_an_outage_it_is_back_in_seconds() {
-    for (base, least) in [(Base::Provisioned(1000.0), 900.0), (Base::Unknown, 600.0)] {
+    for (base, least) in [
+        (Allowance::Provisioned(1000.0), 900.0),
+        (Allowance::Unknown, 600.0),
+    ] {
         let table = Table::new(1000.0, Dripping).partitions(4);
         let mut world = World::new(table, &[base], 3);
         world.overload(30);
@@ -116,7 +119,7 @@ fn where_nothing_is_known_the_rate_is_found() {
     for seed in 0..3 {
         for refill in refills(seed) {
             let table = Table::new(1010.0, refill).partitions(4);
-            let mut world = World::new(table, &[Base::Unknown], seed);
+            let mut world = World::new(table, &[Allowance::Unknown], seed);
             world.overload(60);
             let (units, throttled) = world.all(5..60);
             assert!(units >= 900.0, "{seed} {refill:?}: {units}");
@@ -126,22 +129,10 @@ fn where_nothing_is_known_the_rate_is_found() {
 }
 
 #[test]
-fn refusals_that_have_nothing_to_do_with_the_rate_do_not_starve_it() {
-    for fickle in [0.002, 0.02] {
-        let mut table = Table::new(1e9, Dripping);
-        table.fickle = fickle;
-        let mut world = World::new(table, &[Base::Unknown], 4);
-        world.run(120, 2_000.0);
-        let (units, _) = world.all(60..120);
-        assert!(units >= 1_000.0, "{fickle}: {units} of 2,000");
-    }
-}
-
-#[test]
 fn on_demand_it_starts_at_the_warm_rate_and_grows_no_faster_than_doubling_in_half_an_hour() {
-    let base = Base::OnDemand {
+    let base = Allowance::OnDemand {
         warm: 1000.0,
-        most: f64::INFINITY,
+        max: f64::INFINITY,
     };
     let mut world = World::new(Table::new(1e9, Dripping), &[base], 5);
     world.overload(60);

@@ -77,8 +77,8 @@ impl<C, F> Core<C, F> {
         self.refused_credentials_since = None;
         self.note_taken(now, &written, consumed.as_ref());
         if left.is_empty() {
-            self.budgets.accepted();
-            self.note_answer(now, request.sent_at, items, 0);
+            self.budgets.accepted(now, request.sent_at, items);
+            self.note_answer(now, request.sent_at);
         } else {
             self.note_refused(now, request.sent_at, &left, &written, None);
         }
@@ -106,8 +106,9 @@ impl<C, F> Core<C, F> {
             Ok(consumed) => {
                 self.refused_credentials_since = None;
                 self.note_taken(now, &request.writes, consumed.as_ref());
-                self.budgets.accepted();
-                self.note_answer(now, request.sent_at, request.writes.len(), 0);
+                let writes = request.writes.len();
+                self.budgets.accepted(now, request.sent_at, writes);
+                self.note_answer(now, request.sent_at);
                 self.succeeded(now, request.id);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::Core;
 use super::lane::Ticket;
 use crate::capacity::{
-    BudgetKey, CapacityMode, Concurrency, Consumption, Limit, Rate, TableCapacity, ThrottleCause,
-    WriteCost,
+    BudgetKey, CapacityMode, Concurrency, Consumption, Limit, Rate, TableCapacity, WriteCost,
 };
 use crate::retry::ServiceError;
 
@@ -131,41 +130,13 @@ impl<C, F> Core<C, F> {
             self.cause_probe = left.iter().find(fit).copied();
         }
         self.counts.throttled_items += left.len() as u64;
-        let items = left.len() + written.len();
-        self.note_answer(now, sent_at, items, follow_up.table_refusals);
+        self.note_answer(now, sent_at);
     }
 
-    /// Feeds the concurrency limit, and pauses when even its minimum is too much.
-    ///
-    /// Where a rate limits the writes, that rate alone reacts to refusals.
-    pub(super) fn note_answer(
-        &mut self,
-        now: Duration,
-        sent_at: Duration,
-        items: usize,
-        left: usize,
-    ) {
+    /// Feeds the concurrency limit with the time that an answer took.
+    pub(super) fn note_answer(&mut self, now: Duration, sent_at: Duration) {
         let in_flight = self.requests.len() + 1;
-        let rated = self.budgets.rate(now).is_some();
-        let counted = if rated { 0 } else { left };
-        self.limit
-            .on_answer(now, sent_at, in_flight, items, counted);
-        if rated {
-            return;
-        }
-        if left * 2 > items {
-            // Once a round trip: a request sent before the last step belongs to the same shortage.
-            if sent_at >= self.streak_stepped_at {
-                self.throttle_streak = self.throttle_streak.saturating_add(1);
-                self.streak_stepped_at = now;
-            }
-            if self.limit.at_minimum() {
-                let rest = self.backoff.delay(self.throttle_streak, &mut self.rng);
-                self.paused_until = self.paused_until.max(now.saturating_add(rest));
-            }
-        } else if left == 0 {
-            self.throttle_streak = 0;
-        }
+        self.limit.on_answer(now, sent_at, in_flight);
     }
 
     /// Returns the reason why writes wait now.
@@ -175,9 +146,6 @@ impl<C, F> Core<C, F> {
         }
         if let Some(cause) = self.budgets.paused_by(now) {
             return Limit::Throttled(cause);
-        }
-        if now < self.paused_until {
-            return Limit::Throttled(ThrottleCause::NotReported);
         }
         let ready = self.batched.count() + self.single.count() > 0;
         if ready && self.requests.len() >= self.limit.limit() {

@@ -74,10 +74,7 @@ impl<C, F> Core<C, F> {
     pub(crate) fn next_request(&mut self, now: Duration) -> Option<Request> {
         self.expire(now);
         self.mature(now);
-        if self.failed.is_some()
-            || self.requests.len() >= self.limit.limit()
-            || now < self.paused_until
-        {
+        if self.failed.is_some() || self.requests.len() >= self.limit.limit() {
             return None;
         }
         if let Some(request) = self.isolated_request(now) {
@@ -121,14 +118,14 @@ impl<C, F> Core<C, F> {
 
     /// Returns when to call [`next_request`](Self::next_request) again if nothing else happens
     /// before.
-    pub(crate) fn wake_at(&mut self, now: Duration) -> Option<Duration> {
+    pub(crate) fn wake_at(&mut self) -> Option<Duration> {
         let mut wake: Option<Duration> = None;
         let mut at = |time: Duration| wake = Some(wake.map_or(time, |wake| wake.min(time)));
         if let Some((deadline, _)) = self.deadlines.first() {
             at(*deadline);
         }
         if let Some(Reverse((time, _))) = self.delayed.peek() {
-            at((*time).max(self.paused_until));
+            at(*time);
         }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
             if let Some(time) = self
@@ -137,21 +134,15 @@ impl<C, F> Core<C, F> {
                 .map(|isolated| isolated.not_before)
                 .min()
             {
-                at(time.max(self.paused_until));
+                at(time);
             }
-            if now < self.paused_until {
-                if self.batched.count() + self.single.count() > 0 || !self.parked.is_empty() {
-                    at(self.paused_until);
-                }
-            } else {
-                if let Some(time) = self.parked.due_at {
-                    at(time);
-                }
-                if let Some(time) = self.table_until {
-                    at(time);
-                } else if let Some(since) = self.oldest_ready() {
-                    at(since.saturating_add(self.rules.linger));
-                }
+            if let Some(time) = self.parked.due_at {
+                at(time);
+            }
+            if let Some(time) = self.table_until {
+                at(time);
+            } else if let Some(since) = self.oldest_ready() {
+                at(since.saturating_add(self.rules.linger));
             }
         }
         wake

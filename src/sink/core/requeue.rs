@@ -12,8 +12,8 @@ use super::request::{InFlight, Isolated};
 use crate::retry::ServiceError;
 use crate::sink::payload::Payload;
 
-/// The largest number of steps by which a throttled write's delay grows where the table's capacity
-/// is known.
+/// The largest number of steps by which a throttled write's delay grows while a rate limits the
+/// table.
 ///
 /// Chosen: 400 ms with the default delays. The rate spaces requests out, so longer delays have no
 /// use.
@@ -29,8 +29,8 @@ impl<C, F> Core<C, F> {
         isolated: bool,
         error: Option<&ServiceError>,
     ) {
-        // A known rate spaces requests out. A write need not wait long in addition.
-        let most = if self.budgets.is_known() {
+        // A rate spaces requests out. A write need not wait long in addition.
+        let most = if self.budgets.rate(now).is_some() {
             MAX_THROTTLE_BACKOFF_STEPS
         } else {
             u32::MAX

@@ -13,7 +13,7 @@ fn run_with_poison(core: &mut TestCore, poison: &[u64]) -> usize {
                 core.on_described(now, Described::Unchanged);
                 continue;
             }
-            now = core.wake_at(now).expect("something to wait for");
+            now = core.wake_at().expect("something to wait for");
             continue;
         };
         requests += 1;

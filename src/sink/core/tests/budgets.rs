@@ -23,6 +23,7 @@ pub(super) fn with_budgets(
         burst: false,
         share: 1.0,
         refresh: Duration::from_secs(30),
+        opened: Duration::ZERO,
     };
     let units = indexes.iter().map(|units| Units::Provisioned(*units));
     let capacity = TableCapacity::new(Units::Provisioned(table), units.collect());
@@ -78,7 +79,7 @@ fn a_write_that_waits_for_an_index_alone_is_woken() {
             assert!(now < ms(60), "{now:?}");
             return;
         }
-        let wake = core.wake_at(now).expect("something to wait for");
+        let wake = core.wake_at().expect("something to wait for");
         now = wake.max(now + ms(1));
     }
     panic!("not sent");

@@ -20,7 +20,7 @@ fn a_retryable_error_sends_every_write_again() {
         request.id,
         Err(error(ErrorClass::Transient, "ConnectFailed")),
     );
-    let at = core.wake_at(ms(1)).expect("a delay");
+    let at = core.wake_at().expect("a delay");
     let again = core.next_request(at).expect("again");
     assert_eq!(contents(&again), contents(&request));
     assert_eq!(again.attempt, 2);
@@ -40,7 +40,7 @@ fn an_answer_that_names_strangers_is_not_trusted() {
         }),
     );
     assert!(settled(&mut core).is_empty());
-    let at = core.wake_at(ms(1)).expect("a delay");
+    let at = core.wake_at().expect("a delay");
     assert_eq!(
         contents(&core.next_request(at).expect("again")),
         contents(&request)
@@ -103,7 +103,7 @@ fn one_that_was_certainly_not_applied_is() {
         request.id,
         Err(error(ErrorClass::Transient, "ConnectFailed")),
     );
-    let at = core.wake_at(ms(1)).expect("a delay");
+    let at = core.wake_at().expect("a delay");
     assert!(core.next_request(at).is_some());
 }
 
@@ -115,7 +115,7 @@ fn a_transaction_is_sent_again_with_its_token_until_the_token_lapses() {
     let mut sendings = 0;
     loop {
         let Some(request) = core.next_request(now) else {
-            match core.wake_at(now) {
+            match core.wake_at() {
                 Some(at) => now = at,
                 None => break,
             }
@@ -161,7 +161,7 @@ fn after_an_ambiguous_attempt_an_item_equal_to_ours_is_ours() {
                 request.id,
                 Err(error(ErrorClass::Ambiguous, "ConnectionClosed")),
             );
-            now = core.wake_at(now).expect("a delay");
+            now = core.wake_at().expect("a delay");
             request = core.next_request(now).expect("again");
         }
         core.on_call(now, request.id, Err(condition_failed_with(Some(found))));
@@ -193,7 +193,7 @@ fn a_conditional_update_whose_answer_was_lost_is_not_guessed_at() {
         request.id,
         Err(error(ErrorClass::Ambiguous, "ConnectionClosed")),
     );
-    let now = core.wake_at(ms(0)).expect("a delay");
+    let now = core.wake_at().expect("a delay");
     let again = core.next_request(now).expect("again");
     core.on_call(
         now,
@@ -225,7 +225,7 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
     core.submit(ms(0), with_deadline(put(2, 3)));
     let request = core.next_request(ms(0)).expect("the first batch");
     assert_eq!(request.items, 2);
-    assert_eq!(core.wake_at(ms(0)), Some(ms(100)));
+    assert_eq!(core.wake_at(), Some(ms(100)));
     assert!(core.next_request(ms(100)).is_none());
     let late = settled(&mut core);
     assert!(matches!(
@@ -266,7 +266,7 @@ fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
         }
     }
     assert!(core.is_idle());
-    assert_eq!(core.wake_at(ms(150)), None);
+    assert_eq!(core.wake_at(), None);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn attempts_are_capped_where_the_policy_says_so_and_throttling_does_not_count() 
     let mut throttle = true;
     loop {
         let Some(request) = core.next_request(now) else {
-            match core.wake_at(now) {
+            match core.wake_at() {
                 Some(at) => now = at,
                 None => break,
             }
@@ -320,7 +320,7 @@ fn refused_credentials_are_not_tried_for_ever() {
     let mut now = ms(0);
     while core.failure().is_none() {
         let Some(request) = core.next_request(now) else {
-            now = core.wake_at(now).expect("still trying");
+            now = core.wake_at().expect("still trying");
             continue;
         };
         let mut expired = Failure::new(ErrorClass::Transient, "ExpiredTokenException");
@@ -405,24 +405,4 @@ fn a_dead_letter_holds_its_key_until_the_handler_has_it() {
     assert!(core.take_flushed().is_empty());
     all_written(&mut core, ms(3), &next);
     assert_eq!(core.take_flushed(), [7]);
-}
-
-#[test]
-fn throttled_at_the_least_concurrency_it_rests() {
-    let mut core = core(rules(), 1);
-    for n in 0..50 {
-        core.submit(ms(0), put(n, u64::from(n)));
-    }
-    let request = core.next_request(ms(0)).expect("a batch");
-    core.on_batch(
-        ms(1),
-        request.id,
-        Err(error(ErrorClass::Throttled, "ThrottlingException")),
-    );
-    assert!(
-        core.next_request(ms(1)).is_none(),
-        "fresh writes would be throttled alike"
-    );
-    let at = core.wake_at(ms(1)).expect("a rest");
-    assert!(at > ms(1) && core.next_request(at).is_some());
 }

@@ -342,10 +342,7 @@ impl Model {
                 self.core.dead_lettered(self.now, letter.ticket, true);
                 self.collect();
             } else if sent == 0 && !self.core.is_idle() {
-                let wake = self
-                    .core
-                    .wake_at(self.now)
-                    .expect("it never blocks for ever");
+                let wake = self.core.wake_at().expect("it never blocks for ever");
                 self.now = self.now.max(wake);
             }
         }

@@ -1,0 +1,111 @@
+//! What a budget is known to have: its units a second.
+
+use std::time::Duration;
+
+/// The time in which on-demand throughput may double (developer guide, "On-demand capacity mode").
+const DOUBLING_SECONDS: f64 = 1800.0;
+
+/// The share of the on-demand units from which on they count as used, so that they grow. Chosen.
+const USED_SHARE: f64 = 0.9;
+
+/// The least number of units a second that a description means.
+///
+/// A share of a small table may be below one unit. Zero would stop the sink for good.
+const MIN_UNITS_PER_SECOND: f64 = 0.001;
+
+/// What is known of a budget.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Allowance {
+    /// Provisioned units a second, this sink's share of them.
+    Provisioned(f64),
+    /// Units a second that the service takes on demand, and the maximum where one is set.
+    OnDemand { warm: f64, max: f64 },
+    /// Nothing. The rate is found from the answers.
+    Unknown,
+    /// The user's number, whatever is refused.
+    Fixed(f64),
+    /// No limit, whatever is refused.
+    Unlimited,
+}
+
+impl Allowance {
+    /// Returns whether the user has decided, so that answers change nothing.
+    pub(super) fn is_fixed(self) -> bool {
+        matches!(self, Self::Fixed(_) | Self::Unlimited)
+    }
+
+    fn max(self) -> Option<f64> {
+        match self {
+            Self::OnDemand { max, .. } => Some(max),
+            Self::Provisioned(_) | Self::Unknown | Self::Fixed(_) | Self::Unlimited => None,
+        }
+    }
+}
+
+/// An allowance, and its growth where it is on demand.
+#[derive(Debug)]
+pub(super) struct KnownUnits {
+    allowance: Allowance,
+    /// The growth of on-demand throughput since it was described, as a factor.
+    grown: f64,
+    /// Set once the maximum of an on-demand table was met: it does not grow.
+    at_maximum: bool,
+}
+
+impl KnownUnits {
+    pub(super) fn new(allowance: Allowance) -> Self {
+        Self {
+            allowance,
+            grown: 1.0,
+            at_maximum: false,
+        }
+    }
+
+    pub(super) fn allowance(&self) -> Allowance {
+        self.allowance
+    }
+
+    /// Returns the units a second that are known to be there.
+    pub(super) fn per_second(&self) -> Option<f64> {
+        let units = match self.allowance {
+            Allowance::Provisioned(units) | Allowance::Fixed(units) => units,
+            Allowance::OnDemand { warm, max } => (warm * self.grown).min(max),
+            Allowance::Unknown | Allowance::Unlimited => return None,
+        };
+        Some(units.max(MIN_UNITS_PER_SECOND))
+    }
+
+    /// Notes that the maximum of an on-demand table was met.
+    pub(super) fn met_maximum(&mut self) {
+        self.at_maximum = true;
+    }
+
+    /// Lets on-demand units grow where so many a second were asked for, for a time, and none were
+    /// refused.
+    pub(super) fn grow(&mut self, demand: f64, passed: Duration) {
+        let used = self
+            .per_second()
+            .is_some_and(|known| demand >= known * USED_SHARE);
+        if matches!(self.allowance, Allowance::OnDemand { .. }) && used && !self.at_maximum {
+            self.grown *= (passed.as_secs_f64().min(1.0) / DOUBLING_SECONDS).exp2();
+        }
+    }
+
+    /// Takes another allowance. Returns whether it differs.
+    pub(super) fn set(&mut self, allowance: Allowance) -> bool {
+        if allowance == self.allowance {
+            return false;
+        }
+        let old = self.per_second();
+        self.at_maximum &= self.allowance.max() == allowance.max();
+        self.grown = match (self.allowance, allowance, old) {
+            // It has taken that much already.
+            (Allowance::OnDemand { .. }, Allowance::OnDemand { warm, .. }, Some(old)) => {
+                (old / warm.max(MIN_UNITS_PER_SECOND)).max(1.0)
+            }
+            _ => 1.0,
+        };
+        self.allowance = allowance;
+        true
+    }
+}
