@@ -4,6 +4,7 @@
 //! Flink's strategy, and a loop by the SDK. See `benches/README.md`.
 
 mod contender;
+mod driver;
 mod flink;
 mod load;
 mod measure;

@@ -8,7 +8,7 @@ use crate::contender::Kind;
 use crate::load::{Class, Pace, Rate, Written};
 use crate::measure::Run;
 use crate::report::Bound;
-use crate::scenario::{Possible, Scenario, Step};
+use crate::scenario::{Action, Possible, Scenario, Step};
 
 const LOW: f64 = 0.2;
 const HIGH: f64 = 1.8;
@@ -59,11 +59,11 @@ pub(super) fn step(seconds: f64) -> Scenario {
     let steps = vec![
         Step {
             at: seconds * 0.33,
-            units: 2_000,
+            action: Action::SetUnits(2_000),
         },
         Step {
             at: seconds * 0.66,
-            units: 500,
+            action: Action::SetUnits(500),
         },
     ];
     Scenario {

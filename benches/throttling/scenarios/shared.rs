@@ -117,16 +117,11 @@ pub(super) fn fleet(seconds: f64) -> Scenario {
     Scenario {
         clients: SINKS,
         from: (seconds / 6.0).max(2.0),
-        own: |scenario, run| {
-            let shares = shares(scenario, run).map(|share| format!("{:.0} %", share * 100.0));
-            format!("shares {}", shares.join(", "))
-        },
+        own: |scenario, run| format!("shares {}", percents(&run.shares(scenario.seconds / 2.0))),
         bars: |scenario, runs, report| {
             usual(scenario, runs, report, 95.0, 3.0);
             if let Some(ours) = runs.of(Kind::Ours) {
-                let quarter = 1.0 / SINKS as f64;
-                let off = shares(scenario, ours).map(|share| (share / quarter - 1.0).abs() * 100.0);
-                let most = off.into_iter().fold(0.0, f64::max);
+                let most = unevenness(&ours.shares(scenario.seconds / 2.0));
                 let figure = "most that one is off a quarter, %";
                 scenario.bar(report, figure, most, Bound::AtMost(20.0));
             }
@@ -140,16 +135,19 @@ pub(super) fn fleet(seconds: f64) -> Scenario {
     }
 }
 
-/// What each client wrote of the whole in the second half.
-fn shares(scenario: &Scenario, run: &Run) -> [f64; SINKS] {
-    let mut place = 0;
-    let written = [(); SINKS].map(|()| {
-        let written = run.written(Some(place), 0, scenario.seconds / 2.0, run.ended);
-        place += 1;
-        written
-    });
-    let all: f64 = written.iter().sum();
-    written.map(|one| one / all.max(1.0))
+/// Shares in words.
+pub(super) fn percents(shares: &[f64]) -> String {
+    let shares = shares.iter().map(|share| format!("{:.0} %", share * 100.0));
+    shares.collect::<Vec<_>>().join(", ")
+}
+
+/// The most that a share is off the even one, in percent of that.
+pub(super) fn unevenness(shares: &[f64]) -> f64 {
+    let clients = shares.len() as f64;
+    let off = shares
+        .iter()
+        .map(|share| (share * clients - 1.0).abs() * 100.0);
+    off.fold(0.0, f64::max)
 }
 
 const CALM: f64 = 900.0;
