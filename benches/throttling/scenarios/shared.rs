@@ -1,20 +1,14 @@
 //! A capacity that several share: classes of records, clients, tables.
 
-use std::sync::Arc;
-
 use dynamodb_connector::test_util::{IndexSpec, KeyType};
 
 use super::steady::UNITS;
-use super::{capacity, table, usual};
+use super::{capacity, offered, table, usual};
 use crate::contender::Kind;
 use crate::load::{Class, Pace};
 use crate::measure::Run;
 use crate::report::Bound;
 use crate::scenario::{Possible, Scenario};
-
-fn offered(name: &'static str, rate: f64) -> Class {
-    Class::new(name, Pace::Offered(Arc::new(move |_| rate)))
-}
 
 /// The share of what was offered of a class in the window that was written, in percent.
 fn written_of(scenario: &Scenario, run: &Run, class: usize, rate: f64) -> f64 {
@@ -28,7 +22,7 @@ const EACH_HALF: f64 = 500.0;
 
 /// Half of the records enter an index that takes half of these. What is possible is the other
 /// half, and as many of these as the index takes.
-pub(super) fn index(seconds: f64) -> Scenario {
+pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
     let index = IndexSpec::global(INDEX).partition("state", KeyType::S);
     let table = table("orders")
         .provisioned(5, UNITS)
@@ -60,7 +54,7 @@ pub(super) fn index(seconds: f64) -> Scenario {
             let lost = 100.0 - written_of(scenario, ours, 1, EACH_HALF);
             scenario.bar(report, "lost outside it, %", lost, Bound::AtMost(5.0));
         },
-        ..Scenario::new("index", seconds, table, vec![inside, outside])
+        ..Scenario::new(name, seconds, table, vec![inside, outside])
     }
 }
 
@@ -75,7 +69,7 @@ const COLD: f64 = 4_000.0;
 
 /// One partition key beside uniform ones, which alone would all be written. Its partition takes
 /// 1,000 units a second, of which the others need their eighth.
-pub(super) fn hot_key(seconds: f64) -> Scenario {
+pub(super) fn hot_key(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, 8_000).enforce(capacity(8));
     let hot = Class {
         one_key: true,
@@ -97,7 +91,7 @@ pub(super) fn hot_key(seconds: f64) -> Scenario {
             let figure = "hot key of its partition's rest, %";
             scenario.bar(report, figure, hot, Bound::AtLeast(90.0));
         },
-        ..Scenario::new("hot-key", seconds, table, vec![hot, cold])
+        ..Scenario::new(name, seconds, table, vec![hot, cold])
     }
 }
 
@@ -112,7 +106,7 @@ fn hot_and_cold(scenario: &Scenario, run: &Run) -> (f64, f64) {
 const SINKS: usize = 4;
 
 /// Four clients that know nothing of each other, from second 10 on.
-pub(super) fn fleet(seconds: f64) -> Scenario {
+pub(super) fn fleet(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, 1_000).enforce(capacity(4));
     Scenario {
         clients: SINKS,
@@ -127,7 +121,7 @@ pub(super) fn fleet(seconds: f64) -> Scenario {
             }
         },
         ..Scenario::new(
-            "fleet",
+            name,
             seconds,
             table,
             vec![Class::new("all", Pace::Overload)],
@@ -153,19 +147,14 @@ pub(super) fn unevenness(shares: &[f64]) -> f64 {
 const CALM: f64 = 900.0;
 
 /// A table that can take what it is offered, beside one that is offered all it can't.
-pub(super) fn two_tables(seconds: f64) -> Scenario {
+pub(super) fn two_tables(name: &'static str, seconds: f64) -> Scenario {
     let calm = table("calm").provisioned(5, UNITS).enforce(capacity(4));
     let hard = table("hard").provisioned(5, 50).enforce(capacity(1));
     let overload = Class {
         table: 1,
         ..Class::new("hard", Pace::Overload)
     };
-    let scenario = Scenario::new(
-        "two-tables",
-        seconds,
-        calm,
-        vec![offered("calm", CALM), overload],
-    );
+    let scenario = Scenario::new(name, seconds, calm, vec![offered("calm", CALM), overload]);
     Scenario {
         tables: vec![scenario.tables[0].clone(), hard],
         possible: Possible::steady(CALM),
