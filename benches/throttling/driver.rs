@@ -113,6 +113,9 @@ impl<'a> Driver<'a> {
                 let plan = FaultPlan::seeded(REFUSAL_SEED).unprocessed(share);
                 self.fake.fault_plan(plan);
             }
+            Action::SetMaxUnits(units) => {
+                self.fake.set_max_on_demand(self.tables[0], Some(units));
+            }
             Action::Join => {
                 let sight = self.scenario.sight;
                 let client = Client::open(self.kind, &self.fake, &self.tables, sight).await?;
@@ -137,7 +140,7 @@ impl<'a> Driver<'a> {
         self.clients.push(client);
     }
 
-    /// The totals of each table so far.
+    /// Returns the totals of each table so far.
     pub(crate) fn usage(&self) -> Result<Vec<CapacityUsage>, Failure> {
         let usage = self
             .tables

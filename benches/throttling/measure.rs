@@ -136,8 +136,8 @@ impl Run {
         })
     }
 
-    /// The seconds from the beginning of a time until so many seconds begin in it over which the
-    /// first table's totals are good; not a number where there are none.
+    /// Returns the seconds from the beginning of a time until so many seconds begin in it over which
+    /// the first table's totals are good; not a number where there are none.
     pub(crate) fn settled(
         &self,
         within: Range<f64>,
@@ -194,7 +194,7 @@ impl Run {
         count as f64
     }
 
-    /// The share of each client in what all wrote of the first class from a time on.
+    /// Returns the share of each client in what all wrote of the first class from a time on.
     pub(crate) fn shares(&self, from: f64) -> Vec<f64> {
         let clients = 0..self.logs.len();
         let written: Vec<f64> = clients

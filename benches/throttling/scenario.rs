@@ -55,6 +55,8 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// Gives the first table so many write units.
     SetUnits(u64),
+    /// Gives the first table, which is on demand, so many write units at most.
+    SetMaxUnits(u64),
     /// Refuses each write with this probability from now on, whatever the rate.
     SetRefused(f64),
     /// Opens another client and offers it what the others are offered.
@@ -99,12 +101,12 @@ impl Scenario {
         }
     }
 
-    /// The share of the writes that is refused at a time, whatever the rate.
+    /// Returns the share of the writes that is refused at a time, whatever the rate.
     pub(crate) fn refused_at(&self, at: f64) -> f64 {
         let begun = self.steps.iter().take_while(|step| step.at <= at);
         let refused = begun.filter_map(|step| match step.action {
             Action::SetRefused(share) => Some(share),
-            Action::SetUnits(_) | Action::Join => None,
+            Action::SetUnits(_) | Action::SetMaxUnits(_) | Action::Join => None,
         });
         refused.last().unwrap_or(0.0)
     }

@@ -24,7 +24,7 @@ pub(super) const ROWS: [Row; 9] = [
 /// Up to so many clients a fleet is small: the more there are, the more they disturb each other.
 const SMALL_FLEET_CLIENTS: usize = 4;
 
-/// The window leaves out the first sixth.
+/// Makes a scenario of so many clients. The window leaves out the first sixth.
 fn fleet(name: &'static str, seconds: f64, sight: Sight, clients: usize) -> Scenario {
     Scenario {
         clients,
@@ -80,15 +80,17 @@ fn blind(name: &'static str, seconds: f64, clients: usize, percent: f64) -> Scen
     }
 }
 
-/// When the second client comes and from when shares count, of 130 s.
-const JOINS_SHARE: f64 = 40.0 / 130.0;
-const JOINED_SHARES_FROM: f64 = 100.0 / 130.0;
+/// When the second client comes, and from when shares count then, as shares of the time.
+const JOIN_TIME_RATIO: f64 = 40.0 / 130.0;
+const JOINED_SHARES_TIME_RATIO: f64 = 100.0 / 130.0;
+/// From when shares count where all clients are there from the start.
+const SHARES_TIME_RATIO: f64 = 0.5;
 
-/// One client that has found out what it can have, and another that comes late. The window begins
-/// when it comes.
+/// Makes a scenario of one client that has found out what it can have, and another that comes late.
+/// The window begins when it comes.
 fn newcomer_blind(name: &'static str, seconds: f64) -> Scenario {
     let joins = Step {
-        at: seconds * JOINS_SHARE,
+        at: seconds * JOIN_TIME_RATIO,
         action: Action::Join,
     };
     Scenario {
@@ -98,17 +100,18 @@ fn newcomer_blind(name: &'static str, seconds: f64) -> Scenario {
     }
 }
 
-/// Each client's share: of the second half, or of what comes well after one has joined.
+/// Returns each client's share of the second half, or of a time well after one has joined.
 fn late_shares(scenario: &Scenario, run: &Run) -> Vec<f64> {
     let joined = |step: &Step| matches!(step.action, Action::Join);
     let from = if scenario.steps.iter().any(joined) {
-        JOINED_SHARES_FROM
+        JOINED_SHARES_TIME_RATIO
     } else {
-        0.5
+        SHARES_TIME_RATIO
     };
     run.shares(scenario.seconds * from)
 }
 
+/// Adds the bar that the shares of ours are even.
 fn bar_jain(scenario: &Scenario, runs: &Runs, report: &mut Report, bound: f64) {
     if let Some(ours) = runs.of(Kind::Ours) {
         let index = jain(&late_shares(scenario, ours));
@@ -117,7 +120,7 @@ fn bar_jain(scenario: &Scenario, runs: &Runs, report: &mut Report, bound: f64) {
     }
 }
 
-/// 1 where all have the same, and the inverse of their number where one has all.
+/// Returns Jain's index: 1 where all have the same, the inverse of their number where one has all.
 fn jain(shares: &[f64]) -> f64 {
     let sum: f64 = shares.iter().sum();
     let squares: f64 = shares.iter().map(|share| share * share).sum();

@@ -29,6 +29,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Returns the name by which it is chosen.
     pub(crate) fn name(&self) -> &'static str {
         self.row.0
     }
@@ -40,7 +41,7 @@ impl Entry {
     }
 }
 
-/// All scenarios. The rows about unrelated refusals say nothing about other contenders, which slow
+/// Returns all scenarios. The rows about unrelated refusals say nothing about other contenders, which slow
 /// down for each refusal.
 pub(crate) fn all() -> Vec<Entry> {
     let of = |contenders| {

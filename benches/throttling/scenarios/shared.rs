@@ -129,13 +129,13 @@ pub(super) fn fleet(name: &'static str, seconds: f64) -> Scenario {
     }
 }
 
-/// Shares in words.
+/// Returns shares in words.
 pub(super) fn percents(shares: &[f64]) -> String {
     let shares = shares.iter().map(|share| format!("{:.0} %", share * 100.0));
     shares.collect::<Vec<_>>().join(", ")
 }
 
-/// The most that a share is off the even one, in percent of that.
+/// Returns the most that a share is off the even one, in percent of that.
 pub(super) fn unevenness(shares: &[f64]) -> f64 {
     let clients = shares.len() as f64;
     let off = shares

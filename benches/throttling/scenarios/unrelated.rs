@@ -35,24 +35,23 @@ pub(super) const ROWS: [Row; 13] = [
     }),
 ];
 
-/// What a table takes that is short, and what is offered a second to one that is not.
-const SHORT_UNITS: u64 = 1_000;
-pub(super) const SHORT_RATE: f64 = 1_000.0;
-pub(super) const OPEN_RATE: f64 = 2_000.0;
+/// The capacity of a table that is short, and what is offered to one that is not.
+pub(super) const SHORT_UNITS: u32 = 1_000;
+pub(super) const OFFERED_PER_SECOND: f64 = 2_000.0;
 const UNLIMITED_UNITS: u64 = 1_000_000;
 
-/// The windows leave out this share of the time.
+/// The share of the time that the windows leave out.
 const WARM_UP_SHARE: f64 = 1.0 / 3.0;
 
-/// A table of 1,000 units, in overload.
+/// Makes a scenario of overload on a table of 1,000 units.
 pub(super) fn short(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
     let table = table("orders")
-        .provisioned(5, SHORT_UNITS)
+        .provisioned(5, SHORT_UNITS.into())
         .enforce(capacity(4));
     Scenario {
         sight,
         from: seconds * WARM_UP_SHARE,
-        possible: Possible::steady(SHORT_RATE),
+        possible: Possible::steady(SHORT_UNITS.into()),
         own: |scenario, run| {
             let beyond = refused_beyond(scenario, run);
             format!("{beyond:.1} points refused beyond what is at any rate")
@@ -66,7 +65,7 @@ pub(super) fn short(name: &'static str, seconds: f64, sight: Sight) -> Scenario 
     }
 }
 
-/// A table that takes all that it is offered, 2,000 a second, and of which the client is not told.
+/// Makes a scenario of 2,000 records a second, all of which the table takes, for a blind client.
 pub(super) fn open(name: &'static str, seconds: f64) -> Scenario {
     let capacity = capacity(4).partition_units(UNLIMITED_UNITS);
     let table = table("orders")
@@ -74,13 +73,13 @@ pub(super) fn open(name: &'static str, seconds: f64) -> Scenario {
         .enforce(capacity);
     Scenario {
         tables: vec![table],
-        classes: vec![offered("all", OPEN_RATE)],
-        possible: Possible::steady(OPEN_RATE),
+        classes: vec![offered("all", OFFERED_PER_SECOND)],
+        possible: Possible::steady(OFFERED_PER_SECOND),
         ..short(name, seconds, Sight::Blind)
     }
 }
 
-/// Refuses so many percent from the start.
+/// Returns the step that refuses so many percent from the start.
 pub(super) fn refused(percent: f64) -> Vec<Step> {
     vec![Step {
         at: 0.0,
@@ -88,13 +87,14 @@ pub(super) fn refused(percent: f64) -> Vec<Step> {
     }]
 }
 
-/// The points by which the share of items refused in the window exceeds the share that is refused
-/// at any rate.
+/// Returns the points by which the share of items refused in the window exceeds the share that is
+/// refused at any rate.
 pub(super) fn refused_beyond(scenario: &Scenario, run: &Run) -> f64 {
     let share = run.window(scenario, 0).in_vain_share();
     (share - scenario.refused_at(scenario.from)) * 100.0
 }
 
+/// Adds the bar that ours uses so many percent of what is possible.
 pub(super) fn bar_used(scenario: &Scenario, runs: &Runs, report: &mut Report, percent: f64) {
     if let Some(ours) = runs.of(Kind::Ours) {
         let used = ours.used(scenario) * 100.0;
@@ -134,19 +134,19 @@ fn random_short(name: &'static str, seconds: f64, percent: f64) -> Scenario {
     }
 }
 
-const PARTITIONS: usize = 16;
+const PARTITION_COUNT: usize = 16;
 const PARTITION_UNITS: u64 = 100;
-const PARTITIONS_RATE: f64 = 1_450.0;
+const PARTITIONS_OFFERED_PER_SECOND: f64 = 1_450.0;
 
-/// Uniform keys over partitions of which the fullest are near their limits: some writes meet one,
-/// whatever the client does about the whole.
+/// Makes a scenario of uniform keys over partitions, the fullest of which are near their limits: it
+/// is one of those that refuses, never the table.
 fn partitions(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
-    let capacity = capacity(PARTITIONS).partition_units(PARTITION_UNITS);
+    let capacity = capacity(PARTITION_COUNT).partition_units(PARTITION_UNITS);
     let table = table("orders").provisioned(5, 1_600).enforce(capacity);
     Scenario {
         tables: vec![table],
-        classes: vec![offered("all", PARTITIONS_RATE)],
-        possible: Possible::steady(PARTITIONS_RATE),
+        classes: vec![offered("all", PARTITIONS_OFFERED_PER_SECOND)],
+        possible: Possible::steady(PARTITIONS_OFFERED_PER_SECOND),
         bars: |scenario, runs, report| {
             bar_used(scenario, runs, report, 95.0);
             if let (Some(ours), Sight::Known) = (runs.of(Kind::Ours), scenario.sight) {

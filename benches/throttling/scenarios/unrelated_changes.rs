@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::Row;
 use super::shared::percents;
-use super::unrelated::{OPEN_RATE, SHORT_RATE, bar_used, open, refused, short};
+use super::unrelated::{OFFERED_PER_SECOND, SHORT_UNITS, bar_used, open, refused, short};
+use super::{Row, capacity, table};
 use crate::contender::Kind;
 use crate::measure::Run;
 use crate::report::Bound;
@@ -37,7 +37,7 @@ pub(super) const ROWS: [Row; 11] = [
     ("outage-blind", 62.0, |n, s| outage(n, s, Sight::Blind)),
 ];
 
-/// Refuses everything from one time to another.
+/// Returns the steps that refuse everything from one time to another.
 fn gap(from: f64, until: f64) -> [Step; 2] {
     [(from, 1.0), (until, 0.0)].map(|(at, share)| Step {
         at,
@@ -45,7 +45,7 @@ fn gap(from: f64, until: f64) -> [Step; 2] {
     })
 }
 
-/// 30 % are refused from second 20 to 30, and the window begins at 40.
+/// Makes a scenario in which 30 % are refused from second 20 to 30. The window begins at 40.
 fn refusals_end(name: &'static str, seconds: f64) -> Scenario {
     let steps = [(0.4, 0.3), (0.6, 0.0)].map(|(at, share)| Step {
         at: at * seconds,
@@ -59,28 +59,35 @@ fn refusals_end(name: &'static str, seconds: f64) -> Scenario {
     }
 }
 
-const LOW_UNITS: u64 = 300;
-const LOW_RATE: f64 = 300.0;
+const LOW_UNITS: u32 = 300;
 
 /// A change is followed when over so many seconds so much of what is possible is used, and less is
 /// refused than this beyond what is at any rate.
 const FOLLOWED_SECONDS: f64 = 3.0;
-const FOLLOWED_USED: f64 = 0.9;
-const FOLLOWED_REFUSED: f64 = 0.05;
+const FOLLOWED_USED_RATIO: f64 = 0.9;
+const FOLLOWED_REFUSED_RATIO: f64 = 0.05;
 
-/// 1,000 units, 300 in the second third, 1,000 again.
+/// Makes a scenario of 1,000 units, 300 in the second third, and 1,000 again. The table is on demand
+/// with a maximum, as such a one saves nothing: out of its savings a provisioned one would take the
+/// old rate for a while, and seem to be followed at once.
 fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
     let third = seconds / 3.0;
     let mut steps = refused(percent);
-    steps.extend([(1.0, LOW_UNITS), (2.0, 1_000)].map(|(at, units)| Step {
-        at: at * third,
-        action: Action::SetUnits(units),
-    }));
+    steps.extend(
+        [(1.0, LOW_UNITS), (2.0, SHORT_UNITS)].map(|(at, units)| Step {
+            at: at * third,
+            action: Action::SetMaxUnits(units.into()),
+        }),
+    );
+    let table = table("orders")
+        .on_demand_at_most(SHORT_UNITS.into())
+        .enforce(capacity(4));
     let rate = move |at: f64| {
         let low = (third..2.0 * third).contains(&at);
-        if low { LOW_RATE } else { SHORT_RATE }
+        f64::from(if low { LOW_UNITS } else { SHORT_UNITS })
     };
     Scenario {
+        tables: vec![table],
         possible: Possible::Units(Arc::new(rate)),
         disturbed: third,
         steps,
@@ -103,15 +110,16 @@ fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
     }
 }
 
-/// From the beginning of each third; not a number where it was not followed within that.
+/// Returns the seconds from the beginning of each third; not a number where it was not followed
+/// within that.
 fn seconds_to_follow(scenario: &Scenario, run: &Run) -> [f64; 3] {
     let third = scenario.seconds / 3.0;
     let length = FOLLOWED_SECONDS.min(third / 4.0);
-    let refused = scenario.refused_at(0.0) + FOLLOWED_REFUSED;
+    let refused = scenario.refused_at(0.0) + FOLLOWED_REFUSED_RATIO;
     [0.0, 1.0, 2.0].map(|place| {
         let from = place * third;
         run.settled(from..from + third, length, |span| {
-            span.consumed >= FOLLOWED_USED * scenario.possible.over(*span)
+            span.consumed >= FOLLOWED_USED_RATIO * scenario.possible.over(*span)
                 && span.in_vain_share() < refused
         })
     })
@@ -143,7 +151,7 @@ fn shares_change(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
     }
 }
 
-/// The share of what is possible that was used between each step and the next.
+/// Returns the share of what is possible that was used between each step and the next.
 fn used_by_stage(scenario: &Scenario, run: &Run) -> Vec<f64> {
     let length = scenario.seconds / 5.0;
     let used = scenario.steps.iter().map(|step| {
@@ -154,12 +162,15 @@ fn used_by_stage(scenario: &Scenario, run: &Run) -> Vec<f64> {
     used.collect()
 }
 
-/// A table that is known and short, or one that is neither. What the gaps leave is possible, or
-/// what is offered, for that can be caught up with.
+/// Makes a scenario of a table that is known and short, or one that is neither. What the gaps leave
+/// is possible, or all that is offered, as that can be caught up with.
 fn known_or_open(name: &'static str, seconds: f64, sight: Sight, gap_share: f64) -> Scenario {
     let (scenario, rate) = match sight {
-        Sight::Known => (short(name, seconds, sight), SHORT_RATE * (1.0 - gap_share)),
-        Sight::Blind => (open(name, seconds), OPEN_RATE),
+        Sight::Known => (
+            short(name, seconds, sight),
+            f64::from(SHORT_UNITS) * (1.0 - gap_share),
+        ),
+        Sight::Blind => (open(name, seconds), OFFERED_PER_SECOND),
     };
     Scenario {
         possible: Possible::steady(rate),
@@ -169,7 +180,7 @@ fn known_or_open(name: &'static str, seconds: f64, sight: Sight, gap_share: f64)
     }
 }
 
-/// Everything is refused at the end of each period, for so many seconds.
+/// Makes a scenario in which everything is refused at the end of each period, for so many seconds.
 fn bursts(name: &'static str, seconds: f64, sight: Sight, refused: f64, period: f64) -> Scenario {
     let ends = std::iter::successors(Some(period), |end| Some(end + period));
     let gaps = ends.take_while(|end| *end <= seconds);
@@ -179,7 +190,7 @@ fn bursts(name: &'static str, seconds: f64, sight: Sight, refused: f64, period: 
     }
 }
 
-/// Everything is refused from second 30 to 50, and the window begins at 52.
+/// Makes a scenario in which everything is refused from second 30 to 50. The window begins at 52.
 fn outage(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
     let at = |second: f64| second / 62.0 * seconds;
     Scenario {
