@@ -136,8 +136,8 @@ impl Run {
         })
     }
 
-    /// Returns the seconds from the beginning of a time until so many seconds begin in it over which
-    /// the first table's totals are good; not a number where there are none.
+    /// Returns the seconds from the beginning of a time until so many seconds begin in it over
+    /// which the first table's totals are good; not a number where there are none.
     pub(crate) fn settled(
         &self,
         within: Range<f64>,

@@ -41,8 +41,8 @@ impl Entry {
     }
 }
 
-/// Returns all scenarios. The rows about unrelated refusals say nothing about other contenders, which slow
-/// down for each refusal.
+/// Returns all scenarios. Those about unrelated refusals are run for ours alone: the others slow
+/// down for any refusal, and their rows would say no more.
 pub(crate) fn all() -> Vec<Entry> {
     let of = |contenders| {
         move |row: &Row| Entry {

@@ -138,8 +138,8 @@ const PARTITION_COUNT: usize = 16;
 const PARTITION_UNITS: u64 = 100;
 const PARTITIONS_OFFERED_PER_SECOND: f64 = 1_450.0;
 
-/// Makes a scenario of uniform keys over partitions, the fullest of which are near their limits: it
-/// is one of those that refuses, never the table.
+/// Makes a scenario of uniform keys over partitions. The fullest are near their limits, and what
+/// refuses a write is one of them, never the table.
 fn partitions(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
     let capacity = capacity(PARTITION_COUNT).partition_units(PARTITION_UNITS);
     let table = table("orders").provisioned(5, 1_600).enforce(capacity);

@@ -67,9 +67,9 @@ const FOLLOWED_SECONDS: f64 = 3.0;
 const FOLLOWED_USED_RATIO: f64 = 0.9;
 const FOLLOWED_REFUSED_RATIO: f64 = 0.05;
 
-/// Makes a scenario of 1,000 units, 300 in the second third, and 1,000 again. The table is on demand
-/// with a maximum, as such a one saves nothing: out of its savings a provisioned one would take the
-/// old rate for a while, and seem to be followed at once.
+/// Makes a scenario of 1,000 units, 300 in the second third, and 1,000 again. The table is on
+/// demand with a maximum, as such a one saves nothing: out of its savings a provisioned one would
+/// take the old rate for a while, and seem to be followed at once.
 fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
     let third = seconds / 3.0;
     let mut steps = refused(percent);
