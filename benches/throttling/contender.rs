@@ -6,6 +6,7 @@ use crate::flink::FlinkStrategy;
 use crate::load::{Record, Ticket};
 use crate::ours::Ours;
 use crate::rig::Failure;
+use crate::scenario::Sight;
 use crate::sdk_loop::SdkLoop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,10 +41,11 @@ impl Client {
         kind: Kind,
         fake: &FaultyDynamoDb,
         tables: &[&str],
+        sight: Sight,
     ) -> Result<Self, Failure> {
         Ok(match kind {
-            Kind::Ours => Self::Ours(Ours::open(fake, tables).await?),
-            // Flink's sink knows one table.
+            Kind::Ours => Self::Ours(Ours::open(fake, tables, sight).await?),
+            // The others describe nothing anyway. Flink's sink knows one table.
             Kind::Flink => Self::Flink(
                 tables
                     .iter()

@@ -4,6 +4,7 @@
 //! room doesn't stop the others. Keys come from a bounded space, each once before the first comes
 //! again, so that the fake's memory stays small and no key is twice in a client's buffer.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -210,22 +211,22 @@ impl Ticket {
     }
 }
 
-/// Offers a class's records to a client for so many seconds. One that is late because the client
-/// made it wait goes on as fast as it can: what was due stays due.
+/// Offers a class's records to a client for a time, in seconds from the scenario's start. One that
+/// is late because the client made it wait goes on as fast as it can: what was due stays due.
 pub(crate) async fn offer(
     class: Class,
     client: Arc<Client>,
     place: usize,
     log: Arc<Log>,
-    until: f64,
+    within: Range<f64>,
 ) -> Result<(), Failure> {
-    let mut next = 0.0;
+    let mut next = within.start;
     for number in 0..class.total.unwrap_or(u32::MAX) {
         let due = match &class.pace {
             Pace::Overload => None,
             Pace::Offered(rate) => {
                 next += rate(next).recip();
-                if next >= until {
+                if next >= within.end {
                     return Ok(());
                 }
                 let due = log.started + Duration::from_secs_f64(next);

@@ -4,6 +4,7 @@
 //! Flink's strategy, and a loop by the SDK. See `benches/README.md`.
 
 mod contender;
+mod driver;
 mod flink;
 mod load;
 mod measure;
@@ -24,6 +25,7 @@ use report::{Cell, Report};
 use rig::Failure;
 use rig::arguments::{Arguments, Value, refuse};
 use scenario::{Runs, Scenario};
+use scenarios::Entry;
 
 const QUICK_SECONDS: f64 = 10.0;
 /// Whose runs the plot shows.
@@ -34,7 +36,7 @@ const OPTIONS: [Value; 4] = [
     Value {
         name: "--scenario",
         of: "NAME,…",
-        does: "only these scenarios",
+        does: "only these scenarios, or groups of them: random-known",
     },
     Value {
         name: "--contender",
@@ -60,7 +62,7 @@ fn main() -> Result<(), Failure> {
         None if arguments.quick => vec![Kind::Ours],
         _ => kinds,
     };
-    let entries = chosen(&arguments, "--scenario", &scenarios::ALL, |entry| entry.0);
+    let entries = chosen(&arguments, "--scenario", &scenarios::all(), Entry::name);
     let seconds = arguments.value("--seconds").map(|given| {
         let seconds = given.parse().ok().filter(|seconds| *seconds >= 2.0);
         seconds.unwrap_or_else(|| refuse(BENCH, &OPTIONS, "--seconds must be 2 or more"))
@@ -85,10 +87,10 @@ fn main() -> Result<(), Failure> {
             "own",
         ],
     );
-    for (_, usual, make) in entries {
-        let scenario = make(seconds.unwrap_or(usual));
+    for entry in entries {
+        let scenario = entry.scenario(seconds);
         let mut runs = Runs(Vec::new());
-        for kind in &kinds {
+        for kind in kinds.iter().filter(|kind| entry.contenders.contains(kind)) {
             eprintln!("{}, {} …", scenario.name, kind.name());
             let run = runtime.block_on(Run::of(*kind, &scenario))?;
             row(&mut report, &scenario, &run);
@@ -105,7 +107,8 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// What of all was named on the command line, or all where nothing was.
+/// What of all was named on the command line, or all where nothing was. `a` names `a`, or where
+/// there is none, all that begin with `a-`.
 fn chosen<T: Copy>(
     arguments: &Arguments,
     option: &str,
@@ -115,15 +118,19 @@ fn chosen<T: Copy>(
     let Some(given) = arguments.value(option) else {
         return all.to_vec();
     };
-    let one = |given: &str| {
-        let found = all.iter().find(|one| name(one) == given);
-        *found.unwrap_or_else(|| {
+    let named = |given: &str| -> Vec<T> {
+        let group = format!("{given}-");
+        let exact = all.iter().find(|one| name(one) == given);
+        let of_group = all.iter().filter(|one| name(one).starts_with(&group));
+        let found = exact.map_or_else(|| of_group.copied().collect(), |one| vec![*one]);
+        if found.is_empty() {
             let names: Vec<&str> = all.iter().map(&name).collect();
             let complaint = format!("{option} knows {}", names.join(", "));
-            refuse(BENCH, &OPTIONS, &complaint)
-        })
+            refuse(BENCH, &OPTIONS, &complaint);
+        }
+        found
     };
-    given.split(',').map(one).collect()
+    given.split(',').flat_map(named).collect()
 }
 
 fn row(report: &mut Report, scenario: &Scenario, run: &Run) {

@@ -1,18 +1,17 @@
 //! What is measured of a contender in a scenario: the fake's own totals, sampled ten times a
 //! second, and each record's acknowledgement.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::test_util::{CapacityUsage, FaultyDynamoDb};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use dynamodb_connector::test_util::CapacityUsage;
 
-use crate::contender::{Client, Kind};
-use crate::load::{Log, Written, offer};
+use crate::contender::Kind;
+use crate::driver::Driver;
+use crate::load::{Log, Written};
+use crate::rig::Failure;
 use crate::rig::quantiles::quantile;
-use crate::rig::{Failure, clock};
 use crate::scenario::{Possible, Scenario};
 
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -53,68 +52,20 @@ pub(crate) struct Span {
 
 impl Run {
     pub(crate) async fn of(kind: Kind, scenario: &Scenario) -> Result<Self, Failure> {
-        let fake = FaultyDynamoDb::new();
-        fake.keep_journal(false);
-        let mut tables = Vec::new();
-        for spec in &scenario.tables {
-            tables.push(spec.name());
-            fake.create_table(spec.clone());
-        }
-        let mut clients = Vec::new();
-        for _ in 0..scenario.clients {
-            clients.push(Arc::new(Client::open(kind, &fake, &tables).await?));
-        }
-        let (failed, mut failures) = mpsc::unbounded_channel();
-        let started = clock::instant();
-        let mut offers = JoinSet::new();
-        let mut logs = Vec::new();
-        for (place, client) in clients.iter().enumerate() {
-            let of_client = scenario.classes.iter().map(|class| {
-                let log = Log::new(started, failed.clone());
-                let (client, class) = (Arc::clone(client), class.clone());
-                offers.spawn(offer(
-                    class,
-                    client,
-                    place,
-                    Arc::clone(&log),
-                    scenario.seconds,
-                ));
-                log
-            });
-            logs.push(of_client.collect());
-        }
+        let mut driver = Driver::start(kind, scenario, SAMPLE).await?;
         let mut run = Self {
             kind,
             ended: 0.0,
             done: f64::NAN,
             samples: Vec::new(),
-            logs,
+            logs: Vec::new(),
         };
-        let mut steps = scenario.steps.iter().peekable();
-        let mut ticks = tokio::time::interval(SAMPLE);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                Some(failure) = failures.recv() => return Err(failure),
-                Some(offered) = offers.join_next() => {
-                    offered??;
-                    continue;
-                }
-            }
-            let at = started.elapsed().as_secs_f64();
-            while let Some(step) = steps.next_if(|step| step.at <= at) {
-                fake.set_write_units(tables[0], step.units);
-            }
-            let usage = tables.iter().map(|table| fake.capacity_usage(table));
-            run.samples.push(Sample {
-                at,
-                tables: usage
-                    .collect::<Option<_>>()
-                    .ok_or("the table has no enforced capacity")?,
-            });
+            let at = driver.next_sample().await?;
+            let tables = driver.usage()?;
+            run.samples.push(Sample { at, tables });
             run.ended = at;
-            if run.job_is_done(scenario) {
+            if driver.job_is_done() {
                 run.done = at;
                 break;
             }
@@ -122,20 +73,8 @@ impl Run {
                 break;
             }
         }
-        offers.abort_all();
-        for client in &clients {
-            client.stop().await;
-        }
+        run.logs = driver.stop().await;
         Ok(run)
-    }
-
-    fn job_is_done(&self, scenario: &Scenario) -> bool {
-        self.logs.iter().all(|logs| {
-            logs.iter().zip(&scenario.classes).all(|(log, class)| {
-                let total = class.total.and_then(|total| usize::try_from(total).ok());
-                total.is_some_and(|total| log.written().len() >= total)
-            })
-        })
     }
 
     /// Of the table at this place, from the first sample at or after `from` to the last before
@@ -191,18 +130,32 @@ impl Run {
     /// and little is throttled; not a number where there is none.
     pub(crate) fn recovery(&self, scenario: &Scenario, disturbed: f64) -> f64 {
         let (used, throttled) = RECOVERED;
+        self.settled(disturbed..f64::INFINITY, 1.0, |span| {
+            let possible = scenario.possible.over(*span);
+            possible > 0.0 && span.consumed >= used * possible && span.throttled_share() < throttled
+        })
+    }
+
+    /// Returns the seconds from the beginning of a time until so many seconds begin in it over
+    /// which the first table's totals are good; not a number where there are none.
+    pub(crate) fn settled(
+        &self,
+        within: Range<f64>,
+        seconds: f64,
+        good: impl Fn(&Span) -> bool,
+    ) -> f64 {
         self.samples
             .iter()
-            .filter(|sample| sample.at >= disturbed)
-            .map(|sample| self.span(0, sample.at, sample.at + 1.05))
-            .find(|span| {
-                let possible = scenario.possible.over(*span);
-                span.until - span.from > 0.9
-                    && possible > 0.0
-                    && span.consumed >= used * possible
-                    && span.throttled_share() < throttled
+            .filter(|sample| within.contains(&sample.at))
+            .map(|sample| {
+                self.span(
+                    0,
+                    sample.at,
+                    sample.at + seconds + SAMPLE.as_secs_f64() / 2.0,
+                )
             })
-            .map_or(f64::NAN, |span| span.from - disturbed)
+            .find(|span| span.until - span.from > seconds - SAMPLE.as_secs_f64() && good(span))
+            .map_or(f64::NAN, |span| span.from - within.start)
     }
 
     /// The 99th percentile of what the first table's records took that were acknowledged in the
@@ -239,6 +192,16 @@ impl Run {
             })
             .sum();
         count as f64
+    }
+
+    /// Returns the share of each client in what all wrote of the first class from a time on.
+    pub(crate) fn shares(&self, from: f64) -> Vec<f64> {
+        let clients = 0..self.logs.len();
+        let written: Vec<f64> = clients
+            .map(|client| self.written(Some(client), 0, from, self.ended))
+            .collect();
+        let all: f64 = written.iter().sum();
+        written.into_iter().map(|one| one / all.max(1.0)).collect()
     }
 
     /// Records of the first client's first class, by size: those written, and those that would
@@ -287,7 +250,7 @@ fn share(part: f64, whole: f64) -> f64 {
 
 impl Possible {
     /// Units in a time.
-    fn over(&self, span: Span) -> f64 {
+    pub(crate) fn over(&self, span: Span) -> f64 {
         match self {
             Self::Granted => span.granted,
             Self::Units(rate) => {

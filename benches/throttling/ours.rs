@@ -1,10 +1,17 @@
-//! The sink at its defaults.
+//! The sink at its defaults, on tables that it may describe or may not.
 
+use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use crate::load::{Record, Ticket};
 use crate::rig::Failure;
+use crate::scenario::Sight;
+
+/// The keys of every table here.
+fn keys() -> KeySchema {
+    KeySchema::new("pk", KeyKind::String).with_sort("sk", KeyKind::Number)
+}
 
 pub(crate) struct Ours {
     sink: Sink,
@@ -12,12 +19,20 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) async fn open(fake: &FaultyDynamoDb, tables: &[&str]) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        fake: &FaultyDynamoDb,
+        tables: &[&str],
+        sight: Sight,
+    ) -> Result<Self, Failure> {
         let client = fake.client();
         let builder = tables
             .iter()
             .fold(Sink::builder(&client), |builder, table| {
-                builder.table(*table, TableSettings::default())
+                let builder = builder.table(*table, TableSettings::default());
+                match sight {
+                    Sight::Known => builder,
+                    Sight::Blind => builder.keys(*table, keys()),
+                }
             });
         let sink = builder.open().await?;
         let tables: Result<_, _> = tables.iter().map(|table| sink.table(table)).collect();

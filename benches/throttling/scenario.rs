@@ -22,7 +22,10 @@ pub(crate) struct Scenario {
     pub(crate) tables: Vec<TableSpec>,
     /// What each client is offered.
     pub(crate) classes: Vec<Class>,
+    /// How many there are at the start.
     pub(crate) clients: usize,
+    pub(crate) sight: Sight,
+    /// In the order of their times.
     pub(crate) steps: Vec<Step>,
     pub(crate) possible: Possible,
     /// From when the recovery counts, in seconds.
@@ -32,11 +35,32 @@ pub(crate) struct Scenario {
     pub(crate) bars: fn(&Scenario, &Runs, &mut Report),
 }
 
-/// A change of the first table's write units.
+/// What the clients learn of their tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// They may describe them.
+    Known,
+    /// They know the keys, and may describe nothing.
+    Blind,
+}
+
+/// A change at a time, in seconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Step {
     pub(crate) at: f64,
-    pub(crate) units: u64,
+    pub(crate) action: Action,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Action {
+    /// Gives the first table so many write units.
+    SetUnits(u64),
+    /// Gives the first table, which is on demand, so many write units at most.
+    SetMaxUnits(u64),
+    /// Refuses each write with this probability from now on, whatever the rate.
+    SetRefused(f64),
+    /// Opens another client and offers it what the others are offered.
+    Join,
 }
 
 /// What a client could have used of the first table.
@@ -68,12 +92,23 @@ impl Scenario {
             tables: vec![table],
             classes,
             clients: 1,
+            sight: Sight::Known,
             steps: Vec::new(),
             possible: Possible::Granted,
             disturbed: 0.0,
             own: |_, _| String::new(),
             bars: |_, _, _| {},
         }
+    }
+
+    /// Returns the share of the writes that is refused at a time, whatever the rate.
+    pub(crate) fn refused_at(&self, at: f64) -> f64 {
+        let begun = self.steps.iter().take_while(|step| step.at <= at);
+        let refused = begun.filter_map(|step| match step.action {
+            Action::SetRefused(share) => Some(share),
+            Action::SetUnits(_) | Action::SetMaxUnits(_) | Action::Join => None,
+        });
+        refused.last().unwrap_or(0.0)
     }
 
     pub(crate) fn bar(&self, report: &mut Report, figure: &str, value: f64, bound: Bound) {

@@ -8,7 +8,7 @@ use crate::contender::Kind;
 use crate::load::{Class, Pace, Rate, Written};
 use crate::measure::Run;
 use crate::report::Bound;
-use crate::scenario::{Possible, Scenario, Step};
+use crate::scenario::{Action, Possible, Scenario, Step};
 
 const LOW: f64 = 0.2;
 const HIGH: f64 = 1.8;
@@ -16,7 +16,7 @@ const HIGH: f64 = 1.8;
 /// Two times low and high, a quarter of the time each. What the low quarter leaves the table
 /// saves, and that covers the high one, so all that is offered is possible when it is offered:
 /// the four partitions take 4,000 a second.
-pub(super) fn swing(seconds: f64) -> Scenario {
+pub(super) fn swing(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, UNITS).enforce(capacity(4));
     let quarter = seconds / 4.0;
     let offered: Rate = Arc::new(move |at| {
@@ -42,7 +42,7 @@ pub(super) fn swing(seconds: f64) -> Scenario {
                 scenario.bar(report, figure, ratio, Bound::AtMost(1.0));
             }
         },
-        ..Scenario::new("swing", seconds, table, vec![class])
+        ..Scenario::new(name, seconds, table, vec![class])
     }
 }
 
@@ -54,16 +54,16 @@ fn due(written: &Written) -> Option<f32> {
 const REFRESH: f64 = 10.0;
 
 /// Up to twice the units, then down to a quarter of these.
-pub(super) fn step(seconds: f64) -> Scenario {
+pub(super) fn step(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, 1_000).enforce(capacity(4));
     let steps = vec![
         Step {
             at: seconds * 0.33,
-            units: 2_000,
+            action: Action::SetUnits(2_000),
         },
         Step {
             at: seconds * 0.66,
-            units: 500,
+            action: Action::SetUnits(500),
         },
     ];
     Scenario {
@@ -94,7 +94,7 @@ pub(super) fn step(seconds: f64) -> Scenario {
             }
         },
         ..Scenario::new(
-            "step",
+            name,
             seconds,
             table,
             vec![Class::new("all", Pace::Overload)],

@@ -2,20 +2,60 @@
 //! within it scales with them.
 
 mod changing;
+mod fleets;
 mod shared;
 mod steady;
+mod unrelated;
+mod unrelated_changes;
 
 use dynamodb_connector::test_util::{Capacity, KeyType, TableSpec};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contender::Kind;
+use crate::load::{Class, Pace};
 use crate::report::{Bound, Report};
 use crate::scenario::{Runs, Scenario};
 
-/// A scenario's name, how many seconds it lasts, and how it is made.
-pub(crate) type Entry = (&'static str, f64, fn(f64) -> Scenario);
+/// A scenario's name, how many seconds it lasts, and how it is made from both.
+type Row = (&'static str, f64, fn(&'static str, f64) -> Scenario);
 
-pub(crate) const ALL: [Entry; 11] = [
+/// A scenario that can be chosen.
+#[derive(Clone, Copy)]
+pub(crate) struct Entry {
+    row: Row,
+    /// Who takes part.
+    pub(crate) contenders: &'static [Kind],
+}
+
+impl Entry {
+    /// Returns the name by which it is chosen.
+    pub(crate) fn name(&self) -> &'static str {
+        self.row.0
+    }
+
+    /// Makes the scenario for so many seconds, or for its own.
+    pub(crate) fn scenario(&self, seconds: Option<f64>) -> Scenario {
+        let (name, usual, make) = self.row;
+        make(name, seconds.unwrap_or(usual))
+    }
+}
+
+/// Returns all scenarios. Those about unrelated refusals are run for ours alone: the others slow
+/// down for any refusal, and their rows would say no more.
+pub(crate) fn all() -> Vec<Entry> {
+    let of = |contenders| {
+        move |row: &Row| Entry {
+            row: *row,
+            contenders,
+        }
+    };
+    let unrelated = unrelated::ROWS.iter().chain(&unrelated_changes::ROWS);
+    let ours = unrelated.chain(&fleets::ROWS).map(of(&[Kind::Ours]));
+    EVERYONE.iter().map(of(&Kind::ALL)).chain(ours).collect()
+}
+
+const EVERYONE: [Row; 11] = [
     ("by-second", 60.0, steady::by_second),
     ("dripping", 60.0, steady::dripping),
     ("burst", 120.0, steady::burst),
@@ -43,6 +83,10 @@ fn table(name: &str) -> TableSpec {
     TableSpec::new(name)
         .partition("pk", KeyType::S)
         .sort("sk", KeyType::N)
+}
+
+fn offered(name: &'static str, rate: f64) -> Class {
+    Class::new(name, Pace::Offered(Arc::new(move |_| rate)))
 }
 
 /// The bars for ours that most scenarios have: so much used, so little throttled.

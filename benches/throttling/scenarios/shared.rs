@@ -1,20 +1,14 @@
 //! A capacity that several share: classes of records, clients, tables.
 
-use std::sync::Arc;
-
 use dynamodb_connector::test_util::{IndexSpec, KeyType};
 
 use super::steady::UNITS;
-use super::{capacity, table, usual};
+use super::{capacity, offered, table, usual};
 use crate::contender::Kind;
 use crate::load::{Class, Pace};
 use crate::measure::Run;
 use crate::report::Bound;
 use crate::scenario::{Possible, Scenario};
-
-fn offered(name: &'static str, rate: f64) -> Class {
-    Class::new(name, Pace::Offered(Arc::new(move |_| rate)))
-}
 
 /// The share of what was offered of a class in the window that was written, in percent.
 fn written_of(scenario: &Scenario, run: &Run, class: usize, rate: f64) -> f64 {
@@ -28,7 +22,7 @@ const EACH_HALF: f64 = 500.0;
 
 /// Half of the records enter an index that takes half of these. What is possible is the other
 /// half, and as many of these as the index takes.
-pub(super) fn index(seconds: f64) -> Scenario {
+pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
     let index = IndexSpec::global(INDEX).partition("state", KeyType::S);
     let table = table("orders")
         .provisioned(5, UNITS)
@@ -60,7 +54,7 @@ pub(super) fn index(seconds: f64) -> Scenario {
             let lost = 100.0 - written_of(scenario, ours, 1, EACH_HALF);
             scenario.bar(report, "lost outside it, %", lost, Bound::AtMost(5.0));
         },
-        ..Scenario::new("index", seconds, table, vec![inside, outside])
+        ..Scenario::new(name, seconds, table, vec![inside, outside])
     }
 }
 
@@ -75,7 +69,7 @@ const COLD: f64 = 4_000.0;
 
 /// One partition key beside uniform ones, which alone would all be written. Its partition takes
 /// 1,000 units a second, of which the others need their eighth.
-pub(super) fn hot_key(seconds: f64) -> Scenario {
+pub(super) fn hot_key(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, 8_000).enforce(capacity(8));
     let hot = Class {
         one_key: true,
@@ -97,7 +91,7 @@ pub(super) fn hot_key(seconds: f64) -> Scenario {
             let figure = "hot key of its partition's rest, %";
             scenario.bar(report, figure, hot, Bound::AtLeast(90.0));
         },
-        ..Scenario::new("hot-key", seconds, table, vec![hot, cold])
+        ..Scenario::new(name, seconds, table, vec![hot, cold])
     }
 }
 
@@ -112,27 +106,22 @@ fn hot_and_cold(scenario: &Scenario, run: &Run) -> (f64, f64) {
 const SINKS: usize = 4;
 
 /// Four clients that know nothing of each other, from second 10 on.
-pub(super) fn fleet(seconds: f64) -> Scenario {
+pub(super) fn fleet(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, 1_000).enforce(capacity(4));
     Scenario {
         clients: SINKS,
         from: (seconds / 6.0).max(2.0),
-        own: |scenario, run| {
-            let shares = shares(scenario, run).map(|share| format!("{:.0} %", share * 100.0));
-            format!("shares {}", shares.join(", "))
-        },
+        own: |scenario, run| format!("shares {}", percents(&run.shares(scenario.seconds / 2.0))),
         bars: |scenario, runs, report| {
             usual(scenario, runs, report, 95.0, 3.0);
             if let Some(ours) = runs.of(Kind::Ours) {
-                let quarter = 1.0 / SINKS as f64;
-                let off = shares(scenario, ours).map(|share| (share / quarter - 1.0).abs() * 100.0);
-                let most = off.into_iter().fold(0.0, f64::max);
+                let most = unevenness(&ours.shares(scenario.seconds / 2.0));
                 let figure = "most that one is off a quarter, %";
                 scenario.bar(report, figure, most, Bound::AtMost(20.0));
             }
         },
         ..Scenario::new(
-            "fleet",
+            name,
             seconds,
             table,
             vec![Class::new("all", Pace::Overload)],
@@ -140,34 +129,32 @@ pub(super) fn fleet(seconds: f64) -> Scenario {
     }
 }
 
-/// What each client wrote of the whole in the second half.
-fn shares(scenario: &Scenario, run: &Run) -> [f64; SINKS] {
-    let mut place = 0;
-    let written = [(); SINKS].map(|()| {
-        let written = run.written(Some(place), 0, scenario.seconds / 2.0, run.ended);
-        place += 1;
-        written
-    });
-    let all: f64 = written.iter().sum();
-    written.map(|one| one / all.max(1.0))
+/// Returns shares in words.
+pub(super) fn percents(shares: &[f64]) -> String {
+    let shares = shares.iter().map(|share| format!("{:.0} %", share * 100.0));
+    shares.collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the most that a share is off the even one, in percent of that.
+pub(super) fn unevenness(shares: &[f64]) -> f64 {
+    let clients = shares.len() as f64;
+    let off = shares
+        .iter()
+        .map(|share| (share * clients - 1.0).abs() * 100.0);
+    off.fold(0.0, f64::max)
 }
 
 const CALM: f64 = 900.0;
 
 /// A table that can take what it is offered, beside one that is offered all it can't.
-pub(super) fn two_tables(seconds: f64) -> Scenario {
+pub(super) fn two_tables(name: &'static str, seconds: f64) -> Scenario {
     let calm = table("calm").provisioned(5, UNITS).enforce(capacity(4));
     let hard = table("hard").provisioned(5, 50).enforce(capacity(1));
     let overload = Class {
         table: 1,
         ..Class::new("hard", Pace::Overload)
     };
-    let scenario = Scenario::new(
-        "two-tables",
-        seconds,
-        calm,
-        vec![offered("calm", CALM), overload],
-    );
+    let scenario = Scenario::new(name, seconds, calm, vec![offered("calm", CALM), overload]);
     Scenario {
         tables: vec![scenario.tables[0].clone(), hard],
         possible: Possible::steady(CALM),

@@ -24,17 +24,17 @@ const NEAR: f64 = 5.0;
 /// longer, and the retries (see [`crate::flink`]) by the other, which hardly depends on the time.
 const FLINK_SERVICE_TIME: Duration = Duration::from_millis(15);
 
-pub(super) fn by_second(seconds: f64) -> Scenario {
+pub(super) fn by_second(name: &'static str, seconds: f64) -> Scenario {
     Scenario {
         bars: |scenario, runs, report| overload(scenario, runs, report, FLINK_BY_SECOND),
-        ..uniform("by-second", seconds, Refill::BySecond)
+        ..uniform(name, seconds, Refill::BySecond)
     }
 }
 
-pub(super) fn dripping(seconds: f64) -> Scenario {
+pub(super) fn dripping(name: &'static str, seconds: f64) -> Scenario {
     Scenario {
         bars: |scenario, runs, report| overload(scenario, runs, report, FLINK_DRIPPING),
-        ..uniform("dripping", seconds, Refill::Dripping)
+        ..uniform(name, seconds, Refill::Dripping)
     }
 }
 
@@ -61,7 +61,7 @@ fn overload(scenario: &Scenario, runs: &Runs, report: &mut Report, flink: f64) {
 
 /// A job of 100,000 records against a table that has saved all that it can. Its eight partitions
 /// take 8,000 units a second, which is what is possible.
-pub(super) fn burst(seconds: f64) -> Scenario {
+pub(super) fn burst(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders")
         .provisioned(5, UNITS)
         .enforce(capacity(8).full_bank());
@@ -95,7 +95,7 @@ pub(super) fn burst(seconds: f64) -> Scenario {
                 Bound::AtMost(2.0),
             );
         },
-        ..Scenario::new("burst", seconds, table, vec![job])
+        ..Scenario::new(name, seconds, table, vec![job])
     }
 }
 
@@ -105,7 +105,7 @@ fn whole(run: &Run) -> f64 {
 
 /// Records of 200 bytes to 60 KB. A size starves where fewer of it are written than there were
 /// among as many records in the order of their acceptance.
-pub(super) fn sizes(seconds: f64) -> Scenario {
+pub(super) fn sizes(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").provisioned(5, UNITS).enforce(capacity(4));
     let mixed = Class {
         sizes: Sizes::Mixed,
@@ -127,7 +127,7 @@ pub(super) fn sizes(seconds: f64) -> Scenario {
             let least = least_served(ours);
             scenario.bar(report, "least served size", least, Bound::AtLeast(0.9));
         },
-        ..Scenario::new("sizes", seconds, table, vec![mixed])
+        ..Scenario::new(name, seconds, table, vec![mixed])
     }
 }
 
@@ -142,7 +142,7 @@ fn least_served(run: &Run) -> f64 {
 
 /// Five times what the table takes at the start. It grows while it is used, and what it grants
 /// at each moment is what is possible.
-pub(super) fn on_demand(seconds: f64) -> Scenario {
+pub(super) fn on_demand(name: &'static str, seconds: f64) -> Scenario {
     let table = table("orders").enforce(capacity(8).warm_units(4_000));
     let offered = Class::new("all", Pace::Offered(Arc::new(|_| 20_000.0)));
     Scenario {
@@ -154,6 +154,6 @@ pub(super) fn on_demand(seconds: f64) -> Scenario {
             )
         },
         bars: |scenario, runs, report| usual(scenario, runs, report, 97.0, 2.0),
-        ..Scenario::new("on-demand", seconds, table, vec![offered])
+        ..Scenario::new(name, seconds, table, vec![offered])
     }
 }
