@@ -197,14 +197,18 @@ fn an_index_that_only_the_refused_writes_enter_is_the_cause() {
 fn an_index_of_which_nothing_is_known_gets_a_budget_when_it_is_short() {
     let mut budgets = with(Units::Unknown, &[]);
     assert!(budgets.has_only_table_budget());
-    for second in 1..5 {
-        let now = at(second * 1_000);
-        budgets.settled(at(second * 1_000 - 500), costs(50, 1).into_iter(), None);
+    // It takes some 50 units a second.
+    for tenth in 1..40 {
+        let now = at(tenth * 100);
+        budgets.settled(now, costs(5, 1).into_iter(), None);
+        budgets.accepted(now, now, 5);
+        budgets.settled(now, costs(15, 0).into_iter(), None);
         budgets.refused(now, now, &costs(10, 1), &costs(15, 0), &[]);
     }
     assert!(!budgets.has_only_table_budget());
-    let rate = budgets.index_rate(0, at(4_600));
+    let rate = budgets.index_rate(0, at(4_000));
     assert!(rate.is_some_and(|rate| rate < 150.0), "{rate:?}");
+    assert_eq!(budgets.rate(at(4_000)), None, "the table is not concerned");
 }
 
 #[test]
@@ -372,4 +376,14 @@ fn indexes_are_charged_for_what_they_hold() {
     }
     // One index projects whole items of two units, the other their keys.
     assert_eq!(entered, [50, 100]);
+}
+
+#[test]
+fn where_no_capacity_is_known_no_reason_is_probed_for() {
+    let mut budgets = with(Units::Unknown, &[]);
+    for second in 1..10 {
+        let now = at(second * 1_000);
+        let follow_up = budgets.refused(now, now, &costs(25, 0), &[], &[]);
+        assert_eq!(follow_up, FollowUp::default());
+    }
 }

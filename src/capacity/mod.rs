@@ -10,7 +10,7 @@
 //!  DescribeTable ──▶ TableCapacity ──┐             ┌─ ConsumedCapacity: the units really used
 //!  settings ───────▶ CapacityConfig ─┼─▶ Budgets ◀─┼─ refusals, with a reason or without
 //!                                    │    ├ table   ┐  └─ latency ──▶ ConcurrencyLimit ──▶ requests in flight
-//!                                    │    ├ index … ├ Budget = Control (how fast) + Bucket (governor: how much now)
+//!                                    │    ├ index … ├ Budget = Speed (how fast) + Bucket (governor: how much now)
 //!                                    │    └ hot key ┘
 //!                                    ▼
 //!     may these units leave now?   yes │ not before a time │ park this write, send the others
@@ -22,20 +22,23 @@
 //! | `budgets` | all budgets of a table |
 //! | `attribution` | the budget that a refusal concerns, by its reason or by what the refused writes have in common |
 //! | `budget` | one budget: when to wait for a full request, pauses, and the correction of predictions |
-//! | `control` | its rate and speed: burst credit, congestion, on-demand growth |
-//! | `growth` | how a rate that was cut comes back: additive increase, or the cubic one where the sink is alone |
-//! | `doubt` | whether refusals come of the rate at all |
+//! | `speed` | how fast its units may leave: rate, burst credit and ceiling together |
+//! | `estimator` | the rate that can be kept up, from what is taken of what is sent |
+//! | `allowance` | the units that are known to be there, and their growth on demand |
+//! | `burst_credit` | unused capacity that DynamoDB keeps |
+//! | `ceiling` | a cap by partitions, which comes back |
+//! | `delivered` | units taken in the last second |
 //! | `bucket` | a token bucket of write units, on `governor` |
 //! | `hot_keys` | partition keys that ask for more than their partition gives |
-//! | `concurrency_limit`, `latency` | requests in flight, where no rate limits the writes |
+//! | `concurrency_limit`, `latency` | requests in flight, by the time that answers take |
 //! | `concurrency_range`, `rate` | the two settings |
 //! | `limit` | the reason why writes wait now, and the cause of a refusal |
 //!
 //! **Why not concurrency alone**, as other clients do: one request in flight already sends more
 //! than a hundred units a second. **Why not the described rate alone**: other clients may use the
 //! table too, and DynamoDB keeps unused capacity for 300 seconds. **Why no coordinator**: every
-//! sink sees the same refusals, and additive increase with multiplicative decrease evens the shares
-//! out.
+//! sink sees the same refusals, cuts a share of its rate and grows by the same as the others, which
+//! evens the shares out.
 //!
 //! All code here is pure: the time is an argument, and nothing is sent.
 

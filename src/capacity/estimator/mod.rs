@@ -642,11 +642,11 @@ impl Estimator {
         self.forget(now);
         if self.rate.is_infinite() {
             // A rate to begin with, and no cut yet.
-            if now - self.created >= START_SECONDS {
-                self.rate = delivered;
-            } else if self.gaps.is_some() {
-                self.rate = START_UNITS_PER_SECOND;
-            }
+            self.rate = if now - self.created < START_SECONDS {
+                START_UNITS_PER_SECOND
+            } else {
+                delivered
+            };
             self.limit();
             return;
         }
@@ -675,7 +675,8 @@ impl Estimator {
 
     /// Returns the score from which on the rate is cut.
     fn threshold(&self) -> f64 {
-        if self.shares_quietly() {
+        // Refusals are an index's by their reason, or by what they have in common: no chance.
+        if self.gaps.is_none() || self.shares_quietly() {
             0.0
         } else {
             self.background.threshold()

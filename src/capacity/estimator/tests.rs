@@ -79,9 +79,9 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
     assert!(reaction.hold_back >= 85.0, "{reaction:?}");
     for (before, after) in [
         (700.0, 490.0),
-        (400.0, 256.0),
+        (400.0, 232.0),
         (250.0, 175.0),
-        (125.0, 94.0),
+        (125.0, 100.0),
     ] {
         let mut estimator = self::estimator(Some(1000.0));
         estimator.rate = before;
