@@ -78,11 +78,9 @@ const SLOW_UNITS_PER_SECOND: f64 = 100.0;
 
 /// The share of the known units that is gained each second.
 ///
-/// Simulation: it decides how often sinks that share a table are refused.
-const KNOWN_GROWTH_SHARE: f64 = 0.02;
-
-/// The same for a sink that has nearly all of them. Nothing unused is left to others for long.
-const LONE_GROWTH_SHARE: f64 = 0.03;
+/// Simulation: it decides how often sinks that share a table are refused, and how fast their shares
+/// even out.
+const KNOWN_GROWTH_SHARE: f64 = 0.025;
 
 /// The time after a cut from which on growth doubles each second, in seconds.
 ///
@@ -97,16 +95,17 @@ const MAX_GROWTH_SHARE: f64 = 0.2;
 const MAX_KNOWN_GROWTH_SHARE: f64 = 0.1;
 
 /// The share of a known rate that a cut leaves to a sink that has next to nothing of the known units,
-/// and how much less it leaves to one that has all of them.
+/// how much less it leaves to one that has all of them, and the least.
 ///
-/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 30 %.
+/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35 %.
 const SMALL_CUT_FACTOR: f64 = 0.9;
-const CUT_PER_SHARE: f64 = 0.8;
+const CUT_PER_SHARE: f64 = 1.0;
+const DEEPEST_CUT_FACTOR: f64 = 0.6;
 
-/// The share of the known units above which a sink can have no equal.
+/// The share of the known units above which a sink has no equal beside it.
 const EVEN_SHARE: f64 = 0.5;
 
-/// The share that a cut leaves of a rate above that, and the least that it leaves of an unknown one.
+/// The least share that a cut leaves of an unknown rate.
 ///
 /// Simulation: deep and rare cuts waste less than shallow ones.
 const CUT_FACTOR: f64 = 0.7;
@@ -176,7 +175,7 @@ const MAX_REFUNDABLE_WRITES: f64 = 100.0;
 
 /// A cut has helped where, for so many seconds, so much less was refused, as a ratio to before, and the
 /// background share is no more than this. Simulation.
-const QUIET_SECONDS: f64 = 0.4;
+const QUIET_SECONDS: f64 = 0.2;
 const QUIET_RATIO: f64 = 0.25;
 const MAX_QUIET_SHARE: f64 = 0.02;
 
@@ -394,9 +393,6 @@ impl Estimator {
             return self.rate * RAMP_PER_SECOND;
         };
         let (usual, most) = match self.known {
-            Some(known) if self.rate > LONE_SHARE * known => {
-                (LONE_GROWTH_SHARE * known, MAX_KNOWN_GROWTH_SHARE)
-            }
             Some(known) => (KNOWN_GROWTH_SHARE * known, MAX_KNOWN_GROWTH_SHARE),
             None => {
                 let slow = (self.rate / SLOW_UNITS_PER_SECOND).min(1.0);
@@ -686,8 +682,8 @@ impl Estimator {
     /// Returns the units that are held back after a cut.
     fn rest(&self) -> f64 {
         let seconds = match self.known {
-            Some(_) if !self.shares_quietly() => KNOWN_CUT_REST_SECONDS,
-            _ => CUT_REST_SECONDS,
+            Some(_) => KNOWN_CUT_REST_SECONDS,
+            None => CUT_REST_SECONDS,
         };
         seconds * self.rate
     }
@@ -695,8 +691,9 @@ impl Estimator {
     fn cut_factor(&self, excess: f64) -> f64 {
         match self.known {
             Some(known) if self.rate > LONE_SHARE * known => LONE_CUT_FACTOR,
-            Some(known) if self.rate > EVEN_SHARE * known => CUT_FACTOR,
-            Some(known) => SMALL_CUT_FACTOR - CUT_PER_SHARE * (self.rate / known),
+            Some(known) => {
+                (SMALL_CUT_FACTOR - CUT_PER_SHARE * self.rate / known).max(DEEPEST_CUT_FACTOR)
+            }
             None => (1.0 - CUT_PER_EXCESS * excess).clamp(CUT_FACTOR, SHALLOWEST_CUT_FACTOR),
         }
     }

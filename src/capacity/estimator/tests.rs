@@ -78,10 +78,10 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
     assert_eq!(estimator.rate(), Some(850.0));
     assert!(reaction.hold_back >= 85.0, "{reaction:?}");
     for (before, after) in [
-        (700.0, 490.0),
-        (400.0, 232.0),
-        (250.0, 175.0),
-        (125.0, 100.0),
+        (700.0, 420.0),
+        (400.0, 240.0),
+        (250.0, 162.5),
+        (125.0, 96.9),
     ] {
         let mut estimator = self::estimator(Some(1000.0));
         estimator.rate = before;

@@ -28,21 +28,25 @@ fn alone_it_uses_all_and_is_hardly_refused() {
 
 #[test]
 fn four_that_know_nothing_of_each_other_share() {
-    for seed in 0..4 {
-        for refill in refills(seed) {
+    for by_second in [false, true] {
+        let mut offs = Vec::new();
+        for seed in 0..8 {
+            let [dripping, second] = refills(seed);
+            let refill = if by_second { second } else { dripping };
             let table = Table::new(1000.0, refill).partitions(4);
             let mut world = World::new(table, &[Allowance::Provisioned(1000.0); 4], seed);
             world.overload(60);
             let (units, throttled) = world.all(10..60);
             assert!(units >= 950.0, "{seed} {refill:?}: {units}");
             assert!(throttled <= 0.03, "{seed} {refill:?}: {throttled}");
-            for client in 0..4 {
-                let share = f64::from(world.of(client, 30..60).units) / 30.0 / 250.0;
-                // Capacity that comes by the second says less often that there is none.
-                let off = if refill == Dripping { 0.2 } else { 0.3 };
-                assert!((share - 1.0).abs() <= off, "{seed} {refill:?}: {share}");
-            }
+            let shares = world.shares(30..60);
+            let off = shares.iter().map(|share| (share - 1.0).abs());
+            offs.push(off.fold(0.0, f64::max));
         }
+        // In half a minute a single one may stay ahead of the others.
+        let mean = offs.iter().sum::<f64>() / offs.len() as f64;
+        assert!(mean <= 0.2, "{offs:?}");
+        assert!(offs.iter().all(|off| *off <= 0.4), "{offs:?}");
     }
 }
 

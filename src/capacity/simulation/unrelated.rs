@@ -243,8 +243,9 @@ fn at_rest_what_is_taken_does_not_swing() {
         let windows: Vec<f64> = (30..110).map(|from| world.all(from..from + 10).0).collect();
         let most = windows.iter().copied().fold(0.0, f64::max);
         let least = windows.iter().copied().fold(f64::INFINITY, f64::min);
-        // An unknown capacity is overshot each few seconds, and what was kept is spent then.
-        let within = if allowance == KNOWN { 0.9 } else { 0.8 };
+        // A cut that chance upholds takes seconds to grow back. An unknown capacity is overshot each few
+        // seconds, and what was kept is spent then.
+        let within = if allowance == KNOWN { 0.85 } else { 0.8 };
         assert!(least >= within * most, "{allowance:?}: {least} to {most}");
     }
 }
