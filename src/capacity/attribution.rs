@@ -163,14 +163,14 @@ impl Budgets {
         }
     }
 
-    /// Returns whether a few writes were refused without a reason while the table has known units to
-    /// spare. They say nothing of its rate.
-    fn is_unexplained(&mut self, now: Duration, cold: Answer, why: Refusal) -> bool {
+    /// Returns whether a few writes were refused without a reason while no write waits for known units.
+    /// They say nothing of the rate.
+    fn is_unexplained(&self, now: Duration, cold: Answer, why: Refusal) -> bool {
         why == Refusal::NotReported
             && cold.refused <= cold.taken
             && self.is_known()
             && !self.table.speed.is_bursting()
-            && !self.table.speed.is_used(now)
+            && !self.table.speed.binds(now)
     }
 
     /// Returns whether these refusals are few enough, and explained by a hot key in their

@@ -108,20 +108,24 @@ impl BurstCredit {
         std::mem::take(&mut self.doubled)
     }
 
+    /// Notes that units left.
     pub(super) fn used(&mut self, units: f64) {
         self.tick.used += units;
     }
 
+    /// Notes that writes wait for units.
     pub(super) fn waited(&mut self) {
         self.tick.waited = true;
     }
 
+    /// Notes that units were refused for want of capacity.
     pub(super) fn refused(&mut self) {
         self.tick.refused = true;
     }
 
     /// Ends a burst: units were refused, and nothing is left to be spent.
     pub(super) fn end(&mut self, now: Duration) {
+        self.refused();
         self.seeking = false;
         self.credit = 0.0;
         self.no_credit_until = now + NO_CREDIT;

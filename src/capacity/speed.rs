@@ -15,7 +15,7 @@ use super::allowance::{Allowance, KnownUnits};
 use super::burst_credit::BurstCredit;
 use super::ceiling::Ceiling;
 use super::delivered::Delivered;
-use super::estimator::{Estimator, Reaction, Tally};
+use super::estimator::{Estimator, Reaction, Tally, rest_of_burst};
 
 /// The share of a rate from which on it counts as used. Chosen.
 const USED_SHARE: f64 = 0.8;
@@ -176,6 +176,13 @@ impl Speed {
         self.rate().is_none_or(|rate| used >= rate * USED_SHARE)
     }
 
+    /// Returns whether writes wait for units, or did a moment ago.
+    pub(super) fn binds(&self, now: Duration) -> bool {
+        let waiting = WAITING_SECONDS.max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
+        self.waited_at
+            .is_some_and(|at| now.saturating_sub(at).as_secs_f64() < waiting)
+    }
+
     /// Caps the speed at what was delivered in the last second, less a share of it.
     pub(super) fn cap_at_delivered(&mut self, now: Duration, cut_share: f64) {
         let delivered = self.delivered.rate(now).max(1.0);
@@ -213,11 +220,8 @@ impl Speed {
         if self.known.allowance().is_fixed() {
             return;
         }
-        let waiting = WAITING_SECONDS.max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
-        let binds = self
-            .waited_at
-            .is_some_and(|at| now.saturating_sub(at).as_secs_f64() < waiting);
-        self.estimator.advance(now, binds && !self.is_bursting());
+        let binds = self.binds(now) && !self.is_bursting();
+        self.estimator.advance(now, binds);
         let rate = self.rate();
         let Some(of) = self.credit.tick(now, rate) else {
             return;
@@ -244,7 +248,6 @@ impl Speed {
     ) -> Reaction {
         self.advance(now);
         if answer.refused > 0 {
-            self.credit.refused();
             let reported = match why {
                 Refusal::Partitions => true,
                 Refusal::NotReported => false,
@@ -290,19 +293,24 @@ impl Speed {
 
     /// There is no burst credit, and the rate may be too much.
     fn short(&mut self, now: Duration, answer: Answer) -> Reaction {
-        let bursting = self.is_bursting();
-        self.credit.end(now);
-        if !bursting {
-            return self.estimate(now, answer);
+        if self.is_bursting() {
+            self.credit.end(now);
+            // What is under way left at the speed of the burst.
+            self.estimator.ignore_sent(now);
+            return self.rest(now);
         }
-        // What is under way left at the speed of the burst.
-        self.estimator.ignore_sent(now);
-        Reaction::rest(self.at(now).unwrap_or_default())
+        let reaction = self.estimate(now, answer);
+        // A background of refusals says nothing of what is left.
+        if reaction.hold_back > 0.0 || !self.estimator.has_background() {
+            self.credit.end(now);
+        }
+        reaction
     }
 
     /// The speed above the rate is too much, since partitions are the limit, or, where that is not
     /// reported, since there is no credit left. A lower speed will show which.
     fn cap(&mut self, now: Duration, answer: Answer, refused: u32, reported: bool) -> Reaction {
+        self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
         if cut_at.is_some_and(|cut_at| answer.sent_at < cut_at) {
             // It tells of the speed before.
@@ -337,13 +345,21 @@ impl Speed {
         self.rest_unless(now, reported)
     }
 
+    /// Returns the rest after a burst ended or was capped.
+    fn rest(&self, now: Duration) -> Reaction {
+        Reaction {
+            hold_back: rest_of_burst(self.at(now).unwrap_or_default()),
+            ..Reaction::default()
+        }
+    }
+
     /// Partitions with units left need no rest. Where it is not reported that they are the limit, the
     /// table may be.
     fn rest_unless(&self, now: Duration, reported: bool) -> Reaction {
         if reported {
             Reaction::default()
         } else {
-            Reaction::rest(self.at(now).unwrap_or_default())
+            self.rest(now)
         }
     }
 

@@ -64,6 +64,32 @@ impl Tally {
     }
 }
 
+/// The most of what is refused that is sent once more, as a share of what was sent, and the most that
+/// is remembered for it, in writes.
+///
+/// The share is that of C4 and a margin. The number is chosen: four batches, so that what one batch
+/// has too many the next may have too few.
+const MAX_REFUND_SHARE: f64 = 0.6;
+const MAX_REFUNDABLE_WRITES: f64 = 100.0;
+
+/// Refused writes that the background explains, and that were not given back yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Refunds {
+    writes: f64,
+}
+
+impl Refunds {
+    /// Returns the share of the refused writes of an answer to be given back. `background` and `lone`
+    /// are the shares refused whatever is sent: singly, and in requests refused alone.
+    pub(super) fn take(&mut self, of: Tally, background: f64, lone: f64) -> f64 {
+        let share = (1.0 - (1.0 - background) * (1.0 - lone)).min(MAX_REFUND_SHARE);
+        self.writes = (self.writes + share * of.sent).min(MAX_REFUNDABLE_WRITES);
+        let refund = of.refused.min(self.writes);
+        self.writes -= refund;
+        refund / of.refused.max(1.0)
+    }
+}
+
 /// The measured background share, and the number of writes that the measurement rests on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Background {

@@ -84,7 +84,7 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
         (125.0, 96.9),
     ] {
         let mut estimator = self::estimator(Some(1000.0));
-        estimator.rate = before;
+        estimator.level.set(before);
         drive(&mut estimator, 25..50, |_| 10);
         let rate = estimator.rate().expect("known");
         assert!((rate - after).abs() < 1.0, "{before}: {rate}");
@@ -211,7 +211,7 @@ fn another_known_number_scales_the_rate() {
     assert_eq!(estimator.rate(), Some(1700.0));
     estimator.set_known(Some(1900.0));
     assert_eq!(estimator.rate(), Some(1900.0), "alone: all of them");
-    estimator.rate = 400.0;
+    estimator.level.set(400.0);
     estimator.set_known(Some(1000.0));
     assert_eq!(estimator.rate(), Some(400.0), "lower already");
     estimator.set_known(None);
@@ -263,7 +263,7 @@ proptest! {
             prop_assert!(reaction.hold_back >= 0.0 && reaction.hold_back.is_finite());
             prop_assert!(reaction.give_back >= 0.0 && reaction.give_back.is_finite());
             let factor = estimator.probe_factor(at(now));
-            prop_assert!((MIN_PROBE_FACTOR..=1.0).contains(&factor));
+            prop_assert!((probe::MIN_FACTOR..=1.0).contains(&factor));
             let rate = estimator.rate();
             let least = known.unwrap_or(1.0).min(1.0);
             prop_assert!(rate.is_none_or(|rate| rate >= least && rate <= known.unwrap_or(1e12)));

@@ -262,6 +262,19 @@ fn capacity_by_the_second_is_not_taken_for_a_background() {
     }
 }
 
+#[test]
+fn on_demand_throughput_grows_behind_a_background_of_refusals() {
+    let warm = Allowance::OnDemand {
+        warm: 1000.0,
+        max: f64::INFINITY,
+    };
+    let mut world = World::new(refusing(OPEN, 0.05), &[warm], 1);
+    world.overload(300);
+    let (units, _) = world.all(280..300);
+    let possible = 1000.0 * (290.0_f64 / 1800.0).exp2();
+    assert!(units >= 0.95 * possible, "{units} of {possible}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(8))]
 

@@ -1,0 +1,203 @@
+//! The rate itself: how far it goes up in time, and down at a cut.
+
+/// The least rate, in units a second, where less is not known.
+const MIN_UNITS_PER_SECOND: f64 = 1.0;
+
+/// The largest rate that is told from none, in units a second.
+const MAX_UNITS_PER_SECOND: f64 = 1e9;
+
+/// The exponential growth until the first cut of a rate that was not known, in 1 / s.
+///
+/// Chosen: it doubles in 250 ms, and finds a sixty-fold capacity in 1.5 s.
+const RAMP_PER_SECOND: f64 = 2.77;
+
+/// The growth of an unknown rate, in units / s² and per square root of the rate.
+///
+/// Simulation: at 1,000 units a second, a cut each four to six seconds.
+const ROOT_GROWTH: f64 = 3.0;
+
+/// The rate below which an unknown one grows more slowly still, in units a second.
+///
+/// Simulation: a probe then has enough writes before the rate is far too high.
+const SLOW_UNITS_PER_SECOND: f64 = 100.0;
+
+/// The share of the known units that is gained each second.
+///
+/// Simulation: it decides how often sinks that share a table are refused, and how fast their shares
+/// even out.
+const KNOWN_GROWTH_SHARE: f64 = 0.025;
+
+/// The time after a cut from which on growth doubles each second, in seconds.
+///
+/// Simulation: longer than from one cut to the next. By then others have left, or capacity has come.
+const PATIENCE_SECONDS: f64 = 8.0;
+
+/// The most doublings of growth. Chosen: more than the fastest growth allows.
+const MAX_DOUBLINGS: f64 = 20.0;
+
+/// The fastest growth in a second, in shares of the rate: unknown and known.
+///
+/// Simulation: three times the capacity is found in ten seconds, and saved-up units are not overrun
+/// by far when they end.
+const MAX_GROWTH_SHARE: f64 = 0.2;
+const MAX_KNOWN_GROWTH_SHARE: f64 = 0.1;
+
+/// The share of a known rate that a cut leaves to a sink that has next to nothing of the known units,
+/// how much less it leaves to one that has all of them, and the least.
+///
+/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35 %.
+const SMALL_CUT_FACTOR: f64 = 0.9;
+const CUT_PER_SHARE: f64 = 1.0;
+const DEEPEST_CUT_FACTOR: f64 = 0.6;
+
+/// The share of the known units above which a sink has no equal beside it.
+const EVEN_SHARE: f64 = 0.5;
+
+/// The share left to a sink that had more than so much of the known units: it is nearly alone, and
+/// fairness needs no deep cut.
+const LONE_CUT_FACTOR: f64 = 0.85;
+const LONE_SHARE: f64 = 0.8;
+
+/// The least share that a cut leaves of an unknown rate.
+///
+/// Simulation: deep and rare cuts waste less than shallow ones.
+const CUT_FACTOR: f64 = 0.7;
+
+/// Where nothing is known, a cut takes off so many times the share refused in excess, at least 3 %.
+///
+/// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at a
+/// small cut.
+const CUT_PER_EXCESS: f64 = 2.0;
+const SHALLOWEST_CUT_FACTOR: f64 = 0.97;
+
+/// What a cut holds back at once, in seconds of the rate: of an unknown one, and of a known one.
+///
+/// Simulation: the other sinks see the same shortage for less long. Partitions that keep little are
+/// better used after a short rest.
+const REST_SECONDS: f64 = 0.1;
+const KNOWN_REST_SECONDS: f64 = 0.2;
+
+/// Returns the units that are held back where a burst ends, or is capped, at this speed.
+pub(in crate::capacity) fn rest_of_burst(speed: f64) -> f64 {
+    REST_SECONDS * speed
+}
+
+/// A rate in units a second, and the units that are known to be there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Level {
+    known: Option<f64>,
+    /// Infinite where nothing is known, until the first refusals.
+    rate: f64,
+}
+
+impl Level {
+    pub(super) fn new(known: Option<f64>) -> Self {
+        Self {
+            known,
+            rate: known.unwrap_or(f64::INFINITY),
+        }
+    }
+
+    pub(super) fn rate(self) -> f64 {
+        self.rate
+    }
+
+    pub(super) fn is_known(self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Returns whether the rate is at least this share of the known units, or nothing is known.
+    pub(super) fn has_share(self, share: f64) -> bool {
+        self.known.is_none_or(|known| self.rate >= share * known)
+    }
+
+    /// Returns this share of the known units; nothing where none are known.
+    pub(super) fn share_of_known(self, share: f64) -> f64 {
+        self.known.map_or(0.0, |known| share * known)
+    }
+
+    /// Returns whether a rate is a share of the known units that an equal could have too.
+    pub(super) fn may_be_even(self, rate: f64) -> bool {
+        self.known.is_some_and(|known| rate <= EVEN_SHARE * known)
+    }
+
+    /// Sets the rate, within its bounds.
+    pub(super) fn set(&mut self, rate: f64) {
+        let most = self.known.unwrap_or(MAX_UNITS_PER_SECOND);
+        // Where less than the least is known, that is the least.
+        self.rate = rate.max(MIN_UNITS_PER_SECOND).min(most);
+    }
+
+    /// Goes back to the rate before a cut.
+    pub(super) fn restore(&mut self, rate: f64) {
+        self.rate = self.known.map_or(rate, |known| rate.min(known));
+    }
+
+    /// Sets the known units. Returns the factor by which a rate that was remembered changes; `None`
+    /// where it is of no use any more.
+    ///
+    /// Where they have become more, a rate below the old number stays as far below. Where they have
+    /// become fewer, it stays: by the time a description tells, refusals have lowered it. A sink that
+    /// has half of them then takes all, since it is alone or will be refused at once.
+    pub(super) fn set_known(&mut self, known: Option<f64>) -> Option<f64> {
+        let old = std::mem::replace(&mut self.known, known);
+        let factor = match (old, known) {
+            (Some(old), Some(new)) => {
+                Some((new / old).max(1.0)).filter(|_| new >= old || self.rate < EVEN_SHARE * new)
+            }
+            (None, None) => Some(1.0),
+            (Some(_), None) | (None, Some(_)) => None,
+        };
+        match (old, known, factor) {
+            (_, Some(new), None) => self.rate = new,
+            (_, Some(_), Some(factor)) => self.set(self.rate * factor),
+            (Some(old), None, _) if self.rate >= old => self.rate = f64::INFINITY,
+            (_, None, _) => {}
+        }
+        factor
+    }
+
+    /// Lets the rate grow for a time. `since_cut` is none before the first cut.
+    pub(super) fn grow(&mut self, seconds: f64, since_cut: Option<f64>) {
+        if self.rate.is_finite() {
+            self.set(self.rate + self.growth(since_cut) * seconds);
+        }
+    }
+
+    /// Returns the units a second that the rate gains in a second.
+    fn growth(self, since_cut: Option<f64>) -> f64 {
+        let Some(since_cut) = since_cut else {
+            return self.rate * RAMP_PER_SECOND;
+        };
+        let (usual, most) = match self.known {
+            Some(known) => (KNOWN_GROWTH_SHARE * known, MAX_KNOWN_GROWTH_SHARE),
+            None => {
+                let slow = (self.rate / SLOW_UNITS_PER_SECOND).min(1.0);
+                (ROOT_GROWTH * self.rate.sqrt() * slow, MAX_GROWTH_SHARE)
+            }
+        };
+        let impatient = (since_cut - PATIENCE_SECONDS).clamp(0.0, MAX_DOUBLINGS);
+        (usual * impatient.exp2()).min((most * self.rate).max(usual))
+    }
+
+    /// Cuts the rate, of which this share was refused in excess.
+    pub(super) fn cut(&mut self, excess: f64) {
+        let factor = match self.known {
+            Some(known) if self.rate > LONE_SHARE * known => LONE_CUT_FACTOR,
+            Some(known) => {
+                (SMALL_CUT_FACTOR - CUT_PER_SHARE * self.rate / known).max(DEEPEST_CUT_FACTOR)
+            }
+            None => (1.0 - CUT_PER_EXCESS * excess).clamp(CUT_FACTOR, SHALLOWEST_CUT_FACTOR),
+        };
+        self.set(self.rate * factor);
+    }
+
+    /// Returns the units that are held back after a cut.
+    pub(super) fn rest(self) -> f64 {
+        let seconds = match self.known {
+            Some(_) => KNOWN_REST_SECONDS,
+            None => REST_SECONDS,
+        };
+        seconds * self.rate
+    }
+}
