@@ -99,7 +99,7 @@ impl Slots {
     }
 }
 
-/// Spreads a number over all others (the finalizer of SplitMix64).
+/// Spreads a number over all others (the finalizer of `SplitMix64`).
 fn spread(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
