@@ -77,9 +77,12 @@ const SHALLOWEST_CUT_FACTOR: f64 = 0.97;
 const REST_SECONDS: f64 = 0.1;
 const KNOWN_REST_SECONDS: f64 = 0.2;
 
+/// What is held back where a burst ends or is capped, in seconds of its speed. Chosen: between the two.
+const BURST_REST_SECONDS: f64 = 0.15;
+
 /// Returns the units that are held back where a burst ends, or is capped, at this speed.
 pub(in crate::capacity) fn rest_of_burst(speed: f64) -> f64 {
-    REST_SECONDS * speed
+    BURST_REST_SECONDS * speed
 }
 
 /// A rate in units a second, and the units that are known to be there.
