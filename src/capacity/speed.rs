@@ -382,8 +382,11 @@ impl Speed {
     pub(super) fn yield_to_others(&mut self, now: Duration) {
         if !self.known.allowance().is_fixed() {
             self.credit.end(now);
-            let delivered = self.delivered.rate(now).max(1.0);
-            self.estimator.cut(now, delivered);
+            let delivered = self.delivered.rate(now);
+            // A budget of which next to nothing is used takes nothing from others.
+            if delivered >= 1.0 {
+                self.estimator.cut(now, delivered);
+            }
         }
     }
 }

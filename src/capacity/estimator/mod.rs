@@ -23,6 +23,7 @@
 //! | as many after a cut as before it | they are the background. The cut is undone |
 //! | all of a request, alone | none. Others of that kind are made up for |
 //! | all for a while, and as long again at a lower rate | the cut is undone (see `gaps`) |
+//! | they end, and begin again at a far lower rate | the rate of before is tried (see `recurrence`) |
 //!
 //! The rate counts units to be **taken**. Units of refused writes come back and are sent once more, as
 //! many as the background share explains. So what is taken is never more than the rate, even where
@@ -43,6 +44,7 @@
 //! | `background` | the background share, and the score beyond it |
 //! | `probe` | slots in which less is sent |
 //! | `gaps` | requests refused whole, one after the other |
+//! | `recurrence` | refusals that end, and come again at a far lower rate |
 //!
 //! Rejected: a tolerance that grows with the scatter of refusals (an overload scatters, and is then
 //! tolerated); a check after each sink's own cut (the background share climbs with each overload);
@@ -53,6 +55,7 @@ mod background;
 mod gaps;
 mod level;
 mod probe;
+mod recurrence;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +67,7 @@ use gaps::{Counted, Gaps};
 use level::Level;
 pub(super) use level::rest_of_burst;
 use probe::{MIN_SAMPLE_WRITES, OF_TAKEN, Probe, SLOT_SECONDS, Slots, slot_seconds};
+use recurrence::{Finding, Recurrence};
 
 /// The rate after the first refusals within a second of the start, in units a second.
 ///
@@ -72,6 +76,10 @@ const START_UNITS_PER_SECOND: f64 = 1000.0;
 
 /// The time of observation from which on a rate is taken from what was delivered, in seconds.
 const START_SECONDS: f64 = 1.0;
+
+/// The seconds after which refusals that come again are compared. Sinks that start together, each at
+/// all that is known, have found their shares by then.
+const SHARED_START_SECONDS: f64 = 2.0;
 
 /// The share of the known units below which gaps count in any case: others use the table too, and
 /// their part in a gap can't be told.
@@ -108,6 +116,10 @@ const DEEPEN_FROM_EXCESS: f64 = 0.25;
 
 /// The seconds without a write taken that make an outage. Nothing is taken, at any rate.
 const OUTAGE_SECONDS: f64 = 1.0;
+
+/// The seconds between two cuts for a reason from outside. Chosen: a second has shown what is taken
+/// after the first.
+const YIELD_SECONDS: f64 = 1.0;
 
 /// A cut that is not judged yet.
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +172,7 @@ pub(super) struct Estimator {
     refunds: Refunds,
     /// None where requests refused whole are no gap.
     gaps: Option<Gaps>,
+    recurrence: Recurrence,
     slots: Slots,
     probe: Option<Probe>,
     /// Since the score was zero, or since the last cut.
@@ -167,6 +180,8 @@ pub(super) struct Estimator {
     pending: Option<PendingCut>,
     /// The time when the last cut was judged right; none while the first is still to come.
     cut_at: Option<f64>,
+    /// The time of the last cut for a reason from outside.
+    yielded_at: Option<f64>,
     refused_at: Option<f64>,
     /// The time since which nothing was taken.
     nothing_since: Option<f64>,
@@ -190,11 +205,13 @@ impl Estimator {
             background: Background::new(),
             refunds: Refunds::default(),
             gaps: gaps.then(Gaps::new),
+            recurrence: Recurrence::new(now),
             slots: Slots::new(time_of_day.as_secs_f64() - now),
             probe: None,
             window: Window::new(now),
             pending: None,
             cut_at: known.map(|_| now),
+            yielded_at: None,
             refused_at: None,
             nothing_since: None,
             at: now,
@@ -264,7 +281,12 @@ impl Estimator {
         let settled = self.pending.is_none() || now - self.window.from > SETTLE_SECONDS;
         let lately = PROBE_AFTER_SECONDS.max(PROBE_AFTER_SLOTS * length);
         let refused = self.refused_at.is_some_and(|at| now - at < lately);
-        if rate.is_infinite() || self.probe.is_some() || !settled || !refused {
+        if rate.is_infinite()
+            || self.probe.is_some()
+            || self.recurrence.tries()
+            || !settled
+            || !refused
+        {
             return;
         }
         let around = self.around_cut();
@@ -294,9 +316,13 @@ impl Estimator {
         self.window = Window::new(now.as_secs_f64());
     }
 
-    /// Cuts the rate for a reason from outside.
+    /// Cuts the rate for a reason from outside, once within [`YIELD_SECONDS`].
     pub(super) fn cut(&mut self, now: Duration, delivered: f64) {
         let now = now.as_secs_f64();
+        if self.yielded_at.is_some_and(|at| now - at < YIELD_SECONDS) {
+            return;
+        }
+        self.yielded_at = Some(now);
         if self.level.rate().is_infinite() {
             self.level.set(delivered);
         }
@@ -329,6 +355,20 @@ impl Estimator {
             reaction.outage = true;
             return reaction;
         }
+        let known = self.level.is_known();
+        match self.recurrence.answered(now, of, self.background, known) {
+            Some(Finding::Try(rate)) => self.restore(now, rate),
+            Some(Finding::Failed(rate)) => {
+                let rate = rate.min(self.level.rate());
+                self.level.set(rate);
+                self.level.cut(1.0);
+                self.cut_at = Some(now);
+                self.window = Window::new(now);
+                reaction.hold_back = self.level.rest();
+                return reaction;
+            }
+            None => {}
+        }
         let Some(of) = self.without_gaps(now, of) else {
             return reaction;
         };
@@ -348,6 +388,10 @@ impl Estimator {
             return reaction;
         }
         self.window.seen.add(of);
+        if self.recurrence.tries() {
+            return reaction;
+        }
+        let rate = self.level.rate();
         let cuts = if self.pending.is_some() {
             self.watch_cut(now, delivered)
         } else {
@@ -355,6 +399,12 @@ impl Estimator {
         };
         if cuts {
             reaction.hold_back = self.level.rest();
+            // Refusals that the reason tells to be an index's come with the rate.
+            if self.gaps.is_some() && now - self.created >= SHARED_START_SECONDS {
+                let least_rate = self.level.share_of_known(COMPARED_SHARE);
+                self.recurrence
+                    .cut(now, rate, self.level.is_known(), least_rate);
+            }
         }
         reaction
     }
@@ -405,13 +455,18 @@ impl Estimator {
             }
             Counted::No => None,
             Counted::AndRestore(of, rate) => {
-                self.level.restore(rate);
-                self.pending = None;
-                self.probe = None;
-                self.window = Window::new(now);
+                self.restore(now, rate);
                 Some(of)
             }
         }
+    }
+
+    /// Goes back to a rate of before. What was seen since says nothing of it.
+    fn restore(&mut self, now: f64, rate: f64) {
+        self.level.restore(rate.max(self.level.rate()));
+        self.pending = None;
+        self.probe = None;
+        self.window = Window::new(now);
     }
 
     /// Scores what was seen. Returns whether that led to a cut.

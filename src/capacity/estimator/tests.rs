@@ -92,6 +92,17 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
 }
 
 #[test]
+fn a_rate_is_cut_for_a_reason_from_outside_once_a_second() {
+    let mut estimator = estimator(Some(1000.0));
+    for now in 2_000..2_999 {
+        estimator.cut(at(now), 900.0);
+    }
+    assert_eq!(estimator.rate(), Some(850.0));
+    estimator.cut(at(3_000), 900.0);
+    assert_eq!(estimator.rate(), Some(722.5));
+}
+
+#[test]
 fn a_cut_that_ends_the_refusals_stays() {
     let mut estimator = estimator(Some(1000.0));
     drive(&mut estimator, 25..100, |_| 10);
@@ -270,4 +281,39 @@ proptest! {
             prop_assert!((0.0..=0.6).contains(&estimator.background.share()));
         }
     }
+}
+
+/// Refusals begin at half of the rate at which they began before. Returns the rate after they ended,
+/// and a second later, in which a share is refused again.
+fn come_again_far_lower(refused_again: u32) -> [f64; 2] {
+    let mut estimator = estimator(None);
+    let rate = |estimator: &Estimator| estimator.rate().expect("limited");
+    drive(&mut estimator, 25..6_000, |_| 0);
+    // The first refusals make a rate of what was delivered, and no cut yet.
+    drive(&mut estimator, 6_000..6_100, |_| 20);
+    let before = rate(&estimator);
+    drive(&mut estimator, 6_100..6_600, |_| 20);
+    drive(&mut estimator, 6_600..9_000, |_| 0);
+    assert!(rate(&estimator) < 0.6 * before, "{}", rate(&estimator));
+    drive(&mut estimator, 9_000..9_100, |_| 20);
+    let lower = rate(&estimator);
+    let mut now = 9_100;
+    while rate(&estimator) <= 1.2 * lower {
+        drive(&mut estimator, now..now + 25, |_| 0);
+        now += 25;
+        assert!(now < 10_000, "it is tried: {lower} of {before}");
+    }
+    let tried = rate(&estimator);
+    drive(&mut estimator, now..now + 1_200, |_| refused_again);
+    [tried / before, rate(&estimator) / before]
+}
+
+#[test]
+fn where_refusals_end_and_begin_again_far_lower_the_rate_of_before_is_tried() {
+    let [tried, after] = come_again_far_lower(0);
+    assert!(tried > 0.6, "{tried}");
+    assert!(after >= tried, "{after}");
+    let [tried, after] = come_again_far_lower(20);
+    assert!(tried > 0.6, "{tried}");
+    assert!(after < 0.5, "refused at once, it is given up: {after}");
 }

@@ -19,8 +19,9 @@ pub(super) struct Table {
     pub(super) background: f64,
     /// The share of requests that is refused whole whatever is left.
     pub(super) background_requests: f64,
-    /// Each so many seconds, everything is refused for so many.
+    /// At the end of each so many seconds, this share of the writes is refused for so many.
     pub(super) gaps: Option<(f64, f64)>,
+    pub(super) gap_share: f64,
     /// Units a second that a partition takes, and keeps for a second of these.
     pub(super) partition_units: f64,
     pub(super) partition_kept: f64,
@@ -40,6 +41,7 @@ impl Table {
             background: 0.0,
             background_requests: 0.0,
             gaps: None,
+            gap_share: 1.0,
             partition_units: PARTITION,
             partition_kept: 1.0,
             kept: 300.0,
@@ -90,22 +92,27 @@ impl Table {
     ) -> usize {
         let in_gap = self
             .gaps
-            .is_some_and(|(every, length)| now.as_secs_f64() % every < length);
+            .is_some_and(|(every, length)| now.as_secs_f64() % every >= every - length);
         let whole = self.background_requests > 0.0 && rng.f64() < self.background_requests;
-        if in_gap || whole {
+        if whole {
             return 0;
         }
-        (0..writes).filter(|_| self.take(now, rng)).count()
+        let refused = if in_gap {
+            self.gap_share
+        } else {
+            self.background
+        };
+        (0..writes).filter(|_| self.take(now, refused, rng)).count()
     }
 
-    /// Whether a write of one unit is taken.
-    fn take(&mut self, now: Duration, rng: &mut fastrand::Rng) -> bool {
+    /// Whether a write of one unit is taken, where a share is refused in any case.
+    fn take(&mut self, now: Duration, refused: f64, rng: &mut fastrand::Rng) -> bool {
         self.advance(now.as_secs_f64());
         let count = self.partitions.len();
         let partition = (count > 0).then(|| rng.usize(..count));
         self.left = self.level >= 1.0;
         let narrow = partition.is_some_and(|at| self.partitions[at] < 1.0);
-        if !self.left || narrow || (self.background > 0.0 && rng.f64() < self.background) {
+        if !self.left || narrow || (refused > 0.0 && rng.f64() < refused) {
             return false;
         }
         self.level -= 1.0;

@@ -215,6 +215,32 @@ fn moments_in_which_all_is_refused_cost_their_own_time_only() {
 }
 
 #[test]
+fn moments_in_which_a_part_is_refused_do_not_lower_the_rate_for_long() {
+    for (every, length, share) in [(3.0, 0.3, 0.3), (3.0, 0.3, 0.8), (5.0, 1.0, 0.9)] {
+        for (allowance, units, offered) in [
+            (BLIND, OPEN, 2000.0),
+            (BLIND, 1000.0, 1e6),
+            (KNOWN, 1000.0, 1e6),
+        ] {
+            let used = mean(|seed| {
+                let mut table = Table::new(units, Dripping);
+                table.gap_share = share;
+                let mut world = World::new(table, &[allowance], seed);
+                world.run(10, offered);
+                world.table.gaps = Some((every, length));
+                world.run(80, offered);
+                world.all(20..80).0
+            });
+            let possible = units.min(offered) * (1.0 - share * length / every);
+            assert!(
+                used >= 0.75 * possible,
+                "{allowance:?} {units} {every} {share}: {used} of {possible}"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_outage_is_forgotten_when_it_ends() {
     for allowance in [KNOWN, BLIND] {
         let used = mean(|seed| {

@@ -1,0 +1,201 @@
+//! Refusals that end, and come again at a far lower rate.
+//!
+//! Where a capacity is exceeded, refusals begin at about the same rate each time, since it grows until
+//! it is refused. Where they begin at a far lower rate than not long ago, and had ended in between,
+//! either there is less capacity now, or the rate did not cause them: a partition moves, a service has
+//! bad moments. So the rate of before is tried, once the refusals have ended. Are there next to none,
+//! it did not cause them, and for a while each cut ends with its refusals. Else the lower rate is
+//! what there is.
+
+use super::Window;
+use super::background::{Background, Tally};
+
+/// The share of an earlier rate below which refusals at a later one are surprising. Where nothing is
+/// known, the sinks of a table differ from one cut to the next.
+///
+/// Simulation: above it, sinks that share a table try each other's part.
+const FAR_LOWER_SHARE: f64 = 0.6;
+const FAR_LOWER_KNOWN_SHARE: f64 = 0.45;
+
+/// The seconds for which an earlier rate is remembered, and the seconds for which refusals are taken
+/// for unrelated before they are tested again. Chosen.
+const REMEMBERED_SECONDS: f64 = 30.0;
+
+/// The seconds, and the least number of writes, without refusals beyond the background after which they
+/// have ended.
+///
+/// Chosen: ten batches a second are seen twice.
+const QUIET_SECONDS: f64 = 0.2;
+const QUIET_WRITES: f64 = 20.0;
+
+/// The seconds for which a rate is tried: as long as capacity by the second takes to show.
+const TRIED_SECONDS: f64 = 1.0;
+
+/// The same where the capacity is known, and the excess at which a trial fails then.
+///
+/// Simulation: other sinks give way, and what the table kept lasts for a second. Within two it shows
+/// that one sink takes too much.
+const TRIED_KNOWN_SECONDS: f64 = 2.0;
+const FAILED_KNOWN_EXCESS: f64 = 0.05;
+
+/// The seconds and the writes after which a trial may fail: early, as other sinks give way to it.
+///
+/// Simulation: later, one of several that know the table gets its way at their start.
+const LEAST_TRIED_SECONDS: f64 = 0.05;
+const LEAST_TRIED_WRITES: f64 = 50.0;
+
+/// The part of what would be refused in excess, were the lower rate all there is, at which a trial
+/// fails, and the least excess for that.
+///
+/// Simulation: below it, bad moments that come each second fail it.
+const FAILED_PART: f64 = 0.4;
+const LEAST_FAILED_EXCESS: f64 = 0.15;
+
+/// A rate, and the time when refusals began at it.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    rate: f64,
+    at: f64,
+}
+
+/// Refusals that go on.
+#[derive(Clone, Copy, Debug)]
+struct Episode {
+    /// The rate at which they began.
+    rate: f64,
+    /// The rate to be tried after them.
+    then: Option<f64>,
+}
+
+/// A rate that is tried. Meanwhile it is not cut.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    rate: f64,
+    /// The rate at which refusals began before it.
+    lower: f64,
+}
+
+/// The consequence of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Finding {
+    /// Refusals have ended that may be unrelated: this rate should be tried.
+    Try(f64),
+    /// There is no more than about this rate.
+    Failed(f64),
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Recurrence {
+    /// The highest of late.
+    highest: Option<Beginning>,
+    episode: Option<Episode>,
+    window: Window,
+    trial: Option<Trial>,
+    unrelated_until: f64,
+}
+
+impl Recurrence {
+    pub(super) fn new(now: f64) -> Self {
+        Self {
+            highest: None,
+            episode: None,
+            window: Window::new(now),
+            trial: None,
+            unrelated_until: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Takes in that refusals led to a cut of this rate. Rates below `least_rate` are not tried.
+    pub(super) fn cut(&mut self, now: f64, rate: f64, known: bool, least_rate: f64) {
+        if self.episode.is_some() || rate.is_infinite() {
+            return;
+        }
+        let mut episode = Episode { rate, then: None };
+        self.window = Window::new(now);
+        let far_lower = if known {
+            FAR_LOWER_KNOWN_SHARE
+        } else {
+            FAR_LOWER_SHARE
+        };
+        match self.highest {
+            Some(highest) if now - highest.at < REMEMBERED_SECONDS && rate < highest.rate => {
+                if rate < far_lower * highest.rate && highest.rate >= least_rate {
+                    episode.then = Some(highest.rate);
+                }
+            }
+            _ => self.highest = Some(Beginning { rate, at: now }),
+        }
+        if now < self.unrelated_until && rate >= least_rate {
+            episode.then.get_or_insert(rate);
+        }
+        self.episode = Some(episode);
+    }
+
+    /// Returns whether a rate is being tried.
+    pub(super) fn tries(&self) -> bool {
+        self.trial.is_some()
+    }
+
+    /// Takes in an answer.
+    pub(super) fn answered(
+        &mut self,
+        now: f64,
+        of: Tally,
+        background: Background,
+        known: bool,
+    ) -> Option<Finding> {
+        self.window.seen.add(of);
+        let Window { from, seen } = self.window;
+        if let Some(trial) = self.trial {
+            return self.judge(now, trial, background, known);
+        }
+        if now - from < QUIET_SECONDS || seen.sent < QUIET_WRITES {
+            return None;
+        }
+        self.window = Window::new(now);
+        if background.score(seen) > 0.0 {
+            return None;
+        }
+        let Episode { rate: lower, then } = self.episode.take()?;
+        let rate = then?;
+        self.trial = Some(Trial { rate, lower });
+        Some(Finding::Try(rate))
+    }
+
+    fn judge(
+        &mut self,
+        now: f64,
+        trial: Trial,
+        background: Background,
+        known: bool,
+    ) -> Option<Finding> {
+        let Window { from, seen } = self.window;
+        let excess = (seen.share() - background.share()) / (1.0 - background.share());
+        let (seconds, failed) = if known {
+            (TRIED_KNOWN_SECONDS, FAILED_KNOWN_EXCESS)
+        } else {
+            let failed = FAILED_PART * (1.0 - trial.lower / trial.rate);
+            (TRIED_SECONDS, failed.max(LEAST_FAILED_EXCESS))
+        };
+        if now - from >= LEAST_TRIED_SECONDS && seen.sent >= LEAST_TRIED_WRITES && excess > failed {
+            self.trial = None;
+            self.unrelated_until = f64::NEG_INFINITY;
+            self.highest = Some(Beginning {
+                rate: trial.lower,
+                at: now,
+            });
+            return Some(Finding::Failed(trial.lower));
+        }
+        if now - from >= seconds {
+            self.trial = None;
+            self.window = Window::new(now);
+            self.unrelated_until = now + REMEMBERED_SECONDS;
+            self.highest = Some(Beginning {
+                rate: trial.rate,
+                at: now,
+            });
+        }
+        None
+    }
+}
