@@ -399,8 +399,9 @@ impl Estimator {
         };
         if cuts {
             reaction.hold_back = self.level.rest();
-            // Refusals that the reason tells to be an index's come with the rate.
-            if self.gaps.is_some() && now - self.created >= SHARED_START_SECONDS {
+            // Refusals that the reason tells to be an index's come with the rate. Where units are
+            // known, credit is spent beyond them, and its end would be taken for such refusals.
+            if self.gaps.is_some() && !known && now - self.created >= SHARED_START_SECONDS {
                 let least_rate = self.level.share_of_known(COMPARED_SHARE);
                 self.recurrence
                     .cut(now, rate, self.level.is_known(), least_rate);
