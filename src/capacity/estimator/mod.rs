@@ -77,8 +77,8 @@ const START_UNITS_PER_SECOND: f64 = 1000.0;
 /// The time of observation from which on a rate is taken from what was delivered, in seconds.
 const START_SECONDS: f64 = 1.0;
 
-/// The seconds after which refusals that come again are compared. Sinks that start together, each at
-/// all that is known, have found their shares by then.
+/// The seconds after which refusals that come again are compared. Sinks that start together have found
+/// a rate by then.
 const SHARED_START_SECONDS: f64 = 2.0;
 
 /// The share of the known units below which gaps count in any case: others use the table too, and
@@ -326,6 +326,11 @@ impl Estimator {
         if self.level.rate().is_infinite() {
             self.level.set(delivered);
         }
+        self.cut_for_sure(now);
+    }
+
+    /// Cuts the rate by as much as a cut ever does, which no probe judges.
+    fn cut_for_sure(&mut self, now: f64) {
         self.level.cut(1.0);
         self.cut_at = Some(now);
         self.pending = None;
@@ -355,15 +360,12 @@ impl Estimator {
             reaction.outage = true;
             return reaction;
         }
-        let known = self.level.is_known();
-        match self.recurrence.answered(now, of, self.background, known) {
+        match self.recurrence.answered(now, of, self.background) {
             Some(Finding::Try(rate)) => self.restore(now, rate),
             Some(Finding::Failed(rate)) => {
                 let rate = rate.min(self.level.rate());
                 self.level.set(rate);
-                self.level.cut(1.0);
-                self.cut_at = Some(now);
-                self.window = Window::new(now);
+                self.cut_for_sure(now);
                 reaction.hold_back = self.level.rest();
                 return reaction;
             }
@@ -401,10 +403,11 @@ impl Estimator {
             reaction.hold_back = self.level.rest();
             // Refusals that the reason tells to be an index's come with the rate. Where units are
             // known, credit is spent beyond them, and its end would be taken for such refusals.
-            if self.gaps.is_some() && !known && now - self.created >= SHARED_START_SECONDS {
-                let least_rate = self.level.share_of_known(COMPARED_SHARE);
-                self.recurrence
-                    .cut(now, rate, self.level.is_known(), least_rate);
+            if self.gaps.is_some()
+                && !self.level.is_known()
+                && now - self.created >= SHARED_START_SECONDS
+            {
+                self.recurrence.cut(now, rate);
             }
         }
         reaction

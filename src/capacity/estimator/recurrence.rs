@@ -10,12 +10,10 @@
 use super::Window;
 use super::background::{Background, Tally};
 
-/// The share of an earlier rate below which refusals at a later one are surprising. Where nothing is
-/// known, the sinks of a table differ from one cut to the next.
+/// The share of an earlier rate below which refusals at a later one are surprising.
 ///
 /// Simulation: above it, sinks that share a table try each other's part.
 const FAR_LOWER_SHARE: f64 = 0.6;
-const FAR_LOWER_KNOWN_SHARE: f64 = 0.45;
 
 /// The seconds for which an earlier rate is remembered, and the seconds for which refusals are taken
 /// for unrelated before they are tested again. Chosen.
@@ -31,16 +29,9 @@ const QUIET_WRITES: f64 = 20.0;
 /// The seconds for which a rate is tried: as long as capacity by the second takes to show.
 const TRIED_SECONDS: f64 = 1.0;
 
-/// The same where the capacity is known, and the excess at which a trial fails then.
-///
-/// Simulation: other sinks give way, and what the table kept lasts for a second. Within two it shows
-/// that one sink takes too much.
-const TRIED_KNOWN_SECONDS: f64 = 2.0;
-const FAILED_KNOWN_EXCESS: f64 = 0.05;
-
 /// The seconds and the writes after which a trial may fail: early, as other sinks give way to it.
 ///
-/// Simulation: later, one of several that know the table gets its way at their start.
+/// Simulation: later, one of several sinks gets its way at their start.
 const LEAST_TRIED_SECONDS: f64 = 0.05;
 const LEAST_TRIED_WRITES: f64 = 50.0;
 
@@ -106,27 +97,22 @@ impl Recurrence {
         }
     }
 
-    /// Takes in that refusals led to a cut of this rate. Rates below `least_rate` are not tried.
-    pub(super) fn cut(&mut self, now: f64, rate: f64, known: bool, least_rate: f64) {
+    /// Takes in that refusals led to a cut of this rate.
+    pub(super) fn cut(&mut self, now: f64, rate: f64) {
         if self.episode.is_some() || rate.is_infinite() {
             return;
         }
         let mut episode = Episode { rate, then: None };
         self.window = Window::new(now);
-        let far_lower = if known {
-            FAR_LOWER_KNOWN_SHARE
-        } else {
-            FAR_LOWER_SHARE
-        };
         match self.highest {
             Some(highest) if now - highest.at < REMEMBERED_SECONDS && rate < highest.rate => {
-                if rate < far_lower * highest.rate && highest.rate >= least_rate {
+                if rate < FAR_LOWER_SHARE * highest.rate {
                     episode.then = Some(highest.rate);
                 }
             }
             _ => self.highest = Some(Beginning { rate, at: now }),
         }
-        if now < self.unrelated_until && rate >= least_rate {
+        if now < self.unrelated_until {
             episode.then.get_or_insert(rate);
         }
         self.episode = Some(episode);
@@ -143,12 +129,11 @@ impl Recurrence {
         now: f64,
         of: Tally,
         background: Background,
-        known: bool,
     ) -> Option<Finding> {
         self.window.seen.add(of);
         let Window { from, seen } = self.window;
         if let Some(trial) = self.trial {
-            return self.judge(now, trial, background, known);
+            return self.judge(now, trial, background);
         }
         if now - from < QUIET_SECONDS || seen.sent < QUIET_WRITES {
             return None;
@@ -163,21 +148,11 @@ impl Recurrence {
         Some(Finding::Try(rate))
     }
 
-    fn judge(
-        &mut self,
-        now: f64,
-        trial: Trial,
-        background: Background,
-        known: bool,
-    ) -> Option<Finding> {
+    fn judge(&mut self, now: f64, trial: Trial, background: Background) -> Option<Finding> {
         let Window { from, seen } = self.window;
         let excess = (seen.share() - background.share()) / (1.0 - background.share());
-        let (seconds, failed) = if known {
-            (TRIED_KNOWN_SECONDS, FAILED_KNOWN_EXCESS)
-        } else {
-            let failed = FAILED_PART * (1.0 - trial.lower / trial.rate);
-            (TRIED_SECONDS, failed.max(LEAST_FAILED_EXCESS))
-        };
+        let failed = FAILED_PART * (1.0 - trial.lower / trial.rate);
+        let failed = failed.max(LEAST_FAILED_EXCESS);
         if now - from >= LEAST_TRIED_SECONDS && seen.sent >= LEAST_TRIED_WRITES && excess > failed {
             self.trial = None;
             self.unrelated_until = f64::NEG_INFINITY;
@@ -187,7 +162,7 @@ impl Recurrence {
             });
             return Some(Finding::Failed(trial.lower));
         }
-        if now - from >= seconds {
+        if now - from >= TRIED_SECONDS {
             self.trial = None;
             self.window = Window::new(now);
             self.unrelated_until = now + REMEMBERED_SECONDS;
