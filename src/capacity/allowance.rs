@@ -1,4 +1,4 @@
-//! What a budget is known to have: its units a second.
+//! The units a second that a budget is known to have.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const USED_SHARE: f64 = 0.9;
 /// A share of a small table may be below one unit. Zero would stop the sink for good.
 const MIN_UNITS_PER_SECOND: f64 = 0.001;
 
-/// What is known of a budget.
+/// The units a second that a budget is known to have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Allowance {
     /// Provisioned units a second, this sink's share of them.

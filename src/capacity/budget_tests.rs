@@ -77,7 +77,7 @@ fn a_burst_is_looked_for_by_doubling_each_half_second_and_given_up_at_the_first_
 }
 
 #[test]
-fn nobody_who_wants_little_is_sped_up() {
+fn a_sink_with_little_demand_is_not_sped_up() {
     let mut budget = provisioned(1000.0, true);
     for second in 0..10 {
         budget.take(at(second * 1_000), 50);

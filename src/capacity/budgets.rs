@@ -23,7 +23,7 @@ const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_secs(5);
 /// Chosen: short beside the 30 seconds after which a key counts as cooled down.
 const HOT_KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The most indexes that are told apart. DynamoDB allows 20 global ones unless asked for more
+/// The most indexes that have budgets of their own. DynamoDB allows 20 global ones unless asked for more
 /// (developer guide, "Service quotas").
 pub(super) const MAX_INDEXES: usize = 32;
 

@@ -295,7 +295,7 @@ impl Speed {
     fn short(&mut self, now: Duration, answer: Answer) -> Reaction {
         if self.is_bursting() {
             self.credit.end(now);
-            // What is under way left at the speed of the burst.
+            // Requests in flight left at the speed of the burst.
             self.estimator.ignore_sent(now);
             return self.rest(now);
         }
@@ -313,7 +313,7 @@ impl Speed {
         self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
         if cut_at.is_some_and(|cut_at| answer.sent_at < cut_at) {
-            // It tells of the speed before.
+            // It was sent at the speed of before.
             return Reaction::default();
         }
         self.capped.refused += f64::from(refused);
@@ -331,7 +331,7 @@ impl Speed {
         let rate = self.rate().unwrap_or(1.0);
         let speed = self.at(now).unwrap_or(rate);
         let (to, below) = if self.credit.take_doubled() {
-            // What went well until then.
+            // The units taken until then.
             (speed / 2.0, CAP_BELOW_SHARE)
         } else if ratio > FAR_REFUSED_SHARE {
             (speed * (1.0 - ratio.min(0.5)), CAP_BELOW_SHARE)

@@ -3,7 +3,7 @@
 /// The least rate, in units a second, where less is not known.
 const MIN_UNITS_PER_SECOND: f64 = 1.0;
 
-/// The largest rate that is told from none, in units a second.
+/// The largest rate, in units a second. Above it there is no limit.
 const MAX_UNITS_PER_SECOND: f64 = 1e9;
 
 /// The exponential growth until the first cut of a rate that was not known, in 1 / s.
@@ -42,8 +42,8 @@ const MAX_DOUBLINGS: f64 = 20.0;
 const MAX_GROWTH_SHARE: f64 = 0.2;
 const MAX_KNOWN_GROWTH_SHARE: f64 = 0.1;
 
-/// The share of a known rate that a cut leaves to a sink that has next to nothing of the known units,
-/// how much less it leaves to one that has all of them, and the least.
+/// The share of a known rate that is left after a cut: to a sink with next to no part of the known
+/// units, the decrease of that share per part, and its minimum.
 ///
 /// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35 %.
 const SMALL_CUT_FACTOR: f64 = 0.9;
@@ -63,21 +63,23 @@ const LONE_SHARE: f64 = 0.8;
 /// Simulation: deep and rare cuts waste less than shallow ones.
 const CUT_FACTOR: f64 = 0.7;
 
-/// Where nothing is known, a cut takes off so many times the share refused in excess, at least 3 %.
+/// The share that a cut takes off an unknown rate, as a multiple of the share refused in excess. It is
+/// at least 3 %.
 ///
 /// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at a
 /// small cut.
 const CUT_PER_EXCESS: f64 = 2.0;
 const SHALLOWEST_CUT_FACTOR: f64 = 0.97;
 
-/// What a cut holds back at once, in seconds of the rate: of an unknown one, and of a known one.
+/// The units held back after a cut, in seconds of the rate: of an unknown one, and of a known one.
 ///
 /// Simulation: the other sinks see the same shortage for less long. Partitions that keep little are
 /// better used after a short rest.
 const REST_SECONDS: f64 = 0.1;
 const KNOWN_REST_SECONDS: f64 = 0.2;
 
-/// What is held back where a burst ends or is capped, in seconds of its speed. Chosen: between the two.
+/// The units held back after a burst ends or is capped, in seconds of its speed. Chosen: between
+/// the two above.
 const BURST_REST_SECONDS: f64 = 0.15;
 
 /// Returns the units that are held back where a burst ends, or is capped, at this speed.
@@ -136,12 +138,12 @@ impl Level {
         self.rate = self.known.map_or(rate, |known| rate.min(known));
     }
 
-    /// Sets the known units. Returns the factor by which a rate that was remembered changes; `None`
-    /// where it is of no use any more.
+    /// Sets the known units. Returns the factor by which a remembered rate changes, or `None` if it
+    /// is of no use any more.
     ///
-    /// Where they have become more, a rate below the old number stays as far below. Where they have
-    /// become fewer, it stays: by the time a description tells, refusals have lowered it. A sink that
-    /// has half of them then takes all, since it is alone or will be refused at once.
+    /// If they increase, a rate below the old number stays below it in proportion. If they decrease, it
+    /// stays: refusals lower it before a description shows the decrease. A sink that then has half of
+    /// them takes all. It is alone, or will be refused at once.
     pub(super) fn set_known(&mut self, known: Option<f64>) -> Option<f64> {
         let old = std::mem::replace(&mut self.known, known);
         let factor = match (old, known) {

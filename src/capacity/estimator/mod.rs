@@ -2,7 +2,7 @@
 //!
 //! A table takes `min(C, (1 − p) × sent)` units a second: its capacity `C` is unknown or shared with
 //! others, and a **background share** `p` of the writes may be refused whatever is sent. Refusals
-//! come as fast as successes, so the time that answers take tells nothing. A fixed cut for each
+//! come as fast as successes, so the time that answers take shows nothing. A fixed cut for each
 //! refusal has the floor as its only fixed point: where a constant share is refused the rate never
 //! stops falling.
 //!
@@ -42,6 +42,7 @@
 //! |---|---|
 //! | `level` | the rate: growth, cuts, known units |
 //! | `background` | the background share, and the score beyond it |
+//! | `cut` | a cut that no probe has judged yet |
 //! | `probe` | slots in which less is sent |
 //! | `gaps` | requests refused whole, one after the other |
 //! | `recurrence` | refusals that end, and come again at a far lower rate |
@@ -52,6 +53,7 @@
 //! and what is left unused then, the table keeps).
 
 mod background;
+mod cut;
 mod gaps;
 mod level;
 mod probe;
@@ -63,6 +65,7 @@ use std::time::Duration;
 
 pub(super) use background::Tally;
 use background::{Background, MAX_SHARE, Refunds};
+use cut::{LARGE_SAMPLE_WRITES, PendingCut};
 use gaps::{Counted, Gaps};
 use level::Level;
 pub(super) use level::rest_of_burst;
@@ -82,15 +85,12 @@ const START_SECONDS: f64 = 1.0;
 const SHARED_START_SECONDS: f64 = 2.0;
 
 /// The share of the known units below which gaps count in any case: others use the table too, and
-/// their part in a gap can't be told.
+/// their part in a gap is unknown.
 const GAP_SHARE: f64 = 0.35;
 
 /// The share of the known units from which on gaps are compared. Simulation: of several sinks, one
 /// could otherwise take the gaps that all cause for unrelated.
 const COMPARED_SHARE: f64 = 0.6;
-
-/// The number of writes in a probe from which on those after a cut may add to it.
-const LARGE_SAMPLE_WRITES: f64 = 100.0;
 
 /// The seconds between a cut and the probe that judges it. Capacity may be granted by the second.
 const SETTLE_SECONDS: f64 = 1.0;
@@ -98,18 +98,6 @@ const SETTLE_SECONDS: f64 = 1.0;
 /// The time after a refusal in which probes are sent: in seconds, and in slots.
 const PROBE_AFTER_SECONDS: f64 = 5.0;
 const PROBE_AFTER_SLOTS: f64 = 8.0;
-
-/// A cut has helped where, for so many seconds, so much less was refused, as a ratio to before, and the
-/// background share is no more than this. Simulation.
-const QUIET_SECONDS: f64 = 0.2;
-const QUIET_RATIO: f64 = 0.25;
-const MAX_QUIET_SHARE: f64 = 0.02;
-
-/// The share refused after a cut of a known rate at which it falls to what is taken at once. Where nothing
-/// is known, it is the largest share that a background may have.
-///
-/// Simulation: sinks that begin together at all known units then find their shares in seconds.
-const FAR_KNOWN_SHARE: f64 = 0.3;
 
 /// The excess, after a cut, from which on the cut is deepened by it.
 const DEEPEN_FROM_EXCESS: f64 = 0.25;
@@ -120,17 +108,6 @@ const OUTAGE_SECONDS: f64 = 1.0;
 /// The seconds between two cuts for a reason from outside. Chosen: a second has shown what is taken
 /// after the first.
 const YIELD_SECONDS: f64 = 1.0;
-
-/// A cut that is not judged yet.
-#[derive(Clone, Copy, Debug)]
-struct PendingCut {
-    /// The rate before it.
-    rate: f64,
-    /// The answers that led to it.
-    cause: Tally,
-    /// Set if it was deepened before it was judged.
-    deepened: bool,
-}
 
 /// The answers to requests sent since a time.
 #[derive(Clone, Copy, Debug)]
@@ -246,13 +223,10 @@ impl Estimator {
     /// Sets the units that are known to be there.
     pub(super) fn set_known(&mut self, known: Option<f64>) {
         let factor = self.level.set_known(known);
-        self.pending = match (self.pending, factor) {
-            (Some(cut), Some(factor)) => Some(PendingCut {
-                rate: cut.rate * factor,
-                ..cut
-            }),
-            _ => None,
-        };
+        self.pending = self
+            .pending
+            .zip(factor)
+            .map(|(cut, factor)| cut.scaled(factor));
     }
 
     /// Advances the time. `binds` says whether writes wait for the rate: it grows only then.
@@ -296,18 +270,15 @@ impl Estimator {
             0.0
         };
         // Below what was taken before a cut, had that been an overload.
-        let before = self.pending.map_or(1.0, |cut| cut.rate / rate);
+        let before = self.pending.map_or(1.0, |cut| cut.rate() / rate);
         let taken = (1.0 - refused.max(self.background.share())) * before;
         self.probe = Some(Probe::new(now, to, taken));
     }
 
     /// Returns the answers that led to the pending cut and those after it.
     fn around_cut(&self) -> Tally {
-        let mut around = self.window.seen;
-        if let Some(cut) = self.pending {
-            around.add(cut.cause);
-        }
-        around
+        let after = self.window.seen;
+        self.pending.map_or(after, |cut| cut.around(after))
     }
 
     /// Ignores what was sent until now: it left at another speed than the rate.
@@ -401,8 +372,8 @@ impl Estimator {
         };
         if cuts {
             reaction.hold_back = self.level.rest();
-            // Refusals that the reason tells to be an index's come with the rate. Where units are
-            // known, credit is spent beyond them, and its end would be taken for such refusals.
+            // Refusals of an index, by their reason, come with the rate. Where units are known, burst
+            // credit is spent beyond them, and its end would be taken for such refusals.
             if self.gaps.is_some()
                 && !self.level.is_known()
                 && now - self.created >= SHARED_START_SECONDS
@@ -425,7 +396,7 @@ impl Estimator {
             return false;
         }
         if let Some(cut) = self.pending.take() {
-            self.level.restore(cut.rate);
+            self.level.restore(cut.rate());
         }
         self.probe = None;
         if let Some(gaps) = &mut self.gaps {
@@ -454,7 +425,7 @@ impl Estimator {
                     self.deepen();
                     self.uphold(now);
                 }
-                // What is left of the gap that led to a cut says nothing of the rate after it.
+                // The rest of the gap that led to a cut says nothing of the rate after it.
                 (self.pending.is_none() || !solitary).then_some(of)
             }
             Counted::No => None,
@@ -495,11 +466,7 @@ impl Estimator {
             });
             return true;
         }
-        self.pending = Some(PendingCut {
-            rate,
-            cause,
-            deepened: false,
-        });
+        self.pending = Some(PendingCut::new(rate, cause));
         let background = self.background.share();
         self.level
             .cut((cause.share() - background) / (1.0 - background));
@@ -527,56 +494,30 @@ impl Estimator {
 
     /// Watches the pending cut before a probe judges it. Returns whether the rate fell further.
     fn watch_cut(&mut self, now: f64, delivered: f64) -> bool {
-        if self.has_helped(now) {
+        let Window { from, seen } = self.window;
+        let Some(cut) = &mut self.pending else {
+            return false;
+        };
+        // Sinks that know the table may then cut again, the larger ones more often, which evens
+        // their shares out.
+        if self.level.may_be_even(cut.rate()) && cut.has_helped(self.background, now - from, seen) {
             self.uphold(now);
             return false;
         }
-        if !self.is_far_too_fast(now) {
+        let is_known = self.level.is_known();
+        if !cut.take_far_too_fast(self.background, is_known, now - from, seen) {
             return false;
         }
-        let share = self.window.seen.share();
         let rate = self.level.rate();
-        let taken = delivered.max((1.0 - share) * rate);
+        let taken = delivered.max((1.0 - seen.share()) * rate);
         self.level.set(rate.min(OF_TAKEN * taken));
-        if share > MAX_SHARE {
+        if seen.share() > MAX_SHARE {
             self.uphold(now);
         }
         true
     }
 
-    /// Returns whether the pending cut has surely ended refusals, without a probe. Sinks that know the
-    /// table may then cut again, the larger ones more often, which evens their shares out.
-    fn has_helped(&self, now: f64) -> bool {
-        self.pending.is_some_and(|cut| {
-            self.level.may_be_even(cut.rate)
-                && self.background.share() <= MAX_QUIET_SHARE
-                && now - self.window.from > QUIET_SECONDS
-                && self.window.seen.share() <= QUIET_RATIO * cut.cause.share()
-        })
-    }
-
-    /// Returns whether so much is refused since the pending cut that there is no time to wait for a
-    /// probe. That is so once for each cut.
-    fn is_far_too_fast(&mut self, now: f64) -> bool {
-        let Window { from, seen } = self.window;
-        let far = if self.level.is_known() && self.background.share() <= MAX_QUIET_SHARE {
-            FAR_KNOWN_SHARE
-        } else {
-            MAX_SHARE
-        };
-        let Some(cut) = &mut self.pending else {
-            return false;
-        };
-        let is = !cut.deepened
-            && now - from >= SLOT_SECONDS
-            && seen.sent >= LARGE_SAMPLE_WRITES
-            && !seen.is_whole()
-            && seen.share() > far;
-        cut.deepened |= is;
-        is
-    }
-
-    /// Ends a probe. It tells the background share, and with it whether the pending cut was right.
+    /// Ends a probe. It shows the background share, and with it whether the pending cut was right.
     fn judge(&mut self, now: f64, probe: Probe) {
         self.probe = None;
         if probe.seen.is_whole() {
@@ -587,18 +528,16 @@ impl Estimator {
             && clean.sent >= LARGE_SAMPLE_WRITES
             && self.background.agree(clean, self.window.seen)
         {
-            // What came after the cut says the same, and more exactly.
+            // The answers after the cut say the same, more exactly.
             clean.add(self.window.seen);
         }
         let around = self.pending.map(|_| self.around_cut());
         self.background.learn(clean, probe.seen.sent, around);
         if let Some(cut) = self.pending
             && !self.shares_quietly()
-            && self.background.score(cut.cause) <= self.background.threshold() / 2.0
+            && cut.is_explained_by(self.background)
         {
-            self.pending = None;
-            self.level.restore(cut.rate);
-            self.window = Window::new(now);
+            self.restore(now, cut.rate());
         } else {
             self.deepen();
             self.uphold(now);

@@ -21,7 +21,7 @@ const BATCH: usize = 25;
 /// Writes that a client holds at most.
 const BUFFER: f64 = 10_000.0;
 
-/// What a client did in a second.
+/// The requests and units of a client in a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
     requests: u32,
@@ -229,7 +229,7 @@ impl World {
         }
     }
 
-    /// What a client did in some seconds.
+    /// Returns the requests and units of a client in some seconds.
     fn of(&self, client: usize, seconds: Range<usize>) -> Tally {
         let seconds = self.clients[client].seconds.get(seconds);
         seconds

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Units a second that a partition takes.
 const PARTITION: f64 = 1000.0;
 
-/// How capacity comes.
+/// The way in which capacity is granted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Refill {
     Dripping,
@@ -105,7 +105,7 @@ impl Table {
         (0..writes).filter(|_| self.take(now, refused, rng)).count()
     }
 
-    /// Whether a write of one unit is taken, where a share is refused in any case.
+    /// Returns whether a write of one unit is taken; a share is refused in any case.
     fn take(&mut self, now: Duration, refused: f64, rng: &mut fastrand::Rng) -> bool {
         self.advance(now.as_secs_f64());
         let count = self.partitions.len();
