@@ -48,7 +48,7 @@ pub(super) fn write_value(writer: &mut Writer, value: &AttributeValue) -> Result
             let mut open = writer.open_map()?;
             for (name, entry) in entries {
                 writer.name(&mut open, name)?;
-                write_value(writer, entry).map_err(|fault| fault.under(name))?;
+                write_value(writer, entry).map_err(Fault::under_key)?;
             }
             writer.close_map(open);
         }

@@ -3,6 +3,7 @@
 use super::ItemError;
 use super::elements::takes_elements;
 use super::error::Fault;
+use super::marked::text_of;
 use super::refuse::refuse;
 use super::serializer::{ValueSerializer, Wanted};
 use super::writer::{OpenMap, Writer};
@@ -132,6 +133,38 @@ impl Writer {
     }
 }
 
+/// The fields of a struct, or the text of a number that is marked as one.
+pub(super) enum StructWriter<'w> {
+    Map(MapWriter<'w, 'static>),
+    Number(&'w mut Writer),
+}
+
+impl ser::SerializeStruct for StructWriter<'_> {
+    type Ok = ();
+    type Error = Fault;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), Fault> {
+        match self {
+            Self::Map(map) => map.entry(name, value),
+            Self::Number(writer) => {
+                let text = text_of(value).unwrap_or_default();
+                writer.number(&text).map_err(|fault| writer.breaks(fault))
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), Fault> {
+        match self {
+            Self::Map(map) => map.close(),
+            Self::Number(_) => Ok(()),
+        }
+    }
+}
+
 impl ser::SerializeStruct for MapWriter<'_, '_> {
     type Ok = ();
     type Error = Fault;
@@ -183,7 +216,10 @@ impl ser::SerializeMap for MapWriter<'_, '_> {
             })
             .map_err(|fault| {
                 self.writer.entries.truncate(entry);
-                let fault = fault.under(&self.writer.last_name());
+                let fault = match self.item {
+                    Some(_) => fault.under(&self.writer.last_name()),
+                    None => fault.under_key(),
+                };
                 self.writer.breaks(fault)
             })
     }

@@ -240,6 +240,9 @@ pub enum ItemError {
     },
 }
 
+/// The place of a key of an inner map in a path.
+const HIDDEN_KEY: &str = "*";
+
 /// The words for a path in a message.
 pub(super) fn place(path: &str) -> String {
     if path.is_empty() {
@@ -251,6 +254,7 @@ pub(super) fn place(path: &str) -> String {
 
 impl ItemError {
     /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
+    /// A key of an inner map may be data, and is `*`: `scores.*`. The fields of a struct are shown.
     pub fn path(&self) -> &str {
         match self {
             Self::NotAMap { .. }
@@ -364,6 +368,13 @@ impl Fault {
     #[cold]
     pub(super) fn under(mut self, name: &str) -> Self {
         self.0.way.under(name);
+        self
+    }
+
+    /// Returns this fault in an entry of an inner map. Its key may be data, and is not shown.
+    #[cold]
+    pub(super) fn under_key(mut self) -> Self {
+        self.0.way.under(HIDDEN_KEY);
         self
     }
 

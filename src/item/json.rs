@@ -53,7 +53,7 @@ fn copy_value(writer: &mut Writer, scanner: &mut Scanner<'_>) -> Result<(), Faul
             let mut open = writer.open_map()?;
             entries(scanner, |scanner, name| {
                 writer.name(&mut open, name)?;
-                copy_value(writer, scanner).map_err(|fault| fault.under(name))
+                copy_value(writer, scanner).map_err(Fault::under_key)
             })?;
             writer.close_map(open);
         }
@@ -317,7 +317,7 @@ mod tests {
             ),
             (
                 r#"{"pk":{"S":"k"},"v":{"M":{"n":{"N":"x"}}}}"#,
-                "attribute `v.n` is not a number that DynamoDB has",
+                "attribute `v.*` is not a number that DynamoDB has",
             ),
             (
                 r#"{"pk":{"S":"k"},"v":{"NULL":false}}"#,

@@ -18,6 +18,7 @@ mod limits;
 pub(crate) mod mapping;
 #[cfg(test)]
 mod mapping_tests;
+mod marked;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod names;

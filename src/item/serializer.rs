@@ -14,9 +14,10 @@
 //! 128-bit integers are refused as values and taken as map keys, as `serde_dynamo` does.
 
 use super::ItemError;
-use super::compound::{ListWriter, MapWriter, VariantList, VariantMap};
+use super::compound::{ListWriter, MapWriter, StructWriter, VariantList, VariantMap};
 use super::error::Fault;
 use super::float;
+use super::marked::Marked;
 use super::refuse::refuse;
 use super::schema::TableShape;
 use super::set::{SetKind, SetSerializer};
@@ -65,7 +66,7 @@ impl<'w> ser::Serializer for ValueSerializer<'w> {
     type SerializeTupleStruct = ListWriter<'w>;
     type SerializeTupleVariant = VariantList<'w, 'static>;
     type SerializeMap = MapWriter<'w, 'static>;
-    type SerializeStruct = MapWriter<'w, 'static>;
+    type SerializeStruct = StructWriter<'w>;
     type SerializeStructVariant = VariantMap<'w, 'static>;
 
     refuse!(i128 u128);
@@ -184,12 +185,12 @@ impl<'w> ser::Serializer for ValueSerializer<'w> {
         self.map()
     }
 
-    fn serialize_struct(
-        self,
-        _name: &'static str,
-        _len: usize,
-    ) -> Result<MapWriter<'w, 'static>, Fault> {
-        self.map()
+    fn serialize_struct(self, name: &'static str, _len: usize) -> Result<StructWriter<'w>, Fault> {
+        match Marked::of_struct(name) {
+            None => self.map().map(StructWriter::Map),
+            Some(Marked::Number) => Ok(StructWriter::Number(self.writer)),
+            Some(Marked::Unsupported(found)) => Err(self.refusal(found)),
+        }
     }
 
     fn serialize_struct_variant(
@@ -274,12 +275,12 @@ impl<'w, 's> ser::Serializer for ItemSerializer<'w, 's> {
         Ok(self.map())
     }
 
-    fn serialize_struct(
-        self,
-        _name: &'static str,
-        _len: usize,
-    ) -> Result<MapWriter<'w, 's>, Fault> {
-        Ok(self.map())
+    fn serialize_struct(self, name: &'static str, _len: usize) -> Result<MapWriter<'w, 's>, Fault> {
+        match Marked::of_struct(name) {
+            None => Ok(self.map()),
+            Some(Marked::Number) => Err(self.refusal("a number")),
+            Some(Marked::Unsupported(found)) => Err(self.refusal(found)),
+        }
     }
 
     fn serialize_struct_variant(

@@ -7,6 +7,7 @@ use super::ItemError;
 use super::elements::takes_elements;
 use super::error::Fault;
 use super::float;
+use super::marked::{Marked, text_of};
 use super::number::Decimal;
 use super::refuse::refuse;
 use super::writer::Writer;
@@ -251,7 +252,7 @@ macro_rules! integer_members {
     )*};
 }
 
-impl ser::Serializer for MemberSerializer<'_> {
+impl<'w> ser::Serializer for MemberSerializer<'w> {
     type Ok = ();
     type Error = Fault;
     type SerializeSeq = Impossible<(), Fault>;
@@ -259,12 +260,12 @@ impl ser::Serializer for MemberSerializer<'_> {
     type SerializeTupleStruct = Impossible<(), Fault>;
     type SerializeTupleVariant = Impossible<(), Fault>;
     type SerializeMap = Impossible<(), Fault>;
-    type SerializeStruct = Impossible<(), Fault>;
+    type SerializeStruct = NumberMember<'w>;
     type SerializeStructVariant = Impossible<(), Fault>;
 
     refuse!(
         bool i128 u128 none unit unit_struct set newtype_variant seq tuple tuple_struct tuple_variant map
-        struct struct_variant
+        struct_variant
     );
 
     integer_members!(
@@ -302,6 +303,14 @@ impl ser::Serializer for MemberSerializer<'_> {
         value.serialize(self)
     }
 
+    fn serialize_struct(self, name: &'static str, _len: usize) -> Result<NumberMember<'w>, Fault> {
+        if Marked::of_struct(name) != Some(Marked::Number) {
+            return Err(self.refusal("a map"));
+        }
+        self.wants(SetKind::Numbers, "a number")?;
+        Ok(NumberMember(self.writer))
+    }
+
     fn serialize_unit_variant(
         self,
         _name: &'static str,
@@ -309,5 +318,25 @@ impl ser::Serializer for MemberSerializer<'_> {
         variant: &'static str,
     ) -> Result<(), Fault> {
         self.serialize_str(variant)
+    }
+}
+
+/// Takes the text of a number that is marked by the name of a struct.
+struct NumberMember<'w>(&'w mut Writer);
+
+impl ser::SerializeStruct for NumberMember<'_> {
+    type Ok = ();
+    type Error = Fault;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), Fault> {
+        self.0.bare_number(&text_of(value).unwrap_or_default())
+    }
+
+    fn end(self) -> Result<(), Fault> {
+        Ok(())
     }
 }

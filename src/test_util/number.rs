@@ -150,14 +150,22 @@ impl Decimal {
         })
     }
 
-    /// Stored bytes: one for the exponent, one for every two digits counted from the point, one
-    /// for a minus sign. (Measured against DynamoDB Local's 400 KB limit.)
+    /// Returns the stored bytes: one, one for every two digits before the point and every two after it, and one for a
+    /// minus sign. (Measured by others at a region's 400 KB limit. DynamoDB Local may count one more.)
     pub(super) fn size(&self) -> usize {
         if self.digits.is_empty() {
             return 1;
         }
-        let odd = usize::from(self.exponent.rem_euclid(2) == 1);
-        1 + (self.digits.len() + odd).div_ceil(2) + usize::from(self.negative)
+        let significant = i32::try_from(self.digits.len()).unwrap_or(i32::MAX);
+        let (whole, fraction) = if self.exponent >= significant {
+            (significant, 0)
+        } else if self.exponent <= 0 {
+            (0, significant)
+        } else {
+            (self.exponent, significant - self.exponent)
+        };
+        let bytes = usize::try_from((whole + 1) / 2 + (fraction + 1) / 2).unwrap_or(0);
+        1 + bytes + usize::from(self.negative)
     }
 
     fn bottom(&self) -> i32 {
@@ -353,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_those_measured() {
+    fn sizes_follow_the_regions_rule() {
         let cases = [
             ("0", 1),
             ("1", 2),
@@ -369,7 +377,10 @@ mod tests {
             ("0.1", 2),
             ("12345", 4),
             ("1e-5", 2),
-            ("120", 3),
+            ("120", 2),
+            ("0.015", 2),
+            ("17864615470", 6),
+            ("100.5", 4),
             ("1e125", 2),
             ("-1e-130", 3),
             ("99.9", 3),
