@@ -32,7 +32,6 @@ impl Clock {
     }
 
     /// The time of day, by tokio's clock since the start: for ages of what carries one.
-    #[cfg(feature = "streams")]
     pub(crate) fn time_of_day(self) -> SystemTime {
         self.started + self.now()
     }

@@ -52,6 +52,7 @@ pub mod embedded;
 #[cfg(all(any(test, fuzzing), feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod health;
 pub mod item;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -69,6 +70,8 @@ mod transport;
 
 #[cfg(feature = "test-util")]
 pub mod test_util;
+
+pub use health::Health;
 
 /// The examples of README.md, to be tested.
 #[cfg(all(doctest, feature = "test-util"))]

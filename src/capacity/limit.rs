@@ -21,6 +21,8 @@ pub(crate) enum Limit {
     Retries,
     /// The rate of an index, by its position.
     Index { index: usize, units: f64 },
+    /// So many writes are with the dead-letter handler, and all others wait for their keys.
+    DeadLetters(usize),
     /// So many hot keys, for which so many writes are parked.
     HotKeys { keys: usize, writes: usize },
 }

@@ -13,9 +13,18 @@ pub enum ErrorClass {
     /// The request failed and may have been applied: send again only what may be applied twice,
     /// as every read may.
     Ambiguous,
-    /// This request can never succeed; others can, such as one for a new shard iterator.
+    /// The service refused without saying whether the request or its own state is the cause: with a
+    /// code that this version does not know. Send again; what alone is refused while others like it
+    /// pass is the cause.
+    Refused,
+    /// The service refuses the contents of the request: a record in it breaks a rule, or the table
+    /// has other keys than before.
+    Invalid,
+    /// This request can never succeed, whatever else does: its condition does not hold, or its
+    /// shard iterator has expired.
     Permanent,
-    /// No request to this table or stream can succeed until somebody mends something.
+    /// No request of this kind can succeed until rights, credentials, the endpoint or the table are
+    /// changed. A roll-out of any of them may look like this for some seconds.
     Fatal,
 }
 
@@ -37,6 +46,8 @@ enum Known {
     /// The table; on Streams also the stream or the shard, which vanishes a day after it was closed.
     ResourceMissing,
     WrongEndpoint,
+    /// A compatible server that does not have the operation.
+    OperationUnknown,
     ConditionFailed,
     TransactionCancelled,
     TokenReused,
@@ -100,10 +111,10 @@ impl Known {
             | "OptInRequired"
             | "SubscriptionRequiredException" => Self::AccessRefused,
             "ResourceNotFoundException" | "TableNotFoundException" => Self::ResourceMissing,
-            "InvalidEndpointException"
-            | "UnknownOperationException"
-            | "InvalidAction"
-            | "UnknownOperation" => Self::WrongEndpoint,
+            "InvalidEndpointException" => Self::WrongEndpoint,
+            "UnknownOperationException" | "InvalidAction" | "UnknownOperation" => {
+                Self::OperationUnknown
+            }
             "ConditionalCheckFailedException" => Self::ConditionFailed,
             "TransactionCanceledException" => Self::TransactionCancelled,
             "IdempotentParameterMismatchException" => Self::TokenReused,
@@ -131,17 +142,17 @@ impl Known {
             | Self::TransactionCancelled
             | Self::TokenReused
             | Self::ItemCollectionTooLarge
-            | Self::RequestMalformed
-            | Self::RequestTooLarge
             | Self::RecordsTrimmed
             | Self::IteratorExpired => ErrorClass::Permanent,
+            Self::RequestMalformed | Self::RequestTooLarge => ErrorClass::Invalid,
             // A clock that is off is Transient once it has been corrected: see the transport.
             Self::CredentialsRefused
             | Self::SignatureRefused
             | Self::ClockSkewed
             | Self::AccessRefused
             | Self::ResourceMissing
-            | Self::WrongEndpoint => ErrorClass::Fatal,
+            | Self::WrongEndpoint
+            | Self::OperationUnknown => ErrorClass::Fatal,
         }
     }
 }
@@ -157,16 +168,16 @@ pub(crate) fn classify(status: u16, code: Option<&str>) -> ErrorClass {
         (408, _) | (500.., _) => ErrorClass::Ambiguous,
         // Refused by whatever stands before the service: no record is at fault.
         (401 | 403 | 407, _) | (404 | 405, None) => ErrorClass::Fatal,
-        // Every refusal of the service bears a code: this one is cut short, or another's. It says
-        // nothing of a record, save that a body is too large.
-        (413, _) | (400..=499, Some(_)) => ErrorClass::Permanent,
+        (413, _) => ErrorClass::Invalid,
+        (400..=499, Some(_)) => ErrorClass::Refused,
+        // Every refusal of the service bears a code: this one is cut short, or another's.
         (400..=499, None) => ErrorClass::Transient,
         // Nothing DynamoDB sends: what became of the request nobody knows.
         (0..=399, _) => ErrorClass::Ambiguous,
     }
 }
 
-/// The class of a cancelled transaction, by the codes of its reasons. The gravest decides: a
+/// Returns the class of a canceled transaction, by the codes of its reasons. The gravest decides: a
 /// transaction with one bad item can't succeed however often it is sent.
 pub(crate) fn classify_cancellation<'a>(codes: impl Iterator<Item = &'a str>) -> ErrorClass {
     let mut class = None;
@@ -178,15 +189,18 @@ pub(crate) fn classify_cancellation<'a>(codes: impl Iterator<Item = &'a str>) ->
                 ErrorClass::Throttled
             }
             "AccessDenied" => ErrorClass::Fatal,
-            // ConditionalCheckFailed, ItemCollectionSizeLimitExceeded, ValidationError,
-            // DuplicateItem and whatever is new.
-            _ => ErrorClass::Permanent,
+            "ConditionalCheckFailed" | "DuplicateItem" | "ItemCollectionSizeLimitExceeded" => {
+                ErrorClass::Permanent
+            }
+            "ValidationError" => ErrorClass::Invalid,
+            _ => ErrorClass::Refused,
         };
         if class.is_none_or(|class| gravity(this) > gravity(class)) {
             class = Some(this);
         }
     }
-    class.unwrap_or(ErrorClass::Permanent)
+    // Without a reason, the cause may be a conflict that passes.
+    class.unwrap_or(ErrorClass::Refused)
 }
 
 fn gravity(class: ErrorClass) -> u8 {
@@ -194,9 +208,28 @@ fn gravity(class: ErrorClass) -> u8 {
         ErrorClass::Transient => 0,
         ErrorClass::Throttled => 1,
         ErrorClass::Ambiguous => 2,
-        ErrorClass::Permanent => 3,
-        ErrorClass::Fatal => 4,
+        ErrorClass::Refused => 3,
+        ErrorClass::Invalid => 4,
+        ErrorClass::Permanent => 5,
+        ErrorClass::Fatal => 6,
     }
+}
+
+/// Returns whether a code refuses one action only: its caller may not use it, or the server does not
+/// have it.
+pub(crate) fn is_action_code(code: &str) -> bool {
+    matches!(
+        Known::of(code),
+        Some(Known::AccessRefused | Known::OperationUnknown)
+    )
+}
+
+/// Returns whether a code refuses the credentials or the signature.
+pub(crate) fn is_identity_code(code: &str) -> bool {
+    matches!(
+        Known::of(code),
+        Some(Known::CredentialsExpired | Known::CredentialsRefused | Known::SignatureRefused)
+    )
 }
 
 /// Whether a code says that the credentials have run out: a newer set may do.
@@ -215,7 +248,7 @@ pub(crate) fn is_skew_code(code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ErrorClass::{Ambiguous, Fatal, Permanent, Throttled, Transient};
+    use ErrorClass::{Ambiguous, Fatal, Invalid, Permanent, Refused, Throttled, Transient};
 
     #[test]
     fn every_code_has_its_class() {
@@ -275,11 +308,11 @@ mod tests {
             ("TransactionCanceledException", Permanent),
             ("IdempotentParameterMismatchException", Permanent),
             ("ItemCollectionSizeLimitExceededException", Permanent),
-            ("ValidationException", Permanent),
-            ("ValidationError", Permanent),
-            ("SerializationException", Permanent),
-            ("RequestEntityTooLarge", Permanent),
-            ("RequestEntityTooLargeException", Permanent),
+            ("ValidationException", Invalid),
+            ("ValidationError", Invalid),
+            ("SerializationException", Invalid),
+            ("RequestEntityTooLarge", Invalid),
+            ("RequestEntityTooLargeException", Invalid),
             ("TrimmedDataAccessException", Permanent),
             ("ExpiredIteratorException", Permanent),
         ] {
@@ -311,8 +344,10 @@ mod tests {
     #[test]
     fn a_code_not_known_goes_by_its_status() {
         for (status, code, class) in [
-            (400, Some("NewException"), Permanent),
-            (404, Some("NewException"), Permanent),
+            (400, Some("NewException"), Refused),
+            (404, Some("NewException"), Refused),
+            (400, Some("ReplicaUnavailableException"), Refused),
+            (400, Some("KMSDisabledException"), Refused),
             (429, Some("NewException"), Throttled),
             (429, None, Throttled),
             (500, Some("NewException"), Ambiguous),
@@ -322,7 +357,7 @@ mod tests {
             (504, None, Ambiguous),
             (408, None, Ambiguous),
             (400, None, Transient),
-            (413, None, Permanent),
+            (413, None, Invalid),
             (401, None, Fatal),
             (403, None, Fatal),
             (407, None, Fatal),
@@ -350,12 +385,12 @@ mod tests {
                 ],
                 Permanent,
             ),
-            (&["ValidationError"], Permanent),
+            (&["ValidationError"], Invalid),
             (&["ItemCollectionSizeLimitExceeded"], Permanent),
-            (&["SomethingNew", "TransactionConflict"], Permanent),
+            (&["SomethingNew", "TransactionConflict"], Refused),
             (&["AccessDenied", "ValidationError"], Fatal),
-            (&["None", "None"], Permanent),
-            (&[], Permanent),
+            (&["None", "None"], Refused),
+            (&[], Refused),
         ] {
             assert_eq!(
                 classify_cancellation(codes.iter().copied()),

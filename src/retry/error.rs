@@ -1,6 +1,6 @@
 //! The one error of a request, whichever way it went out and wherever it failed.
 
-use super::{ErrorClass, ThrottlingReason};
+use super::{ErrorClass, ThrottlingReason, is_action_code, is_identity_code};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::error::Error;
@@ -106,22 +106,40 @@ impl ServiceError {
             .into()
     }
 
-    /// Whether the refusal can only be about this one write. Any other may be about the table, or
-    /// come from a proxy that refuses everything.
-    pub(crate) fn is_for_this_write_alone(&self) -> bool {
-        matches!(
-            self.code(),
-            "ItemCollectionSizeLimitExceededException" | "IdempotentParameterMismatchException"
-        ) || (!self.cancellation_reasons().is_empty()
-            && self
-                .cancellation_reasons()
-                .iter()
-                .all(|reason| reason.code() != "ValidationError"))
+    /// Returns whether one action was refused, and others may be allowed: its caller lacks the right,
+    /// or the server does not have it.
+    pub(crate) fn is_for_action(&self) -> bool {
+        let mut reasons = self.cancellation_reasons().iter();
+        is_action_code(self.code()) || reasons.any(|reason| reason.code() == "AccessDenied")
     }
 
-    /// Whether the caller may not do this.
-    pub(crate) fn is_access_denied(&self) -> bool {
-        self.code() == "AccessDeniedException"
+    /// Returns whether the service answered, or took too long to: it has more to do than it can.
+    pub(crate) fn is_of_service(&self) -> bool {
+        self.class() == ErrorClass::Throttled
+            || self.code() == code::ATTEMPT_TIMEOUT
+            || self.status().is_some_and(|status| status >= 500)
+    }
+
+    /// Returns whether no credentials are to be had, or those that were sent are refused.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.is_credentials() || is_identity_code(self.code())
+    }
+
+    /// Returns whether nothing could be reached at the endpoint, or what answers is not DynamoDB.
+    pub(crate) fn is_endpoint(&self) -> bool {
+        matches!(
+            self.code(),
+            code::CONNECT_FAILED
+                | code::CONNECTION_CLOSED
+                | code::GARBLED_ANSWER
+                | code::BARE_STATUS
+                | "InvalidEndpointException"
+        )
+    }
+
+    /// Returns whether the cause is the client's own configuration, which no time changes.
+    pub(crate) fn is_misconfigured(&self) -> bool {
+        self.code() == code::CLIENT_MISCONFIGURED
     }
 
     /// Whether what was asked for has left the stream for good: records beyond its 24 hours. Read on from the oldest.
@@ -138,12 +156,18 @@ impl ServiceError {
 
     /// Whether the table, the stream or the shard is not there, or not any more. [`Fatal`](ErrorClass::Fatal) by class,
     /// yet a shard that has vanished is no fault of the stream's.
-    #[cfg(feature = "streams")]
     pub(crate) fn is_missing(&self) -> bool {
         matches!(
             self.code(),
             "ResourceNotFoundException" | "TableNotFoundException"
         )
+    }
+
+    /// Returns whether a condition did not hold: an answer, not a failure.
+    pub(crate) fn is_failed_condition(&self) -> bool {
+        let mut reasons = self.cancellation_reasons().iter();
+        self.code() == "ConditionalCheckFailedException"
+            || reasons.any(|reason| reason.code() == "ConditionalCheckFailed")
     }
 
     /// If a condition did not hold: the item that was found in place, where there was one.
@@ -188,8 +212,11 @@ impl ServiceError {
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self.0.class {
-            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => true,
-            ErrorClass::Permanent | ErrorClass::Fatal => false,
+            ErrorClass::Throttled
+            | ErrorClass::Transient
+            | ErrorClass::Ambiguous
+            | ErrorClass::Refused => true,
+            ErrorClass::Invalid | ErrorClass::Permanent | ErrorClass::Fatal => false,
         }
     }
 

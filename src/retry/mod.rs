@@ -15,7 +15,10 @@ mod throttling;
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::RetryBudget;
 pub use class::ErrorClass;
-pub(crate) use class::{classify, classify_cancellation, is_credentials_code, is_skew_code};
+pub(crate) use class::{
+    classify, classify_cancellation, is_action_code, is_credentials_code, is_identity_code,
+    is_skew_code,
+};
 pub use error::{CancellationReason, ServiceError};
 pub(crate) use error::{Failure, code};
 pub use policy::{RetryBudgetSettings, RetryPolicy};

@@ -15,6 +15,7 @@ use super::describing;
 use super::error::OpenError;
 use super::gate::{Bounds, Gate};
 use super::handle::Sink;
+use super::opening;
 use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
 use super::stats::{Meter, Published};
@@ -22,14 +23,11 @@ use super::table::{Handle, TableSink};
 use super::worker::Worker;
 use crate::capacity::{Budgets, CapacityConfig, ConcurrencyLimit, TableCapacity};
 use crate::clock::Clock;
+use crate::health::Reporter;
 use crate::item::{KeySchema, TableShape};
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryBudget};
 use crate::transport::{Transport, TransportKind};
-
-/// How often describing a table is tried when it is opened, where that fails for a reason that may
-/// pass. With the default delays these take about a second in all.
-const DESCRIBE_ATTEMPTS: u32 = 5;
 
 /// Builds a [`Sink`].
 ///
@@ -122,6 +120,9 @@ impl SinkBuilder {
     /// Checks the settings, describes the tables whose keys were not given, and starts a worker
     /// for each on the current runtime.
     ///
+    /// A description that the service throttles or fails is tried again for 10 s, one to which nothing
+    /// of DynamoDB answers for 2 s. A table that is being created is waited for, for up to 5 minutes.
+    ///
     /// # Errors
     ///
     /// [`OpenError`]; nothing was started then.
@@ -181,11 +182,8 @@ impl SinkBuilder {
                 let (shape, capacity) = match known {
                     Some(shape) => (shape, None),
                     None => {
-                        let learnt = transport.learn(DESCRIBE_ATTEMPTS, &backoff, &mut rng).await;
-                        let description = learnt.map_err(|error| OpenError::Describe {
-                            table: name.clone(),
-                            error,
-                        })?;
+                        let description =
+                            opening::describe(&transport, &name, &backoff, &mut rng).await?;
                         let capacity = describing::table_capacity(&description, &description.shape);
                         (description.shape, Some(capacity))
                     }
@@ -249,7 +247,7 @@ impl Opening {
             shape,
             capacity,
             backoff,
-            mut rng,
+            rng,
             opened,
         } = self;
         let name: Arc<str> = name.into();
@@ -285,9 +283,9 @@ impl Opening {
             rules,
             ConcurrencyLimit::new(settings.get_concurrency()),
             Budgets::new(clock.now(), config, capacity, kinds),
-            backoff.clone(),
+            backoff,
             RetryBudget::new(settings.get_retry().get_budget()),
-            rng.fork(),
+            rng,
         );
         let stats = Arc::new(Mutex::new(Published::default()));
         let handle = Handle {
@@ -300,6 +298,7 @@ impl Opening {
             tokens: AtomicU64::new(0),
         };
         let meter = Meter::new(&name);
+        let reporter = Reporter::new(&name);
         let worker = Worker {
             table: name,
             shape,
@@ -307,9 +306,8 @@ impl Opening {
             gate,
             transport,
             clock,
-            backoff,
-            rng,
             dead_letters,
+            reporter,
             meter,
             stats,
             account: Arc::clone(account),

@@ -17,15 +17,23 @@ pub enum OpenError {
     #[error("no table named: add one with `table`")]
     NoTable,
     /// A table's keys are not known: it could not be described, and none were given.
-    #[error(
-        "table {table:?}: its keys are not known, since it could not be described ({error}); \
-         mend that (dynamodb:DescribeTable must be allowed), or give the keys with `keys`"
-    )]
+    #[error("table {table:?} could not be described ({error}): {}", remedy(error))]
     Describe {
         /// The table.
         table: String,
-        /// What describing it gave.
+        /// The last answer of `DescribeTable`.
         error: ServiceError,
+    },
+    /// A table that cannot be written to, by its status.
+    #[error(
+        "table {table:?} is {status}, and can be written to once it is ACTIVE{}",
+        if status == "CREATING" { " (it was waited for)" } else { "" }
+    )]
+    NotActive {
+        /// The table.
+        table: String,
+        /// Its `TableStatus`, e.g. `DELETING`.
+        status: String,
     },
     /// A table that the builder names twice.
     #[error("table {table:?} is named twice")]
@@ -45,6 +53,25 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
+}
+
+/// What to do about a description that failed.
+fn remedy(error: &ServiceError) -> &'static str {
+    if error.is_missing() {
+        "there is no such table in the client's region and at its endpoint; check the name, the \
+         region and the endpoint, or create it"
+    } else if error.is_identity() {
+        "check the credentials of the client, and that they have not expired"
+    } else if error.is_misconfigured() {
+        "complete the client's configuration"
+    } else if error.is_for_action() {
+        "allow dynamodb:DescribeTable on it, or give its keys with `keys`"
+    } else if error.is_endpoint() {
+        "check the client's endpoint and region, and that DynamoDB answers there; to open without \
+         an answer, give the keys with `keys`"
+    } else {
+        "try again later; to open without an answer, give the keys with `keys`"
+    }
 }
 
 /// Why a write was not accepted. Nothing was queued; the record is still the caller's.
@@ -84,8 +111,13 @@ pub enum SubmitError {
     #[error("the sink is closed")]
     Closed,
     /// The table has failed; see [`DrainError::Failed`].
-    #[error("the sink has failed: {0}")]
-    Failed(ServiceError),
+    #[error("table {table:?} has failed: {error}")]
+    Failed {
+        /// The table.
+        table: String,
+        /// What ended it.
+        error: ServiceError,
+    },
     /// The dead-letter handler failed, or failed writes that nobody looks at have piled up.
     #[error("the sink has stopped: {0}")]
     Stopped(StopReason),

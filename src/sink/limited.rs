@@ -47,7 +47,23 @@ pub enum LimitedBy {
         by: ThrottledBy,
     },
     /// Writes that failed wait for the time of their next attempt.
-    Retries,
+    #[non_exhaustive]
+    Retries {
+        /// The last failure, as in [`Stats::last_error`](super::Stats::last_error).
+        cause: Option<String>,
+    },
+    /// The dead-letter handler has not answered, and what else waits is behind its writes.
+    #[non_exhaustive]
+    DeadLetters {
+        /// The number of writes that the handler has.
+        writes: usize,
+    },
+    /// Callers wait for room in the buffer.
+    #[non_exhaustive]
+    Buffer {
+        /// The number of callers.
+        callers: usize,
+    },
     /// A global index is short of write units, and all writes that wait enter it.
     Index {
         /// Its name.
@@ -109,7 +125,8 @@ impl LimitedBy {
                     ThrottleCause::NotReported => ThrottledBy::Untold,
                 },
             },
-            Limit::Retries => Self::Retries,
+            Limit::Retries => Self::Retries { cause: None },
+            Limit::DeadLetters(writes) => Self::DeadLetters { writes },
             Limit::Index { index: at, units } => Self::Index {
                 index: index(at),
                 units_per_second: units,
@@ -144,7 +161,20 @@ impl fmt::Display for LimitedBy {
                 )
             }
             Self::Throttled { by } => write!(f, "throttled: {by}"),
-            Self::Retries => f.write_str("retries: failed writes wait for their next attempt"),
+            Self::Retries { cause } => {
+                f.write_str("retries: failed writes wait for their next attempt")?;
+                match cause {
+                    Some(cause) => write!(f, "; the last failure: {cause}"),
+                    None => Ok(()),
+                }
+            }
+            Self::DeadLetters { writes } => write!(
+                f,
+                "dead letters: the handler has {writes} writes and has not answered"
+            ),
+            Self::Buffer { callers } => {
+                write!(f, "buffer: {callers} callers wait for room in it")
+            }
             Self::Index {
                 index,
                 units_per_second,

@@ -38,6 +38,7 @@ mod gate;
 mod guard;
 mod handle;
 mod limited;
+mod opening;
 mod outcome;
 mod payload;
 mod prepared;
@@ -64,7 +65,7 @@ pub use outcome::{NotWritten, Outcome, Record, RecordPart, RejectReason, WriteKi
 pub use receipt::Receipt;
 pub use settings::SinkSettings;
 pub use snapshot::{Restored, Snapshot, SnapshotError};
-pub use stats::Stats;
+pub use stats::{LastError, Stats};
 pub use submit::Submit;
 pub use table::TableSink;
 pub use transaction::Transaction;

@@ -26,8 +26,8 @@ pub enum Outcome {
     /// After an answer was lost, a conditional put that finds an item equal to its own, and a
     /// conditional delete that finds no item, count as written: the table is as they leave it.
     Written,
-    /// A newer queued write of the same key took its place before it was sent. Only where
-    /// coalescing is switched on.
+    /// A newer queued write of the same key took its place before it was sent, and was written. Only
+    /// where coalescing is switched on.
     Superseded,
     /// The write's condition did not hold, so nothing was written.
     ConditionFailed {
@@ -41,7 +41,8 @@ pub enum Outcome {
         /// The write itself.
         record: Record,
     },
-    /// The write was handed back: the sink was aborted, failed, or lost its runtime.
+    /// The write was handed back: the sink was aborted, failed, or lost its runtime; its kind of write is
+    /// denied; or a newer write that had taken its place may have been applied.
     Unwritten {
         /// Whether an attempt went out whose answer is unknown. Where `false`, the table
         /// certainly does not hold this write.
@@ -49,6 +50,9 @@ pub enum Outcome {
         /// The write itself; `None` only where the sink's task died without a word (its runtime
         /// was shut down).
         record: Option<Record>,
+        /// What ended the table, or closed this kind of write; `None` where the sink was aborted or
+        /// closed.
+        cause: Option<ServiceError>,
     },
     /// The write must not be sent twice, and the answer to it was lost: it was applied once or not
     /// at all.
@@ -115,13 +119,23 @@ impl fmt::Display for Outcome {
             Self::ConditionFailed { .. } => f.write_str("the condition did not hold"),
             Self::Rejected { reason, record } => write!(f, "{record} rejected: {reason}"),
             Self::Unwritten {
-                may_have_applied: true,
-                ..
-            } => f.write_str("handed back, may have been applied"),
-            Self::Unwritten {
-                may_have_applied: false,
-                ..
-            } => f.write_str("handed back, not applied"),
+                may_have_applied,
+                record,
+                cause,
+            } => {
+                match record {
+                    Some(record) => write!(f, "{record} handed back")?,
+                    None => f.write_str("handed back")?,
+                }
+                f.write_str(if *may_have_applied {
+                    ", may have been applied"
+                } else {
+                    ", not applied"
+                })?;
+                cause
+                    .as_ref()
+                    .map_or(Ok(()), |cause| write!(f, ": {cause}"))
+            }
             Self::Unknown { record, .. } => {
                 write!(
                     f,

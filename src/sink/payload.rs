@@ -80,6 +80,21 @@ impl Payload {
         matches!(self, Self::Plain { .. })
     }
 
+    /// Returns the operation that carries it out.
+    pub(crate) fn operation(&self) -> Operation {
+        match self {
+            Self::Plain { .. } => Operation::BatchWriteItem,
+            Self::Single { part, .. } => match part.kind {
+                WriteKind::Put => Operation::PutItem,
+                WriteKind::Delete => Operation::DeleteItem,
+                WriteKind::Update => Operation::UpdateItem,
+                // Only within a transaction.
+                WriteKind::Check => Operation::TransactWriteItems,
+            },
+            Self::Transaction { .. } => Operation::TransactWriteItems,
+        }
+    }
+
     /// Bytes held in memory while queued.
     pub(crate) fn len(&self) -> usize {
         match self {
@@ -209,6 +224,11 @@ impl Bodies {
         self.end = Self::end(ask);
     }
 
+    /// Returns whether bodies ask what they consume.
+    pub(crate) fn asks_consumed(&self) -> bool {
+        self.end == Self::end(true)
+    }
+
     fn end(ask: bool) -> &'static [u8] {
         if ask {
             br#","ReturnConsumedCapacity":"INDEXES"}"#
@@ -217,21 +237,15 @@ impl Bodies {
         }
     }
 
-    /// The body of a call that is not a batch.
-    pub(crate) fn call(&self, payload: &Payload) -> Option<(Operation, Bytes)> {
+    /// Returns the body of a call that is not a batch.
+    pub(crate) fn call(&self, payload: &Payload) -> Option<Bytes> {
         let mut body = Vec::with_capacity(payload.len() + self.table.len() + 160);
-        let operation = match payload {
+        match payload {
             Payload::Plain { .. } => return None,
             Payload::Single { part, .. } => {
                 self.part(part, &mut body);
                 body.pop();
                 body.extend_from_slice(self.end);
-                match part.kind {
-                    WriteKind::Put => Operation::PutItem,
-                    WriteKind::Delete => Operation::DeleteItem,
-                    WriteKind::Update => Operation::UpdateItem,
-                    WriteKind::Check => return None,
-                }
             }
             Payload::Transaction { parts, token } => {
                 body.extend_from_slice(br#"{"TransactItems":["#);
@@ -252,10 +266,9 @@ impl Bodies {
                 body.extend_from_slice(token.as_bytes());
                 body.push(b'"');
                 body.extend_from_slice(self.end);
-                Operation::TransactWriteItems
             }
-        };
-        Some((operation, Bytes::from(body)))
+        }
+        Some(Bytes::from(body))
     }
 
     fn part(&self, part: &Part, body: &mut Vec<u8>) {

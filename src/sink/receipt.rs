@@ -51,6 +51,7 @@ impl Receipt {
 const GONE: Outcome = Outcome::Unwritten {
     may_have_applied: true,
     record: None,
+    cause: None,
 };
 
 impl Future for Receipt {

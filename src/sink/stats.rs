@@ -1,12 +1,14 @@
 //! What a table's sink has done and holds: a snapshot for callers, and the metrics.
 
-use std::time::Duration;
+use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::limited::LimitedBy;
 use super::outcome::Outcome;
 use crate::capacity::{CapacityMode, Limit};
+use crate::health::Health;
 
 /// A table's numbers at one moment; the totals count from opening.
 ///
@@ -58,7 +60,7 @@ pub struct Stats {
     pub throttled: u64,
     /// Requests sent.
     pub requests: u64,
-    /// Requests answered by an error, or not at all.
+    /// Requests answered by an error, or not at all. A condition that did not hold is an answer.
     pub failed_requests: u64,
     /// Write units consumed, as the service counts them, indexes included. It is asked where the table's
     /// capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
@@ -86,6 +88,45 @@ pub struct Stats {
     pub held: usize,
     /// What holds writes back right now.
     pub limited_by: LimitedBy,
+    /// The last request that failed, retried or not; `None` while none has.
+    pub last_error: Option<LastError>,
+}
+
+/// A request that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastError {
+    /// The operation, e.g. `BatchWriteItem`.
+    pub operation: &'static str,
+    /// The error, without any content of an item.
+    pub cause: String,
+    /// The time of the answer.
+    pub at: SystemTime,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} written, {} rejected, {} handed back, {} retried, {} throttled, {} of {} requests \
+             failed, {} buffered; limited by {}",
+            self.written,
+            self.rejected,
+            self.unwritten,
+            self.retried,
+            self.throttled,
+            self.failed_requests,
+            self.requests,
+            self.buffered_records,
+            self.limited_by,
+        )?;
+        match &self.last_error {
+            Some(LastError {
+                operation, cause, ..
+            }) => write!(f, "; last error: {operation}: {cause}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What a worker shows of itself.
@@ -93,6 +134,7 @@ pub struct Stats {
 pub(super) struct Published {
     pub(super) stats: Stats,
     pub(super) limit: Limit,
+    pub(super) health: Health,
 }
 
 /// What a worker's budgets show.
@@ -264,8 +306,8 @@ fn as_f64(count: usize) -> f64 {
     count as f64
 }
 
-impl std::fmt::Debug for Meter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Meter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Meter")
             .field("stats", &self.stats)
             .finish_non_exhaustive()

@@ -28,6 +28,7 @@ use super::transaction::Transaction;
 use super::worker::{Message, NOBODY_LEFT};
 use super::write::Write;
 use crate::capacity::{Concurrency, Rate};
+use crate::health::Health;
 use crate::item::{self, TableShape};
 use crate::settings::{ConfigError, SettingsPlace};
 
@@ -319,10 +320,31 @@ impl TableSink {
         stats.limited_by = LimitedBy::new(published.limit, &self.handle.shape);
         drop(published);
         let (records, bytes, waiting) = self.handle.gate.level();
+        match &mut stats.limited_by {
+            LimitedBy::Nothing if waiting > 0 => {
+                stats.limited_by = LimitedBy::Buffer { callers: waiting };
+            }
+            LimitedBy::Retries { cause } => {
+                let last = stats.last_error.as_ref();
+                *cause = last.map(|last| format!("{}: {}", last.operation, last.cause));
+            }
+            _ => {}
+        }
         stats.buffered_records = records;
         stats.buffered_bytes = bytes;
         stats.waiting_callers = waiting;
         stats
+    }
+
+    /// Returns whether requests to the table succeed at present.
+    ///
+    /// It fails once requests have failed for a second without a success between, at once where time
+    /// alone cannot help, and for want of capacity after ten seconds without a write.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let published = self.handle.stats.lock();
+        let published = published.unwrap_or_else(PoisonError::into_inner);
+        published.health.clone()
     }
 
     /// Sets how many write units a second the table is asked for, from now on: over the setting

@@ -23,8 +23,9 @@ use super::receipt::Completion;
 use super::stats::{Budgeted, Meter, Published};
 use crate::capacity::{Concurrency, Rate};
 use crate::clock::Clock;
+use crate::health::{Health, Reporter};
 use crate::item::TableShape;
-use crate::retry::{Backoff, ServiceError};
+use crate::retry::ServiceError;
 use crate::transport::{Operation, TableDescription, Transport};
 
 /// What passes the gate.
@@ -51,14 +52,12 @@ const UNCLAIMED_LIMIT: usize = 1_000;
 /// What is logged where nothing else is left to do.
 pub(super) const NOBODY_LEFT: &str = "writes failed, and nobody is left to hear of them";
 
-/// How long describing the table is tried before the table counts as failed.
-const DESCRIBE_GRACE: Duration = Duration::from_secs(30);
-
 /// What the tasks of a worker come back with.
 enum Done {
     Answer {
         id: u64,
         operation: Operation,
+        items: usize,
         took: Duration,
         body: Result<Bytes, ServiceError>,
     },
@@ -78,10 +77,9 @@ pub(super) struct Worker {
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) transport: Transport,
     pub(super) clock: Clock,
-    pub(super) backoff: Backoff,
-    pub(super) rng: fastrand::Rng,
     pub(super) dead_letters: Option<DeadLetterHandler>,
     pub(super) meter: Meter,
+    pub(super) reporter: Reporter,
     pub(super) stats: Arc<Mutex<Published>>,
     /// How often any table of this sink has met the account's limit.
     pub(super) account: Arc<AtomicU64>,
@@ -98,6 +96,8 @@ struct Running {
     unclaimed_bytes: usize,
     stopped: Option<StopReason>,
     closing: Vec<Flush>,
+    /// Set once the log has the table's failure.
+    failed: bool,
     account_met: u64,
     /// The indexes that the gate was told are short.
     short_indexes: u32,
@@ -120,6 +120,7 @@ impl Worker {
             unclaimed_bytes: 0,
             stopped: None,
             closing: Vec::new(),
+            failed: false,
             account_met: 0,
             short_indexes: 0,
         };
@@ -150,7 +151,8 @@ impl Running {
             if self.finished() {
                 return;
             }
-            let wake = self.worker.core.wake_at();
+            let wake = self.worker.core.wake_at().into_iter();
+            let wake = wake.chain(self.worker.reporter.wake_at()).min();
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next() => {
@@ -217,6 +219,7 @@ impl Running {
                     let outcome = Outcome::Unwritten {
                         may_have_applied: submission.may_have_applied,
                         record: Some(submission.payload.to_record(&self.worker.table)),
+                        cause: None,
                     };
                     let _ = submission.completion.complete(outcome, false, None);
                 }
@@ -276,7 +279,7 @@ impl Running {
         if self.worker.core.take_refresh(now) {
             self.refresh();
         }
-        if self.worker.core.take_describe() {
+        if self.worker.core.take_describe(now) {
             self.describe();
         }
         for letter in self.worker.core.take_dead_letters() {
@@ -299,8 +302,30 @@ impl Running {
 
     /// Tells the outcomes and frees their room.
     fn tell(&mut self, now: Duration) {
+        self.worker.reporter.advance(now);
+        if let Some((operation, error)) = self.worker.core.take_closed() {
+            let (table, operation) = (&*self.worker.table, operation.name());
+            tracing::error!(
+                table,
+                operation,
+                %error,
+                "{operation} on {table:?} may not be used: its writes are handed back, and it is tried \
+                 again from time to time"
+            );
+        }
         if let Some(error) = self.worker.core.failure() {
-            self.worker.gate.close(SubmitError::Failed(error.clone()));
+            if !std::mem::replace(&mut self.failed, true) {
+                let table = &*self.worker.table;
+                tracing::error!(
+                    table,
+                    %error,
+                    "table {table:?} has failed: its writes are handed back"
+                );
+            }
+            self.worker.gate.close(SubmitError::Failed {
+                table: self.worker.table.to_string(),
+                error: error.clone(),
+            });
         }
         self.worker.core.take_settled(&mut self.settled);
         let mut settled = std::mem::take(&mut self.settled);
@@ -335,10 +360,20 @@ impl Running {
             held,
         });
         let limit = self.worker.core.limited_by(now);
+        let health = match (self.worker.core.failure(), &self.stopped) {
+            (Some(error), _) => Health::Ended {
+                cause: error.to_string(),
+            },
+            (None, Some(reason)) => Health::Ended {
+                cause: reason.to_string(),
+            },
+            (None, None) => self.worker.reporter.health(now),
+        };
         let published = self.worker.stats.lock();
         let mut published = published.unwrap_or_else(PoisonError::into_inner);
         published.stats.clone_from(&meter.stats);
         published.limit = limit;
+        published.health = health;
     }
 
     fn complete(&mut self, now: Duration, settled: Settled<Completion>, keep: bool) {

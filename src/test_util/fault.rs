@@ -318,6 +318,12 @@ impl Fault {
         Self::delivering("truncated body", Delivery::Truncated, true)
     }
 
+    /// This status and body, whatever is asked, as a proxy, a health page or another service answers. The request
+    /// is not applied.
+    pub fn answer(status: u16, body: &'static str) -> Self {
+        Self::delivering("answer", Delivery::Bare(status, body), false)
+    }
+
     /// HTTP 413 with `{"Message":""}` and no `__type`, as for a body over 16 MB.
     pub fn too_large() -> Self {
         Self::delivering("too large", Delivery::Bare(413, r#"{"Message":""}"#), false)

@@ -1,9 +1,10 @@
 //! The answers of the writing operations, read without copying an item.
 
+use super::members::Members;
 use crate::retry::ServiceError;
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -64,12 +65,15 @@ pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> 
         });
     }
     let body: BatchBody<'_> = parse(body)?;
-    let mut unprocessed = Vec::new();
-    for request in body
-        .unprocessed
-        .map(|requests| requests.0)
-        .unwrap_or_default()
-    {
+    if body.kind.is_some() {
+        return Err(garbled("it is an error in place of an answer"));
+    }
+    let Some(Requests(requests)) = body.unprocessed else {
+        // A health page answers `{"status":"ok"}` whatever it is sent.
+        return Err(garbled("it has no UnprocessedItems"));
+    };
+    let mut unprocessed = Vec::with_capacity(requests.len());
+    for request in requests {
         unprocessed.push(
             request
                 .read()
@@ -78,9 +82,13 @@ pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> 
     }
     Ok(BatchAnswer {
         unprocessed,
-        consumed: body.consumed.map(|units| sum(&units.0)),
+        consumed: body.consumed.0.map(|units| sum(&units.0)),
     })
 }
+
+/// The members of the answers to `PutItem`, `UpdateItem`, `DeleteItem` and `TransactWriteItems`
+/// (API reference). All of them are optional, so `{}` is the usual answer.
+const SINGLE_MEMBERS: [&str; 3] = ["Attributes", "ConsumedCapacity", "ItemCollectionMetrics"];
 
 /// Reads the answer of a `PutItem`, `UpdateItem`, `DeleteItem` or `TransactWriteItems`.
 ///
@@ -91,8 +99,44 @@ pub(crate) fn parse_single(body: &[u8]) -> Result<Option<Consumed>, ServiceError
     if body == b"{}" {
         return Ok(None);
     }
-    let body: SingleBody<'_> = parse(body)?;
-    Ok(body.consumed.map(|units| sum(&units.0)))
+    let text = std::str::from_utf8(body).map_err(|_| garbled("it is no text"))?;
+    let members = Members::read(text);
+    if !members.is_whole() {
+        return Err(garbled("it is no answer to this request"));
+    }
+    if members.raw("__type").is_some() {
+        return Err(garbled("it is an error in place of an answer"));
+    }
+    if !members.is_empty()
+        && SINGLE_MEMBERS
+            .iter()
+            .all(|name| members.raw(name).is_none())
+    {
+        // A health page answers `{"status":"ok"}` whatever it is sent.
+        return Err(garbled("it has no member of an answer to this request"));
+    }
+    let consumed = members.raw("ConsumedCapacity");
+    let consumed: Option<OneOrMany<'_>> = consumed.and_then(|json| serde_json::from_str(json).ok());
+    Ok(consumed.map(|units| sum(&units.0)))
+}
+
+/// A member that may be odd: it is not there then.
+///
+/// What was written is written, whatever the answer says of its cost.
+#[derive(Debug)]
+pub(super) struct Lenient<T>(pub(super) Option<T>);
+
+impl<T> Default for Lenient<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_str(json.get()).ok()))
+    }
 }
 
 pub(super) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
@@ -133,16 +177,12 @@ fn sum(units: &[ConsumedBody<'_>]) -> Consumed {
 
 #[derive(Deserialize)]
 struct BatchBody<'a> {
+    #[serde(rename = "__type", default)]
+    kind: Option<IgnoredAny>,
     #[serde(borrow, rename = "UnprocessedItems", default)]
     unprocessed: Option<Requests<'a>>,
     #[serde(borrow, rename = "ConsumedCapacity", default)]
-    consumed: Option<OneOrMany<'a>>,
-}
-
-#[derive(Deserialize)]
-struct SingleBody<'a> {
-    #[serde(borrow, rename = "ConsumedCapacity", default)]
-    consumed: Option<OneOrMany<'a>>,
+    consumed: Lenient<OneOrMany<'a>>,
 }
 
 #[derive(Deserialize)]

@@ -1,11 +1,14 @@
 //! The answer of `DescribeTable`: the table's form and its capacity.
 
-use super::answer::parse;
+use super::answer::{Lenient, parse};
 use super::{Operation, Transport};
 use crate::item::{IndexShape, KeyKind, KeySchema, Projection, TableShape};
-use crate::retry::{Backoff, ServiceError};
+#[cfg(feature = "streams")]
+use crate::retry::Backoff;
+use crate::retry::ServiceError;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use std::borrow::Cow;
 
 /// What `DescribeTable` says, as far as a writer cares.
@@ -40,12 +43,13 @@ pub(crate) struct TableDescription {
 impl Transport {
     /// Describes the transport's table once.
     pub(crate) async fn describe(&self) -> Result<TableDescription, ServiceError> {
-        let name = serde_json::Value::from(self.0.resource.as_str()).to_string();
+        let name = Value::from(self.0.resource.as_str()).to_string();
         let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
         parse_describe(&self.call(Operation::DescribeTable, body).await?)
     }
 
     /// Describes the transport's table, and tries again up to `attempts` times where the failure may pass.
+    #[cfg(feature = "streams")]
     pub(crate) async fn learn(
         &self,
         attempts: u32,
@@ -112,7 +116,7 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
             warm_write_units: index.throughput.warm(),
         });
     }
-    let mode = table.billing.and_then(|summary| summary.mode);
+    let mode = table.billing.0.and_then(|summary| summary.mode);
     Ok(TableDescription {
         shape,
         status: table.status.unwrap_or_default().into_owned(),
@@ -131,10 +135,13 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
     })
 }
 
-/// Whether an ARN, `arn:partition:service:region:account:resource`, is of a local server's making.
+/// Returns whether an ARN, `arn:partition:service:region:account:resource`, is of an imitation's making.
+///
+/// The partitions of AWS are `aws`, `aws-cn`, `aws-us-gov` and more of that form. `ScyllaDB`'s Alternator says
+/// `arn:scylla:alternator:…`.
 fn is_local(arn: &str) -> bool {
     let region = arn.split(':').nth(3);
-    region.is_some_and(|region| LOCAL_REGIONS.contains(&region))
+    !arn.starts_with("arn:aws") || region.is_some_and(|region| LOCAL_REGIONS.contains(&region))
 }
 
 fn schema(elements: &[KeyElement<'_>], kinds: &[AttributeBody<'_>]) -> Option<KeySchema> {
@@ -168,7 +175,7 @@ struct TableBody<'a> {
     #[serde(borrow, rename = "LatestStreamArn", default)]
     stream_arn: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "BillingModeSummary", default)]
-    billing: Option<BillingBody<'a>>,
+    billing: Lenient<BillingBody<'a>>,
     #[serde(borrow, rename = "LocalSecondaryIndexes", default)]
     local: Option<Vec<IndexBody<'a>>>,
     #[serde(borrow, rename = "GlobalSecondaryIndexes", default)]
@@ -254,49 +261,43 @@ impl ProjectionBody<'_> {
 }
 
 /// The numbers that tables and global indexes describe alike.
+///
+/// One that is odd is not known: capacity never keeps a table from opening.
 #[derive(Deserialize)]
 struct Throughput {
     #[serde(rename = "ProvisionedThroughput", default)]
-    provisioned: Option<ProvisionedBody>,
+    provisioned: Value,
     #[serde(rename = "OnDemandThroughput", default)]
-    on_demand: Option<OnDemandBody>,
+    on_demand: Value,
     #[serde(rename = "WarmThroughput", default)]
-    warm: Option<WarmBody>,
-}
-
-#[derive(Deserialize)]
-struct ProvisionedBody {
-    #[serde(rename = "WriteCapacityUnits", default)]
-    write: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct OnDemandBody {
-    #[serde(rename = "MaxWriteRequestUnits", default)]
-    write: Option<i64>,
-}
-
-#[derive(Deserialize)]
-struct WarmBody {
-    #[serde(rename = "WriteUnitsPerSecond", default)]
-    write: Option<i64>,
+    warm: Value,
 }
 
 impl Throughput {
     fn provisioned(&self) -> Option<u64> {
-        units(self.provisioned.as_ref()?.write)
+        units(&self.provisioned, "WriteCapacityUnits")
     }
 
     fn max_on_demand(&self) -> Option<u64> {
-        units(self.on_demand.as_ref()?.write)
+        units(&self.on_demand, "MaxWriteRequestUnits")
     }
 
     fn warm(&self) -> Option<u64> {
-        units(self.warm.as_ref()?.write)
+        units(&self.warm, "WriteUnitsPerSecond")
     }
 }
 
-/// A maximum of -1 says that there is none.
-fn units(units: Option<i64>) -> Option<u64> {
-    units.and_then(|units| u64::try_from(units).ok())
+/// Returns a number of units, given as `5`, `5.0` or `"5"`. A maximum of -1 says that there is none.
+fn units(numbers: &Value, name: &str) -> Option<u64> {
+    let units: f64 = match numbers.get(name)? {
+        Value::Number(number) => number.to_string().parse().ok()?,
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and saturates"
+    )]
+    (units >= 0.0).then_some(units as u64)
 }

@@ -1,6 +1,7 @@
 //! Every way a request can fail, turned into one error.
 
 use super::clock::Skew;
+use super::members::Members;
 use crate::retry::{
     CancellationReason, ErrorClass, Failure, ServiceError, ThrottlingReason, classify,
     classify_cancellation, code, is_credentials_code, is_skew_code,
@@ -8,8 +9,6 @@ use crate::retry::{
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::Headers;
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::error::Error;
 use std::io;
@@ -34,6 +33,12 @@ impl Received<'_> {
             return Err(failure.into());
         }
         if self.status == 200 {
+            if !self.is_json() {
+                let mut failure = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
+                    .with_detail("its content type is not JSON");
+                self.identify(&mut failure);
+                return Err(failure.into());
+            }
             return Ok(self.body);
         }
         Err(self.failure(skew).into())
@@ -51,6 +56,13 @@ impl Received<'_> {
         expected.parse() == Ok(crc32fast::hash(&self.body))
     }
 
+    /// Returns whether the content type is JSON, or not given. DynamoDB says
+    /// `application/x-amz-json-1.0`; a health page says `text/html` or `text/plain`.
+    fn is_json(&self) -> bool {
+        let kind = self.headers.get("content-type");
+        kind.is_none_or(|kind| kind.to_ascii_lowercase().contains("json"))
+    }
+
     fn identify(&self, failure: &mut Failure) {
         failure.status = Some(self.status);
         failure.request_id = self
@@ -61,16 +73,15 @@ impl Received<'_> {
     }
 
     fn failure(&self, skew: &Skew) -> Failure {
-        let body: ErrorBody<'_> = serde_json::from_slice(&self.body).unwrap_or_default();
-        let found = self
-            .headers
-            .get("x-amzn-errortype")
-            .or(body.kind.as_deref())
-            .or(body.code.as_deref())
-            .map(bare_code)
-            .filter(|code| is_plain(code));
-
-        let mut failure = match found {
+        let text = String::from_utf8_lossy(&self.body);
+        let body = Members::read(text.trim_start_matches('\u{feff}'));
+        let texts = [
+            self.headers.get("x-amzn-errortype").map(Cow::Borrowed),
+            body.text(&["__type"]).map(Cow::Owned),
+            body.text(&["code", "Code"]).map(Cow::Owned),
+        ];
+        let codes = texts.iter().flatten().map(|text| bare_code(text));
+        let mut failure = match codes.into_iter().find(|code| is_plain(code)) {
             Some(found) => Failure::new(
                 classify(self.status, Some(found)),
                 Cow::Owned(found.to_owned()),
@@ -82,17 +93,19 @@ impl Received<'_> {
         };
         self.identify(&mut failure);
         failure.credentials = is_credentials_code(&failure.code);
-        failure.message = body.message.map(Into::into);
-        failure.item = body.item.map(|item| item.get().as_bytes().into());
-        failure.throttling = body
-            .throttling
-            .iter()
-            .flatten()
-            .map(|reason| ThrottlingReason::parse(&reason.reason, reason.resource.as_deref()))
+        failure.message = body.text(&["message", "Message"]).map(Into::into);
+        failure.item = body.raw("Item").map(|item| item.as_bytes().into());
+        let throttling = body.list(&["ThrottlingReasons", "throttlingReasons"]);
+        failure.throttling = throttling
+            .into_iter()
+            .filter_map(throttling_reason)
             .collect();
         if failure.code == "TransactionCanceledException" {
-            let reasons = body.cancellation.into_iter().flatten();
-            failure.cancellation = reasons.map(Into::into).collect();
+            let reasons = body.list(&["CancellationReasons"]);
+            failure.cancellation = reasons.into_iter().map(cancellation_reason).collect();
+            if failure.cancellation.is_empty() {
+                failure.cancellation = reasons_in(failure.message.as_deref().unwrap_or_default());
+            }
             failure.class =
                 classify_cancellation(failure.cancellation.iter().map(CancellationReason::code));
         }
@@ -140,55 +153,40 @@ fn is_plain(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 
-#[derive(Default, Deserialize)]
-struct ErrorBody<'a> {
-    #[serde(borrow, rename = "__type", default)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    code: Option<Cow<'a, str>>,
-    #[serde(borrow, default, alias = "Message")]
-    message: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "Item", default)]
-    item: Option<&'a RawValue>,
-    #[serde(
-        borrow,
-        rename = "ThrottlingReasons",
-        alias = "throttlingReasons",
-        default
-    )]
-    throttling: Option<Vec<ReasonBody<'a>>>,
-    #[serde(borrow, rename = "CancellationReasons", default)]
-    cancellation: Option<Vec<CancellationBody<'a>>>,
+/// Reads an element of `ThrottlingReasons`.
+fn throttling_reason(json: &str) -> Option<ThrottlingReason> {
+    let members = Members::read(json);
+    let reason = members.text(&["reason", "Reason"])?;
+    let resource = members.text(&["resource", "Resource"]);
+    Some(ThrottlingReason::parse(&reason, resource.as_deref()))
 }
 
-#[derive(Deserialize)]
-struct ReasonBody<'a> {
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-    #[serde(borrow, default)]
-    resource: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-struct CancellationBody<'a> {
-    #[serde(borrow, rename = "Code", default)]
-    code: Option<Cow<'a, str>>,
-    #[serde(borrow, rename = "Item", default)]
-    item: Option<&'a RawValue>,
-}
-
-impl From<CancellationBody<'_>> for CancellationReason {
-    fn from(body: CancellationBody<'_>) -> Self {
-        let code = body
-            .code
-            .as_deref()
-            .filter(|code| is_plain(code))
-            .unwrap_or("None");
-        Self {
-            code: code.into(),
-            item: body.item.map(|item| item.get().as_bytes().into()),
-        }
+/// Reads an element of `CancellationReasons`. Their places are those of the writes.
+fn cancellation_reason(json: &str) -> CancellationReason {
+    let members = Members::read(json);
+    let code = members.text(&["Code"]).filter(|code| is_plain(code));
+    CancellationReason {
+        code: code.as_deref().unwrap_or("None").into(),
+        item: members.raw("Item").map(|item| item.as_bytes().into()),
     }
+}
+
+/// Reads the codes at the end of a canceled transaction's message, for answers that have them there
+/// alone: `… for specific reasons [None, TransactionConflict]`.
+fn reasons_in(message: &str) -> Vec<CancellationReason> {
+    let list = message.trim_end().strip_suffix(']');
+    let Some((_, list)) = list.and_then(|text| text.rsplit_once('[')) else {
+        return Vec::new();
+    };
+    let codes: Vec<&str> = list.split(',').map(str::trim).collect();
+    if !codes.iter().all(|code| is_plain(code)) {
+        return Vec::new();
+    }
+    let reason = |code: &str| CancellationReason {
+        code: code.into(),
+        item: None,
+    };
+    codes.into_iter().map(reason).collect()
 }
 
 /// The time for an attempt is up.

@@ -42,6 +42,7 @@ mod clock;
 mod describe;
 mod direct;
 mod failure;
+mod members;
 mod operation;
 mod sdk;
 mod signer;

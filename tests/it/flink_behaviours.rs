@@ -271,7 +271,7 @@ async fn unprocessed_items_are_always_sent_again() {
 // What is not.
 
 #[tokio::test(start_paused = true)]
-async fn a_table_that_vanishes_is_not_retried() {
+async fn a_table_that_vanishes_is_not_retried_for_ever() {
     let fake = service();
     let table = open(&fake, settings()).await;
     assert!(put(&table, "a", 1).await.is_written());
@@ -283,15 +283,16 @@ async fn a_table_that_vanishes_is_not_retried() {
             outcome,
             Outcome::Unwritten {
                 may_have_applied: false,
-                record: Some(_)
+                record: Some(_),
+                ..
             }
         ),
         "{outcome:?}"
     );
-    assert_eq!(fake.requests().len(), 1);
+    assert!(fake.requests().len() < 40, "30 s of them, spread out");
     let refused = table.put(&item("a", 3)).await;
     assert!(
-        matches!(refused, Err(SubmitError::Failed(_))),
+        matches!(refused, Err(SubmitError::Failed { .. })),
         "{refused:?}"
     );
     assert!(matches!(
@@ -351,7 +352,7 @@ async fn a_validation_error_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_credentials_are_not_retried() {
+async fn refused_credentials_are_not_retried_for_ever() {
     for error in [Fault::unrecognized_client(), Fault::access_denied()] {
         let fake = service();
         let table = open(&fake, settings()).await;
@@ -365,7 +366,7 @@ async fn refused_credentials_are_not_retried() {
                 ..
             }
         ));
-        assert_eq!(fake.requests().len(), 1);
+        assert!(fake.requests().len() < 40, "30 s of them, spread out");
         assert!(matches!(
             table.flush().await,
             Err(DrainError::Failed { .. })
@@ -407,14 +408,16 @@ async fn an_interrupted_write_is_handed_back_and_not_retried() {
         sent.await,
         Outcome::Unwritten {
             may_have_applied: true,
-            record: Some(_)
+            record: Some(_),
+            ..
         }
     ));
     assert!(matches!(
         queued.await,
         Outcome::Unwritten {
             may_have_applied: false,
-            record: Some(_)
+            record: Some(_),
+            ..
         }
     ));
     tokio::time::sleep(Duration::from_secs(600)).await;

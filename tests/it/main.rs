@@ -28,6 +28,7 @@ mod outcomes;
 mod panics;
 mod pipeline;
 mod privacy;
+mod refusals;
 mod servers;
 mod setup;
 mod shutdown;

@@ -1,12 +1,10 @@
 //! What opening refuses, and how tables are opened.
 
 #![expect(
-    clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "helpers of tests fail as tests do, and virtual time is what is measured in"
+    reason = "virtual time is what is measured in"
 )]
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::sink::{
@@ -15,7 +13,7 @@ use dynamodb_connector::sink::{
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
 
-use crate::setup::{TABLE, fake, keys, on_writes, open_with, row, settle};
+use crate::setup::{Log, TABLE, fake, keys, on_writes, open_with, row, settle};
 
 #[tokio::test(start_paused = true)]
 async fn a_sink_needs_tables_that_make_sense() {
@@ -122,43 +120,9 @@ async fn with_keys_given_opening_waits_for_no_description() {
     }
 }
 
-/// What a test's subscriber was told.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// The lines of this level.
-    fn lines(&self, level: &str) -> Vec<String> {
-        let bytes = self.0.lock().unwrap();
-        let text = String::from_utf8_lossy(&bytes);
-        let lines = text.lines().filter(|line| line.contains(level));
-        lines.map(str::to_owned).collect()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_description_that_is_denied_is_said_once_and_never_asked_for_again() {
-    // With one dispatcher alone, tracing asks the thread that reaches a callsite first whether it is
-    // of interest; that may be another test's.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let log = Log::default();
-    let out = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter("dynamodb_connector=debug")
-        .with_writer(move || out.clone())
-        .finish();
-    let _subscriber = tracing::subscriber::set_default(subscriber);
+    let (log, _subscriber) = Log::subscribe("dynamodb_connector=debug");
     let fake = fake();
     fake.inject(Fault::access_denied().on(Operation::DescribeTable).always());
     let settings = TableSettings::default().refresh(Duration::from_secs(1));

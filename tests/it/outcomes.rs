@@ -216,6 +216,7 @@ async fn abort_hands_back_what_has_no_outcome() {
     let Outcome::Unwritten {
         may_have_applied: true,
         record: Some(record),
+        ..
     } = &sent
     else {
         panic!("{sent:?}");
@@ -225,7 +226,8 @@ async fn abort_hands_back_what_has_no_outcome() {
         queued.await,
         Outcome::Unwritten {
             may_have_applied: false,
-            record: Some(_)
+            record: Some(_),
+            ..
         }
     ));
     let error = sent.into_result().unwrap_err();

@@ -106,9 +106,13 @@ async fn where_describing_panics_nothing_is_rejected() {
     for _ in 0..100 {
         fake.inject(refuse());
     }
-    let outcome = table.put(&json!({"pk": "a"})).confirm().await.unwrap();
-    assert!(matches!(outcome, Outcome::Unwritten { .. }), "{outcome:?}");
-    assert!(table.close().await.is_err(), "the table has failed");
+    let mut receipt = table.put(&json!({"pk": "a"})).await.unwrap();
+    let waiting = tokio::time::timeout(Duration::from_secs(300), &mut receipt).await;
+    assert!(waiting.is_err(), "it waits: {waiting:?}");
+    left.store(0, Ordering::SeqCst);
+    let outcome = receipt.await;
+    assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+    table.close().await.expect("the table goes on");
 }
 
 #[derive(Debug)]

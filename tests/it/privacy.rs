@@ -153,8 +153,12 @@ async fn no_failure_of_any_kind_tells_what_was_written() {
     }
     // Refused at submit, unclaimed, and handed back.
     let fake = fake();
-    fake.inject(on_writes(Fault::validation(&validation)));
     let table = open_with(&fake, one_by_one()).await;
+    for _ in 0..2 {
+        drop(table.put(&told("before")).confirm().await.unwrap());
+        settle().await;
+    }
+    fake.inject(on_writes(Fault::validation(&validation)));
     let mut long = told("long");
     long.secret = SECRET.repeat(60_000);
     for error in [

@@ -1,6 +1,7 @@
 //! What the sink's tests have in common: a table, a record, and a sink opened on both.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -131,4 +132,57 @@ pub(crate) fn assert_no_room_taken(table: &TableSink) {
         ),
         (0, 0, 0)
     );
+}
+
+/// The log of a test.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    /// Collects what is logged on this thread, by this filter, while the guard is held.
+    pub(crate) fn subscribe(filter: &str) -> (Self, LogGuard) {
+        // With one dispatcher alone, tracing asks the thread that reaches a callsite first whether it is
+        // of interest; that may be another test's.
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let log = Self::default();
+        let out = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(move || out.clone())
+            .finish();
+        let guard = tracing::subscriber::set_default(subscriber);
+        (
+            log,
+            LogGuard {
+                _subscriber: guard,
+                _second: second,
+            },
+        )
+    }
+
+    /// The lines that contain this text, such as a level.
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = String::from_utf8_lossy(&bytes);
+        let lines = log.lines().filter(|line| line.contains(text));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+/// Keeps a [`Log`] collecting.
+pub(crate) struct LogGuard {
+    _subscriber: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

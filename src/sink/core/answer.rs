@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use super::access::{Standing, Suspicion};
 use super::entry::State;
 use super::lane::Ticket;
 use super::request::InFlight;
-use super::{CREDENTIALS_GRACE, Core, Outcome, RejectReason};
+use super::{Core, Outcome, RejectReason};
 use crate::capacity::Consumption;
 use crate::item::{self, Item, Key};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::outcome::WriteKind;
 use crate::sink::payload::Payload;
+use crate::transport::Operation;
 
 /// A batch's answer.
 #[derive(Debug)]
@@ -19,15 +21,6 @@ pub(crate) struct BatchOutcome {
     pub(crate) unprocessed: Vec<Key>,
     /// What the others consumed, where that was asked.
     pub(crate) consumed: Option<Consumption>,
-}
-
-/// What describing the table gave.
-#[derive(Clone, Debug)]
-pub(crate) enum Described {
-    /// Its keys are unchanged, or it may not be described: the refused records are the cause.
-    Unchanged,
-    /// Its keys changed, or it is gone.
-    Changed(ServiceError),
 }
 
 impl<C, F> Core<C, F> {
@@ -74,7 +67,7 @@ impl<C, F> Core<C, F> {
             let writes = written;
             return self.on_error(now, InFlight { writes, ..request }, &error);
         }
-        self.refused_credentials_since = None;
+        self.access.let_in();
         self.note_taken(now, &written, consumed.as_ref());
         if left.is_empty() {
             self.budgets.accepted(now, request.sent_at, items);
@@ -83,7 +76,7 @@ impl<C, F> Core<C, F> {
             self.note_refused(now, request.sent_at, &left, &written, None);
         }
         if !written.is_empty() {
-            self.succeeded(now, request.id);
+            self.succeeded(now, request.id, request.operation);
         }
         for ticket in written {
             self.settle(now, ticket, Outcome::Written);
@@ -104,12 +97,11 @@ impl<C, F> Core<C, F> {
         };
         match answer {
             Ok(consumed) => {
-                self.refused_credentials_since = None;
                 self.note_taken(now, &request.writes, consumed.as_ref());
                 let writes = request.writes.len();
                 self.budgets.accepted(now, request.sent_at, writes);
                 self.note_answer(now, request.sent_at);
-                self.succeeded(now, request.id);
+                self.succeeded(now, request.id, request.operation);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);
                 }
@@ -118,27 +110,11 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Takes the table's description, asked for by `take_describe`.
-    pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
-        let asked_at = self.describing_since.take();
-        match described {
-            Described::Unchanged => {
-                if let Some(asked_at) = asked_at {
-                    self.groups.prove(asked_at);
-                }
-                let proven = self.groups.take_proven();
-                self.reject_refusals(now, proven);
-                // Groups whose requests went out after this description was requested need another
-                // one.
-                self.describe = self.groups.awaits_description();
-            }
-            Described::Changed(error) => self.fail(now, error),
-        }
-    }
-
     /// The request of this number was carried out.
-    fn succeeded(&mut self, now: Duration, request: u64) {
+    fn succeeded(&mut self, now: Duration, request: u64, operation: Operation) {
         self.budget.deposit(now);
+        self.access.succeeded(now, operation);
+        self.note_consumed_answered();
         self.groups.prove(request);
         let proven = self.groups.take_proven();
         self.reject_refusals(now, proven);
@@ -152,36 +128,166 @@ impl<C, F> Core<C, F> {
                 }
             }
         }
-        if matches!(error.class(), ErrorClass::Throttled | ErrorClass::Permanent) {
-            // Whoever is answered so was let in.
-            self.refused_credentials_since = None;
-        }
         match error.class() {
             ErrorClass::Throttled => {
+                self.access.let_in();
                 self.note_refused(now, request.sent_at, &request.writes, &[], Some(error));
                 self.throttled(now, &request.writes, request.isolated, Some(error));
             }
             ErrorClass::Transient | ErrorClass::Ambiguous => {
+                if error.is_credentials() && self.access.refused(now) {
+                    return self.fail_with(now, &request, error);
+                }
                 self.failed_attempt(now, request, error);
             }
-            ErrorClass::Permanent => self.refused(now, request, error),
-            ErrorClass::Fatal => {
-                self.fail(now, error.clone());
-                self.unwritten(now, &request.writes);
+            ErrorClass::Refused => self.suspected(now, request, error),
+            ErrorClass::Invalid | ErrorClass::Permanent => {
+                self.access.let_in();
+                self.refused(now, request, error);
             }
+            ErrorClass::Fatal if error.is_misconfigured() => self.fail_with(now, &request, error),
+            ErrorClass::Fatal if error.is_for_action() => {
+                self.access.let_in();
+                self.action_refused(now, request, error);
+            }
+            ErrorClass::Fatal => self.table_refused(now, request, error),
         }
+    }
+
+    /// Nothing more can be written.
+    fn fail_with(&mut self, now: Duration, request: &InFlight, error: &ServiceError) {
+        self.fail(now, error.clone());
+        self.unwritten(now, &request.writes);
+    }
+
+    /// Any request would have been refused: the credentials, the signature, or the table itself are
+    /// the cause.
+    fn table_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        let over = self.access.refused(now);
+        // A table that is missing is gone once its description says so too.
+        let described = !error.is_missing() || self.description.is_denied();
+        if over && described {
+            return self.fail_with(now, &request, error);
+        }
+        self.description.want();
+        self.failed_attempt(now, request, error);
+    }
+
+    /// The action may not be used, or not for a record of the request.
+    fn action_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if self.failed.is_some() {
+            return self.unwritten(now, &request.writes);
+        }
+        let operation = request.operation;
+        let standing = self.access.action_refused(now, operation);
+        let alone = match &request.writes[..] {
+            &[ticket] => Some(ticket),
+            _ => None,
+        };
+        match (standing, alone) {
+            (Standing::Passing, _) => self.failed_attempt(now, request, error),
+            // One record's key may be the cause, also of everything that failed for so long.
+            (Standing::Partial | Standing::Refused, None) => self.bisect(now, request),
+            (Standing::Partial, Some(ticket)) => self.reject(now, ticket, error.clone()),
+            (Standing::Refused, Some(ticket)) if self.is_new_suspect(ticket, operation) => {
+                // The rest of its batch shows whether others pass.
+                self.decide_group(now, ticket, false);
+                let isolated = operation == Operation::BatchWriteItem;
+                self.failed_attempt(
+                    now,
+                    InFlight {
+                        isolated,
+                        ..request
+                    },
+                    error,
+                );
+            }
+            (Standing::Refused | Standing::Closed, _) => self.close(now, &request, error),
+        }
+    }
+
+    /// Notes that a write was refused by itself. Returns whether it was not before.
+    fn is_new_suspect(&mut self, ticket: Ticket, operation: Operation) -> bool {
+        let successes = self.access.successes(operation);
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return false;
+        };
+        let new = entry.suspicion.is_none();
+        entry.suspicion.get_or_insert(Suspicion::new(successes));
+        new
+    }
+
+    /// Closes the action of a request, or fails a table that has no other.
+    fn close(&mut self, now: Duration, request: &InFlight, error: &ServiceError) {
+        let operation = request.operation;
+        if operation == Operation::BatchWriteItem && !self.access.others_work(now, operation) {
+            return self.fail_with(now, request, error);
+        }
+        if self.access.close(now, operation, error.clone()) {
+            self.closed = Some((operation, error.clone()));
+        }
+        self.unwritten_for(now, &request.writes, Some(error));
+        self.hand_back_action(now, operation, error);
+    }
+
+    /// The service refused with a code that does not say whether a record is the cause.
+    fn suspected(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        self.access.action_refused(now, request.operation);
+        // Where nothing passes, one batch at a time shows whether that is because of a record.
+        let bisect = self.access.others_pass(request.operation)
+            || (self.access.is_refused_for_long(now, request.operation) && self.groups.is_empty());
+        if bisect || request.writes.len() == 1 {
+            self.suspect(now, request, error);
+        } else {
+            self.failed_attempt(now, request, error);
+        }
+    }
+
+    /// Looks for the record that may be the cause of a refusal: a batch is bisected, and a write by
+    /// itself is rejected once it was refused again and again while others were carried out.
+    fn suspect(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if self.failed.is_some() {
+            return self.unwritten(now, &request.writes);
+        }
+        let &[ticket] = &request.writes[..] else {
+            return self.bisect(now, request);
+        };
+        let successes = self.access.successes(request.operation);
+        let Some(entry) = self.entries.get_mut(ticket.at) else {
+            return;
+        };
+        let suspicion = entry.suspicion.get_or_insert(Suspicion::new(successes));
+        if suspicion.refused(successes) {
+            entry.last_error = Some(error.clone());
+            return self.reject(now, ticket, error.clone());
+        }
+        let isolated = entry.payload.is_plain();
+        self.decide_group(now, ticket, false);
+        self.failed_attempt(
+            now,
+            InFlight {
+                isolated,
+                ..request
+            },
+            error,
+        );
+    }
+
+    /// Rejects a write that the service refused.
+    pub(super) fn reject(&mut self, now: Duration, ticket: Ticket, error: ServiceError) {
+        let Some(entry) = self.entries.get(ticket.at) else {
+            return;
+        };
+        let record = entry.payload.to_record(&self.table);
+        let reason = RejectReason::Refused {
+            error,
+            may_have_applied: entry.may_have_applied,
+        };
+        self.settle(now, ticket, Outcome::Rejected { reason, record });
     }
 
     /// The attempt failed for a reason that may pass.
     fn failed_attempt(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
-        if error.is_credentials() {
-            let since = *self.refused_credentials_since.get_or_insert(now);
-            if now.saturating_sub(since) >= CREDENTIALS_GRACE {
-                self.fail(now, error.clone());
-                self.unwritten(now, &request.writes);
-                return;
-            }
-        }
         let mut retries = Vec::with_capacity(request.writes.len());
         for ticket in request.writes {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
@@ -246,15 +352,9 @@ impl<C, F> Core<C, F> {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
-        if error.is_for_this_write_alone() {
-            let record = entry.payload.to_record(&self.table);
-            let may_have_applied = entry.may_have_applied;
-            let reason = RejectReason::Refused {
-                error: error.clone(),
-                may_have_applied,
-            };
-            self.settle(now, ticket, Outcome::Rejected { reason, record });
-            return;
+        if error.class() == ErrorClass::Permanent {
+            // It is about this write alone. Any other refusal may be about the table.
+            return self.reject(now, ticket, error.clone());
         }
         entry.state = State::RefusedAlone;
         let group = match entry.group {
@@ -269,22 +369,45 @@ impl<C, F> Core<C, F> {
         self.apply(now, verdict);
     }
 
-    /// Hands back the writes of a request whose answer came after the table failed.
+    /// Hands back what is queued of an action that was closed.
+    fn hand_back_action(&mut self, now: Duration, operation: Operation, cause: &ServiceError) {
+        let queued = self.entries.iter().filter(|(_, entry)| {
+            let queued = !matches!(entry.state, State::InFlight | State::DeadLettered(_));
+            queued && entry.payload.operation() == operation
+        });
+        let mut tickets: Vec<Ticket> = queued
+            .map(|(at, entry)| Ticket { seq: entry.seq, at })
+            .collect();
+        tickets.sort_unstable();
+        self.unwritten_for(now, &tickets, Some(cause));
+    }
+
+    /// Hands back the writes of a request whose answer came after the table failed, or its action was
+    /// closed.
     pub(super) fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
+        let cause = self.failed.clone();
+        self.unwritten_for(now, writes, cause.as_ref());
+    }
+
+    fn unwritten_for(&mut self, now: Duration, writes: &[Ticket], cause: Option<&ServiceError>) {
         for &ticket in writes {
+            let group = self
+                .entries
+                .get_mut(ticket.at)
+                .and_then(|entry| entry.group.take());
             let Some(entry) = self.entries.get(ticket.at) else {
                 continue;
             };
-            let may_have_applied = entry.may_have_applied;
-            let record = self.record(ticket);
-            self.remove(
-                now,
-                ticket,
-                Outcome::Unwritten {
-                    may_have_applied,
-                    record,
-                },
-            );
+            let outcome = Outcome::Unwritten {
+                may_have_applied: entry.may_have_applied,
+                record: Some(entry.payload.to_record(&self.table)),
+                cause: cause.cloned(),
+            };
+            self.remove(now, ticket, outcome);
+            if let Some(group) = group {
+                let verdict = self.groups.decided(group, false);
+                self.apply(now, verdict);
+            }
         }
     }
 }

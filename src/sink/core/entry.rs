@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::access::Suspicion;
 use super::lane::Weight;
+use super::supersede::Older;
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
@@ -70,7 +72,11 @@ pub(super) struct Entry<C> {
     pub(super) may_have_applied: bool,
     pub(super) first_sent: Option<Duration>,
     pub(super) group: Option<u64>,
+    /// Set once it was refused by itself for a reason that it need not be the cause of.
+    pub(super) suspicion: Option<Suspicion>,
     pub(super) last_error: Option<ServiceError>,
+    /// Writes whose place this one has taken, oldest first.
+    pub(super) older: Vec<Older<C>>,
 }
 
 impl<C> Entry<C> {

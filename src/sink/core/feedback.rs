@@ -3,11 +3,24 @@
 use std::time::Duration;
 
 use super::Core;
+use super::entry::State;
 use super::lane::Ticket;
 use crate::capacity::{
     BudgetKey, CapacityMode, Concurrency, Consumption, Limit, Rate, TableCapacity, WriteCost,
 };
 use crate::retry::ServiceError;
+
+/// What became of requests that asked for the units that they consume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ConsumedAnswer {
+    /// None was carried out.
+    #[default]
+    Unknown,
+    /// One was carried out.
+    Given,
+    /// All were refused: it is not asked any more.
+    Refused,
+}
 
 impl<C, F> Core<C, F> {
     /// Sets the table's capacity from a new description.
@@ -19,8 +32,29 @@ impl<C, F> Core<C, F> {
     /// Lets requests ask for the units that they consume, where the settings or the budgets need
     /// them.
     fn follow_needs_consumed(&mut self) {
-        let ask = self.rules.consumed_capacity || self.budgets.needs_consumed();
-        self.bodies.ask_consumed(ask);
+        let wanted = self.rules.consumed_capacity || self.budgets.needs_consumed();
+        self.bodies
+            .ask_consumed(wanted && self.consumed != ConsumedAnswer::Refused);
+    }
+
+    /// Stops asking for the units that requests consume, if none was ever answered. Returns whether
+    /// requests did ask.
+    ///
+    /// `ScyllaDB`'s Alternator refuses every request that asks for the units of the indexes.
+    pub(super) fn stop_asking_consumed(&mut self) -> bool {
+        if self.consumed != ConsumedAnswer::Unknown || !self.bodies.asks_consumed() {
+            return false;
+        }
+        self.consumed = ConsumedAnswer::Refused;
+        self.bodies.ask_consumed(false);
+        true
+    }
+
+    /// Notes that a request was carried out.
+    pub(super) fn note_consumed_answered(&mut self) {
+        if self.bodies.asks_consumed() {
+            self.consumed = ConsumedAnswer::Given;
+        }
     }
 
     /// Stops describing the table, since the service denies it. Returns whether that is news.
@@ -171,6 +205,15 @@ impl<C, F> Core<C, F> {
         }
         if !self.delayed.is_empty() || !self.isolated.is_empty() {
             return Limit::Retries;
+        }
+        if self.requests.is_empty() {
+            let letters = self.entries.iter();
+            let letters =
+                letters.filter(|(_, entry)| matches!(entry.state, State::DeadLettered(_)));
+            let letters = letters.count();
+            if letters > 0 {
+                return Limit::DeadLetters(letters);
+            }
         }
         Limit::Answers
     }

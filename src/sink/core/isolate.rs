@@ -131,7 +131,7 @@ impl Groups {
         self.groups.clear();
     }
 
-    #[cfg(test)]
+    /// Returns whether no batch is under bisection.
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }

@@ -78,6 +78,11 @@ impl Keys {
         None
     }
 
+    /// Returns whether a write is the head of a line.
+    pub(super) fn is_head(&self, line: usize, write: usize) -> bool {
+        self.lines.get(line).is_some_and(|line| line.head == write)
+    }
+
     /// The last write in a key's line.
     pub(super) fn last(&self, key: &Key) -> Option<usize> {
         let found = self.table.find(key.hash64(), |&line| {

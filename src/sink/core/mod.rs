@@ -16,8 +16,10 @@
 //! with several requests in flight that lets an old value land after a newer one. Here a write's
 //! successors on the same key are not sendable until it has its outcome.
 
+mod access;
 mod answer;
 mod buffer_pool;
+mod description;
 mod entry;
 mod epochs;
 mod feedback;
@@ -30,6 +32,7 @@ mod requeue;
 mod settle;
 mod snapshot;
 mod submission;
+mod supersede;
 #[cfg(test)]
 mod tests;
 
@@ -44,11 +47,18 @@ use crate::capacity::{Budgets, ConcurrencyLimit};
 use crate::retry::{Backoff, RetryBudget, ServiceError};
 use crate::sink::outcome::{Outcome, RejectReason};
 use crate::sink::payload::Bodies;
+use crate::transport::Operation;
 
-pub(crate) use answer::{BatchOutcome, Described};
+use access::Access;
+#[cfg(test)]
+pub(crate) use access::GRACE;
+pub(crate) use answer::BatchOutcome;
 use buffer_pool::BufferPool;
+pub(crate) use description::Described;
+use description::Description;
 use entry::{Entry, Lines, State};
 use epochs::Epochs;
+use feedback::ConsumedAnswer;
 use isolate::Groups;
 use keys::Keys;
 use lane::{Lane, Ticket};
@@ -57,10 +67,6 @@ pub(crate) use request::Request;
 use request::{InFlight, Isolated};
 pub(crate) use snapshot::Saved;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
-
-/// How long credentials may stay refused before the table fails. Long enough for a provider to
-/// rotate them, short enough that a pipeline hears of it.
-pub(crate) const CREDENTIALS_GRACE: Duration = Duration::from_secs(30);
 
 /// The settings that the state machine needs.
 #[derive(Clone, Debug)]
@@ -102,9 +108,8 @@ pub(crate) struct Core<C, F> {
     deadlines: BTreeSet<(Duration, Ticket)>,
     isolated: VecDeque<Isolated>,
     groups: Groups,
-    describe: bool,
-    /// The number of the next request when the description under way was asked for.
-    describing_since: Option<u64>,
+    description: Description,
+    access: Access,
     requests: HashMap<u64, InFlight>,
     next_request: u64,
     epochs: Epochs<F>,
@@ -114,14 +119,16 @@ pub(crate) struct Core<C, F> {
     cause_probe: Option<Ticket>,
     /// Set where this table met the account's limit.
     account: bool,
+    consumed: ConsumedAnswer,
     /// Until when the lanes wait for the table's budget.
     table_until: Option<Duration>,
     backoff: Backoff,
     budget: RetryBudget,
     rng: fastrand::Rng,
-    refused_credentials_since: Option<Duration>,
     draining: bool,
     failed: Option<ServiceError>,
+    /// The action that was closed last, until the worker has asked for it.
+    closed: Option<(Operation, ServiceError)>,
     settled: Vec<Settled<C>>,
     dead_letters: Vec<DeadLettered>,
     flushed: Vec<F>,
@@ -153,8 +160,8 @@ impl<C, F> Core<C, F> {
             deadlines: BTreeSet::new(),
             isolated: VecDeque::new(),
             groups: Groups::default(),
-            describe: false,
-            describing_since: None,
+            description: Description::default(),
+            access: Access::default(),
             requests: HashMap::new(),
             next_request: 0,
             epochs: Epochs::new(),
@@ -162,13 +169,14 @@ impl<C, F> Core<C, F> {
             budgets,
             cause_probe: None,
             account: false,
+            consumed: ConsumedAnswer::default(),
             table_until: None,
             backoff,
             budget,
             rng,
-            refused_credentials_since: None,
             draining: false,
             failed: None,
+            closed: None,
             settled: Vec::new(),
             dead_letters: Vec::new(),
             flushed: Vec::new(),
@@ -188,8 +196,7 @@ impl<C, F> Core<C, F> {
             partition,
         } = submission;
         if self.entries.is_empty() {
-            // Nothing was tried meanwhile: an old refusal says nothing of the credentials now.
-            self.refused_credentials_since = None;
+            self.access.forget();
         }
         let epoch = self.epochs.enter();
         let seq = self.next_seq;
@@ -211,14 +218,18 @@ impl<C, F> Core<C, F> {
             may_have_applied,
             first_sent: may_have_applied.then_some(now),
             group: None,
+            suspicion: None,
             last_error: None,
+            older: Vec::new(),
         };
-        if self.failed.is_some() {
+        let closed = self.access.closed(now, entry.payload.operation());
+        if let Some(cause) = self.failed.as_ref().or(closed) {
             let record = entry.payload.to_record(&self.table);
             self.settled.push(Settled {
                 outcome: Outcome::Unwritten {
                     may_have_applied,
                     record: Some(record),
+                    cause: Some(cause.clone()),
                 },
                 completion: entry.completion,
                 accepted_at: now,
@@ -266,44 +277,6 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// The newer write takes the older one's place in line, so that its key does not lose its turn.
-    fn supersede(&mut self, at: usize, newer: Entry<C>) {
-        let Some(older) = self.entries.get_mut(at) else {
-            return;
-        };
-        let ticket = Ticket { seq: older.seq, at };
-        if let Some(deadline) = older.deadline {
-            self.deadlines.remove(&(deadline, ticket));
-        }
-        if let Some(deadline) = newer.deadline {
-            self.deadlines.insert((deadline, ticket));
-        }
-        match older.state {
-            State::Ready => self.batched.resize(older.weight(), newer.weight()),
-            State::Parked(key) => self.parked.resize(key, older.weight(), newer.weight()),
-            _ => {}
-        }
-        let settled = Settled {
-            completion: std::mem::replace(&mut older.completion, newer.completion),
-            outcome: Outcome::Superseded,
-            accepted_at: std::mem::replace(&mut older.accepted_at, newer.accepted_at),
-            handled: false,
-        };
-        let epoch = std::mem::replace(&mut older.epoch, newer.epoch);
-        older.payload = newer.payload;
-        older.batch_len = newer.batch_len;
-        older.cost = newer.cost;
-        older.deadline = newer.deadline;
-        older.attempts = 0;
-        older.failures = 0;
-        older.throttles = 0;
-        older.last_error = None;
-        older.may_have_applied = newer.may_have_applied;
-        older.first_sent = newer.first_sent;
-        self.settled.push(settled);
-        self.epochs.leave(epoch, &mut self.flushed);
-    }
-
     /// Registers a flush: it is done when every write submitted before it has its outcome.
     pub(crate) fn flush(&mut self, flush: F) {
         self.epochs.flush(flush, &mut self.flushed);
@@ -335,6 +308,11 @@ impl<C, F> Core<C, F> {
         self.failed.as_ref()
     }
 
+    /// Returns the action that was closed since the last call.
+    pub(crate) fn take_closed(&mut self) -> Option<(Operation, ServiceError)> {
+        self.closed.take()
+    }
+
     /// When the oldest outstanding write that can be sent began to wait.
     pub(crate) fn oldest_ready(&mut self) -> Option<Duration> {
         let heads = self.heads().into_iter().flatten();
@@ -362,16 +340,6 @@ impl<C, F> Core<C, F> {
     /// Moves the flushes out that are done.
     pub(crate) fn take_flushed(&mut self) -> Vec<F> {
         std::mem::take(&mut self.flushed)
-    }
-
-    /// Whether the table should be described; one description is asked for at a time.
-    pub(crate) fn take_describe(&mut self) -> bool {
-        let ask = self.describe && self.describing_since.is_none();
-        if ask {
-            self.describe = false;
-            self.describing_since = Some(self.next_request);
-        }
-        ask
     }
 
     /// The dead-letter handler is done with the record, and has taken it if `handled`: its write

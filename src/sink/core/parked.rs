@@ -247,6 +247,7 @@ impl<C, F> Core<C, F> {
                 allowed = allowed.saturating_sub(cost.units);
                 sum.len = grown;
                 sum.units = sum.units.saturating_add(cost.units);
+                self.choose(ticket);
                 writes.push(ticket);
                 if key_units == 0 {
                     break;

@@ -26,6 +26,7 @@ pub(crate) struct Request {
 /// A request whose answer is awaited.
 pub(super) struct InFlight {
     pub(super) id: u64,
+    pub(super) operation: Operation,
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
@@ -127,6 +128,11 @@ impl<C, F> Core<C, F> {
         if let Some(Reverse((time, _))) = self.delayed.peek() {
             at(*time);
         }
+        if self.failed.is_none()
+            && let Some(time) = self.description.due_at()
+        {
+            at(time);
+        }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
             if let Some(time) = self
                 .isolated
@@ -217,6 +223,7 @@ impl<C, F> Core<C, F> {
                 self.budgets.take_for_write(now, cost);
             }
             self.batched.pop(weight);
+            self.choose(ticket);
             writes.push(ticket);
         }
         if writes.is_empty() {
@@ -224,6 +231,14 @@ impl<C, F> Core<C, F> {
         }
         self.budgets.take(now, units);
         Some(self.send_batch(now, writes, len, false))
+    }
+
+    /// Marks a write as part of the next request. A lane may hold a second ticket of it, left behind by
+    /// a write that had taken its place.
+    pub(super) fn choose(&mut self, ticket: Ticket) {
+        if let Some(entry) = self.entries.get_mut(ticket.at) {
+            entry.state = State::InFlight;
+        }
     }
 
     /// Returns the units of the table that may leave now; `None` where they have to wait, until the
@@ -333,7 +348,8 @@ impl<C, F> Core<C, F> {
         cost: WriteCost,
     ) -> Option<Request> {
         let entry = self.entries.get(ticket.at)?;
-        let (operation, body) = self.bodies.call(&entry.payload)?;
+        let operation = entry.payload.operation();
+        let body = self.bodies.call(&entry.payload)?;
         self.budgets.take_for_write(now, cost);
         self.budgets.take(now, cost.units);
         Some(self.sent(now, operation, body, vec![ticket], false))
@@ -377,6 +393,7 @@ impl<C, F> Core<C, F> {
             id,
             InFlight {
                 id,
+                operation,
                 writes,
                 sent_at: now,
                 isolated,

@@ -7,7 +7,7 @@ use super::isolate::Verdict;
 use super::lane::Ticket;
 use super::{Core, DeadLettered, Settled};
 use crate::retry::ServiceError;
-use crate::sink::outcome::{Outcome, Record, RejectReason};
+use crate::sink::outcome::{Outcome, Record};
 
 impl<C, F> Core<C, F> {
     /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
@@ -39,22 +39,21 @@ impl<C, F> Core<C, F> {
                 continue;
             };
             let sent = matches!(entry.state, State::InFlight);
-            if sent && !in_flight_too {
+            if (sent || matches!(entry.state, State::DeadLettered(_))) && !in_flight_too {
                 continue;
             }
             let outcome = match &mut entry.state {
-                State::DeadLettered(outcome) if in_flight_too => {
-                    std::mem::replace(&mut **outcome, Outcome::Written)
-                }
-                State::DeadLettered(_) => continue,
+                State::DeadLettered(outcome) => std::mem::replace(&mut **outcome, Outcome::Written),
                 _ => {
                     let record = entry.payload.to_record(&self.table);
                     Outcome::Unwritten {
                         may_have_applied: entry.may_have_applied || sent,
                         record: Some(record),
+                        cause: self.failed.clone(),
                     }
                 }
             };
+            self.end_older(ticket, false);
             self.remove(now, ticket, outcome);
         }
     }
@@ -104,7 +103,7 @@ impl<C, F> Core<C, F> {
     pub(super) fn apply(&mut self, now: Duration, verdict: Verdict) {
         match verdict {
             Verdict::Open => {}
-            Verdict::Describe => self.describe = true,
+            Verdict::Describe => self.description.want(),
             Verdict::Reject(refusals) => self.reject_refusals(now, refusals),
         }
     }
@@ -118,13 +117,21 @@ impl<C, F> Core<C, F> {
                 continue;
             }
             entry.group = None;
-            let record = entry.payload.to_record(&self.table);
-            let may_have_applied = entry.may_have_applied;
-            let reason = RejectReason::Refused {
-                error,
-                may_have_applied,
+            self.reject(now, ticket, error);
+        }
+    }
+
+    /// Sends writes again that were refused alone, each by itself.
+    pub(super) fn send_again(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
+        for (ticket, _) in refusals {
+            let Some(entry) = self.entries.get_mut(ticket.at) else {
+                continue;
             };
-            self.settle(now, ticket, Outcome::Rejected { reason, record });
+            if !entry.is_live(ticket.seq) || !matches!(entry.state, State::RefusedAlone) {
+                continue;
+            }
+            entry.group = None;
+            self.make_ready(now, ticket, true);
         }
     }
 
@@ -143,12 +150,18 @@ impl<C, F> Core<C, F> {
 
     pub(super) fn remove(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
         self.leave_lane(ticket);
-        let Some(entry) = self.entries.try_remove(ticket.at) else {
+        let Some(entry) = self.entries.get(ticket.at) else {
             return;
         };
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, ticket));
         }
+        if let Some(settled) = self.settle_older(now, ticket, &outcome) {
+            return self.settled.push(settled);
+        }
+        let Some(entry) = self.entries.try_remove(ticket.at) else {
+            return;
+        };
         for &line in entry.lines.as_slice() {
             let Some(next) = self.keys.leave(line, ticket.at) else {
                 continue;

@@ -24,10 +24,16 @@ impl<C, F> Core<C, F> {
         order
             .into_iter()
             .filter_map(|ticket| self.entries.get(ticket.at))
-            .map(|entry| Saved {
-                payload: entry.payload.clone(),
-                may_have_applied: entry.may_have_applied
-                    || matches!(entry.state, super::State::InFlight),
+            .flat_map(|entry| {
+                let older = entry.older.iter().map(|older| Saved {
+                    payload: older.payload.clone(),
+                    may_have_applied: false,
+                });
+                older.chain([Saved {
+                    payload: entry.payload.clone(),
+                    may_have_applied: entry.may_have_applied
+                        || matches!(entry.state, super::State::InFlight),
+                }])
             })
             .collect()
     }

@@ -8,15 +8,19 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use tracing::Instrument;
 
-use super::{DESCRIBE_GRACE, Done, Running};
+use super::{Done, Running};
 use crate::capacity::Consumption;
 use crate::item::{self, IndexShape};
-use crate::retry::{ErrorClass, ServiceError};
+use crate::retry::ServiceError;
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::DeadLetter;
 use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
+use crate::sink::stats::LastError;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
+
+/// The operation of descriptions, as reported.
+const DESCRIBE: &str = "DescribeTable";
 
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
@@ -49,6 +53,7 @@ impl Running {
             Done::Answer {
                 id,
                 operation,
+                items,
                 took: clock.now().saturating_sub(started),
                 body,
             }
@@ -56,6 +61,7 @@ impl Running {
         let lost = Done::Answer {
             id,
             operation,
+            items,
             took: Duration::ZERO,
             body: Err(ServiceError::lost()),
         };
@@ -78,47 +84,24 @@ impl Running {
             .spawn(async move { caught.await.unwrap_or(lost) });
     }
 
-    /// Describes the table, again for as long as that fails for a reason that may pass, within a
-    /// bound. A table that can't be told to be unchanged rejects nothing.
+    /// Describes the table once, to learn whether it is as it was when it was opened.
     pub(super) fn describe(&mut self) {
         let transport = self.worker.transport.clone();
         let shape = Arc::clone(&self.worker.shape);
-        let backoff = self.worker.backoff.clone();
-        let clock = self.worker.clock;
-        let mut rng = self.worker.rng.fork();
         let describing = async move {
-            let started = clock.now();
-            let mut attempt = 0;
-            let described = loop {
-                attempt += 1;
-                let described = AssertUnwindSafe(transport.describe()).catch_unwind();
-                let described = described
-                    .await
-                    .unwrap_or_else(|_| Err(ServiceError::lost()));
-                let error = match described {
-                    Ok(found) if found.shape.keys() == shape.keys() => break Described::Unchanged,
-                    Ok(_) => break Described::Changed(ServiceError::keys_changed()),
-                    Err(error) => error,
-                };
-                match error.class() {
-                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous
-                        if clock.now().saturating_sub(started) < DESCRIBE_GRACE =>
-                    {
-                        tokio::time::sleep(backoff.delay(attempt, &mut rng)).await;
-                    }
-                    // It may not be described: nothing speaks for the records.
-                    ErrorClass::Fatal if error.is_access_denied() => break Described::Unchanged,
-                    ErrorClass::Throttled
-                    | ErrorClass::Transient
-                    | ErrorClass::Ambiguous
-                    | ErrorClass::Permanent
-                    | ErrorClass::Fatal => break Described::Changed(error),
-                }
+            let described = match transport.describe().await {
+                Ok(found) if found.shape.keys() == shape.keys() => Described::Unchanged,
+                Ok(_) => Described::KeysChanged(ServiceError::keys_changed()),
+                Err(error) if error.is_missing() => Described::Missing(error),
+                Err(error) if error.is_for_action() => Described::Denied,
+                Err(error) => Described::Failed(error),
             };
             Done::Described(described)
         };
-        let lost = Described::Changed(ServiceError::lost());
-        self.start(describing, Done::Described(lost));
+        self.start(
+            describing,
+            Done::Described(Described::Failed(ServiceError::lost())),
+        );
     }
 
     /// Describes the table for its capacity. Where that fails, the known capacity stays.
@@ -131,10 +114,11 @@ impl Running {
     fn described(&mut self, now: Duration, described: Result<TableDescription, ServiceError>) {
         match described {
             Ok(description) => {
+                self.worker.reporter.succeeded(DESCRIBE);
                 let capacity = table_capacity(&description, &self.worker.shape);
                 self.worker.core.set_capacity(now, capacity);
             }
-            Err(error) if error.is_access_denied() => {
+            Err(error) if error.is_for_action() => {
                 if self.worker.core.stop_describing() {
                     tracing::warn!(
                         table = &*self.worker.table,
@@ -143,9 +127,7 @@ impl Running {
                     );
                 }
             }
-            Err(error) => {
-                tracing::debug!(table = &*self.worker.table, %error, "the table's capacity is not known");
-            }
+            Err(error) => self.failed(now, DESCRIBE, &error),
         }
     }
 
@@ -175,13 +157,25 @@ impl Running {
             Done::Answer {
                 id,
                 operation,
+                items,
                 took,
                 body,
             } => {
-                self.answer(now, id, operation, took, body);
+                self.answer(now, id, (operation, items), took, body);
             }
             Done::Capacity(described) => self.described(now, described),
-            Done::Described(described) => self.worker.core.on_described(now, described),
+            Done::Described(described) => {
+                match &described {
+                    Described::Failed(error) | Described::Missing(error) => {
+                        self.failed(now, DESCRIBE, error);
+                    }
+                    Described::Unchanged | Described::KeysChanged(_) => {
+                        self.worker.reporter.succeeded(DESCRIBE);
+                    }
+                    Described::Denied => {}
+                }
+                self.worker.core.on_described(now, described);
+            }
             Done::DeadLetter { ticket, result } => {
                 self.worker.core.dead_lettered(now, ticket, result.is_ok());
                 if let Err(error) = result {
@@ -195,21 +189,52 @@ impl Running {
         &mut self,
         now: Duration,
         id: u64,
-        operation: Operation,
+        (operation, items): (Operation, usize),
         took: Duration,
         body: Result<Bytes, ServiceError>,
     ) {
-        self.worker.meter.answered(took, body.is_ok());
         if operation == Operation::BatchWriteItem {
             let answer = body.and_then(|body| self.read_batch(&body));
+            let unprocessed = answer.as_ref().map(|answer| answer.unprocessed.len());
+            let result = unprocessed.map(|unprocessed| unprocessed < items);
+            self.note_answer(now, operation, took, result);
             self.worker.core.on_batch(now, id, answer);
         } else {
             let answer = body.and_then(|body| {
                 let consumed = parse_single(&body)?;
                 Ok(consumed.map(|consumed| self.consumed(&consumed)))
             });
+            self.note_answer(now, operation, took, answer.as_ref().map(|_| true));
             self.worker.core.on_call(now, id, answer);
         }
+    }
+
+    /// Counts and reports an answer, in which some writes were carried out or none.
+    fn note_answer(
+        &mut self,
+        now: Duration,
+        operation: Operation,
+        took: Duration,
+        result: Result<bool, &ServiceError>,
+    ) {
+        let name = operation.name();
+        let failure = result.err().filter(|error| !error.is_failed_condition());
+        self.worker.meter.answered(took, failure.is_none());
+        match (result, failure) {
+            (Ok(false), _) => self.worker.reporter.starved(now, name),
+            (_, Some(error)) => self.failed(now, name, error),
+            _ => self.worker.reporter.succeeded(name),
+        }
+    }
+
+    /// Notes a request that failed.
+    fn failed(&mut self, now: Duration, operation: &'static str, error: &ServiceError) {
+        self.worker.reporter.failed(now, operation, error);
+        self.worker.meter.stats.last_error = Some(LastError {
+            operation,
+            cause: error.to_string(),
+            at: self.worker.clock.time_of_day(),
+        });
     }
 
     pub(super) fn read_batch(&mut self, body: &[u8]) -> Result<BatchOutcome, ServiceError> {

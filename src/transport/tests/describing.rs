@@ -61,7 +61,7 @@ fn a_table_on_demand_of_dynamodb_local_has_its_maximum_and_no_warm_throughput() 
 }
 
 #[test]
-fn only_a_region_that_aws_does_not_have_is_a_local_servers() {
+fn only_what_aws_does_not_have_is_an_imitations() {
     for (arn, local) in [
         ("arn:aws:dynamodb:ddblocal:000000000000:table/prov", true),
         ("arn:aws:dynamodb:dynoxide:000000000000:table/prov", true),
@@ -74,8 +74,9 @@ fn only_a_region_that_aws_does_not_have_is_a_local_servers() {
             "arn:aws:dynamodb:eu-west-1:123456789012:table/ddblocal",
             false,
         ),
-        ("ddblocal", false),
-        ("", false),
+        ("arn:scylla:alternator:ks:scylla:table/prov", true),
+        ("ddblocal", true),
+        ("", true),
     ] {
         let body = PROVISIONED.replace(
             "arn:aws:dynamodb:ddblocal:000000000000:table/prov\"",

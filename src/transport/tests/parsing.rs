@@ -31,9 +31,9 @@ fn a_batch_answer_is_read() {
 fn an_empty_batch_answer_is_read() {
     for empty in [
         "{\"UnprocessedItems\":{}}",
-        "{}",
-        "{\"UnprocessedItems\":null}",
-        " { } ",
+        " { \"UnprocessedItems\" : { } } ",
+        "{\"UnprocessedItems\":{},\"ConsumedCapacity\":null}",
+        "{\"UnprocessedItems\":{},\"ConsumedCapacity\":[{\"CapacityUnits\":\"odd\"}]}",
     ] {
         let answer = parse_batch(empty.as_bytes()).unwrap();
         assert!(
@@ -104,6 +104,65 @@ fn a_bare_description_will_do() {
     );
     assert_eq!(table.billing, None);
     assert_eq!(table.provisioned_write_units, None);
+}
+
+#[test]
+fn odd_numbers_of_capacity_never_keep_a_table_from_opening() {
+    let described = |from: &str, to: &str| {
+        assert!(DESCRIBE.contains(from), "{from}");
+        parse_describe(DESCRIBE.replace(from, to).as_bytes()).unwrap()
+    };
+    let units = "\"WriteCapacityUnits\":10";
+    for (text, expected) in [
+        ("10.0", Some(10)),
+        ("\"10\"", Some(10)),
+        ("\" 10.0 \"", Some(10)),
+        ("1e1", Some(10)),
+        ("-1", None),
+        ("null", None),
+        ("\"many\"", None),
+        ("{}", None),
+        ("[1]", None),
+    ] {
+        let table = described(units, &format!("\"WriteCapacityUnits\":{text}"));
+        assert_eq!(table.provisioned_write_units, expected, "{text}");
+        assert_eq!(table.warm_write_units, Some(4000));
+    }
+    for odd in ["7", "\"odd\"", "[]", "null"] {
+        let table = format!(
+            r#"{{"Table":{{"AttributeDefinitions":[{{"AttributeName":"id","AttributeType":"S"}}],
+            "KeySchema":[{{"AttributeName":"id","KeyType":"HASH"}}],"ProvisionedThroughput":{odd},
+            "OnDemandThroughput":{odd},"WarmThroughput":{odd},"BillingModeSummary":{odd}}}}}"#
+        );
+        let table = parse_describe(table.as_bytes()).unwrap();
+        assert_eq!(
+            (table.provisioned_write_units, table.billing),
+            (None, None),
+            "{odd}"
+        );
+    }
+}
+
+#[test]
+fn what_a_health_page_answers_confirms_nothing() {
+    for page in [
+        "{}",
+        "{\"UnprocessedItems\":null}",
+        " { } ",
+        "{\"status\":\"ok\"}",
+        "{\"__type\":\"com.amazonaws.dynamodb.v20120810#InternalServerError\"}",
+        "{\"UnprocessedItems\":{},\"__type\":\"InternalServerError\"}",
+    ] {
+        let error = parse_batch(page.as_bytes()).unwrap_err();
+        assert_eq!(error.class(), ErrorClass::Ambiguous, "{page}");
+    }
+    for page in [
+        "{\"status\":\"ok\"}",
+        "{\"__type\":\"InternalServerError\"}",
+        "{\"Attributes\":{},\"__type\":\"InternalServerError\"}",
+    ] {
+        assert!(parse_single(page.as_bytes()).is_err(), "{page}");
+    }
 }
 
 #[test]

@@ -165,10 +165,11 @@ async fn a_held_write_is_superseded_by_a_newer_one() {
     let older = heated.one_more(|write| write).await;
     let held = heated.table.stats().held;
     let newer = heated.table.put(&hot(10_000, 2)).await.expect("accepted");
-    let older = older.await;
-    assert!(matches!(older, Outcome::Superseded), "{older:?}");
+    settle().await;
     assert_eq!(heated.table.stats().held, held, "it has the other's place");
     assert!(newer.await.is_written());
+    let older = older.await;
+    assert!(matches!(older, Outcome::Superseded), "{older:?}");
     assert_eq!(body(&heated.fake, 10_000).as_deref(), Some("2"));
 }
 

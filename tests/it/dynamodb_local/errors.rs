@@ -55,7 +55,7 @@ async fn a_table_that_is_deleted_under_way_is_fatal_and_hands_every_record_back(
         .await
         .unwrap();
     let (receipts, error) = writer.await.unwrap();
-    let SubmitError::Failed(error) = error else {
+    let SubmitError::Failed { error, .. } = error else {
         panic!("{error:?}");
     };
     missing_table(&error);
@@ -197,6 +197,7 @@ async fn a_table_that_does_not_exist_is_named() {
     let Outcome::Unwritten {
         may_have_applied: false,
         record: Some(record),
+        ..
     } = outcome
     else {
         panic!("{outcome:?}");

@@ -43,7 +43,8 @@ fn is_gone(outcome: &Outcome) -> bool {
         outcome,
         Outcome::Unwritten {
             may_have_applied: true,
-            record: None
+            record: None,
+            ..
         }
     )
 }

@@ -157,20 +157,95 @@ fn coalescing_keeps_the_latest_and_the_place_in_line() {
     core.submit(ms(0), put(2, 2));
     core.submit(ms(0), delete(1, 3));
     core.submit(ms(0), put(1, 4));
-    let superseded: Vec<u64> = settled(&mut core)
-        .into_iter()
-        .map(|settled| {
-            assert!(matches!(settled.outcome, Outcome::Superseded));
-            settled.completion
-        })
-        .collect();
-    assert_eq!(superseded, [1, 3]);
+    assert!(settled(&mut core).is_empty(), "they wait for the newest");
     all_written(&mut core, ms(1), &first);
+    assert_eq!(written(&mut core), [0]);
     let batch = core.next_request(ms(1)).expect("the rest");
     assert_eq!(
         contents(&batch),
         [("k1".to_owned(), Some(4)), ("k2".to_owned(), Some(2))]
     );
+    all_written(&mut core, ms(2), &batch);
+    let outcomes: Vec<(u64, bool)> = settled(&mut core)
+        .into_iter()
+        .map(|settled| (settled.completion, settled.outcome.is_written()))
+        .collect();
+    assert_eq!(outcomes, [(1, false), (3, false), (4, true), (2, true)]);
+}
+
+#[test]
+fn a_write_that_was_replaced_is_written_if_the_newer_one_fails() {
+    let coalescing = || Rules {
+        coalesce: true,
+        ..rules()
+    };
+    // The newest expires, the one before is refused, and the oldest is written.
+    let mut core = core(coalescing(), 1);
+    core.submit(ms(0), put(9, 0));
+    let first = core.next_request(ms(0)).expect("takes the one slot");
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(1, 2));
+    let newest = Submission {
+        deadline: Some(ms(10)),
+        ..put(1, 3)
+    };
+    core.submit(ms(0), newest);
+    core.flush(5);
+    assert_eq!(core.snapshot().len(), 4, "all of them are in a snapshot");
+    all_written(&mut core, ms(20), &first);
+    let batch = core.next_request(ms(20)).expect("the one before");
+    assert_eq!(contents(&batch), [("k1".to_owned(), Some(2))]);
+    let outcomes = settled(&mut core);
+    assert_eq!(
+        outcomes.iter().map(|s| s.completion).collect::<Vec<_>>(),
+        [0, 3]
+    );
+    core.on_batch(
+        ms(21),
+        batch.id,
+        Err(error(
+            ErrorClass::Permanent,
+            "ItemCollectionSizeLimitExceededException",
+        )),
+    );
+    let batch = core.next_request(ms(22)).expect("the oldest");
+    assert_eq!(contents(&batch), [("k1".to_owned(), Some(1))]);
+    assert_eq!(settled(&mut core)[0].completion, 2);
+    assert!(core.take_flushed().is_empty());
+    all_written(&mut core, ms(23), &batch);
+    assert_eq!(written(&mut core), [1]);
+    assert_eq!(core.take_flushed(), [5]);
+    assert!(core.is_idle());
+
+    // One that may have been applied is not followed by an older one.
+    let mut core = self::core(
+        Rules {
+            max_attempts: Some(1),
+            ..coalescing()
+        },
+        1,
+    );
+    core.submit(ms(0), put(9, 0));
+    let first = core.next_request(ms(0)).expect("takes the one slot");
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(1, 2));
+    all_written(&mut core, ms(1), &first);
+    let batch = core.next_request(ms(1)).expect("the newer");
+    core.on_batch(
+        ms(2),
+        batch.id,
+        Err(error(ErrorClass::Ambiguous, "AttemptTimeout")),
+    );
+    assert!(core.is_idle());
+    let outcomes = settled(&mut core);
+    assert!(matches!(
+        outcomes[1].outcome,
+        Outcome::Unwritten {
+            may_have_applied: false,
+            ..
+        }
+    ));
+    assert!(matches!(outcomes[2].outcome, Outcome::Rejected { .. }));
 }
 
 #[test]

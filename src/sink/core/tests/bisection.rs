@@ -9,7 +9,7 @@ fn run_with_poison(core: &mut TestCore, poison: &[u64]) -> usize {
     let mut now = ms(1);
     while !core.is_idle() {
         let Some(request) = core.next_request(now) else {
-            if core.take_describe() {
+            if core.take_describe(now) {
                 core.on_described(now, Described::Unchanged);
                 continue;
             }
@@ -22,7 +22,7 @@ fn run_with_poison(core: &mut TestCore, poison: &[u64]) -> usize {
             .iter()
             .any(|(_, number)| number.is_some_and(|number| poison.contains(&number)));
         if bad {
-            let refused = error(ErrorClass::Permanent, "ValidationException");
+            let refused = error(ErrorClass::Invalid, "ValidationException");
             core.on_batch(now, request.id, Err(refused));
         } else {
             all_written(core, now, &request);
@@ -63,21 +63,22 @@ fn where_all_fail_alike_the_table_is_described_before_any_is_rejected() {
         core.submit(ms(0), put(n, u64::from(n)));
     }
     let mut now = ms(1);
-    while !core.take_describe() {
+    while !core.take_describe(now) {
         let request = core.next_request(now).expect("bisection goes on");
         assert!(settled(&mut core).is_empty());
         now += ms(1);
-        let refused = error(ErrorClass::Permanent, "ValidationException");
+        let refused = error(ErrorClass::Invalid, "ValidationException");
         core.on_batch(now, request.id, Err(refused));
     }
     let changed = error(ErrorClass::Fatal, "TableKeysChanged");
-    core.on_described(now, Described::Changed(changed));
+    core.on_described(now, Described::KeysChanged(changed));
     let outcomes = settled(&mut core);
     assert_eq!(outcomes.len(), poison.len());
     for settled in outcomes {
         let unwritten = Outcome::Unwritten {
             may_have_applied: false,
             record: None,
+            cause: None,
         };
         assert_eq!(
             std::mem::discriminant(&settled.outcome),
@@ -118,7 +119,7 @@ fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
         );
     }
     let request = core.next_request(ms(0)).expect("a batch");
-    let refused = error(ErrorClass::Permanent, "ValidationException");
+    let refused = error(ErrorClass::Invalid, "ValidationException");
     core.on_batch(ms(10), request.id, Err(refused));
     let late = settled(&mut core);
     assert!(
@@ -161,7 +162,7 @@ fn a_dead_letter_is_sent_no_more_though_its_half_still_is() {
         );
     }
     let request = core.next_request(ms(0)).expect("a batch");
-    let refused = error(ErrorClass::Permanent, "ValidationException");
+    let refused = error(ErrorClass::Invalid, "ValidationException");
     core.on_batch(ms(10), request.id, Err(refused));
     let half = core.next_request(ms(30)).expect("a half");
     assert_eq!(contents(&half), [("k1".to_owned(), Some(1))]);

@@ -60,6 +60,7 @@ fn a_late_answer_after_an_abort_is_ignored() {
             Outcome::Unwritten {
                 may_have_applied,
                 record: Some(_),
+                ..
             } => (settled.completion, may_have_applied),
             other => panic!("{other:?}"),
         })
@@ -327,16 +328,14 @@ fn refused_credentials_are_not_tried_for_ever() {
         expired.credentials = true;
         core.on_batch(now, request.id, Err(expired.into()));
     }
-    assert!(
-        (CREDENTIALS_GRACE..CREDENTIALS_GRACE * 2).contains(&now),
-        "{now:?}"
-    );
+    assert!((GRACE..GRACE * 2).contains(&now), "{now:?}");
     let outcome = settled(&mut core).pop().expect("an outcome").outcome;
     assert!(matches!(
         outcome,
         Outcome::Unwritten {
             may_have_applied: false,
-            record: Some(_)
+            record: Some(_),
+            cause: Some(_),
         }
     ));
     core.submit(now, put(2, 2));
@@ -361,7 +360,7 @@ fn a_fatal_error_hands_back_what_waits_and_keeps_the_answers_under_way() {
     core.on_batch(
         ms(1),
         first.id,
-        Err(error(ErrorClass::Fatal, "ResourceNotFoundException")),
+        Err(error(ErrorClass::Fatal, "ClientMisconfigured")),
     );
     assert_eq!(
         settled(&mut core).len(),

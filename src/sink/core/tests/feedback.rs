@@ -203,24 +203,24 @@ fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
 #[test]
 fn a_description_is_asked_for_when_one_is_needed_and_once_at_a_time() {
     let mut core = core(rules(), 4);
-    assert!(!core.take_describe(), "nothing is in doubt");
+    assert!(!core.take_describe(ms(0)), "nothing is in doubt");
     let refuse = |core: &mut TestCore, k: u8| {
         core.submit(ms(0), single(WriteKind::Update, k, 1, true));
         let request = core.next_request(ms(0)).expect("a call");
-        let refusal = error(ErrorClass::Permanent, "ValidationException");
+        let refusal = error(ErrorClass::Invalid, "ValidationException");
         core.on_call(ms(0), request.id, Err(refusal));
     };
     refuse(&mut core, 1);
-    assert!(core.take_describe());
-    assert!(!core.take_describe(), "it is under way");
+    assert!(core.take_describe(ms(0)));
+    assert!(!core.take_describe(ms(0)), "it is under way");
     refuse(&mut core, 2);
-    assert!(!core.take_describe(), "it is under way");
+    assert!(!core.take_describe(ms(0)), "it is under way");
     core.on_described(ms(1), Described::Unchanged);
     assert!(
-        core.take_describe(),
+        core.take_describe(ms(1)),
         "the second was refused after the question"
     );
     core.on_described(ms(2), Described::Unchanged);
-    assert!(!core.take_describe());
+    assert!(!core.take_describe(ms(60_000)));
     assert_eq!(settled(&mut core).len(), 2);
 }

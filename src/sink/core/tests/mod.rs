@@ -4,6 +4,7 @@
 //! what was applied, so that "nothing lost, duplicated or reordered" is judged by what would stand
 //! in the table.
 
+mod access;
 mod batching;
 mod bisection;
 mod budgets;

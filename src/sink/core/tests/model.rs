@@ -16,6 +16,26 @@ enum Answer {
     Refused,
 }
 
+/// A time in which the service answers all alike, for no record's sake.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    UnknownCode,
+    Denied,
+    Missing,
+    Credentials,
+}
+
+impl Outage {
+    fn error(self) -> ServiceError {
+        match self {
+            Self::UnknownCode => error(ErrorClass::Refused, "BrandNew"),
+            Self::Denied => error(ErrorClass::Fatal, "AccessDeniedException"),
+            Self::Missing => error(ErrorClass::Fatal, "ResourceNotFoundException"),
+            Self::Credentials => error(ErrorClass::Fatal, "UnrecognizedClientException"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Put {
@@ -47,6 +67,8 @@ enum Step {
     },
     Flush,
     DeadLetter,
+    /// An outage begins, or the last one ends.
+    Outage(Option<Outage>),
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
@@ -75,6 +97,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (1..400_u16).prop_map(|millis| Step::Pass { millis }),
         1 => Just(Step::Flush),
         1 => Just(Step::DeadLetter),
+        1 => proptest::option::of(prop_oneof![
+            Just(Outage::UnknownCode),
+            Just(Outage::Denied),
+            Just(Outage::Missing),
+            Just(Outage::Credentials),
+        ]).prop_map(Step::Outage),
     ];
     prop::collection::vec(step, 1..150)
 }
@@ -87,8 +115,6 @@ struct Model {
     next: u64,
     /// Key, and whether sending it twice is forbidden, by write number.
     submitted: BTreeMap<u64, (Vec<String>, bool)>,
-    /// Deletes bear no number in a batch; told by the key's line instead.
-    numbers: HashMap<String, Vec<u64>>,
     poisoned: HashSet<u64>,
     in_flight: Vec<Request>,
     applied: HashMap<String, Vec<u64>>,
@@ -96,6 +122,8 @@ struct Model {
     outcomes: BTreeMap<u64, Outcome>,
     flushes: BTreeMap<u64, u64>,
     letters: Vec<DeadLettered>,
+    outage: Option<Outage>,
+    outages: u32,
 }
 
 impl Model {
@@ -111,7 +139,6 @@ impl Model {
             rules,
             next: 0,
             submitted: BTreeMap::new(),
-            numbers: HashMap::new(),
             poisoned: HashSet::new(),
             in_flight: Vec::new(),
             applied: HashMap::new(),
@@ -119,6 +146,8 @@ impl Model {
             outcomes: BTreeMap::new(),
             flushes: BTreeMap::new(),
             letters: Vec::new(),
+            outage: None,
+            outages: 0,
         }
     }
 
@@ -126,9 +155,6 @@ impl Model {
         let number = self.next;
         self.next += 1;
         let names: Vec<String> = keys.iter().map(|key| format!("k{key}")).collect();
-        for name in &names {
-            self.numbers.entry(name.clone()).or_default().push(number);
-        }
         self.submitted.insert(number, (names, once));
         let mut submission = make(number);
         // Each key has its own costs: up to four units, and every set of the indexes.
@@ -142,22 +168,14 @@ impl Model {
         self.core.submit(self.now, submission);
     }
 
-    /// The writes of a request by key and number; a batched delete's number is that of the oldest
-    /// write of its key without outcome.
+    /// The writes of a request by key and number. A batched delete has none in the body.
     fn writes(&self, request: &Request) -> Vec<(String, u64)> {
-        let number = |key: &String| {
-            let open = |number: &&u64| !self.outcomes.contains_key(number);
-            *self.numbers[key]
-                .iter()
-                .find(open)
-                .expect("an open write of the key")
-        };
+        let sent = &self.core.requests[&request.id].writes;
+        let number = |place: usize| self.core.entries[sent[place].at].completion;
         contents(request)
             .into_iter()
-            .map(|(key, found)| {
-                let number = found.unwrap_or_else(|| number(&key));
-                (key, number)
-            })
+            .enumerate()
+            .map(|(place, (key, found))| (key, found.unwrap_or_else(|| number(place))))
             .collect()
     }
 
@@ -210,7 +228,8 @@ impl Model {
             .iter()
             .any(|(_, number)| self.poisoned.contains(number));
         let failure = match answer {
-            _ if poisoned => Some(error(ErrorClass::Permanent, "ValidationException")),
+            _ if self.outage.is_some() => self.outage.map(Outage::error),
+            _ if poisoned => Some(error(ErrorClass::Invalid, "ValidationException")),
             Answer::Done => None,
             Answer::Unprocessed(_) if batch => None,
             Answer::Unprocessed(_) | Answer::Throttled => {
@@ -220,7 +239,7 @@ impl Model {
             Answer::Lost(_) => Some(error(ErrorClass::Ambiguous, "ConnectionClosed")),
             Answer::Refused if batch && request.items > 1 => {
                 // Spurious: alone they pass.
-                Some(error(ErrorClass::Permanent, "ValidationException"))
+                Some(error(ErrorClass::Invalid, "ValidationException"))
             }
             Answer::Refused => Some(error(ErrorClass::Transient, "ConnectFailed")),
         };
@@ -238,7 +257,9 @@ impl Model {
                 }
             }
             (None, _) => self.apply(&request),
-            (Some(_), Answer::Lost(true)) if !poisoned => self.apply(&request),
+            (Some(_), Answer::Lost(true)) if !poisoned && self.outage.is_none() => {
+                self.apply(&request);
+            }
             (Some(_), _) => {}
         }
         if batch {
@@ -259,8 +280,15 @@ impl Model {
     }
 
     fn collect(&mut self) {
-        if self.core.take_describe() {
-            self.core.on_described(self.now, Described::Unchanged);
+        if self.core.take_describe(self.now) {
+            let described = match self.outage {
+                None | Some(Outage::UnknownCode) => Described::Unchanged,
+                Some(Outage::Denied | Outage::Credentials) => {
+                    Described::Failed(error(ErrorClass::Ambiguous, "InternalServerError"))
+                }
+                Some(Outage::Missing) => Described::Missing(Outage::Missing.error()),
+            };
+            self.core.on_described(self.now, described);
         }
         self.letters.extend(self.core.take_dead_letters());
         for settled in settled(&mut self.core) {
@@ -318,6 +346,10 @@ impl Model {
                 self.core.flush(flush);
                 self.collect();
             }
+            Step::Outage(outage) => {
+                self.outage = *outage;
+                self.outages += 1;
+            }
             Step::DeadLetter => {
                 if let Some(letter) = self.letters.pop() {
                     self.core.dead_lettered(self.now, letter.ticket, true);
@@ -329,6 +361,7 @@ impl Model {
 
     /// From here on the service is well.
     fn drain(&mut self) {
+        self.outage = None;
         self.core.drain();
         for _ in 0..100_000 {
             if self.core.is_idle() {
@@ -373,6 +406,23 @@ impl Model {
                 if *once {
                     assert!(applied <= 1, "write {number} was applied {applied} times");
                 }
+            }
+            if let Outcome::Rejected {
+                reason: RejectReason::Refused { .. },
+                ..
+            } = outcome
+            {
+                let cause = self.poisoned.contains(number) || self.outages > 10;
+                assert!(cause, "write {number} is rejected for an outage");
+            }
+            if matches!(outcome, Outcome::Superseded) {
+                let newer = self.submitted.range(number + 1..);
+                let mut newer = newer.filter(|(_, (others, _))| others == keys);
+                let covered = newer.any(|(number, _)| self.outcomes[number].is_written());
+                assert!(
+                    covered,
+                    "write {number} is superseded by none that was written"
+                );
             }
         }
         for (key, applied) in &self.applied {

@@ -174,7 +174,7 @@ impl ShardTask {
             }
         } else if error.class() == ErrorClass::Fatal {
             return Err(self.unreadable(error));
-        } else if error.class() == ErrorClass::Permanent {
+        } else if !error.is_retryable() || error.class() == ErrorClass::Refused {
             // A new iterator may do.
             self.drop_iterator();
             self.refusals += 1;

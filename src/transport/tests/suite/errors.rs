@@ -2,7 +2,9 @@
 
 use super::fake::{Fake, Reply};
 use super::{CALL, RESOURCE, WAYS, body, client, opened, operations};
-use crate::retry::ErrorClass::{Ambiguous, Fatal, Permanent, Throttled, Transient};
+use crate::retry::ErrorClass::{
+    Ambiguous, Fatal, Invalid, Permanent, Refused, Throttled, Transient,
+};
 use crate::retry::{ErrorClass, ServiceError, ThrottlingLimit};
 use crate::transport::{Operation, TransportKind};
 use aws_smithy_runtime_api::client::result::ConnectorError;
@@ -34,7 +36,7 @@ async fn an_answers_code_and_class_are_read() {
                 400,
                 "{\"__type\":\"com.amazonaws.dynamodb.v20120810#ValidationException\"}",
                 "ValidationException",
-                Permanent,
+                Invalid,
             ),
             (
                 400,
@@ -78,16 +80,60 @@ async fn an_answers_code_and_class_are_read() {
                 "ExpiredIteratorException",
                 Permanent,
             ),
-            (400, "{\"__type\":\"a#BrandNew\"}", "BrandNew", Permanent),
+            (400, "{\"__type\":\"a#BrandNew\"}", "BrandNew", Refused),
             (503, "<html>no</html>", "HttpStatus", Ambiguous),
             (403, "<html>proxy</html>", "HttpStatus", Fatal),
-            (413, "<html>big</html>", "RequestEntityTooLarge", Permanent),
+            (413, "<html>big</html>", "RequestEntityTooLarge", Invalid),
             (429, "", "HttpStatus", Throttled),
             (
                 400,
                 "{\"__type\":\"not a code {secret}\"}",
                 "HttpStatus",
                 Transient,
+            ),
+            // Odd bodies, whose code is read all the same.
+            (
+                400,
+                "\u{feff}{\"__type\":\"ValidationException\"}",
+                "ValidationException",
+                Invalid,
+            ),
+            (
+                400,
+                "{\"message\":7,\"Message\":{\"a\":1},\"__type\":\"ValidationException\"}",
+                "ValidationException",
+                Invalid,
+            ),
+            (
+                400,
+                "{\"message\":\"secret\",\"Message\":\"b\",\"code\":400,\"Code\":\"ValidationException\"}",
+                "ValidationException",
+                Invalid,
+            ),
+            (
+                400,
+                "{\"ThrottlingReasons\":[null,7,{\"reason\":null}],\"__type\":\"ThrottlingException\"}",
+                "ThrottlingException",
+                Throttled,
+            ),
+            (
+                400,
+                "{\"CancellationReasons\":null,\"__type\":\"TransactionCanceledException\"}",
+                "TransactionCanceledException",
+                Refused,
+            ),
+            (
+                400,
+                "{\"__type\":\"TransactionCanceledException\",\"message\":\"Transaction cancelled, please \
+                 refer cancellation reasons for specific reasons [None, TransactionConflict]\"}",
+                "TransactionCanceledException",
+                Transient,
+            ),
+            (
+                400,
+                "{\"__type\":\"ValidationException\",\"message\":\"cut sho",
+                "ValidationException",
+                Invalid,
             ),
             (204, "", "HttpStatus", Ambiguous),
             (302, "", "HttpStatus", Ambiguous),

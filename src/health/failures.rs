@@ -1,0 +1,192 @@
+//! Failures by kind, and the moments at which they are reported.
+
+use std::time::Duration;
+
+use super::Health;
+
+/// The age from which on a failure lasts. Chosen: three or four attempts with the default delays.
+const LASTS_AFTER: Duration = Duration::from_secs(1);
+
+/// The time without a write after which refusals for capacity last.
+///
+/// Chosen: capacity that is granted by the second, and a burst of others, are over by then.
+const STARVES_AFTER: Duration = Duration::from_secs(10);
+
+/// The time without a failure after which it is over. Chosen: the longest default delay of a retry.
+const OVER_AFTER: Duration = Duration::from_secs(10);
+
+/// The least time between two reports of one kind.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The most kinds that are told apart. Codes come from a server: their number is not ours.
+const MAX_KINDS: usize = 16;
+
+/// A failed request, as far as it is reported.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) operation: &'static str,
+    /// The code: failures of one operation and code are one kind.
+    pub(super) code: String,
+    /// The error in words, free of any content of an item.
+    pub(super) cause: String,
+    pub(super) urgency: Urgency,
+}
+
+/// When a failure is worth a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// At once: it cannot pass by itself.
+    Now,
+    /// Once it has lasted for [`LASTS_AFTER`].
+    Lasting,
+    /// Once it has lasted for [`STARVES_AFTER`]: it is the usual answer to load.
+    Starving,
+}
+
+impl Urgency {
+    fn after(self) -> Duration {
+        match self {
+            Self::Now => Duration::ZERO,
+            Self::Lasting => LASTS_AFTER,
+            Self::Starving => STARVES_AFTER,
+        }
+    }
+}
+
+/// Failures of one kind, without a success of their operation between.
+#[derive(Debug)]
+struct Kind {
+    failure: Failure,
+    since: Duration,
+    last: Duration,
+    count: u64,
+    reported_at: Option<Duration>,
+    /// Set while no success has come since the last failure.
+    current: bool,
+}
+
+/// A line of the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Report {
+    /// It lasts, as [`Health::Failing`] says.
+    Lasts(Health),
+    /// It is over, after so long and so many failures.
+    Over {
+        operation: &'static str,
+        lasted: Duration,
+        failures: u64,
+    },
+}
+
+/// The failures of one table, source or sink. Times are since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    kinds: Vec<Kind>,
+}
+
+impl Failures {
+    /// Notes a failed request. Returns the line that it is worth.
+    pub(super) fn failed(&mut self, now: Duration, failure: Failure) -> Option<Report> {
+        let same = |kind: &Kind| {
+            kind.failure.operation == failure.operation && kind.failure.code == failure.code
+        };
+        let at = match self.kinds.iter().position(same) {
+            Some(at) => at,
+            None => self.insert(now, failure.clone()),
+        };
+        let kind = self.kinds.get_mut(at)?;
+        if !kind.current && kind.reported_at.is_none() {
+            kind.since = now;
+            kind.count = 0;
+        }
+        kind.failure = failure;
+        kind.last = now;
+        kind.current = true;
+        kind.count += 1;
+        let age = now.saturating_sub(kind.since);
+        let due = match kind.reported_at {
+            None => age >= kind.failure.urgency.after(),
+            Some(reported_at) => {
+                let age_then = reported_at.saturating_sub(kind.since);
+                now.saturating_sub(reported_at) >= REPORT_INTERVAL.max(age_then)
+            }
+        };
+        if !due {
+            return None;
+        }
+        kind.reported_at = Some(now);
+        Some(Report::Lasts(kind.health(now)))
+    }
+
+    fn insert(&mut self, now: Duration, failure: Failure) -> usize {
+        if self.kinds.len() >= MAX_KINDS {
+            // The one that was quiet for longest makes room.
+            let oldest = (0..self.kinds.len()).min_by_key(|&at| self.kinds.get(at).map(|k| k.last));
+            self.kinds.remove(oldest.unwrap_or_default());
+        }
+        self.kinds.push(Kind {
+            failure,
+            since: now,
+            last: now,
+            count: 0,
+            reported_at: None,
+            current: true,
+        });
+        self.kinds.len() - 1
+    }
+
+    /// Notes a request of an operation that succeeded.
+    pub(super) fn succeeded(&mut self, operation: &'static str) {
+        for kind in &mut self.kinds {
+            if kind.failure.operation == operation {
+                kind.current = false;
+            }
+        }
+        // A kind that was never reported is forgotten by its first success.
+        self.kinds
+            .retain(|kind| kind.current || kind.reported_at.is_some());
+    }
+
+    /// Returns the lines of those that are over.
+    pub(super) fn take_over(&mut self, now: Duration) -> Vec<Report> {
+        let mut reports = Vec::new();
+        self.kinds.retain(|kind| {
+            let over = !kind.current && now.saturating_sub(kind.last) >= OVER_AFTER;
+            if over {
+                reports.push(Report::Over {
+                    operation: kind.failure.operation,
+                    lasted: kind.last.saturating_sub(kind.since),
+                    failures: kind.count,
+                });
+            }
+            !over
+        });
+        reports
+    }
+
+    /// Returns when to call [`take_over`](Self::take_over).
+    pub(super) fn over_at(&self) -> Option<Duration> {
+        let past = self.kinds.iter().filter(|kind| !kind.current);
+        past.map(|kind| kind.last.saturating_add(OVER_AFTER)).min()
+    }
+
+    /// Returns the health: the failure that has lasted for longest, if one lasts.
+    pub(super) fn health(&self, now: Duration) -> Health {
+        let lasting = self.kinds.iter().filter(|kind| {
+            kind.current && now.saturating_sub(kind.since) >= kind.failure.urgency.after()
+        });
+        let oldest = lasting.min_by_key(|kind| kind.since);
+        oldest.map_or(Health::Healthy, |kind| kind.health(now))
+    }
+}
+
+impl Kind {
+    fn health(&self, now: Duration) -> Health {
+        Health::Failing {
+            operation: self.failure.operation,
+            cause: self.failure.cause.clone(),
+            lasting: now.saturating_sub(self.since),
+            failures: self.count,
+        }
+    }
+}

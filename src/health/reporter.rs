@@ -1,0 +1,107 @@
+//! The log lines of failures that last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Health;
+use super::failures::{Failure, Failures, Report, Urgency};
+use crate::retry::{ErrorClass, ServiceError};
+
+/// Reports the failures of one table, source or sink to the log.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    /// The name of the resource, for the lines.
+    resource: Arc<str>,
+    failures: Failures,
+}
+
+impl Reporter {
+    pub(crate) fn new(resource: &Arc<str>) -> Self {
+        Self {
+            resource: Arc::clone(resource),
+            failures: Failures::default(),
+        }
+    }
+
+    /// Notes a request that the service failed. Verdicts on a record, and conditions that did not hold,
+    /// are answers.
+    pub(crate) fn failed(&mut self, now: Duration, operation: &'static str, error: &ServiceError) {
+        let urgency = match error.class() {
+            ErrorClass::Invalid | ErrorClass::Permanent => return,
+            ErrorClass::Fatal => Urgency::Now,
+            ErrorClass::Throttled => Urgency::Starving,
+            ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Refused => Urgency::Lasting,
+        };
+        let failure = Failure {
+            operation,
+            code: error.code().to_owned(),
+            cause: error.to_string(),
+            urgency,
+        };
+        let report = self.failures.failed(now, failure);
+        self.log(report);
+    }
+
+    /// Notes a request of which nothing was carried out for want of capacity.
+    pub(crate) fn starved(&mut self, now: Duration, operation: &'static str) {
+        let failure = Failure {
+            operation,
+            code: "Unprocessed".to_owned(),
+            cause: "all writes are left unprocessed, for want of capacity".to_owned(),
+            urgency: Urgency::Starving,
+        };
+        let report = self.failures.failed(now, failure);
+        self.log(report);
+    }
+
+    /// Notes a request that was carried out, in part at least.
+    pub(crate) fn succeeded(&mut self, operation: &'static str) {
+        self.failures.succeeded(operation);
+    }
+
+    /// Logs what is over by now.
+    pub(crate) fn advance(&mut self, now: Duration) {
+        for report in self.failures.take_over(now) {
+            self.log(Some(report));
+        }
+    }
+
+    /// Returns when to call [`advance`](Self::advance).
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
+        self.failures.over_at()
+    }
+
+    /// Returns the health at this moment.
+    pub(crate) fn health(&self, now: Duration) -> Health {
+        self.failures.health(now)
+    }
+
+    fn log(&self, report: Option<Report>) {
+        let resource = &*self.resource;
+        match report {
+            Some(Report::Lasts(Health::Failing {
+                operation,
+                cause,
+                lasting,
+                failures,
+            })) => tracing::warn!(
+                resource,
+                operation,
+                failures,
+                "{operation} on {resource:?} has failed for {} s, {failures} times: {cause}; retrying",
+                lasting.as_secs()
+            ),
+            Some(Report::Over {
+                operation,
+                lasted,
+                failures,
+            }) => tracing::info!(
+                resource,
+                operation,
+                "{operation} on {resource:?} succeeds again, after {failures} failures in {} s",
+                lasted.as_secs()
+            ),
+            Some(Report::Lasts(_)) | None => {}
+        }
+    }
+}

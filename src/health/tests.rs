@@ -1,0 +1,127 @@
+//! When a failure is worth a line.
+
+use super::failures::{Failure, Failures, Report, Urgency};
+use super::*;
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn failure(code: &str, urgency: Urgency) -> Failure {
+    Failure {
+        operation: "BatchWriteItem",
+        code: code.to_owned(),
+        cause: format!("{code} (http 500)"),
+        urgency,
+    }
+}
+
+/// Fails each so many milliseconds, and returns the times of the reports.
+fn reported(
+    failures: &mut Failures,
+    from: u64,
+    to: u64,
+    each: usize,
+    urgency: Urgency,
+) -> Vec<u64> {
+    let lasts = |now: &u64| failures.failed(ms(*now), failure("A", urgency)).is_some();
+    (from..to).step_by(each).filter(lasts).collect()
+}
+
+#[test]
+fn what_passes_within_a_second_is_never_reported() {
+    let mut failures = Failures::default();
+    for round in 0..100 {
+        let from = round * 1_000;
+        assert!(reported(&mut failures, from, from + 999, 100, Urgency::Lasting).is_empty());
+        failures.succeeded("BatchWriteItem");
+        assert_eq!(failures.health(ms(from + 999)), Health::Healthy);
+    }
+    assert_eq!(failures.over_at(), None);
+    assert!(failures.take_over(ms(1_000_000)).is_empty());
+}
+
+#[test]
+fn what_lasts_is_reported_after_a_second_then_at_each_doubling_and_no_more_than_once_a_minute() {
+    let mut failures = Failures::default();
+    let hour = 3_600_000;
+    let times = reported(&mut failures, 500, hour, 100, Urgency::Lasting);
+    let seconds: Vec<u64> = times.iter().map(|time| time / 1_000).collect();
+    assert_eq!(seconds, [1, 61, 122, 244, 488, 976, 1952]);
+    let Health::Failing {
+        lasting, failures, ..
+    } = failures.health(ms(hour))
+    else {
+        panic!("it fails");
+    };
+    assert_eq!(lasting, ms(hour - 500));
+    assert_eq!(failures, 35_995);
+}
+
+#[test]
+fn what_cannot_pass_is_reported_at_once_and_a_lack_of_capacity_after_ten_seconds() {
+    let mut failures = Failures::default();
+    assert_eq!(reported(&mut failures, 0, 1_000, 100, Urgency::Now), [0]);
+    let mut failures = Failures::default();
+    assert_eq!(
+        reported(&mut failures, 0, 20_000, 100, Urgency::Starving),
+        [10_000]
+    );
+}
+
+#[test]
+fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
+    let mut failures = Failures::default();
+    reported(&mut failures, 0, 2_001, 100, Urgency::Lasting);
+    failures.succeeded("PutItem");
+    assert_eq!(failures.over_at(), None, "another operation says nothing");
+    failures.succeeded("BatchWriteItem");
+    assert_eq!(failures.health(ms(2_100)), Health::Healthy);
+    // It flickers: no second line, and not over.
+    assert!(
+        failures
+            .failed(ms(8_000), failure("A", Urgency::Lasting))
+            .is_none()
+    );
+    failures.succeeded("BatchWriteItem");
+    assert_eq!(failures.over_at(), Some(ms(18_000)));
+    assert!(failures.take_over(ms(17_999)).is_empty());
+    let over = Report::Over {
+        operation: "BatchWriteItem",
+        lasted: ms(8_000),
+        failures: 22,
+    };
+    assert_eq!(failures.take_over(ms(18_000)), [over]);
+    assert!(failures.take_over(ms(60_000)).is_empty());
+}
+
+#[test]
+fn kinds_are_bounded_and_the_health_is_that_of_the_oldest() {
+    let mut failures = Failures::default();
+    for n in 0..1_000 {
+        failures.failed(ms(n), failure(&format!("code-{n}"), Urgency::Lasting));
+    }
+    let Health::Failing { cause, .. } = failures.health(ms(5_000)) else {
+        panic!("it fails");
+    };
+    assert_eq!(cause, "code-984 (http 500)");
+}
+
+#[test]
+fn health_is_shown_in_one_line() {
+    let failing = Health::Failing {
+        operation: "BatchWriteItem",
+        cause: "AccessDeniedException (http 400)".to_owned(),
+        lasting: ms(40_400),
+        failures: 17,
+    };
+    assert_eq!(
+        failing.to_string(),
+        "BatchWriteItem has failed for 40 s, 17 times: AccessDeniedException (http 400); retrying"
+    );
+    let ended = Health::Ended {
+        cause: "gone".to_owned(),
+    };
+    assert_eq!(ended.to_string(), "ended: gone");
+    assert!(Health::Healthy.is_healthy() && !ended.is_healthy());
+}

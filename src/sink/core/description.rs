@@ -1,0 +1,126 @@
+//! When to describe the table: while it is in doubt whether a table or its writes cause a refusal.
+
+use std::time::Duration;
+
+use super::access::GRACE;
+use super::{Core, ServiceError};
+
+/// What describing the table gave.
+#[derive(Clone, Debug)]
+pub(crate) enum Described {
+    /// Its keys are unchanged.
+    Unchanged,
+    /// Its keys are others.
+    KeysChanged(ServiceError),
+    /// There is no such table.
+    Missing(ServiceError),
+    /// It may not be described.
+    Denied,
+    /// No answer of use. It says nothing of the table.
+    Failed(ServiceError),
+}
+
+/// The descriptions of a table that is in doubt.
+#[derive(Debug, Default)]
+pub(super) struct Description {
+    wanted: bool,
+    /// The time of the next one, if one is wanted.
+    due: Duration,
+    /// The number of the next request when the one under way was asked for.
+    asked_at: Option<u64>,
+    /// The number in a row that decided nothing.
+    undecided: u32,
+    missing_since: Option<Duration>,
+    denied: bool,
+}
+
+impl Description {
+    /// Wants one, once the time of the next is there.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Returns the time at which to ask for one; `None` where none is wanted, or one is under way.
+    pub(super) fn due_at(&self) -> Option<Duration> {
+        (self.wanted && self.asked_at.is_none()).then_some(self.due)
+    }
+
+    /// Returns whether the table may not be described.
+    pub(super) fn is_denied(&self) -> bool {
+        self.denied
+    }
+
+    /// Returns whether the table has been missing for [`GRACE`], now that it is missing again.
+    fn is_gone(&mut self, now: Duration) -> bool {
+        let since = *self.missing_since.get_or_insert(now);
+        now.saturating_sub(since) >= GRACE
+    }
+
+    /// Nothing is in doubt any more.
+    fn settle(&mut self) {
+        *self = Self {
+            denied: self.denied,
+            ..Self::default()
+        };
+    }
+}
+
+impl<C, F> Core<C, F> {
+    /// Returns whether the table should be described now. One description is asked for at a time.
+    pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
+        let due = self.failed.is_none() && self.description.due_at().is_some_and(|due| due <= now);
+        if due {
+            self.description.wanted = false;
+            self.description.asked_at = Some(self.next_request);
+        }
+        due
+    }
+
+    /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
+    pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
+        let asked_at = self.description.asked_at.take();
+        if !self.groups.awaits_description() && !self.access.is_refused() {
+            // It says nothing of the writes that are there now.
+            self.description.settle();
+            return;
+        }
+        match described {
+            Described::KeysChanged(error) => return self.fail(now, error),
+            Described::Missing(error) => {
+                if self.description.is_gone(now) {
+                    return self.fail(now, error);
+                }
+                self.description.want();
+            }
+            Described::Failed(_) => self.description.want(),
+            Described::Unchanged | Described::Denied => {
+                self.description.missing_since = None;
+                self.description.denied = matches!(described, Described::Denied);
+                // Where it may not be described, nothing speaks for the records.
+                if let Some(asked_at) = asked_at {
+                    self.groups.prove(asked_at);
+                }
+                let proven = self.groups.take_proven();
+                if !proven.is_empty() && self.stop_asking_consumed() {
+                    self.send_again(now, proven);
+                } else {
+                    self.reject_refusals(now, proven);
+                }
+                if self.groups.awaits_description() {
+                    // Requests went out after this one was asked for.
+                    self.description.want();
+                    self.description.due = now;
+                    return;
+                }
+            }
+        }
+        self.description.undecided += 1;
+        let delay = self
+            .backoff
+            .delay(self.description.undecided, &mut self.rng);
+        self.description.due = now.saturating_add(delay);
+        if !self.groups.awaits_description() && !self.access.is_refused() {
+            self.description.settle();
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Refusals that no record causes.
+
+use super::*;
+use crate::sink::core::description::Described;
+
+/// Runs a core until `until`, or until it is idle. `answer` gives the error of a request, or none where it
+/// is carried out; `described` gives the answer of each description.
+fn run(
+    core: &mut TestCore,
+    mut now: Duration,
+    until: Duration,
+    mut answer: impl FnMut(Duration, &Request) -> Option<ServiceError>,
+    mut described: impl FnMut(Duration) -> Described,
+) -> Duration {
+    while now < until && !core.is_idle() {
+        if core.take_describe(now) {
+            core.on_described(now, described(now));
+            continue;
+        }
+        let Some(request) = core.next_request(now) else {
+            now = core
+                .wake_at()
+                .expect("it waits for a time")
+                .max(now + ms(1));
+            continue;
+        };
+        now += ms(1);
+        match answer(now, &request) {
+            None => all_written(core, now, &request),
+            Some(error) if request.operation == Operation::BatchWriteItem => {
+                core.on_batch(now, request.id, Err(error));
+            }
+            Some(error) => core.on_call(now, request.id, Err(error)),
+        }
+    }
+    now
+}
+
+fn described_denied(_: Duration) -> Described {
+    Described::Denied
+}
+
+fn described_failed(_: Duration) -> Described {
+    Described::Failed(error(ErrorClass::Throttled, "ThrottlingException"))
+}
+
+fn unchanged(_: Duration) -> Described {
+    Described::Unchanged
+}
+
+fn missing() -> ServiceError {
+    error(ErrorClass::Fatal, "ResourceNotFoundException")
+}
+
+fn denied() -> ServiceError {
+    error(ErrorClass::Fatal, "AccessDeniedException")
+}
+
+fn holds(request: &Request, number: u64) -> bool {
+    contents(request)
+        .iter()
+        .any(|(_, found)| *found == Some(number))
+}
+
+#[test]
+fn a_blip_of_any_refusal_costs_nothing() {
+    for code in [
+        "UnrecognizedClientException",
+        "ResourceNotFoundException",
+        "InvalidSignatureException",
+        "AccessDeniedException",
+        "UnknownOperationException",
+        "HttpStatus",
+    ] {
+        let mut core = core(rules(), 4);
+        for n in 0..100 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        let end = ms(29_000);
+        let answer = |now, _: &Request| (now < end).then(|| error(ErrorClass::Fatal, code));
+        run(&mut core, ms(0), ms(120_000), answer, |_| {
+            Described::Missing(missing())
+        });
+        assert_eq!(written(&mut core).len(), 100, "{code}");
+    }
+}
+
+#[test]
+fn an_unknown_code_that_hits_all_alike_rejects_nothing() {
+    for (code, lasts) in [
+        ("ReplicaUnavailableException", 1_000),
+        ("BrandNew", 300_000),
+    ] {
+        let mut core = core(rules(), 4);
+        for n in 0..100 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        core.submit(ms(0), single(WriteKind::Update, 200, 200, true));
+        let answer = |now, _: &Request| (now < ms(lasts)).then(|| error(ErrorClass::Refused, code));
+        run(&mut core, ms(0), ms(900_000), answer, unchanged);
+        assert_eq!(written(&mut core).len(), 101, "{code}");
+    }
+}
+
+#[test]
+fn a_record_that_an_unknown_code_refuses_is_rejected_beside_neighbors_that_pass() {
+    let mut core = core(rules(), 4);
+    let bad = 13;
+    let mut now = ms(0);
+    let mut next = 0_u64;
+    for _ in 0..200 {
+        for _ in 0..10 {
+            core.submit(now, put(u8::try_from(next % 250).expect("small"), next));
+            next += 1;
+        }
+        let until = now + ms(50);
+        let answer = |_, request: &Request| {
+            holds(request, bad).then(|| error(ErrorClass::Refused, "BrandNew"))
+        };
+        run(&mut core, now, until, answer, unchanged);
+        now = until;
+    }
+    let answer = |_, _: &Request| None;
+    run(&mut core, now, now + ms(100_000), answer, unchanged);
+    let mut rejected = Vec::new();
+    for settled in settled(&mut core) {
+        if let Outcome::Rejected { .. } = settled.outcome {
+            rejected.push(settled.completion);
+        } else {
+            assert!(settled.outcome.is_written());
+        }
+    }
+    assert_eq!(rejected, [bad]);
+}
+
+#[test]
+fn a_poisoned_record_waits_for_a_description_and_the_table_goes_on() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, request: &Request| {
+        holds(request, 1).then(|| error(ErrorClass::Invalid, "ValidationException"))
+    };
+    let now = run(&mut core, ms(0), ms(600_000), poison, described_failed);
+    assert!(
+        core.failure().is_none(),
+        "a description that fails says nothing"
+    );
+    assert!(settled(&mut core).is_empty(), "it waits");
+    // A neighbor's success decides without any description.
+    core.submit(now, put(2, 2));
+    run(&mut core, now, now + ms(10_000), poison, described_failed);
+    let outcomes = settled(&mut core);
+    assert_eq!(outcomes.len(), 2);
+    assert!(
+        matches!(outcomes[0].outcome, Outcome::Rejected { .. }),
+        "{outcomes:?}"
+    );
+    assert!(core.is_idle());
+    // The answer to one asked for before is of no use, whatever it says.
+    core.submit(now, put(3, 3));
+    core.on_described(now, Described::KeysChanged(missing()));
+    assert!(core.failure().is_none());
+}
+
+#[test]
+fn a_description_decides_once_it_is_to_be_had() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, _: &Request| Some(error(ErrorClass::Invalid, "ValidationException"));
+    let described = |now| {
+        if now < ms(45_000) {
+            Described::Failed(error(ErrorClass::Throttled, "ThrottlingException"))
+        } else {
+            Described::Unchanged
+        }
+    };
+    run(&mut core, ms(0), ms(600_000), poison, described);
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled {
+            outcome: Outcome::Rejected { .. },
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_table_that_its_description_calls_missing_too_is_gone() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let answer = |_, _: &Request| Some(missing());
+    let now = run(&mut core, ms(0), ms(300_000), answer, |_| {
+        Described::Missing(missing())
+    });
+    assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+    assert_eq!(
+        core.failure().map(ServiceError::code),
+        Some("ResourceNotFoundException")
+    );
+
+    // One that is described goes on, and so does one whose description fails.
+    for described in [unchanged, described_failed] {
+        let mut core = self::core(rules(), 4);
+        core.submit(ms(0), put(1, 1));
+        let answer = |now, _: &Request| (now < ms(200_000)).then(missing);
+        run(&mut core, ms(0), ms(300_000), answer, described);
+        assert_eq!(written(&mut core), [1]);
+    }
+
+    // Where nothing may be described, the refusals alone decide.
+    let mut core = self::core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let now = run(&mut core, ms(0), ms(300_000), answer, described_denied);
+    assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+    assert!(core.failure().is_some());
+}
+
+#[test]
+fn an_action_that_is_denied_closes_itself_and_not_the_table() {
+    let mut core = core(rules(), 4);
+    let mut now = ms(0);
+    let mut back = Vec::new();
+    for n in 0..200_u8 {
+        core.submit(now, put(n, u64::from(n)));
+        core.submit(
+            now,
+            single(WriteKind::Update, n, 1_000 + u64::from(n), true),
+        );
+        let until = now + ms(500);
+        let answer =
+            |_, request: &Request| (request.operation == Operation::UpdateItem).then(denied);
+        run(&mut core, now, until, answer, unchanged);
+        now = until;
+        for settled in settled(&mut core) {
+            match settled.outcome {
+                Outcome::Unwritten {
+                    cause,
+                    may_have_applied,
+                    ..
+                } => {
+                    assert_eq!(cause.expect("a cause").code(), "AccessDeniedException");
+                    assert!(!may_have_applied && settled.completion >= 1_000);
+                    back.push((now, settled.completion));
+                }
+                outcome => assert!(outcome.is_written() && settled.completion < 1_000),
+            }
+        }
+    }
+    assert!(core.failure().is_none());
+    assert!(back.len() >= 150, "{}", back.len());
+    assert!(back[0].0 >= ms(30_000), "not before the grace is over");
+    // Allowed again, it is found to be after a while.
+    for n in 0..100_u8 {
+        core.submit(
+            now,
+            single(WriteKind::Update, n, 2_000 + u64::from(n), true),
+        );
+        let until = now + ms(500);
+        run(&mut core, now, until, |_, _: &Request| None, unchanged);
+        now = until;
+    }
+    let written = settled(&mut core)
+        .iter()
+        .filter(|s| s.outcome.is_written())
+        .count();
+    assert!(written >= 35, "{written}");
+}
+
+#[test]
+fn a_table_whose_only_action_is_denied_fails() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let now = run(
+        &mut core,
+        ms(0),
+        ms(300_000),
+        |_, _: &Request| Some(denied()),
+        unchanged,
+    );
+    assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+    assert_eq!(
+        core.failure().map(ServiceError::code),
+        Some("AccessDeniedException")
+    );
+}
+
+#[test]
+fn one_tenants_key_that_is_denied_is_one_records_fault() {
+    let mut core = core(rules(), 4);
+    let mut now = ms(0);
+    let mut next = 0_u64;
+    let mut rejected = Vec::new();
+    let mut written = 0;
+    for _ in 0..1_000 {
+        for _ in 0..10 {
+            core.submit(now, put(u8::try_from(next % 250).expect("small"), next));
+            next += 1;
+        }
+        let until = now + ms(100);
+        // One in a thousand is another tenant's.
+        let answer = |_, request: &Request| {
+            let foreign = contents(request)
+                .iter()
+                .any(|(_, n)| n.is_some_and(|n| n % 1_000 == 77));
+            foreign.then(denied)
+        };
+        run(&mut core, now, until, answer, unchanged);
+        now = until;
+        for settled in settled(&mut core) {
+            match settled.outcome {
+                Outcome::Rejected { .. } => rejected.push(settled.completion),
+                outcome => {
+                    assert!(outcome.is_written(), "{outcome:?}");
+                    written += 1;
+                }
+            }
+        }
+    }
+    assert!(core.failure().is_none());
+    assert!(
+        rejected.len() >= 5 && rejected.iter().all(|n| n % 1_000 == 77),
+        "{rejected:?}"
+    );
+    assert!(written >= 9_900, "{written}");
+}
+
+#[test]
+fn a_server_that_refuses_to_say_what_is_consumed_is_not_asked_again() {
+    let rules = Rules {
+        consumed_capacity: true,
+        ..rules()
+    };
+    let mut core = core(rules, 4);
+    for n in 0..60 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    core.submit(ms(0), single(WriteKind::Put, 100, 100, true));
+    let asks = |request: &Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        body.contains("ReturnConsumedCapacity")
+    };
+    let answer = |_, request: &Request| {
+        asks(request).then(|| error(ErrorClass::Invalid, "ValidationException"))
+    };
+    let now = run(&mut core, ms(0), ms(60_000), answer, unchanged);
+    assert_eq!(written(&mut core).len(), 61);
+    core.submit(now, put(1, 200));
+    let request = core.next_request(now).expect("a batch");
+    assert!(!asks(&request), "it is remembered");
+    all_written(&mut core, now, &request);
+
+    // Where it was answered once, a refusal is about the record.
+    let mut core = self::core(
+        Rules {
+            consumed_capacity: true,
+            ..self::rules()
+        },
+        4,
+    );
+    core.submit(ms(0), put(1, 1));
+    run(
+        &mut core,
+        ms(0),
+        ms(1_000),
+        |_, _: &Request| None,
+        unchanged,
+    );
+    core.submit(ms(1_000), put(2, 2));
+    run(&mut core, ms(1_000), ms(60_000), answer, unchanged);
+    let outcomes = settled(&mut core);
+    assert!(
+        matches!(outcomes[1].outcome, Outcome::Rejected { .. }),
+        "{outcomes:?}"
+    );
+}

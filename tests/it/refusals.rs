@@ -1,0 +1,433 @@
+//! Refusals that no record causes: the sink goes on, and says what lasts.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
+use dynamodb_connector::Health;
+use dynamodb_connector::sink::{
+    DrainError, LimitedBy, OpenError, Outcome, RejectReason, TableSettings, TableSink,
+};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
+
+use crate::setup::{
+    Log, TABLE, builder, fake, id, is_pk, on_writes, open, open_with, row, writes_sent,
+};
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+async fn put_all(table: &TableSink, count: u64) -> Vec<Outcome> {
+    let mut receipts = Vec::new();
+    for n in 0..count {
+        receipts.push(table.put(&row(format!("k{n}"), n)).await.unwrap());
+    }
+    futures::future::join_all(receipts).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blip_of_any_kind_loses_nothing() {
+    for fault in [
+        Fault::unrecognized_client(),
+        Fault::resource_not_found(),
+        Fault::invalid_signature(),
+        Fault::access_denied(),
+        Fault::answer(403, ""),
+        Fault::answer(404, "<html>nothing here</html>"),
+        Fault::answer(405, ""),
+        Fault::error(400, "ReplicaUnavailableException", "not now"),
+        Fault::error(400, "KMSDisabledException", "not now"),
+        Fault::error(400, "BrandNewException", "not now"),
+        Fault::answer(200, "{}"),
+        Fault::answer(200, r#"{"status":"ok"}"#),
+        Fault::answer(
+            200,
+            r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#,
+        ),
+        Fault::answer(
+            200,
+            r#"{"UnprocessedItems":{},"__type":"InternalServerError"}"#,
+        ),
+    ] {
+        let told = format!("{fault:?}");
+        let fake = fake();
+        let table = open(&fake).await;
+        fake.inject(fault.always());
+        let writes = tokio::spawn({
+            let table = table.clone();
+            async move { put_all(&table, 100).await }
+        });
+        tokio::time::sleep(secs(1)).await;
+        fake.heal();
+        let outcomes = writes.await.unwrap();
+        assert!(outcomes.iter().all(Outcome::is_written), "{told}");
+        assert_eq!(fake.item_count(TABLE), 100, "{told}");
+        table.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_record_and_a_description_that_fails_for_long_do_not_end_the_table() {
+    for fault in [
+        Fault::internal_error(),
+        Fault::throttled(Throttle::Throttling),
+    ] {
+        let fake = fake();
+        let table = open(&fake).await;
+        fake.inject(fault.on(Operation::DescribeTable).always());
+        fake.inject(Fault::poison(is_pk("bad")));
+        let bad = table.put(&row("bad", 1)).await.unwrap();
+        tokio::time::sleep(secs(300)).await;
+        let outcomes = put_all(&table, 312).await;
+        assert!(outcomes.iter().all(Outcome::is_written));
+        let outcome = bad.await;
+        assert!(
+            matches!(
+                outcome,
+                Outcome::Rejected {
+                    reason: RejectReason::Refused { .. },
+                    ..
+                }
+            ),
+            "{outcome:?}"
+        );
+        table.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_denied_or_unknown_leaves_puts_going() {
+    for fault in [
+        Fault::access_denied(),
+        Fault::error(400, "UnknownOperationException", ""),
+    ] {
+        let fake = fake();
+        let table = open(&fake).await;
+        fake.inject(fault.on(Operation::UpdateItem).always());
+        let update = || {
+            let update = table.update(&id("a"), "SET n = :n");
+            update.value(":n", &1)
+        };
+        let first = update().await.unwrap();
+        for n in 0..100 {
+            assert!(
+                put_all(&table, 5).await.iter().all(Outcome::is_written),
+                "{n}"
+            );
+            tokio::time::sleep(secs(1)).await;
+        }
+        let outcome = first.await;
+        let Outcome::Unwritten {
+            may_have_applied: false,
+            record: Some(record),
+            cause: Some(cause),
+            ..
+        } = &outcome
+        else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!(record.table(), TABLE);
+        let text = outcome.to_string();
+        assert!(
+            text.contains(TABLE) && text.contains(cause.code()),
+            "{text}"
+        );
+        // The next ones are handed back at once, until it is tried again.
+        for _ in 0..2 {
+            let outcome = update().confirm().await.unwrap();
+            assert!(matches!(outcome, Outcome::Unwritten { .. }), "{outcome:?}");
+        }
+        let updates = fake.requests();
+        let updates = updates
+            .iter()
+            .filter(|r| r.operation() == Some(Operation::UpdateItem));
+        assert!(updates.count() < 20);
+        fake.heal();
+        tokio::time::sleep(secs(31)).await;
+        assert!(update().confirm().await.unwrap().is_written());
+        table.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_tenants_key_that_is_denied_is_rejected_and_its_neighbors_are_written() {
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::access_denied().on_key(is_pk("foreign")).always());
+    let foreign = table.put(&row("foreign", 1)).await.unwrap();
+    let mut others = 0;
+    for _ in 0..100 {
+        others += put_all(&table, 5)
+            .await
+            .iter()
+            .filter(|o| o.is_written())
+            .count();
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert_eq!(others, 500);
+    let outcome = foreign.await;
+    assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lasts_is_said_once_with_its_cause_and_once_when_it_is_over() {
+    for (fault, code, at_once) in [
+        (Fault::internal_error(), "InternalServerError", false),
+        (Fault::close_before(), "ConnectionClosed", false),
+        (Fault::never_answer(), "AttemptTimeout", false),
+        (Fault::answer(200, "{}"), "GarbledAnswer", false),
+        (Fault::expired_token(), "ExpiredTokenException", false),
+        (
+            Fault::error(400, "BrandNewException", ""),
+            "BrandNewException",
+            false,
+        ),
+        (Fault::access_denied(), "AccessDeniedException", true),
+        (
+            Fault::resource_not_found(),
+            "ResourceNotFoundException",
+            true,
+        ),
+        (
+            Fault::unrecognized_client(),
+            "UnrecognizedClientException",
+            true,
+        ),
+    ] {
+        let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
+        let fake = fake();
+        let settings = TableSettings::default().request_timeout(Duration::from_millis(500));
+        let table = open_with(&fake, settings).await;
+        assert!(table.health().is_healthy());
+        // A single failure is of no interest.
+        if !at_once {
+            fake.inject(on_writes(fault.clone()));
+            assert!(
+                table
+                    .put(&row("a", 1))
+                    .confirm()
+                    .await
+                    .unwrap()
+                    .is_written()
+            );
+            assert_eq!(log.lines("WARN"), [""; 0], "{code}");
+        }
+        fake.inject(on_writes(fault).always());
+        let receipt = table.put(&row("a", 2)).await.unwrap();
+        tokio::time::sleep(secs(2)).await;
+        let warnings = log.lines("WARN");
+        assert_eq!(warnings.len(), 1, "{code}: {warnings:?}");
+        assert!(
+            warnings[0].contains(code)
+                && warnings[0].contains("BatchWriteItem")
+                && warnings[0].contains(TABLE)
+                && warnings[0].contains("retrying"),
+            "{warnings:?}"
+        );
+        let health = table.health();
+        assert!(
+            matches!(
+                health,
+                Health::Failing {
+                    operation: "BatchWriteItem",
+                    ..
+                }
+            ),
+            "{health}"
+        );
+        assert!(health.to_string().contains(code), "{health}");
+        let stats = table.stats();
+        let last = stats.last_error.clone().expect("it failed");
+        assert!(last.cause.contains(code), "{last:?}");
+        assert!(stats.to_string().contains(code), "{stats}");
+        if let LimitedBy::Retries { cause, .. } = &stats.limited_by {
+            assert!(cause.as_ref().unwrap().contains(code), "{cause:?}");
+        }
+        tokio::time::sleep(secs(20)).await;
+        assert_eq!(log.lines("WARN").len(), 1, "no flood: {code}");
+        fake.heal();
+        assert!(receipt.await.is_written(), "{code}");
+        tokio::time::sleep(secs(30)).await;
+        assert!(table.health().is_healthy());
+        let infos = log.lines("INFO");
+        assert_eq!(infos.len(), 1, "{code}: {infos:?}");
+        assert!(infos[0].contains("succeeds again"), "{infos:?}");
+        assert_eq!(log.lines("WARN").len(), 1, "{code}");
+        assert_eq!(log.lines("ERROR"), [""; 0], "{code}");
+        table.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lack_of_capacity_is_said_after_ten_seconds_without_a_write() {
+    for fault in [
+        Fault::unprocessed_all(),
+        Fault::throttled(Throttle::Throttling),
+    ] {
+        let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
+        let fake = fake();
+        let table = open(&fake).await;
+        fake.inject(on_writes(fault).always());
+        let receipt = table.put(&row("a", 2)).await.unwrap();
+        tokio::time::sleep(secs(9)).await;
+        assert_eq!(log.lines("WARN"), [""; 0]);
+        tokio::time::sleep(secs(14)).await;
+        assert_eq!(log.lines("WARN").len(), 1, "{:?}", log.lines("WARN"));
+        assert!(!table.health().is_healthy());
+        fake.heal();
+        assert!(receipt.await.is_written());
+        tokio::time::sleep(secs(30)).await;
+        assert_eq!(log.lines("INFO").len(), 1);
+        table.close().await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn verdicts_on_records_are_no_failures() {
+    let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
+    let fake = fake();
+    let table = open(&fake).await;
+    for n in 0..50 {
+        let put = table
+            .put(&row("a", n))
+            .condition("attribute_not_exists(pk)");
+        let outcome = put.confirm().await.unwrap();
+        assert_eq!(outcome.is_written(), n == 0);
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert_eq!(log.lines("WARN"), [""; 0]);
+    let stats = table.stats();
+    assert_eq!((stats.failed_requests, stats.last_error), (0, None));
+    assert!(table.health().is_healthy());
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_ends_says_so_at_error_with_its_cause() {
+    let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
+    let fake = fake();
+    let table = open(&fake).await;
+    fake.inject(Fault::access_denied().always());
+    let outcomes = put_all(&table, 100).await;
+    assert!(
+        outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Outcome::Unwritten { .. }))
+    );
+    let errors = log.lines("ERROR");
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert!(errors[0].contains("AccessDeniedException") && errors[0].contains(TABLE));
+    let health = table.health();
+    assert!(matches!(health, Health::Ended { .. }), "{health}");
+    // Four batches each few seconds, and all their writes by themselves in the end.
+    assert!(writes_sent(&fake) < 400, "{}", writes_sent(&fake));
+    assert!(matches!(
+        table.close().await,
+        Err(DrainError::Failed { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_hangs_and_callers_in_line_are_what_limits() {
+    let fake = fake();
+    let sink = builder(
+        &fake,
+        TableSettings::default()
+            .buffer_records(1)
+            .max_batch_items(1),
+    )
+    .dead_letters(|_| std::future::pending())
+    .open()
+    .await
+    .unwrap();
+    let table = sink.table(TABLE).unwrap();
+    assert_eq!(table.stats().limited_by, LimitedBy::Nothing);
+    fake.inject(Fault::poison(is_pk("bad")));
+    drop(table.put(&row("bad", 1)).await.unwrap());
+    let caller = tokio::spawn({
+        let table = table.clone();
+        async move { table.put(&row("a", 1)).await }
+    });
+    tokio::time::sleep(secs(5)).await;
+    let limited = table.stats().limited_by;
+    assert!(
+        matches!(limited, LimitedBy::DeadLetters { writes: 1, .. }),
+        "{limited}"
+    );
+    caller.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn opening_waits_for_a_table_that_is_created_and_names_what_it_cannot_wait_for() {
+    let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
+    let fake = FaultyDynamoDb::new();
+    fake.create_tables_slowly(secs(20));
+    let key = AttributeDefinition::builder()
+        .attribute_name("pk")
+        .attribute_type(ScalarAttributeType::S);
+    let hash = KeySchemaElement::builder()
+        .attribute_name("pk")
+        .key_type(KeyType::Hash);
+    let create = fake.client().create_table().table_name(TABLE);
+    let create = create.attribute_definitions(key.build().unwrap());
+    let create = create.key_schema(hash.build().unwrap());
+    let create = create.billing_mode(BillingMode::PayPerRequest);
+    create.send().await.unwrap();
+    let table = TableSink::open(&fake.client(), TABLE).await.unwrap();
+    assert!(
+        table
+            .put(&row("a", 1))
+            .confirm()
+            .await
+            .unwrap()
+            .is_written()
+    );
+    assert_eq!(log.lines("being created").len(), 1);
+
+    // What the service throttles or fails is tried for longer than a moment.
+    for fault in [
+        Fault::throttled(Throttle::Throttling),
+        Fault::internal_error(),
+    ] {
+        fake.inject(fault.on(Operation::DescribeTable).always());
+        let opening = tokio::spawn({
+            let client = fake.client();
+            async move { TableSink::open(&client, TABLE).await }
+        });
+        tokio::time::sleep(secs(8)).await;
+        fake.heal();
+        opening.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_that_does_not_open_says_what_to_do_by_the_cause() {
+    let fake = fake();
+    for (fault, remedy) in [
+        (Fault::access_denied(), "dynamodb:DescribeTable"),
+        (Fault::resource_not_found(), "region"),
+        (Fault::expired_token(), "credentials"),
+        (Fault::unrecognized_client(), "credentials"),
+        (Fault::close_before(), "endpoint"),
+        (Fault::answer(404, ""), "endpoint"),
+        (Fault::throttled(Throttle::Throttling), "try again later"),
+    ] {
+        let told = format!("{fault:?}");
+        fake.inject(fault.on(Operation::DescribeTable).always());
+        let error = TableSink::open(&fake.client(), TABLE).await.unwrap_err();
+        assert!(matches!(error, OpenError::Describe { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains(remedy) && text.contains(TABLE),
+            "{told}: {text}"
+        );
+        let rights = text.contains("dynamodb:DescribeTable");
+        assert_eq!(rights, remedy.contains("Describe"), "{told}: {text}");
+        fake.heal();
+    }
+}
