@@ -204,7 +204,7 @@ fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
     let mut indexes = IndexSet::default();
     if !wanted.key_only {
         for (position, index) in wanted.shape.indexes().iter().enumerate() {
-            if check_index(writer, wanted.shape, index)? {
+            if !index.is_dropped() && check_index(writer, wanted.shape, index)? {
                 indexes.insert(position);
             }
         }

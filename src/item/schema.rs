@@ -129,6 +129,8 @@ pub struct IndexShape {
     keys: KeySchema,
     local: bool,
     projection: Projection,
+    /// Set once a description did not have it any more. It keeps its position.
+    dropped: bool,
 }
 
 impl IndexShape {
@@ -139,6 +141,7 @@ impl IndexShape {
             keys,
             local: false,
             projection: Projection::All,
+            dropped: false,
         }
     }
 
@@ -176,6 +179,11 @@ impl IndexShape {
     pub fn projected(&self) -> &Projection {
         &self.projection
     }
+
+    /// Returns whether it was dropped from the table since that was opened. It is not checked any more.
+    pub fn is_dropped(&self) -> bool {
+        self.dropped
+    }
 }
 
 /// What is known of a table's form: its primary key and its indexes.
@@ -201,9 +209,32 @@ impl TableShape {
     /// The same with one more index.
     #[must_use]
     pub fn with_index(mut self, index: IndexShape) -> Self {
-        self.watched.add(&index.keys);
+        if !index.dropped {
+            self.watched.add(&index.keys);
+        }
         self.indexes.push(index);
         self
+    }
+
+    /// Returns this shape with its indexes as a later description has them: those that it lacks are
+    /// dropped, and others of the same name have its keys. Positions stay. `None` if nothing changed.
+    pub(crate) fn followed_by(&self, described: &Self) -> Option<Self> {
+        let mut followed = Self::new(self.keys.clone());
+        for index in &self.indexes {
+            let found = described
+                .indexes
+                .iter()
+                .find(|found| found.name == index.name);
+            let index = match found {
+                Some(found) => found.clone(),
+                None => IndexShape {
+                    dropped: true,
+                    ..index.clone()
+                },
+            };
+            followed = followed.with_index(index);
+        }
+        (followed != *self).then_some(followed)
     }
 
     /// The primary key.
@@ -211,7 +242,7 @@ impl TableShape {
         &self.keys
     }
 
-    /// The indexes.
+    /// The indexes, also those that were dropped since the table was opened.
     pub fn indexes(&self) -> &[IndexShape] {
         &self.indexes
     }

@@ -72,6 +72,12 @@ impl Failure {
         }
     }
 
+    pub(crate) fn is_failed_condition(&self) -> bool {
+        let mut reasons = self.cancellation.iter();
+        self.code == "ConditionalCheckFailedException"
+            || reasons.any(|reason| reason.code() == "ConditionalCheckFailed")
+    }
+
     pub(crate) fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
         self.detail = Some(detail.into());
         self
@@ -165,9 +171,7 @@ impl ServiceError {
 
     /// Returns whether a condition did not hold: an answer, not a failure.
     pub(crate) fn is_failed_condition(&self) -> bool {
-        let mut reasons = self.cancellation_reasons().iter();
-        self.code() == "ConditionalCheckFailedException"
-            || reasons.any(|reason| reason.code() == "ConditionalCheckFailed")
+        self.0.is_failed_condition()
     }
 
     /// If a condition did not hold: the item that was found in place, where there was one.

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
-use super::describing;
+use super::describing::{self, SharedShape};
 use super::error::OpenError;
 use super::gate::{Bounds, Gate};
 use super::handle::Sink;
@@ -251,7 +251,6 @@ impl Opening {
             opened,
         } = self;
         let name: Arc<str> = name.into();
-        let shape = Arc::new(shape);
         let records = settings.get_buffer_records();
         let gate = Arc::new(Gate::new(Bounds {
             records,
@@ -278,6 +277,7 @@ impl Opening {
             opened: opened.unwrap_or_else(|| clock.opened()),
         };
         let kinds = describing::index_kinds(&shape);
+        let shape = SharedShape::new(shape);
         let core = Core::new(
             &name,
             rules,
@@ -290,7 +290,7 @@ impl Opening {
         let stats = Arc::new(Mutex::new(Published::default()));
         let handle = Handle {
             name: Arc::clone(&name),
-            shape: Arc::clone(&shape),
+            shape: shape.clone(),
             gate: Arc::clone(&gate),
             deadline: settings.get_deadline(),
             stats: Arc::clone(&stats),

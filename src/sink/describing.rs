@@ -1,8 +1,35 @@
 //! The conversion of a table's description to the input of the budgets.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use crate::capacity::{IndexKind, TableCapacity, Units};
 use crate::item::{IndexShape, Projection, TableShape};
 use crate::transport::{Billing, TableDescription};
+
+/// The shape of a table, which its handles and its worker share. Later descriptions change its indexes.
+#[derive(Clone, Debug)]
+pub(super) struct SharedShape(Arc<RwLock<Arc<TableShape>>>);
+
+impl SharedShape {
+    pub(super) fn new(shape: TableShape) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(shape))))
+    }
+
+    pub(super) fn get(&self) -> Arc<TableShape> {
+        let shape = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&shape)
+    }
+
+    /// Takes over the indexes of a description. Returns whether they changed.
+    pub(super) fn follow(&self, described: &TableShape) -> bool {
+        let Some(followed) = self.get().followed_by(described) else {
+            return false;
+        };
+        let mut shape = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *shape = Arc::new(followed);
+        true
+    }
+}
 
 /// Returns the capacity of a table and of the indexes of its shape, as described.
 pub(super) fn table_capacity(description: &TableDescription, shape: &TableShape) -> TableCapacity {

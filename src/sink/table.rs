@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::adapter::{RecordSink, Verdicts};
 use super::config::TableSettings;
+use super::describing::SharedShape;
 use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Gate};
 use super::handle::Sink;
@@ -78,7 +79,7 @@ pub struct TableSink {
 /// What the clones of a table's handle share.
 pub(super) struct Handle {
     pub(super) name: Arc<str>,
-    pub(super) shape: Arc<TableShape>,
+    pub(super) shape: SharedShape,
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) deadline: Option<Duration>,
     pub(super) stats: Arc<Mutex<Published>>,
@@ -128,23 +129,28 @@ impl TableSink {
         &self.handle.name
     }
 
-    /// The table's keys and indexes as they were when it was opened.
+    /// The table's keys, and its indexes as they were when it was opened. Those that were dropped since
+    /// are marked so, once a description shows it.
     #[must_use]
-    pub fn shape(&self) -> &TableShape {
-        &self.handle.shape
+    pub fn shape(&self) -> Arc<TableShape> {
+        self.handle.shape.get()
     }
 
     /// Stores a record as a whole item.
     ///
     /// The record is encoded here and now; it must serialise to a map that holds the table's key.
     pub fn put<T: Serialize + ?Sized>(&self, record: &T) -> Write<'_> {
-        Write::new(self, WriteKind::Put, item::encode(record, self.shape()))
+        Write::new(self, WriteKind::Put, item::encode(record, &self.shape()))
     }
 
     /// Deletes the item with this key: any record that holds the key attributes, others in it are
     /// ignored. Deleting what isn't there is no error.
     pub fn delete<K: Serialize + ?Sized>(&self, key: &K) -> Write<'_> {
-        Write::new(self, WriteKind::Delete, item::encode_key(key, self.shape()))
+        Write::new(
+            self,
+            WriteKind::Delete,
+            item::encode_key(key, &self.shape()),
+        )
     }
 
     /// Changes attributes of the item with this key by an
@@ -155,13 +161,18 @@ impl TableSink {
         key: &K,
         expression: impl Into<String>,
     ) -> Write<'_> {
-        Write::new(self, WriteKind::Update, item::encode_key(key, self.shape()))
-            .with_update(expression.into())
+        Write::new(
+            self,
+            WriteKind::Update,
+            item::encode_key(key, &self.shape()),
+        )
+        .with_update(expression.into())
     }
 
     /// A condition on an item that a [`transaction`](Self::transaction) doesn't write.
     pub fn check<K: Serialize + ?Sized>(&self, key: &K, condition: impl Into<String>) -> Write<'_> {
-        Write::new(self, WriteKind::Check, item::encode_key(key, self.shape())).condition(condition)
+        Write::new(self, WriteKind::Check, item::encode_key(key, &self.shape()))
+            .condition(condition)
     }
 
     /// Stores an item given as the SDK's attribute values.
@@ -169,7 +180,7 @@ impl TableSink {
         Write::new(
             self,
             WriteKind::Put,
-            item::encode_attributes(item, self.shape()),
+            item::encode_attributes(item, &self.shape()),
         )
     }
 
@@ -178,7 +189,7 @@ impl TableSink {
         Write::new(
             self,
             WriteKind::Delete,
-            item::encode_key_attributes(key, self.shape()),
+            item::encode_key_attributes(key, &self.shape()),
         )
     }
 
@@ -317,7 +328,7 @@ impl TableSink {
         let published = self.handle.stats.lock();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         let mut stats = published.stats.clone();
-        stats.limited_by = LimitedBy::new(published.limit, &self.handle.shape);
+        stats.limited_by = LimitedBy::new(published.limit, &self.shape());
         drop(published);
         let (records, bytes, waiting) = self.handle.gate.level();
         match &mut stats.limited_by {

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use super::core::{Core, Described, Saved, Settled, Submission};
 use super::dead_letter::DeadLetterHandler;
+use super::describing::SharedShape;
 use super::error::{DrainError, StopReason, SubmitError};
 use super::gate::{Charge, Gate};
 use super::outcome::{Outcome, Record};
@@ -24,7 +25,6 @@ use super::stats::{Budgeted, Meter, Published};
 use crate::capacity::{Concurrency, Rate};
 use crate::clock::Clock;
 use crate::health::{Health, Reporter};
-use crate::item::TableShape;
 use crate::retry::ServiceError;
 use crate::transport::{Operation, TableDescription, Transport};
 
@@ -72,7 +72,7 @@ enum Done {
 /// All that a worker is made of.
 pub(super) struct Worker {
     pub(super) table: Arc<str>,
-    pub(super) shape: Arc<TableShape>,
+    pub(super) shape: SharedShape,
     pub(super) core: Core<Completion, Flush>,
     pub(super) gate: Arc<Gate<Message>>,
     pub(super) transport: Transport,

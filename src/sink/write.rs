@@ -245,7 +245,7 @@ impl<'a> Write<'a> {
                 ));
             }
         };
-        let shape = self.table.shape();
+        let shape = &self.table.shape();
         let prepared = if let Some(delete) = plain {
             let cost = if delete {
                 Cost::delete()
@@ -306,7 +306,7 @@ impl<'a> Write<'a> {
         let expressions = more
             .expressions()
             .map_err(|what| Self::invalid(table, what))?;
-        let cost = Cost::single(kind, &encoded, &expressions, table.shape());
+        let cost = Cost::single(kind, &encoded, &expressions, &table.shape());
         let Encoded { json, key, .. } = encoded;
         let data = Bytes::from(json);
         Ok(Ready {

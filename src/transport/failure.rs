@@ -94,7 +94,10 @@ impl Received<'_> {
         self.identify(&mut failure);
         failure.credentials = is_credentials_code(&failure.code);
         failure.message = body.text(&["message", "Message"]).map(Into::into);
-        failure.item = body.raw("Item").map(|item| item.as_bytes().into());
+        let exact = body.is_whole() && matches!(text, Cow::Borrowed(_));
+        if exact {
+            failure.item = body.raw("Item").map(|item| item.as_bytes().into());
+        }
         let throttling = body.list(&["ThrottlingReasons", "throttlingReasons"]);
         failure.throttling = throttling
             .into_iter()
@@ -102,12 +105,22 @@ impl Received<'_> {
             .collect();
         if failure.code == "TransactionCanceledException" {
             let reasons = body.list(&["CancellationReasons"]);
-            failure.cancellation = reasons.into_iter().map(cancellation_reason).collect();
+            let reasons = reasons
+                .into_iter()
+                .map(|json| cancellation_reason(json, exact));
+            failure.cancellation = reasons.collect();
             if failure.cancellation.is_empty() {
                 failure.cancellation = reasons_in(failure.message.as_deref().unwrap_or_default());
             }
             failure.class =
                 classify_cancellation(failure.cancellation.iter().map(CancellationReason::code));
+        }
+        if !exact && failure.is_failed_condition() {
+            // The item in place may have been lost with the rest, and it decides what became of the write.
+            let mut garbled = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
+                .with_detail("a condition did not hold, and the answer is not whole");
+            self.identify(&mut garbled);
+            return garbled;
         }
         if is_skew_code(&failure.code)
             && let (Some(date), Some(signed_at)) = (self.headers.get("date"), self.signed_at)
@@ -162,12 +175,15 @@ fn throttling_reason(json: &str) -> Option<ThrottlingReason> {
 }
 
 /// Reads an element of `CancellationReasons`. Their places are those of the writes.
-fn cancellation_reason(json: &str) -> CancellationReason {
+fn cancellation_reason(json: &str, exact: bool) -> CancellationReason {
     let members = Members::read(json);
     let code = members.text(&["Code"]).filter(|code| is_plain(code));
     CancellationReason {
         code: code.as_deref().unwrap_or("None").into(),
-        item: members.raw("Item").map(|item| item.as_bytes().into()),
+        item: members
+            .raw("Item")
+            .filter(|_| exact)
+            .map(|item| item.as_bytes().into()),
     }
 }
 

@@ -89,7 +89,8 @@ async fn steps(client: &Client, name: &str) {
     let sink = within("opening", sink).await;
     let sink = sink.unwrap_or_else(|error| panic!("{error}"));
     let table = sink.table(name).unwrap();
-    let keys = table.shape().keys();
+    let shape = table.shape();
+    let keys = shape.keys();
     assert_eq!(
         (keys.partition().name(), keys.sort()),
         ("pk", None),

@@ -9,9 +9,11 @@ use aws_sdk_dynamodb::types::{
 };
 use dynamodb_connector::Health;
 use dynamodb_connector::sink::{
-    DrainError, LimitedBy, OpenError, Outcome, RejectReason, TableSettings, TableSink,
+    DrainError, LimitedBy, OpenError, Outcome, RejectReason, Sink, TableSettings, TableSink,
 };
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
+use dynamodb_connector::test_util::{
+    Fault, FaultyDynamoDb, IndexSpec, KeyType as K, Operation, TableSpec, Throttle,
+};
 
 use crate::setup::{
     Log, TABLE, builder, fake, id, is_pk, on_writes, open, open_with, row, writes_sent,
@@ -430,4 +432,35 @@ async fn a_table_that_does_not_open_says_what_to_do_by_the_cause() {
         assert_eq!(rights, remedy.contains("Describe"), "{told}: {text}");
         fake.heal();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_that_is_dropped_is_checked_no_more_once_that_is_described() {
+    let fake = FaultyDynamoDb::new();
+    let with_index = TableSpec::new(TABLE).index(IndexSpec::global("by_n").partition("n", K::S));
+    fake.create_table(with_index);
+    let settings = TableSettings::default().refresh(secs(1));
+    let sink = Sink::builder(&fake.client()).table(TABLE, settings);
+    let table = sink.open().await.unwrap().table(TABLE).unwrap();
+    let error = table.put(&row("a", 1)).await.unwrap_err();
+    assert!(
+        error.is_record(),
+        "a number where the index has a string: {error}"
+    );
+    fake.alter_table(TableSpec::new(TABLE));
+    let id = id("b");
+    assert!(table.put(&id).confirm().await.unwrap().is_written());
+    tokio::time::sleep(secs(2)).await;
+    assert!(table.put(&id).confirm().await.unwrap().is_written());
+    tokio::time::sleep(secs(2)).await;
+    assert!(table.shape().indexes()[0].is_dropped());
+    assert!(
+        table
+            .put(&row("a", 1))
+            .confirm()
+            .await
+            .unwrap()
+            .is_written()
+    );
+    table.close().await.unwrap();
 }

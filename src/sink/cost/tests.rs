@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::item::{KeyKind, KeySchema, check_json, encode, encode_key};
 use crate::sink::core::{Saved, Submission};
+use crate::sink::describing::SharedShape;
 use crate::sink::gate::{Bounds, Gate};
 use crate::sink::receipt::Completion;
 use crate::sink::snapshot::Snapshot;
@@ -180,7 +181,7 @@ fn table() -> (TableSink, Arc<Gate<Message>>) {
     let gate = Arc::new(Gate::new(bounds));
     let handle = Handle {
         name: "decisions".into(),
-        shape: Arc::new(shape()),
+        shape: SharedShape::new(shape()),
         gate: Arc::clone(&gate),
         deadline: None,
         stats: Arc::new(Mutex::new(Published::default())),
@@ -311,7 +312,7 @@ mod against_a_service {
             .table("decisions", TableSettings::default())
             .open();
         let table = sink.await.unwrap().table("decisions").unwrap();
-        let shape = table.shape();
+        let shape = &table.shape();
         let mut said = vec![0; shape.indexes().len()];
         for (n, has) in all.iter().enumerate() {
             let item = item(n, *has);

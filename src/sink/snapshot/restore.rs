@@ -122,7 +122,7 @@ fn may_be_sent_again(payload: &Payload) -> bool {
 /// Checks a saved write by the table's limits, as if it were new.
 fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
     let deadline = table.default_deadline();
-    let shape = table.shape();
+    let shape = &table.shape();
     let check_part = |part: &Part| -> Result<(Key, Cost), ItemError> {
         let encoded = item::check_json(&part.data, shape, part.kind != WriteKind::Put)?;
         let cost = Cost::single(part.kind, &encoded, &part.expressions, shape);

@@ -1,7 +1,6 @@
 //! What a worker has done outside its loop: requests, descriptions, dead letters.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -87,7 +86,7 @@ impl Running {
     /// Describes the table once, to learn whether it is as it was when it was opened.
     pub(super) fn describe(&mut self) {
         let transport = self.worker.transport.clone();
-        let shape = Arc::clone(&self.worker.shape);
+        let shape = self.worker.shape.get();
         let describing = async move {
             let described = match transport.describe().await {
                 Ok(found) if found.shape.keys() == shape.keys() => Described::Unchanged,
@@ -115,7 +114,11 @@ impl Running {
         match described {
             Ok(description) => {
                 self.worker.reporter.succeeded(DESCRIBE);
-                let capacity = table_capacity(&description, &self.worker.shape);
+                if self.worker.shape.follow(&description.shape) {
+                    let table = &*self.worker.table;
+                    tracing::info!(table, "the indexes of table {table:?} have changed");
+                }
+                let capacity = table_capacity(&description, &self.worker.shape.get());
                 self.worker.core.set_capacity(now, capacity);
             }
             Err(error) if error.is_for_action() => {
@@ -239,7 +242,8 @@ impl Running {
 
     pub(super) fn read_batch(&mut self, body: &[u8]) -> Result<BatchOutcome, ServiceError> {
         let answer = parse_batch(body)?;
-        let keys = self.worker.shape.keys();
+        let shape = self.worker.shape.get();
+        let keys = shape.keys();
         let unprocessed: Result<_, _> = answer
             .unprocessed
             .iter()
@@ -263,17 +267,11 @@ impl Running {
             table: consumed.table_units,
             indexes: Vec::new(),
         };
+        let shape = self.worker.shape.get();
         for (name, units) in &consumed.indexes {
-            let mut shapes = self.worker.shape.indexes().iter();
+            let mut shapes = shape.indexes().iter();
             match shapes.position(|index| index.name() == name) {
-                Some(at)
-                    if self
-                        .worker
-                        .shape
-                        .indexes()
-                        .get(at)
-                        .is_some_and(IndexShape::is_local) =>
-                {
+                Some(at) if shape.indexes().get(at).is_some_and(IndexShape::is_local) => {
                     consumption.table += units;
                 }
                 Some(at) => consumption.indexes.push((at, *units)),

@@ -135,6 +135,12 @@ async fn an_answers_code_and_class_are_read() {
                 "ValidationException",
                 Invalid,
             ),
+            (
+                400,
+                "{\"__type\":\"ConditionalCheckFailedException\",\"Item\":{\"a\":{\"S\":\"cut",
+                "GarbledAnswer",
+                Ambiguous,
+            ),
             (204, "", "HttpStatus", Ambiguous),
             (302, "", "HttpStatus", Ambiguous),
         ] {
