@@ -1,5 +1,6 @@
 //! The one error of a request, whichever way it went out and wherever it failed.
 
+use super::message;
 use super::{ErrorClass, ThrottlingReason, is_action_code, is_identity_code};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -34,8 +35,8 @@ pub(crate) mod code {
 /// A failed request to DynamoDB or to DynamoDB Streams: what went wrong and what to do about it.
 ///
 /// Cheap to clone. Neither `Display` nor `Debug` shows anything of an item: of the service's own
-/// messages only those known to be fixed and free of data appear. [`service_message`] gives the
-/// message whatever it is.
+/// messages those appear that name expressions, placeholders, attributes, rights and limits alone. Of
+/// any other they say that it is withheld. [`service_message`] gives the message whatever it is.
 ///
 /// [`service_message`]: Self::service_message
 #[derive(Clone)]
@@ -48,6 +49,8 @@ pub(crate) struct Failure {
     pub(crate) status: Option<u16>,
     pub(crate) request_id: Option<Box<str>>,
     pub(crate) message: Option<Box<str>>,
+    /// Set where messages are shown whatever they may quote.
+    pub(crate) show_message: bool,
     /// What the network or the credentials provider said; never anything of an item.
     pub(crate) detail: Option<Box<str>>,
     pub(crate) credentials: bool,
@@ -64,6 +67,7 @@ impl Failure {
             status: None,
             request_id: None,
             message: None,
+            show_message: false,
             detail: None,
             credentials: false,
             throttling: Vec::new(),
@@ -251,12 +255,27 @@ impl ServiceError {
         self.0.message.as_deref()
     }
 
-    /// The service's message if it is one of those known to be fixed and free of data.
-    fn fixed_message(&self) -> Option<&str> {
-        self.service_message()
-            .filter(|message| FIXED_MESSAGES.contains(message))
+    /// Returns the service's message, as far as it may be shown.
+    fn shown_message(&self) -> Option<&str> {
+        let message = self.service_message()?;
+        if self.0.show_message {
+            return Some(message::shortened(message));
+        }
+        message::shown(message)
+    }
+
+    /// Shows the service's message whatever it may quote.
+    pub(crate) fn show_message(mut self) -> Self {
+        if let Some(failure) = Arc::get_mut(&mut self.0) {
+            failure.show_message = true;
+        }
+        self
     }
 }
+
+/// Said in place of a message that may quote an item.
+const WITHHELD: &str = "the service's message is withheld, since it may quote an item; \
+    ServiceError::service_message has it, and SinkBuilder::show_service_messages shows it";
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -264,8 +283,13 @@ impl fmt::Display for ServiceError {
         if let Some(status) = self.0.status {
             write!(f, " (http {status})")?;
         }
-        if let Some(text) = self.fixed_message().or(self.0.detail.as_deref()) {
+        if let Some(text) = self.shown_message().or(self.0.detail.as_deref()) {
             write!(f, ": {text}")?;
+        } else if self
+            .service_message()
+            .is_some_and(|message| !message.is_empty())
+        {
+            write!(f, ": {WITHHELD}")?;
         }
         if let Some(id) = self.request_id() {
             write!(f, " [request {id}]")?;
@@ -281,7 +305,7 @@ impl fmt::Debug for ServiceError {
             .field("code", &self.0.code)
             .field("status", &self.0.status)
             .field("request_id", &self.0.request_id)
-            .field("message", &self.fixed_message())
+            .field("message", &self.shown_message())
             .field("detail", &self.0.detail)
             .field("throttling", &self.0.throttling)
             .field("cancellation", &self.0.cancellation)
@@ -317,31 +341,6 @@ impl fmt::Debug for CancellationReason {
             .finish_non_exhaustive()
     }
 }
-
-/// Messages seen from the service that are the same whatever the request holds.
-const FIXED_MESSAGES: &[&str] = &[
-    "Cannot do operations on a non-existent table",
-    "Internal server error",
-    "Item size has exceeded the maximum allowed size",
-    "Provided list of item keys contains duplicates",
-    "Requested resource not found",
-    "Requested resource not found: Table not found",
-    "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes",
-    "The conditional request failed",
-    "The level of configured provisioned throughput for the table was exceeded. Consider \
-     increasing your provisioning level with the UpdateTable API.",
-    "The level of configured provisioned throughput for the table was exceeded. Consider \
-     increasing your provisioning level with the UpdateTable API",
-    "The provided key element does not match the schema",
-    "The security token included in the request is expired",
-    "The security token included in the request is invalid.",
-    "Throughput exceeds the current throughput limit for your account. Please contact AWS Support \
-     at https://aws.amazon.com/support request a limit increase",
-    "Rate of requests exceeds the allowed throughput.",
-    "Request rate is too high",
-    "Service is temporarily unavailable",
-    "Transaction is ongoing for the item",
-];
 
 #[cfg(test)]
 mod tests {

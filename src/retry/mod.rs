@@ -9,6 +9,7 @@ mod backoff;
 mod budget;
 mod class;
 mod error;
+mod message;
 mod policy;
 mod throttling;
 

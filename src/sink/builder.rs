@@ -56,6 +56,7 @@ pub struct SinkBuilder {
     pub(super) transport: TransportKind,
     pub(super) dead_letters: Option<DeadLetterHandler>,
     pub(super) seed: Option<u64>,
+    pub(super) show_service_messages: bool,
 }
 
 impl SinkBuilder {
@@ -108,6 +109,16 @@ impl SinkBuilder {
         self
     }
 
+    /// Sets whether errors show the service's own messages whatever they may quote. Default: `false`.
+    ///
+    /// For development. Messages that name expressions, placeholders, rights and limits are shown in
+    /// any case; of others, which may quote keys and values of an item, errors and log lines say that
+    /// they are withheld.
+    pub fn show_service_messages(mut self, show: bool) -> Self {
+        self.show_service_messages = show;
+        self
+    }
+
     /// Seeds the generator that spreads retries, for tests that must repeat. Default: random.
     ///
     /// A seeded sink also takes its opening for midnight. Sinks that share a table probe its capacity in
@@ -142,6 +153,7 @@ impl SinkBuilder {
             transport,
             dead_letters,
             seed,
+            show_service_messages,
         } = self;
         if tables.is_empty() {
             return Err(OpenError::NoTable);
@@ -176,6 +188,7 @@ impl SinkBuilder {
             let rng = rng.fork();
             let transport =
                 Transport::new(&client, transport, &name, settings.get_request_timeout());
+            transport.show_messages(show_service_messages);
             async move {
                 let backoff = Backoff::new(settings.get_retry());
                 let mut rng = rng;

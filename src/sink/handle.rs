@@ -36,6 +36,7 @@ impl Sink {
             transport: TransportKind::Auto,
             dead_letters: None,
             seed: None,
+            show_service_messages: false,
         }
     }
 

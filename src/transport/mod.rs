@@ -63,6 +63,7 @@ use bytes::Bytes;
 use capture::Captured;
 use client::Client;
 use clock::Skew;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -102,6 +103,8 @@ struct Shared {
     attempt_timeout: Duration,
     way: RwLock<Way>,
     skew: Skew,
+    /// Set where errors show the service's messages whatever they may quote.
+    show_messages: AtomicBool,
 }
 
 /// What is known of the way out so far.
@@ -166,6 +169,7 @@ impl Transport {
             resource: resource.to_owned(),
             attempt_timeout,
             way: RwLock::new(way),
+            show_messages: AtomicBool::new(false),
         }))
     }
 
@@ -186,6 +190,17 @@ impl Transport {
         operation: Operation,
         body: Bytes,
     ) -> Result<Bytes, ServiceError> {
+        let show = self.0.show_messages.load(Ordering::Relaxed);
+        let result = self.send(operation, body).await;
+        result.map_err(|error| if show { error.show_message() } else { error })
+    }
+
+    /// Lets errors show the service's messages whatever they may quote.
+    pub(crate) fn show_messages(&self, show: bool) {
+        self.0.show_messages.store(show, Ordering::Relaxed);
+    }
+
+    async fn send(&self, operation: Operation, body: Bytes) -> Result<Bytes, ServiceError> {
         if operation.service() != self.0.client.service() {
             return Err(client::foreign(operation));
         }

@@ -464,3 +464,26 @@ async fn an_index_that_is_dropped_is_checked_no_more_once_that_is_described() {
     );
     table.close().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_services_words_are_shown_where_they_quote_no_item() {
+    let reserved =
+        "Invalid UpdateExpression: Attribute name is a reserved keyword; reserved keyword: status";
+    let quoting = "One or more parameter values were invalid: the value hush is odd";
+    for (message, show, shown) in [
+        (reserved, false, true),
+        (quoting, false, false),
+        (quoting, true, true),
+    ] {
+        let fake = fake();
+        let sink = builder(&fake, TableSettings::default()).show_service_messages(show);
+        let table = sink.open().await.unwrap().table(TABLE).unwrap();
+        fake.inject(on_writes(Fault::validation(message)).always());
+        let update = table.update(&id("a"), "SET n = :n").value(":n", &1);
+        let outcome = update.confirm().await.unwrap();
+        let text = outcome.to_string();
+        assert_eq!(text.contains(message), shown, "{text}");
+        assert_eq!(text.contains("withheld"), !shown, "{text}");
+        table.close().await.unwrap();
+    }
+}

@@ -239,6 +239,18 @@ fn another_known_number_scales_the_rate() {
 }
 
 #[test]
+fn begun_anew_it_knows_nothing_of_before() {
+    let mut estimator = estimator(Some(1000.0));
+    drive(&mut estimator, 25..20_000, |_| 5);
+    assert!(estimator.has_background());
+    estimator.restart(at(20_000), Some(300.0));
+    assert_eq!(estimator.rate(), Some(300.0));
+    assert!(!estimator.has_background());
+    estimator.restart(at(20_000), None);
+    assert_eq!(estimator.rate(), None);
+}
+
+#[test]
 fn growth_waits_for_demand_and_is_impatient_in_the_end() {
     let mut estimator = estimator(Some(1000.0));
     drive(&mut estimator, 25..100, |_| 10);
