@@ -15,6 +15,11 @@ const STARVES_AFTER: Duration = Duration::from_secs(10);
 /// The time without a failure after which it is over. Chosen: the longest default delay of a retry.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
+/// The time without a failure and without a success after which a kind says nothing: nothing is sent.
+///
+/// Chosen: longer than a request and the longest default delay take together.
+const SILENT_AFTER: Duration = Duration::from_secs(120);
+
 /// The least time between two reports of one kind.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -147,9 +152,17 @@ impl Failures {
             .retain(|kind| kind.current || kind.reported_at.is_some());
     }
 
-    /// Returns the lines of those that are over.
-    pub(super) fn take_over(&mut self, now: Duration) -> Vec<Report> {
+    /// Returns the lines that are due by now: of those that have begun to last, and that are over.
+    pub(super) fn take_due(&mut self, now: Duration) -> Vec<Report> {
         let mut reports = Vec::new();
+        self.kinds
+            .retain(|kind| !kind.current || now.saturating_sub(kind.last) < SILENT_AFTER);
+        for kind in &mut self.kinds {
+            if kind.lasts_at().is_some_and(|at| at <= now) {
+                kind.reported_at = Some(now);
+                reports.push(Report::Lasts(kind.health(now)));
+            }
+        }
         self.kinds.retain(|kind| {
             let over = !kind.current && now.saturating_sub(kind.last) >= OVER_AFTER;
             if over {
@@ -164,16 +177,26 @@ impl Failures {
         reports
     }
 
-    /// Returns when to call [`take_over`](Self::take_over).
-    pub(super) fn over_at(&self) -> Option<Duration> {
-        let past = self.kinds.iter().filter(|kind| !kind.current);
-        past.map(|kind| kind.last.saturating_add(OVER_AFTER)).min()
+    /// Returns when to call [`take_due`](Self::take_due).
+    pub(super) fn due_at(&self) -> Option<Duration> {
+        let due = self.kinds.iter().map(|kind| {
+            let quiet = if kind.current {
+                SILENT_AFTER
+            } else {
+                OVER_AFTER
+            };
+            let quiet = kind.last.saturating_add(quiet);
+            kind.lasts_at().map_or(quiet, |lasts| lasts.min(quiet))
+        });
+        due.min()
     }
 
     /// Returns the health: the failure that has lasted for longest, if one lasts.
     pub(super) fn health(&self, now: Duration) -> Health {
         let lasting = self.kinds.iter().filter(|kind| {
-            kind.current && now.saturating_sub(kind.since) >= kind.failure.urgency.after()
+            kind.current
+                && now.saturating_sub(kind.since) >= kind.failure.urgency.after()
+                && now.saturating_sub(kind.last) < SILENT_AFTER
         });
         let oldest = lasting.min_by_key(|kind| kind.since);
         oldest.map_or(Health::Healthy, |kind| kind.health(now))
@@ -181,6 +204,13 @@ impl Failures {
 }
 
 impl Kind {
+    /// Returns when it lasts without another failure, if it was not reported yet. A single failure may be
+    /// the last.
+    fn lasts_at(&self) -> Option<Duration> {
+        let waits = self.current && self.reported_at.is_none() && self.count > 1;
+        waits.then(|| self.since.saturating_add(self.failure.urgency.after()))
+    }
+
     fn health(&self, now: Duration) -> Health {
         Health::Failing {
             operation: self.failure.operation,

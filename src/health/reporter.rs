@@ -59,16 +59,16 @@ impl Reporter {
         self.failures.succeeded(operation);
     }
 
-    /// Logs what is over by now.
+    /// Logs what has begun to last, or is over, by now.
     pub(crate) fn advance(&mut self, now: Duration) {
-        for report in self.failures.take_over(now) {
+        for report in self.failures.take_due(now) {
             self.log(Some(report));
         }
     }
 
     /// Returns when to call [`advance`](Self::advance).
     pub(crate) fn wake_at(&self) -> Option<Duration> {
-        self.failures.over_at()
+        self.failures.due_at()
     }
 
     /// Returns the health at this moment.

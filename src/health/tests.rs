@@ -37,8 +37,8 @@ fn what_passes_within_a_second_is_never_reported() {
         failures.succeeded("BatchWriteItem");
         assert_eq!(failures.health(ms(from + 999)), Health::Healthy);
     }
-    assert_eq!(failures.over_at(), None);
-    assert!(failures.take_over(ms(1_000_000)).is_empty());
+    assert_eq!(failures.due_at(), None);
+    assert!(failures.take_due(ms(1_000_000)).is_empty());
 }
 
 #[test]
@@ -74,7 +74,10 @@ fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
     let mut failures = Failures::default();
     reported(&mut failures, 0, 2_001, 100, Urgency::Lasting);
     failures.succeeded("PutItem");
-    assert_eq!(failures.over_at(), None, "another operation says nothing");
+    assert!(
+        !failures.health(ms(2_050)).is_healthy(),
+        "another operation says nothing"
+    );
     failures.succeeded("BatchWriteItem");
     assert_eq!(failures.health(ms(2_100)), Health::Healthy);
     // It flickers: no second line, and not over.
@@ -84,15 +87,15 @@ fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
             .is_none()
     );
     failures.succeeded("BatchWriteItem");
-    assert_eq!(failures.over_at(), Some(ms(18_000)));
-    assert!(failures.take_over(ms(17_999)).is_empty());
+    assert_eq!(failures.due_at(), Some(ms(18_000)));
+    assert!(failures.take_due(ms(17_999)).is_empty());
     let over = Report::Over {
         operation: "BatchWriteItem",
         lasted: ms(8_000),
         failures: 22,
     };
-    assert_eq!(failures.take_over(ms(18_000)), [over]);
-    assert!(failures.take_over(ms(60_000)).is_empty());
+    assert_eq!(failures.take_due(ms(18_000)), [over]);
+    assert!(failures.take_due(ms(60_000)).is_empty());
 }
 
 #[test]
@@ -124,4 +127,33 @@ fn health_is_shown_in_one_line() {
     };
     assert_eq!(ended.to_string(), "ended: gone");
     assert!(Health::Healthy.is_healthy() && !ended.is_healthy());
+}
+
+#[test]
+fn what_fails_again_within_the_second_is_reported_when_it_is_over() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("A", Urgency::Lasting));
+    assert!(
+        failures.take_due(ms(5_000)).is_empty(),
+        "one may be the last"
+    );
+    failures.failed(ms(5_100), failure("B", Urgency::Lasting));
+    failures.failed(ms(5_200), failure("B", Urgency::Lasting));
+    assert_eq!(failures.due_at(), Some(ms(6_100)));
+    assert_eq!(failures.take_due(ms(6_100)).len(), 1);
+    assert!(failures.take_due(ms(6_100)).is_empty());
+}
+
+#[test]
+fn what_is_not_tried_any_more_is_no_failure() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("A", Urgency::Now));
+    assert!(!failures.health(ms(60_000)).is_healthy());
+    assert_eq!(failures.due_at(), Some(ms(120_000)));
+    assert!(failures.health(ms(120_000)).is_healthy());
+    assert!(
+        failures.take_due(ms(120_000)).is_empty(),
+        "it did not succeed"
+    );
+    assert_eq!(failures.due_at(), None);
 }

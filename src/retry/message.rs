@@ -7,11 +7,11 @@
 /// The most of a message that is shown, in bytes. Chosen: several lines of a terminal.
 const MAX_SHOWN_BYTES: usize = 500;
 
-/// Beginnings after which the service names expressions, placeholders, attributes, types, actions,
+/// Messages, and beginnings (which end in a space) after which the service names expressions, placeholders, attributes, types, actions,
 /// resources or limits, and no value of an item.
 ///
 /// Seen in answers of DynamoDB and of DynamoDB Local 3.1.0, and in the API reference.
-const SAFE_BEGINNINGS: &[&str] = &[
+const SAFE_MESSAGES: &[&str] = &[
     "Invalid ConditionExpression: ",
     "Invalid UpdateExpression: ",
     "Invalid ProjectionExpression: ",
@@ -29,9 +29,9 @@ const SAFE_BEGINNINGS: &[&str] = &[
     "One or more parameter values were invalid: Missing the key ",
     "One or more parameter values were invalid: Type mismatch for key ",
     "One or more parameter values were invalid: Type mismatch for Index Key ",
-    "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of",
-    "One or more parameter values were invalid: Size of rangekey has exceeded the maximum size limit",
-    "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size",
+    "One or more parameter values were invalid: Size of hashkey has exceeded the maximum size limit of ",
+    "One or more parameter values were invalid: Size of rangekey has exceeded the maximum size limit of ",
+    "One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size ",
     "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain \
      an empty string value. Key: ",
     "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain \
@@ -59,28 +59,33 @@ const SAFE_BEGINNINGS: &[&str] = &[
     "The table does not have the specified index: ",
     "Cannot do operations on a non-existent table",
     "Requested resource not found",
+    "Requested resource not found: ",
     "Table not found: ",
     "Internal server error",
     "The conditional request failed",
     "The level of configured provisioned throughput for ",
-    "The security token included in the request is ",
-    "The request signature we calculated does not match the signature you provided.",
+    "The security token included in the request is expired",
+    "The security token included in the request is invalid",
+    "The request signature we calculated does not match the signature you provided. ",
     "Signature expired: ",
     "Signature not yet current: ",
     "Throughput exceeds the current throughput limit for your ",
-    "Rate of requests exceeds the allowed throughput.",
+    "Rate of requests exceeds the allowed throughput",
     "Request rate is too high",
     "Service is temporarily unavailable",
     "Transaction is ongoing for the item",
     "Subscriber limit exceeded: ",
-    "The operation conflicts with the resource's availability.",
+    "The operation conflicts with the resource's availability",
 ];
 
 /// Returns as much of a message as may be shown; `None` where it may quote an item.
 pub(super) fn shown(message: &str) -> Option<&str> {
-    let safe = SAFE_BEGINNINGS
-        .iter()
-        .any(|beginning| message.starts_with(beginning));
+    let safe = SAFE_MESSAGES.iter().any(|safe| {
+        let rest = message.strip_prefix(safe);
+        rest.is_some_and(|rest| safe.ends_with(' ') || matches!(rest, "" | "."))
+    });
+    // The place of a syntax error is in the text of an expression, which may hold anything.
+    let message = message.split("; token: ").next().unwrap_or(message);
     (safe || is_of_access(message) || is_of_table_name(message)).then(|| shortened(message))
 }
 
@@ -145,6 +150,15 @@ mod tests {
         ] {
             assert_eq!(shown(message), None, "{message}");
         }
+    }
+
+    #[test]
+    fn the_text_at_a_syntax_error_is_left_out() {
+        let message = "Invalid ConditionExpression: Syntax error; token: \"-\", near: \"secret\"";
+        assert_eq!(
+            shown(message),
+            Some("Invalid ConditionExpression: Syntax error")
+        );
     }
 
     #[test]

@@ -260,7 +260,7 @@ impl Opening {
             shape,
             capacity,
             backoff,
-            rng,
+            mut rng,
             opened,
         } = self;
         let name: Arc<str> = name.into();
@@ -298,7 +298,7 @@ impl Opening {
             Budgets::new(clock.now(), config, capacity, kinds),
             backoff,
             RetryBudget::new(settings.get_retry().get_budget()),
-            rng,
+            rng.fork(),
         );
         let stats = Arc::new(Mutex::new(Published::default()));
         let handle = Handle {

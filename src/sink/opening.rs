@@ -31,6 +31,7 @@ pub(super) async fn describe(
     let clock = Clock::start();
     let mut attempt = 0;
     let mut creating = false;
+    let mut answered_at = clock.now();
     loop {
         attempt += 1;
         match transport.describe().await {
@@ -38,6 +39,7 @@ pub(super) async fn describe(
                 // A compatible server may give none.
                 "ACTIVE" | "UPDATING" | "" => return Ok(description),
                 "CREATING" if clock.now() < CREATING_PATIENCE => {
+                    answered_at = clock.now();
                     if !std::mem::replace(&mut creating, true) {
                         tracing::info!(table, "the table is being created: waiting for it");
                     }
@@ -49,7 +51,7 @@ pub(super) async fn describe(
                     });
                 }
             },
-            Err(error) if error.is_retryable() && clock.now() < patience(&error) => {
+            Err(error) if error.is_retryable() && clock.now() < answered_at + patience(&error) => {
                 tracing::debug!(table, %error, "the table could not be described: trying again");
             }
             Err(error) => {

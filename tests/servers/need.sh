@@ -4,6 +4,8 @@
 need() {
     command -v cargo >/dev/null || fail 'cargo is missing: install Rust, https://rustup.rs'
     need_for_librdkafka
+    python3 -m pip --version >/dev/null 2>&1 ||
+        fail 'moto needs Python 3 with pip: install them, on Debian with `apt-get install python3-pip`'
     local java_version
     java_version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p;T;q' || true)
     [ "${java_version:-0}" -ge 17 ] ||

@@ -8,9 +8,10 @@
 //! |---|---|---|
 //! | whatever was sent | nothing was let in | the table fails |
 //! | one action | none of it was carried out | that action is closed, and tried again later |
-//! | one action | others of it were carried out | a record is the cause: its batch is bisected |
+//! | one action | others of it were carried out | a record may be the cause: its batch is bisected |
 //!
-//! An action that the table cannot do without, since no other was carried out either, fails it.
+//! Batches of puts and deletes are what most tables are for: if they are denied, and no other action was
+//! carried out either, the table fails.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,16 +26,20 @@ use crate::transport::Operation;
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 /// The number of refusals of a write by itself, each after others of its action were carried out,
-/// that make it the cause.
+/// that make it the cause, once it has been refused for [`GRACE`].
 ///
-/// Chosen: where half of all requests fail by chance, one write in sixty is refused so often.
+/// Chosen: where half of all requests fail by chance, one write in a thousand is refused at all of its
+/// attempts in that time.
 const CONDEMNING_REFUSALS: u32 = 5;
+
+/// The least number of refusals that go on. Chosen: two may be two blips with nothing sent between.
+const LASTING_REFUSALS: u32 = 3;
 
 /// The refusals of a table and of its actions.
 #[derive(Debug, Default)]
 pub(super) struct Access {
-    /// Since when all requests were refused; `None` once one was let in.
-    refused_since: Option<Duration>,
+    /// Refusals of all requests; `None` once one was let in.
+    refusals: Option<Refusals>,
     actions: HashMap<Operation, Action>,
 }
 
@@ -43,8 +48,28 @@ pub(super) struct Access {
 struct Action {
     successes: u64,
     succeeded_at: Option<Duration>,
-    refusals: Option<Refusals>,
+    /// Denials, and refusals with a code that is not known.
+    denied: Option<Refusals>,
+    unclear: Option<Refusals>,
     closed: Option<Closed>,
+}
+
+/// What an action is refused for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It may not be used, or the server does not have it.
+    Denied,
+    /// A code that is not known.
+    Unclear,
+}
+
+impl Action {
+    fn refusals(&self, why: Why) -> Option<Refusals> {
+        match why {
+            Why::Denied => self.denied,
+            Why::Unclear => self.unclear,
+        }
+    }
 }
 
 /// Refusals that have not paused for [`GRACE`].
@@ -52,8 +77,25 @@ struct Action {
 struct Refusals {
     since: Duration,
     last: Duration,
+    count: u32,
     /// The action's successes before the first of them.
     successes_before: u64,
+}
+
+impl Refusals {
+    fn new(now: Duration, successes_before: u64) -> Self {
+        Self {
+            since: now,
+            last: now,
+            count: 0,
+            successes_before,
+        }
+    }
+
+    /// Returns whether they have gone on since a time.
+    fn last_since(self, now: Duration, since: Duration) -> bool {
+        self.count >= LASTING_REFUSALS && now.saturating_sub(since) >= GRACE
+    }
 }
 
 /// An action that may not be used.
@@ -78,19 +120,22 @@ pub(super) enum Standing {
 }
 
 impl Access {
-    /// Forgets refusals, since nothing was tried meanwhile.
-    pub(super) fn forget(&mut self) {
-        self.refused_since = None;
+    /// Notes that a request was let in, whatever became of it, or that nothing was tried for a while.
+    pub(super) fn let_in(&mut self) {
+        self.refusals = None;
     }
 
-    /// Notes that a request was let in, whatever became of it.
-    pub(super) fn let_in(&mut self) {
-        self.refused_since = None;
+    /// Notes that a request of an action was let in, and would have been denied before that.
+    pub(super) fn allowed(&mut self, operation: Operation) {
+        self.refusals = None;
+        if let Some(action) = self.actions.get_mut(&operation) {
+            action.denied = None;
+        }
     }
 
     /// Notes that a request was carried out.
     pub(super) fn succeeded(&mut self, now: Duration, operation: Operation) {
-        self.refused_since = None;
+        self.refusals = None;
         let action = self.actions.entry(operation).or_default();
         action.successes += 1;
         action.succeeded_at = Some(now);
@@ -99,60 +144,49 @@ impl Access {
 
     /// Notes that a request was refused as any would be. Returns whether the grace is over.
     pub(super) fn refused(&mut self, now: Duration) -> bool {
-        let since = *self.refused_since.get_or_insert(now);
-        now.saturating_sub(since) >= GRACE
+        let refusals = self.refusals.get_or_insert(Refusals::new(now, 0));
+        refusals.count += 1;
+        refusals.last_since(now, refusals.since)
     }
 
     /// Returns whether requests of any kind are refused at present.
     pub(super) fn is_refused(&self) -> bool {
-        self.refused_since.is_some()
+        self.refusals.is_some()
     }
 
     /// Notes that a request was refused as others of its action may be.
-    pub(super) fn action_refused(&mut self, now: Duration, operation: Operation) -> Standing {
+    pub(super) fn action_refused(
+        &mut self,
+        now: Duration,
+        operation: Operation,
+        why: Why,
+    ) -> Standing {
         let action = self.actions.entry(operation).or_default();
-        if action
-            .refusals
-            .is_some_and(|refusals| now.saturating_sub(refusals.last) >= GRACE)
-        {
-            action.refusals = None;
+        let successes = action.successes;
+        let refusals = match why {
+            Why::Denied => &mut action.denied,
+            Why::Unclear => &mut action.unclear,
+        };
+        if refusals.is_some_and(|refusals| now.saturating_sub(refusals.last) >= GRACE) {
+            *refusals = None;
         }
-        let refusals = action.refusals.get_or_insert(Refusals {
-            since: now,
-            last: now,
-            successes_before: action.successes,
-        });
+        let refusals = refusals.get_or_insert(Refusals::new(now, successes));
         refusals.last = now;
-        let since = refusals.since;
-        let lasting = now.saturating_sub(since) >= GRACE;
-        let others_pass = action.successes > refusals.successes_before;
-        if action.closed.is_some() {
-            Standing::Closed
-        } else if self.is_refused_for_long(now, operation) {
+        refusals.count += 1;
+        let refusals = *refusals;
+        if why == Why::Denied && action.closed.is_some() {
+            return Standing::Closed;
+        }
+        let works_since = refusals.since.max(action.succeeded_at.unwrap_or_default());
+        if refusals.last_since(now, works_since) {
             Standing::Refused
-        } else if lasting && others_pass {
+        } else if successes > refusals.successes_before
+            && (why == Why::Unclear || refusals.last_since(now, refusals.since))
+        {
             Standing::Partial
         } else {
             Standing::Passing
         }
-    }
-
-    /// Returns whether nothing of an action that is refused was carried out for [`GRACE`].
-    pub(super) fn is_refused_for_long(&self, now: Duration, operation: Operation) -> bool {
-        self.actions.get(&operation).is_some_and(|action| {
-            action.refusals.is_some_and(|refusals| {
-                let succeeded_at = action.succeeded_at.unwrap_or_default();
-                now.saturating_sub(refusals.since.max(succeeded_at)) >= GRACE
-            })
-        })
-    }
-
-    /// Returns whether requests of an action were carried out since it began to be refused.
-    pub(super) fn others_pass(&self, operation: Operation) -> bool {
-        self.actions.get(&operation).is_some_and(|action| {
-            let refusals = action.refusals;
-            refusals.is_some_and(|refusals| action.successes > refusals.successes_before)
-        })
     }
 
     /// Returns the number of requests of an action that were carried out.
@@ -162,13 +196,15 @@ impl Access {
             .map_or(0, |action| action.successes)
     }
 
-    /// Returns whether another action was carried out within the last [`GRACE`].
+    /// Returns whether another action was carried out since this one is denied, or shortly before.
     pub(super) fn others_work(&self, now: Duration, operation: Operation) -> bool {
+        let denied = self.actions.get(&operation);
+        let denied = denied.and_then(|action| action.refusals(Why::Denied));
+        let from = denied
+            .map_or(now, |denied| denied.since)
+            .saturating_sub(GRACE);
         self.actions.iter().any(|(other, action)| {
-            let recent = action
-                .succeeded_at
-                .is_some_and(|at| now.saturating_sub(at) < GRACE);
-            *other != operation && recent
+            *other != operation && action.succeeded_at.is_some_and(|at| at >= from)
         })
     }
 
@@ -197,27 +233,45 @@ impl Access {
 /// The refusals of one write, sent by itself, for a reason that it need not be the cause of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspicion {
+    since: Duration,
     /// The action's successes at the last of them that counted.
     successes: u64,
     refusals: u32,
 }
 
+/// What a refusal of a write by itself comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Suspect {
+    /// Nothing of its action was carried out since the last one: it says nothing.
+    OneOfAll,
+    /// Others were carried out.
+    Alone,
+    /// It is the cause.
+    Cause,
+}
+
 impl Suspicion {
-    pub(super) fn new(successes: u64) -> Self {
+    pub(super) fn new(now: Duration, successes: u64) -> Self {
         Self {
+            since: now,
             successes,
             refusals: 0,
         }
     }
 
     /// Counts a refusal, if others of the action were carried out since the last one that counted.
-    /// Returns whether the write is the cause.
-    pub(super) fn refused(&mut self, successes: u64) -> bool {
-        if successes > self.successes {
-            self.successes = successes;
-            self.refusals += 1;
+    pub(super) fn refused(&mut self, now: Duration, successes: u64) -> Suspect {
+        if successes <= self.successes {
+            return Suspect::OneOfAll;
         }
-        self.refusals >= CONDEMNING_REFUSALS
+        self.successes = successes;
+        self.refusals += 1;
+        let lasting = now.saturating_sub(self.since) >= GRACE;
+        if lasting && self.refusals >= CONDEMNING_REFUSALS {
+            Suspect::Cause
+        } else {
+            Suspect::Alone
+        }
     }
 }
 
@@ -251,18 +305,33 @@ mod tests {
     #[test]
     fn an_action_that_never_works_is_closed_and_tried_again_later() {
         let mut access = Access::default();
-        assert_eq!(access.action_refused(s(0), UPDATES), Standing::Passing);
-        assert_eq!(access.action_refused(s(29), UPDATES), Standing::Passing);
-        assert_eq!(access.action_refused(s(30), UPDATES), Standing::Refused);
+        assert_eq!(
+            access.action_refused(s(0), UPDATES, Why::Denied),
+            Standing::Passing
+        );
+        assert_eq!(
+            access.action_refused(s(29), UPDATES, Why::Denied),
+            Standing::Passing
+        );
+        assert_eq!(
+            access.action_refused(s(30), UPDATES, Why::Denied),
+            Standing::Refused
+        );
         assert!(access.close(s(30), UPDATES, denied()));
         assert!(access.closed(s(59), UPDATES).is_some());
         assert!(access.closed(s(59), PUTS).is_none());
         assert!(access.closed(s(60), UPDATES).is_none());
-        assert_eq!(access.action_refused(s(61), UPDATES), Standing::Closed);
+        assert_eq!(
+            access.action_refused(s(61), UPDATES, Why::Denied),
+            Standing::Closed
+        );
         assert!(!access.close(s(61), UPDATES, denied()), "no news");
         access.succeeded(s(95), UPDATES);
         assert!(access.closed(s(95), UPDATES).is_none());
-        assert_eq!(access.action_refused(s(96), UPDATES), Standing::Passing);
+        assert_eq!(
+            access.action_refused(s(96), UPDATES, Why::Denied),
+            Standing::Passing
+        );
     }
 
     #[test]
@@ -276,8 +345,11 @@ mod tests {
             } else {
                 Standing::Passing
             };
-            assert_eq!(access.action_refused(s(now), PUTS), expected, "{now}");
-            assert_eq!(access.others_pass(PUTS), now > 1);
+            assert_eq!(
+                access.action_refused(s(now), PUTS, Why::Denied),
+                expected,
+                "{now}"
+            );
             access.succeeded(s(now), PUTS);
         }
         assert!(access.others_work(s(100), UPDATES));
@@ -285,19 +357,55 @@ mod tests {
         assert!(!access.others_work(s(200), UPDATES));
         // Refusals that paused are others.
         access.succeeded(s(150), PUTS);
-        assert_eq!(access.action_refused(s(151), PUTS), Standing::Passing);
+        assert_eq!(
+            access.action_refused(s(151), PUTS, Why::Denied),
+            Standing::Passing
+        );
     }
 
     #[test]
-    fn only_refusals_between_successes_of_others_make_a_write_the_cause() {
-        let mut suspicion = Suspicion::new(7);
-        for _ in 0..100 {
-            assert!(!suspicion.refused(7), "nothing passes");
+    fn only_refusals_between_successes_make_a_write_the_cause_and_not_before_the_grace_is_over() {
+        let mut suspicion = Suspicion::new(s(0), 7);
+        for now in 0..100 {
+            assert_eq!(
+                suspicion.refused(s(now), 7),
+                Suspect::OneOfAll,
+                "nothing passes"
+            );
         }
         for successes in 8..12 {
-            assert!(!suspicion.refused(successes));
-            assert!(!suspicion.refused(successes));
+            assert_eq!(suspicion.refused(s(100), successes), Suspect::Alone);
+            assert_eq!(suspicion.refused(s(100), successes), Suspect::OneOfAll);
         }
-        assert!(suspicion.refused(12));
+        assert_eq!(suspicion.refused(s(100), 12), Suspect::Cause);
+        let mut suspicion = Suspicion::new(s(0), 0);
+        for successes in 1..100 {
+            assert_eq!(suspicion.refused(s(29), successes), Suspect::Alone);
+        }
+        assert_eq!(suspicion.refused(s(30), 100), Suspect::Cause);
+    }
+
+    #[test]
+    fn two_blips_with_nothing_sent_between_are_not_an_outage() {
+        let mut access = Access::default();
+        assert!(!access.refused(s(0)));
+        assert!(!access.refused(s(40)));
+        let mut access = Access::default();
+        assert_eq!(
+            access.action_refused(s(0), PUTS, Why::Unclear),
+            Standing::Passing
+        );
+        assert_eq!(
+            access.action_refused(s(20), PUTS, Why::Unclear),
+            Standing::Passing
+        );
+        assert_eq!(
+            access.action_refused(s(40), PUTS, Why::Unclear),
+            Standing::Refused
+        );
+        assert_eq!(
+            access.action_refused(s(40), PUTS, Why::Denied),
+            Standing::Passing
+        );
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::access::{Standing, Suspicion};
+use super::access::{Standing, Suspect, Suspicion, Why};
 use super::entry::State;
+use super::feedback::ConsumedAnswer;
 use super::lane::Ticket;
 use super::request::InFlight;
 use super::{Core, Outcome, RejectReason};
@@ -76,7 +77,7 @@ impl<C, F> Core<C, F> {
             self.note_refused(now, request.sent_at, &left, &written, None);
         }
         if !written.is_empty() {
-            self.succeeded(now, request.id, request.operation);
+            self.succeeded(now, request.id, request.operation, request.asked);
         }
         for ticket in written {
             self.settle(now, ticket, Outcome::Written);
@@ -101,7 +102,7 @@ impl<C, F> Core<C, F> {
                 let writes = request.writes.len();
                 self.budgets.accepted(now, request.sent_at, writes);
                 self.note_answer(now, request.sent_at);
-                self.succeeded(now, request.id, request.operation);
+                self.succeeded(now, request.id, request.operation, request.asked);
                 for ticket in request.writes {
                     self.settle(now, ticket, Outcome::Written);
                 }
@@ -111,11 +112,13 @@ impl<C, F> Core<C, F> {
     }
 
     /// The request of this number was carried out.
-    fn succeeded(&mut self, now: Duration, request: u64, operation: Operation) {
+    fn succeeded(&mut self, now: Duration, id: u64, operation: Operation, asked: bool) {
         self.budget.deposit(now);
         self.access.succeeded(now, operation);
-        self.note_consumed_answered();
-        self.groups.prove(request);
+        if asked {
+            self.consumed = ConsumedAnswer::Given;
+        }
+        self.groups.prove(id);
         let proven = self.groups.take_proven();
         self.reject_refusals(now, proven);
     }
@@ -130,7 +133,7 @@ impl<C, F> Core<C, F> {
         }
         match error.class() {
             ErrorClass::Throttled => {
-                self.access.let_in();
+                self.access.allowed(request.operation);
                 self.note_refused(now, request.sent_at, &request.writes, &[], Some(error));
                 self.throttled(now, &request.writes, request.isolated, Some(error));
             }
@@ -142,7 +145,7 @@ impl<C, F> Core<C, F> {
             }
             ErrorClass::Refused => self.suspected(now, request, error),
             ErrorClass::Invalid | ErrorClass::Permanent => {
-                self.access.let_in();
+                self.access.allowed(request.operation);
                 self.refused(now, request, error);
             }
             ErrorClass::Fatal if error.is_misconfigured() => self.fail_with(now, &request, error),
@@ -179,19 +182,16 @@ impl<C, F> Core<C, F> {
             return self.unwritten(now, &request.writes);
         }
         let operation = request.operation;
-        let standing = self.access.action_refused(now, operation);
-        let alone = match &request.writes[..] {
-            &[ticket] => Some(ticket),
-            _ => None,
-        };
-        match (standing, alone) {
+        let standing = self.access.action_refused(now, operation, Why::Denied);
+        match (standing, &request.writes[..]) {
             (Standing::Passing, _) => self.failed_attempt(now, request, error),
-            // One record's key may be the cause, also of everything that failed for so long.
-            (Standing::Partial | Standing::Refused, None) => self.bisect(now, request),
-            (Standing::Partial, Some(ticket)) => self.reject(now, ticket, error.clone()),
-            (Standing::Refused, Some(ticket)) if self.is_new_suspect(ticket, operation) => {
-                // The rest of its batch shows whether others pass.
+            (Standing::Partial, _) => self.suspect(now, request, error),
+            (Standing::Refused, &[ticket]) => {
                 self.decide_group(now, ticket, false);
+                if self.groups.is_empty() {
+                    return self.close(now, &request, error);
+                }
+                // The rest of its batch shows whether others pass.
                 let isolated = operation == Operation::BatchWriteItem;
                 self.failed_attempt(
                     now,
@@ -202,19 +202,10 @@ impl<C, F> Core<C, F> {
                     error,
                 );
             }
-            (Standing::Refused | Standing::Closed, _) => self.close(now, &request, error),
+            // One record's key may be the cause of all.
+            (Standing::Refused, _) => self.suspect(now, request, error),
+            (Standing::Closed, _) => self.close(now, &request, error),
         }
-    }
-
-    /// Notes that a write was refused by itself. Returns whether it was not before.
-    fn is_new_suspect(&mut self, ticket: Ticket, operation: Operation) -> bool {
-        let successes = self.access.successes(operation);
-        let Some(entry) = self.entries.get_mut(ticket.at) else {
-            return false;
-        };
-        let new = entry.suspicion.is_none();
-        entry.suspicion.get_or_insert(Suspicion::new(successes));
-        new
     }
 
     /// Closes the action of a request, or fails a table that has no other.
@@ -232,37 +223,47 @@ impl<C, F> Core<C, F> {
 
     /// The service refused with a code that does not say whether a record is the cause.
     fn suspected(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
-        self.access.action_refused(now, request.operation);
-        // Where nothing passes, one batch at a time shows whether that is because of a record.
-        let bisect = self.access.others_pass(request.operation)
-            || (self.access.is_refused_for_long(now, request.operation) && self.groups.is_empty());
-        if bisect || request.writes.len() == 1 {
-            self.suspect(now, request, error);
-        } else {
+        let standing = self
+            .access
+            .action_refused(now, request.operation, Why::Unclear);
+        // Where nothing passes, a batch shows whether that is because of a record.
+        if standing == Standing::Passing && request.writes.len() > 1 {
             self.failed_attempt(now, request, error);
+        } else {
+            self.suspect(now, request, error);
         }
     }
 
-    /// Looks for the record that may be the cause of a refusal: a batch is bisected, and a write by
-    /// itself is rejected once it was refused again and again while others were carried out.
+    /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
+    /// a write by itself is rejected once it was refused again and again while others were carried out.
     fn suspect(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
         let &[ticket] = &request.writes[..] else {
-            return self.bisect(now, request);
+            let under_way = request.isolated || self.groups.is_empty();
+            return if under_way {
+                self.bisect(now, request)
+            } else {
+                self.failed_attempt(now, request, error)
+            };
         };
         let successes = self.access.successes(request.operation);
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
-        let suspicion = entry.suspicion.get_or_insert(Suspicion::new(successes));
-        if suspicion.refused(successes) {
+        let plain = entry.payload.is_plain();
+        let suspicion = entry
+            .suspicion
+            .get_or_insert(Suspicion::new(now, successes));
+        let suspect = suspicion.refused(now, successes);
+        if suspect == Suspect::Cause {
             entry.last_error = Some(error.clone());
             return self.reject(now, ticket, error.clone());
         }
-        let isolated = entry.payload.is_plain();
         self.decide_group(now, ticket, false);
+        // Where nothing passes it goes with the others again, and costs no request of its own.
+        let isolated = plain && suspect == Suspect::Alone;
         self.failed_attempt(
             now,
             InFlight {
@@ -334,6 +335,12 @@ impl<C, F> Core<C, F> {
 
     /// The service refuses what is in the request.
     fn refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        if request.asked && self.consumed == ConsumedAnswer::Refused && !error.is_failed_condition()
+        {
+            // It was refused for what is not asked any more.
+            let writes = request.writes.iter().map(|ticket| (*ticket, 1)).collect();
+            return self.requeue(now, writes, now, request.isolated);
+        }
         let &[ticket] = &request.writes[..] else {
             if self.failed.is_some() {
                 return self.unwritten(now, &request.writes);
@@ -355,6 +362,9 @@ impl<C, F> Core<C, F> {
         if error.class() == ErrorClass::Permanent {
             // It is about this write alone. Any other refusal may be about the table.
             return self.reject(now, ticket, error.clone());
+        }
+        if entry.deadline.is_some_and(|deadline| deadline <= now) {
+            return self.reject_expired(now, ticket);
         }
         entry.state = State::RefusedAlone;
         let group = match entry.group {
@@ -398,6 +408,10 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get(ticket.at) else {
                 continue;
             };
+            // What became of the ones before may have decided about this one too.
+            if !entry.is_live(ticket.seq) || matches!(entry.state, State::DeadLettered(_)) {
+                continue;
+            }
             let outcome = Outcome::Unwritten {
                 may_have_applied: entry.may_have_applied,
                 record: Some(entry.payload.to_record(&self.table)),

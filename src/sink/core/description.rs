@@ -31,8 +31,16 @@ pub(super) struct Description {
     /// The number in a row that decided nothing.
     undecided: u32,
     missing_since: Option<Duration>,
+    /// The number of descriptions since then that called it missing.
+    missing: u32,
     denied: bool,
 }
+
+/// The least time between two descriptions. Chosen: many bad records share one.
+const MIN_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The least number of descriptions that call a table missing before it is gone.
+const MISSING_DESCRIPTIONS: u32 = 3;
 
 impl Description {
     /// Wants one, once the time of the next is there.
@@ -53,13 +61,15 @@ impl Description {
     /// Returns whether the table has been missing for [`GRACE`], now that it is missing again.
     fn is_gone(&mut self, now: Duration) -> bool {
         let since = *self.missing_since.get_or_insert(now);
-        now.saturating_sub(since) >= GRACE
+        self.missing += 1;
+        self.missing >= MISSING_DESCRIPTIONS && now.saturating_sub(since) >= GRACE
     }
 
     /// Nothing is in doubt any more.
-    fn settle(&mut self) {
+    fn settle(&mut self, now: Duration) {
         *self = Self {
             denied: self.denied,
+            due: now.saturating_add(MIN_INTERVAL),
             ..Self::default()
         };
     }
@@ -81,7 +91,7 @@ impl<C, F> Core<C, F> {
         let asked_at = self.description.asked_at.take();
         if !self.groups.awaits_description() && !self.access.is_refused() {
             // It says nothing of the writes that are there now.
-            self.description.settle();
+            self.description.settle(now);
             return;
         }
         match described {
@@ -95,6 +105,7 @@ impl<C, F> Core<C, F> {
             Described::Failed(_) => self.description.want(),
             Described::Unchanged | Described::Denied => {
                 self.description.missing_since = None;
+                self.description.missing = 0;
                 self.description.denied = matches!(described, Described::Denied);
                 // Where it may not be described, nothing speaks for the records.
                 if let Some(asked_at) = asked_at {
@@ -109,7 +120,7 @@ impl<C, F> Core<C, F> {
                 if self.groups.awaits_description() {
                     // Requests went out after this one was asked for.
                     self.description.want();
-                    self.description.due = now;
+                    self.description.due = now.saturating_add(MIN_INTERVAL);
                     return;
                 }
             }
@@ -120,7 +131,7 @@ impl<C, F> Core<C, F> {
             .delay(self.description.undecided, &mut self.rng);
         self.description.due = now.saturating_add(delay);
         if !self.groups.awaits_description() && !self.access.is_refused() {
-            self.description.settle();
+            self.description.settle(now);
         }
     }
 }

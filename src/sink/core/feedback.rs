@@ -50,13 +50,6 @@ impl<C, F> Core<C, F> {
         true
     }
 
-    /// Notes that a request was carried out.
-    pub(super) fn note_consumed_answered(&mut self) {
-        if self.bodies.asks_consumed() {
-            self.consumed = ConsumedAnswer::Given;
-        }
-    }
-
     /// Stops describing the table, since the service denies it. Returns whether that is news.
     pub(crate) fn stop_describing(&mut self) -> bool {
         self.budgets.stop_describing()

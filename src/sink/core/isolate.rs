@@ -121,6 +121,25 @@ impl Groups {
         taken
     }
 
+    /// Drops the refusal of a write that has its outcome.
+    pub(super) fn forget(&mut self, id: u64, ticket: Ticket) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.refusals.retain(|(refused, _)| *refused != ticket);
+            if group.undecided == 0 && group.refusals.is_empty() {
+                self.groups.remove(&id);
+            }
+        }
+    }
+
+    /// Removes all groups, and returns the writes that were refused alone.
+    pub(super) fn take_all(&mut self) -> Vec<(Ticket, ServiceError)> {
+        let groups = std::mem::take(&mut self.groups);
+        groups
+            .into_values()
+            .flat_map(|group| group.refusals)
+            .collect()
+    }
+
     /// Returns whether a group waits for the table's description.
     pub(super) fn awaits_description(&self) -> bool {
         self.groups.values().any(|group| group.undecided == 0)

@@ -196,7 +196,8 @@ impl<C, F> Core<C, F> {
             partition,
         } = submission;
         if self.entries.is_empty() {
-            self.access.forget();
+            // Nothing was tried meanwhile.
+            self.access.let_in();
         }
         let epoch = self.epochs.enter();
         let seq = self.next_seq;

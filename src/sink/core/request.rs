@@ -30,6 +30,8 @@ pub(super) struct InFlight {
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
+    /// Set if it asks what it consumes.
+    pub(super) asked: bool,
     /// The body, whose buffer is reused after the answer.
     pub(super) body: Bytes,
 }
@@ -397,6 +399,7 @@ impl<C, F> Core<C, F> {
                 writes,
                 sent_at: now,
                 isolated,
+                asked: self.bodies.asks_consumed(),
                 body: body.clone(),
             },
         );
@@ -439,8 +442,10 @@ impl<C, F> Core<C, F> {
                 State::InFlight | State::DeadLettered(_) => {}
                 State::RefusedAlone => {
                     // Its group has its verdict already, or goes on without it.
-                    if let Some(entry) = self.entries.get_mut(ticket.at) {
-                        entry.group = None;
+                    if let Some(entry) = self.entries.get_mut(ticket.at)
+                        && let Some(group) = entry.group.take()
+                    {
+                        self.groups.forget(group, ticket);
                     }
                     self.reject_expired(now, ticket);
                 }

@@ -53,7 +53,7 @@ impl<C, F> Core<C, F> {
                     }
                 }
             };
-            self.end_older(ticket, false);
+            self.end_older(ticket, false, self.failed.clone());
             self.remove(now, ticket, outcome);
         }
     }
@@ -121,17 +121,24 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Sends writes again that were refused alone, each by itself.
-    pub(super) fn send_again(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
-        for (ticket, _) in refusals {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
+    /// Sends all writes again that were refused alone, and begins their bisections anew.
+    pub(super) fn send_again(&mut self, now: Duration, proven: Vec<(Ticket, ServiceError)>) {
+        let others = self.groups.take_all();
+        for (_, entry) in &mut self.entries {
+            entry.group = None;
+        }
+        for (ticket, _) in proven.into_iter().chain(others) {
+            let Some(entry) = self.entries.get(ticket.at) else {
                 continue;
             };
             if !entry.is_live(ticket.seq) || !matches!(entry.state, State::RefusedAlone) {
                 continue;
             }
-            entry.group = None;
-            self.make_ready(now, ticket, true);
+            if entry.deadline.is_some_and(|deadline| deadline <= now) {
+                self.reject_expired(now, ticket);
+            } else {
+                self.make_ready(now, ticket, true);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use super::entry::{Entry, State};
 use super::lane::Ticket;
 use super::{Core, Settled};
 use crate::capacity::WriteCost;
+use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 
@@ -75,7 +76,11 @@ impl<C, F> Core<C, F> {
         // Sent now, an older write could come after one that may have been applied.
         let over = outcome.may_have_applied() || matches!(outcome, Outcome::Unwritten { .. });
         if over || self.failed.is_some() {
-            self.end_older(ticket, outcome.is_written());
+            let cause = match outcome {
+                Outcome::Unwritten { cause, .. } => cause.clone(),
+                _ => self.failed.clone(),
+            };
+            self.end_older(ticket, outcome.is_written(), cause);
             return None;
         }
         let entry = self.entries.get_mut(ticket.at)?;
@@ -116,7 +121,7 @@ impl<C, F> Core<C, F> {
 
     /// Ends the writes whose place this one has taken: superseded if it was written, else handed
     /// back.
-    pub(super) fn end_older(&mut self, ticket: Ticket, written: bool) {
+    pub(super) fn end_older(&mut self, ticket: Ticket, written: bool, cause: Option<ServiceError>) {
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
@@ -127,7 +132,7 @@ impl<C, F> Core<C, F> {
                 Outcome::Unwritten {
                     may_have_applied: false,
                     record: Some(older.payload.to_record(&self.table)),
-                    cause: self.failed.clone(),
+                    cause: cause.clone(),
                 }
             };
             self.settled.push(Settled {

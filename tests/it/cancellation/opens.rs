@@ -179,6 +179,12 @@ async fn an_abort_drops_a_handler_at_any_step_and_hands_the_write_back() {
     for step in 0..8 {
         let fake = fake();
         let (table, handlers) = with_slow_handler(&fake).await;
+        // The first of all may be refused for what else they ask.
+        for _ in 0..2 {
+            let before = table.put(&row("before", 1)).confirm().await;
+            assert!(before.expect("accepted").is_written());
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         let bad = table.put(&row("bad", 1)).await.expect("accepted");
         let behind = table.put(&row("bad", 2)).await.expect("accepted");
         tokio::time::sleep(Duration::from_millis(100 + 500 * step)).await;

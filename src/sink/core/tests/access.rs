@@ -108,7 +108,7 @@ fn a_record_that_an_unknown_code_refuses_is_rejected_beside_neighbors_that_pass(
     let bad = 13;
     let mut now = ms(0);
     let mut next = 0_u64;
-    for _ in 0..200 {
+    for _ in 0..1_000 {
         for _ in 0..10 {
             core.submit(now, put(u8::try_from(next % 250).expect("small"), next));
             next += 1;
@@ -291,13 +291,13 @@ fn one_tenants_key_that_is_denied_is_one_records_fault() {
     let mut next = 0_u64;
     let mut rejected = Vec::new();
     let mut written = 0;
-    for _ in 0..1_000 {
+    for _ in 0..2_000 {
         for _ in 0..10 {
             core.submit(now, put(u8::try_from(next % 250).expect("small"), next));
             next += 1;
         }
         let until = now + ms(100);
-        // One in a thousand is another tenant's.
+        // One in a thousand is another tenant's, all of one key.
         let answer = |_, request: &Request| {
             let foreign = contents(request)
                 .iter()
@@ -318,10 +318,10 @@ fn one_tenants_key_that_is_denied_is_one_records_fault() {
     }
     assert!(core.failure().is_none());
     assert!(
-        rejected.len() >= 5 && rejected.iter().all(|n| n % 1_000 == 77),
+        rejected.len() >= 4 && rejected.iter().all(|n| n % 1_000 == 77),
         "{rejected:?}"
     );
-    assert!(written >= 9_900, "{written}");
+    assert!(written >= 19_700, "{written}");
 }
 
 #[test]

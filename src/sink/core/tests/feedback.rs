@@ -217,10 +217,10 @@ fn a_description_is_asked_for_when_one_is_needed_and_once_at_a_time() {
     assert!(!core.take_describe(ms(0)), "it is under way");
     core.on_described(ms(1), Described::Unchanged);
     assert!(
-        core.take_describe(ms(1)),
+        core.take_describe(ms(501)),
         "the second was refused after the question"
     );
-    core.on_described(ms(2), Described::Unchanged);
+    core.on_described(ms(502), Described::Unchanged);
     assert!(!core.take_describe(ms(60_000)));
     assert_eq!(settled(&mut core).len(), 2);
 }
