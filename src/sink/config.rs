@@ -217,9 +217,10 @@ impl TableSettings {
         self
     }
 
-    /// Whether a queued write is dropped when a newer one of the same key comes. Default: `false`.
+    /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default: `false`.
     ///
-    /// Saves capacity where only the last value counts. A reader of the table's change stream never sees what was dropped.
+    /// Saves capacity where only the last value counts. The older write has its outcome with the newer one: superseded,
+    /// or written if that fails unsent. A reader of the table's change stream never sees a value that was superseded.
     #[must_use]
     pub fn coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = coalesce;
