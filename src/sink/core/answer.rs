@@ -242,11 +242,12 @@ impl<C, F> Core<C, F> {
         }
         let &[ticket] = &request.writes[..] else {
             let under_way = request.isolated || self.groups.is_empty();
-            return if under_way {
-                self.bisect(now, request)
+            if under_way {
+                self.bisect(now, request);
             } else {
-                self.failed_attempt(now, request, error)
-            };
+                self.failed_attempt(now, request, error);
+            }
+            return;
         };
         let successes = self.access.successes(request.operation);
         let Some(entry) = self.entries.get_mut(ticket.at) else {

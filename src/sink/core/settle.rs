@@ -53,7 +53,8 @@ impl<C, F> Core<C, F> {
                     }
                 }
             };
-            self.end_older(ticket, false, self.failed.clone());
+            let cause = self.failed.clone();
+            self.end_older(ticket, false, cause.as_ref());
             self.remove(now, ticket, outcome);
         }
     }

@@ -76,9 +76,10 @@ impl<C, F> Core<C, F> {
         // Sent now, an older write could come after one that may have been applied.
         let over = outcome.may_have_applied() || matches!(outcome, Outcome::Unwritten { .. });
         if over || self.failed.is_some() {
+            let failed = self.failed.clone();
             let cause = match outcome {
-                Outcome::Unwritten { cause, .. } => cause.clone(),
-                _ => self.failed.clone(),
+                Outcome::Unwritten { cause, .. } => cause.as_ref(),
+                _ => failed.as_ref(),
             };
             self.end_older(ticket, outcome.is_written(), cause);
             return None;
@@ -121,7 +122,12 @@ impl<C, F> Core<C, F> {
 
     /// Ends the writes whose place this one has taken: superseded if it was written, else handed
     /// back.
-    pub(super) fn end_older(&mut self, ticket: Ticket, written: bool, cause: Option<ServiceError>) {
+    pub(super) fn end_older(
+        &mut self,
+        ticket: Ticket,
+        written: bool,
+        cause: Option<&ServiceError>,
+    ) {
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
@@ -132,7 +138,7 @@ impl<C, F> Core<C, F> {
                 Outcome::Unwritten {
                     may_have_applied: false,
                     record: Some(older.payload.to_record(&self.table)),
-                    cause: cause.clone(),
+                    cause: cause.cloned(),
                 }
             };
             self.settled.push(Settled {
