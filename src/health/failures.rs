@@ -100,10 +100,6 @@ impl Failures {
             None => self.insert(now, failure.clone()),
         };
         let kind = self.kinds.get_mut(at)?;
-        if !kind.current && kind.reported_at.is_none() {
-            kind.since = now;
-            kind.count = 0;
-        }
         kind.failure = failure;
         kind.last = now;
         kind.current = true;

@@ -1,4 +1,4 @@
-//! What the person on call sees: failures that last, and the health of a table, a source or a sink.
+//! Reports for the person on call: failures that last, and the health of a table, a source or a sink.
 //!
 //! A request that fails and passes at the next attempt is of no interest. A request that fails for a
 //! second is, long before its records run out of time. So failures are counted by kind, and a kind is
@@ -25,7 +25,7 @@ use std::time::Duration;
 
 pub(crate) use reporter::Reporter;
 
-/// Whether requests succeed at present, for readiness probes and dashboards.
+/// The success of requests at present, for readiness probes and dashboards.
 ///
 /// `Display` gives it in one line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What a struct stands for.
+/// The kind of value that a struct stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marked {
     /// A number of any precision, as text: `serde_json::Number`, if the feature `arbitrary_precision` of

@@ -55,7 +55,7 @@ pub enum OpenError {
     },
 }
 
-/// What to do about a description that failed.
+/// Returns the remedy for a description that failed.
 fn remedy(error: &ServiceError) -> &'static str {
     if error.is_missing() {
         "there is no such table in the client's region and at its endpoint; check the name, the \

@@ -43,7 +43,7 @@ pub(super) struct Access {
     actions: HashMap<Operation, Action>,
 }
 
-/// What is known of one action.
+/// The successes and refusals of one action.
 #[derive(Debug, Default)]
 struct Action {
     successes: u64,
@@ -54,22 +54,13 @@ struct Action {
     closed: Option<Closed>,
 }
 
-/// What an action is refused for.
+/// The reason for which an action is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Why {
     /// It may not be used, or the server does not have it.
     Denied,
     /// A code that is not known.
     Unclear,
-}
-
-impl Action {
-    fn refusals(&self, why: Why) -> Option<Refusals> {
-        match why {
-            Why::Denied => self.denied,
-            Why::Unclear => self.unclear,
-        }
-    }
 }
 
 /// Refusals that have not paused for [`GRACE`].
@@ -106,7 +97,7 @@ struct Closed {
     until: Duration,
 }
 
-/// What the refusals of an action come to.
+/// The consequence of an action's refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// They may pass: they have not gone on for [`GRACE`].
@@ -199,7 +190,7 @@ impl Access {
     /// Returns whether another action was carried out since this one is denied, or shortly before.
     pub(super) fn others_work(&self, now: Duration, operation: Operation) -> bool {
         let denied = self.actions.get(&operation);
-        let denied = denied.and_then(|action| action.refusals(Why::Denied));
+        let denied = denied.and_then(|action| action.denied);
         let from = denied
             .map_or(now, |denied| denied.since)
             .saturating_sub(GRACE);
@@ -239,7 +230,7 @@ pub(super) struct Suspicion {
     refusals: u32,
 }
 
-/// What a refusal of a write by itself comes to.
+/// The consequence of a refusal of a write by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suspect {
     /// Nothing of its action was carried out since the last one: it says nothing.

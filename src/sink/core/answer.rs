@@ -177,7 +177,7 @@ impl<C, F> Core<C, F> {
     }
 
     /// The action may not be used, or not for a record of the request.
-    fn action_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+    fn action_refused(&mut self, now: Duration, mut request: InFlight, error: &ServiceError) {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
@@ -192,15 +192,8 @@ impl<C, F> Core<C, F> {
                     return self.close(now, &request, error);
                 }
                 // The rest of its batch shows whether others pass.
-                let isolated = operation == Operation::BatchWriteItem;
-                self.failed_attempt(
-                    now,
-                    InFlight {
-                        isolated,
-                        ..request
-                    },
-                    error,
-                );
+                request.isolated = operation == Operation::BatchWriteItem;
+                self.failed_attempt(now, request, error);
             }
             // One record's key may be the cause of all.
             (Standing::Refused, _) => self.suspect(now, request, error),
@@ -236,7 +229,7 @@ impl<C, F> Core<C, F> {
 
     /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
     /// a write by itself is rejected once it was refused again and again while others were carried out.
-    fn suspect(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+    fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError) {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
@@ -264,15 +257,8 @@ impl<C, F> Core<C, F> {
         }
         self.decide_group(now, ticket, false);
         // Where nothing passes it goes with the others again, and costs no request of its own.
-        let isolated = plain && suspect == Suspect::Alone;
-        self.failed_attempt(
-            now,
-            InFlight {
-                isolated,
-                ..request
-            },
-            error,
-        );
+        request.isolated = plain && suspect == Suspect::Alone;
+        self.failed_attempt(now, request, error);
     }
 
     /// Rejects a write that the service refused.
@@ -409,7 +395,7 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get(ticket.at) else {
                 continue;
             };
-            // What became of the ones before may have decided about this one too.
+            // The outcome of one before may have decided about this one too.
             if !entry.is_live(ticket.seq) || matches!(entry.state, State::DeadLettered(_)) {
                 continue;
             }

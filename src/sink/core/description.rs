@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::access::GRACE;
 use super::{Core, ServiceError};
 
-/// What describing the table gave.
+/// The result of describing the table.
 #[derive(Clone, Debug)]
 pub(crate) enum Described {
     /// Its keys are unchanged.

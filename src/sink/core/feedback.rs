@@ -10,7 +10,7 @@ use crate::capacity::{
 };
 use crate::retry::ServiceError;
 
-/// What became of requests that asked for the units that they consume.
+/// The answer to requests that ask for the units that they consume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ConsumedAnswer {
     /// None was carried out.

@@ -18,9 +18,6 @@ use crate::sink::error::StopReason;
 use crate::sink::stats::LastError;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
 
-/// The operation of descriptions, as reported.
-const DESCRIBE: &str = "DescribeTable";
-
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
         let Request {
@@ -113,7 +110,9 @@ impl Running {
     fn described(&mut self, now: Duration, described: Result<TableDescription, ServiceError>) {
         match described {
             Ok(description) => {
-                self.worker.reporter.succeeded(DESCRIBE);
+                self.worker
+                    .reporter
+                    .succeeded(Operation::DescribeTable.name());
                 if self.worker.shape.follow(&description.shape) {
                     let table = &*self.worker.table;
                     tracing::info!(table, "the indexes of table {table:?} have changed");
@@ -130,7 +129,7 @@ impl Running {
                     );
                 }
             }
-            Err(error) => self.failed(now, DESCRIBE, &error),
+            Err(error) => self.failed(now, Operation::DescribeTable.name(), &error),
         }
     }
 
@@ -170,10 +169,12 @@ impl Running {
             Done::Described(described) => {
                 match &described {
                     Described::Failed(error) | Described::Missing(error) => {
-                        self.failed(now, DESCRIBE, error);
+                        self.failed(now, Operation::DescribeTable.name(), error);
                     }
                     Described::Unchanged | Described::KeysChanged(_) => {
-                        self.worker.reporter.succeeded(DESCRIBE);
+                        self.worker
+                            .reporter
+                            .succeeded(Operation::DescribeTable.name());
                     }
                     Described::Denied => {}
                 }
