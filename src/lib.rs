@@ -49,6 +49,7 @@ pub mod capacity;
 mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
+mod error;
 #[cfg(all(any(test, fuzzing), feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -56,6 +57,7 @@ mod health;
 pub mod item;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod letter;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
 #[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
@@ -71,6 +73,7 @@ mod transport;
 #[cfg(feature = "test-util")]
 pub mod test_util;
 
+pub use error::ErrorKind;
 pub use health::Health;
 
 /// The examples of README.md, to be tested.

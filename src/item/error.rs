@@ -6,6 +6,7 @@
 
 use super::KeyKind;
 use super::number::NumberFault;
+use crate::error::ErrorKind;
 use std::fmt::{self, Write as _};
 
 /// Names longer than this are cut in messages.
@@ -253,6 +254,11 @@ pub(super) fn place(path: &str) -> String {
 }
 
 impl ItemError {
+    /// Returns [`ErrorKind::Invalid`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
     /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
     /// A key of an inner map may be data, and is `*`: `scores.*`. The fields of a struct are shown.
     pub fn path(&self) -> &str {

@@ -47,14 +47,7 @@ impl Reason {
 
     /// A reason that reads as the error does, its causes included.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        Self::from(text)
+        Self::from(crate::error::text(error))
     }
 
     pub(super) fn panicked() -> Self {

@@ -2,6 +2,7 @@
 
 use super::message;
 use super::{ErrorClass, ThrottlingReason, is_action_code, is_identity_code};
+use crate::error::ErrorKind;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::error::Error;
@@ -188,6 +189,19 @@ impl ServiceError {
             .iter()
             .find(|reason| reason.code() == "ConditionalCheckFailed")
             .map(|reason| reason.existing_item().map(Bytes::copy_from_slice))
+    }
+
+    /// Returns the kind of error. [`class`](Self::class) says whether to send again.
+    pub fn kind(&self) -> ErrorKind {
+        match self.class() {
+            ErrorClass::Throttled => ErrorKind::Capacity,
+            ErrorClass::Permanent if self.is_failed_condition() => ErrorKind::Condition,
+            ErrorClass::Permanent | ErrorClass::Invalid => ErrorKind::Invalid,
+            _ if self.is_identity() || self.is_for_action() => ErrorKind::Denied,
+            _ if self.is_missing() || self.code() == code::KEYS_CHANGED => ErrorKind::NotFound,
+            ErrorClass::Fatal if self.is_misconfigured() || self.is_endpoint() => ErrorKind::Config,
+            _ => ErrorKind::Unavailable,
+        }
     }
 
     /// What to do about it.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::ErrorKind;
+
 /// The part of the settings a mistake is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -94,6 +96,11 @@ impl ConfigError {
             } => Some(name),
             _ => None,
         }
+    }
+
+    /// Returns [`ErrorKind::Config`].
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
     }
 
     /// The path to the field that is wrong, where one is known.

@@ -9,15 +9,19 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use futures::Sink;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
 use super::error::{DrainError, SubmitError};
+use super::gate::Charge;
 use super::outcome::Outcome;
+use super::receipt::Completion;
 use super::submit::Submit;
-use super::table::TableSink;
+use super::table::{TableSink, row};
 use super::write::Write;
+use crate::error::ErrorKind;
 
 /// What a [`RecordSink`] fails with.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,18 @@ struct Held {
 /// How many failures an adapter holds for its owner; further ones are reported by `flush` and
 /// `close` of the table.
 const HELD_FAILURES: usize = 100;
+
+impl RecordSinkError {
+    /// Returns the kind of error; of [`NotWritten`](Self::NotWritten), that of the first outcome.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Submit(error) => error.kind(),
+            Self::NotWritten { outcomes } => Outcome::first_kind(outcomes),
+            Self::Drain(error) => error.kind(),
+        }
+    }
+}
 
 impl Verdicts {
     /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
@@ -102,7 +118,8 @@ impl Verdicts {
 ///
 /// - `poll_ready` waits for room, and reports the records that failed since, save those that a
 ///   dead-letter handler has taken.
-/// - `start_send` encodes the record; one that breaks a limit is refused there.
+/// - `start_send` encodes the record. One that breaks a limit is refused there; from
+///   [`TableSink::records`] with a dead-letter handler, it goes to that instead.
 /// - `poll_flush` resolves when every record sent before has its outcome.
 /// - `poll_close` flushes. The table stays open for its other handles.
 ///
@@ -115,17 +132,30 @@ impl Verdicts {
 pub struct RecordSink<T> {
     table: TableSink,
     verdicts: Arc<Verdicts>,
-    parked: Option<Submit>,
+    parked: Option<Parked>,
     flush: Option<BoxFuture<'static, Result<(), DrainError>>>,
     make: Make<T>,
+    /// Makes the row of a dead letter of a record that can't be written.
+    row: Option<fn(&T) -> Option<Bytes>>,
     record: PhantomData<fn(T)>,
+}
+
+/// A record on its way.
+enum Parked {
+    /// Into the buffer.
+    Submit(Submit),
+    /// To the dead-letter handler.
+    Misfit(BoxFuture<'static, Result<(), SubmitError>>),
 }
 
 type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
 impl<T: Serialize + 'static> RecordSink<T> {
     pub(super) fn puts(table: TableSink) -> Self {
-        Self::new(table, TableSink::put)
+        let row = table.has_dead_letters().then_some(row::<T> as _);
+        let mut sink = Self::new(table, TableSink::put);
+        sink.row = row;
+        sink
     }
 }
 
@@ -140,13 +170,17 @@ impl<T> RecordSink<T> {
             parked: None,
             flush: None,
             make: Box::new(make),
+            row: None,
             record: PhantomData,
         }
     }
 
     fn poll_parked(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordSinkError>> {
         if let Some(parked) = &mut self.parked {
-            let entered = ready!(parked.poll_enter(cx));
+            let entered = ready!(match parked {
+                Parked::Submit(submit) => submit.poll_enter(cx),
+                Parked::Misfit(handling) => handling.as_mut().poll(cx),
+            });
             self.parked = None;
             entered?;
         }
@@ -167,9 +201,19 @@ impl<T> Sink<T> for RecordSink<T> {
             // Called without `poll_ready` having said so: the parked record must not be lost.
             return Err(SubmitError::Full.into());
         }
-        let submission = (self.make)(&self.table, &record).prepare()?;
+        let prepared = (self.make)(&self.table, &record).prepare();
         let verdicts = Arc::clone(&self.verdicts);
-        self.parked = Some(self.table.enter_for_adapter(submission, verdicts));
+        self.parked = Some(match (prepared, self.row) {
+            (Ok(prepared), _) => Parked::Submit(self.table.enter_for_adapter(prepared, verdicts)),
+            (Err(error), Some(row)) => {
+                let (table, row) = (self.table.clone(), row(&record));
+                let completion = Completion::for_adapter(verdicts, Charge::NONE);
+                Parked::Misfit(Box::pin(async move {
+                    table.misfit(error, row, completion).await
+                }))
+            }
+            (Err(error), None) => return Err(error.into()),
+        });
         // A flush begun before does not wait for this record: the next poll_flush begins anew.
         self.flush = None;
         Ok(())

@@ -93,7 +93,12 @@ impl SinkBuilder {
         self
     }
 
-    /// Gives every write that failed for good to `handler`, with the reason.
+    /// Gives every write that failed for good to `handler`, with the reason;
+    /// [`DeadLetter::to_json_line`] makes it a line of a file.
+    ///
+    /// A record that can't be made a write is an error of `put`, and goes to the handler only by
+    /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter) and
+    /// [`records`](super::TableSink::records).
     ///
     /// The write has its outcome once the handler is done: until then it counts against the
     /// buffer, `flush` and `close` wait for it, later writes of its key wait, and a snapshot holds
@@ -281,6 +286,7 @@ impl Opening {
             token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),
             dead_letters: dead_letters.is_some(),
         };
+        let runtime = tokio::runtime::Handle::current();
         let clock = Clock::start();
         let config = CapacityConfig {
             rate: settings.get_rate(),
@@ -309,6 +315,8 @@ impl Opening {
             stats: Arc::clone(&stats),
             token_prefix: entropy(),
             tokens: AtomicU64::new(0),
+            dead_letters: dead_letters.clone(),
+            runtime: runtime.clone(),
         };
         let meter = Meter::new(&name);
         let reporter = Reporter::new(&name);
@@ -325,7 +333,7 @@ impl Opening {
             stats,
             account: Arc::clone(account),
         };
-        tokio::spawn(worker.run());
+        runtime.spawn(worker.run());
         TableSink::from_handle(Arc::new(handle))
     }
 }

@@ -1,13 +1,20 @@
 //! Where writes go that failed for good.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::outcome::{Outcome, Record, RejectReason};
+use super::snapshot::{WriteLine, json_fault, write_object};
+use crate::error::{self, ErrorKind};
+use crate::letter::{self, Letter, Opened, Reason};
 
 /// A write that failed for good, with the reason.
 #[derive(Clone, Debug)]
@@ -35,6 +42,53 @@ impl DeadLetter {
             may_have_applied: outcome.may_have_applied(),
         })
     }
+
+    /// Returns the kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.reason
+            .as_ref()
+            .map_or(ErrorKind::Unknown, RejectReason::kind)
+    }
+
+    /// Returns the letter as one line of JSON, without the line break at its end.
+    ///
+    /// ```json
+    /// {"v":1,"from":{"sink":"dynamodb","table":"decisions"},"reason":{"kind":"invalid","text":"refused by the service: ValidationException (http 400)","code":"ValidationException"},"attempts":2,"record":{"call":"batch","parts":[{"kind":"put","data":{"pk":{"S":"42"}}}]}}
+    /// ```
+    ///
+    /// `record` has the form of a write in a [snapshot](super::Snapshot). Where the row could not be
+    /// made an item ([`RejectReason::Invalid`]) it is `{"row":…}` with the row as plain JSON, and
+    /// `{"row":null}` where it has no form in JSON. `code` stands there if the service refused the
+    /// write, and `"may_have_applied":true` if it may be in the table all the same. Later versions
+    /// may add members under the same `v`.
+    ///
+    /// [`Record::from_dead_letter`] reads it, and
+    /// [`TableSink::resubmit`](super::TableSink::resubmit) sends it again.
+    #[must_use]
+    pub fn to_json_line(&self) -> String {
+        let text = match &self.reason {
+            Some(reason) => Cow::Owned(reason.to_string()),
+            None => Cow::Borrowed("the answer was lost, and the write must not be sent twice"),
+        };
+        let code = self.reason.as_ref().and_then(RejectReason::service_error);
+        let letter = Letter {
+            v: letter::VERSION,
+            from: From {
+                sink: "dynamodb",
+                table: self.record.table(),
+            },
+            reason: Reason {
+                kind: self.kind(),
+                text,
+                code: code.map(|error| error.code()),
+                may_have_applied: self.may_have_applied,
+            },
+            attempts: self.record.attempts(),
+            record: self.record.to_raw(),
+        };
+        serde_json::to_string(&letter).expect("texts, numbers and raw JSON have a form in JSON")
+    }
 }
 
 impl fmt::Display for DeadLetter {
@@ -43,6 +97,104 @@ impl fmt::Display for DeadLetter {
             Some(reason) => write!(f, "{}: {reason}", self.record),
             None => write!(f, "{}: its answer was lost", self.record),
         }
+    }
+}
+
+/// The sink that a letter comes from.
+#[derive(Serialize)]
+struct From<'a> {
+    sink: &'static str,
+    table: &'a str,
+}
+
+/// A letter's member `from`, as far as it is read.
+#[derive(Deserialize)]
+struct Sender<'a> {
+    #[serde(borrow)]
+    table: Cow<'a, str>,
+}
+
+/// A row that could not be made an item.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row<'a> {
+    #[serde(borrow)]
+    row: Option<&'a RawValue>,
+}
+
+/// Why a line is not a dead letter of a sink.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterFormatError {
+    /// It is no letter of a sink, or was changed.
+    #[error("not a dead letter of a sink: {what}")]
+    Malformed {
+        /// What is wrong. Nothing of the record.
+        what: String,
+    },
+    /// It was written by a later version of this crate.
+    #[error(
+        "dead letter version {found}, this crate reads 1 to {}",
+        letter::VERSION
+    )]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl DeadLetterFormatError {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    fn json(error: &serde_json::Error) -> Self {
+        let what = json_fault(error);
+        Self::Malformed { what }
+    }
+}
+
+impl Record {
+    /// Reads the record of a line that [`DeadLetter::to_json_line`] of this or an older version of
+    /// the crate wrote. Members around the record that this version doesn't know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterFormatError::Version`] for a later version,
+    /// [`DeadLetterFormatError::Malformed`] for what is no such letter.
+    pub fn from_dead_letter(line: &str) -> Result<Self, DeadLetterFormatError> {
+        let malformed = |what: &str| DeadLetterFormatError::Malformed { what: what.into() };
+        let json = |error: serde_json::Error| DeadLetterFormatError::json(&error);
+        let letter::Version { v: found } = serde_json::from_str(line).map_err(json)?;
+        if found == 0 || found > letter::VERSION {
+            return Err(DeadLetterFormatError::Version { found });
+        }
+        let opened: Opened<Sender<'_>, &RawValue> = serde_json::from_str(line).map_err(json)?;
+        let table: Arc<str> = opened.from.table.as_ref().into();
+        if let Ok(Row { row }) = serde_json::from_str(opened.record.get()) {
+            let row = row.map(|row| Bytes::copy_from_slice(row.get().as_bytes()));
+            return Ok(Self::of_row(table, row));
+        }
+        let write: WriteLine<'_> = serde_json::from_str(opened.record.get()).map_err(json)?;
+        let payload = write.into_payload().map_err(malformed)?;
+        Ok(Self::new(table, payload, opened.attempts))
+    }
+
+    /// The record's form in a letter.
+    fn to_raw(&self) -> Box<RawValue> {
+        let mut out = Vec::new();
+        match self.payload() {
+            Some(payload) => write_object(&mut out, payload, false),
+            None => {
+                out.extend_from_slice(br#"{"row":"#);
+                out.extend_from_slice(self.row().unwrap_or(b"null"));
+                out.push(b'}');
+            }
+        }
+        let text = String::from_utf8(out).expect("items and rows are JSON, which is UTF-8");
+        RawValue::from_string(text).expect("items and rows are JSON")
     }
 }
 
@@ -64,12 +216,19 @@ impl DeadLetterHandler {
         Self(Arc::new(move |letter| Box::pin(handler(letter))))
     }
 
+    /// Hands the letter over, and returns the handler's error in words.
+    ///
     /// Nothing of the caller's runs before this is polled, so that a handler that panics does so
     /// in the task that polls it.
-    pub(super) async fn handle(self, letter: DeadLetter) -> Result<(), DeadLetterError> {
-        (self.0)(letter).await
+    pub(super) async fn handle(self, letter: DeadLetter) -> Result<(), String> {
+        let handled = (self.0)(letter).await;
+        handled.map_err(|failed| error::text(&*failed))
     }
 }
+
+/// The handler's error where it panicked. The panic's message is left out, since it may quote the
+/// record.
+pub(super) const PANICKED: &str = "it panicked";
 
 impl fmt::Debug for DeadLetterHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

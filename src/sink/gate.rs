@@ -35,6 +35,15 @@ pub(super) struct Charge {
     pub(super) indexes: u32,
 }
 
+impl Charge {
+    /// That of a record that does not enter.
+    pub(super) const NONE: Self = Self {
+        bytes: 0,
+        partition: 0,
+        indexes: 0,
+    };
+}
+
 /// The bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {

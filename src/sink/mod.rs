@@ -57,7 +57,7 @@ mod write;
 pub use adapter::{RecordSink, RecordSinkError};
 pub use builder::SinkBuilder;
 pub use config::TableSettings;
-pub use dead_letter::{DeadLetter, DeadLetterError};
+pub use dead_letter::{DeadLetter, DeadLetterError, DeadLetterFormatError};
 pub use error::{DrainError, OpenError, StopReason, SubmitError};
 pub use handle::Sink;
 pub use limited::{LimitedBy, ThrottledBy};

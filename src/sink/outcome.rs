@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::error::ErrorKind;
 use crate::item::Item;
 use crate::retry::ServiceError;
+
+use super::error::SubmitError;
+use super::payload::Payload;
 
 /// The one outcome of an accepted write.
 ///
@@ -97,6 +101,25 @@ impl Outcome {
         }
     }
 
+    /// The kind of failure; `None` for a write that was written or superseded.
+    fn kind(&self) -> Option<ErrorKind> {
+        Some(match self {
+            Self::Written | Self::Superseded => return None,
+            Self::ConditionFailed { .. } => ErrorKind::Condition,
+            Self::Rejected { reason, .. } => reason.kind(),
+            Self::Unwritten { cause, .. } => {
+                cause.as_ref().map_or(ErrorKind::Closed, ServiceError::kind)
+            }
+            Self::Unknown { .. } => ErrorKind::Unknown,
+        })
+    }
+
+    /// The kind of the first failure among outcomes that are not all written.
+    pub(super) fn first_kind(outcomes: &[Self]) -> ErrorKind {
+        let kind = outcomes.iter().find_map(Self::kind);
+        kind.unwrap_or(ErrorKind::Unknown)
+    }
+
     /// Whether this outcome is for the dead-letter handler: a write that failed for good.
     pub(crate) fn is_dead_letter(&self) -> bool {
         matches!(self, Self::Rejected { .. } | Self::Unknown { .. })
@@ -152,6 +175,18 @@ impl fmt::Display for Outcome {
 pub struct NotWritten(Box<Outcome>);
 
 impl NotWritten {
+    /// Returns the kind of failure.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        Outcome::first_kind(std::slice::from_ref(&*self.0))
+    }
+
+    /// Returns whether the write may be in the table all the same.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        self.0.may_have_applied()
+    }
+
     /// The outcome.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
@@ -169,6 +204,10 @@ impl NotWritten {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
+    /// The record can't be written. Only from
+    /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter).
+    #[error(transparent)]
+    Invalid(Box<SubmitError>),
     /// The service refused this very write, alone.
     #[error("refused by the service: {error}")]
     Refused {
@@ -178,7 +217,7 @@ pub enum RejectReason {
         may_have_applied: bool,
     },
     /// The write's deadline passed before it could be confirmed.
-    #[error("deadline passed after {attempts} attempts")]
+    #[error("deadline passed after {attempts} attempts{}", after(last.as_ref()))]
     DeadlineExceeded {
         /// How many attempts were made.
         attempts: u32,
@@ -199,11 +238,28 @@ pub enum RejectReason {
     },
 }
 
+/// The words for the last failure of a write.
+fn after(last: Option<&ServiceError>) -> String {
+    last.map_or_else(String::new, |last| format!(", the last: {last}"))
+}
+
 impl RejectReason {
+    /// Returns the kind of failure: [`Timeout`](ErrorKind::Timeout) for a deadline, else that of the
+    /// cause.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Invalid(error) => error.kind(),
+            Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
+            Self::Refused { error: last, .. } | Self::AttemptsExhausted { last, .. } => last.kind(),
+        }
+    }
+
     /// Whether an attempt may have been applied all the same.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         match self {
+            Self::Invalid(_) => false,
             Self::Refused {
                 may_have_applied, ..
             }
@@ -220,6 +276,7 @@ impl RejectReason {
     #[must_use]
     pub fn service_error(&self) -> Option<&ServiceError> {
         match self {
+            Self::Invalid(_) => None,
             Self::Refused { error, .. } => Some(error),
             Self::DeadlineExceeded { last, .. } => last.as_ref(),
             Self::AttemptsExhausted { last, .. } => Some(last),
@@ -262,7 +319,17 @@ pub struct Record {
 
 struct RecordInner {
     table: Arc<str>,
+    content: Content,
+    /// The payload's, as callers see them.
     parts: Vec<RecordPart>,
+    attempts: u32,
+}
+
+/// What a [`Record`] is made of.
+enum Content {
+    Write(Payload),
+    /// A row that could not be made an item, as plain JSON; `None` where it has no form in JSON.
+    Row(Option<Bytes>),
 }
 
 /// One operation of a [`Record`]; a transaction has several.
@@ -314,10 +381,54 @@ impl fmt::Debug for RecordPart {
 }
 
 impl Record {
-    pub(crate) fn new(table: Arc<str>, parts: Vec<RecordPart>) -> Self {
+    pub(super) fn new(table: Arc<str>, payload: Payload, attempts: u32) -> Self {
+        let parts = payload.record_parts();
+        let content = Content::Write(payload);
         Self {
-            inner: Arc::new(RecordInner { table, parts }),
+            inner: Arc::new(RecordInner {
+                table,
+                content,
+                parts,
+                attempts,
+            }),
         }
+    }
+
+    /// A row that could not be made an item, as plain JSON if it has a form there.
+    pub(super) fn of_row(table: Arc<str>, row: Option<Bytes>) -> Self {
+        Self {
+            inner: Arc::new(RecordInner {
+                table,
+                content: Content::Row(row),
+                parts: Vec::new(),
+                attempts: 0,
+            }),
+        }
+    }
+
+    /// The write in its wire form; `None` for a row that could not be made an item.
+    pub(super) fn payload(&self) -> Option<&Payload> {
+        match &self.inner.content {
+            Content::Write(payload) => Some(payload),
+            Content::Row(_) => None,
+        }
+    }
+
+    /// Returns the row as plain JSON where it could not be made an item
+    /// ([`RejectReason::Invalid`]), so that there are no [`parts`](Self::parts); `None` for every other
+    /// record, and for a row that has no form in JSON.
+    #[must_use]
+    pub fn row(&self) -> Option<&[u8]> {
+        match &self.inner.content {
+            Content::Write(_) => None,
+            Content::Row(row) => row.as_deref(),
+        }
+    }
+
+    /// Returns how many requests carried it, those included that were refused for want of capacity.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.inner.attempts
     }
 
     /// The table's name.
@@ -348,11 +459,9 @@ impl Record {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.inner
-            .parts
-            .iter()
-            .map(|part| part.item.as_json().len())
-            .sum()
+        let parts = self.inner.parts.iter();
+        let items: usize = parts.map(|part| part.item.as_json().len()).sum();
+        items + self.row().map_or(0, <[u8]>::len)
     }
 }
 

@@ -116,25 +116,33 @@ impl Payload {
         }
     }
 
-    pub(crate) fn to_record(&self, table: &Arc<str>) -> Record {
-        let parts = match self {
+    /// Returns the write as callers see it, after this many attempts.
+    pub(crate) fn to_record(&self, table: &Arc<str>, attempts: u32) -> Record {
+        let payload = match self {
+            // Data may be a slice of a batch's body: a copy lets that body go.
+            Self::Plain { delete, data } => Self::Plain {
+                delete: *delete,
+                data: Bytes::copy_from_slice(data),
+            },
+            Self::Single { .. } | Self::Transaction { .. } => self.clone(),
+        };
+        Record::new(Arc::clone(table), payload, attempts)
+    }
+
+    /// Returns the operations as callers see them.
+    pub(super) fn record_parts(&self) -> Vec<RecordPart> {
+        match self {
             Self::Plain { delete, data } => {
                 let kind = if *delete {
                     WriteKind::Delete
                 } else {
                     WriteKind::Put
                 };
-                // Data may be a slice of a batch's body: a copy lets that body go.
-                vec![RecordPart::new(
-                    kind,
-                    Bytes::copy_from_slice(data),
-                    Bytes::new(),
-                )]
+                vec![RecordPart::new(kind, data.clone(), Bytes::new())]
             }
             Self::Single { part, .. } => vec![part.to_record()],
             Self::Transaction { parts, .. } => parts.iter().map(Part::to_record).collect(),
-        };
-        Record::new(Arc::clone(table), parts)
+        }
     }
 }
 

@@ -70,9 +70,12 @@ mod restore;
 
 use super::core::Saved;
 use super::error::SubmitError;
+use crate::error::ErrorKind;
 use crate::item::ItemError;
-use format::{End, EndLine, FORMAT, Header, Lines, TableLine, VERSION, line, write_line};
+use format::{End, EndLine, FORMAT, Header, Lines, TableLine, VERSION, line};
+pub(super) use format::{WriteLine, json_fault, write_object};
 pub use restore::Restored;
+pub(super) use restore::prepare;
 
 /// The un-acknowledged writes of one or more tables. See the [module](self) for what holds after a
 /// crash, and for its format.
@@ -137,6 +140,21 @@ pub enum SnapshotError {
         /// Why.
         error: SubmitError,
     },
+}
+
+impl SnapshotError {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Malformed { .. }
+            | Self::Version { .. }
+            | Self::Damaged(_)
+            | Self::Write { .. } => ErrorKind::Invalid,
+            Self::UnknownTable { .. } => ErrorKind::Config,
+            Self::Submit { error, .. } => error.kind(),
+        }
+    }
 }
 
 impl Snapshot {
@@ -209,7 +227,8 @@ impl Snapshot {
                 },
             );
             for saved in &table.writes {
-                write_line(&mut out, saved);
+                write_object(&mut out, &saved.payload, saved.may_have_applied);
+                out.push(b'\n');
             }
         }
         let crc32 = crc32fast::hash(&out);

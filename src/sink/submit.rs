@@ -47,11 +47,7 @@ impl Submit {
         Self {
             handle: None,
             message: None,
-            charge: Charge {
-                bytes: 0,
-                partition: 0,
-                indexes: 0,
-            },
+            charge: Charge::NONE,
             receipt: None,
             refused: Some(error),
             turn: None,

@@ -2,27 +2,31 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, WriteRequest};
+use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::adapter::{RecordSink, Verdicts};
 use super::config::TableSettings;
+use super::dead_letter::{DeadLetter, DeadLetterHandler, PANICKED};
 use super::describing::SharedShape;
 use super::error::{DrainError, OpenError, SubmitError};
-use super::gate::{Bounds, Gate};
+use super::gate::{Bounds, Charge, Gate};
 use super::handle::Sink;
 use super::limited::LimitedBy;
-use super::outcome::{Outcome, WriteKind};
+use super::outcome::{Outcome, Record, RejectReason, WriteKind};
+use super::payload::Payload;
 use super::prepared::{Prepared, token};
-use super::receipt::Completion;
+use super::receipt::{Completion, Receipt};
 use super::report::Report;
-use super::snapshot::{Restored, Snapshot, SnapshotError};
+use super::snapshot::{Restored, Snapshot, SnapshotError, prepare};
 use super::stats::{Published, Stats};
 use super::submit::Submit;
 use super::transaction::Transaction;
@@ -85,6 +89,8 @@ pub(super) struct Handle {
     pub(super) stats: Arc<Mutex<Published>>,
     pub(super) token_prefix: u64,
     pub(super) tokens: AtomicU64,
+    pub(super) dead_letters: Option<DeadLetterHandler>,
+    pub(super) runtime: tokio::runtime::Handle,
 }
 
 impl Drop for Handle {
@@ -141,6 +147,129 @@ impl TableSink {
     /// The record is encoded here and now; it must serialise to a map that holds the table's key.
     pub fn put<T: Serialize + ?Sized>(&self, record: &T) -> Write<'_> {
         Write::new(self, WriteKind::Put, item::encode(record, &self.shape()))
+    }
+
+    /// Stores a record as [`put`](Self::put) does, and gives one that can't be written to the
+    /// dead-letter handler, so that all wrong records take one way.
+    ///
+    /// The receipt of such a record resolves to [`Outcome::Rejected`] with
+    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]). The call
+    /// resolves once the handler is done. Without a handler the receipt alone has the outcome; if
+    /// that is dropped, the next `flush` or `close` reports it.
+    ///
+    /// ```
+    /// # async fn example(table: dynamodb_connector::sink::TableSink) -> Result<(), Box<dyn std::error::Error>> {
+    /// // No key: the handler has its letter when this returns.
+    /// drop(table.put_or_dead_letter(&serde_json::json!({"approved": true})).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::DeadLetter`] where the handler fails: nothing was taken, and the table goes on.
+    /// Else as `put` for a record that is not at fault.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, a good record was not submitted. A wrong one may be with the
+    /// handler, which is not interrupted.
+    pub fn put_or_dead_letter<'a, T: Serialize + ?Sized>(
+        &'a self,
+        record: &T,
+    ) -> impl Future<Output = Result<Receipt, SubmitError>> + Send + use<'a, T> {
+        let prepared = self.put(record).prepare();
+        let prepared = prepared.map_err(|error| (error, row(record)));
+        async move {
+            match prepared {
+                Ok(prepared) => self.enter(prepared).await,
+                Err((error, row)) => {
+                    let (completion, receipt) = Completion::with_receipt(Charge::NONE);
+                    self.misfit(error, row, completion).await?;
+                    Ok(receipt)
+                }
+            }
+        }
+    }
+
+    /// Submits a write that came back with an outcome or was read from a dead letter
+    /// ([`Record::from_dead_letter`]), as if it were new: it is checked against this table, whichever
+    /// it was for. One that may have been applied is applied again.
+    ///
+    /// A transaction keeps its token, so that within 10 minutes of its first attempt it is applied
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError::Invalid`] for a record that was never a write ([`Record::row`]). Else as
+    /// submitting for the first time.
+    pub fn resubmit(&self, record: &Record) -> Submit {
+        let prepared = match record.payload() {
+            Some(payload) => self.prepare(payload),
+            None => Err(Write::invalid(
+                self,
+                "the record was never a write: put its row, corrected",
+            )),
+        };
+        match prepared {
+            Ok(prepared) => self.enter(prepared),
+            Err(error) => Submit::refused(error),
+        }
+    }
+
+    /// Checks a write in its wire form, as if it were new.
+    pub(super) fn prepare(&self, payload: &Payload) -> Result<Prepared, SubmitError> {
+        let prepared = prepare(payload, self).map_err(|error| SubmitError::Item {
+            table: self.name().to_owned(),
+            error,
+        })?;
+        if prepared.repeated_key().is_some() {
+            let what = "a transaction's writes now have one key";
+            return Err(Write::invalid(self, what));
+        }
+        prepared.check_bounds(self)?;
+        Ok(prepared)
+    }
+
+    /// Gives a record that can't be written its outcome, once the dead-letter handler has it.
+    pub(super) async fn misfit(
+        &self,
+        error: SubmitError,
+        row: Option<Bytes>,
+        completion: Completion,
+    ) -> Result<(), SubmitError> {
+        if !error.is_record() {
+            return Err(error);
+        }
+        let outcome = Outcome::Rejected {
+            reason: RejectReason::Invalid(Box::new(error.clone())),
+            record: Record::of_row(Arc::clone(&self.handle.name), row),
+        };
+        let handler = self.handle.dead_letters.clone();
+        let handled = handler.is_some();
+        if let (Some(handler), Some(letter)) = (handler, DeadLetter::of(&outcome)) {
+            // A task of its own: its panic must not be the caller's, and a caller that gives up must
+            // not leave half a letter.
+            let handling = self.handle.runtime.spawn(handler.handle(letter));
+            let result = match handling.await {
+                Ok(result) => result,
+                Err(lost) if lost.is_panic() => Err(PANICKED.to_owned()),
+                Err(_) => return Err(SubmitError::Gone),
+            };
+            result.map_err(|handler| SubmitError::DeadLetter {
+                error: Box::new(error),
+                handler,
+            })?;
+        }
+        // On a table that has ended, nobody counts any more.
+        self.handle.gate.send(Message::Misfit(outcome.clone()));
+        let unheard = (!handled).then(|| Arc::clone(&self.handle.gate));
+        if let Err(outcome) = completion.complete(outcome, handled, unheard)
+            && !handled
+        {
+            self.leave_unclaimed(vec![outcome]);
+        }
+        Ok(())
     }
 
     /// Deletes the item with this key: any record that holds the key attributes, others in it are
@@ -218,6 +347,9 @@ impl TableSink {
     }
 
     /// This table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
+    ///
+    /// A record that can't be written goes to the dead-letter handler, where there is one; else it is
+    /// an error of `start_send`.
     #[must_use]
     pub fn records<T: Serialize + 'static>(&self) -> RecordSink<T> {
         RecordSink::puts(self.clone())
@@ -423,6 +555,10 @@ impl TableSink {
         Submit::new(Arc::clone(&self.handle), message, charge, None)
     }
 
+    pub(super) fn has_dead_letters(&self) -> bool {
+        self.handle.dead_letters.is_some()
+    }
+
     pub(super) fn bounds(&self) -> Bounds {
         self.handle.gate.bounds()
     }
@@ -445,6 +581,11 @@ impl TableSink {
             self.handle.tokens.fetch_add(1, Ordering::Relaxed),
         )
     }
+}
+
+/// A record as plain JSON, where it has a form there.
+pub(super) fn row<T: Serialize + ?Sized>(record: &T) -> Option<Bytes> {
+    serde_json::to_vec(record).ok().map(Bytes::from)
 }
 
 impl fmt::Debug for TableSink {

@@ -37,6 +37,8 @@ pub(super) enum Message {
     Close(Flush),
     /// Failed writes that nobody has looked at.
     Unclaimed(Vec<Outcome>),
+    /// The outcome of a record that could not be made a write, for the counts.
+    Misfit(Outcome),
     Abort(oneshot::Sender<Vec<Outcome>>),
     SetRate(Rate),
     SetConcurrency(Concurrency),
@@ -195,6 +197,7 @@ impl Running {
                         self.keep_unclaimed(outcome);
                     }
                 }
+                Message::Misfit(outcome) => self.worker.meter.settled(&outcome, Duration::ZERO),
                 Message::Abort(reply) => {
                     self.abort(now, reply);
                     self.inbox = messages.collect();
@@ -218,7 +221,7 @@ impl Running {
                 Message::Write(submission) => {
                     let outcome = Outcome::Unwritten {
                         may_have_applied: submission.may_have_applied,
-                        record: Some(submission.payload.to_record(&self.worker.table)),
+                        record: Some(submission.payload.to_record(&self.worker.table, 0)),
                         cause: None,
                     };
                     let _ = submission.completion.complete(outcome, false, None);
@@ -236,7 +239,7 @@ impl Running {
                 Message::Abort(reply) => {
                     let _ = reply.send(Vec::new());
                 }
-                Message::SetRate(_) | Message::SetConcurrency(_) => {}
+                Message::Misfit(_) | Message::SetRate(_) | Message::SetConcurrency(_) => {}
             }
         }
     }

@@ -9,6 +9,7 @@ mod cancellation;
 mod capacity;
 mod capacity_fake;
 mod conformance;
+mod dead_letters;
 mod dependencies;
 mod drain;
 mod dynamodb_local;

@@ -266,7 +266,7 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.get(ticket.at) else {
             return;
         };
-        let record = entry.payload.to_record(&self.table);
+        let record = entry.to_record(&self.table);
         let reason = RejectReason::Refused {
             error,
             may_have_applied: entry.may_have_applied,
@@ -286,7 +286,7 @@ impl<C, F> Core<C, F> {
             entry.last_error = Some(error.clone());
             let unsure = entry.may_have_applied;
             if unsure && !entry.may_be_sent_again(now, self.rules.token_life) {
-                let record = entry.payload.to_record(&self.table);
+                let record = entry.to_record(&self.table);
                 self.settle(
                     now,
                     ticket,
@@ -302,7 +302,7 @@ impl<C, F> Core<C, F> {
                 .max_attempts
                 .is_some_and(|most| entry.failures >= most)
             {
-                let record = entry.payload.to_record(&self.table);
+                let record = entry.to_record(&self.table);
                 let reason = RejectReason::AttemptsExhausted {
                     attempts: entry.attempts,
                     may_have_applied: unsure,
@@ -401,7 +401,7 @@ impl<C, F> Core<C, F> {
             }
             let outcome = Outcome::Unwritten {
                 may_have_applied: entry.may_have_applied,
-                record: Some(entry.payload.to_record(&self.table)),
+                record: Some(entry.to_record(&self.table)),
                 cause: cause.cloned(),
             };
             self.remove(now, ticket, outcome);
@@ -441,6 +441,6 @@ fn condition_failed<C>(
     // Never applied, or applied and then changed by somebody else.
     Some(Outcome::Unknown {
         existing,
-        record: entry.payload.to_record(table),
+        record: entry.to_record(table),
     })
 }

@@ -1,5 +1,6 @@
 //! A queued write and its state.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Suspicion;
@@ -7,7 +8,7 @@ use super::lane::Weight;
 use super::supersede::Older;
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
-use crate::sink::outcome::Outcome;
+use crate::sink::outcome::{Outcome, Record};
 use crate::sink::payload::Payload;
 
 /// The state of a queued write.
@@ -85,6 +86,11 @@ impl<C> Entry<C> {
             bytes: self.batch_len,
             units: self.cost.units,
         }
+    }
+
+    /// Returns the write as callers see it.
+    pub(super) fn to_record(&self, table: &Arc<str>) -> Record {
+        self.payload.to_record(table, self.attempts)
     }
 
     pub(super) fn is_live(&self, seq: u64) -> bool {

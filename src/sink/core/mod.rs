@@ -225,7 +225,7 @@ impl<C, F> Core<C, F> {
         };
         let closed = self.access.closed(now, entry.payload.operation());
         if let Some(cause) = self.failed.as_ref().or(closed) {
-            let record = entry.payload.to_record(&self.table);
+            let record = entry.to_record(&self.table);
             self.settled.push(Settled {
                 outcome: Outcome::Unwritten {
                     may_have_applied,

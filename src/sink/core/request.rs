@@ -336,7 +336,7 @@ impl<C, F> Core<C, F> {
         if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
             return false;
         }
-        let record = entry.payload.to_record(&self.table);
+        let record = entry.to_record(&self.table);
         let existing = None;
         self.settle(now, ticket, Outcome::Unknown { existing, record });
         true

@@ -45,7 +45,7 @@ impl<C, F> Core<C, F> {
             let outcome = match &mut entry.state {
                 State::DeadLettered(outcome) => std::mem::replace(&mut **outcome, Outcome::Written),
                 _ => {
-                    let record = entry.payload.to_record(&self.table);
+                    let record = entry.to_record(&self.table);
                     Outcome::Unwritten {
                         may_have_applied: entry.may_have_applied || sent,
                         record: Some(record),
@@ -200,6 +200,6 @@ impl<C, F> Core<C, F> {
     pub(super) fn record(&self, ticket: Ticket) -> Option<Record> {
         self.entries
             .get(ticket.at)
-            .map(|entry| entry.payload.to_record(&self.table))
+            .map(|entry| entry.to_record(&self.table))
     }
 }

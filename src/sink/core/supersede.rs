@@ -137,7 +137,7 @@ impl<C, F> Core<C, F> {
             } else {
                 Outcome::Unwritten {
                     may_have_applied: false,
-                    record: Some(older.payload.to_record(&self.table)),
+                    record: Some(older.payload.to_record(&self.table, 0)),
                     cause: cause.cloned(),
                 }
             };

@@ -187,6 +187,8 @@ fn table() -> (TableSink, Arc<Gate<Message>>) {
         stats: Arc::new(Mutex::new(Published::default())),
         token_prefix: 0,
         tokens: AtomicU64::new(0),
+        dead_letters: None,
+        runtime: tokio::runtime::Handle::current(),
     };
     (TableSink::from_handle(Arc::new(handle)), gate)
 }

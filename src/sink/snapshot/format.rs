@@ -43,7 +43,7 @@ pub(super) struct End {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WriteLine<'a> {
+pub(in crate::sink) struct WriteLine<'a> {
     pub(super) call: Call,
     #[serde(borrow)]
     pub(super) parts: Vec<PartLine<'a>>,
@@ -113,10 +113,11 @@ pub(super) fn line(out: &mut Vec<u8>, value: &impl Serialize) {
     }
 }
 
-/// Writes a write's line. By hand, since the data are JSON already and need no second look.
-pub(super) fn write_line(out: &mut Vec<u8>, saved: &Saved) {
+/// Writes a write as a JSON object, without a line break. By hand, since the data are JSON already
+/// and need no second look.
+pub(in crate::sink) fn write_object(out: &mut Vec<u8>, payload: &Payload, may_have_applied: bool) {
     let plain;
-    let (call, parts, token, idempotent) = match &saved.payload {
+    let (call, parts, token, idempotent) = match payload {
         Payload::Plain { delete, data } => {
             plain = Part {
                 kind: if *delete {
@@ -164,7 +165,7 @@ pub(super) fn write_line(out: &mut Vec<u8>, saved: &Saved) {
     }
     for (name, flag) in [
         ("idempotent", idempotent),
-        ("may_have_applied", saved.may_have_applied),
+        ("may_have_applied", may_have_applied),
     ] {
         if flag {
             out.extend_from_slice(b",\"");
@@ -172,7 +173,63 @@ pub(super) fn write_line(out: &mut Vec<u8>, saved: &Saved) {
             out.extend_from_slice(b"\":true");
         }
     }
-    out.extend_from_slice(b"}\n");
+    out.push(b'}');
+}
+
+impl WriteLine<'_> {
+    /// Returns the write, or what is wrong with it.
+    pub(in crate::sink) fn into_payload(self) -> Result<Payload, &'static str> {
+        let parts: Result<Vec<Part>, _> = self.parts.iter().map(PartLine::to_part).collect();
+        let parts = parts?;
+        if matches!(self.call, Call::Transaction) {
+            return match self.token {
+                Some(token) if is_token(&token) && !parts.is_empty() => Ok(Payload::Transaction {
+                    parts,
+                    token: token.as_ref().into(),
+                }),
+                _ => Err("a transaction needs parts and a token"),
+            };
+        }
+        let mut parts = parts.into_iter();
+        let (Some(part), None) = (parts.next(), parts.next()) else {
+            return Err("this call has one part");
+        };
+        if part.kind == WriteKind::Check {
+            return Err("a check stands only in a transaction");
+        }
+        if matches!(self.call, Call::Single) {
+            return Ok(Payload::Single {
+                part: Box::new(part),
+                idempotent: self.idempotent,
+            });
+        }
+        if part.conditional || !part.expressions.is_empty() {
+            return Err("a write in a batch has no expressions");
+        }
+        if part.kind == WriteKind::Update {
+            return Err("an update can't be in a batch");
+        }
+        Ok(Payload::Plain {
+            delete: part.kind == WriteKind::Delete,
+            data: part.data,
+        })
+    }
+}
+
+impl PartLine<'_> {
+    fn to_part(&self) -> Result<Part, &'static str> {
+        let expressions = self.expressions.map_or("{}", RawValue::get).trim();
+        let inner = expressions
+            .strip_prefix('{')
+            .and_then(|inner| inner.strip_suffix('}'))
+            .ok_or("expressions must be an object")?;
+        Ok(Part {
+            kind: self.kind.into(),
+            data: Bytes::copy_from_slice(self.data.get().as_bytes()),
+            expressions: Bytes::copy_from_slice(inner.trim().as_bytes()),
+            conditional: self.conditional,
+        })
+    }
 }
 
 pub(super) struct Lines<'a> {
@@ -196,71 +253,12 @@ impl<'a> Lines<'a> {
     }
 
     pub(super) fn write(&mut self) -> Result<Saved, SnapshotError> {
-        let WriteLine {
-            call,
-            parts,
-            token,
-            idempotent,
-            may_have_applied,
-        } = self.parse()?;
-        let mut read = Vec::with_capacity(parts.len());
-        for part in parts {
-            read.push(self.part(&part)?);
-        }
-        let payload = match (call, token) {
-            (Call::Transaction, Some(token)) if is_token(&token) && !read.is_empty() => {
-                Payload::Transaction {
-                    parts: read,
-                    token: token.as_ref().into(),
-                }
-            }
-            (Call::Transaction, _) => {
-                return Err(self.malformed("a transaction needs parts and a token"));
-            }
-            (call, _) => {
-                let mut read = read.into_iter();
-                let (Some(part), None) = (read.next(), read.next()) else {
-                    return Err(self.malformed("this call has one part"));
-                };
-                if matches!(call, Call::Batch) && (part.conditional || !part.expressions.is_empty())
-                {
-                    return Err(self.malformed("a write in a batch has no expressions"));
-                }
-                match (call, part.kind) {
-                    (_, WriteKind::Check) => {
-                        return Err(self.malformed("a check stands only in a transaction"));
-                    }
-                    (Call::Batch, WriteKind::Put | WriteKind::Delete) => Payload::Plain {
-                        delete: part.kind == WriteKind::Delete,
-                        data: part.data,
-                    },
-                    (Call::Batch, WriteKind::Update) => {
-                        return Err(self.malformed("an update can't be in a batch"));
-                    }
-                    (Call::Single | Call::Transaction, _) => Payload::Single {
-                        part: Box::new(part),
-                        idempotent,
-                    },
-                }
-            }
-        };
+        let write: WriteLine<'_> = self.parse()?;
+        let may_have_applied = write.may_have_applied;
+        let payload = write.into_payload().map_err(|what| self.malformed(what))?;
         Ok(Saved {
             payload,
             may_have_applied,
-        })
-    }
-
-    fn part(&self, part: &PartLine<'_>) -> Result<Part, SnapshotError> {
-        let expressions = part.expressions.map_or("{}", RawValue::get).trim();
-        let inner = expressions
-            .strip_prefix('{')
-            .and_then(|inner| inner.strip_suffix('}'))
-            .ok_or_else(|| self.malformed("expressions must be an object"))?;
-        Ok(Part {
-            kind: part.kind.into(),
-            data: Bytes::copy_from_slice(part.data.get().as_bytes()),
-            expressions: Bytes::copy_from_slice(inner.trim().as_bytes()),
-            conditional: part.conditional,
         })
     }
 
@@ -271,21 +269,22 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The position and kind of a JSON error; its text could quote contents.
     pub(super) fn json(&self, error: &serde_json::Error) -> SnapshotError {
-        let what = match error.classify() {
-            serde_json::error::Category::Eof => "the line is cut short",
-            serde_json::error::Category::Data => "it holds something else than expected here",
-            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
-                "it is not JSON"
-            }
-        };
-        let column = error.column();
         SnapshotError::Malformed {
             line: self.number,
-            what: format!("column {column}: {what}"),
+            what: json_fault(error),
         }
     }
+}
+
+/// The position and kind of a JSON error in a line; its text could quote contents.
+pub(in crate::sink) fn json_fault(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "the line is cut short",
+        serde_json::error::Category::Data => "it holds something else than expected here",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+    };
+    format!("column {}: {what}", error.column())
 }
 
 /// The characters and the length that our own tokens have, and the service takes.

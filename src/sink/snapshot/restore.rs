@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Snapshot, SnapshotError};
 use crate::item::{self, ItemError, Key};
-use crate::sink::core::{Saved, SubmissionKeys};
+use crate::sink::core::SubmissionKeys;
 use crate::sink::cost::Cost;
 use crate::sink::error::SubmitError;
 use crate::sink::outcome::{Outcome, WriteKind};
@@ -55,32 +55,22 @@ impl Snapshot {
         let mut handed_back = Vec::new();
         let own = self.tables.iter().filter(|own| own.name == table.name());
         for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
-            let wrong = |error| {
-                let table = table.name().to_owned();
-                SnapshotError::Write {
-                    table,
-                    place,
-                    error,
-                }
-            };
             if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
-                let record = saved.payload.to_record(&table.name().into());
+                let record = saved.payload.to_record(&table.name().into(), 0);
                 handed_back.push(Outcome::Unknown {
                     existing: None,
                     record,
                 });
                 continue;
             }
-            let write = prepare(saved, table).map_err(wrong)?;
-            if write.repeated_key().is_some() {
-                let table = table.name().to_owned();
-                let what = "a transaction's writes now have one key".to_owned();
-                let error = SubmitError::Invalid { table, what };
-                return Err(SnapshotError::Submit { place, error });
-            }
-            write
-                .check_bounds(table)
-                .map_err(|error| SnapshotError::Submit { place, error })?;
+            let write = table.prepare(&saved.payload).map_err(|error| match error {
+                SubmitError::Item { table, error } => SnapshotError::Write {
+                    table,
+                    place,
+                    error,
+                },
+                error => SnapshotError::Submit { place, error },
+            })?;
             prepared.push((place, write, saved.may_have_applied));
         }
         Ok(Ready {
@@ -119,8 +109,11 @@ fn may_be_sent_again(payload: &Payload) -> bool {
     }
 }
 
-/// Checks a saved write by the table's limits, as if it were new.
-fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
+/// Checks a write in its wire form by the table's limits, as if it were new.
+pub(in crate::sink) fn prepare(
+    payload: &Payload,
+    table: &TableSink,
+) -> Result<Prepared, ItemError> {
     let deadline = table.default_deadline();
     let shape = &table.shape();
     let check_part = |part: &Part| -> Result<(Key, Cost), ItemError> {
@@ -132,7 +125,7 @@ fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
         let partition = key.partition_hash();
         Prepared::new(payload, SubmissionKeys::One(key), partition, cost, deadline)
     };
-    Ok(match &saved.payload {
+    Ok(match payload {
         Payload::Plain { delete, data } => {
             let delete = *delete;
             let encoded = item::check_json(data, shape, delete)?;
@@ -146,14 +139,14 @@ fn prepare(saved: &Saved, table: &TableSink) -> Result<Prepared, ItemError> {
         }
         Payload::Single { part, .. } => {
             let (key, cost) = check_part(part)?;
-            single(saved.payload.clone(), key, cost)
+            single(payload.clone(), key, cost)
         }
         Payload::Transaction { parts, .. } => {
             let checked: Result<Vec<_>, ItemError> = parts.iter().map(check_part).collect();
             let (keys, costs): (Vec<Key>, Vec<Cost>) = checked?.into_iter().unzip();
             let partition = keys.first().map_or(0, Key::partition_hash);
             let (keys, cost) = (SubmissionKeys::Many(keys), Cost::transaction(costs));
-            Prepared::new(saved.payload.clone(), keys, partition, cost, deadline)
+            Prepared::new(payload.clone(), keys, partition, cost, deadline)
         }
     })
 }

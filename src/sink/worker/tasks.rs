@@ -12,7 +12,7 @@ use crate::capacity::Consumption;
 use crate::item::{self, IndexShape};
 use crate::retry::ServiceError;
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
-use crate::sink::dead_letter::DeadLetter;
+use crate::sink::dead_letter::{DeadLetter, PANICKED};
 use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
 use crate::sink::stats::LastError;
@@ -140,10 +140,9 @@ impl Running {
                 let handler = handler.clone();
                 let handling = async move {
                     let result = handler.handle(letter).await;
-                    let result = result.map_err(|error| error.to_string());
                     Done::DeadLetter { ticket, result }
                 };
-                let result = Err("it panicked".to_owned());
+                let result = Err(PANICKED.to_owned());
                 self.start(handling, Done::DeadLetter { ticket, result });
             }
             _ => self.worker.core.dead_lettered(now, ticket, false),

@@ -1,5 +1,6 @@
 //! Errors of opening, submitting and draining.
 
+use crate::error::ErrorKind;
 use crate::item::ItemError;
 use crate::retry::ServiceError;
 
@@ -53,6 +54,28 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
+}
+
+impl OpenError {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_)
+            | Self::NoTable
+            | Self::Duplicate { .. }
+            | Self::KeysTwice { .. }
+            | Self::KeysWithoutTable { .. } => ErrorKind::Config,
+            Self::Describe { error, .. } => error.kind(),
+            Self::NotActive { .. } => ErrorKind::Unavailable,
+        }
+    }
+
+    /// Returns whether opening may succeed later with nothing changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_transient()
+    }
 }
 
 /// Returns the remedy for a description that failed.
@@ -127,9 +150,34 @@ pub enum SubmitError {
     /// The sink's task is gone; its runtime was shut down.
     #[error("the sink's task is gone: its runtime was shut down")]
     Gone,
+    /// The record can't be written, and the dead-letter handler did not take it. Only from
+    /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter).
+    #[error("{error}; the dead-letter handler failed: {handler}")]
+    DeadLetter {
+        /// Why the record can't be written.
+        error: Box<Self>,
+        /// The handler's error, its causes included.
+        handler: String,
+    },
 }
 
 impl SubmitError {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Item { .. } | Self::Invalid { .. } | Self::LargerThanBuffer { .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Full => ErrorKind::Capacity,
+            Self::Closed | Self::Gone => ErrorKind::Closed,
+            Self::Failed { error, .. } => error.kind(),
+            Self::Stopped(reason) => reason.kind(),
+            Self::UnknownTable(_) => ErrorKind::Config,
+            Self::DeadLetter { .. } => ErrorKind::Handler,
+        }
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
@@ -157,6 +205,15 @@ pub enum StopReason {
     /// `close`.
     #[error("{0} failed writes, whose receipts were dropped, wait to be seen by flush or close")]
     Unclaimed(usize),
+}
+
+impl StopReason {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::DeadLetter(_) => ErrorKind::Handler,
+            Self::Unclaimed(_) => ErrorKind::Closed,
+        }
+    }
 }
 
 /// What `flush` and `close` found.
@@ -207,6 +264,17 @@ pub enum DrainError {
 }
 
 impl DrainError {
+    /// Returns the kind of error; of [`Unclaimed`](Self::Unclaimed), that of the first outcome.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Failed { error, .. } => error.kind(),
+            Self::Unclaimed { outcomes, .. } => Outcome::first_kind(outcomes),
+            Self::Stopped { reason, .. } => reason.kind(),
+            Self::Closed | Self::Gone => ErrorKind::Closed,
+        }
+    }
+
     /// This error with more outcomes to report.
     pub(super) fn with(mut self, more: Vec<Outcome>) -> Self {
         match &mut self {
@@ -263,3 +331,6 @@ impl DrainError {
         matches!(self, Self::Gone) || self.outcomes().iter().any(Outcome::may_have_applied)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! The form of a record that was given up, the same for every module that gives up records.
+//!
+//! One JSON object on one line, UTF-8:
+//!
+//! ```json
+//! {"v":1,"from":{"sink":"dynamodb","table":"decisions"},"reason":{"kind":"invalid","text":"…"},"attempts":1,"record":{…}}
+//! ```
+//!
+//! `from` says which part of the program gave it up, `reason` why (`kind` is an
+//! [`ErrorKind`](crate::ErrorKind)), `attempts` how often it was tried, and `record` is the record in
+//! the form of that part. Readers ignore members that they don't know, and refuse a `v` that they
+//! don't know: a version that only adds members keeps its number.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorKind;
+
+/// The version that is written, and the latest that is read.
+pub(crate) const VERSION: u32 = 1;
+
+/// A record that was given up.
+#[derive(Serialize)]
+pub(crate) struct Letter<'a, F, R> {
+    pub(crate) v: u32,
+    pub(crate) from: F,
+    pub(crate) reason: Reason<'a>,
+    pub(crate) attempts: u32,
+    pub(crate) record: R,
+}
+
+/// Why a record was given up.
+#[derive(Serialize)]
+pub(crate) struct Reason<'a> {
+    pub(crate) kind: ErrorKind,
+    /// The error in words, its causes included.
+    pub(crate) text: Cow<'a, str>,
+    /// The service's code, where it refused the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) may_have_applied: bool,
+}
+
+/// What is read of a letter, to send its record again.
+#[derive(Deserialize)]
+pub(crate) struct Opened<F, R> {
+    pub(crate) from: F,
+    pub(crate) attempts: u32,
+    pub(crate) record: R,
+}
+
+/// The version of a letter alone, which is read first: a later one may have another form.
+#[derive(Deserialize)]
+pub(crate) struct Version {
+    pub(crate) v: u32,
+}
