@@ -9,6 +9,11 @@ use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use super::worker::{FAILOVER, LEASES, SEEN, TABLE, name};
 
+/// The failover times within which a killed worker's shards are read again. One and 3 s are
+/// promised, which the tests in paused time hold the source to; here a machine that does much else
+/// has to start processes and read meanwhile. Shards that are not taken over are never read again.
+const SLACK: u32 = 15;
+
 /// A record that a worker handled.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
@@ -100,7 +105,7 @@ impl Ledger {
         {
             let wait = seen.at.duration_since(death.at);
             assert!(
-                wait <= FAILOVER + Duration::from_secs(3),
+                wait <= FAILOVER * SLACK,
                 "{} was read again after {wait:?}",
                 seen.shard
             );

@@ -7,7 +7,7 @@
 //! What holds:
 //!
 //! - Nothing is lost, and the changes of a key come in order; what comes again comes from after the last checkpoint.
-//! - A killed worker's shards are read again within the failover time and 3 s.
+//! - A killed worker's shards are read again, within a bound for slow machines.
 //! - Workers that are stopped give up their leases.
 
 mod ledger;
