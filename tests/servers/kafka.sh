@@ -13,24 +13,10 @@ launch_kafka() {
     kafka_port=$(some_port)
     sed -e "s:@DIR@:$folder:" -e "s:@PORT@:$kafka_port:" -e "s:@CPORT@:$(some_port):" \
         tests/servers/kafka.server.properties >"$settings"
-    start "$scratch/kafka.log" run_kafka "$settings"
-    kafka=$started
+    start kafka run_kafka "$settings"
 }
 
 # It says that it is started when clients are served: the port is open before that.
 answers_kafka() {
     grep -q 'Kafka Server started' "$scratch/kafka.log" && is_open "$kafka_port"
-}
-
-# Launched again where another process took a port first.
-await_kafka() {
-    local try
-    for try in 1 2 3 4 5; do
-        ! wait_for "$kafka" answers_kafka || return 0
-        stop "$kafka"
-        echo "tests/run: Kafka did not answer on port $kafka_port (try $try)" >&2
-        [ "$try" = 5 ] || launch_kafka
-    done
-    tail -n 50 "$scratch/kafka.log" >&2
-    fail 'Kafka did not start; its output is above'
 }

@@ -16,24 +16,10 @@ install_moto() {
 }
 
 answers_moto() {
-    case $(answer "$1") in HTTP/1.*\ 200*) ;; *) return 1 ;; esac
+    case $(answer "$moto_port") in HTTP/1.*\ 200*) ;; *) return 1 ;; esac
 }
 
 launch_moto() {
     moto_port=$(some_port)
-    start "$scratch/moto.log" env PYTHONPATH="$moto" python3 -m moto.server -H 127.0.0.1 -p "$moto_port"
-    moto_group=$started
-}
-
-# Launched again where another process took the port first.
-await_moto() {
-    local try
-    for try in 1 2 3; do
-        ! wait_for "$moto_group" answers_moto "$moto_port" || return 0
-        stop "$moto_group"
-        echo "tests/run: moto did not answer on port $moto_port (try $try)" >&2
-        [ "$try" = 3 ] || launch_moto
-    done
-    cat "$scratch/moto.log" >&2
-    fail 'moto did not start; its output is above'
+    start moto env PYTHONPATH="$moto" python3 -m moto.server -H 127.0.0.1 -p "$moto_port"
 }

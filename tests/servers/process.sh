@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # tests/run sets what is not set here
 # Processes that tests/run starts and stops, and how it sees that they answer. Sourced by it.
 
 # Process groups that are stopped at the end, the youngest first.
@@ -51,15 +51,18 @@ answer() {
     ) 2>/dev/null || true
 }
 
-# start LOG COMMAND...: in a group of its own; sets `started` to it.
+# The process group of each server.
+declare -A group_of
+
+# start SERVER COMMAND...: in a group of its own, with its output in a log of the server's name.
 start() {
-    local log=$1
+    local server=$1
     shift
     set -m
-    "$@" >"$log" 2>&1 </dev/null &
-    started=$!
+    "$@" >"$scratch/$server.log" 2>&1 </dev/null &
+    group_of[$server]=$!
     set +m
-    groups+=("$started")
+    groups+=("${group_of[$server]}")
 }
 
 # wait_for GROUP CHECK...: until the check succeeds; fails where the server has ended or takes longer than a minute.
@@ -72,4 +75,17 @@ wait_for() {
         sleep 0.1
     done
     return 1
+}
+
+# await SERVER: until answers_SERVER succeeds. Launched again by launch_SERVER where another process took a port first.
+await() {
+    local server=$1 try
+    for try in 1 2 3 4 5; do
+        ! wait_for "${group_of[$server]}" "answers_$server" || return 0
+        stop "${group_of[$server]}"
+        echo "tests/run: $server did not answer (try $try)" >&2
+        [ "$try" = 5 ] || "launch_$server"
+    done
+    tail -n 50 "$scratch/$server.log" >&2
+    fail "$server did not start; the end of its output is above"
 }
