@@ -4,9 +4,12 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{self, MapAccess, Unexpected, Visitor};
+use serde::de::{
+    self, DeserializeSeed, Error as _, IntoDeserializer, MapAccess, Unexpected, Visitor,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::item::MARKED_NUMBER;
 use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at};
 
 /// The bounds of a fixed number of requests.
@@ -147,9 +150,42 @@ impl<'de> Visitor<'de> for ConcurrencyVisitor {
             .map_err(|_| E::invalid_value(Unexpected::Signed(fixed), &self))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Concurrency, A::Error> {
-        let Range { min, max } = Range::deserialize(MapAccessDeserializer::new(map))?;
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Concurrency, A::Error> {
+        let first: Option<String> = map.next_key()?;
+        if first.as_deref() == Some(MARKED_NUMBER) {
+            let text: String = map.next_value()?;
+            let fixed: Result<usize, _> = text.parse();
+            return fixed
+                .map(Concurrency::from)
+                .map_err(|_| A::Error::invalid_value(Unexpected::Other(&text), &self));
+        }
+        let map = MapAccessDeserializer::new(Begun { first, map });
+        let Range { min, max } = Range::deserialize(map)?;
         Ok(Concurrency { min, max })
+    }
+}
+
+/// A map whose first key was taken already.
+struct Begun<A> {
+    first: Option<String>,
+    map: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Begun<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        match self.first.take() {
+            Some(first) => seed.deserialize(first.into_deserializer()).map(Some),
+            None => self.map.next_key_seed(seed),
+        }
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
+        self.map.next_value_seed(seed)
     }
 }
 

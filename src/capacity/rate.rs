@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{self, Unexpected, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, Error as _, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Number;
 
 use super::allowance::Allowance;
 use super::table_capacity::Units;
@@ -103,7 +105,7 @@ impl<'de> Deserialize<'de> for Rate {
 
 struct RateVisitor;
 
-impl Visitor<'_> for RateVisitor {
+impl<'de> Visitor<'de> for RateVisitor {
     type Value = Rate;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,6 +132,19 @@ impl Visitor<'_> for RateVisitor {
             ADAPTIVE => Ok(Rate::Adaptive),
             UNLIMITED => Ok(Rate::Unlimited),
             _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
+        }
+    }
+
+    /// A number in JSON, if the feature `arbitrary_precision` of `serde_json` is on.
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Rate, A::Error> {
+        let number = Number::deserialize(MapAccessDeserializer::new(map));
+        let number = number.map_err(|_| A::Error::invalid_type(Unexpected::Map, &self))?;
+        match number.as_u64() {
+            Some(units) => self.visit_u64(units),
+            None => Err(A::Error::invalid_value(
+                Unexpected::Other(&number.to_string()),
+                &self,
+            )),
         }
     }
 }

@@ -335,7 +335,6 @@ enum Step {
 }
 
 impl Way {
-    #[cfg(any(test, feature = "streams"))]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -3,9 +3,13 @@
 //! serde has no such kinds, so these crates use a struct of one field. Only their own serializers know the
 //! names; any other would store a map with a private name. The names are pinned by tests.
 
+use std::any::type_name;
 use std::fmt;
 
 use serde::Serialize;
+
+/// The name of the struct, and of its one field, that marks a number of `serde_json`.
+pub(crate) const MARKED_NUMBER: &str = "$serde_json::private::Number";
 
 /// The kind of value that a struct stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +29,23 @@ impl Marked {
             return None;
         }
         match name {
-            "$serde_json::private::Number" => Some(Self::Number),
+            MARKED_NUMBER => Some(Self::Number),
             "$serde_json::private::RawValue" => Some(Self::Unsupported("a RawValue of serde_json")),
             "$__toml_private_Datetime" => Some(Self::Unsupported("a Datetime of toml")),
             _ => None,
         }
     }
+}
+
+/// Returns whether a type is one of `serde_json`'s that keep a number as text, and so take a marked one.
+///
+/// The feature can't be seen from here, only what it does; and a deserializer is handed a visitor, of which
+/// the name of its type is all there is to go by. Without the name, digits are lost.
+pub(super) fn keeps_digits<T: ?Sized>() -> bool {
+    let name = type_name::<T>();
+    let is_json =
+        name == type_name::<serde_json::Value>() || name == type_name::<serde_json::Number>();
+    is_json && serde_json::Number::from_u128(u128::MAX).is_some()
 }
 
 /// Returns the text that a value serializes to, if it is a string or another simple value.
@@ -50,28 +65,36 @@ pub(super) fn text_of<T: Serialize + ?Sized>(value: &T) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde::ser::SerializeStruct as _;
-    use serde::{Serialize, Serializer};
-    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
 
-    use crate::item::{KeyKind, KeySchema, TableShape, encode};
+    use bytes::Bytes;
+    use serde::ser::SerializeStruct as _;
+    use serde::{Deserialize, Serialize, Serializer};
+    use serde_json::{Number, Value, json};
+
+    use super::{MARKED_NUMBER, keeps_digits};
+    use crate::item::{Item, KeyKind, KeySchema, TableShape, encode};
 
     /// A number as `serde_json` marks it with `arbitrary_precision`.
     struct Precise(&'static str);
 
     impl Serialize for Precise {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            const NAME: &str = "$serde_json::private::Number";
-            let mut number = serializer.serialize_struct(NAME, 1)?;
-            number.serialize_field(NAME, self.0)?;
+            let mut number = serializer.serialize_struct(MARKED_NUMBER, 1)?;
+            number.serialize_field(MARKED_NUMBER, self.0)?;
             number.end()
         }
     }
 
-    #[derive(Serialize)]
+    #[derive(Deserialize, Serialize)]
     struct Row<T> {
         id: u8,
         v: T,
+    }
+
+    #[derive(Deserialize)]
+    struct Numbers {
+        n: Number,
     }
 
     fn encoded<T: Serialize>(v: T) -> Result<Value, String> {
@@ -106,6 +129,63 @@ mod tests {
         let stored = encoded(value).unwrap();
         let list = stored["v"]["L"].as_array().expect("a list");
         assert!(list.iter().all(|value| value["N"].is_string()), "{stored}");
+    }
+
+    #[test]
+    fn a_json_value_is_read_back_as_it_was_written() {
+        let texts = [
+            "0",
+            "-1",
+            "1.5",
+            "-0.015",
+            "1e100",
+            "2.5e-100",
+            "9223372036854775808",
+            "18446744073709551615",
+            "-9223372036854775808",
+            "18446744073709551616",
+            "12345678901234567890123456789012345678",
+            "-0.12345678901234567890123456789012345678",
+        ];
+        let shape = TableShape::new(KeySchema::new("id", KeyKind::Number));
+        for text in texts {
+            let json = format!(r#"{{"n":{text},"in":[{text},{{"a":{text}}}]}}"#);
+            let v: Value = serde_json::from_str(&json).unwrap();
+            let json = encode(&Row { id: 1, v: &v }, &shape).unwrap().json;
+            let written: Value = serde_json::from_slice(&json).unwrap();
+            let item = Item::from_json(json.into());
+            let read: Row<Value> = item.deserialize().unwrap();
+            assert_eq!(read.v, v, "{text}");
+            let number: Row<BTreeMap<String, Value>> = item.deserialize().unwrap();
+            assert_eq!(number.v["n"], v["n"], "{text}");
+            let Row { v, .. } = item.deserialize::<Row<Numbers>>().unwrap();
+            let stored = written["v"]["M"]["n"]["N"].as_str().expect("a number");
+            assert_eq!(v.n, stored.parse().unwrap(), "{text}");
+            if keeps_digits::<Value>() {
+                // `serde_json` writes the sign of an exponent.
+                assert_eq!(stored.replace("e+", "e"), text);
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_of_other_types_are_read_whatever_features_are_on() {
+        let item = Item::from_json(Bytes::from_static(
+            br#"{"id":{"N":"1"},"v":{"M":{"n":{"N":"1.5"},"big":{"N":"1E+38"},"odd":{"N":"+.5"}}}}"#,
+        ));
+        let floats: Row<BTreeMap<String, f64>> = item.deserialize().unwrap();
+        assert_eq!(floats.v["n"].to_bits(), 1.5_f64.to_bits());
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(f64),
+        }
+        let either: Row<BTreeMap<String, Either>> = item.deserialize().unwrap();
+        let Either::Number(big) = either.v["big"];
+        assert_eq!(big.to_bits(), 1e38_f64.to_bits());
+        // What is no number in JSON is one in DynamoDB's, and loses no more than digits.
+        let values: Row<BTreeMap<String, Value>> = item.deserialize().unwrap();
+        assert_eq!(values.v["odd"].as_f64(), Some(0.5));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 mod attributes;
 mod compare;
 mod compound;
-#[cfg(any(test, feature = "streams"))]
+#[cfg_attr(
+    not(feature = "streams"),
+    expect(unreachable_pub, reason = "its error is public where streams are")
+)]
 mod decode;
 mod elements;
 mod encode;
@@ -57,6 +60,7 @@ pub(crate) use json::parse;
 pub(crate) use json::{elements, entries};
 pub(crate) use key::Key;
 pub(crate) use limits::write_units;
+pub(crate) use marked::MARKED_NUMBER;
 #[cfg(feature = "streams")]
 pub(crate) use raw::Scanner;
 pub(crate) use raw::{find_attribute, key_of_json};

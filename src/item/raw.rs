@@ -30,13 +30,11 @@ impl<'a> Scanner<'a> {
     }
 
     /// How many bytes were taken, white space looked past included.
-    #[cfg(any(test, feature = "streams"))]
     pub(crate) fn offset(&self) -> usize {
         self.at
     }
 
     /// Goes back to a place that it was at before.
-    #[cfg(any(test, feature = "streams"))]
     pub(crate) fn rewind(&mut self, offset: usize) {
         self.at = offset;
     }

@@ -1,6 +1,7 @@
 //! Items that are handed back.
 
 use super::ItemError;
+use super::decode::decode_item;
 use super::json::parse;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
@@ -36,14 +37,14 @@ impl Item {
         parse(&self.json)
     }
 
-    /// The item as a type of yours, by `serde_dynamo`.
+    /// The item as a type of yours, by `serde_dynamo`'s mapping.
     ///
     /// # Errors
     ///
     /// [`ItemError::Decode`] where the item doesn't fit. It names the type only, because serde's message may
     /// quote the item; to see that, pass [`to_attributes`](Self::to_attributes) to `serde_dynamo::from_item`.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ItemError> {
-        serde_dynamo::from_item(self.to_attributes()?).map_err(|_| ItemError::Decode {
+        decode_item(&self.json).map_err(|_| ItemError::Decode {
             wanted: std::any::type_name::<T>(),
         })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::{Error, Unexpected};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 
 const DURATION: &str = "a duration with a unit, such as \"250ms\", \"2s\" or \"1m 30s\"";
 const SIZE: &str =
@@ -70,15 +71,31 @@ pub(crate) fn parse_size(text: &str) -> Option<usize> {
 }
 
 /// What a settings file may hold in place of a number or a text.
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Scalar {
     Whole(u64),
     Negative(i64),
     Float(f64),
     Bool(bool),
     Text(String),
-    Other(serde::de::IgnoredAny),
+    Other,
+}
+
+/// By way of `serde_json`'s own type, which knows its numbers however they come: as a map if the feature
+/// `arbitrary_precision` is on.
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match Value::deserialize(from)? {
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
+                (Some(n), _, _) => Self::Whole(n),
+                (_, Some(n), _) => Self::Negative(n),
+                (_, _, Some(n)) => Self::Float(n),
+                _ => Self::Other,
+            },
+            Value::Bool(truth) => Self::Bool(truth),
+            Value::String(text) => Self::Text(text),
+            Value::Null | Value::Array(_) | Value::Object(_) => Self::Other,
+        })
+    }
 }
 
 impl Scalar {
@@ -89,7 +106,7 @@ impl Scalar {
             Self::Float(n) => Unexpected::Float(*n),
             Self::Bool(b) => Unexpected::Bool(*b),
             Self::Text(text) => Unexpected::Str(text),
-            Self::Other(_) => Unexpected::Other("value that is neither number nor text"),
+            Self::Other => Unexpected::Other("value that is neither number nor text"),
         }
     }
 
@@ -250,6 +267,32 @@ mod tests {
             "18446744073709551615KiB",
         ] {
             assert_eq!(parse_size(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_json_is_read_whatever_features_of_serde_json_are_on() {
+        #[derive(Debug, Deserialize, PartialEq)]
+        struct Plain {
+            #[serde(with = "size")]
+            bytes: usize,
+            #[serde(with = "count_or_none")]
+            count: Option<u32>,
+        }
+        let read = |json| serde_json::from_str::<Plain>(json).map_err(|error| error.to_string());
+        let expected = Plain {
+            bytes: 1024,
+            count: Some(3),
+        };
+        assert_eq!(read(r#"{"bytes":1024,"count":3}"#), Ok(expected));
+        for (json, found) in [
+            (r#"{"bytes":-1,"count":3}"#, "integer `-1`"),
+            (r#"{"bytes":1,"count":1.5}"#, "floating point `1.5`"),
+            (r#"{"bytes":true,"count":1}"#, "boolean `true`"),
+            (r#"{"bytes":[1],"count":1}"#, "neither number nor text"),
+        ] {
+            let error = read(json).expect_err("it is refused");
+            assert!(error.contains(found), "{error}");
         }
     }
 

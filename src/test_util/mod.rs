@@ -189,6 +189,8 @@ mod write;
 
 #[cfg(test)]
 mod client_tests;
+#[cfg(all(test, feature = "streams"))]
+mod json_numbers_tests;
 
 pub use fake::FaultyDynamoDb;
 pub use fault::Fault;

@@ -3,8 +3,7 @@
 use super::members::Members;
 use crate::retry::ServiceError;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -251,27 +250,12 @@ struct OneOrMany<'a>(Vec<ConsumedBody<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for OneOrMany<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-
-        impl<'de> Visitor<'de> for Either {
-            type Value = OneOrMany<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a capacity or a list of them")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                let one = ConsumedBody::deserialize(MapAccessDeserializer::new(map))?;
-                Ok(OneOrMany(vec![one]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                let many = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
-                Ok(OneOrMany(many))
-            }
-        }
-
-        deserializer.deserialize_any(Either)
+        let json = <&RawValue>::deserialize(deserializer)?.get();
+        let units = match json.as_bytes().first() {
+            Some(b'{') => serde_json::from_str(json).map(|one| vec![one]),
+            _ => serde_json::from_str(json),
+        };
+        units.map(Self).map_err(serde::de::Error::custom)
     }
 }
 

@@ -32,11 +32,10 @@ pub use error::DecodeError;
 
 use self::error::Fault;
 use self::value::Value;
-use super::json::parse;
 use super::raw::Scanner;
-use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
-use std::collections::HashMap;
+#[cfg(any(test, feature = "streams"))]
+use {super::json::parse, aws_sdk_dynamodb::types::AttributeValue, std::collections::HashMap};
 
 /// Reads an item in DynamoDB's JSON as a type.
 ///
@@ -55,6 +54,7 @@ pub(crate) fn decode_item<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T
 /// # Errors
 ///
 /// Where the bytes are no item.
+#[cfg(any(test, feature = "streams"))]
 pub(crate) fn attributes(json: &[u8]) -> Result<HashMap<String, AttributeValue>, DecodeError> {
     parse(json).map_err(DecodeError::from)
 }

@@ -1,10 +1,12 @@
 //! Strings, numbers and bytes as they stand in values, in sets and as names.
 
 use super::error::Fault;
-use serde::de::value::{BorrowedStrDeserializer, StringDeserializer};
+use crate::item::marked::{MARKED_NUMBER, keeps_digits};
+use serde::de::value::{BorrowedStrDeserializer, MapDeserializer, StringDeserializer};
 use serde::de::{Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use std::borrow::Cow;
+use std::iter;
 
 #[inline]
 pub(super) fn visit_text<'de, V: Visitor<'de>>(
@@ -109,12 +111,15 @@ macro_rules! parsed {
 impl<'de> Deserializer<'de> for Number<'de> {
     type Error = Fault;
 
-    /// A whole number is one of 64 bits where it fits.
+    /// A whole number is one of 64 bits where it fits. Any other loses digits in an `f64`, except in a type of
+    /// `serde_json` that keeps them.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if let Ok(number) = self.0.parse() {
             visitor.visit_i64(number)
         } else if let Ok(number) = self.0.parse() {
             visitor.visit_u64(number)
+        } else if keeps_digits::<V::Value>() && self.0.parse::<serde_json::Number>().is_ok() {
+            visitor.visit_map(MapDeserializer::new(iter::once((MARKED_NUMBER, self.0))))
         } else {
             self.deserialize_f64(visitor)
         }
