@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::odd_errors::OddError;
 use crate::item::encode_attributes;
 use crate::retry::{ErrorClass, ServiceError};
 use crate::transport::{UnprocessedKind, parse_batch, parse_describe, parse_single, settle};
 
-/// Any bytes as the answer of each operation: read as a slow parser reads them, or ambiguous.
+/// Any bytes as the answer of each operation: read as a slow parser reads them, or ambiguous. And as
+/// the plan of an odd error body, of which the code is read.
 ///
 /// # Panics
 ///
@@ -25,6 +27,7 @@ pub fn answers(bytes: &[u8]) {
     for status in [200, 400, 413, 500] {
         refusal(status, bytes);
     }
+    OddError::draw(bytes).check();
 }
 
 fn batch(bytes: &[u8]) {
@@ -62,7 +65,7 @@ fn is_garbled(error: &ServiceError) {
 }
 
 fn refusal(status: u16, bytes: &[u8]) {
-    let settled = settle(status, Bytes::copy_from_slice(bytes));
+    let settled = settle(status, None, Bytes::copy_from_slice(bytes));
     let error = match settled {
         Ok(body) => {
             assert_eq!(status, 200);

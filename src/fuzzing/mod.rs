@@ -10,6 +10,8 @@
 
 mod answers;
 mod items;
+mod odd_errors;
+mod plan;
 mod records;
 mod requests;
 mod settings;

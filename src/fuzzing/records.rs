@@ -1,5 +1,6 @@
 //! Records of any type that serde knows.
 
+use super::plan::Plan;
 use crate::item::mapping::{check_record, check_value};
 use crate::item::model::{Model, NAMES};
 use crate::test_util::fuzzing::stored_size;
@@ -28,22 +29,7 @@ pub fn records(bytes: &[u8]) {
     }
 }
 
-/// The bytes that decide; zeros when they are used up, which make the smallest of all there is.
-struct Plan<'a>(&'a [u8]);
-
 impl Plan<'_> {
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else {
-            return 0;
-        };
-        self.0 = rest;
-        *first
-    }
-
-    fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        std::array::from_fn(|_| self.byte())
-    }
-
     fn i16(&mut self) -> i16 {
         i16::from_le_bytes(self.bytes())
     }

@@ -1,8 +1,11 @@
 //! The checks on a slice of what fuzzing tries.
 
+use std::collections::HashSet;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use super::odd_errors::OddError;
 use super::{answers, items, records, requests, settings, snapshots};
 use crate::sink::{SinkSettings, Snapshot};
 use crate::transport::{parse_batch, parse_describe, parse_single};
@@ -68,6 +71,22 @@ fn the_seeds_are_read_whole() {
             .count(),
         2
     );
+}
+
+/// The grammar that the target `answers` draws from as well.
+#[test]
+fn the_code_of_an_odd_error_body_is_read_whatever_else_it_holds() {
+    let mut rng = fastrand::Rng::with_seed(14);
+    let (mut coded, mut bodies) = (0, HashSet::new());
+    for _ in 0..100_000 {
+        let plan: Vec<u8> = (0..rng.usize(20..200)).map(|_| rng.u8(..)).collect();
+        let odd = OddError::draw(&plan);
+        odd.check();
+        coded += usize::from(odd.has_code());
+        bodies.insert(crc32fast::hash(odd.body()));
+    }
+    assert!((45_000..80_000).contains(&coded), "{coded}");
+    assert!(bodies.len() > 80_000, "{}", bodies.len());
 }
 
 /// One change to a text.

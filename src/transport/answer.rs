@@ -64,7 +64,7 @@ pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> 
         });
     }
     let body: BatchBody<'_> = parse(body)?;
-    if body.kind.is_some() {
+    if body.kind.0.is_some() {
         return Err(garbled("it is an error in place of an answer"));
     }
     let Some(Requests(requests)) = body.unprocessed else {
@@ -177,7 +177,7 @@ fn sum(units: &[ConsumedBody<'_>]) -> Consumed {
 #[derive(Deserialize)]
 struct BatchBody<'a> {
     #[serde(rename = "__type", default)]
-    kind: Option<IgnoredAny>,
+    kind: Lenient<IgnoredAny>,
     #[serde(borrow, rename = "UnprocessedItems", default)]
     unprocessed: Option<Requests<'a>>,
     #[serde(borrow, rename = "ConsumedCapacity", default)]

@@ -75,17 +75,13 @@ impl Received<'_> {
     fn failure(&self, skew: &Skew) -> Failure {
         let text = String::from_utf8_lossy(&self.body);
         let body = Members::read(text.trim_start_matches('\u{feff}'));
-        let texts = [
-            self.headers.get("x-amzn-errortype").map(Cow::Borrowed),
-            body.text(&["__type"]).map(Cow::Owned),
-            body.text(&["code", "Code"]).map(Cow::Owned),
-        ];
-        let codes = texts.iter().flatten().map(|text| bare_code(text));
-        let mut failure = match codes.into_iter().find(|code| is_plain(code)) {
-            Some(found) => Failure::new(
-                classify(self.status, Some(found)),
-                Cow::Owned(found.to_owned()),
-            ),
+        let header = self.headers.get("x-amzn-errortype").map(str::to_owned);
+        let mut texts = header
+            .into_iter()
+            .chain(body.texts(&["__type"]))
+            .chain(body.texts(&["code", "Code"]));
+        let mut failure = match texts.find_map(|text| readable_code(&text)) {
+            Some(found) => Failure::new(classify(self.status, Some(&found)), found),
             None if self.status == 413 => {
                 Failure::new(classify(413, None), code::REQUEST_TOO_LARGE)
             }
@@ -133,12 +129,21 @@ impl Received<'_> {
     }
 }
 
-/// What becomes of an answer of this status and body that has no headers.
+/// What becomes of an answer of this status and body, which names its error in a header or has no
+/// headers.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn settle(status: u16, body: Bytes) -> Result<Bytes, ServiceError> {
+pub(crate) fn settle(
+    status: u16,
+    error_type: Option<&str>,
+    body: Bytes,
+) -> Result<Bytes, ServiceError> {
+    let mut headers = Headers::new();
+    if let Some(error_type) = error_type {
+        headers.insert("x-amzn-errortype", error_type.to_owned());
+    }
     let received = Received {
         status,
-        headers: &Headers::new(),
+        headers: &headers,
         body,
         signed_at: None,
     };
@@ -153,9 +158,10 @@ pub(super) fn is_skewed(error: &ServiceError) -> bool {
 }
 
 /// `com.amazonaws.dynamodb.v20120810#ValidationException:http://…` → `ValidationException`.
-fn bare_code(code: &str) -> &str {
-    let code = code.rsplit_once('#').map_or(code, |(_, code)| code);
-    code.split(':').next().unwrap_or(code).trim()
+fn readable_code(text: &str) -> Option<String> {
+    let code = text.rsplit_once('#').map_or(text, |(_, code)| code);
+    let code = code.split(':').next().unwrap_or(code).trim();
+    is_plain(code).then(|| code.to_owned())
 }
 
 /// Whether a text is what codes and ids look like, so that nothing else can pass for one.

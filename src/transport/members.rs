@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
 /// The members of one object, in order. A name may occur more than once.
@@ -44,20 +44,28 @@ impl<'a> Members<'a> {
         found.map(|(_, value)| value.get())
     }
 
+    /// Returns the members of these names that read as a type, in order.
+    fn read_as<T: Deserialize<'a>>(&self, names: &[&str]) -> impl Iterator<Item = T> {
+        let named = self
+            .members
+            .iter()
+            .filter(|(member, _)| names.contains(&member.as_str()));
+        named.filter_map(|(_, value)| serde_json::from_str(value.get()).ok())
+    }
+
+    /// Returns the members of these names that are strings.
+    pub(super) fn texts(&self, names: &[&str]) -> impl Iterator<Item = String> {
+        self.read_as(names)
+    }
+
     /// Returns the first member of one of these names that is a string.
     pub(super) fn text(&self, names: &[&str]) -> Option<String> {
-        let named = |(member, _): &&(String, _)| names.contains(&member.as_str());
-        let mut values = self.members.iter().filter(named);
-        values.find_map(|(_, value)| serde_json::from_str(value.get()).ok())
+        self.texts(names).next()
     }
 
     /// Returns the elements of the first member of one of these names that is a list.
     pub(super) fn list(&self, names: &[&str]) -> Vec<&'a str> {
-        let named = |(member, _): &&(String, _)| names.contains(&member.as_str());
-        let mut values = self.members.iter().filter(named);
-        let elements: Option<Vec<&RawValue>> =
-            values.find_map(|(_, value)| serde_json::from_str(value.get()).ok());
-        let elements = elements.unwrap_or_default();
+        let elements: Vec<&RawValue> = self.read_as(names).next().unwrap_or_default();
         elements.into_iter().map(RawValue::get).collect()
     }
 }
@@ -72,8 +80,10 @@ impl<'de: 'a, 'a> Visitor<'de> for Collect<'_, 'a> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(member) = map.next_entry()? {
-            self.0.push(member);
+        while let Some((name, value)) = map.next_entry::<&RawValue, _>()? {
+            // Half a surrogate pair makes no text. The member has no name then, and hides no other.
+            let name = serde_json::from_str(name.get()).unwrap_or_default();
+            self.0.push((name, value));
         }
         Ok(())
     }
@@ -85,7 +95,7 @@ mod tests {
 
     #[test]
     fn an_odd_member_hides_no_other() {
-        let json = r#"{"a":{"b":[1]},"c":null,"c":7,"c":"text","d":["x",null,{}]}"#;
+        let json = r#"{"a":{"b":[1]},"\ud800":1,"c":null,"c":7,"c":"text","d":["x",null,{}]}"#;
         let members = Members::read(json);
         assert!(members.is_whole());
         assert_eq!(members.raw("a"), Some(r#"{"b":[1]}"#));

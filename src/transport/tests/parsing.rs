@@ -152,6 +152,7 @@ fn what_a_health_page_answers_confirms_nothing() {
         "{\"status\":\"ok\"}",
         "{\"__type\":\"com.amazonaws.dynamodb.v20120810#InternalServerError\"}",
         "{\"UnprocessedItems\":{},\"__type\":\"InternalServerError\"}",
+        "{\"UnprocessedItems\":{},\"__type\":null}",
     ] {
         let error = parse_batch(page.as_bytes()).unwrap_err();
         assert_eq!(error.class(), ErrorClass::Ambiguous, "{page}");
