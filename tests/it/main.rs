@@ -19,6 +19,7 @@ mod flink_defects;
 mod kafka;
 mod kafka_broker;
 mod kcl;
+mod lasting;
 #[path = "../servers/local.rs"]
 mod local;
 mod loss;

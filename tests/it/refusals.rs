@@ -15,9 +15,7 @@ use dynamodb_connector::test_util::{
     Fault, FaultyDynamoDb, IndexSpec, KeyType as K, Operation, TableSpec, Throttle,
 };
 
-use crate::setup::{
-    Log, TABLE, builder, fake, id, is_pk, on_writes, open, open_with, row, writes_sent,
-};
+use crate::setup::{Log, TABLE, builder, fake, id, is_pk, on_writes, open, row, writes_sent};
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -174,119 +172,6 @@ async fn one_tenants_key_that_is_denied_is_rejected_and_its_neighbors_are_writte
     let outcome = foreign.await;
     assert!(matches!(outcome, Outcome::Rejected { .. }), "{outcome:?}");
     table.close().await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_lasts_is_said_once_with_its_cause_and_once_when_it_is_over() {
-    for (fault, code, at_once) in [
-        (Fault::internal_error(), "InternalServerError", false),
-        (Fault::close_before(), "ConnectionClosed", false),
-        (Fault::never_answer(), "AttemptTimeout", false),
-        (Fault::answer(200, "{}"), "GarbledAnswer", false),
-        (Fault::expired_token(), "ExpiredTokenException", false),
-        (
-            Fault::error(400, "BrandNewException", ""),
-            "BrandNewException",
-            false,
-        ),
-        (Fault::access_denied(), "AccessDeniedException", true),
-        (
-            Fault::resource_not_found(),
-            "ResourceNotFoundException",
-            true,
-        ),
-        (
-            Fault::unrecognized_client(),
-            "UnrecognizedClientException",
-            true,
-        ),
-    ] {
-        let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
-        let fake = fake();
-        let settings = TableSettings::default().request_timeout(Duration::from_millis(500));
-        let table = open_with(&fake, settings).await;
-        assert!(table.health().is_healthy());
-        // A single failure is of no interest.
-        if !at_once {
-            fake.inject(on_writes(fault.clone()));
-            assert!(
-                table
-                    .put(&row("a", 1))
-                    .confirm()
-                    .await
-                    .unwrap()
-                    .is_written()
-            );
-            assert_eq!(log.lines("WARN"), [""; 0], "{code}");
-        }
-        fake.inject(on_writes(fault).always());
-        let receipt = table.put(&row("a", 2)).await.unwrap();
-        tokio::time::sleep(secs(2)).await;
-        let warnings = log.lines("WARN");
-        assert_eq!(warnings.len(), 1, "{code}: {warnings:?}");
-        assert!(
-            warnings[0].contains(code)
-                && warnings[0].contains("BatchWriteItem")
-                && warnings[0].contains(TABLE)
-                && warnings[0].contains("retrying"),
-            "{warnings:?}"
-        );
-        let health = table.health();
-        assert!(
-            matches!(
-                health,
-                Health::Failing {
-                    operation: "BatchWriteItem",
-                    ..
-                }
-            ),
-            "{health}"
-        );
-        assert!(health.to_string().contains(code), "{health}");
-        let stats = table.stats();
-        let last = stats.last_error.clone().expect("it failed");
-        assert!(last.cause.contains(code), "{last:?}");
-        assert!(stats.to_string().contains(code), "{stats}");
-        if let LimitedBy::Retries { cause, .. } = &stats.limited_by {
-            assert!(cause.as_ref().unwrap().contains(code), "{cause:?}");
-        }
-        tokio::time::sleep(secs(20)).await;
-        assert_eq!(log.lines("WARN").len(), 1, "no flood: {code}");
-        fake.heal();
-        assert!(receipt.await.is_written(), "{code}");
-        tokio::time::sleep(secs(30)).await;
-        assert!(table.health().is_healthy());
-        let infos = log.lines("INFO");
-        assert_eq!(infos.len(), 1, "{code}: {infos:?}");
-        assert!(infos[0].contains("succeeds again"), "{infos:?}");
-        assert_eq!(log.lines("WARN").len(), 1, "{code}");
-        assert_eq!(log.lines("ERROR"), [""; 0], "{code}");
-        table.close().await.unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lack_of_capacity_is_said_after_ten_seconds_without_a_write() {
-    for fault in [
-        Fault::unprocessed_all(),
-        Fault::throttled(Throttle::Throttling),
-    ] {
-        let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
-        let fake = fake();
-        let table = open(&fake).await;
-        fake.inject(on_writes(fault).always());
-        let receipt = table.put(&row("a", 2)).await.unwrap();
-        tokio::time::sleep(secs(9)).await;
-        assert_eq!(log.lines("WARN"), [""; 0]);
-        tokio::time::sleep(secs(14)).await;
-        assert_eq!(log.lines("WARN").len(), 1, "{:?}", log.lines("WARN"));
-        assert!(!table.health().is_healthy());
-        fake.heal();
-        assert!(receipt.await.is_written());
-        tokio::time::sleep(secs(30)).await;
-        assert_eq!(log.lines("INFO").len(), 1);
-        table.close().await.unwrap();
-    }
 }
 
 #[tokio::test(start_paused = true)]
