@@ -12,8 +12,9 @@
 use std::error::Error;
 use std::process::ExitCode;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -9,8 +9,9 @@
 
 use std::error::Error;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Outcome, TableSink};
-use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 

@@ -14,11 +14,9 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::TableSink;
 use futures::{SinkExt as _, StreamExt as _, TryStreamExt as _, stream};
 
@@ -44,7 +42,8 @@ async fn run(file: PathBuf) -> Result<(), AnyError> {
     let name = file.display();
     let rows = csv::Reader::from_path(&file).map_err(|error| format!("{name}: {error}"))?;
     let database = EmbeddedDynamoDb::start().await?;
-    create(&database.client()).await?;
+    let spec = TableSpec::new("rows").partition("application", KeyKind::String);
+    database.create_table(spec).await?;
     let table = TableSink::open(&database.client(), "rows").await?;
 
     let rows = stream::iter(rows.into_deserialize::<Row>());
@@ -61,15 +60,4 @@ async fn run(file: PathBuf) -> Result<(), AnyError> {
     let written = table.stats().written;
     println!("{written} rows written, the table holds {held} items");
     forwarded
-}
-
-async fn create(client: &Client) -> Result<(), AnyError> {
-    let key = KeySchemaElement::builder().key_type(KeyType::Hash);
-    let attribute = AttributeDefinition::builder().attribute_type(ScalarAttributeType::S);
-    let table = client.create_table().table_name("rows");
-    let table = table.billing_mode(BillingMode::PayPerRequest);
-    let table = table.key_schema(key.attribute_name("application").build()?);
-    let table = table.attribute_definitions(attribute.attribute_name("application").build()?);
-    table.send().await?;
-    Ok(())
 }

@@ -43,6 +43,8 @@
 //! - `test-util`: the module `test_util`, a DynamoDB that fails as told, for tests of your own.
 //! - `embedded`: the module `embedded`, an in-process DynamoDB, and with `kafka` a mock broker, for demonstrations and tests.
 //!
+//! `test-util` and `embedded` create their tables from one type, `TableSpec`.
+//!
 //! None is on by default. Features add API and change nothing else.
 
 pub mod capacity;
@@ -68,6 +70,8 @@ mod settings;
 pub mod sink;
 #[cfg(feature = "streams")]
 pub mod streams;
+#[cfg(any(feature = "embedded", feature = "test-util"))]
+mod table_spec;
 mod transport;
 
 #[cfg(feature = "test-util")]
@@ -75,6 +79,8 @@ pub mod test_util;
 
 pub use error::ErrorKind;
 pub use health::Health;
+#[cfg(any(feature = "embedded", feature = "test-util"))]
+pub use table_spec::{IndexSpec, StreamView, TableSpec};
 
 /// The examples of README.md, to be tested.
 #[cfg(all(doctest, feature = "test-util"))]

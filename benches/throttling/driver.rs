@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dynamodb_connector::test_util::{
-    CapacityUsage, Fault, FaultPlan, FaultyDynamoDb, Operation, TableSpec,
+    CapacityUsage, FakeTable, Fault, FaultPlan, FaultyDynamoDb, Operation,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,13 +44,13 @@ impl<'a> Driver<'a> {
     ) -> Result<Self, Failure> {
         let fake = FaultyDynamoDb::new();
         fake.keep_journal(false);
-        for spec in &scenario.tables {
-            fake.create_table(spec.clone());
+        for table in &scenario.tables {
+            fake.create_table(table.clone());
         }
         if scenario.sight == Sight::Blind {
             fake.inject(Fault::access_denied().on(Operation::DescribeTable).always());
         }
-        let tables: Vec<&str> = scenario.tables.iter().map(TableSpec::name).collect();
+        let tables: Vec<&str> = scenario.tables.iter().map(FakeTable::name).collect();
         let mut clients = Vec::new();
         for _ in 0..scenario.clients {
             clients.push(Client::open(kind, &fake, &tables, scenario.sight).await?);

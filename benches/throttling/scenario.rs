@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynamodb_connector::test_util::TableSpec;
+use dynamodb_connector::test_util::FakeTable;
 
 use crate::contender::Kind;
 use crate::load::{Class, Rate};
@@ -19,7 +19,7 @@ pub(crate) struct Scenario {
     /// When the window begins, in seconds.
     pub(crate) from: f64,
     /// The general figures are the first's.
-    pub(crate) tables: Vec<TableSpec>,
+    pub(crate) tables: Vec<FakeTable>,
     /// What each client is offered.
     pub(crate) classes: Vec<Class>,
     /// How many there are at the start.
@@ -82,14 +82,14 @@ impl Scenario {
     pub(crate) fn new(
         name: &'static str,
         seconds: f64,
-        table: TableSpec,
+        table: impl Into<FakeTable>,
         classes: Vec<Class>,
     ) -> Self {
         Self {
             name,
             seconds,
             from: WARM_UP.min(seconds / 2.0),
-            tables: vec![table],
+            tables: vec![table.into()],
             classes,
             clients: 1,
             sight: Sight::Known,

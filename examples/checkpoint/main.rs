@@ -45,8 +45,8 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("folder {}: {error}", folder.display()))?;
     let database = EmbeddedDynamoDb::start_in_file(folder.join("table.sqlite")).await?;
+    store::create(&database).await?;
     let client = database.client();
-    store::create(&client).await?;
     let settings = TableSettings::default().buffer_records(2_000);
     let sink = Sink::builder(&client).table(TABLE, settings).open().await?;
     let table = sink.table(TABLE)?;

@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::embedded::{EmbeddedDynamoDb, EmbeddedError};
+use dynamodb_connector::item::KeyKind;
 use serde::{Deserialize, Serialize};
 
 pub(crate) const TABLE: &str = "orders";
@@ -21,16 +21,11 @@ pub(crate) fn order(position: u64) -> Order {
 }
 
 /// Creates the table, unless the file has it already.
-pub(crate) async fn create(client: &Client) -> Result<(), Box<dyn Error>> {
-    let key = KeySchemaElement::builder().key_type(KeyType::Hash);
-    let attribute = AttributeDefinition::builder().attribute_type(ScalarAttributeType::N);
-    let table = client.create_table().table_name(TABLE);
-    let table = table.billing_mode(BillingMode::PayPerRequest);
-    let table = table.key_schema(key.attribute_name("number").build()?);
-    let table = table.attribute_definitions(attribute.attribute_name("number").build()?);
-    match table.send().await.map_err(aws_sdk_dynamodb::Error::from) {
-        Ok(_) | Err(aws_sdk_dynamodb::Error::ResourceInUseException(_)) => Ok(()),
-        Err(error) => Err(error.into()),
+pub(crate) async fn create(database: &EmbeddedDynamoDb) -> Result<(), EmbeddedError> {
+    let table = TableSpec::new(TABLE).partition("number", KeyKind::Number);
+    match database.create_table(table).await {
+        Err(EmbeddedError::TableExists { .. }) => Ok(()),
+        created => created,
     }
 }
 

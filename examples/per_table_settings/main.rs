@@ -14,8 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Sink, SinkSettings};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use serde_json::json;
 
 const SETTINGS: &str = concat!(

@@ -21,7 +21,9 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::TableSink;
 use summary::{Comparison, Summary};
 
@@ -49,9 +51,13 @@ async fn main() -> ExitCode {
 async fn quickstart(file: Option<&Path>) -> Result<ExitCode, Box<dyn Error>> {
     let decisions = decision::load(file)?;
     let database = EmbeddedDynamoDb::start().await?;
-    let client = database.client();
-    store::create(&client, TABLE).await?;
+    // Customers by name, each one's applications by number.
+    let spec = TableSpec::new(TABLE)
+        .partition("customer", KeyKind::String)
+        .sort("application", KeyKind::Number);
+    database.create_table(spec).await?;
 
+    let client = database.client();
     let table = TableSink::open(&client, TABLE).await?;
     let run = run::write(&table, &decisions).await?;
 

@@ -19,9 +19,11 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use dynamodb_connector::embedded::{EmbeddedDynamoDb, EmbeddedKafka};
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
 use dynamodb_connector::sink::TableSink;
 use dynamodb_connector::streams::StreamSource;
+use dynamodb_connector::{StreamView, TableSpec};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 const TABLE: &str = "decisions";
@@ -49,8 +51,11 @@ async fn stream_to_kafka() -> Result<bool, Box<dyn Error>> {
         broker.bootstrap_servers()
     );
 
+    let spec = TableSpec::new(TABLE)
+        .partition("id", KeyKind::String)
+        .stream(StreamView::NewAndOldImages);
+    database.create_table(spec).await?;
     let client = database.client();
-    table::create(&client, TABLE).await?;
     let sink = TableSink::open(&client, TABLE).await?;
     let topic = KafkaSink::open(&kafka, &KafkaSinkSettings::default())?;
     let changes = StreamSource::builder(&client, &database.streams_client(), TABLE)

@@ -17,31 +17,16 @@
 //! # Example
 //!
 //! ```
-//! use aws_sdk_dynamodb::types::{
-//!     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
-//!     ScalarAttributeType,
-//! };
+//! use aws_sdk_dynamodb::types::AttributeValue;
+//! use dynamodb_connector::TableSpec;
 //! use dynamodb_connector::embedded::EmbeddedDynamoDb;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let database = EmbeddedDynamoDb::start().await?;
+//! database.create_table(TableSpec::new("decisions")).await?; // its key is `pk`, a string
+//!
 //! let client = database.client();
-//! client
-//!     .create_table()
-//!     .table_name("decisions")
-//!     .billing_mode(BillingMode::PayPerRequest)
-//!     .key_schema(
-//!         KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build()?,
-//!     )
-//!     .attribute_definitions(
-//!         AttributeDefinition::builder()
-//!             .attribute_name("pk")
-//!             .attribute_type(ScalarAttributeType::S)
-//!             .build()?,
-//!     )
-//!     .send()
-//!     .await?;
 //! let key = AttributeValue::S("order-1".into());
 //! client.put_item().table_name("decisions").item("pk", key.clone()).send().await?;
 //! let read = client.get_item().table_name("decisions").key("pk", key).send().await?;
@@ -51,6 +36,7 @@
 //! # }
 //! ```
 
+mod create_table;
 mod error;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -8,12 +8,16 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Region};
+use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use dynoxide::{Database, server};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::create_table::create_table;
 use super::error::EmbeddedError;
+use crate::table_spec::TableSpec;
 
 /// How long a shutdown waits for requests under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -68,6 +72,66 @@ impl EmbeddedDynamoDb {
             stop: Some(stop),
             task,
         })
+    }
+
+    /// Creates a table, which is active at once.
+    ///
+    /// The capacity is reported by `DescribeTable` and never enforced. A stream has one shard.
+    ///
+    /// ```
+    /// use dynamodb_connector::embedded::EmbeddedDynamoDb;
+    /// use dynamodb_connector::item::KeyKind;
+    /// use dynamodb_connector::{StreamView, TableSpec};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let orders = TableSpec::new("orders")
+    ///     .partition("customer", KeyKind::String)
+    ///     .sort("number", KeyKind::Number)
+    ///     .stream(StreamView::NewAndOldImages);
+    /// let database = EmbeddedDynamoDb::start().await?;
+    /// database.create_table(orders).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TableExists`](EmbeddedError::TableExists) where there is a table of this name, and
+    /// [`CreateTable`](EmbeddedError::CreateTable) where the specification breaks a rule of
+    /// `CreateTable`: a name that is no table's (3 to 255 characters of `a-z`, `A-Z`, `0-9`, `_`,
+    /// `-` and `.`), a key attribute of two types, a capacity of 0, or an index that doesn't fit
+    /// the table. So it is for an index with a maximum of write units on demand, which this
+    /// database would drop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the table may be created or not.
+    pub async fn create_table(&self, table: TableSpec) -> Result<(), EmbeddedError> {
+        let refused = |reason: String| EmbeddedError::CreateTable {
+            table: table.name.clone(),
+            reason,
+        };
+        table.check().map_err(refused)?;
+        if let Some(index) = table
+            .indexes
+            .iter()
+            .find(|one| one.max_write_units.is_some())
+        {
+            return Err(refused(format!(
+                "index {:?}: the embedded database keeps no maximum on demand of an index",
+                index.name
+            )));
+        }
+        let request = create_table(&self.client(), &table);
+        let request = request.map_err(|error| refused(error.to_string()))?;
+        match request.send().await.map_err(SdkError::into_service_error) {
+            Ok(_) => Ok(()),
+            Err(CreateTableError::ResourceInUseException(_)) => {
+                Err(EmbeddedError::TableExists { table: table.name })
+            }
+            Err(error) => Err(refused(DisplayErrorContext(error).to_string())),
+        }
     }
 
     /// Where it listens, such as `http://127.0.0.1:40123`.
@@ -146,6 +210,7 @@ fn open<E: std::fmt::Display>(database: Result<Database, E>) -> Result<Database,
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table_spec::IndexSpec;
 
     #[tokio::test]
     async fn a_shut_down_database_does_not_answer() {
@@ -158,6 +223,38 @@ mod tests {
             .send()
             .await
             .expect_err("nobody listens");
+    }
+
+    #[tokio::test]
+    async fn a_table_that_breaks_a_rule_or_is_there_is_not_created() {
+        let database = EmbeddedDynamoDb::start().await.unwrap();
+        let index = IndexSpec::global("by-state").on_demand_at_most(5);
+        for (table, rule) in [
+            (TableSpec::new("a!"), "3 to 255 characters"),
+            (
+                TableSpec::new("orders").index(index),
+                "no maximum on demand",
+            ),
+            // What only the database knows.
+            (
+                TableSpec::new("orders").provisioned(1, u64::MAX),
+                "out of bounds",
+            ),
+        ] {
+            let error = database.create_table(table).await.unwrap_err();
+            assert!(
+                matches!(error, EmbeddedError::CreateTable { .. }),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains(rule), "{error}, not {rule}");
+        }
+        let orders = || database.create_table(TableSpec::new("orders"));
+        orders().await.unwrap();
+        let error = orders().await.unwrap_err();
+        assert!(
+            matches!(&error, EmbeddedError::TableExists { table } if table == "orders"),
+            "{error:?}"
+        );
     }
 
     #[tokio::test]

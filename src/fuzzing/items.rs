@@ -7,7 +7,7 @@ use crate::item::{
     encode_key_attributes, find_attribute, key_of_json, same,
 };
 use crate::test_util::fuzzing::put;
-use crate::test_util::{IndexSpec, KeyType, TableSpec};
+use crate::{IndexSpec, TableSpec};
 
 /// Any bytes as an item: taken in the form that the encoder gives, whichever way they come, and by the
 /// rules of the faulty DynamoDB; or refused.
@@ -84,7 +84,9 @@ fn shape() -> TableShape {
 
 fn spec() -> TableSpec {
     let index = IndexSpec::global("by_a")
-        .partition("a", KeyType::B)
-        .sort("b", KeyType::S);
-    TableSpec::new("items").sort("sk", KeyType::N).index(index)
+        .partition("a", KeyKind::Binary)
+        .sort("b", KeyKind::String);
+    TableSpec::new("items")
+        .sort("sk", KeyKind::Number)
+        .index(index)
 }

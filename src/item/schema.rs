@@ -15,7 +15,7 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// DynamoDB's name of the type.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::String => "S",
             Self::Number => "N",
@@ -91,12 +91,12 @@ impl KeySchema {
     }
 
     /// The partition key, then the sort key where there is one.
-    pub(super) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
         std::iter::once(&self.partition).chain(&self.sort)
     }
 
     /// Whether an attribute is part of this key.
-    pub(super) fn contains(&self, name: &str) -> bool {
+    pub(crate) fn contains(&self, name: &str) -> bool {
         self.attributes().any(|attribute| attribute.name() == name)
     }
 }

@@ -34,10 +34,12 @@
 //! use std::collections::HashMap;
 //! use aws_sdk_dynamodb::types::AttributeValue;
 //! use dynamodb_connector::streams::{Batch, BatchError, StreamSource};
-//! # use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+//! # use dynamodb_connector::{StreamView, TableSpec};
+//! # use dynamodb_connector::item::KeyKind;
+//! # use dynamodb_connector::test_util::FaultyDynamoDb;
 //! # tokio::time::pause();
 //! # let fake = FaultyDynamoDb::new();
-//! # fake.create_table(TableSpec::new("decisions").partition("id", KeyType::S).stream(StreamView::NewAndOldImages));
+//! # fake.create_table(TableSpec::new("decisions").partition("id", KeyKind::String).stream(StreamView::NewAndOldImages));
 //! # let (dynamodb, streams) = (fake.client(), fake.streams_client());
 //! # dynamodb.put_item().table_name("decisions").item("id", AttributeValue::S("d-1".into())).send().await?;
 //!

@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::request::Members;
-use super::spec::IndexSpec;
-use super::table::{Change, Table};
+use super::table::{Change, Table, index_entry};
 use super::value::{Item, item_size};
+use crate::table_spec::IndexSpec;
 
 /// How much of the consumption the caller wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn index_units(
     after: Option<&Item>,
 ) -> f64 {
     let entry = |item: Option<&Item>| item.is_some_and(|item| index.keys.indexes(item));
-    let project = |item| index.projected(table.keys(), item);
+    let project = |item| index_entry(index, table.keys(), item);
     let held = before.filter(|_| entry(before)).map(project);
     let holds = after.filter(|_| entry(after)).map(project);
     let (old, new) = (units(held.as_deref()), units(holds.as_deref()));

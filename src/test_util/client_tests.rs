@@ -10,6 +10,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::*;
+use crate::TableSpec;
+use crate::item::KeyKind;
 
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())
@@ -428,7 +430,7 @@ async fn a_table_may_change_under_its_users() {
     let fake = fake();
     let client = fake.client();
     assert_eq!(write(&client, "a").await, Ok(()));
-    fake.alter_table(TableSpec::new("decisions").partition("id", KeyType::S));
+    fake.alter_table(TableSpec::new("decisions").partition("id", KeyKind::String));
     assert_eq!(write(&client, "a").await, err("ValidationException"));
     assert!(fake.delete_table("decisions"));
     assert_eq!(write(&client, "a").await, err("ResourceNotFoundException"));

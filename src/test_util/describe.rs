@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::key::{KeyAttribute, KeySchema};
-use super::spec::{Billing, IndexSpec, Projection, table_arn};
-use super::table::{Held, Table};
+use super::table::{Held, Table, table_arn};
+use crate::item::{KeyAttribute, KeySchema, Projection};
+use crate::table_spec::{Billing, IndexSpec};
 
 /// A new table's read units per second (AWS: "On-demand capacity mode").
 const WARM_READ_UNITS: u64 = 12_000;
@@ -20,13 +20,16 @@ impl Table {
         let mut attributes: Vec<&KeyAttribute> = Vec::new();
         let schemas = std::iter::once(&spec.keys).chain(spec.indexes.iter().map(|i| &i.keys));
         for attribute in schemas.flat_map(KeySchema::attributes) {
-            if !attributes.iter().any(|known| known.name == attribute.name) {
+            if !attributes
+                .iter()
+                .any(|known| known.name() == attribute.name())
+            {
                 attributes.push(attribute);
             }
         }
         let attributes: Vec<Json> = attributes
             .iter()
-            .map(|a| json!({ "AttributeName": a.name, "AttributeType": a.kind.name() }))
+            .map(|a| json!({ "AttributeName": a.name(), "AttributeType": a.kind().name() }))
             .collect();
         let mut description = json!({
             "TableName": spec.name,
@@ -59,7 +62,7 @@ impl Table {
             }
         }
         // Unless enforced or asked for there is none: a client would keep to it for nothing.
-        if let Some(units) = warm.max(spec.warm) {
+        if let Some(units) = warm.max(self.warm) {
             description["WarmThroughput"] = json!({
                 "ReadUnitsPerSecond": WARM_READ_UNITS, "WriteUnitsPerSecond": units,
                 "Status": "ACTIVE",
@@ -109,7 +112,7 @@ impl Table {
 pub(super) fn schema_json(keys: &KeySchema) -> Json {
     keys.attributes()
         .zip(["HASH", "RANGE"])
-        .map(|(a, role)| json!({ "AttributeName": a.name, "KeyType": role }))
+        .map(|(a, role)| json!({ "AttributeName": a.name(), "KeyType": role }))
         .collect()
 }
 

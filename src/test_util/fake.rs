@@ -14,14 +14,15 @@ use aws_sdk_dynamodb::config::{
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::client::InProcess;
+use super::fake_table::FakeTable;
 use super::fault::Fault;
 use super::journal::{AppliedWrite, Overlap, RequestRecord};
 use super::plan::FaultPlan;
 use super::service::Service;
-use super::spec::{Billing, TableSpec};
 use super::table::Table;
 use super::throughput::CapacityUsage;
 use super::value::{Item, Value, item_to_sdk};
+use crate::table_spec::{Billing, TableSpec};
 
 /// An in-memory DynamoDB that is honest until told to fail. See the [module](super).
 ///
@@ -42,10 +43,18 @@ impl FaultyDynamoDb {
 
     /// Creates a table, active at once. One of the same name is replaced, with its items: so
     /// may a running table's key schema be changed under its users.
-    pub fn create_table(&self, spec: TableSpec) {
+    ///
+    /// # Panics
+    ///
+    /// With the rule, where `CreateTable` would refuse the specification: for a name that is no
+    /// table's (3 to 255 characters of `a-z`, `A-Z`, `0-9`, `_`, `-` and `.`), a key attribute of
+    /// two types, a capacity of 0, or an index that doesn't fit the table.
+    #[track_caller]
+    pub fn create_table(&self, table: impl Into<FakeTable>) {
+        let table = table.into().checked();
         let clock = &self.service.clock;
         let moment = clock.moment();
-        let mut table = Table::new(spec, clock.unix_seconds(), moment.now);
+        let mut table = Table::new(table, clock.unix_seconds(), moment.now);
         let store = &mut self.service.state().store;
         if let Some(mut old) = store.tables.remove(&table.spec.name) {
             store.streams.disable(&mut old, moment.now);
@@ -64,12 +73,18 @@ impl FaultyDynamoDb {
     /// Gives a table another form, keeping those items that have the new key and fit the new
     /// indexes. Creates it where there is none. An enforced capacity begins anew, and so does a
     /// stream: the old one is switched off.
-    pub fn alter_table(&self, spec: TableSpec) {
+    ///
+    /// # Panics
+    ///
+    /// As [`create_table`](Self::create_table).
+    #[track_caller]
+    pub fn alter_table(&self, table: impl Into<FakeTable>) {
+        let table = table.into().checked();
         let state = &mut *self.service.state();
-        let mut old = state.store.tables.remove(&spec.name);
+        let mut old = state.store.tables.remove(table.name());
         let clock = &self.service.clock;
         let moment = clock.moment();
-        let mut table = Table::new(spec, clock.unix_seconds(), moment.now);
+        let mut table = Table::new(table, clock.unix_seconds(), moment.now);
         if let Some(old) = &mut old {
             state.store.streams.disable(old, moment.now);
         }
@@ -221,7 +236,8 @@ impl FaultyDynamoDb {
     /// One item by its key, as pairs of name and value or as a map.
     ///
     /// ```
-    /// # use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpec};
+    /// # use dynamodb_connector::TableSpec;
+    /// # use dynamodb_connector::test_util::FaultyDynamoDb;
     /// use aws_sdk_dynamodb::types::AttributeValue;
     ///
     /// let fake = FaultyDynamoDb::new();

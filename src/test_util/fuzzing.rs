@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::key::KeyType;
 use super::operation::Operation;
-use super::spec::{IndexSpec, TableSpec};
 use super::store::{Context, Store};
 use super::table::Table;
 use super::value::{item_from_json, item_size};
+use crate::item::KeyKind;
+use crate::table_spec::{IndexSpec, TableSpec};
 
 /// The bytes of an item as DynamoDB counts them; `None` where it is none.
 pub(crate) fn stored_size(item: &Json) -> Option<usize> {
@@ -20,7 +20,7 @@ pub(crate) fn stored_size(item: &Json) -> Option<usize> {
 pub(crate) fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
     let item = item_from_json(item).map_err(|refusal| refusal.message)?;
     let size = item_size(&item);
-    let put = Table::new(table, 0.0, Duration::ZERO).put(item);
+    let put = Table::new(table.into(), 0.0, Duration::ZERO).put(item);
     put.map(|_| size).map_err(|refusal| refusal.message)
 }
 
@@ -33,15 +33,17 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn new() -> Self {
         let mut store = Store::default();
-        let index = IndexSpec::global("by_a").partition("a", KeyType::S);
+        let index = IndexSpec::global("by_a").partition("a", KeyKind::String);
         for spec in [
             TableSpec::new("one"),
-            TableSpec::new("two").sort("sk", KeyType::N).index(index),
+            TableSpec::new("two")
+                .sort("sk", KeyKind::Number)
+                .index(index),
         ] {
             let name = spec.name.clone();
             store
                 .tables
-                .insert(name, Table::new(spec, 0.0, Duration::ZERO));
+                .insert(name, Table::new(spec.into(), 0.0, Duration::ZERO));
         }
         Self {
             store,

@@ -1,86 +1,25 @@
-//! Keys: their schema, their checks, and an order that compares as DynamoDB does.
+//! Keys: their checks, and an order that compares as DynamoDB does.
 
 use std::collections::BTreeMap;
 
 use super::error::Refusal;
 use super::number::Decimal;
 use super::value::{Item, Value, item_size};
+use crate::item::{KeyAttribute, KeyKind, KeySchema};
 
 /// Bytes a partition key may have (AWS: quotas, "Partition keys and sort keys").
 const MAX_PARTITION_BYTES: usize = 2048;
 /// Bytes a sort key may have.
 const MAX_SORT_BYTES: usize = 1024;
 
-/// The type of a key attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyType {
-    /// A string, compared by its UTF-8 bytes.
-    S,
-    /// A number of up to 38 digits, compared by value: 1, 1.0 and 1e0 are one key.
-    N,
-    /// Bytes, compared as unsigned.
-    B,
-}
-
-impl KeyType {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::S => "S",
-            Self::N => "N",
-            Self::B => "B",
-        }
-    }
-
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "S" => Some(Self::S),
-            "N" => Some(Self::N),
-            "B" => Some(Self::B),
-            _ => None,
-        }
-    }
-}
-
-/// A key attribute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeyAttribute {
-    pub(super) name: String,
-    pub(super) kind: KeyType,
-}
-
-impl KeyAttribute {
-    pub(super) fn new(name: impl Into<String>, kind: KeyType) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-        }
-    }
-}
-
-/// The key of a table or of an index.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct KeySchema {
-    pub(super) partition: KeyAttribute,
-    pub(super) sort: Option<KeyAttribute>,
-}
-
 impl KeySchema {
-    pub(super) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
-        std::iter::once(&self.partition).chain(&self.sort)
-    }
-
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.attributes().any(|attribute| attribute.name == name)
-    }
-
     /// The key of a whole item, for a put.
     pub(super) fn of_item(&self, item: &Item) -> Result<Key, Refusal> {
         for attribute in self.attributes() {
-            if !item.contains_key(&attribute.name) {
+            if !item.contains_key(attribute.name()) {
                 return Err(Refusal::invalid_values(&format!(
                     "Missing the key {} in the item",
-                    attribute.name
+                    attribute.name()
                 )));
             }
         }
@@ -90,7 +29,7 @@ impl KeySchema {
     /// The key given to a get, update or delete: these attributes and no others.
     pub(super) fn of_key(&self, key: &Item) -> Result<Key, Refusal> {
         let count = self.attributes().count();
-        if key.len() != count || !self.attributes().all(|a| key.contains_key(&a.name)) {
+        if key.len() != count || !self.attributes().all(|a| key.contains_key(a.name())) {
             return Err(Refusal::validation(
                 "The provided key element does not match the schema",
             ));
@@ -99,10 +38,9 @@ impl KeySchema {
     }
 
     fn read(&self, item: &Item) -> Result<Key, Refusal> {
-        let partition = part(item, &self.partition, MAX_PARTITION_BYTES)?;
+        let partition = part(item, self.partition(), MAX_PARTITION_BYTES)?;
         let sort = self
-            .sort
-            .as_ref()
+            .sort()
             .map(|sort| part(item, sort, MAX_SORT_BYTES))
             .transpose()?;
         Ok(Key { partition, sort })
@@ -112,8 +50,8 @@ impl KeySchema {
     pub(super) fn project(&self, item: &Item) -> Item {
         self.attributes()
             .filter_map(|a| {
-                item.get(&a.name)
-                    .map(|value| (a.name.clone(), value.clone()))
+                item.get(a.name())
+                    .map(|value| (a.name().to_owned(), value.clone()))
             })
             .collect()
     }
@@ -121,9 +59,9 @@ impl KeySchema {
     /// The attributes of a key.
     pub(super) fn to_item(&self, key: &Key) -> Item {
         let mut item = BTreeMap::new();
-        item.insert(self.partition.name.clone(), key.partition.to_value());
-        if let (Some(attribute), Some(part)) = (&self.sort, &key.sort) {
-            item.insert(attribute.name.clone(), part.to_value());
+        item.insert(self.partition().name().to_owned(), key.partition.to_value());
+        if let (Some(attribute), Some(part)) = (self.sort(), &key.sort) {
+            item.insert(attribute.name().to_owned(), part.to_value());
         }
         item
     }
@@ -131,14 +69,14 @@ impl KeySchema {
     /// Checks the attributes of an item that an index uses as its key; absent ones are allowed.
     pub(super) fn check_index(&self, index: &str, item: &Item) -> Result<(), Refusal> {
         for (attribute, limit) in self.attributes().zip([MAX_PARTITION_BYTES, MAX_SORT_BYTES]) {
-            let Some(value) = item.get(&attribute.name) else {
+            let Some(value) = item.get(attribute.name()) else {
                 continue;
             };
-            if value.type_name() != attribute.kind.name() {
+            if value.type_name() != attribute.kind().name() {
                 return Err(Refusal::invalid_values(&format!(
                     "Type mismatch for Index Key {} Expected: {} Actual: {} IndexName: {index}",
-                    attribute.name,
-                    attribute.kind.name(),
+                    attribute.name(),
+                    attribute.kind().name(),
                     value.type_name(),
                 )));
             }
@@ -147,8 +85,8 @@ impl KeySchema {
                     "One or more parameter values are not valid. A value specified for a secondary \
                      index key is not supported. The AttributeValue for a key attribute cannot \
                      contain an empty {} value. IndexName: {index}, IndexKey: {}",
-                    noun(attribute.kind),
-                    attribute.name,
+                    noun(attribute.kind()),
+                    attribute.name(),
                 )));
             }
             if value.size() > limit {
@@ -164,12 +102,12 @@ impl KeySchema {
     /// Whether an item appears in an index with this key.
     pub(super) fn indexes(&self, item: &Item) -> bool {
         self.attributes()
-            .all(|attribute| item.contains_key(&attribute.name))
+            .all(|attribute| item.contains_key(attribute.name()))
     }
 }
 
-fn noun(kind: KeyType) -> &'static str {
-    if kind == KeyType::B {
+fn noun(kind: KeyKind) -> &'static str {
+    if kind == KeyKind::Binary {
         "binary"
     } else {
         "string"
@@ -177,16 +115,16 @@ fn noun(kind: KeyType) -> &'static str {
 }
 
 fn part(item: &Item, attribute: &KeyAttribute, limit: usize) -> Result<KeyPart, Refusal> {
-    let value = item.get(&attribute.name);
-    let part = match (attribute.kind, value) {
-        (KeyType::S, Some(Value::S(text))) => KeyPart::S(text.clone()),
-        (KeyType::N, Some(Value::N(number))) => KeyPart::N(number.clone()),
-        (KeyType::B, Some(Value::B(bytes))) => KeyPart::B(bytes.clone()),
+    let value = item.get(attribute.name());
+    let part = match (attribute.kind(), value) {
+        (KeyKind::String, Some(Value::S(text))) => KeyPart::S(text.clone()),
+        (KeyKind::Number, Some(Value::N(number))) => KeyPart::N(number.clone()),
+        (KeyKind::Binary, Some(Value::B(bytes))) => KeyPart::B(bytes.clone()),
         (_, value) => {
             return Err(Refusal::invalid_values(&format!(
                 "Type mismatch for key {} expected: {} actual: {}",
-                attribute.name,
-                attribute.kind.name(),
+                attribute.name(),
+                attribute.kind().name(),
                 value.map_or("NULL", Value::type_name),
             )));
         }
@@ -195,8 +133,8 @@ fn part(item: &Item, attribute: &KeyAttribute, limit: usize) -> Result<KeyPart, 
         Some(0) => Err(Refusal::validation(format!(
             "One or more parameter values are not valid. The AttributeValue for a key attribute \
              cannot contain an empty {} value. Key: {}",
-            noun(attribute.kind),
-            attribute.name,
+            noun(attribute.kind()),
+            attribute.name(),
         ))),
         Some(bytes) if bytes > limit => Err(Refusal::invalid_values(&format!(
             "Size of {} has exceeded the maximum size limit of {limit} bytes",

@@ -26,7 +26,9 @@
 //! ```
 //! use std::time::Duration;
 //! use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-//! use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, KeyType, Operation, TableSpec};
+//! use dynamodb_connector::TableSpec;
+//! use dynamodb_connector::item::KeyKind;
+//! use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 //!
 //! /// The code under test: writes one item in a batch, until nothing is left.
 //! async fn write(client: &aws_sdk_dynamodb::Client, id: &str) {
@@ -48,7 +50,7 @@
 //! # async fn main() {
 //! # tokio::time::pause();
 //! let fake = FaultyDynamoDb::new();
-//! fake.create_table(TableSpec::new("decisions").partition("id", KeyType::S));
+//! fake.create_table(TableSpec::new("decisions").partition("id", KeyKind::String));
 //! fake.inject(Fault::unprocessed_all().times(2));
 //! fake.inject(Fault::close_after().on(Operation::BatchWriteItem));
 //!
@@ -64,7 +66,7 @@
 //!
 //! # Capacity
 //!
-//! A table refuses what exceeds its capacity where it is told to, by [`TableSpec::enforce`]: write
+//! A table refuses what exceeds its capacity where it is told to, by [`FakeTable::enforce`]: write
 //! units per second of the table, of each global index and of each partition, a burst bank, the
 //! growth of an on-demand table, with DynamoDB's exceptions, reasons and unprocessed items.
 //! [`FaultyDynamoDb::capacity_usage`] says afterwards how much of it was used. The clock is tokio's:
@@ -74,13 +76,15 @@
 //! use std::time::Duration;
 //! use aws_sdk_dynamodb::operation::put_item::PutItemError;
 //! use aws_sdk_dynamodb::types::AttributeValue;
-//! use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, KeyType, TableSpec};
+//! use dynamodb_connector::TableSpec;
+//! use dynamodb_connector::item::KeyKind;
+//! use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
 //! # tokio::time::pause();
 //! let fake = FaultyDynamoDb::new();
-//! let spec = TableSpec::new("decisions").partition("id", KeyType::S).provisioned(5, 10);
+//! let spec = TableSpec::new("decisions").partition("id", KeyKind::String).provisioned(5, 10);
 //! fake.create_table(spec.enforce(Capacity::enforced()));
 //! let client = fake.client();
 //! let put = |id: u32| {
@@ -108,7 +112,7 @@
 //!
 //! # Streams
 //!
-//! A table made with [`TableSpec::stream`], by `CreateTable` or by `UpdateTable` has a stream of its
+//! A table made with [`TableSpec::stream`](crate::TableSpec::stream), by `CreateTable` or by `UpdateTable` has a stream of its
 //! changes, read by `DescribeStream`, `GetShardIterator` and `GetRecords`. Tests split its shards
 //! ([`split_shard`](FaultyDynamoDb::split_shard), [`roll_shard`](FaultyDynamoDb::roll_shard)), trim
 //! them ([`trim_stream`](FaultyDynamoDb::trim_stream)), hide and forget them
@@ -120,7 +124,8 @@
 //!
 //! ```
 //! use aws_sdk_dynamodb::types::AttributeValue;
-//! use dynamodb_connector::test_util::{FaultyDynamoDb, StreamView, TableSpec};
+//! use dynamodb_connector::test_util::FaultyDynamoDb;
+//! use dynamodb_connector::{StreamView, TableSpec};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -161,6 +166,7 @@ mod effects;
 mod error;
 mod expression;
 mod fake;
+mod fake_table;
 mod fault;
 mod flight;
 mod front;
@@ -175,7 +181,6 @@ mod read;
 mod request;
 mod server;
 mod service;
-mod spec;
 mod store;
 mod streams;
 mod table;
@@ -193,13 +198,12 @@ mod client_tests;
 mod json_numbers_tests;
 
 pub use fake::FaultyDynamoDb;
+pub use fake_table::FakeTable;
 pub use fault::Fault;
 pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord, WriteKind};
-pub use key::KeyType;
 pub use operation::Operation;
 pub use plan::FaultPlan;
 pub use server::FakeServer;
-pub use spec::{IndexSpec, TableSpec};
-pub use streams::{ShardInfo, StreamView};
+pub use streams::ShardInfo;
 pub use throttle::Throttle;
 pub use throughput::{Capacity, CapacityUsage, IndexUsage, Refill};

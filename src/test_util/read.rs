@@ -9,13 +9,14 @@ use serde_json::{Value as Json, json};
 use super::capacity::{Consumption, Report};
 use super::error::Refusal;
 use super::expression::{Comparison, Condition, Operand, Projection, Scope};
-use super::key::{Key, KeyPart, KeySchema};
+use super::key::{Key, KeyPart};
 use super::request::Members;
-use super::spec::{IndexSpec, Projection as HeldAttributes};
 use super::store::{Done, Store};
-use super::table::Table;
+use super::table::{Table, index_entry};
 use super::value::{Item, Value, item_size, item_to_json};
 use super::write::refuse_legacy;
+use crate::item::{KeySchema, Projection as HeldAttributes};
+use crate::table_spec::IndexSpec;
 
 /// Bytes of items a page of a query or scan looks at (AWS: `API_Query`, "1 MB").
 const MAX_PAGE_BYTES: usize = 1024 * 1024;
@@ -306,7 +307,7 @@ impl<'a> Reader<'a> {
             }
             scanned += 1;
             let held: Cow<'_, Item> = match self.index {
-                Some(index) if !self.whole => index.projected(self.table.keys(), item),
+                Some(index) if !self.whole => index_entry(index, self.table.keys(), item),
                 _ => Cow::Borrowed(item.as_ref()),
             };
             bytes += item_size(&held);
@@ -366,11 +367,11 @@ impl<'a> KeyCondition<'a> {
                     Comparison::Equal,
                     Operand::Path(path),
                     Operand::Value(value),
-                ) if path.is(&keys.partition.name) && partition.is_none() => {
+                ) if path.is(keys.partition().name()) && partition.is_none() => {
                     partition = Some(value);
                 }
                 Condition::Compare(comparison, Operand::Path(path), Operand::Value(_))
-                    if keys.sort.as_ref().is_some_and(|sort| path.is(&sort.name))
+                    if keys.sort().is_some_and(|sort| path.is(sort.name()))
                         && *comparison != Comparison::NotEqual
                         && sort.is_none() =>
                 {
@@ -378,8 +379,7 @@ impl<'a> KeyCondition<'a> {
                 }
                 Condition::Between(Operand::Path(path), ..)
                 | Condition::BeginsWith(Operand::Path(path), _)
-                    if keys.sort.as_ref().is_some_and(|sort| path.is(&sort.name))
-                        && sort.is_none() =>
+                    if keys.sort().is_some_and(|sort| path.is(sort.name())) && sort.is_none() =>
                 {
                     sort = Some(part);
                 }
@@ -393,7 +393,7 @@ impl<'a> KeyCondition<'a> {
             Value::B(bytes) => KeyPart::B(bytes.clone()),
             _ => KeyPart::S(String::new()),
         };
-        if partition.to_value().type_name() != keys.partition.kind.name() {
+        if partition.to_value().type_name() != keys.partition().kind().name() {
             return Err(Refusal::invalid_values(
                 "Condition parameter type does not match schema type",
             ));

@@ -9,6 +9,7 @@ use super::key::Key;
 use super::streams::{place_of_token, table_of_arn};
 use super::table::Table;
 use super::value::{Item, item_from_json, unexpected};
+use crate::table_spec::is_table_name;
 
 /// The members of a request or of a part of it.
 #[derive(Clone, Copy, Debug)]
@@ -97,8 +98,7 @@ pub(super) fn checked_table_name(given: &str) -> Result<&str, Refusal> {
         Some(rest) => rest.split_once(":table/").map_or("", |(_, name)| name),
         None => given,
     };
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-    if (3..=255).contains(&name.len()) && name.bytes().all(legal) {
+    if is_table_name(name) {
         return Ok(name);
     }
     Err(Refusal::validation(

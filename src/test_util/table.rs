@@ -1,16 +1,19 @@
 //! A table and what it holds.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::capacity::WriteCost;
 use super::error::Refusal;
-use super::key::{Key, KeySchema, check_item_size};
-use super::spec::TableSpec;
+use super::fake_table::FakeTable;
+use super::key::{Key, check_item_size};
 use super::streams::LatestStream;
 use super::throughput::{Shortages, Throughput};
 use super::value::{Item, item_size};
+use crate::item::{KeySchema, Projection};
+use crate::table_spec::{IndexSpec, TableSpec};
 
 /// A table and what it holds.
 #[derive(Clone, Debug)]
@@ -21,9 +24,13 @@ pub(super) struct Table {
     pub(super) created: f64,
     /// From when on it can be used: time since the fake was made.
     pub(super) active_from: Duration,
+    /// What it was said to take at once, `WarmThroughput.WriteUnitsPerSecond`.
+    pub(super) warm: Option<u64>,
     /// Where its capacity is enforced.
     pub(super) throughput: Option<Box<Throughput>>,
     pub(super) stream: Option<LatestStream>,
+    /// How many shards a stream of it begins with.
+    pub(super) stream_shards: usize,
     pub(super) held: Held,
     /// What its indexes hold, in the order of the indexes.
     pub(super) held_by_index: Vec<Held>,
@@ -60,14 +67,20 @@ pub(super) struct Change {
 
 impl Table {
     /// A table made at this time: seconds since 1970, and since the fake was made.
-    pub(super) fn new(spec: TableSpec, created: f64, now: Duration) -> Self {
-        let throughput = spec.capacity.clone();
+    pub(super) fn new(table: FakeTable, created: f64, now: Duration) -> Self {
+        let FakeTable {
+            spec,
+            capacity,
+            stream_shards,
+        } = table;
         Self {
             items: BTreeMap::new(),
             created,
             active_from: Duration::ZERO,
-            throughput: throughput.map(|capacity| Box::new(Throughput::new(capacity, &spec, now))),
+            warm: None,
+            throughput: capacity.map(|capacity| Box::new(Throughput::new(capacity, &spec, now))),
             stream: None,
+            stream_shards,
             held: Held::default(),
             held_by_index: vec![Held::default(); spec.indexes.len()],
             spec,
@@ -86,7 +99,7 @@ impl Table {
     /// Tells the enforced capacity of a change of the specification.
     pub(super) fn reconfigured(&mut self, now: Duration) {
         if let Some(throughput) = &mut self.throughput {
-            throughput.reconfigure(&self.spec, now);
+            throughput.reconfigure(&self.spec, self.warm, now);
         }
     }
 
@@ -158,9 +171,35 @@ impl Table {
         for (held, index) in self.held_by_index.iter_mut().zip(&self.spec.indexes) {
             let before = before.filter(|item| index.keys.indexes(item));
             let after = after.filter(|item| index.keys.indexes(item));
-            let before = before.map(|item| index.projected(&self.spec.keys, item));
-            let after = after.map(|item| index.projected(&self.spec.keys, item));
+            let before = before.map(|item| index_entry(index, &self.spec.keys, item));
+            let after = after.map(|item| index_entry(index, &self.spec.keys, item));
             held.change(before.as_deref(), after.as_deref());
         }
     }
+}
+
+/// The part of an item that an index of a table with this key holds.
+pub(super) fn index_entry<'a>(
+    index: &IndexSpec,
+    table: &KeySchema,
+    item: &'a Item,
+) -> Cow<'a, Item> {
+    let included = match &index.projection {
+        Projection::All => return Cow::Borrowed(item),
+        Projection::KeysOnly => &[][..],
+        Projection::Include(names) => names,
+    };
+    let held = |name: &String| {
+        table.contains(name) || index.keys.contains(name) || included.contains(name)
+    };
+    let part = item.iter().filter(|(name, _)| held(name));
+    Cow::Owned(
+        part.map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}
+
+/// The name by which AWS knows a table.
+pub(super) fn table_arn(name: &str) -> String {
+    format!("arn:aws:dynamodb:us-east-1:000000000000:table/{name}")
 }

@@ -6,12 +6,11 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
-use super::key::{KeyAttribute, KeySchema, KeyType};
 use super::request::Members;
-use super::spec::{Billing, IndexSpec, Projection, TableSpec};
 use super::store::{Context, Done, Store};
-use super::streams::StreamView;
 use super::table::Table;
+use crate::item::{KeyKind, KeySchema, Projection};
+use crate::table_spec::{Billing, IndexSpec, StreamView, TableSpec};
 
 /// Tables a page of `ListTables` may name (AWS: `API_ListTables`).
 const MAX_PAGE: usize = 100;
@@ -31,12 +30,9 @@ pub(super) fn create(
     ] {
         for json in request.list(member)?.unwrap_or_default() {
             let index = Members::of(json)?;
-            let index_name = index.text("IndexName")?.unwrap_or_default();
-            super::request::checked_table_name(index_name)?;
-            let keys = key_schema(index, &kinds)?;
             spec.indexes.push(IndexSpec {
-                name: index_name.to_owned(),
-                keys,
+                name: index.text("IndexName")?.unwrap_or_default().to_owned(),
+                keys: key_schema(index, &kinds)?,
                 local,
                 provisioned: throughput(index)?,
                 max_write_units: max_write_units(index)?,
@@ -66,11 +62,11 @@ pub(super) fn create(
             ));
         }
     };
-    spec.warm = warm_write_units(request)?;
     spec.stream = match stream_specification(request)? {
         Some(StreamChange::On(view)) => Some(view),
         Some(StreamChange::Off) | None => None,
     };
+    spec.check().map_err(Refusal::validation)?;
     if store.tables.contains_key(&name) {
         return Err(Refusal::new(
             400,
@@ -78,7 +74,8 @@ pub(super) fn create(
             format!("Table already exists: {name}"),
         ));
     }
-    let mut table = Table::new(spec, context.unix_seconds, context.now);
+    let mut table = Table::new(spec.into(), context.unix_seconds, context.now);
+    table.warm = warm_write_units(request)?;
     // Where tables take no time they are there at once, also by the clock of another runtime, which may be behind.
     if !store.creation.is_zero() {
         table.active_from = context.now + store.creation;
@@ -166,7 +163,7 @@ pub(super) fn stream_specification(request: Members<'_>) -> Result<Option<Stream
     };
     let view = specification.text("StreamViewType")?;
     match (specification.flag("StreamEnabled")?, view) {
-        (true, Some(name)) => match StreamView::from_name(name) {
+        (true, Some(name)) => match view_named(name) {
             Some(view) => Ok(Some(StreamChange::On(view))),
             None => Err(Refusal::validation(format!(
                 "1 validation error detected: Value '{name}' at 'streamSpecification.streamViewType' \
@@ -184,14 +181,31 @@ pub(super) fn stream_specification(request: Members<'_>) -> Result<Option<Stream
     }
 }
 
-fn attribute_kinds(request: Members<'_>) -> Result<BTreeMap<String, KeyType>, Refusal> {
+fn view_named(name: &str) -> Option<StreamView> {
+    [
+        StreamView::KeysOnly,
+        StreamView::NewImage,
+        StreamView::OldImage,
+        StreamView::NewAndOldImages,
+    ]
+    .into_iter()
+    .find(|view| view.name() == name)
+}
+
+fn kind_named(name: &str) -> Option<KeyKind> {
+    [KeyKind::String, KeyKind::Number, KeyKind::Binary]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+}
+
+fn attribute_kinds(request: Members<'_>) -> Result<BTreeMap<String, KeyKind>, Refusal> {
     let mut kinds = BTreeMap::new();
     for json in request.list("AttributeDefinitions")?.unwrap_or_default() {
         let attribute = Members::of(json)?;
         let name = attribute.text("AttributeName")?.unwrap_or_default();
         let kind = attribute
             .text("AttributeType")?
-            .and_then(KeyType::from_name)
+            .and_then(kind_named)
             .ok_or_else(|| Refusal::validation("Member must satisfy enum value set: [B, N, S]"))?;
         kinds.insert(name.to_owned(), kind);
     }
@@ -200,7 +214,7 @@ fn attribute_kinds(request: Members<'_>) -> Result<BTreeMap<String, KeyType>, Re
 
 fn key_schema(
     request: Members<'_>,
-    kinds: &BTreeMap<String, KeyType>,
+    kinds: &BTreeMap<String, KeyKind>,
 ) -> Result<KeySchema, Refusal> {
     let mut partition = None;
     let mut sort = None;
@@ -212,7 +226,7 @@ fn key_schema(
                 "Some index key attributes are not defined in AttributeDefinitions. Keys: [{name}]"
             ))
         })?;
-        let attribute = Some(KeyAttribute::new(name, kind));
+        let attribute = Some((name, kind));
         match element.text("KeyType")? {
             Some("HASH") if partition.is_none() => partition = attribute,
             Some("RANGE") if sort.is_none() => sort = attribute,
@@ -223,9 +237,13 @@ fn key_schema(
             }
         }
     }
-    let partition =
+    let (name, kind) =
         partition.ok_or_else(|| Refusal::validation("No Hash Key specified in schema"))?;
-    Ok(KeySchema { partition, sort })
+    let keys = KeySchema::new(name, kind);
+    Ok(match sort {
+        Some((name, kind)) => keys.with_sort(name, kind),
+        None => keys,
+    })
 }
 
 /// `OnDemandThroughput.MaxWriteRequestUnits`; -1 takes a maximum away.

@@ -4,12 +4,12 @@ use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::request::Members;
-use super::spec::{Billing, TableSpec};
 use super::store::{Context, Done, Store};
 use super::tables::{
     StreamChange, max_write_units, refuse_unmade, stream_specification, throughput,
     warm_write_units,
 };
+use crate::table_spec::{Billing, TableSpec};
 
 pub(super) fn update(
     store: &mut Store,
@@ -46,16 +46,16 @@ pub(super) fn update(
         indexes.push(read_index_update(update)?);
     }
     let moved = set_billing(&mut spec, request, &indexes)?;
-    if let Some(units) = warm_write_units(request)? {
-        let warm = table.throughput.as_mut();
-        let warm = warm.map(|throughput| throughput.warm_units(context.now));
-        if warm.max(spec.warm).is_some_and(|now| units < now) {
+    let warm = warm_write_units(request)?;
+    if let Some(units) = warm {
+        let held = table.throughput.as_mut();
+        let held = held.map(|throughput| throughput.warm_units(context.now));
+        if held.max(table.warm).is_some_and(|now| units < now) {
             return Err(Refusal::invalid_values(
                 "Requested WriteUnitsPerSecond for WarmThroughput for table is lower than current \
                  WarmThroughput, decreasing WarmThroughput is not supported",
             ));
         }
-        spec.warm = Some(units);
     }
     for (name, index) in indexes {
         set_index(&mut spec, name, index, moved)?;
@@ -74,6 +74,7 @@ pub(super) fn update(
         _ => {}
     }
     table.spec = spec;
+    table.warm = warm.or(table.warm);
     table.reconfigured(context.now);
     match stream {
         Some(StreamChange::On(view)) => {

@@ -8,9 +8,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{Sink, SubmitError, TableSettings};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, KeyType, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use futures::FutureExt;
 
 use crate::setup::{
@@ -100,8 +101,8 @@ async fn a_hot_partition_key_waits_apart() {
     let fake = FaultyDynamoDb::new();
     fake.create_table(
         TableSpec::new("events")
-            .partition("pk", KeyType::S)
-            .sort("n", KeyType::N),
+            .partition("pk", KeyKind::String)
+            .sort("n", KeyKind::Number),
     );
     fake.inject(
         Fault::delay_before(Duration::from_secs(60))

@@ -11,12 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
     DeadLetter, DrainError, Outcome, Sink, StopReason, SubmitError, TableSettings, TableSink,
 };
-use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, KeyType, Operation, RequestRecord, TableSpec, Throttle,
-};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, RequestRecord, Throttle};
 use futures::FutureExt;
 use futures::future::join_all;
 
@@ -376,7 +376,7 @@ async fn a_table_that_is_deleted_is_fatal_and_all_is_handed_back() {
 async fn keys_that_change_are_fatal_and_nothing_is_rejected() {
     let fake = fake();
     let (_, error) = spoiled(&fake, |fake| {
-        fake.alter_table(TableSpec::new(TABLE).partition("id", KeyType::S));
+        fake.alter_table(TableSpec::new(TABLE).partition("id", KeyKind::String));
     })
     .await;
     assert_eq!(failure(&error).code(), "TableKeysChanged");

@@ -47,12 +47,14 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
     DrainError, OpenError, Outcome, Receipt, RejectReason, Sink, Snapshot, SnapshotError,
     SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, KeyType, Operation, RequestRecord, TableSpec, Throttle, WriteKind,
+    Fault, FaultyDynamoDb, Operation, RequestRecord, Throttle, WriteKind,
 };
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -194,7 +196,7 @@ async fn coalescing_keeps_the_latest_delete() {
 #[tokio::test(start_paused = true)]
 async fn coalescing_goes_by_the_whole_composite_key() {
     let fake = FaultyDynamoDb::new();
-    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyType::N));
+    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyKind::Number));
     let table = open(&fake, settings().coalesce(true)).await;
     let put = |pk: &str, sk: f64, n: u64| {
         let write = table.put(&json!({ "pk": pk, "sk": sk, "n": n }));
@@ -475,7 +477,7 @@ async fn duplicates_without_coalescing_are_all_written_in_order() {
 #[tokio::test(start_paused = true)]
 async fn partition_and_sort_keys_are_told_apart() {
     let fake = FaultyDynamoDb::new();
-    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyType::S));
+    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyKind::String));
     let table = open(&fake, settings().coalesce(true)).await;
     let keys = [
         ("ab", "cd"),
@@ -505,8 +507,8 @@ async fn a_put_and_a_delete_of_one_item_have_equal_keys() {
     let fake = FaultyDynamoDb::new();
     fake.create_table(
         TableSpec::new(TABLE)
-            .partition("pk", KeyType::N)
-            .sort("sk", KeyType::B),
+            .partition("pk", KeyKind::Number)
+            .sort("sk", KeyKind::Binary),
     );
     let table = open(&fake, settings()).await;
     let keys = |number: &str| {
@@ -532,7 +534,7 @@ async fn a_put_and_a_delete_of_one_item_have_equal_keys() {
 #[tokio::test(start_paused = true)]
 async fn empty_or_missing_key_parts_are_rejected() {
     let fake = FaultyDynamoDb::new();
-    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyType::S));
+    fake.create_table(TableSpec::new(TABLE).sort("sk", KeyKind::String));
     let table = open(&fake, settings()).await;
     let wrong = [
         (json!({ "pk": "a" }), "sk"),

@@ -38,4 +38,5 @@ mod snapshots;
 mod streams;
 #[cfg(feature = "streams")]
 mod streams_fake;
+mod table_spec;
 mod unreachable;

@@ -26,12 +26,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::sink::{
     DrainError, Outcome, Receipt, Record, Sink, Snapshot, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultPlan, FaultyDynamoDb, Operation, TableSpec, Throttle, WriteKind,
+    Fault, FaultPlan, FaultyDynamoDb, Operation, Throttle, WriteKind,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};

@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
     CapacityMode, OpenError, Sink, SinkSettings, SubmitError, TableSettings, TableSink,
     TransportKind,
 };
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
 use crate::setup::{Log, TABLE, fake, keys, on_writes, open_with, row, settle};
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
     DrainError, Outcome, RejectReason, Sink, StopReason, SubmitError, TableSettings, WriteKind,
 };
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec, Throttle};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 
 use crate::setup::{
     TABLE, assert_no_room_taken, builder, fake, id, is_pk, large, on_writes, one_by_one, open,

@@ -11,8 +11,9 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{DrainError, Outcome, Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use serde_json::json;
 
 use crate::setup::TABLE;

@@ -8,12 +8,12 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
 use dynamodb_connector::Health;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
     DrainError, LimitedBy, OpenError, Outcome, RejectReason, Sink, TableSettings, TableSink,
 };
-use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, IndexSpec, KeyType as K, Operation, TableSpec, Throttle,
-};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
+use dynamodb_connector::{IndexSpec, TableSpec};
 
 use crate::setup::{Log, TABLE, builder, fake, id, is_pk, on_writes, open, row, writes_sent};
 
@@ -322,7 +322,8 @@ async fn a_table_that_does_not_open_says_what_to_do_by_the_cause() {
 #[tokio::test(start_paused = true)]
 async fn an_index_that_is_dropped_is_checked_no_more_once_that_is_described() {
     let fake = FaultyDynamoDb::new();
-    let with_index = TableSpec::new(TABLE).index(IndexSpec::global("by_n").partition("n", K::S));
+    let with_index =
+        TableSpec::new(TABLE).index(IndexSpec::global("by_n").partition("n", KeyKind::String));
     fake.create_table(with_index);
     let settings = TableSettings::default().refresh(secs(1));
     let sink = Sink::builder(&fake.client()).table(TABLE, settings);

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{Sink, SinkBuilder, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const TABLE: &str = "decisions";

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue as V;
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Outcome, Sink, Snapshot, SnapshotError, TableSettings};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use proptest::prelude::*;
 
 use crate::setup::{

@@ -5,9 +5,9 @@ use std::io::{self, BufRead, Write};
 use std::ops::Range;
 
 use aws_sdk_dynamodb::Client;
-use dynamodb_connector::test_util::{
-    FaultyDynamoDb, KeyType, RequestRecord, ShardInfo, StreamView, TableSpec,
-};
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::{FaultyDynamoDb, RequestRecord, ShardInfo};
+use dynamodb_connector::{StreamView, TableSpec};
 use serde::Serialize;
 
 use super::{Contents, Order};
@@ -29,8 +29,8 @@ pub(super) fn run(contents: Contents) -> Result<(), Failure> {
     fake.keep_journal(false);
     fake.create_table(
         TableSpec::new(TABLE)
-            .partition("customer", KeyType::S)
-            .sort("number", KeyType::N)
+            .partition("customer", KeyKind::String)
+            .sort("number", KeyKind::Number)
             .stream(StreamView::NewAndOldImages)
             .stream_shards(contents.shards),
     );

@@ -8,7 +8,9 @@ mod steady;
 mod unrelated;
 mod unrelated_changes;
 
-use dynamodb_connector::test_util::{Capacity, KeyType, TableSpec};
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::Capacity;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,8 +83,8 @@ fn capacity(partitions: usize) -> Capacity {
 
 fn table(name: &str) -> TableSpec {
     TableSpec::new(name)
-        .partition("pk", KeyType::S)
-        .sort("sk", KeyType::N)
+        .partition("pk", KeyKind::String)
+        .sort("sk", KeyKind::Number)
 }
 
 fn offered(name: &'static str, rate: f64) -> Class {

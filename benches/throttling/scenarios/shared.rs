@@ -1,6 +1,7 @@
 //! A capacity that several share: classes of records, clients, tables.
 
-use dynamodb_connector::test_util::{IndexSpec, KeyType};
+use dynamodb_connector::IndexSpec;
+use dynamodb_connector::item::KeyKind;
 
 use super::steady::UNITS;
 use super::{capacity, offered, table, usual};
@@ -23,7 +24,7 @@ const EACH_HALF: f64 = 500.0;
 /// Half of the records enter an index that takes half of these. What is possible is the other
 /// half, and as many of these as the index takes.
 pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
-    let index = IndexSpec::global(INDEX).partition("state", KeyType::S);
+    let index = IndexSpec::global(INDEX).partition("state", KeyKind::String);
     let table = table("orders")
         .provisioned(5, UNITS)
         .index(index.provisioned(5, 250))

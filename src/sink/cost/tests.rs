@@ -273,16 +273,18 @@ mod against_a_service {
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
+    use crate::item::KeyKind;
     use crate::sink::{Sink, TableSettings};
-    use crate::test_util::{FaultyDynamoDb, IndexSpec, KeyType, TableSpec};
+    use crate::test_util::FaultyDynamoDb;
+    use crate::{IndexSpec, TableSpec};
 
     fn spec() -> TableSpec {
-        let local = IndexSpec::local("local").sort("state", KeyType::S);
-        let state = IndexSpec::global("all").partition("state", KeyType::S);
-        let owner = IndexSpec::global("keys").partition("owner", KeyType::S);
+        let local = IndexSpec::local("local").sort("state", KeyKind::String);
+        let state = IndexSpec::global("all").partition("state", KeyKind::String);
+        let owner = IndexSpec::global("keys").partition("owner", KeyKind::String);
         TableSpec::new("decisions")
-            .sort("sk", KeyType::S)
-            .index(owner.sort("at", KeyType::N))
+            .sort("sk", KeyKind::String)
+            .index(owner.sort("at", KeyKind::Number))
             .index(state)
             .index(local)
     }

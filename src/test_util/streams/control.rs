@@ -10,7 +10,7 @@ use super::pages::Mischief;
 use super::record::Author;
 use super::shard::Shard;
 use super::stream::Stream;
-use super::view::StreamView;
+use crate::table_spec::StreamView;
 use crate::test_util::FaultyDynamoDb;
 use crate::test_util::value::{Item, Value};
 
@@ -201,7 +201,8 @@ impl FaultyDynamoDb {
     /// shard, or `record` is no JSON.
     ///
     /// ```
-    /// use dynamodb_connector::test_util::{FaultyDynamoDb, StreamView, TableSpec};
+    /// use dynamodb_connector::test_util::FaultyDynamoDb;
+    /// use dynamodb_connector::{StreamView, TableSpec};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {

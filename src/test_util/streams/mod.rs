@@ -27,14 +27,13 @@ mod reading;
 mod record;
 mod shard;
 mod stream;
-mod view;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::error::Refusal;
-use super::spec::table_arn;
-use super::table::{Change, Table};
+use super::table::{Change, Table, table_arn};
+use crate::table_spec::StreamView;
 use limits::Limits;
 use stream::Stream;
 
@@ -45,7 +44,6 @@ pub(super) use iterator::place_of_token;
 pub(super) use read::records;
 pub(super) use reading::Reading;
 pub(super) use record::{Author, Moment};
-pub use view::StreamView;
 
 /// All streams, by ARN.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +87,7 @@ impl Streams {
             &table.spec.name,
             table.spec.keys.clone(),
             view,
-            table.spec.stream_shards,
+            table.stream_shards,
             moment,
         );
         self.all.insert(arn.clone(), stream);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 
-use super::view::StreamView;
-use crate::test_util::key::KeySchema;
+use crate::item::KeySchema;
+use crate::table_spec::StreamView;
 use crate::test_util::table::Change;
 use crate::test_util::value::{Item, Value, item_size};
 
@@ -60,8 +60,12 @@ pub(super) fn worded(
         (Some(_), Some(_)) => "MODIFY",
         (Some(_), None) => "REMOVE",
     };
-    let new = after.filter(|_| view.shows_new());
-    let old = before.filter(|_| view.shows_old());
+    let (new, old) = match view {
+        StreamView::KeysOnly => (None, None),
+        StreamView::NewImage => (after, None),
+        StreamView::OldImage => (None, before),
+        StreamView::NewAndOldImages => (after, before),
+    };
     let key = keys.to_item(&change.key);
     let size = item_size(&key) + new.map_or(0, item_size) + old.map_or(0, item_size);
     let mut json = Vec::with_capacity(512 + size + size / 4);
@@ -174,7 +178,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::test_util::spec::default_keys;
+    use crate::item::KeyKind;
     use crate::test_util::value::item_from_json;
 
     fn item(rest: &Json) -> Item {
@@ -184,7 +188,7 @@ mod tests {
     }
 
     fn read(view: StreamView, before: Option<&Json>, after: Option<&Json>, author: Author) -> Json {
-        let keys = default_keys();
+        let keys = KeySchema::new("pk", KeyKind::String);
         let change = Change {
             key: keys.of_item(&item(&json!({}))).expect("a key"),
             before: before.map(|json| Arc::new(item(json))),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::pages::Mischief;
 use super::record::{Author, Moment, SequenceNumber, Stored, worded};
 use super::shard::{HASHES, RETENTION, Shard};
-use super::view::StreamView;
-use crate::test_util::key::KeySchema;
+use crate::item::KeySchema;
+use crate::table_spec::StreamView;
 use crate::test_util::table::Change;
 
 /// The first number of a stream: 21 digits, as the service's have at least.

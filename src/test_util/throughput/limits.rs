@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::super::capacity::WriteCost;
 use super::super::key::Key;
 use super::super::plan::FaultPlan;
-use super::super::spec::{Billing, IndexSpec, TableSpec};
 use super::bucket::{Bucket, Rate, Rhythm};
 use super::level::Level;
 use super::settings::Capacity;
 use super::usage::{CapacityUsage, IndexUsage, Requests};
+use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 /// Seconds of unused capacity that a provisioned table or index keeps (AWS: "Burst capacity").
 const BANK: f64 = 300.0;
@@ -76,7 +76,6 @@ impl Throughput {
         };
         let mut level = Level::new(float(settings.warm_units), now);
         level.set_max(maximum(spec.billing));
-        level.lift(spec.warm.map_or(0.0, float));
         let bank = |rate: Rate, on_demand: bool| {
             if on_demand || settings.full_bank {
                 Bucket::full(rate, rhythm, now)
@@ -109,8 +108,13 @@ impl Throughput {
         }
     }
 
-    /// Takes over the units of a changed table, at once.
-    pub(in super::super) fn reconfigure(&mut self, spec: &TableSpec, now: Duration) {
+    /// Takes over the units of a changed table, and those that it is said to take at once, at once.
+    pub(in super::super) fn reconfigure(
+        &mut self,
+        spec: &TableSpec,
+        warm: Option<u64>,
+        now: Duration,
+    ) {
         self.advance(now);
         let on_demand = matches!(spec.billing, Billing::OnDemand { .. });
         if on_demand && !self.on_demand {
@@ -119,7 +123,7 @@ impl Throughput {
             self.level.watch_from(now, self.table.consumed());
         }
         self.on_demand = on_demand;
-        self.level.lift(spec.warm.map_or(0.0, float));
+        self.level.lift(warm.map_or(0.0, float));
         self.level.set_max(maximum(spec.billing));
         self.table.set_rate(table_rate(spec.billing, &self.level));
         for (bucket, index) in self.indexes.iter_mut().zip(&spec.indexes) {

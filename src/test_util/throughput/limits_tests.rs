@@ -5,11 +5,12 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::super::capacity::WriteCost;
-use super::super::key::{Key, KeyPart, KeyType};
-use super::super::spec::{Billing, IndexSpec, TableSpec};
+use super::super::key::{Key, KeyPart};
 use super::level::Level;
 use super::limits::{Limit, Throughput};
 use super::{Capacity, Refill};
+use crate::item::KeyKind;
+use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 fn key(text: &str) -> Key {
     Key {
@@ -72,7 +73,7 @@ fn a_maximum_lets_a_level_grow_no_further_and_takes_nothing_from_it() {
 
 #[test]
 fn what_is_refused_takes_nothing_from_any_bucket() {
-    let index = IndexSpec::global("i").partition("g", KeyType::S);
+    let index = IndexSpec::global("i").partition("g", KeyKind::String);
     let spec = TableSpec::new("table")
         .provisioned(5, 10)
         .index(index.provisioned(5, 1));
@@ -128,7 +129,7 @@ proptest! {
         by_second in any::<bool>(),
         full in any::<bool>(),
     ) {
-        let index = IndexSpec::global("i").partition("g", KeyType::S);
+        let index = IndexSpec::global("i").partition("g", KeyKind::String);
         let mut spec = TableSpec::new("table").provisioned(5, 20).index(index);
         let refill = if by_second { Refill::BySecond } else { Refill::Dripping };
         let mut capacity = Capacity::enforced()
@@ -158,15 +159,15 @@ proptest! {
                 }
                 Step::Units(write) => {
                     spec.billing = Billing::Provisioned { read: 5, write };
-                    throughput.reconfigure(&spec, now);
+                    throughput.reconfigure(&spec, None, now);
                 }
                 Step::IndexUnits(write) => {
                     spec.indexes[0].provisioned = Some((5, write));
-                    throughput.reconfigure(&spec, now);
+                    throughput.reconfigure(&spec, None, now);
                 }
                 Step::OnDemand(max_write_units) => {
                     spec.billing = Billing::OnDemand { max_write_units };
-                    throughput.reconfigure(&spec, now);
+                    throughput.reconfigure(&spec, None, now);
                 }
             }
             let usage = throughput.usage(&spec, now);

@@ -20,23 +20,24 @@ pub enum Refill {
 }
 
 /// Makes a table of the fake refuse what exceeds its capacity, for
-/// [`TableSpec::enforce`](super::super::TableSpec::enforce).
+/// [`FakeTable::enforce`](super::super::FakeTable::enforce).
 ///
-/// The units themselves are those of the table: [`provisioned`](super::super::TableSpec::provisioned) ones, or
+/// The units themselves are those of the table: [`provisioned`](crate::TableSpec::provisioned) ones, or
 /// what an on-demand table takes at the moment.
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::test_util::{Capacity, Refill, TableSpec};
+/// use dynamodb_connector::TableSpec;
+/// use dynamodb_connector::test_util::{Capacity, Refill};
 ///
-/// let spec = TableSpec::new("decisions").provisioned(5, 1_010).enforce(
+/// let table = TableSpec::new("decisions").provisioned(5, 1_010).enforce(
 ///     Capacity::enforced()
 ///         .partitions(4)
 ///         .refill(Refill::BySecond)
 ///         .service_time(Duration::from_millis(8))
 ///         .seed(7),
 /// );
-/// # drop(spec);
+/// # drop(table);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Capacity {

@@ -2,7 +2,9 @@
 
 use super::{ATTEMPT, WAYS, body};
 use crate::embedded::EmbeddedDynamoDb;
+use crate::item::KeyKind;
 use crate::retry::ServiceError;
+use crate::table_spec::{StreamView, TableSpec};
 use crate::transport::{Operation, Transport, TransportKind};
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;
@@ -11,28 +13,12 @@ use serde_json::{Value, json};
 const KEY: &str = r#"{"id":{"S":"a"}}"#;
 
 async fn streamed(database: &EmbeddedDynamoDb) -> String {
-    use aws_sdk_dynamodb::types::{
-        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-        StreamSpecification, StreamViewType,
-    };
-    let key = KeySchemaElement::builder().attribute_name("id");
-    let id = AttributeDefinition::builder().attribute_name("id");
-    let stream = StreamSpecification::builder().stream_enabled(true);
-    let created = database
-        .client()
-        .create_table()
-        .table_name("orders")
-        .billing_mode(BillingMode::PayPerRequest)
-        .key_schema(key.key_type(KeyType::Hash).build().unwrap())
-        .attribute_definitions(id.attribute_type(ScalarAttributeType::S).build().unwrap())
-        .stream_specification(
-            stream
-                .stream_view_type(StreamViewType::NewAndOldImages)
-                .build()
-                .unwrap(),
-        );
-    let created = created.send().await.unwrap();
-    let table = created.table_description().unwrap();
+    let orders = TableSpec::new("orders").partition("id", KeyKind::String);
+    let orders = orders.stream(StreamView::NewAndOldImages);
+    database.create_table(orders).await.unwrap();
+    let describe = database.client().describe_table().table_name("orders");
+    let described = describe.send().await.unwrap();
+    let table = described.table().unwrap();
     table.latest_stream_arn().unwrap().to_owned()
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
     DrainError, Outcome, Receipt, Sink, Snapshot, SubmitError, TableSettings,
 };
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
 use super::{MANNERS, Scene, WORLDS, at_every_point, soon};
 use crate::setup::{

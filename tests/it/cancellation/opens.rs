@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, TableSpec};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 
 use super::{MANNERS, at_every_point, soon};
 use crate::setup::{TABLE, assert_no_room_taken, builder, fake, is_pk, row, settle, stored_n};

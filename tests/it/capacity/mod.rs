@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Capacity, CapacityUsage, FaultyDynamoDb, KeyType, TableSpec};
+use dynamodb_connector::test_util::{Capacity, CapacityUsage, FakeTable, FaultyDynamoDb};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -38,8 +40,8 @@ struct Event {
 /// A table of [`Event`]s.
 fn spec(name: &str) -> TableSpec {
     TableSpec::new(name)
-        .partition("pk", KeyType::S)
-        .sort("sk", KeyType::N)
+        .partition("pk", KeyKind::String)
+        .sort("sk", KeyKind::Number)
 }
 
 /// So many partitions of so many units each, and requests that take from 4 to 6 ms.
@@ -51,11 +53,11 @@ fn capacity(partitions: usize, partition_units: u64) -> Capacity {
         .seed(11)
 }
 
-fn fake(specs: impl IntoIterator<Item = TableSpec>) -> FaultyDynamoDb {
+fn fake<T: Into<FakeTable>>(tables: impl IntoIterator<Item = T>) -> FaultyDynamoDb {
     let fake = FaultyDynamoDb::new();
     fake.keep_journal(false);
-    for spec in specs {
-        fake.create_table(spec);
+    for table in tables {
+        fake.create_table(table);
     }
     fake
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{CapacityMode, Rate, Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec};
+use dynamodb_connector::test_util::{FakeTable, Fault, FaultyDynamoDb, Operation};
 
 use super::{Class, Span, at_least, at_most, capacity, open, seconds, spec};
 use crate::setup::TABLE;
 
-fn fake(spec: TableSpec) -> FaultyDynamoDb {
-    super::fake([spec])
+fn fake(table: impl Into<FakeTable>) -> FaultyDynamoDb {
+    super::fake([table])
 }
 
 /// No burst credit is looked for, so that the rate is what is provisioned until something is refused.
@@ -40,25 +41,23 @@ fn mode_and_rate(table: &TableSink) -> (CapacityMode, Option<f64>) {
 
 #[tokio::test(start_paused = true)]
 async fn each_mode_is_recognised_with_its_units() {
-    let on_demand = |warm| spec(TABLE).enforce(capacity(1, 1_000).warm_units(warm));
-    for (spec, mode, rate) in [
-        (provisioned(200), CapacityMode::Provisioned, Some(200.0)),
-        (on_demand(400), CapacityMode::OnDemand, Some(400.0)),
+    let warm = |spec: TableSpec| spec.enforce(capacity(1, 1_000).warm_units(400));
+    let limited = || spec(TABLE).on_demand_at_most(150);
+    let on_demand = CapacityMode::OnDemand;
+    for (table, mode, rate) in [
         (
-            on_demand(400).on_demand_at_most(150),
-            CapacityMode::OnDemand,
-            Some(150.0),
+            provisioned(200).into(),
+            CapacityMode::Provisioned,
+            Some(200.0),
         ),
-        (
-            spec(TABLE).on_demand_at_most(150),
-            CapacityMode::OnDemand,
-            Some(150.0),
-        ),
+        (warm(spec(TABLE)), on_demand, Some(400.0)),
+        (warm(limited()), on_demand, Some(150.0)),
+        (limited().into(), on_demand, Some(150.0)),
         // Nothing tells what it takes at once.
-        (spec(TABLE), CapacityMode::OnDemand, None),
+        (spec(TABLE).into(), on_demand, None),
     ] {
-        let told = format!("{spec:?}");
-        let fake = fake(spec);
+        let told = format!("{table:?}");
+        let fake = fake(table);
         for keyed in [false, true] {
             let table = if keyed {
                 open_keyed(&fake, settings()).await

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::IndexSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{LimitedBy, Sink, TableSettings, TableSink, ThrottledBy};
-use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, IndexSpec, KeyType, Operation, Throttle,
-};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 use futures::future::join_all;
 
 use super::{Class, Event, capacity, open, seconds, spec};
@@ -20,7 +20,7 @@ const UNITS: f64 = 200.0;
 /// A table of [`UNITS`] with an index as large, in a service that grants more: what is refused is refused by the
 /// fault alone.
 fn fake() -> FaultyDynamoDb {
-    let index = IndexSpec::global(INDEX).partition("state", KeyType::S);
+    let index = IndexSpec::global(INDEX).partition("state", KeyKind::String);
     let fake = FaultyDynamoDb::new();
     fake.create_table(spec(TABLE).provisioned(5, 200).index(index));
     fake

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::IndexSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::Sink;
-use dynamodb_connector::test_util::{IndexSpec, KeyType, Refill};
+use dynamodb_connector::test_util::Refill;
 
 use super::{
     Class, Load, Span, at_least, at_most, capacity, fake, open, seconds, settings, share, spec,
@@ -129,7 +131,7 @@ async fn steps_of_the_table_are_followed_within_a_refresh() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_that_is_short_is_used_up_and_does_not_hold_up_what_stays_out_of_it() {
-    let index = IndexSpec::global("by_state").partition("state", KeyType::S);
+    let index = IndexSpec::global("by_state").partition("state", KeyKind::String);
     let fake = fake([spec(TABLE)
         .provisioned(5, UNITS)
         .index(index.provisioned(5, 50))

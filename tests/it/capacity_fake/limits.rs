@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::ThrottlingReason;
-use dynamodb_connector::test_util::{Capacity, IndexSpec, KeyType, Refill};
+use dynamodb_connector::IndexSpec;
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::{Capacity, Refill};
 
 use super::{ARN, TABLE, expected, fake, provisioned, put, puts, refusal, s, seconds, write};
 
@@ -76,7 +78,7 @@ async fn a_full_bank_gives_three_hundred_seconds_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_takes_its_units_and_no_more_while_the_others_go_on() {
-    let spec = provisioned(8_000).sort("sk", KeyType::S);
+    let spec = provisioned(8_000).sort("sk", KeyKind::String);
     let capacity = Capacity::enforced().full_bank().partitions(8);
     let (fake, client) = fake(spec, capacity.partition_units(10));
     let hot = |from: usize| {
@@ -130,7 +132,7 @@ async fn keys_are_spread_evenly_and_by_the_seed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_is_refused_for_an_index_alone() {
-    let index = IndexSpec::global("by_group").partition("g", KeyType::S);
+    let index = IndexSpec::global("by_group").partition("g", KeyKind::String);
     let spec = provisioned(1_000).index(index.provisioned(5, 10));
     let (fake, client) = fake(spec, Capacity::enforced());
     seconds(1.0).await;
@@ -165,8 +167,8 @@ async fn a_write_is_refused_for_an_index_alone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_local_index_draws_on_its_table() {
-    let index = IndexSpec::local("by_at").sort("at", KeyType::S);
-    let spec = provisioned(10).sort("sk", KeyType::S).index(index);
+    let index = IndexSpec::local("by_at").sort("at", KeyKind::String);
+    let spec = provisioned(10).sort("sk", KeyKind::String).index(index);
     let (fake, client) = fake(spec, Capacity::enforced());
     seconds(1.0).await;
     let writes = (0..25).map(|id| put(&id.to_string(), 1, &[("sk", "a"), ("at", "b")]));
@@ -178,7 +180,7 @@ async fn a_local_index_draws_on_its_table() {
 
 #[tokio::test(start_paused = true)]
 async fn several_reasons_are_told_once_each() {
-    let index = IndexSpec::global("by_group").partition("g", KeyType::S);
+    let index = IndexSpec::global("by_group").partition("g", KeyKind::String);
     let spec = provisioned(5).index(index);
     let (_, client) = fake(spec, Capacity::enforced());
     let writes = (0..25).map(|id| put(&id.to_string(), 1, &[("g", "a")]));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::test_util::{Capacity, IndexSpec, KeyType, TableSpec};
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::Capacity;
+use dynamodb_connector::{IndexSpec, TableSpec};
 
 use super::{ARN, TABLE, expected, fake, offer, put, puts, refusal, seconds, warm_units, write};
 
@@ -36,7 +38,7 @@ async fn an_on_demand_table_says_what_it_is_short_of() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_on_demand_is_held_at_its_maximum() {
-    let index = IndexSpec::global("by_group").partition("g", KeyType::S);
+    let index = IndexSpec::global("by_group").partition("g", KeyKind::String);
     let spec = TableSpec::new(TABLE).index(index.on_demand_at_most(10));
     let (fake, client) = fake(spec, Capacity::enforced());
     let inside = || {

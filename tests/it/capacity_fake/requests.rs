@@ -8,9 +8,9 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
     DeleteRequest, Put, ReturnConsumedCapacity, TransactWriteItem, WriteRequest,
 };
-use dynamodb_connector::test_util::{
-    Capacity, Fault, FaultyDynamoDb, IndexSpec, KeyType, RequestRecord, TableSpec, Throttle,
-};
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::{Capacity, Fault, FaultyDynamoDb, RequestRecord, Throttle};
+use dynamodb_connector::{IndexSpec, TableSpec};
 
 use super::{ARN, TABLE, fake, provisioned, put, puts, s, seconds, write};
 
@@ -158,7 +158,7 @@ async fn a_transaction_takes_twice_as_much_and_all_or_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn usage_is_the_sum_of_the_capacity_reported() {
-    let index = IndexSpec::global("by_group").partition("g", KeyType::S);
+    let index = IndexSpec::global("by_group").partition("g", KeyKind::String);
     let spec = provisioned(200).index(index.provisioned(5, 100).keys_only());
     let (fake, client) = fake(spec, Capacity::enforced());
     fake.keep_journal(false);

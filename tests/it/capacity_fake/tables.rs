@@ -5,7 +5,9 @@ use aws_sdk_dynamodb::types::{
     BillingMode, GlobalSecondaryIndexUpdate, OnDemandThroughput, ProvisionedThroughput,
     ReturnConsumedCapacity, UpdateGlobalSecondaryIndexAction, WarmThroughput,
 };
-use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, IndexSpec, KeyType, TableSpec};
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb};
+use dynamodb_connector::{IndexSpec, TableSpec};
 
 use super::{TABLE, fake, provisioned, puts, s, seconds, warm_units, write};
 
@@ -16,7 +18,7 @@ fn units(write: i64) -> ProvisionedThroughput {
 
 #[tokio::test(start_paused = true)]
 async fn update_table_changes_units_at_once() {
-    let index = IndexSpec::global("by_group").partition("g", KeyType::S);
+    let index = IndexSpec::global("by_group").partition("g", KeyKind::String);
     let (_, client) = fake(provisioned(10).index(index), Capacity::enforced());
     let update = || client.update_table().table_name(TABLE);
     let index = |write: i64| {
@@ -122,7 +124,7 @@ async fn update_table_changes_the_mode() {
 
 #[tokio::test(start_paused = true)]
 async fn an_index_costs_and_holds_its_projected_part() {
-    let by_group = |name: &str| IndexSpec::global(name).partition("g", KeyType::S);
+    let by_group = |name: &str| IndexSpec::global(name).partition("g", KeyKind::String);
     let fake = FaultyDynamoDb::new();
     let spec = TableSpec::new(TABLE)
         .index(by_group("keys").keys_only())

@@ -1,11 +1,13 @@
 //! What the connector's users ask for.
 
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::sink::{
     DrainError, Outcome, RejectReason, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    AppliedWrite, Fault, FaultyDynamoDb, KeyType, Operation, TableSpec, Throttle, WriteKind,
+    AppliedWrite, Fault, FaultyDynamoDb, Operation, Throttle, WriteKind,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -47,8 +49,8 @@ async fn conditional_writes_and_updates_stand_in_line_with_plain_ones() {
 #[tokio::test(start_paused = true)]
 async fn coalescing_needs_no_keys_to_be_named() {
     let fake = FaultyDynamoDb::new();
-    let spec = TableSpec::new(TABLE).partition("customer", KeyType::S);
-    fake.create_table(spec.sort("at", KeyType::N));
+    let spec = TableSpec::new(TABLE).partition("customer", KeyKind::String);
+    fake.create_table(spec.sort("at", KeyKind::Number));
     let settings = TableSettings::default().coalesce(true);
     let sink = dynamodb_connector::sink::Sink::builder(&fake.client()).table(TABLE, settings);
     let table = sink.open().await.expect("opened").table(TABLE);
@@ -66,7 +68,7 @@ async fn coalescing_needs_no_keys_to_be_named() {
 #[tokio::test(start_paused = true)]
 async fn a_delete_sends_the_key_alone() {
     let fake = FaultyDynamoDb::new();
-    fake.create_table(TableSpec::new(TABLE).sort("at", KeyType::N));
+    fake.create_table(TableSpec::new(TABLE).sort("at", KeyKind::Number));
     let table = TableSink::open(&fake.client(), TABLE).await;
     let table = table.expect("opened");
     let record = json!({ "pk": "a", "at": 7, "text": "x".repeat(300_000), "none": null });

@@ -7,15 +7,17 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::ItemError;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{Outcome, Sink, SubmitError, TableSettings, TableSink};
-use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, RequestRecord, TableSpec};
+use dynamodb_connector::test_util::{FaultyDynamoDb, RequestRecord};
 use serde_json::json;
 
 use super::{all_written, batches};
 use crate::setup::{TABLE, open};
 
-async fn coalescing(pk: KeyType, sk: KeyType) -> (FaultyDynamoDb, TableSink) {
+async fn coalescing(pk: KeyKind, sk: KeyKind) -> (FaultyDynamoDb, TableSink) {
     let fake = FaultyDynamoDb::new();
     fake.create_table(TableSpec::new(TABLE).partition("pk", pk).sort("sk", sk));
     let settings = TableSettings::default().coalesce(true);
@@ -41,7 +43,7 @@ fn item(pk: &AttributeValue, sk: &AttributeValue) -> HashMap<String, AttributeVa
 }
 
 /// All of these are different items, and go in one batch.
-async fn all_different(kinds: (KeyType, KeyType), keys: &[(AttributeValue, AttributeValue)]) {
+async fn all_different(kinds: (KeyKind, KeyKind), keys: &[(AttributeValue, AttributeValue)]) {
     let (fake, table) = coalescing(kinds.0, kinds.1).await;
     let puts = keys
         .iter()
@@ -70,7 +72,7 @@ async fn keys_are_told_apart_wherever_their_parts_end() {
         ("e\u{301}", "x"),
     ];
     let keys: Vec<_> = pairs.iter().map(|(pk, sk)| (s(pk), s(sk))).collect();
-    all_different((KeyType::S, KeyType::S), &keys).await;
+    all_different((KeyKind::String, KeyKind::String), &keys).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,9 +85,9 @@ async fn a_number_is_not_the_string_of_its_digits() {
         (s("-1"), n("1")),
         (s("1"), n("-1")),
     ];
-    all_different((KeyType::S, KeyType::N), &keys).await;
+    all_different((KeyKind::String, KeyKind::Number), &keys).await;
     let turned: Vec<_> = keys.iter().map(|(s, n)| (n.clone(), s.clone())).collect();
-    all_different((KeyType::N, KeyType::S), &turned).await;
+    all_different((KeyKind::Number, KeyKind::String), &turned).await;
     // Where the table's key is of the other type the record is refused, not taken for what it looks like.
     let fake = crate::setup::fake();
     let table = open(&fake).await;
@@ -111,9 +113,9 @@ async fn binary_keys_are_told_apart_by_their_bytes() {
         (&[0], &[0, 0xff]),
     ];
     let keys: Vec<_> = pairs.iter().map(|(pk, sk)| (b(pk), b(sk))).collect();
-    all_different((KeyType::B, KeyType::B), &keys).await;
+    all_different((KeyKind::Binary, KeyKind::Binary), &keys).await;
     // And the same bytes are the same key.
-    let (fake, table) = coalescing(KeyType::B, KeyType::B).await;
+    let (fake, table) = coalescing(KeyKind::Binary, KeyKind::Binary).await;
     let put = || table.put_item(&item(&b(&[0xff]), &b(&[0])));
     let older = put().try_submit().expect("room");
     let newer = put().try_submit().expect("room");

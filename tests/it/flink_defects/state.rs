@@ -1,7 +1,8 @@
 //! Snapshots: of any legal item, at any time, for any other sink.
 
+use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{Sink, Snapshot, TableSettings, TableSink};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, TableSpec, Throttle};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 
 use super::{all_written, ms, secs};
 use crate::setup::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::embedded::EmbeddedKafka;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
@@ -12,7 +13,8 @@ use dynamodb_connector::pipeline::{
     CollectSink, DeadLetter, KafkaOutput, Pipeline, PipelineError, PipelineReport,
 };
 use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
-use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,7 +32,7 @@ struct Item {
 
 fn table() -> FaultyDynamoDb {
     let fake = FaultyDynamoDb::new();
-    let spec = TableSpec::new(TABLE).partition("id", KeyType::S);
+    let spec = TableSpec::new(TABLE).partition("id", KeyKind::String);
     fake.create_table(spec.stream(StreamView::NewAndOldImages).stream_shards(3));
     fake
 }

@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::streams::{
     Gap, GapCause, GapPolicy, StreamSettings, StreamsError, StreamsErrorKind,
 };
-use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 
 use super::rig::{LEASES, Log, TABLE, Worker, eventually, nth, open_shards, put, put_each, table};
 
@@ -300,7 +302,7 @@ async fn a_stream_that_is_gone_while_it_is_read_ends_the_source() {
 #[tokio::test(start_paused = true)]
 async fn a_table_without_a_stream_is_told_how_to_switch_it_on() {
     let fake = FaultyDynamoDb::new();
-    fake.create_table(TableSpec::new(TABLE).partition("id", KeyType::S));
+    fake.create_table(TableSpec::new(TABLE).partition("id", KeyKind::String));
     let error = nth(&fake, 1).open().await.expect_err("no stream");
     assert_eq!(error.kind(), StreamsErrorKind::Configuration);
     assert_eq!(
@@ -323,11 +325,11 @@ async fn a_table_that_is_not_there_is_an_error() {
 async fn another_table_is_not_taken_for_the_lease_table() {
     let fake = table(1);
     let others = [
-        TableSpec::new("other").partition("id", KeyType::S),
-        TableSpec::new("other").partition("leaseKey", KeyType::N),
+        TableSpec::new("other").partition("id", KeyKind::String),
+        TableSpec::new("other").partition("leaseKey", KeyKind::Number),
         TableSpec::new("other")
-            .partition("leaseKey", KeyType::S)
-            .sort("sort", KeyType::S),
+            .partition("leaseKey", KeyKind::String)
+            .sort("sort", KeyKind::String),
     ];
     for other in others {
         fake.create_table(other);

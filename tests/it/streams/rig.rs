@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::streams::{
     Batch, BatchError, EventKind, StreamControl, StreamSource, StreamSourceBuilder, StreamsError,
 };
-use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 use serde::Deserialize;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -37,7 +39,7 @@ pub(crate) fn table(shards: usize) -> FaultyDynamoDb {
     let fake = FaultyDynamoDb::new();
     fake.create_table(
         TableSpec::new(TABLE)
-            .partition("id", KeyType::S)
+            .partition("id", KeyKind::String)
             .stream(StreamView::NewAndOldImages)
             .stream_shards(shards),
     );
@@ -115,7 +117,7 @@ pub(crate) async fn put_row(fake: &FaultyDynamoDb, row: Row) {
 
 /// Makes the lease table, for rows that are there before the first worker.
 pub(crate) fn make_lease_table(fake: &FaultyDynamoDb) {
-    fake.create_table(TableSpec::new(LEASES).partition("leaseKey", KeyType::S));
+    fake.create_table(TableSpec::new(LEASES).partition("leaseKey", KeyKind::String));
 }
 
 /// Waits, in virtual time, until this is so, and says how long it took.

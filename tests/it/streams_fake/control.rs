@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodbstreams::types::ShardIteratorType::{Latest, TrimHorizon};
 use aws_sdk_dynamodbstreams::types::StreamStatus;
-use dynamodb_connector::test_util::{ShardInfo, StreamView};
+use dynamodb_connector::StreamView;
+use dynamodb_connector::test_util::ShardInfo;
 
 use super::*;
 

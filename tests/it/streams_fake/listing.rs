@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodbstreams::types::{KeyType, ShardFilter, ShardFilterType, StreamStatus};
-use dynamodb_connector::test_util::{FaultyDynamoDb, StreamView, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 
 use super::*;
 

@@ -5,7 +5,8 @@ use aws_sdk_dynamodb::types::{
     Delete, DeleteRequest, PutRequest, TransactWriteItem, Update, WriteRequest,
 };
 use aws_sdk_dynamodbstreams::types::{OperationType, StreamViewType};
-use dynamodb_connector::test_util::{FaultyDynamoDb, StreamView, TableSpec};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 
 use super::*;
 

@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType, TableDescription, TableStatus,
 };
-use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpec};
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use super::*;
 

@@ -19,7 +19,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::test_util::{FaultyDynamoDb, KeyType, StreamView, TableSpec};
+use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{StreamView, TableSpec};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -54,7 +56,7 @@ async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_a
     fake.keep_journal(false);
     fake.create_table(
         TableSpec::new(TABLE)
-            .partition("id", KeyType::S)
+            .partition("id", KeyKind::String)
             .stream(StreamView::NewAndOldImages)
             .stream_shards(SHARDS),
     );

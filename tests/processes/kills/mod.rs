@@ -27,9 +27,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::test_util::{
-    AppliedWrite, Fault, FaultPlan, FaultyDynamoDb, TableSpec, WriteKind,
-};
+use dynamodb_connector::TableSpec;
+use dynamodb_connector::test_util::{AppliedWrite, Fault, FaultPlan, FaultyDynamoDb, WriteKind};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
