@@ -1,11 +1,11 @@
-//! Snapshots that somebody else wrote, or that a disk has spoilt.
+//! Snapshots and dead letters that somebody else wrote, or that a disk has spoilt.
 
 use serde_json::{Value, json};
 
-use crate::sink::Snapshot;
+use crate::sink::{DeadLetter, Record, Snapshot};
 
-/// Any bytes as a snapshot, and as the lines of one that is whole: read, and then written and read
-/// again without a change, or refused in one line.
+/// Any bytes as a snapshot, as the lines of one that is whole, and as dead letters: read, and then
+/// written and read again without a change, or refused in one line.
 ///
 /// # Panics
 ///
@@ -13,6 +13,22 @@ use crate::sink::Snapshot;
 pub fn snapshots(bytes: &[u8]) {
     read(bytes);
     read(&sealed(bytes));
+    for line in bytes.split(|&byte| byte == b'\n') {
+        letter(&String::from_utf8_lossy(line));
+    }
+}
+
+fn letter(line: &str) {
+    let record = match Record::from_dead_letter(line) {
+        Ok(record) => record,
+        Err(error) => {
+            assert!(!error.to_string().contains('\n'), "{error}");
+            return;
+        }
+    };
+    let written = DeadLetter::lost(record).to_json_line();
+    let again = Record::from_dead_letter(&written).expect("what was written can be read");
+    assert_eq!(DeadLetter::lost(again).to_json_line(), written);
 }
 
 fn read(bytes: &[u8]) {

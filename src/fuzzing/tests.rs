@@ -7,7 +7,7 @@ use proptest::sample::Index;
 
 use super::odd_errors::OddError;
 use super::{answers, items, records, requests, settings, snapshots};
-use crate::sink::{SinkSettings, Snapshot};
+use crate::sink::{Record, SinkSettings, Snapshot};
 use crate::transport::{parse_batch, parse_describe, parse_single};
 
 const ANSWERS: &[&[u8]] = &[
@@ -34,6 +34,7 @@ const SETTINGS: &[&[u8]] = &[
     include_bytes!("seeds/settings/full.toml"),
 ];
 const SNAPSHOTS: &[&[u8]] = &[include_bytes!("seeds/snapshots/writes.txt")];
+const LETTERS: &[&[u8]] = &[include_bytes!("seeds/snapshots/letters.txt")];
 
 /// What every other test here begins with is what it is taken for.
 #[test]
@@ -55,6 +56,11 @@ fn the_seeds_are_read_whole() {
         let snapshot = Snapshot::from_bytes(seed).expect("a snapshot");
         assert_eq!(snapshot.len(), 4);
         assert_eq!(snapshot.to_bytes(), *seed);
+    }
+    for seed in LETTERS {
+        for line in std::str::from_utf8(seed).expect("text").lines() {
+            Record::from_dead_letter(line).expect("a dead letter");
+        }
     }
     let text = |at: usize| std::str::from_utf8(SETTINGS[at]).expect("text");
     assert_eq!(
@@ -194,8 +200,9 @@ proptest! {
     }
 
     #[test]
-    fn no_snapshot_is_half_read(near in nearly(SNAPSHOTS), any in anything()) {
+    fn no_snapshot_is_half_read(near in nearly(SNAPSHOTS), letter in nearly(LETTERS), any in anything()) {
         snapshots(&near);
+        snapshots(&letter);
         snapshots(&any);
     }
 }

@@ -1,4 +1,19 @@
 //! A record's wire form: encode, decode, size, key.
+//!
+//! A record maps to an item as in `serde_dynamo`. serde has no sets: a field becomes one by
+//! [`string_set`], [`number_set`] or [`binary_set`], which are that crate's.
+//!
+//! ```
+//! use dynamodb_connector::item::string_set;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Decision {
+//!     pk: String,
+//!     #[serde(with = "string_set")]
+//!     rules: Vec<String>, // {"SS":["age","income"]}, not a list
+//! }
+//! ```
 
 mod attributes;
 mod compare;
@@ -43,6 +58,7 @@ pub use decode::DecodeError;
 pub use error::ItemError;
 pub use record::Item;
 pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, Projection, TableShape};
+pub use serde_dynamo::{binary_set, number_set, string_set};
 
 pub(crate) use compare::same;
 #[cfg(feature = "streams")]

@@ -67,6 +67,26 @@ mod tests {
     }
 
     #[test]
+    fn sets_are_read_and_written_by_the_same_modules() {
+        use crate::item::{KeyKind, KeySchema, TableShape, encode, number_set, string_set};
+
+        #[derive(serde::Serialize, serde::Deserialize, Debug, PartialEq)]
+        struct Decision {
+            pk: String,
+            #[serde(with = "string_set")]
+            rules: Vec<String>,
+            #[serde(with = "number_set")]
+            scores: Vec<u64>,
+        }
+        let json = r#"{"pk":{"S":"k"},"rules":{"SS":["age","income"]},"scores":{"NS":["7","8"]}}"#;
+        let read: Decision = item(json).deserialize().unwrap();
+        assert_eq!(read.rules, ["age", "income"]);
+        assert_eq!(read.scores, [7, 8]);
+        let shape = TableShape::new(KeySchema::new("pk", KeyKind::String));
+        assert_eq!(encode(&read, &shape).unwrap().json, json.as_bytes());
+    }
+
+    #[test]
     fn an_item_is_read_in_three_ways() {
         #[derive(serde::Deserialize, Debug, PartialEq)]
         struct Record {

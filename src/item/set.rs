@@ -1,7 +1,8 @@
 //! Sets: what `serde_dynamo`'s markers ask for, and the rules that DynamoDB has for them.
 //!
 //! serde knows no sets. `serde_dynamo` marks them with a newtype of a private name around a sequence; the
-//! same names are honoured here (pinned by a test), so `#[serde(with = "serde_dynamo::string_set")]` works.
+//! same names are honoured here (pinned by a test), so its modules work, under its own name and
+//! as `item::string_set`.
 
 use super::ItemError;
 use super::elements::takes_elements;

@@ -43,6 +43,16 @@ impl DeadLetter {
         })
     }
 
+    /// The letter of a record whose answer was lost.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn lost(record: Record) -> Self {
+        Self {
+            record,
+            reason: None,
+            may_have_applied: true,
+        }
+    }
+
     /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::*;
+use crate::{StreamView, TableSpec};
 use crate::sink::TableSink;
 use crate::streams::StreamSource;
 
