@@ -331,6 +331,8 @@ pub(super) struct Way(Vec<Step>);
 
 enum Step {
     Name(String),
+    /// A name that may be data. It is shown only where it names an attribute of the item itself.
+    Key(String),
     Index(usize),
 }
 
@@ -343,16 +345,21 @@ impl Way {
         self.0.push(Step::Name(shown(name)));
     }
 
+    pub(super) fn key(&mut self, name: &str) {
+        self.0.push(Step::Key(shown(name)));
+    }
+
     pub(super) fn at(&mut self, index: usize) {
         self.0.push(Step::Index(index));
     }
 
     /// Appends it as messages show it, such as `parts[2].score`.
     pub(super) fn write(&self, path: &mut String) {
-        for step in self.0.iter().rev() {
+        for (depth, step) in self.0.iter().rev().enumerate() {
             let written = match step {
-                Step::Name(name) if path.is_empty() => write!(path, "{name}"),
+                Step::Name(name) | Step::Key(name) if depth == 0 => write!(path, "{name}"),
                 Step::Name(name) => write!(path, ".{name}"),
+                Step::Key(_) => write!(path, ".{HIDDEN_KEY}"),
                 Step::Index(index) => write!(path, "[{index}]"),
             };
             debug_assert!(written.is_ok(), "writing to a string does not fail");
@@ -380,6 +387,13 @@ impl Fault {
     #[cold]
     pub(super) fn under_key(mut self) -> Self {
         self.0.way.under(HIDDEN_KEY);
+        self
+    }
+
+    /// Returns this fault in an entry of an item or of an inner map.
+    #[cold]
+    pub(super) fn key(mut self, name: &str) -> Self {
+        self.0.way.key(name);
         self
     }
 

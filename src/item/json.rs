@@ -99,7 +99,7 @@ fn parse_entries(
 ) -> Result<HashMap<String, AttributeValue>, Fault> {
     let mut item = HashMap::new();
     entries(scanner, |scanner, name| {
-        let value = parse_value(scanner, depth).map_err(|fault| fault.under(name))?;
+        let value = parse_value(scanner, depth).map_err(|fault| fault.key(name))?;
         item.insert(name.to_owned(), value);
         Ok(())
     })?;

@@ -145,6 +145,8 @@ where
 pub(super) struct Entries<'a, 'de> {
     scanner: &'a mut Scanner<'de>,
     depth: usize,
+    /// The names that the type knows.
+    fields: &'static [&'static str],
     commas: Commas,
     /// Where the last name begins. Should there be an error, it is read again from there.
     name_at: usize,
@@ -153,11 +155,16 @@ pub(super) struct Entries<'a, 'de> {
 }
 
 impl<'a, 'de> Entries<'a, 'de> {
-    pub(super) fn open(scanner: &'a mut Scanner<'de>, depth: usize) -> Result<Self, Fault> {
+    pub(super) fn open(
+        scanner: &'a mut Scanner<'de>,
+        depth: usize,
+        fields: &'static [&'static str],
+    ) -> Result<Self, Fault> {
         scanner.expect(b'{', "an object")?;
         Ok(Self {
             scanner,
             depth,
+            fields,
             commas: Commas::new(b'}'),
             name_at: 0,
             pending: false,
@@ -221,6 +228,13 @@ impl<'de> MapAccess<'de> for Entries<'_, 'de> {
         }
         Value::attribute(self.scanner, self.depth)
             .take(|value| seed.deserialize(value))
-            .map_err(|fault| fault.under(&self.name()))
+            .map_err(|fault| {
+                let name = self.name();
+                if self.fields.contains(&&*name) {
+                    fault.under(&name)
+                } else {
+                    fault.key(&name)
+                }
+            })
     }
 }

@@ -8,8 +8,9 @@ use std::fmt::{self, Write as _};
 /// Why an item could not be read as a type of yours.
 ///
 /// The variants name the place, as a path like `parts[2].score`, what is there and what the type wanted. None carries
-/// anything of a value: what a type says about a value that it refuses is left out, since it may quote it. All are
-/// final: the same item fails in the same way.
+/// anything of a value: what a type says about a value that it refuses is left out, since it may quote it. Nor does any
+/// carry the key of an inner map, which may be data: it is `*`, as in `scores.*`. All are final: the same item fails in
+/// the same way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -75,6 +76,7 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
+    /// Of the names within attributes it shows those of the type's own fields and variants.
     pub fn path(&self) -> &str {
         match self {
             Self::Unfit { path, .. }
@@ -192,6 +194,13 @@ impl Fault {
         self
     }
 
+    /// The same, found in an entry whose name the type does not know: it may be data.
+    #[cold]
+    pub(super) fn key(mut self, name: &str) -> Self {
+        self.0.way.key(name);
+        self
+    }
+
     /// The same, found in the element at this position.
     #[cold]
     pub(super) fn at(mut self, index: usize) -> Self {
@@ -209,7 +218,7 @@ impl Fault {
         if let DecodeError::Unfit { path, wanted, .. } = self.0.error {
             self.0.error = DecodeError::Name { path, wanted };
         }
-        self.under(name)
+        self.key(name)
     }
 
     /// The same of a list or a set: serde does not tell one from the other.
@@ -269,7 +278,7 @@ impl de::Error for Fault {
 
     fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
         let path = String::new();
-        Self::field(DecodeError::Unknown { path }, field)
+        Self::new(DecodeError::Unknown { path }).key(field)
     }
 
     fn missing_field(field: &'static str) -> Self {

@@ -225,6 +225,15 @@ struct Strict {
     set: HashSet<u8>,
     #[serde(default)]
     own: Option<Own>,
+    #[serde(default)]
+    deep: BTreeMap<String, Inner>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only ever refused")]
+struct Inner {
+    a: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -271,7 +280,23 @@ fn errors_say_where_and_what_and_never_which_value() {
         ),
         (
             r#""items":{"L":[]},"by":{"M":{"name":{"S":"secret"}}}"#,
-            "the name of attribute `by.name` does not read as u16",
+            "the name of attribute `by.*` does not read as u16",
+        ),
+        (
+            r#""items":{"L":[]},"by":{"M":{"7":{"S":"secret"}}}"#,
+            "attribute `by.*` of type S does not read as u8",
+        ),
+        (
+            r#""items":{"L":[]},"deep":{"M":{"secret":{"M":{"a":{"S":"secret"}}}}}"#,
+            "attribute `deep.*.a` of type S does not read as u8",
+        ),
+        (
+            r#""items":{"L":[]},"deep":{"M":{"secret":{"M":{"a":{"N":"1"},"secret":{"N":"1"}}}}}"#,
+            "attribute `deep.*.*` has no field in its type",
+        ),
+        (
+            r#""items":{"L":[]},"state":{"M":{"secret":{"N":"1"}}}"#,
+            "attribute `state` of type S does not read as one of `Unit`, `Newtype`, `Tuple`, `Struct`",
         ),
         (
             r#""items":{"L":[]},"state":{"S":"secret"}"#,
@@ -354,6 +379,10 @@ fn depth_is_bounded() {
                 ),
                 "{error:?}"
             );
+            for error in [error, attributes(nested(levels).as_bytes()).unwrap_err()] {
+                assert!(error.path().starts_with('v'), "{error}");
+                assert!(!error.path().contains('a'), "no key of a map: {error}");
+            }
         }
         let ignored = nested(20_000);
         assert!(decode_item::<serde::de::IgnoredAny>(ignored.as_bytes()).is_ok());

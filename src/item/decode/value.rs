@@ -201,17 +201,28 @@ impl<'a, 'de> Value<'a, 'de> {
     fn visit_entries<V: Visitor<'de>>(
         mut self,
         found: Kind,
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         if found != Kind::Map {
             return Err(Fault::unfit(found.name(), &visitor));
         }
         let depth = self.deeper()?;
-        let mut entries = Entries::open(self.scanner, depth)?;
+        let mut entries = Entries::open(self.scanner, depth, fields)?;
         let value = visitor.visit_map(&mut entries)?;
         entries.close()?;
         self.close()?;
         Ok(value)
+    }
+
+    /// Reads a map, of which the type knows these names.
+    pub(super) fn map<V: Visitor<'de>>(
+        mut self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let found = self.open()?;
+        self.visit_entries(found, fields, visitor)
     }
 
     /// The depth of what is in this map or list. The limit bounds the recursion.
@@ -242,7 +253,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
             Kind::Binary => visitor.visit_byte_buf(self.binary()?),
             Kind::Bool => visitor.visit_bool(self.boolean()?),
             Kind::Null => self.visit_null(visitor),
-            Kind::Map => self.visit_entries(Kind::Map, visitor),
+            Kind::Map => self.visit_entries(Kind::Map, &[], visitor),
             found @ (Kind::List | Kind::Strings | Kind::Numbers | Kind::Binaries) => {
                 self.visit_sequence(found, visitor)
             }
@@ -344,35 +355,34 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
         self.deserialize_seq(visitor)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
-        let found = self.open()?;
-        self.visit_entries(found, visitor)
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.map(&[], visitor)
     }
 
     #[inline]
     fn deserialize_struct<V: Visitor<'de>>(
         mut self,
         _name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match self.open()? {
             Kind::List => self.visit_sequence(Kind::List, visitor),
-            found => self.visit_entries(found, visitor),
+            found => self.visit_entries(found, fields, visitor),
         }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
         mut self,
         _name: &'static str,
-        _variants: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
         match self.open()? {
             Kind::String => visit_unit_variant(self.text()?, visitor),
             Kind::Map => {
                 let depth = self.deeper()?;
-                let variant = Variant::open(self.scanner, depth, &visitor)?;
+                let variant = Variant::open(self.scanner, depth, variants, &visitor)?;
                 self.close()?;
                 visitor.visit_enum(variant)
             }

@@ -19,6 +19,7 @@ pub(super) struct Variant<'de> {
 pub(super) struct Content<'de> {
     scanner: Scanner<'de>,
     depth: usize,
+    variants: &'static [&'static str],
     name_at: usize,
 }
 
@@ -27,6 +28,7 @@ impl<'de> Variant<'de> {
     pub(super) fn open<V: Visitor<'de>>(
         scanner: &mut Scanner<'de>,
         depth: usize,
+        variants: &'static [&'static str],
         visitor: &V,
     ) -> Result<Self, Fault> {
         let not_one = || Fault::unfit("M", visitor);
@@ -40,6 +42,7 @@ impl<'de> Variant<'de> {
         let content = Content {
             scanner: scanner.clone(),
             depth,
+            variants,
             name_at,
         };
         scanner.skip()?;
@@ -69,8 +72,14 @@ impl<'de> Content<'de> {
         mut self,
         read: impl FnOnce(Value<'_, 'de>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        read(Value::attribute(&mut self.scanner, self.depth))
-            .map_err(|fault| fault.under(&name_at(&self.scanner, self.name_at)))
+        read(Value::attribute(&mut self.scanner, self.depth)).map_err(|fault| {
+            let name = name_at(&self.scanner, self.name_at);
+            if self.variants.contains(&&*name) {
+                fault.under(&name)
+            } else {
+                fault.key(&name)
+            }
+        })
     }
 }
 
@@ -92,9 +101,9 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
-        self.read(|value| value.deserialize_map(visitor))
+        self.read(|value| value.map(fields, visitor))
     }
 }
