@@ -68,6 +68,8 @@ struct Kind {
     reported_at: Option<Duration>,
     /// Set while no success has come since the last failure.
     current: bool,
+    /// Set while requests of its operation are not sent for it.
+    closed: bool,
 }
 
 /// A line of the log.
@@ -132,6 +134,7 @@ impl Failures {
             count: 0,
             reported_at: None,
             current: true,
+            closed: false,
         });
         self.kinds.len() - 1
     }
@@ -141,6 +144,7 @@ impl Failures {
         for kind in &mut self.kinds {
             if kind.failure.operation == operation {
                 kind.current = false;
+                kind.closed = false;
             }
         }
         // A kind that was never reported is forgotten by its first success.
@@ -148,11 +152,19 @@ impl Failures {
             .retain(|kind| kind.current || kind.reported_at.is_some());
     }
 
+    /// Notes that requests of an operation are not sent for now because of this failure: it lasts until
+    /// one succeeds.
+    pub(super) fn closed(&mut self, operation: &'static str, code: &str) {
+        for kind in &mut self.kinds {
+            kind.closed |= kind.failure.operation == operation && kind.failure.code == code;
+        }
+    }
+
     /// Returns the lines that are due by now: of those that have begun to last, and that are over.
     pub(super) fn take_due(&mut self, now: Duration) -> Vec<Report> {
         let mut reports = Vec::new();
         self.kinds
-            .retain(|kind| !kind.current || now.saturating_sub(kind.last) < SILENT_AFTER);
+            .retain(|kind| !kind.current || kind.silent_at().is_none_or(|at| now < at));
         for kind in &mut self.kinds {
             if kind.lasts_at().is_some_and(|at| at <= now) {
                 kind.reported_at = Some(now);
@@ -175,16 +187,15 @@ impl Failures {
 
     /// Returns when to call [`take_due`](Self::take_due).
     pub(super) fn due_at(&self) -> Option<Duration> {
-        let due = self.kinds.iter().map(|kind| {
+        let due = self.kinds.iter().flat_map(|kind| {
             let quiet = if kind.current {
-                SILENT_AFTER
+                kind.silent_at()
             } else {
-                OVER_AFTER
+                Some(kind.last.saturating_add(OVER_AFTER))
             };
-            let quiet = kind.last.saturating_add(quiet);
-            kind.lasts_at().map_or(quiet, |lasts| lasts.min(quiet))
+            [kind.lasts_at(), quiet]
         });
-        due.min()
+        due.flatten().min()
     }
 
     /// Returns the health: the failure that has lasted for longest, if one lasts.
@@ -192,7 +203,7 @@ impl Failures {
         let lasting = self.kinds.iter().filter(|kind| {
             kind.current
                 && now.saturating_sub(kind.since) >= kind.failure.urgency.after()
-                && now.saturating_sub(kind.last) < SILENT_AFTER
+                && kind.silent_at().is_none_or(|at| now < at)
         });
         let oldest = lasting.min_by_key(|kind| kind.since);
         oldest.map_or(Health::Healthy, |kind| kind.health(now))
@@ -205,6 +216,11 @@ impl Kind {
     fn lasts_at(&self) -> Option<Duration> {
         let waits = self.current && self.reported_at.is_none() && self.count > 1;
         waits.then(|| self.since.saturating_add(self.failure.urgency.after()))
+    }
+
+    /// Returns when it says nothing any more, unless something is sent.
+    fn silent_at(&self) -> Option<Duration> {
+        (!self.closed).then(|| self.last.saturating_add(SILENT_AFTER))
     }
 
     fn health(&self, now: Duration) -> Health {

@@ -34,7 +34,8 @@ pub enum Health {
     /// Requests succeed, or nothing is sent.
     #[default]
     Healthy,
-    /// Requests have failed for a while, and are sent again.
+    /// Requests have failed for a while, and are sent again. So have those of an action that may not be
+    /// used: they are handed back, and one is sent now and then.
     #[non_exhaustive]
     Failing {
         /// The operation, e.g. `BatchWriteItem`.

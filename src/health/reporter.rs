@@ -59,6 +59,19 @@ impl Reporter {
         self.failures.succeeded(operation);
     }
 
+    /// Logs that an operation may not be used: its requests are not sent for now.
+    pub(crate) fn closed(&mut self, operation: &'static str, error: &ServiceError) {
+        self.failures.closed(operation, error.code());
+        let resource = &*self.resource;
+        tracing::error!(
+            resource,
+            operation,
+            %error,
+            "{operation} on {resource:?} may not be used: its writes are handed back, and it is tried \
+             again from time to time"
+        );
+    }
+
     /// Logs what has begun to last, or is over, by now.
     pub(crate) fn advance(&mut self, now: Duration) {
         for report in self.failures.take_due(now) {

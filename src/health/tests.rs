@@ -157,3 +157,18 @@ fn what_is_not_tried_any_more_is_no_failure() {
     );
     assert_eq!(failures.due_at(), None);
 }
+
+#[test]
+fn what_is_not_sent_because_it_failed_is_a_failure_until_it_succeeds() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("A", Urgency::Now));
+    failures.closed("BatchWriteItem", "B");
+    assert!(failures.due_at().is_some(), "another failure");
+    failures.closed("BatchWriteItem", "A");
+    assert_eq!(failures.due_at(), None);
+    assert!(failures.take_due(ms(3_600_000)).is_empty());
+    assert!(!failures.health(ms(3_600_000)).is_healthy());
+    failures.succeeded("BatchWriteItem");
+    assert!(failures.health(ms(3_600_000)).is_healthy());
+    assert_eq!(failures.take_due(ms(3_600_000)).len(), 1);
+}

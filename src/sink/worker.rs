@@ -307,14 +307,7 @@ impl Running {
     fn tell(&mut self, now: Duration) {
         self.worker.reporter.advance(now);
         if let Some((operation, error)) = self.worker.core.take_closed() {
-            let (table, operation) = (&*self.worker.table, operation.name());
-            tracing::error!(
-                table,
-                operation,
-                %error,
-                "{operation} on {table:?} may not be used: its writes are handed back, and it is tried \
-                 again from time to time"
-            );
+            self.worker.reporter.closed(operation.name(), &error);
         }
         if let Some(error) = self.worker.core.failure() {
             if !std::mem::replace(&mut self.failed, true) {
