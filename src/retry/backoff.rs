@@ -46,6 +46,11 @@ impl Backoff {
         Self { schedule, longest }
     }
 
+    /// Returns the longest delay.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest
+    }
+
     /// The delay before a record is sent again that failed `attempt` times, counted from 1: between half the schedule's
     /// delay and all of it.
     ///

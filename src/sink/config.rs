@@ -220,7 +220,8 @@ impl TableSettings {
     /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default: `false`.
     ///
     /// Saves capacity where only the last value counts. The older write has its outcome with the newer one: superseded,
-    /// or written if that fails unsent. A reader of the table's change stream never sees a value that was superseded.
+    /// or written if that fails unsent. It does not wait for that beyond its own [`deadline`](Self::deadline): there it is
+    /// rejected, and the newer one goes on. A reader of the table's change stream never sees a value that was superseded.
     #[must_use]
     pub fn coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = coalesce;
@@ -246,6 +247,10 @@ impl TableSettings {
     }
 
     /// How long after its submission a record is given up if it is not written.
+    ///
+    /// A bound on the time that a receipt waits: [`RejectReason::DeadlineExceeded`](super::RejectReason) comes at the
+    /// deadline, in an outage as well. Only a request in flight at that moment is waited for, since its answer may say that
+    /// the record is written: for [`request_timeout`](Self::request_timeout) at most.
     ///
     /// Default: `None`, never. Valid: 10 ms to 24 h. In a settings file a duration, or `"none"`.
     #[must_use]

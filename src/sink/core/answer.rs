@@ -83,6 +83,7 @@ impl<C, F> Core<C, F> {
             self.settle(now, ticket, Outcome::Written);
         }
         self.throttled(now, &left, request.isolated, None);
+        self.expire_answered(now, &left);
         self.buffer_pool.keep(request.body);
     }
 
@@ -124,6 +125,13 @@ impl<C, F> Core<C, F> {
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+        let writes = request.writes.clone();
+        self.decide(now, request, error);
+        self.expire_answered(now, &writes);
+    }
+
+    /// Decides by the class of an error what becomes of the writes of its request.
+    fn decide(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if error.may_have_applied() {
             for ticket in &request.writes {
                 if let Some(entry) = self.entries.get_mut(ticket.at) {
@@ -242,17 +250,15 @@ impl<C, F> Core<C, F> {
             }
             return;
         };
-        let successes = self.access.successes(request.operation);
+        let tally = self.access.tally(request.operation);
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
-        let plain = entry.payload.is_plain();
-        let suspicion = entry
-            .suspicion
-            .get_or_insert(Suspicion::new(now, successes));
-        let suspect = suspicion.refused(now, successes);
+        let plain = entry.write.payload.is_plain();
+        let suspicion = entry.suspicion.get_or_insert(Suspicion::new(now, tally));
+        let suspect = suspicion.refused(now, tally);
         if suspect == Suspect::Cause {
-            entry.last_error = Some(error.clone());
+            entry.write.last_error = Some(error.clone());
             return self.reject(now, ticket, error.clone());
         }
         self.decide_group(now, ticket, false);
@@ -266,7 +272,7 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.get(ticket.at) else {
             return;
         };
-        let record = entry.to_record(&self.table);
+        let record = entry.write.to_record(&self.table);
         let reason = RejectReason::Refused {
             error,
             may_have_applied: entry.may_have_applied,
@@ -283,10 +289,10 @@ impl<C, F> Core<C, F> {
             };
             entry.failures = entry.failures.saturating_add(1);
             entry.throttles = 0;
-            entry.last_error = Some(error.clone());
+            entry.write.last_error = Some(error.clone());
             let unsure = entry.may_have_applied;
             if unsure && !entry.may_be_sent_again(now, self.rules.token_life) {
-                let record = entry.to_record(&self.table);
+                let record = entry.write.to_record(&self.table);
                 self.settle(
                     now,
                     ticket,
@@ -302,9 +308,9 @@ impl<C, F> Core<C, F> {
                 .max_attempts
                 .is_some_and(|most| entry.failures >= most)
             {
-                let record = entry.to_record(&self.table);
+                let record = entry.write.to_record(&self.table);
                 let reason = RejectReason::AttemptsExhausted {
-                    attempts: entry.attempts,
+                    attempts: entry.write.attempts,
                     may_have_applied: unsure,
                     last: error.clone(),
                 };
@@ -337,7 +343,7 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
-        entry.last_error = Some(error.clone());
+        entry.write.last_error = Some(error.clone());
         if let Some(outcome) = condition_failed(entry, error, &self.table) {
             self.groups.prove(request.id);
             self.settle(now, ticket, outcome);
@@ -349,9 +355,6 @@ impl<C, F> Core<C, F> {
         if error.class() == ErrorClass::Permanent {
             // It is about this write alone. Any other refusal may be about the table.
             return self.reject(now, ticket, error.clone());
-        }
-        if entry.deadline.is_some_and(|deadline| deadline <= now) {
-            return self.reject_expired(now, ticket);
         }
         entry.state = State::RefusedAlone;
         let group = match entry.group {
@@ -370,7 +373,7 @@ impl<C, F> Core<C, F> {
     fn hand_back_action(&mut self, now: Duration, operation: Operation, cause: &ServiceError) {
         let queued = self.entries.iter().filter(|(_, entry)| {
             let queued = !matches!(entry.state, State::InFlight | State::DeadLettered(_));
-            queued && entry.payload.operation() == operation
+            queued && entry.write.payload.operation() == operation
         });
         let mut tickets: Vec<Ticket> = queued
             .map(|(at, entry)| Ticket { seq: entry.seq, at })
@@ -401,7 +404,7 @@ impl<C, F> Core<C, F> {
             }
             let outcome = Outcome::Unwritten {
                 may_have_applied: entry.may_have_applied,
-                record: Some(entry.to_record(&self.table)),
+                record: Some(entry.write.to_record(&self.table)),
                 cause: cause.cloned(),
             };
             self.remove(now, ticket, outcome);
@@ -425,7 +428,7 @@ fn condition_failed<C>(
         return Some(Outcome::ConditionFailed { existing });
     }
     // An earlier attempt may have been the one that made the condition fail.
-    let Payload::Single { part, .. } = &entry.payload else {
+    let Payload::Single { part, .. } = &entry.write.payload else {
         // A transaction's token answers a repetition with success, so this one was not applied.
         return Some(Outcome::ConditionFailed { existing });
     };
@@ -441,6 +444,6 @@ fn condition_failed<C>(
     // Never applied, or applied and then changed by somebody else.
     Some(Outcome::Unknown {
         existing,
-        record: entry.to_record(table),
+        record: entry.write.to_record(table),
     })
 }

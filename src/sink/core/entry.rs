@@ -1,11 +1,11 @@
 //! A queued write and its state.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Suspicion;
 use super::lane::Weight;
-use super::supersede::Older;
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
 use crate::sink::outcome::{Outcome, Record};
@@ -14,8 +14,8 @@ use crate::sink::payload::Payload;
 /// The state of a queued write.
 #[derive(Debug)]
 pub(super) enum State {
-    /// Behind an earlier write on this many of its keys.
-    Blocked(usize),
+    /// Behind an earlier write of one of its keys.
+    Blocked,
     /// In a lane.
     Ready,
     /// Parked: waits for the budget of its hot key or of an index.
@@ -49,23 +49,41 @@ impl Lines {
     }
 }
 
-/// A queued write. `C` is what completes it.
+/// A write as it was submitted. `C` is what completes it.
 #[derive(Debug)]
-pub(super) struct Entry<C> {
-    pub(super) seq: u64,
+pub(super) struct Write<C> {
+    /// Its number, in the order of submission.
+    pub(super) number: u64,
     pub(super) epoch: u64,
     pub(super) payload: Payload,
-    /// Length in a batch's body, known here because the data moves into the body.
+    /// Length in a batch's body, known here because the data move into the body.
     pub(super) batch_len: usize,
     /// The units that the write takes from the budgets.
     pub(super) cost: WriteCost,
-    pub(super) lines: Lines,
-    pub(super) state: State,
     pub(super) completion: C,
     pub(super) accepted_at: Duration,
     pub(super) deadline: Option<Duration>,
     /// Attempts in all, for reports.
     pub(super) attempts: u32,
+    pub(super) last_error: Option<ServiceError>,
+}
+
+impl<C> Write<C> {
+    /// Returns the write as callers see it.
+    pub(super) fn to_record(&self, table: &Arc<str>) -> Record {
+        self.payload.to_record(table, self.attempts)
+    }
+}
+
+/// A place in the queue, and the write that has it.
+#[derive(Debug)]
+pub(super) struct Entry<C> {
+    /// The number of the first write in this place, which a newer one may have taken since. It is the
+    /// place's age, and tells it from others that had its slot.
+    pub(super) seq: u64,
+    pub(super) write: Write<C>,
+    pub(super) lines: Lines,
+    pub(super) state: State,
     /// Attempts that failed for another reason than throttling; these count against the policy.
     pub(super) failures: u32,
     /// Attempts throttled in a row; these drive the delay alone.
@@ -75,22 +93,44 @@ pub(super) struct Entry<C> {
     pub(super) group: Option<u64>,
     /// Set once it was refused by itself for a reason that it need not be the cause of.
     pub(super) suspicion: Option<Suspicion>,
-    pub(super) last_error: Option<ServiceError>,
     /// Writes whose place this one has taken, oldest first.
-    pub(super) older: Vec<Older<C>>,
+    pub(super) older: VecDeque<Write<C>>,
 }
 
 impl<C> Entry<C> {
-    pub(super) fn weight(&self) -> Weight {
-        Weight {
-            bytes: self.batch_len,
-            units: self.cost.units,
+    /// Returns a place of its own for a write that was not sent.
+    pub(super) fn new(write: Write<C>, lines: Lines) -> Self {
+        Self {
+            seq: write.number,
+            write,
+            lines,
+            state: State::Blocked,
+            failures: 0,
+            throttles: 0,
+            may_have_applied: false,
+            first_sent: None,
+            group: None,
+            suspicion: None,
+            older: VecDeque::new(),
         }
     }
 
-    /// Returns the write as callers see it.
-    pub(super) fn to_record(&self, table: &Arc<str>) -> Record {
-        self.payload.to_record(table, self.attempts)
+    /// Puts another write into this place, to be sent anew. Returns the one that had it.
+    pub(super) fn replace(&mut self, write: Write<C>) -> Write<C> {
+        self.failures = 0;
+        self.throttles = 0;
+        self.may_have_applied = false;
+        self.first_sent = None;
+        self.group = None;
+        self.suspicion = None;
+        std::mem::replace(&mut self.write, write)
+    }
+
+    pub(super) fn weight(&self) -> Weight {
+        Weight {
+            bytes: self.write.batch_len,
+            units: self.write.cost.units,
+        }
     }
 
     pub(super) fn is_live(&self, seq: u64) -> bool {
@@ -99,7 +139,7 @@ impl<C> Entry<C> {
 
     /// Returns whether a write that may have been applied may be sent again.
     pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
-        match &self.payload {
+        match &self.write.payload {
             Payload::Plain { .. } => true,
             Payload::Single { idempotent, .. } => *idempotent,
             Payload::Transaction { .. } => self
@@ -110,12 +150,12 @@ impl<C> Entry<C> {
 
     /// Returns whether a newer plain write may take this one's place.
     pub(super) fn may_be_superseded(&self) -> bool {
-        self.payload.is_plain()
+        self.write.payload.is_plain()
             && self.group.is_none()
             && !self.may_have_applied
             && matches!(
                 self.state,
-                State::Blocked(_) | State::Ready | State::Parked(_) | State::Delayed
+                State::Blocked | State::Ready | State::Parked(_) | State::Delayed
             )
     }
 }

@@ -121,7 +121,7 @@ impl<C, F> Core<C, F> {
             entries, budgets, ..
         } = self;
         let costs = written.iter().filter_map(|ticket| entries.get(ticket.at));
-        budgets.settled(now, costs.map(|entry| entry.cost), consumed);
+        budgets.settled(now, costs.map(|entry| entry.write.cost), consumed);
     }
 
     /// Reacts to a request of which `left` were refused for want of capacity and `written` were
@@ -138,7 +138,7 @@ impl<C, F> Core<C, F> {
             let entries = tickets
                 .iter()
                 .filter_map(|ticket| self.entries.get(ticket.at));
-            entries.map(|entry| entry.cost).collect()
+            entries.map(|entry| entry.write.cost).collect()
         };
         let reasons = error.map_or(&[][..], ServiceError::throttling_reasons);
         let (refused, passed) = (costs(left), costs(written));
@@ -151,7 +151,8 @@ impl<C, F> Core<C, F> {
             let fit = |ticket: &&Ticket| {
                 let entry = self.entries.get(ticket.at);
                 entry.is_some_and(|entry| {
-                    entry.payload.is_plain() && !self.budgets.is_hot(entry.cost.partition)
+                    entry.write.payload.is_plain()
+                        && !self.budgets.is_hot(entry.write.cost.partition)
                 })
             };
             self.cause_probe = left.iter().find(fit).copied();

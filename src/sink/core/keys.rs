@@ -28,8 +28,8 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Puts a write at the end of its key's line. Returns the line, and whether it is the head.
-    pub(super) fn enter(&mut self, key: Key, write: usize) -> (usize, bool) {
+    /// Puts a write at the end of its key's line. Returns the line.
+    pub(super) fn enter(&mut self, key: Key, write: usize) -> usize {
         let Self { table, lines } = self;
         let found = table.entry(
             key.hash64(),
@@ -42,7 +42,7 @@ impl Keys {
                 if let Some(held) = lines.get_mut(line) {
                     held.waiting.push_back(write);
                 }
-                (line, false)
+                line
             }
             Slot::Vacant(slot) => {
                 let line = lines.insert(Line {
@@ -51,8 +51,21 @@ impl Keys {
                     waiting: VecDeque::new(),
                 });
                 slot.insert(line);
-                (line, true)
+                line
             }
+        }
+    }
+
+    /// Puts a write into a line, ahead of another that is in it.
+    pub(super) fn enter_before(&mut self, line: usize, other: usize, write: usize) {
+        let Some(held) = self.lines.get_mut(line) else {
+            return;
+        };
+        if held.head == other {
+            held.waiting.push_front(other);
+            held.head = write;
+        } else if let Some(place) = held.waiting.iter().position(|&found| found == other) {
+            held.waiting.insert(place, write);
         }
     }
 

@@ -19,6 +19,7 @@
 mod access;
 mod answer;
 mod buffer_pool;
+mod deadlines;
 mod description;
 mod entry;
 mod epochs;
@@ -54,9 +55,10 @@ use access::Access;
 pub(crate) use access::GRACE;
 pub(crate) use answer::BatchOutcome;
 use buffer_pool::BufferPool;
+use deadlines::Due;
 pub(crate) use description::Described;
 use description::Description;
-use entry::{Entry, Lines, State};
+use entry::{Entry, Lines, State, Write};
 use epochs::Epochs;
 use feedback::ConsumedAnswer;
 use isolate::Groups;
@@ -99,13 +101,13 @@ pub(crate) struct Core<C, F> {
     bodies: Bodies,
     buffer_pool: BufferPool,
     entries: Slab<Entry<C>>,
-    next_seq: u64,
+    next_number: u64,
     keys: Keys,
     batched: Lane,
     single: Lane,
     parked: ParkedWrites,
     delayed: BinaryHeap<Reverse<(Duration, Ticket)>>,
-    deadlines: BTreeSet<(Duration, Ticket)>,
+    deadlines: BTreeSet<Due>,
     isolated: VecDeque<Isolated>,
     groups: Groups,
     description: Description,
@@ -151,7 +153,7 @@ impl<C, F> Core<C, F> {
             rules,
             buffer_pool: BufferPool::default(),
             entries: Slab::new(),
-            next_seq: 0,
+            next_number: 0,
             keys: Keys::default(),
             batched: Lane::default(),
             single: Lane::default(),
@@ -161,7 +163,7 @@ impl<C, F> Core<C, F> {
             isolated: VecDeque::new(),
             groups: Groups::default(),
             description: Description::default(),
-            access: Access::default(),
+            access: Access::new(backoff.longest()),
             requests: HashMap::new(),
             next_request: 0,
             epochs: Epochs::new(),
@@ -200,82 +202,52 @@ impl<C, F> Core<C, F> {
             self.access.let_in();
         }
         let epoch = self.epochs.enter();
-        let seq = self.next_seq;
-        self.next_seq += 1;
-        let mut entry = Entry {
-            seq,
+        let number = self.next_number;
+        self.next_number += 1;
+        let sent = may_have_applied.then_some(now);
+        let write = Write {
+            number,
             epoch,
             batch_len: payload.batch_len(),
             cost: cost.for_budgets(partition),
             payload,
-            lines: Lines::Many(Vec::new()),
-            state: State::Blocked(0),
             completion,
             accepted_at: now,
             deadline: deadline.map(|deadline| now.saturating_add(deadline)),
             attempts: 0,
-            failures: 0,
-            throttles: 0,
-            may_have_applied,
-            first_sent: may_have_applied.then_some(now),
-            group: None,
-            suspicion: None,
             last_error: None,
-            older: Vec::new(),
         };
-        let closed = self.access.closed(now, entry.payload.operation());
+        let at = self.entries.vacant_key();
+        let closed = self.access.closed(now, write.payload.operation());
         if let Some(cause) = self.failed.as_ref().or(closed) {
-            let record = entry.to_record(&self.table);
-            self.settled.push(Settled {
-                outcome: Outcome::Unwritten {
-                    may_have_applied,
-                    record: Some(record),
-                    cause: Some(cause.clone()),
-                },
-                completion: entry.completion,
-                accepted_at: now,
-                handled: false,
-            });
-            self.epochs.leave(epoch, &mut self.flushed);
-            return;
+            let outcome = Outcome::Unwritten {
+                may_have_applied,
+                record: Some(write.to_record(&self.table)),
+                cause: Some(cause.clone()),
+            };
+            return self.complete(write, at, outcome);
         }
         if let SubmissionKeys::One(key) = &keys
             && self.rules.coalesce
-            && entry.payload.is_plain()
-            && let Some(at) = self.keys.last(key)
-            && self.entries.get(at).is_some_and(Entry::may_be_superseded)
+            && write.payload.is_plain()
+            && let Some(last) = self.keys.last(key)
+            && self.entries.get(last).is_some_and(Entry::may_be_superseded)
         {
-            self.supersede(at, entry);
-            return;
+            return self.supersede(last, write, sent);
         }
-        let vacant = self.entries.vacant_key();
-        let blocked = match keys {
-            SubmissionKeys::One(key) => {
-                let (line, head) = self.keys.enter(key, vacant);
-                entry.lines = Lines::One(line);
-                usize::from(!head)
-            }
+        let lines = match keys {
+            SubmissionKeys::One(key) => Lines::One(self.keys.enter(key, at)),
             SubmissionKeys::Many(keys) => {
-                let mut blocked = 0;
-                let mut lines = Vec::with_capacity(keys.len());
-                for key in keys {
-                    let (line, head) = self.keys.enter(key, vacant);
-                    lines.push(line);
-                    blocked += usize::from(!head);
-                }
-                entry.lines = Lines::Many(lines);
-                blocked
+                let lines = keys.into_iter().map(|key| self.keys.enter(key, at));
+                Lines::Many(lines.collect())
             }
         };
-        entry.state = State::Blocked(blocked);
-        let ticket = Ticket { seq, at: vacant };
-        if let Some(deadline) = entry.deadline {
-            self.deadlines.insert((deadline, ticket));
-        }
+        self.note_deadline(&write, at);
+        let mut entry = Entry::new(write, lines);
+        entry.may_have_applied = may_have_applied;
+        entry.first_sent = sent;
         self.entries.insert(entry);
-        if blocked == 0 {
-            self.make_ready(now, ticket, false);
-        }
+        self.make_ready(now, Ticket { seq: number, at }, false);
     }
 
     /// Registers a flush: it is done when every write submitted before it has its outcome.
@@ -361,13 +333,18 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Puts a write whose keys are free into its lane.
+    /// Puts a write into its lane, once its keys are free.
     fn make_ready(&mut self, now: Duration, ticket: Ticket, returned: bool) {
         let Some(entry) = self.entries.get_mut(ticket.at) else {
             return;
         };
+        let mut lines = entry.lines.as_slice().iter();
+        if !lines.all(|&line| self.keys.is_head(line, ticket.at)) {
+            entry.state = State::Blocked;
+            return;
+        }
         entry.state = State::Ready;
-        let lane = if entry.payload.is_plain() {
+        let lane = if entry.write.payload.is_plain() {
             &mut self.batched
         } else {
             &mut self.single

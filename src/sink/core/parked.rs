@@ -183,7 +183,11 @@ impl<C, F> Core<C, F> {
             let Some(first) = self.first_parked(key) else {
                 continue;
             };
-            let Some(least) = self.entries.get(first.at).map(|entry| entry.cost.units) else {
+            let Some(least) = self
+                .entries
+                .get(first.at)
+                .map(|entry| entry.write.cost.units)
+            else {
                 continue;
             };
             let want = self
@@ -206,7 +210,7 @@ impl<C, F> Core<C, F> {
             // The common lanes set their own time to wake.
             return None;
         }
-        let least = self.entries.get(first.at)?.cost.units;
+        let least = self.entries.get(first.at)?.write.cost.units;
         let mut allowed = self.permitted(now, least, least)?;
         let mut writes = Vec::new();
         let mut sum = Sum::default();
@@ -220,7 +224,11 @@ impl<C, F> Core<C, F> {
                 let Some(entry) = self.entries.get(ticket.at) else {
                     break;
                 };
-                let (weight, cost, plain) = (entry.weight(), entry.cost, entry.payload.is_plain());
+                let (weight, cost, plain) = (
+                    entry.weight(),
+                    entry.write.cost,
+                    entry.write.payload.is_plain(),
+                );
                 if cost.units > key_units.max(1) && !writes.is_empty() {
                     break;
                 }

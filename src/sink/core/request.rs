@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::entry::State;
 use super::lane::{Ticket, Weight};
-use super::{Core, Outcome, RejectReason, is_ready};
+use super::{Core, Outcome, is_ready};
 use crate::capacity::WriteCost;
 use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
@@ -124,8 +124,8 @@ impl<C, F> Core<C, F> {
     pub(crate) fn wake_at(&mut self) -> Option<Duration> {
         let mut wake: Option<Duration> = None;
         let mut at = |time: Duration| wake = Some(wake.map_or(time, |wake| wake.min(time)));
-        if let Some((deadline, _)) = self.deadlines.first() {
-            at(*deadline);
+        if let Some(due) = self.deadlines.first() {
+            at(due.time);
         }
         if let Some(Reverse((time, _))) = self.delayed.peek() {
             at(*time);
@@ -188,7 +188,7 @@ impl<C, F> Core<C, F> {
         let allowed = if writes.is_empty() {
             let entries = &self.entries;
             let (first, _) = self.batched.peek(|ticket| is_ready(entries, ticket))?;
-            let least = self.entries.get(first.at)?.cost.units;
+            let least = self.entries.get(first.at)?.write.cost.units;
             self.permitted(now, self.batched.units(most).max(least), least)?
         } else {
             let wanted = self.batched.units(most - writes.len());
@@ -204,7 +204,7 @@ impl<C, F> Core<C, F> {
             let Some(entry) = self.entries.get(ticket.at) else {
                 break;
             };
-            let (weight, cost) = (entry.weight(), entry.cost);
+            let (weight, cost) = (entry.weight(), entry.write.cost);
             if !plain && let Some(key) = self.parking_key(now, cost) {
                 self.batched.pop(weight);
                 self.park(now, ticket, key);
@@ -264,14 +264,16 @@ impl<C, F> Core<C, F> {
                 let waits = self.entries.get(ticket.at).filter(|entry| {
                     entry.is_live(ticket.seq) && matches!(entry.state, State::Isolated)
                 });
-                len += waits.map_or(0, |entry| entry.batch_len);
+                len += waits.map_or(0, |entry| entry.write.batch_len);
                 waits.is_some()
             });
             if !writes.is_empty() {
                 let units = writes
                     .iter()
                     .filter_map(|ticket| self.entries.get(ticket.at));
-                let units = units.fold(0_u32, |sum, entry| sum.saturating_add(entry.cost.units));
+                let units = units.fold(0_u32, |sum, entry| {
+                    sum.saturating_add(entry.write.cost.units)
+                });
                 self.budgets.take(now, units);
                 return Some(self.send_batch(now, writes, len, true));
             }
@@ -291,7 +293,7 @@ impl<C, F> Core<C, F> {
         self.bodies.open_batch(&mut body);
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
-                ranges.push(Bodies::add_to_batch(&mut body, &mut entry.payload));
+                ranges.push(Bodies::add_to_batch(&mut body, &mut entry.write.payload));
             }
         }
         self.bodies.close_batch(&mut body);
@@ -299,7 +301,7 @@ impl<C, F> Core<C, F> {
         // From here on the record exists once, in the body.
         for (ticket, range) in writes.iter().zip(ranges) {
             if let Some(entry) = self.entries.get_mut(ticket.at)
-                && let Payload::Plain { data, .. } = &mut entry.payload
+                && let Payload::Plain { data, .. } = &mut entry.write.payload
             {
                 *data = body.slice(range);
             }
@@ -312,7 +314,7 @@ impl<C, F> Core<C, F> {
             let entries = &self.entries;
             let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
             let entry = self.entries.get(ticket.at)?;
-            let (weight, cost) = (entry.weight(), entry.cost);
+            let (weight, cost) = (entry.weight(), entry.write.cost);
             if self.lapsed(now, ticket) {
                 continue;
             }
@@ -336,7 +338,7 @@ impl<C, F> Core<C, F> {
         if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
             return false;
         }
-        let record = entry.to_record(&self.table);
+        let record = entry.write.to_record(&self.table);
         let existing = None;
         self.settle(now, ticket, Outcome::Unknown { existing, record });
         true
@@ -350,8 +352,8 @@ impl<C, F> Core<C, F> {
         cost: WriteCost,
     ) -> Option<Request> {
         let entry = self.entries.get(ticket.at)?;
-        let operation = entry.payload.operation();
-        let body = self.bodies.call(&entry.payload)?;
+        let operation = entry.write.payload.operation();
+        let body = self.bodies.call(&entry.write.payload)?;
         self.budgets.take_for_write(now, cost);
         self.budgets.take(now, cost.units);
         Some(self.sent(now, operation, body, vec![ticket], false))
@@ -385,9 +387,9 @@ impl<C, F> Core<C, F> {
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.state = State::InFlight;
-                entry.attempts = entry.attempts.saturating_add(1);
+                entry.write.attempts = entry.write.attempts.saturating_add(1);
                 entry.first_sent.get_or_insert(now);
-                attempt = attempt.max(entry.attempts);
+                attempt = attempt.max(entry.write.attempts);
             }
         }
         let items = writes.len();
@@ -426,52 +428,5 @@ impl<C, F> Core<C, F> {
                 self.make_ready(now, ticket, true);
             }
         }
-    }
-
-    /// Rejects writes whose deadline has passed, except those in flight: their answer decides.
-    fn expire(&mut self, now: Duration) {
-        while let Some(&(deadline, ticket)) = self.deadlines.first() {
-            if deadline > now {
-                return;
-            }
-            self.deadlines.pop_first();
-            let Some(entry) = self.entries.get(ticket.at) else {
-                continue;
-            };
-            match entry.state {
-                State::InFlight | State::DeadLettered(_) => {}
-                State::RefusedAlone => {
-                    // Its group has its verdict already, or goes on without it.
-                    if let Some(entry) = self.entries.get_mut(ticket.at)
-                        && let Some(group) = entry.group.take()
-                    {
-                        self.groups.forget(group, ticket);
-                    }
-                    self.reject_expired(now, ticket);
-                }
-                State::Blocked(_)
-                | State::Ready
-                | State::Parked(_)
-                | State::Delayed
-                | State::Isolated => {
-                    self.reject_expired(now, ticket);
-                }
-            }
-        }
-    }
-
-    pub(super) fn reject_expired(&mut self, now: Duration, ticket: Ticket) {
-        let Some(record) = self.record(ticket) else {
-            return;
-        };
-        let Some(entry) = self.entries.get(ticket.at) else {
-            return;
-        };
-        let reason = RejectReason::DeadlineExceeded {
-            attempts: entry.attempts,
-            may_have_applied: entry.may_have_applied,
-            last: entry.last_error.clone(),
-        };
-        self.settle(now, ticket, Outcome::Rejected { reason, record });
     }
 }

@@ -42,7 +42,7 @@ impl<C, F> Core<C, F> {
             };
             entry.throttles = entry.throttles.saturating_add(1);
             if let Some(error) = error {
-                entry.last_error = Some(error.clone());
+                entry.write.last_error = Some(error.clone());
             }
             retries.push((ticket, entry.throttles.min(most)));
         }
@@ -60,45 +60,26 @@ impl<C, F> Core<C, F> {
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.group = Some(group);
-                entry.state = State::Isolated;
-                own(&mut entry.payload);
+                own(&mut entry.write.payload);
             }
         }
         let second = writes.split_off(writes.len() / 2);
         for half in [writes, second] {
-            self.isolate(now, half, now);
+            self.isolate(half, now);
         }
     }
 
-    /// Queues a part of a bisected batch. Writes whose deadline has passed are rejected.
-    pub(super) fn isolate(&mut self, now: Duration, writes: Vec<Ticket>, not_before: Duration) {
-        let mut late = Vec::new();
-        let mut kept = Vec::with_capacity(writes.len());
-        for ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
-                continue;
-            };
-            entry.state = State::Isolated;
-            if entry.deadline.is_some_and(|deadline| deadline <= now) {
-                late.push(ticket);
-            } else {
-                kept.push(ticket);
+    /// Queues a part of a bisected batch.
+    pub(super) fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration) {
+        for ticket in &writes {
+            if let Some(entry) = self.entries.get_mut(ticket.at) {
+                entry.state = State::Isolated;
             }
         }
-        if !kept.is_empty() {
-            self.isolated.push_back(Isolated {
-                writes: kept,
-                not_before,
-            });
-        }
-        for ticket in late {
-            self.reject_expired(now, ticket);
-        }
+        self.isolated.push_back(Isolated { writes, not_before });
     }
 
     /// Requeues writes, each for the delay of its count of failures and not before `not_before`.
-    ///
-    /// Writes whose deadline has passed are rejected.
     pub(super) fn requeue(
         &mut self,
         now: Duration,
@@ -116,7 +97,7 @@ impl<C, F> Core<C, F> {
         self.counts.retried += writes.len() as u64;
         for (ticket, _) in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
-                own(&mut entry.payload);
+                own(&mut entry.write.payload);
             }
         }
         if isolated {
@@ -124,7 +105,7 @@ impl<C, F> Core<C, F> {
                 .saturating_add(self.backoff.delay(most, &mut self.rng))
                 .max(not_before);
             let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
-            return self.isolate(now, writes, at);
+            return self.isolate(writes, at);
         }
         // Equal counts get equal delays, so that these writes fill a batch again. A write that has
         // failed often does not delay the others of its request.
@@ -143,9 +124,8 @@ impl<C, F> Core<C, F> {
                 continue;
             };
             entry.state = State::Delayed;
-            if entry.deadline.is_some_and(|deadline| deadline <= now) {
-                self.reject_expired(now, ticket);
-            } else {
+            // What is late is rejected in a moment.
+            if entry.write.deadline.is_none_or(|deadline| deadline > now) {
                 self.delayed.push(Reverse((at, ticket)));
             }
         }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::entry::State;
 use super::isolate::Verdict;
 use super::lane::Ticket;
-use super::{Core, DeadLettered, Settled};
+use super::{Core, DeadLettered};
 use crate::retry::ServiceError;
-use crate::sink::outcome::{Outcome, Record};
+use crate::sink::outcome::Outcome;
 
 impl<C, F> Core<C, F> {
     /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
@@ -28,13 +28,14 @@ impl<C, F> Core<C, F> {
         self.isolated.clear();
         self.delayed.clear();
         self.groups.clear();
-        let mut outstanding: Vec<Ticket> = self
-            .entries
-            .iter()
-            .map(|(at, entry)| Ticket { seq: entry.seq, at })
-            .collect();
+        let outstanding = self.entries.iter().map(|(at, entry)| {
+            let number = entry.write.number;
+            (entry.seq, number, at)
+        });
+        let mut outstanding: Vec<_> = outstanding.collect();
         outstanding.sort_unstable();
-        for ticket in outstanding {
+        for (seq, _, at) in outstanding {
+            let ticket = Ticket { seq, at };
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
             };
@@ -45,7 +46,7 @@ impl<C, F> Core<C, F> {
             let outcome = match &mut entry.state {
                 State::DeadLettered(outcome) => std::mem::replace(&mut **outcome, Outcome::Written),
                 _ => {
-                    let record = entry.to_record(&self.table);
+                    let record = entry.write.to_record(&self.table);
                     Outcome::Unwritten {
                         may_have_applied: entry.may_have_applied || sent,
                         record: Some(record),
@@ -68,9 +69,6 @@ impl<C, F> Core<C, F> {
         if self.rules.dead_letters && outcome.is_dead_letter() {
             self.leave_lane(ticket);
             if let Some(entry) = self.entries.get_mut(ticket.at) {
-                if let Some(deadline) = entry.deadline.take() {
-                    self.deadlines.remove(&(deadline, ticket));
-                }
                 entry.state = State::DeadLettered(Box::new(outcome.clone()));
                 self.dead_letters.push(DeadLettered {
                     ticket: (ticket.at, ticket.seq),
@@ -135,11 +133,7 @@ impl<C, F> Core<C, F> {
             if !entry.is_live(ticket.seq) || !matches!(entry.state, State::RefusedAlone) {
                 continue;
             }
-            if entry.deadline.is_some_and(|deadline| deadline <= now) {
-                self.reject_expired(now, ticket);
-            } else {
-                self.make_ready(now, ticket, true);
-            }
+            self.make_ready(now, ticket, true);
         }
     }
 
@@ -149,7 +143,7 @@ impl<C, F> Core<C, F> {
             return;
         };
         match entry.state {
-            State::Ready if entry.payload.is_plain() => self.batched.forget(entry.weight()),
+            State::Ready if entry.write.payload.is_plain() => self.batched.forget(entry.weight()),
             State::Ready => self.single.forget(entry.weight()),
             State::Parked(key) => self.parked.forget(key, entry.weight()),
             _ => {}
@@ -158,48 +152,21 @@ impl<C, F> Core<C, F> {
 
     pub(super) fn remove(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
         self.leave_lane(ticket);
-        let Some(entry) = self.entries.get(ticket.at) else {
-            return;
-        };
-        if let Some(deadline) = entry.deadline {
-            self.deadlines.remove(&(deadline, ticket));
-        }
-        if let Some(settled) = self.settle_older(now, ticket, &outcome) {
-            return self.settled.push(settled);
+        if let Some(write) = self.settle_older(now, ticket, &outcome) {
+            return self.complete(write, ticket.at, outcome);
         }
         let Some(entry) = self.entries.try_remove(ticket.at) else {
             return;
         };
         for &line in entry.lines.as_slice() {
-            let Some(next) = self.keys.leave(line, ticket.at) else {
-                continue;
-            };
-            let Some(follower) = self.entries.get_mut(next) else {
-                continue;
-            };
-            if let State::Blocked(blocked) = &mut follower.state {
-                *blocked = blocked.saturating_sub(1);
-                if *blocked == 0 {
-                    let ticket = Ticket {
-                        seq: follower.seq,
-                        at: next,
-                    };
-                    self.make_ready(now, ticket, true);
-                }
+            if let Some(at) = self.keys.leave(line, ticket.at)
+                && let Some(follower) = self.entries.get(at)
+                && matches!(follower.state, State::Blocked)
+            {
+                let seq = follower.seq;
+                self.make_ready(now, Ticket { seq, at }, true);
             }
         }
-        self.settled.push(Settled {
-            completion: entry.completion,
-            outcome,
-            accepted_at: entry.accepted_at,
-            handled: false,
-        });
-        self.epochs.leave(entry.epoch, &mut self.flushed);
-    }
-
-    pub(super) fn record(&self, ticket: Ticket) -> Option<Record> {
-        self.entries
-            .get(ticket.at)
-            .map(|entry| entry.to_record(&self.table))
+        self.complete(entry.write, ticket.at, outcome);
     }
 }

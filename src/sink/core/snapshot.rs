@@ -1,7 +1,7 @@
 //! The un-acknowledged writes, in submission order.
 
 use super::Core;
-use super::lane::Ticket;
+use super::entry::State;
 use crate::sink::payload::Payload;
 
 /// A queued write as a snapshot holds it.
@@ -15,26 +15,20 @@ pub(crate) struct Saved {
 impl<C, F> Core<C, F> {
     /// All writes without an outcome. Cheap: the data are shared, not copied.
     pub(crate) fn snapshot(&self) -> Vec<Saved> {
-        let mut order: Vec<Ticket> = self
-            .entries
-            .iter()
-            .map(|(at, entry)| Ticket { seq: entry.seq, at })
-            .collect();
-        order.sort_unstable();
-        order
-            .into_iter()
-            .filter_map(|ticket| self.entries.get(ticket.at))
-            .flat_map(|entry| {
-                let older = entry.older.iter().map(|older| Saved {
-                    payload: older.payload.clone(),
-                    may_have_applied: false,
-                });
-                older.chain([Saved {
-                    payload: entry.payload.clone(),
-                    may_have_applied: entry.may_have_applied
-                        || matches!(entry.state, super::State::InFlight),
-                }])
-            })
-            .collect()
+        let mut saved = Vec::with_capacity(self.entries.len());
+        for (_, entry) in &self.entries {
+            for write in &entry.older {
+                saved.push((write.number, write.payload.clone(), false));
+            }
+            let sent = entry.may_have_applied || matches!(entry.state, State::InFlight);
+            saved.push((entry.write.number, entry.write.payload.clone(), sent));
+        }
+        saved.sort_unstable_by_key(|(number, ..)| *number);
+        let saved = saved.into_iter();
+        let saved = saved.map(|(_, payload, may_have_applied)| Saved {
+            payload,
+            may_have_applied,
+        });
+        saved.collect()
     }
 }

@@ -8,6 +8,7 @@ mod access;
 mod batching;
 mod bisection;
 mod budgets;
+mod coalescing;
 mod faults;
 mod feedback;
 mod model;

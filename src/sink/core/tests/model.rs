@@ -171,7 +171,7 @@ impl Model {
     /// The writes of a request by key and number. A batched delete has none in the body.
     fn writes(&self, request: &Request) -> Vec<(String, u64)> {
         let sent = &self.core.requests[&request.id].writes;
-        let number = |place: usize| self.core.entries[sent[place].at].completion;
+        let number = |place: usize| self.core.entries[sent[place].at].write.completion;
         contents(request)
             .into_iter()
             .enumerate()
