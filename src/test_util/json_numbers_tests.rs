@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::*;
-use crate::{StreamView, TableSpec};
 use crate::sink::TableSink;
 use crate::streams::StreamSource;
+use crate::{StreamView, TableSpec};
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct Row {
