@@ -4,6 +4,9 @@
 //! times the load. Backoff spreads those over time but does not lessen them. So retries are paid for, after tower's retry
 //! budget: each success earns a share of one and time earns a few more, and what cannot be paid waits. Tower drops
 //! what cannot be paid; a sink may not, so here the answer is a time from which it is paid.
+//!
+//! A retry that succeeds is given back. The budget bounds the requests that a failing service is asked in vain, and what
+//! waits after an outage is sent as fast as the service takes it: each success lets the next one go.
 
 use std::time::Duration;
 
@@ -16,8 +19,6 @@ const ONE: u64 = 1_000_000;
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     balance: u64,
-    /// What was taken out beyond the balance; earnings go here first.
-    debt: u64,
     most: u64,
     per_success: u64,
     per_micro: u64,
@@ -31,7 +32,6 @@ impl RetryBudget {
         let most = u64::from(settings.get_burst().max(1)) * ONE;
         Self {
             balance: most,
-            debt: 0,
             most,
             per_success: millionths(settings.get_ratio()),
             per_micro: u64::from(settings.get_min_per_second().max(1)),
@@ -39,26 +39,37 @@ impl RetryBudget {
         }
     }
 
-    /// Takes note of a success at `now`, a time since the sink was opened.
+    /// Notes a success at `now`, a time since the sink was opened.
     pub(crate) fn deposit(&mut self, now: Duration) {
         self.advance(now);
         self.earn(self.per_success);
     }
 
-    /// Takes one retry out at `now` and says when it may be sent: at once if it was saved up, else when time alone
-    /// will have earned it and those taken out before it.
-    pub(crate) fn withdraw(&mut self, now: Duration) -> Duration {
+    /// Gives a retry back, which has succeeded.
+    pub(crate) fn refund(&mut self) {
+        self.earn(ONE);
+    }
+
+    /// Returns whether a retry is saved up at `now`.
+    pub(crate) fn has_retry(&mut self, now: Duration) -> bool {
         self.advance(now);
-        if let Some(rest) = self.balance.checked_sub(ONE)
-            && self.debt == 0
-        {
-            self.balance = rest;
-            return now;
+        self.balance >= ONE
+    }
+
+    /// Takes a retry out at `now`. Returns whether one was saved up.
+    pub(crate) fn withdraw(&mut self, now: Duration) -> bool {
+        let saved = self.has_retry(now);
+        if saved {
+            self.balance -= ONE;
         }
-        self.debt = self.debt.saturating_add(ONE - self.balance.min(ONE));
-        self.balance = 0;
-        let wait = Duration::from_micros(self.debt.div_ceil(self.per_micro));
-        self.paid_until.max(now).saturating_add(wait)
+        saved
+    }
+
+    /// Returns the time at which a retry is saved up, if nothing succeeds before.
+    pub(crate) fn due_at(&self) -> Duration {
+        let missing = ONE.saturating_sub(self.balance);
+        let wait = Duration::from_micros(missing.div_ceil(self.per_micro));
+        self.paid_until.saturating_add(wait)
     }
 
     fn advance(&mut self, now: Duration) {
@@ -72,9 +83,7 @@ impl RetryBudget {
     }
 
     fn earn(&mut self, earned: u64) {
-        let repaid = self.debt.min(earned);
-        self.debt -= repaid;
-        self.balance = self.balance.saturating_add(earned - repaid).min(self.most);
+        self.balance = self.balance.saturating_add(earned).min(self.most);
     }
 }
 
@@ -111,27 +120,30 @@ mod tests {
     fn the_burst_is_there_at_the_start_and_then_time_earns() {
         let mut budget = budget(0.0, 10, 3);
         for _ in 0..3 {
-            assert_eq!(budget.withdraw(millis(0)), millis(0), "saved up");
+            assert!(budget.withdraw(millis(0)), "saved up");
         }
-        assert_eq!(budget.withdraw(millis(0)), millis(100));
-        assert_eq!(
-            budget.withdraw(millis(60)),
-            millis(200),
-            "one after the other"
-        );
-        assert_eq!(budget.withdraw(millis(250)), millis(300));
-        assert_eq!(budget.withdraw(millis(400)), millis(400), "earned by time");
+        assert!(!budget.withdraw(millis(0)));
+        assert_eq!(budget.due_at(), millis(100));
+        assert!(!budget.withdraw(millis(60)));
+        assert_eq!(budget.due_at(), millis(100));
+        assert!(budget.withdraw(millis(100)), "earned by time");
+        assert_eq!(budget.due_at(), millis(200));
     }
 
     #[test]
-    fn five_successes_earn_a_retry() {
+    fn five_successes_earn_a_retry_and_one_that_succeeds_is_given_back() {
         let mut budget = budget(0.2, 1, 1);
-        assert_eq!(budget.withdraw(millis(0)), millis(0), "saved up");
-        for _ in 0..5 {
+        assert!(budget.withdraw(millis(0)), "saved up");
+        for _ in 0..4 {
             budget.deposit(millis(0));
+            assert!(!budget.has_retry(millis(0)));
         }
-        assert_eq!(budget.withdraw(millis(0)), millis(0), "earned by successes");
-        assert_eq!(budget.withdraw(millis(0)), millis(1_000));
+        budget.deposit(millis(0));
+        assert!(budget.withdraw(millis(0)), "earned by successes");
+        assert!(!budget.withdraw(millis(0)));
+        budget.refund();
+        assert!(budget.withdraw(millis(0)));
+        assert_eq!(budget.due_at(), millis(1_000));
     }
 
     #[test]
@@ -139,51 +151,50 @@ mod tests {
         let mut budget = budget(10.0, 10_000, 2);
         for n in 0..1_000 {
             budget.deposit(millis(n));
+            budget.refund();
         }
-        let now = millis(1_000);
-        assert_eq!([budget.withdraw(now), budget.withdraw(now)], [now, now]);
-        assert!(budget.withdraw(now) > now);
+        let granted = [(); 3].map(|()| budget.withdraw(millis(1_000)));
+        assert_eq!(granted, [true, true, false]);
     }
 
     #[test]
     fn a_clock_that_steps_back_earns_nothing() {
         let mut budget = budget(0.0, 10, 1);
-        assert_eq!(budget.withdraw(millis(1_000)), millis(1_000));
+        assert!(budget.withdraw(millis(1_000)));
         for n in 1..100 {
-            assert_eq!(budget.withdraw(millis(n)), millis(1_000 + 100 * n));
+            assert!(!budget.withdraw(millis(n)));
+            assert_eq!(budget.due_at(), millis(1_100));
         }
     }
 
     proptest! {
-        /// Over any run, no more is paid for by any time than was saved up and earned by then.
+        /// Over any run, no more is granted by any time than was saved up, earned and given back by then.
         #[test]
         fn no_more_is_granted_than_earned(
             min_per_second in 1_u32..1_000,
             burst in 1_u32..50,
-            steps in prop::collection::vec((0_u32..3, 0_u64..20_000_000), 0..300),
+            steps in prop::collection::vec((0_u32..6, 0_u64..20_000_000), 0..300),
         ) {
             let mut budget = budget(0.2, min_per_second, burst);
-            let (mut now, mut successes) = (Duration::ZERO, 0_u128);
-            let mut granted = Vec::new();
+            let (mut now, mut successes, mut granted, mut refunded) = (Duration::ZERO, 0_u128, 0_u128, 0_u128);
             for (step, nanos) in steps {
                 now += Duration::from_nanos(nanos);
-                if step == 0 {
-                    budget.deposit(now);
-                    successes += 1;
-                } else {
-                    let at = budget.withdraw(now);
-                    prop_assert!(at >= now);
-                    granted.push(at);
+                match step {
+                    0 => {
+                        budget.deposit(now);
+                        successes += 1;
+                    }
+                    1 => {
+                        budget.refund();
+                        refunded += 1;
+                    }
+                    _ => granted += u128::from(budget.withdraw(now)),
                 }
-            }
-            granted.sort();
-            for (count, at) in (1_u128..).zip(granted) {
-                // A microsecond may have been rounded up.
-                let time = at.as_nanos() + 1_000;
-                let earned = u128::from(burst) * 1_000_000_000
+                let earned = (u128::from(burst) + refunded) * 1_000_000_000
                     + successes * 200_000_000
-                    + time * u128::from(min_per_second);
-                prop_assert!(count * 1_000_000_000 <= earned);
+                    + now.as_nanos() * u128::from(min_per_second);
+                prop_assert!(granted * 1_000_000_000 <= earned);
+                prop_assert!(budget.has_retry(now) || budget.due_at() >= now - Duration::from_micros(1));
             }
         }
 
@@ -192,7 +203,8 @@ mod tests {
             let mut budget = budget(ratio, min, burst);
             for now in times {
                 budget.deposit(now);
-                let _ = budget.withdraw(now);
+                budget.withdraw(now);
+                let _ = budget.due_at();
             }
         }
     }

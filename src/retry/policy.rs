@@ -155,7 +155,8 @@ impl RetryPolicy {
 /// How many retries all records of a table may cause together, in requests.
 ///
 /// Every request that succeeds earns a share of a retry, and every second earns a few, so that a table that fails altogether is
-/// still tried. Retries beyond that wait until they are earned; none is given up for want of budget.
+/// still tried. A retry that succeeds is given back: after an outage, what waits is sent as fast as the table takes it. Retries
+/// beyond that wait until they are earned; none is given up for want of budget.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]

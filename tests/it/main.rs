@@ -26,6 +26,7 @@ mod loss;
 mod model;
 mod opening;
 mod order;
+mod outages;
 mod outcomes;
 mod panics;
 mod pipeline;

@@ -15,7 +15,7 @@ use dynamodb_connector::sink::{
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 use dynamodb_connector::{IndexSpec, TableSpec};
 
-use crate::setup::{Log, TABLE, builder, fake, id, is_pk, on_writes, open, row, writes_sent};
+use crate::setup::{Log, TABLE, builder, fake, id, is_pk, on_writes, opened, row, writes_sent};
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -36,9 +36,12 @@ async fn a_blip_of_any_kind_loses_nothing() {
         Fault::resource_not_found(),
         Fault::invalid_signature(),
         Fault::access_denied(),
+        Fault::expired_token(),
         Fault::answer(403, ""),
         Fault::answer(404, "<html>nothing here</html>"),
         Fault::answer(405, ""),
+        Fault::bad_gateway(),
+        Fault::garbage_body(),
         Fault::error(400, "ReplicaUnavailableException", "not now"),
         Fault::error(400, "KMSDisabledException", "not now"),
         Fault::error(400, "BrandNewException", "not now"),
@@ -54,8 +57,10 @@ async fn a_blip_of_any_kind_loses_nothing() {
         ),
     ] {
         let told = format!("{fault:?}");
-        let fake = fake();
-        let table = open(&fake).await;
+        let (fake, table) = opened().await;
+        // A single answer, of a single record, and all of a second.
+        fake.inject(on_writes(fault.clone()));
+        assert!(put_all(&table, 1).await[0].is_written(), "{told}");
         fake.inject(fault.always());
         let writes = tokio::spawn({
             let table = table.clone();
@@ -66,6 +71,8 @@ async fn a_blip_of_any_kind_loses_nothing() {
         let outcomes = writes.await.unwrap();
         assert!(outcomes.iter().all(Outcome::is_written), "{told}");
         assert_eq!(fake.item_count(TABLE), 100, "{told}");
+        tokio::time::sleep(secs(1)).await;
+        assert!(table.health().is_healthy(), "{told}");
         table.close().await.unwrap();
     }
 }
@@ -76,8 +83,7 @@ async fn a_bad_record_and_a_description_that_fails_for_long_do_not_end_the_table
         Fault::internal_error(),
         Fault::throttled(Throttle::Throttling),
     ] {
-        let fake = fake();
-        let table = open(&fake).await;
+        let (fake, table) = opened().await;
         fake.inject(fault.on(Operation::DescribeTable).always());
         fake.inject(Fault::poison(is_pk("bad")));
         let bad = table.put(&row("bad", 1)).await.unwrap();
@@ -105,8 +111,7 @@ async fn an_action_that_is_denied_or_unknown_leaves_puts_going() {
         Fault::access_denied(),
         Fault::error(400, "UnknownOperationException", ""),
     ] {
-        let fake = fake();
-        let table = open(&fake).await;
+        let (fake, table) = opened().await;
         fake.inject(fault.on(Operation::UpdateItem).always());
         let update = || {
             let update = table.update(&id("a"), "SET n = :n");
@@ -155,8 +160,7 @@ async fn an_action_that_is_denied_or_unknown_leaves_puts_going() {
 
 #[tokio::test(start_paused = true)]
 async fn one_tenants_key_that_is_denied_is_rejected_and_its_neighbors_are_written() {
-    let fake = fake();
-    let table = open(&fake).await;
+    let (fake, table) = opened().await;
     fake.inject(Fault::access_denied().on_key(is_pk("foreign")).always());
     let foreign = table.put(&row("foreign", 1)).await.unwrap();
     let mut others = 0;
@@ -177,8 +181,7 @@ async fn one_tenants_key_that_is_denied_is_rejected_and_its_neighbors_are_writte
 #[tokio::test(start_paused = true)]
 async fn verdicts_on_records_are_no_failures() {
     let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
-    let fake = fake();
-    let table = open(&fake).await;
+    let (_fake, table) = opened().await;
     for n in 0..50 {
         let put = table
             .put(&row("a", n))
@@ -197,8 +200,7 @@ async fn verdicts_on_records_are_no_failures() {
 #[tokio::test(start_paused = true)]
 async fn a_table_that_ends_says_so_at_error_with_its_cause() {
     let (log, _subscriber) = Log::subscribe("dynamodb_connector=info");
-    let fake = fake();
-    let table = open(&fake).await;
+    let (fake, table) = opened().await;
     fake.inject(Fault::access_denied().always());
     let outcomes = put_all(&table, 100).await;
     assert!(

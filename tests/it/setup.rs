@@ -75,6 +75,12 @@ pub(crate) async fn open(fake: &FaultyDynamoDb) -> TableSink {
     open_with(fake, TableSettings::default()).await
 }
 
+pub(crate) async fn opened() -> (FaultyDynamoDb, TableSink) {
+    let fake = fake();
+    let table = open(&fake).await;
+    (fake, table)
+}
+
 /// Settings under which each write is a request of its own, one at a time.
 pub(crate) fn one_by_one() -> TableSettings {
     TableSettings::default()

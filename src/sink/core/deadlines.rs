@@ -8,8 +8,9 @@
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use super::entry::{Entry, Lines, State, Write};
+use super::entry::{Entry, State, Write};
 use super::lane::Ticket;
+use super::requeue::Delayed;
 use super::{Core, Outcome, RejectReason};
 
 /// The deadline of a write.
@@ -98,8 +99,7 @@ impl<C, F> Core<C, F> {
             may_have_applied: entry.may_have_applied,
             last: entry.write.last_error.clone(),
         };
-        let record = entry.write.to_record(&self.table);
-        self.settle(now, ticket, Outcome::Rejected { reason, record });
+        self.reject(now, ticket, reason);
     }
 
     /// Rejects a write whose place a newer one has taken.
@@ -107,7 +107,7 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.get_mut(place.at) else {
             return;
         };
-        let (Some(older), &Lines::One(line)) = (entry.older.remove(nth), &entry.lines) else {
+        let Some(older) = entry.older.remove(nth) else {
             return;
         };
         let last = older
@@ -125,13 +125,16 @@ impl<C, F> Core<C, F> {
             return self.complete(older, place.at, outcome);
         }
         // A dead letter holds its key: it stands in line ahead of the newer write.
+        let lines = entry.lines.clone();
         let at = self.entries.vacant_key();
-        self.keys.enter_before(line, place.at, at);
+        for &line in lines.as_slice() {
+            self.keys.enter_before(line, place.at, at);
+        }
         let ticket = Ticket {
             seq: older.number,
             at,
         };
-        self.entries.insert(Entry::new(older, Lines::One(line)));
+        self.entries.insert(Entry::new(older, lines));
         self.settle(now, ticket, outcome);
         self.hold(now, place);
     }
@@ -151,8 +154,11 @@ impl<C, F> Core<C, F> {
                 // The others of its batch go on.
                 entry.state = State::Delayed;
                 let delay = self.backoff.delay(1, &mut self.rng);
-                self.delayed
-                    .push(Reverse((now.saturating_add(delay), ticket)));
+                self.delayed.push(Reverse(Delayed {
+                    until: now.saturating_add(delay),
+                    ticket,
+                    unpaid: false,
+                }));
                 self.decide_group(now, ticket, false);
             }
             _ => {}

@@ -34,7 +34,7 @@ pub(super) enum State {
 }
 
 /// The lines (one per key) that a write stands in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Lines {
     One(usize),
     Many(Vec<usize>),

@@ -197,7 +197,7 @@ impl<C, F> Core<C, F> {
             let units = self.budgets.index_rate(index, now).unwrap_or_default();
             return Limit::Index { index, units };
         }
-        if !self.delayed.is_empty() || !self.isolated.is_empty() {
+        if !(self.delayed.is_empty() && self.unpaid.is_empty() && self.isolated.is_empty()) {
             return Limit::Retries;
         }
         if self.requests.is_empty() {

@@ -36,6 +36,7 @@ mod submission;
 mod supersede;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
@@ -67,6 +68,7 @@ use lane::{Lane, Ticket};
 use parked::ParkedWrites;
 pub(crate) use request::Request;
 use request::{InFlight, Isolated};
+use requeue::Delayed;
 pub(crate) use snapshot::Saved;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
 
@@ -106,7 +108,9 @@ pub(crate) struct Core<C, F> {
     batched: Lane,
     single: Lane,
     parked: ParkedWrites,
-    delayed: BinaryHeap<Reverse<(Duration, Ticket)>>,
+    delayed: BinaryHeap<Reverse<Delayed>>,
+    /// Writes whose delay is over, and whose retry is to be paid for; those of one request have the same time.
+    unpaid: VecDeque<(Duration, Ticket)>,
     deadlines: BTreeSet<Due>,
     isolated: VecDeque<Isolated>,
     groups: Groups,
@@ -159,6 +163,7 @@ impl<C, F> Core<C, F> {
             single: Lane::default(),
             parked: ParkedWrites::default(),
             delayed: BinaryHeap::new(),
+            unpaid: VecDeque::new(),
             deadlines: BTreeSet::new(),
             isolated: VecDeque::new(),
             groups: Groups::default(),

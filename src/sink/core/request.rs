@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::entry::State;
 use super::lane::{Ticket, Weight};
-use super::{Core, Outcome, is_ready};
+use super::{Core, is_ready};
 use crate::capacity::WriteCost;
 use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
@@ -32,6 +32,8 @@ pub(super) struct InFlight {
     pub(super) isolated: bool,
     /// Set if it asks what it consumes.
     pub(super) asked: bool,
+    /// Set if the retry budget has paid for it.
+    pub(super) paid: bool,
     /// The body, whose buffer is reused after the answer.
     pub(super) body: Bytes,
 }
@@ -70,6 +72,8 @@ pub(super) struct Sum {
 pub(super) struct Isolated {
     pub(super) writes: Vec<Ticket>,
     pub(super) not_before: Duration,
+    /// Set if the retry budget has to pay for it.
+    pub(super) unpaid: bool,
 }
 
 impl<C, F> Core<C, F> {
@@ -127,8 +131,11 @@ impl<C, F> Core<C, F> {
         if let Some(due) = self.deadlines.first() {
             at(due.time);
         }
-        if let Some(Reverse((time, _))) = self.delayed.peek() {
-            at(*time);
+        if let Some(Reverse(delayed)) = self.delayed.peek() {
+            at(delayed.until);
+        }
+        if !self.unpaid.is_empty() {
+            at(self.budget.due_at());
         }
         if self.failed.is_none()
             && let Some(time) = self.description.due_at()
@@ -136,13 +143,12 @@ impl<C, F> Core<C, F> {
             at(time);
         }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
-            if let Some(time) = self
-                .isolated
-                .iter()
-                .map(|isolated| isolated.not_before)
-                .min()
-            {
-                at(time);
+            for isolated in &self.isolated {
+                at(if isolated.unpaid {
+                    isolated.not_before.max(self.budget.due_at())
+                } else {
+                    isolated.not_before
+                });
             }
             if let Some(time) = self.parked.due_at {
                 at(time);
@@ -256,9 +262,13 @@ impl<C, F> Core<C, F> {
     }
 
     fn isolated_request(&mut self, now: Duration) -> Option<Request> {
-        let ready = |isolated: &Isolated| isolated.not_before <= now;
+        let payable = self.budget.has_retry(now);
+        let ready =
+            |isolated: &Isolated| isolated.not_before <= now && (payable || !isolated.unpaid);
         while let Some(place) = self.isolated.iter().position(ready) {
-            let mut writes = self.isolated.remove(place)?.writes;
+            let Isolated {
+                mut writes, unpaid, ..
+            } = self.isolated.remove(place)?;
             let mut len = 0;
             writes.retain(|ticket| {
                 let waits = self.entries.get(ticket.at).filter(|entry| {
@@ -268,6 +278,9 @@ impl<C, F> Core<C, F> {
                 waits.is_some()
             });
             if !writes.is_empty() {
+                if unpaid {
+                    self.budget.withdraw(now);
+                }
                 let units = writes
                     .iter()
                     .filter_map(|ticket| self.entries.get(ticket.at));
@@ -275,7 +288,11 @@ impl<C, F> Core<C, F> {
                     sum.saturating_add(entry.write.cost.units)
                 });
                 self.budgets.take(now, units);
-                return Some(self.send_batch(now, writes, len, true));
+                let request = self.send_batch(now, writes, len, true);
+                if let Some(sent) = self.requests.get_mut(&request.id) {
+                    sent.paid |= unpaid;
+                }
+                return Some(request);
             }
         }
         None
@@ -338,9 +355,7 @@ impl<C, F> Core<C, F> {
         if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
             return false;
         }
-        let record = entry.write.to_record(&self.table);
-        let existing = None;
-        self.settle(now, ticket, Outcome::Unknown { existing, record });
+        self.unknown(now, ticket);
         true
     }
 
@@ -384,12 +399,14 @@ impl<C, F> Core<C, F> {
         let id = self.next_request;
         self.next_request += 1;
         let mut attempt = 0;
+        let mut paid = false;
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.state = State::InFlight;
                 entry.write.attempts = entry.write.attempts.saturating_add(1);
                 entry.first_sent.get_or_insert(now);
                 attempt = attempt.max(entry.write.attempts);
+                paid |= entry.failures > 0;
             }
         }
         let items = writes.len();
@@ -402,6 +419,7 @@ impl<C, F> Core<C, F> {
                 sent_at: now,
                 isolated,
                 asked: self.bodies.asks_consumed(),
+                paid,
                 body: body.clone(),
             },
         );
@@ -411,22 +429,6 @@ impl<C, F> Core<C, F> {
             body,
             items,
             attempt,
-        }
-    }
-
-    /// Puts delayed writes whose time has come back into their lane.
-    fn mature(&mut self, now: Duration) {
-        while let Some(Reverse((time, ticket))) = self.delayed.peek().copied() {
-            if time > now {
-                return;
-            }
-            self.delayed.pop();
-            let waits = self.entries.get(ticket.at).is_some_and(|entry| {
-                entry.is_live(ticket.seq) && matches!(entry.state, State::Delayed)
-            });
-            if waits {
-                self.make_ready(now, ticket, true);
-            }
         }
     }
 }

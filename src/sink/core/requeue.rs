@@ -19,6 +19,15 @@ use crate::sink::payload::Payload;
 /// use.
 const MAX_THROTTLE_BACKOFF_STEPS: u32 = 4;
 
+/// A write to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Delayed {
+    pub(super) until: Duration,
+    pub(super) ticket: Ticket,
+    /// Set if the retry budget has to pay for it.
+    pub(super) unpaid: bool,
+}
+
 impl<C, F> Core<C, F> {
     /// Requeues writes that were refused for want of capacity, for as long as their deadline
     /// allows.
@@ -46,11 +55,52 @@ impl<C, F> Core<C, F> {
             }
             retries.push((ticket, entry.throttles.min(most)));
         }
-        self.requeue(now, retries, now, isolated);
+        self.requeue(now, retries, false, isolated);
+    }
+
+    fn is_delayed(&self, ticket: Ticket) -> bool {
+        let entry = self.entries.get(ticket.at);
+        entry
+            .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Delayed))
+    }
+
+    /// Puts delayed writes back into their lane: those whose time has come, and whose retry is paid
+    /// for.
+    pub(super) fn mature(&mut self, now: Duration) {
+        while let Some(Reverse(delayed)) = self.delayed.peek().copied()
+            && delayed.until <= now
+        {
+            self.delayed.pop();
+            if !self.is_delayed(delayed.ticket) {
+                continue;
+            }
+            if delayed.unpaid {
+                self.unpaid.push_back((delayed.until, delayed.ticket));
+            } else {
+                self.make_ready(now, delayed.ticket, true);
+            }
+        }
+        let mut isolated = self.isolated.iter();
+        if isolated.any(|isolated| isolated.unpaid && isolated.not_before <= now) {
+            // What looks for the cause goes first.
+            return;
+        }
+        // The writes of one request come back together, and are one retry.
+        let mut paid = None;
+        while let Some(&(until, ticket)) = self.unpaid.front() {
+            if self.is_delayed(ticket) {
+                if paid != Some(until) && !self.budget.withdraw(now) {
+                    return;
+                }
+                paid = Some(until);
+                self.make_ready(now, ticket, true);
+            }
+            self.unpaid.pop_front();
+        }
     }
 
     /// Sends the halves of a refused batch again, each by itself.
-    pub(super) fn bisect(&mut self, now: Duration, request: InFlight) {
+    pub(super) fn bisect(&mut self, now: Duration, request: InFlight, unpaid: bool) {
         let InFlight { mut writes, id, .. } = request;
         let known = writes
             .first()
@@ -65,26 +115,31 @@ impl<C, F> Core<C, F> {
         }
         let second = writes.split_off(writes.len() / 2);
         for half in [writes, second] {
-            self.isolate(half, now);
+            self.isolate(half, now, unpaid);
         }
     }
 
     /// Queues a part of a bisected batch.
-    pub(super) fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration) {
+    fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration, unpaid: bool) {
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.state = State::Isolated;
             }
         }
-        self.isolated.push_back(Isolated { writes, not_before });
+        self.isolated.push_back(Isolated {
+            writes,
+            not_before,
+            unpaid,
+        });
     }
 
-    /// Requeues writes, each for the delay of its count of failures and not before `not_before`.
+    /// Requeues writes, each for the delay of its count of failures, and until the retry budget has paid
+    /// for them if they are `unpaid`.
     pub(super) fn requeue(
         &mut self,
         now: Duration,
         writes: Vec<(Ticket, u32)>,
-        not_before: Duration,
+        unpaid: bool,
         isolated: bool,
     ) {
         if self.failed.is_some() {
@@ -101,24 +156,22 @@ impl<C, F> Core<C, F> {
             }
         }
         if isolated {
-            let at = now
-                .saturating_add(self.backoff.delay(most, &mut self.rng))
-                .max(not_before);
+            let at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
             let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
-            return self.isolate(writes, at);
+            return self.isolate(writes, at, unpaid);
         }
         // Equal counts get equal delays, so that these writes fill a batch again. A write that has
         // failed often does not delay the others of its request.
         let mut delays: Vec<(u32, Duration)> = Vec::with_capacity(1);
         for (ticket, failures) in writes {
             let known = delays.iter().find(|(count, _)| *count == failures);
-            let at = if let Some((_, at)) = known {
-                *at
+            let until = if let Some((_, until)) = known {
+                *until
             } else {
                 let delay = self.backoff.delay(failures, &mut self.rng);
-                let at = now.saturating_add(delay).max(not_before);
-                delays.push((failures, at));
-                at
+                let until = now.saturating_add(delay);
+                delays.push((failures, until));
+                until
             };
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
@@ -126,7 +179,11 @@ impl<C, F> Core<C, F> {
             entry.state = State::Delayed;
             // What is late is rejected in a moment.
             if entry.write.deadline.is_none_or(|deadline| deadline > now) {
-                self.delayed.push(Reverse((at, ticket)));
+                self.delayed.push(Reverse(Delayed {
+                    until,
+                    ticket,
+                    unpaid,
+                }));
             }
         }
     }

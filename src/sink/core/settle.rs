@@ -7,7 +7,8 @@ use super::isolate::Verdict;
 use super::lane::Ticket;
 use super::{Core, DeadLettered};
 use crate::retry::ServiceError;
-use crate::sink::outcome::Outcome;
+use crate::sink::outcome::{Outcome, RejectReason};
+use crate::transport::Operation;
 
 impl<C, F> Core<C, F> {
     /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
@@ -27,6 +28,7 @@ impl<C, F> Core<C, F> {
     pub(super) fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
         self.isolated.clear();
         self.delayed.clear();
+        self.unpaid.clear();
         self.groups.clear();
         let outstanding = self.entries.iter().map(|(at, entry)| {
             let number = entry.write.number;
@@ -116,7 +118,7 @@ impl<C, F> Core<C, F> {
                 continue;
             }
             entry.group = None;
-            self.reject(now, ticket, error);
+            self.reject_refused(now, ticket, error);
         }
     }
 
@@ -168,5 +170,89 @@ impl<C, F> Core<C, F> {
             }
         }
         self.complete(entry.write, ticket.at, outcome);
+    }
+
+    /// Rejects a write that the service refused.
+    pub(super) fn reject_refused(&mut self, now: Duration, ticket: Ticket, error: ServiceError) {
+        if let Some(entry) = self.entries.get(ticket.at) {
+            let may_have_applied = entry.may_have_applied;
+            let reason = RejectReason::Refused {
+                error,
+                may_have_applied,
+            };
+            self.reject(now, ticket, reason);
+        }
+    }
+
+    pub(super) fn reject(&mut self, now: Duration, ticket: Ticket, reason: RejectReason) {
+        if let Some(entry) = self.entries.get(ticket.at) {
+            let record = entry.write.to_record(&self.table);
+            self.settle(now, ticket, Outcome::Rejected { reason, record });
+        }
+    }
+
+    /// Settles a write that must not be sent again, and whose answer was lost.
+    pub(super) fn unknown(&mut self, now: Duration, ticket: Ticket) {
+        if let Some(entry) = self.entries.get(ticket.at) {
+            let record = entry.write.to_record(&self.table);
+            let existing = None;
+            self.settle(now, ticket, Outcome::Unknown { existing, record });
+        }
+    }
+
+    /// Hands back what is queued of an action that was closed.
+    pub(super) fn hand_back_action(
+        &mut self,
+        now: Duration,
+        operation: Operation,
+        cause: &ServiceError,
+    ) {
+        let queued = self.entries.iter().filter(|(_, entry)| {
+            let queued = !matches!(entry.state, State::InFlight | State::DeadLettered(_));
+            queued && entry.write.payload.operation() == operation
+        });
+        let mut tickets: Vec<Ticket> = queued
+            .map(|(at, entry)| Ticket { seq: entry.seq, at })
+            .collect();
+        tickets.sort_unstable();
+        self.unwritten_for(now, &tickets, Some(cause));
+    }
+
+    /// Hands back the writes of a request whose answer came after the table failed, or its action was
+    /// closed.
+    pub(super) fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
+        let cause = self.failed.clone();
+        self.unwritten_for(now, writes, cause.as_ref());
+    }
+
+    pub(super) fn unwritten_for(
+        &mut self,
+        now: Duration,
+        writes: &[Ticket],
+        cause: Option<&ServiceError>,
+    ) {
+        for &ticket in writes {
+            let group = self
+                .entries
+                .get_mut(ticket.at)
+                .and_then(|entry| entry.group.take());
+            let Some(entry) = self.entries.get(ticket.at) else {
+                continue;
+            };
+            // The outcome of one before may have decided about this one too.
+            if !entry.is_live(ticket.seq) || matches!(entry.state, State::DeadLettered(_)) {
+                continue;
+            }
+            let outcome = Outcome::Unwritten {
+                may_have_applied: entry.may_have_applied,
+                record: Some(entry.write.to_record(&self.table)),
+                cause: cause.cloned(),
+            };
+            self.remove(now, ticket, outcome);
+            if let Some(group) = group {
+                let verdict = self.groups.decided(group, false);
+                self.apply(now, verdict);
+            }
+        }
     }
 }

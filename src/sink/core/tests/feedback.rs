@@ -62,31 +62,33 @@ fn a_success_pays_for_a_retry_and_an_answer_that_wrote_nothing_does_not() {
         core.submit(ms(0), put(1, 1));
         let first = core.next_request(ms(0)).expect("a batch");
         fail(&mut core, ms(0), &first);
+        let again = core.next_request(ms(50)).expect("it is saved up");
+        left(&mut core, ms(50), &again, &[1]);
         match between {
             Between::Nothing => {}
             Between::Batch => {
-                core.submit(ms(0), put(2, 2));
-                let request = core.next_request(ms(0)).expect("a batch");
-                all_written(&mut core, ms(0), &request);
+                core.submit(ms(50), put(2, 2));
+                let request = core.next_request(ms(50)).expect("a batch");
+                all_written(&mut core, ms(50), &request);
             }
             Between::Call => {
-                core.submit(ms(0), single(WriteKind::Put, 2, 2, true));
-                let request = core.next_request(ms(0)).expect("a call");
-                all_written(&mut core, ms(0), &request);
+                core.submit(ms(50), single(WriteKind::Put, 2, 2, true));
+                let request = core.next_request(ms(50)).expect("a call");
+                all_written(&mut core, ms(50), &request);
             }
             Between::Unprocessed => {
-                core.submit(ms(0), put(2, 2));
-                let request = core.next_request(ms(0)).expect("a batch");
-                left(&mut core, ms(0), &request, &[2]);
+                core.submit(ms(50), put(2, 2));
+                let request = core.next_request(ms(50)).expect("a batch");
+                left(&mut core, ms(50), &request, &[2]);
             }
         }
-        core.submit(ms(0), put(3, 3));
-        let second = core.next_request(ms(0)).expect("a batch");
+        core.submit(ms(50), put(3, 3));
+        let second = core.next_request(ms(50)).expect("a batch");
         assert_eq!(contents(&second), [("k3".to_owned(), Some(3))]);
-        fail(&mut core, ms(0), &second);
+        fail(&mut core, ms(50), &second);
         // The longest delay of a first or second retry is 100 ms; time alone pays after a second.
         let mut sent = Vec::new();
-        while let Some(request) = core.next_request(ms(100)) {
+        while let Some(request) = core.next_request(ms(150)) {
             sent.extend(contents(&request));
         }
         assert_eq!(sent.contains(&("k3".to_owned(), Some(3))), paid);
@@ -185,7 +187,7 @@ fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
     let matured = core
         .delayed
         .peek()
-        .map(|waiting| waiting.0.0)
+        .map(|waiting| waiting.0.until)
         .expect("it waits");
     assert!(core.next_request(ms(5)).is_none());
     assert_eq!(settled(&mut core).len(), 1);

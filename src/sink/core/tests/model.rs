@@ -196,7 +196,18 @@ impl Model {
             assert_eq!(keys.len(), all, "a key is twice in flight");
             self.in_flight.push(request);
         }
+        self.assert_none_late();
         self.collect();
+    }
+
+    /// Only what is in flight outlives its deadline, and the handler's answer is waited for.
+    fn assert_none_late(&self) {
+        for (_, entry) in &self.core.entries {
+            let late = |write: &Write<u64>| write.deadline.is_some_and(|at| at <= self.now);
+            let own = !matches!(entry.state, State::DeadLettered(_)) && late(&entry.write);
+            let late = own || entry.older.iter().any(late);
+            assert!(!late || matches!(entry.state, State::InFlight));
+        }
     }
 
     fn apply(&mut self, request: &Request) {
