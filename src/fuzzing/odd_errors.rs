@@ -482,9 +482,9 @@ impl Writer<'_> {
             _ => {
                 let name = self.plan.pick(&OTHER_NAMES);
                 self.name(name);
-                if name == "UnprocessedItems" && self.plan.byte() % 2 == 0 {
+                if name == "UnprocessedItems" && self.plan.once_in(2) {
                     self.text.push_str("{}");
-                } else if self.plan.byte() % 16 == 0 {
+                } else if self.plan.once_in(16) {
                     let depth = 300;
                     self.text.push_str(&"[".repeat(depth));
                     self.text.push_str(&"]".repeat(depth));

@@ -1,6 +1,10 @@
 //! Outages: how long they cost, how often the service is asked meanwhile, and what nothing is rejected for.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "helpers of tests fail as tests do, and how long something takes is measured"
+)]
 
 use std::time::Duration;
 

@@ -74,6 +74,7 @@ pub enum DecodeError {
     },
 }
 
+#[cfg(any(test, feature = "streams"))]
 impl DecodeError {
     /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
     /// Of the names within attributes it shows those of the type's own fields and variants.
@@ -105,7 +106,9 @@ impl DecodeError {
             _ => None,
         }
     }
+}
 
+impl DecodeError {
     fn path_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Unfit { path, .. }
