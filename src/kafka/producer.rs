@@ -135,7 +135,8 @@ impl ProducerContext for Reports {
             Ok(message) => Ok(Delivered {
                 topic: pending.topic.clone(),
                 partition: message.partition(),
-                offset: message.offset(),
+                // -1001 (RD_KAFKA_OFFSET_INVALID) is librdkafka's word for an offset not known.
+                offset: Some(message.offset()).filter(|offset| *offset >= 0),
             }),
             Err((error, message)) => {
                 let partition = Some(message.partition())

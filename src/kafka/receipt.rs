@@ -49,8 +49,10 @@ pub struct Delivered {
     pub topic: Arc<str>,
     /// The partition.
     pub partition: i32,
-    /// The offset within the partition.
-    pub offset: i64,
+    /// The offset within the partition. `None` where the broker had the record already when
+    /// librdkafka sent it again after a lost answer: it is there once, and the broker's second answer
+    /// does not say where.
+    pub offset: Option<i64>,
 }
 
 /// Resolves to where the record is, or to why it is not there.

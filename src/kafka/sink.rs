@@ -319,7 +319,7 @@ mod tests {
             matches!(heard[0], Err(KafkaError::TooLarge { .. })),
             "{heard:?}"
         );
-        assert!(matches!(heard[1], Ok(1)), "{heard:?}");
+        assert!(matches!(heard[1], Ok(Some(1))), "{heard:?}");
         assert_eq!(heard.len(), 2);
     }
 }

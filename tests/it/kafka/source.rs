@@ -31,11 +31,11 @@ async fn fill(kafka: &EmbeddedKafka, partitions: i32, numbers: std::ops::Range<u
     soon(sink.close()).await.expect("delivered");
 }
 
-fn own() -> KafkaSourceSettings {
+pub(super) fn own() -> KafkaSourceSettings {
     KafkaSourceSettings::new("group", ["events"]).redelivery_delay(Duration::from_millis(50))
 }
 
-async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
+pub(super) async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
     // For so long the mock waits before the next member, once the last one has left.
     let settings = settings(kafka).set("session.timeout.ms", "6000");
     soon(KafkaSource::open(&settings, own))
@@ -43,7 +43,7 @@ async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
         .expect("a source")
 }
 
-async fn next(source: &mut KafkaSource) -> Message {
+pub(super) async fn next(source: &mut KafkaSource) -> Message {
     let next = soon(source.next()).await.expect("not the end");
     next.expect("a record")
 }
