@@ -123,8 +123,8 @@ pub(crate) struct Budgets {
     pub(super) described_at: Option<Duration>,
     /// Set if refusals made an early description worthwhile.
     pub(super) describe_soon: bool,
-    /// Cleared for good when describing the table is denied.
-    pub(super) may_describe: bool,
+    /// Set while describing the table is denied.
+    pub(super) denied: bool,
     /// The cause of the last refusal, reported or inferred, and when.
     pub(super) last_cause: Option<(ThrottleCause, Duration)>,
     /// The time of the last search for hot keys that have cooled down.
@@ -159,7 +159,7 @@ impl Budgets {
             probed_at: None,
             described_at,
             describe_soon: false,
-            may_describe: true,
+            denied: false,
             last_cause: None,
             keys_checked_at: Duration::ZERO,
             settled_entries: [0; MAX_INDEXES],
@@ -215,9 +215,9 @@ impl Budgets {
         self.rebase(now);
     }
 
-    /// Stops describing the table, since the service denies it. Returns whether that is news.
-    pub(crate) fn stop_describing(&mut self) -> bool {
-        std::mem::replace(&mut self.may_describe, false)
+    /// Notes whether describing the table is denied. Returns whether that is news.
+    pub(crate) fn deny_describing(&mut self, denied: bool) -> bool {
+        std::mem::replace(&mut self.denied, denied) != denied
     }
 
     /// Sets another rate, chosen by the user.
@@ -239,7 +239,7 @@ impl Budgets {
     /// That is so at intervals, and earlier after refusals that the described capacity does not
     /// explain.
     pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
-        if !self.config.rate.is_adaptive() || self.capacity.local_imitation || !self.may_describe {
+        if !self.config.rate.is_adaptive() || self.capacity.local_imitation {
             return false;
         }
         let every = if self.describe_soon {

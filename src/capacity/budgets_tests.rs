@@ -303,9 +303,11 @@ fn it_is_described_at_intervals_and_sooner_after_refusals_that_nothing_explains(
         budgets.take_describe(at(15_010)),
         "five seconds at the earliest"
     );
-    assert!(budgets.stop_describing());
-    assert!(!budgets.stop_describing(), "said once");
-    assert!(!budgets.take_describe(at(99_000)));
+    assert!(budgets.deny_describing(true));
+    assert!(!budgets.deny_describing(true), "said once");
+    assert!(budgets.take_describe(at(99_000)), "the denial may pass");
+    assert!(budgets.deny_describing(false));
+    assert!(!budgets.deny_describing(false));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Region};
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use dynoxide::{Database, server};
 use tokio::net::TcpListener;
@@ -130,7 +130,10 @@ impl EmbeddedDynamoDb {
             Err(CreateTableError::ResourceInUseException(_)) => {
                 Err(EmbeddedError::TableExists { table: table.name })
             }
-            Err(error) => Err(refused(DisplayErrorContext(error).to_string())),
+            Err(error) => {
+                let said = error.message().or(error.code());
+                Err(refused(said.unwrap_or("no answer").to_owned()))
+            }
         }
     }
 

@@ -63,6 +63,14 @@ impl Health {
     }
 }
 
+/// The words for how often, and for how long, something has failed.
+fn how_often(lasting: Duration, failures: u64) -> String {
+    match failures {
+        1 => "once".to_owned(),
+        _ => format!("for {} s, {failures} times", lasting.as_secs()),
+    }
+}
+
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -72,11 +80,10 @@ impl fmt::Display for Health {
                 cause,
                 lasting,
                 failures,
-            } => write!(
-                f,
-                "{operation} has failed for {} s, {failures} times: {cause}; retrying",
-                lasting.as_secs()
-            ),
+            } => {
+                let how_often = how_often(*lasting, *failures);
+                write!(f, "{operation} has failed {how_often}: {cause}; retrying")
+            }
             Self::Ended { cause } => write!(f, "ended: {cause}"),
         }
     }

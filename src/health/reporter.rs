@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Health;
 use super::failures::{Failure, Failures, Report, Urgency};
+use super::{Health, how_often};
 use crate::retry::{ErrorClass, ServiceError};
 
 /// Reports the failures of one table, source or sink to the log.
@@ -101,8 +101,8 @@ impl Reporter {
                 resource,
                 operation,
                 failures,
-                "{operation} on {resource:?} has failed for {} s, {failures} times: {cause}; retrying",
-                lasting.as_secs()
+                "{operation} on {resource:?} has failed {}: {cause}; retrying",
+                how_often(lasting, failures)
             ),
             Some(Report::Over {
                 operation,

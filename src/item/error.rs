@@ -293,6 +293,17 @@ impl ItemError {
         }
     }
 
+    /// Returns this error of a value that has a name of its own, such as `:v`.
+    pub(crate) fn within(mut self, name: &str) -> Self {
+        if let Some(path) = self.path_mut() {
+            if !path.is_empty() && !path.starts_with('[') {
+                path.insert(0, '.');
+            }
+            path.insert_str(0, name);
+        }
+        self
+    }
+
     fn path_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::TooDeep { path, .. }

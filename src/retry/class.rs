@@ -237,6 +237,11 @@ pub(crate) fn is_credentials_code(code: &str) -> bool {
     Known::of(code) == Some(Known::CredentialsExpired)
 }
 
+/// Returns whether a code says that the clock is off.
+pub(super) fn is_clock_code(code: &str) -> bool {
+    Known::of(code) == Some(Known::ClockSkewed)
+}
+
 /// Whether a code may come of a clock that is off.
 pub(crate) fn is_skew_code(code: &str) -> bool {
     matches!(

@@ -1,7 +1,7 @@
 //! The one error of a request, whichever way it went out and wherever it failed.
 
 use super::message;
-use super::{ErrorClass, ThrottlingReason, is_action_code, is_identity_code};
+use super::{ErrorClass, ThrottlingReason, is_action_code, is_clock_code, is_identity_code};
 use crate::error::ErrorKind;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -136,6 +136,14 @@ impl ServiceError {
         self.is_credentials() || is_identity_code(self.code())
     }
 
+    /// Returns whether this machine's clock is the cause.
+    pub(crate) fn is_clock(&self) -> bool {
+        let message = self.service_message().unwrap_or_default();
+        is_clock_code(self.code())
+            || message.starts_with("Signature expired: ")
+            || message.starts_with("Signature not yet current: ")
+    }
+
     /// Returns whether nothing could be reached at the endpoint, or what answers is not DynamoDB.
     pub(crate) fn is_endpoint(&self) -> bool {
         matches!(
@@ -199,7 +207,11 @@ impl ServiceError {
             ErrorClass::Permanent | ErrorClass::Invalid => ErrorKind::Invalid,
             _ if self.is_identity() || self.is_for_action() => ErrorKind::Denied,
             _ if self.is_missing() || self.code() == code::KEYS_CHANGED => ErrorKind::NotFound,
-            ErrorClass::Fatal if self.is_misconfigured() || self.is_endpoint() => ErrorKind::Config,
+            ErrorClass::Fatal
+                if self.is_misconfigured() || self.is_endpoint() || is_clock_code(self.code()) =>
+            {
+                ErrorKind::Config
+            }
             _ => ErrorKind::Unavailable,
         }
     }

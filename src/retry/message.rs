@@ -78,14 +78,24 @@ const SAFE_MESSAGES: &[&str] = &[
     "The operation conflicts with the resource's availability",
 ];
 
+/// Where a message begins to quote: the text of an expression at a syntax error, paths with the keys
+/// of inner maps, values of operands.
+const QUOTES: &[&str] = &[
+    "; token: ",
+    "; path one: ",
+    "; path: ",
+    " lower bound operand: ",
+    "AttributeValue: {",
+];
+
 /// Returns as much of a message as may be shown; `None` where it may quote an item.
 pub(super) fn shown(message: &str) -> Option<&str> {
     let safe = SAFE_MESSAGES.iter().any(|safe| {
         let rest = message.strip_prefix(safe);
         rest.is_some_and(|rest| safe.ends_with(' ') || matches!(rest, "" | "."))
     });
-    // The place of a syntax error is in the text of an expression, which may hold anything.
-    let message = message.split("; token: ").next().unwrap_or(message);
+    let cut = QUOTES.iter().filter_map(|quote| message.find(quote)).min();
+    let message = cut.map_or(message, |cut| message.get(..cut).unwrap_or(message));
     (safe || is_of_access(message) || is_of_table_name(message)).then(|| shortened(message))
 }
 
@@ -159,6 +169,20 @@ mod tests {
             shown(message),
             Some("Invalid ConditionExpression: Syntax error")
         );
+    }
+
+    #[test]
+    fn operands_and_paths_are_left_out() {
+        for message in [
+            "Invalid ConditionExpression: The BETWEEN operator requires upper bound to be greater than \
+             or equal to lower bound; lower bound operand: AttributeValue: {S:secret}, upper bound \
+             operand: AttributeValue: {S:a}",
+            "Invalid UpdateExpression: Two document paths overlap with each other; must remove or \
+             rewrite one of these paths; path one: [m, secret], path two: [m]",
+        ] {
+            let shown = shown(message).expect("it is shown");
+            assert!(!shown.contains("secret") && shown.len() > 60, "{shown}");
+        }
     }
 
     #[test]

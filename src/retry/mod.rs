@@ -16,6 +16,7 @@ mod throttling;
 pub(crate) use backoff::Backoff;
 pub(crate) use budget::RetryBudget;
 pub use class::ErrorClass;
+use class::is_clock_code;
 pub(crate) use class::{
     classify, classify_cancellation, is_action_code, is_credentials_code, is_identity_code,
     is_skew_code,

@@ -6,15 +6,17 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::outcome::{Outcome, Record, RejectReason};
-use super::snapshot::{WriteLine, json_fault, write_object};
+use super::snapshot::{WriteLine, json_fault, one_line, write_object};
 use crate::error::{self, ErrorKind};
 use crate::letter::{self, Letter, Opened, Reason};
+
+/// The name of this sink in letters.
+const SINK: &str = "dynamodb";
 
 /// A write that failed for good, with the reason.
 #[derive(Clone, Debug)]
@@ -69,7 +71,7 @@ impl DeadLetter {
     ///
     /// `record` has the form of a write in a [snapshot](super::Snapshot). Where the row could not be
     /// made an item ([`RejectReason::Invalid`]) it is `{"row":…}` with the row as plain JSON, and
-    /// `{"row":null}` where it has no form in JSON. `code` stands there if the service refused the
+    /// `{"row":null}` where it has no form in JSON. A float that is no number is `null` in it. `code` stands there if the service refused the
     /// write, and `"may_have_applied":true` if it may be in the table all the same. Later versions
     /// may add members under the same `v`.
     ///
@@ -84,9 +86,9 @@ impl DeadLetter {
         let code = self.reason.as_ref().and_then(RejectReason::service_error);
         let letter = Letter {
             v: letter::VERSION,
-            from: From {
-                sink: "dynamodb",
-                table: self.record.table(),
+            from: Sender {
+                sink: SINK.into(),
+                table: self.record.table().into(),
             },
             reason: Reason {
                 kind: self.kind(),
@@ -104,22 +106,18 @@ impl DeadLetter {
 impl fmt::Display for DeadLetter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
+            Some(reason @ RejectReason::Invalid(_)) => reason.fmt(f),
             Some(reason) => write!(f, "{}: {reason}", self.record),
             None => write!(f, "{}: its answer was lost", self.record),
         }
     }
 }
 
-/// The sink that a letter comes from.
-#[derive(Serialize)]
-struct From<'a> {
-    sink: &'static str,
-    table: &'a str,
-}
-
-/// A letter's member `from`, as far as it is read.
-#[derive(Deserialize)]
+/// A letter's member `from`: the sink that it comes from.
+#[derive(Serialize, Deserialize)]
 struct Sender<'a> {
+    #[serde(borrow)]
+    sink: Cow<'a, str>,
     #[serde(borrow)]
     table: Cow<'a, str>,
 }
@@ -182,9 +180,12 @@ impl Record {
             return Err(DeadLetterFormatError::Version { found });
         }
         let opened: Opened<Sender<'_>, &RawValue> = serde_json::from_str(line).map_err(json)?;
+        if opened.from.sink != SINK {
+            return Err(malformed("another part of the program gave it up"));
+        }
         let table: Arc<str> = opened.from.table.as_ref().into();
         if let Ok(Row { row }) = serde_json::from_str(opened.record.get()) {
-            let row = row.map(|row| Bytes::copy_from_slice(row.get().as_bytes()));
+            let row = row.map(|row| one_line(row.get()));
             return Ok(Self::of_row(table, row));
         }
         let write: WriteLine<'_> = serde_json::from_str(opened.record.get()).map_err(json)?;

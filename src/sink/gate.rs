@@ -159,6 +159,11 @@ impl<M> Gate<M> {
         Ok(false)
     }
 
+    /// Returns the reason why the gate is closed, if it is.
+    pub(super) fn closed(&self) -> Option<SubmitError> {
+        self.lock().closed.clone()
+    }
+
     /// Takes a place in line.
     pub(super) fn queue(&self, charge: Charge) -> Turn {
         let mut state = self.lock();

@@ -73,7 +73,7 @@ use super::error::SubmitError;
 use crate::error::ErrorKind;
 use crate::item::ItemError;
 use format::{End, EndLine, FORMAT, Header, Lines, TableLine, VERSION, line};
-pub(super) use format::{WriteLine, json_fault, write_object};
+pub(super) use format::{WriteLine, json_fault, one_line, write_object};
 pub use restore::Restored;
 pub(super) use restore::prepare;
 

@@ -26,7 +26,7 @@ use super::payload::Payload;
 use super::prepared::{Prepared, token};
 use super::receipt::{Completion, Receipt};
 use super::report::Report;
-use super::snapshot::{Restored, Snapshot, SnapshotError, prepare};
+use super::snapshot::{Restored, Snapshot, SnapshotError, one_line, prepare};
 use super::stats::{Published, Stats};
 use super::submit::Submit;
 use super::transaction::Transaction;
@@ -153,7 +153,8 @@ impl TableSink {
     /// dead-letter handler, so that all wrong records take one way.
     ///
     /// The receipt of such a record resolves to [`Outcome::Rejected`] with
-    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]). The call
+    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]), in which a
+    /// float that is no number is `null`. The call
     /// resolves once the handler is done. Without a handler the receipt alone has the outcome; if
     /// that is dropped, the next `flush` or `close` reports it.
     ///
@@ -168,7 +169,7 @@ impl TableSink {
     /// # Errors
     ///
     /// [`SubmitError::DeadLetter`] where the handler fails: nothing was taken, and the table goes on.
-    /// Else as `put` for a record that is not at fault.
+    /// Else as `put`: also of a wrong record where the table takes no more writes.
     ///
     /// # Cancel safety
     ///
@@ -241,6 +242,9 @@ impl TableSink {
         if !error.is_record() {
             return Err(error);
         }
+        if let Some(closed) = self.handle.gate.closed() {
+            return Err(closed);
+        }
         let outcome = Outcome::Rejected {
             reason: RejectReason::Invalid(Box::new(error.clone())),
             record: Record::of_row(Arc::clone(&self.handle.name), row),
@@ -268,6 +272,10 @@ impl TableSink {
             && !handled
         {
             self.leave_unclaimed(vec![outcome]);
+        }
+        // The worker must count these, and stop a table of which too many pile up.
+        if !handled {
+            tokio::task::yield_now().await;
         }
         Ok(())
     }
@@ -585,7 +593,7 @@ impl TableSink {
 
 /// A record as plain JSON, where it has a form there.
 pub(super) fn row<T: Serialize + ?Sized>(record: &T) -> Option<Bytes> {
-    serde_json::to_vec(record).ok().map(Bytes::from)
+    serde_json::to_string(record).ok().map(|row| one_line(&row))
 }
 
 impl fmt::Debug for TableSink {

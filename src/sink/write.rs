@@ -140,6 +140,7 @@ impl<'a> Write<'a> {
             Ok(value) => self.more(|more| more.values.push((name, value))),
             Err(error) => {
                 let table = self.table.name().to_owned();
+                let error = error.within(&name);
                 Self {
                     draft: self.draft.and(Err(SubmitError::Item { table, error })),
                     ..self

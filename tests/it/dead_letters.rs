@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use dynamodb_connector::ErrorKind;
 use dynamodb_connector::sink::{
-    DeadLetterFormatError, DrainError, Outcome, Record, RejectReason, SubmitError, TableSettings,
-    TableSink,
+    DeadLetterFormatError, DrainError, Outcome, Record, RejectReason, Snapshot, SubmitError,
+    TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::{SinkExt as _, StreamExt as _, stream};
@@ -132,6 +132,50 @@ async fn letters_are_read_back_and_sent_again() {
     assert!(stored(&fake, "b").is_none(), "its condition held");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_letter_is_one_line_whatever_breaks_its_json_has() {
+    let fake = fake();
+    let (table, lines) = with_lines(&fake).await;
+    let pretty = serde_json::value::RawValue::from_string("{\n \"n\":\r\n 1}".to_owned());
+    drop(table.put_or_dead_letter(&pretty.unwrap()).await.unwrap());
+    let line = lines.lock().unwrap()[0].clone();
+    assert!(!line.contains(['\n', '\r']), "{line}");
+    let row = Record::from_dead_letter(&line).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<Value>(row.row().unwrap()).unwrap(),
+        json!({"n": 1})
+    );
+
+    // Edited by hand, and queued again: a snapshot of it has a line a write.
+    let letter: Value = serde_json::from_str(FIXTURE.lines().nth(2).unwrap()).unwrap();
+    let record = Record::from_dead_letter(&serde_json::to_string_pretty(&letter).unwrap());
+    let receipt = table.resubmit(&record.unwrap()).await.unwrap();
+    let snapshot = table.snapshot().await.unwrap();
+    assert_eq!(Snapshot::from_bytes(&snapshot.to_bytes()).unwrap().len(), 1);
+    drop(receipt);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_rows_that_nobody_looks_at_stop_the_table() {
+    let fake = fake();
+    let sink = builder(&fake, TableSettings::default());
+    let table = sink.open().await.unwrap().table(TABLE).unwrap();
+    let mut taken = 0;
+    let error = loop {
+        match table.put_or_dead_letter(&json!({"n": 1})).await {
+            Ok(receipt) => drop(receipt),
+            Err(error) => break error,
+        }
+        taken += 1;
+        assert!(taken < 2_000, "more and more of them are held");
+    };
+    assert!(matches!(error, SubmitError::Stopped(_)), "{error:?}");
+    let reported = table.close().await.unwrap_err();
+    assert_eq!(reported.outcomes().len(), taken);
+    let closed = table.put_or_dead_letter(&json!({"n": 1})).await;
+    assert!(closed.is_err(), "it takes nothing more");
+}
+
 #[test]
 fn what_is_no_letter_is_refused_and_never_quoted() {
     let letter = FIXTURE.lines().next().unwrap();
@@ -144,6 +188,10 @@ fn what_is_no_letter_is_refused_and_never_quoted() {
             "something else",
         ),
         (letter[..letter.len() - 3].to_owned(), "cut short"),
+        (
+            letter.replace(r#""dynamodb""#, r#""kafka""#),
+            "another part",
+        ),
         ("secret".to_owned(), "it is not JSON"),
         ("{}".to_owned(), "something else"),
         (String::new(), "cut short"),

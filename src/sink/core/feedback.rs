@@ -50,9 +50,9 @@ impl<C, F> Core<C, F> {
         true
     }
 
-    /// Stops describing the table, since the service denies it. Returns whether that is news.
-    pub(crate) fn stop_describing(&mut self) -> bool {
-        self.budgets.stop_describing()
+    /// Notes whether describing the table is denied. Returns whether that is news.
+    pub(crate) fn deny_describing(&mut self, denied: bool) -> bool {
+        self.budgets.deny_describing(denied)
     }
 
     /// Returns the table's capacity mode.

@@ -83,12 +83,16 @@ fn remedy(error: &ServiceError) -> &'static str {
     if error.is_missing() {
         "there is no such table in the client's region and at its endpoint; check the name, the \
          region and the endpoint, or create it"
+    } else if error.is_clock() {
+        "check the clock of this machine"
     } else if error.is_identity() {
         "check the credentials of the client, and that they have not expired"
     } else if error.is_misconfigured() {
         "complete the client's configuration"
     } else if error.is_for_action() {
         "allow dynamodb:DescribeTable on it, or give its keys with `keys`"
+    } else if error.kind() == ErrorKind::Invalid {
+        "check the table's name or ARN"
     } else if error.is_endpoint() {
         "check the client's endpoint and region, and that DynamoDB answers there; to open without \
          an answer, give the keys with `keys`"
@@ -203,7 +207,9 @@ pub enum StopReason {
     DeadLetter(String),
     /// More failed writes than this, whose receipts were dropped, wait to be seen by `flush` or
     /// `close`.
-    #[error("{0} failed writes, whose receipts were dropped, wait to be seen by flush or close")]
+    #[error(
+        "more than {0} failed writes, whose receipts were dropped, were left to flush or close"
+    )]
     Unclaimed(usize),
 }
 

@@ -225,11 +225,16 @@ impl PartLine<'_> {
             .ok_or("expressions must be an object")?;
         Ok(Part {
             kind: self.kind.into(),
-            data: Bytes::copy_from_slice(self.data.get().as_bytes()),
-            expressions: Bytes::copy_from_slice(inner.trim().as_bytes()),
+            data: one_line(self.data.get()),
+            expressions: one_line(inner.trim()),
             conditional: self.conditional,
         })
     }
+}
+
+/// Returns JSON without its line breaks, which stand between its tokens alone.
+pub(in crate::sink) fn one_line(json: &str) -> Bytes {
+    Bytes::from(json.replace(['\n', '\r'], " "))
 }
 
 pub(super) struct Lines<'a> {

@@ -117,15 +117,22 @@ impl Running {
                     let table = &*self.worker.table;
                     tracing::info!(table, "the indexes of table {table:?} have changed");
                 }
+                if self.worker.core.deny_describing(false) {
+                    tracing::info!(
+                        table = &*self.worker.table,
+                        "the table may be described again"
+                    );
+                }
                 let capacity = table_capacity(&description, &self.worker.shape.get());
                 self.worker.core.set_capacity(now, capacity);
             }
             Err(error) if error.is_for_action() => {
-                if self.worker.core.stop_describing() {
+                if self.worker.core.deny_describing(true) {
                     tracing::warn!(
                         table = &*self.worker.table,
-                        "the table may not be described (dynamodb:DescribeTable): its capacity is found out by \
-                         trying"
+                        %error,
+                        "the table may not be described (dynamodb:DescribeTable): what is known of its capacity \
+                         stays, and the rest is found out by trying"
                     );
                 }
             }

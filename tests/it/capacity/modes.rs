@@ -111,6 +111,20 @@ async fn a_table_that_may_not_be_described_is_found_out_by_trying() {
     at_most("throttled", span.throttled(), 10.0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_description_that_is_denied_once_is_asked_for_again() {
+    let fake = fake(provisioned(200));
+    fake.keep_journal(true);
+    let settings = settings().refresh(Duration::from_secs(10));
+    let table = open(&fake, settings, 1).await;
+    fake.inject(Fault::access_denied().on(Operation::DescribeTable));
+    let _load = Class::offered("all", |_| 10.0).start(&table);
+    seconds(35.0).await;
+    assert_eq!(described(&fake), 4, "at opening, and after 10, 20 and 30 s");
+    let (mode, _) = mode_and_rate(&table);
+    assert_eq!(mode, CapacityMode::Provisioned);
+}
+
 /// How often the table was described since the journal was last emptied.
 fn described(fake: &FaultyDynamoDb) -> usize {
     let requests = fake.take_requests();
