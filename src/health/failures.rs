@@ -123,9 +123,11 @@ impl Failures {
 
     fn insert(&mut self, now: Duration, failure: Failure) -> usize {
         if self.kinds.len() >= MAX_KINDS {
-            // The one that was quiet for longest makes room.
-            let oldest = (0..self.kinds.len()).min_by_key(|&at| self.kinds.get(at).map(|k| k.last));
-            self.kinds.remove(oldest.unwrap_or_default());
+            // The one that was quiet for longest makes room; one that closed its operation is quiet by it.
+            let kinds = self.kinds.iter().enumerate();
+            let oldest = kinds.min_by_key(|(_, kind)| (kind.closed, kind.last));
+            let oldest = oldest.map_or(0, |(at, _)| at);
+            self.kinds.remove(oldest);
         }
         self.kinds.push(Kind {
             failure,
@@ -158,6 +160,13 @@ impl Failures {
         for kind in &mut self.kinds {
             kind.closed |= kind.failure.operation == operation && kind.failure.code == code;
         }
+    }
+
+    /// Forgets the failures of an operation that is not needed any more. They are not over: they may be
+    /// reported again.
+    pub(super) fn dismissed(&mut self, operation: &'static str) {
+        self.kinds
+            .retain(|kind| !kind.current || kind.failure.operation != operation);
     }
 
     /// Returns the lines that are due by now: of those that have begun to last, and that are over.
@@ -202,7 +211,7 @@ impl Failures {
     pub(super) fn health(&self, now: Duration) -> Health {
         let lasting = self.kinds.iter().filter(|kind| {
             kind.current
-                && now.saturating_sub(kind.since) >= kind.failure.urgency.after()
+                && kind.lasts_from().is_some_and(|from| from <= now)
                 && kind.silent_at().is_none_or(|at| now < at)
         });
         let oldest = lasting.min_by_key(|kind| kind.since);
@@ -211,11 +220,16 @@ impl Failures {
 }
 
 impl Kind {
-    /// Returns when it lasts without another failure, if it was not reported yet. A single failure may be
-    /// the last.
+    /// Returns the time from which on it lasts. A single failure may be the last, unless it cannot pass.
+    fn lasts_from(&self) -> Option<Duration> {
+        let goes_on = self.count > 1 || self.failure.urgency == Urgency::Now;
+        goes_on.then(|| self.since.saturating_add(self.failure.urgency.after()))
+    }
+
+    /// Returns when it lasts without another failure, if it was not reported yet.
     fn lasts_at(&self) -> Option<Duration> {
-        let waits = self.current && self.reported_at.is_none() && self.count > 1;
-        waits.then(|| self.since.saturating_add(self.failure.urgency.after()))
+        let waits = self.current && self.reported_at.is_none();
+        self.lasts_from().filter(|_| waits)
     }
 
     /// Returns when it says nothing any more, unless something is sent.

@@ -59,6 +59,11 @@ impl Reporter {
         self.failures.succeeded(operation);
     }
 
+    /// Notes that an operation is not needed any more, for now.
+    pub(crate) fn dismissed(&mut self, operation: &'static str) {
+        self.failures.dismissed(operation);
+    }
+
     /// Logs that an operation may not be used: its requests are not sent for now.
     pub(crate) fn closed(&mut self, operation: &'static str, error: &ServiceError) {
         self.failures.closed(operation, error.code());

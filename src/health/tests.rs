@@ -102,12 +102,49 @@ fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
 fn kinds_are_bounded_and_the_health_is_that_of_the_oldest() {
     let mut failures = Failures::default();
     for n in 0..1_000 {
-        failures.failed(ms(n), failure(&format!("code-{n}"), Urgency::Lasting));
+        for _ in 0..2 {
+            failures.failed(ms(n), failure(&format!("code-{n}"), Urgency::Lasting));
+        }
     }
     let Health::Failing { cause, .. } = failures.health(ms(5_000)) else {
         panic!("it fails");
     };
     assert_eq!(cause, "code-984 (http 500)");
+}
+
+#[test]
+fn a_kind_that_closed_its_operation_makes_no_room_for_others() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("denied", Urgency::Now));
+    failures.closed("BatchWriteItem", "denied");
+    for n in 1..1_000 {
+        failures.failed(ms(n), failure(&format!("code-{n}"), Urgency::Lasting));
+    }
+    let Health::Failing { cause, .. } = failures.health(ms(5_000)) else {
+        panic!("it fails");
+    };
+    assert_eq!(cause, "denied (http 500)");
+}
+
+#[test]
+fn a_single_failure_is_neither_reported_nor_does_it_last() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("A", Urgency::Lasting));
+    assert!(failures.health(ms(60_000)).is_healthy());
+    assert!(failures.take_due(ms(60_000)).is_empty());
+    failures.failed(ms(60_000), failure("A", Urgency::Lasting));
+    assert!(!failures.health(ms(60_000)).is_healthy());
+}
+
+#[test]
+fn what_is_not_needed_any_more_is_no_failure() {
+    let mut failures = Failures::default();
+    failures.failed(ms(0), failure("A", Urgency::Now));
+    failures.dismissed("DescribeTable");
+    assert!(!failures.health(ms(1_000)).is_healthy());
+    failures.dismissed("BatchWriteItem");
+    assert!(failures.health(ms(1_000)).is_healthy());
+    assert!(failures.take_due(ms(60_000)).is_empty(), "it is not over");
 }
 
 #[test]

@@ -86,6 +86,11 @@ impl<C, F> Core<C, F> {
         due
     }
 
+    /// Returns whether the table is to be described again: it is still in doubt.
+    pub(crate) fn wants_description(&self) -> bool {
+        self.description.wanted
+    }
+
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
     pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
         let asked_at = self.description.asked_at.take();

@@ -185,6 +185,10 @@ impl Running {
                     Described::Denied => {}
                 }
                 self.worker.core.on_described(now, described);
+                if !self.worker.core.wants_description() {
+                    let name = Operation::DescribeTable.name();
+                    self.worker.reporter.dismissed(name);
+                }
             }
             Done::DeadLetter { ticket, result } => {
                 self.worker.core.dead_lettered(now, ticket, result.is_ok());
