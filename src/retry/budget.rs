@@ -45,9 +45,9 @@ impl RetryBudget {
         self.earn(self.per_success);
     }
 
-    /// Gives a retry back, which has succeeded.
-    pub(crate) fn refund(&mut self) {
-        self.earn(ONE);
+    /// Gives retries back that have succeeded, or were not used.
+    pub(crate) fn refund(&mut self, retries: u32) {
+        self.earn(u64::from(retries) * ONE);
     }
 
     /// Returns whether a retry is saved up at `now`.
@@ -141,7 +141,7 @@ mod tests {
         budget.deposit(millis(0));
         assert!(budget.withdraw(millis(0)), "earned by successes");
         assert!(!budget.withdraw(millis(0)));
-        budget.refund();
+        budget.refund(1);
         assert!(budget.withdraw(millis(0)));
         assert_eq!(budget.due_at(), millis(1_000));
     }
@@ -151,7 +151,7 @@ mod tests {
         let mut budget = budget(10.0, 10_000, 2);
         for n in 0..1_000 {
             budget.deposit(millis(n));
-            budget.refund();
+            budget.refund(1);
         }
         let granted = [(); 3].map(|()| budget.withdraw(millis(1_000)));
         assert_eq!(granted, [true, true, false]);
@@ -185,7 +185,7 @@ mod tests {
                         successes += 1;
                     }
                     1 => {
-                        budget.refund();
+                        budget.refund(1);
                         refunded += 1;
                     }
                     _ => granted += u128::from(budget.withdraw(now)),

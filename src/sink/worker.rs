@@ -306,7 +306,7 @@ impl Running {
     /// Tells the outcomes and frees their room.
     fn tell(&mut self, now: Duration) {
         self.worker.reporter.advance(now);
-        if let Some((operation, error)) = self.worker.core.take_closed() {
+        for (operation, error) in self.worker.core.take_closed() {
             self.worker.reporter.closed(operation.name(), &error);
         }
         if let Some(error) = self.worker.core.failure() {
@@ -378,6 +378,7 @@ impl Running {
             outcome,
             accepted_at,
             handled,
+            ..
         } = settled;
         self.worker
             .meter

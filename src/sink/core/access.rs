@@ -62,8 +62,8 @@ struct Action {
 /// The numbers of requests of one action.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    successes: u64,
-    refusals: u64,
+    pub(super) successes: u64,
+    pub(super) refusals: u64,
 }
 
 /// Refusals of an action for one reason.
@@ -115,6 +115,8 @@ impl Run {
 #[derive(Debug)]
 struct Closed {
     error: ServiceError,
+    /// The first of the denials that closed it.
+    since: Duration,
     /// The time from which on it is tried again.
     until: Duration,
 }
@@ -142,21 +144,22 @@ impl Access {
         }
     }
 
-    /// Notes that a request was let in, whatever became of it, or that nothing was tried for a while.
+    /// Notes that a request was let in, whatever became of it.
     pub(super) fn let_in(&mut self) {
         self.refusals = None;
     }
 
-    /// Notes that a request of an action was let in, and would have been denied before that.
+    /// Notes that a request of an action was let in, and would have been denied before that. One that
+    /// is denied meanwhile stays under suspicion: it may be denied for its key.
     pub(super) fn allowed(&mut self, operation: Operation) {
         self.refusals = None;
         if let Some(action) = self.actions.get_mut(&operation) {
-            action.denied = Evidence::default();
+            action.denied.unbroken = None;
             action.closed = None;
         }
     }
 
-    /// Notes that a request was carried out.
+    /// Notes that a request was carried out, or not for its condition alone.
     pub(super) fn succeeded(&mut self, now: Duration, operation: Operation) {
         self.refusals = None;
         let action = self.actions.entry(operation).or_default();
@@ -215,16 +218,24 @@ impl Access {
         action.map(|action| action.tally).unwrap_or_default()
     }
 
-    /// Returns whether another action was carried out since this one is denied, or shortly before.
+    /// Returns whether another action was carried out since this one is denied, or shortly before, and
+    /// is open.
     pub(super) fn others_work(&self, now: Duration, operation: Operation) -> bool {
-        let denied = self.actions.get(&operation);
-        let denied = denied.and_then(|action| action.denied.all);
-        let from = denied
-            .map_or(now, |denied| denied.since)
-            .saturating_sub(GRACE);
+        let from = self.denied_since(now, operation).saturating_sub(GRACE);
         self.actions.iter().any(|(other, action)| {
-            *other != operation && action.succeeded_at.is_some_and(|at| at >= from)
+            let works = action.closed.is_none() && action.succeeded_at.is_some_and(|at| at >= from);
+            *other != operation && works
         })
+    }
+
+    /// Returns the time of the first denial of an action. While it is closed it is hardly tried: what
+    /// closed it counts, however long ago it was.
+    fn denied_since(&self, now: Duration, operation: Operation) -> Duration {
+        let action = self.actions.get(&operation);
+        let closed = action.and_then(|action| action.closed.as_ref());
+        let denied = action.and_then(|action| action.denied.all);
+        let closed = closed.map(|closed| closed.since);
+        closed.or(denied.map(|run| run.since)).unwrap_or(now)
     }
 
     /// Closes an action for [`GRACE`]. Returns whether it was open.
@@ -234,11 +245,12 @@ impl Access {
         operation: Operation,
         error: ServiceError,
     ) -> bool {
-        let action = self.actions.entry(operation).or_default();
         let closed = Closed {
             error,
+            since: self.denied_since(now, operation),
             until: now.saturating_add(GRACE),
         };
+        let action = self.actions.entry(operation).or_default();
         action.closed.replace(closed).is_none()
     }
 
@@ -249,9 +261,14 @@ impl Access {
     }
 }
 
-/// The refusals of one write, sent by itself, for a reason that it need not be the cause of.
+/// The refusals of one write, sent by itself, for a reason that it need not be the cause of; where it
+/// is denied, of all writes of its key by the same action.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Suspicion {
+    /// The number of the first of these writes, its action, and the reason.
+    number: u64,
+    operation: Operation,
+    why: Why,
     since: Duration,
     /// The action's requests before the first of them, and at the last of them that counted.
     before: Tally,
@@ -273,14 +290,36 @@ pub(super) enum Suspect {
 }
 
 impl Suspicion {
-    pub(super) fn new(now: Duration, tally: Tally) -> Self {
+    /// `tally` is that of the action, with the write's first refusal.
+    pub(super) fn new(
+        now: Duration,
+        number: u64,
+        operation: Operation,
+        why: Why,
+        tally: Tally,
+    ) -> Self {
+        let before = Tally {
+            refusals: tally.refusals.saturating_sub(1),
+            ..tally
+        };
         Self {
+            number,
+            operation,
+            why,
             since: now,
-            before: tally,
-            last: tally,
+            before,
+            last: before,
             all: 0,
             refusals: 0,
         }
+    }
+
+    /// Returns whether it is evidence against a write that is refused now. A transaction has more than
+    /// the key.
+    pub(super) fn concerns(&self, number: u64, operation: Operation, why: Why) -> bool {
+        let of_key = (self.operation, self.why, why) == (operation, Why::Denied, Why::Denied)
+            && operation != Operation::TransactWriteItems;
+        self.number == number || of_key
     }
 
     /// Counts a refusal, if others of the action were carried out since the last one that counted.
@@ -300,206 +339,14 @@ impl Suspicion {
     }
 
     /// Returns the chance of so many refusals, where a request is refused as often as those of others.
+    ///
+    /// How often that is, is estimated by the rule of succession: few others prove little.
     fn chance(&self) -> f64 {
         let number = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let successes = number(self.last.successes - self.before.successes);
         let refusals = self.last.refusals - self.before.refusals;
         let refusals = number(refusals.saturating_sub(self.all));
-        let share = refusals / (refusals + successes);
+        let share = (refusals + 1.0) / (refusals + successes + 2.0);
         share.powf(f64::from(self.refusals))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::retry::{ErrorClass, Failure};
-
-    const PUTS: Operation = Operation::BatchWriteItem;
-    const UPDATES: Operation = Operation::UpdateItem;
-
-    fn s(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
-    fn denied() -> ServiceError {
-        Failure::new(ErrorClass::Fatal, "AccessDeniedException").into()
-    }
-
-    #[test]
-    fn what_is_refused_has_thirty_seconds_unless_something_is_let_in() {
-        let mut access = Access::new(s(10));
-        assert!(!access.refused(s(5)));
-        assert!(!access.refused(s(34)));
-        assert!(access.refused(s(35)));
-        access.let_in();
-        assert!(!access.is_refused());
-        assert!(!access.refused(s(36)));
-    }
-
-    #[test]
-    fn an_action_that_never_works_is_closed_and_tried_again_later() {
-        let mut access = Access::new(s(10));
-        assert_eq!(
-            access.action_refused(s(0), UPDATES, Why::Denied),
-            Standing::Passing
-        );
-        assert_eq!(
-            access.action_refused(s(29), UPDATES, Why::Denied),
-            Standing::Passing
-        );
-        assert_eq!(
-            access.action_refused(s(30), UPDATES, Why::Denied),
-            Standing::Refused
-        );
-        assert!(access.close(s(30), UPDATES, denied()));
-        assert!(access.closed(s(59), UPDATES).is_some());
-        assert!(access.closed(s(59), PUTS).is_none());
-        assert!(access.closed(s(60), UPDATES).is_none());
-        assert_eq!(
-            access.action_refused(s(61), UPDATES, Why::Denied),
-            Standing::Closed
-        );
-        assert!(!access.close(s(61), UPDATES, denied()), "no news");
-        access.succeeded(s(95), UPDATES);
-        assert!(access.closed(s(95), UPDATES).is_none());
-        assert_eq!(
-            access.action_refused(s(96), UPDATES, Why::Denied),
-            Standing::Passing
-        );
-    }
-
-    #[test]
-    fn refusals_beside_successes_last_and_close_nothing() {
-        let mut access = Access::new(s(10));
-        access.succeeded(s(0), PUTS);
-        for now in 1..100 {
-            let lasting = now >= 31;
-            let expected = if lasting {
-                Standing::Partial
-            } else {
-                Standing::Passing
-            };
-            assert_eq!(
-                access.action_refused(s(now), PUTS, Why::Denied),
-                expected,
-                "{now}"
-            );
-            access.succeeded(s(now), PUTS);
-        }
-        assert!(access.others_work(s(100), UPDATES));
-        assert!(!access.others_work(s(100), PUTS));
-        assert!(!access.others_work(s(200), UPDATES));
-        // Refusals that paused are others.
-        access.succeeded(s(150), PUTS);
-        assert_eq!(
-            access.action_refused(s(151), PUTS, Why::Denied),
-            Standing::Passing
-        );
-    }
-
-    fn tally(successes: u64, refusals: u64) -> Tally {
-        Tally {
-            successes,
-            refusals,
-        }
-    }
-
-    #[test]
-    fn only_refusals_between_successes_make_a_write_the_cause_and_not_before_the_grace_is_over() {
-        let mut suspicion = Suspicion::new(s(0), tally(7, 1));
-        for now in 0..100 {
-            assert_eq!(
-                suspicion.refused(s(now), tally(7, 2 + now)),
-                Suspect::OneOfAll,
-                "nothing passes"
-            );
-        }
-        let all = tally(8, 101).refusals;
-        for successes in 8..12 {
-            let now = tally(successes, all);
-            assert_eq!(suspicion.refused(s(100), now), Suspect::Alone);
-            assert_eq!(suspicion.refused(s(100), now), Suspect::OneOfAll);
-        }
-        assert_eq!(suspicion.refused(s(100), tally(12, all)), Suspect::Cause);
-        let mut suspicion = Suspicion::new(s(0), tally(0, 0));
-        for n in 1..100 {
-            assert_eq!(suspicion.refused(s(29), tally(n, n)), Suspect::Alone);
-        }
-        assert_eq!(suspicion.refused(s(30), tally(100, 100)), Suspect::Cause);
-    }
-
-    #[test]
-    fn a_write_is_not_the_cause_where_others_are_refused_as_often() {
-        // Nine requests in ten are refused, of others too.
-        let mut suspicion = Suspicion::new(s(0), tally(0, 0));
-        let mut refused = 0;
-        while suspicion.refused(s(100), tally(refused + 1, 10 * refused + 9)) != Suspect::Cause {
-            refused += 1;
-        }
-        assert!((150..200).contains(&refused), "{refused}");
-    }
-
-    #[test]
-    fn blips_that_a_success_parts_never_add_up() {
-        let mut access = Access::new(s(10));
-        // Refused for a moment each 25 s, and carried out after it.
-        for blip in 0..40 {
-            for why in [Why::Denied, Why::Unclear] {
-                let standing = access.action_refused(s(25 * blip), UPDATES, why);
-                assert_ne!(standing, Standing::Refused, "{blip}");
-            }
-            access.succeeded(s(25 * blip + 1), UPDATES);
-        }
-        for second in 1_000..1_010 {
-            let standing = access.action_refused(s(second), UPDATES, Why::Denied);
-            assert_ne!(standing, Standing::Refused, "ten seconds are no verdict");
-        }
-        // Nor do those that are far apart.
-        let mut access = Access::new(s(10));
-        for blip in 0..10 {
-            assert!(!access.refused(s(1_200 * blip)));
-            let standing = access.action_refused(s(1_200 * blip), PUTS, Why::Denied);
-            assert_eq!(standing, Standing::Passing);
-        }
-    }
-
-    #[test]
-    fn attempts_that_are_far_apart_come_to_a_verdict_too() {
-        let mut access = Access::new(s(300));
-        let standings = [0, 290, 580].map(|second| {
-            assert_eq!(access.refused(s(second)), second == 580);
-            access.action_refused(s(second), UPDATES, Why::Denied)
-        });
-        assert_eq!(standings[2], Standing::Refused);
-        access.close(s(580), UPDATES, denied());
-        access.allowed(UPDATES);
-        assert!(access.closed(s(581), UPDATES).is_none(), "it was let in");
-        let standing = access.action_refused(s(582), UPDATES, Why::Denied);
-        assert_eq!(standing, Standing::Passing);
-    }
-
-    #[test]
-    fn two_blips_with_nothing_sent_between_are_not_an_outage() {
-        let mut access = Access::new(s(10));
-        assert!(!access.refused(s(0)));
-        assert!(!access.refused(s(40)));
-        let mut access = Access::new(s(10));
-        assert_eq!(
-            access.action_refused(s(0), PUTS, Why::Unclear),
-            Standing::Passing
-        );
-        assert_eq!(
-            access.action_refused(s(20), PUTS, Why::Unclear),
-            Standing::Passing
-        );
-        assert_eq!(
-            access.action_refused(s(40), PUTS, Why::Unclear),
-            Standing::Refused
-        );
-        assert_eq!(
-            access.action_refused(s(40), PUTS, Why::Denied),
-            Standing::Passing
-        );
     }
 }

@@ -112,9 +112,7 @@ impl<C, F> Core<C, F> {
     /// A request was carried out, in part at least.
     fn succeeded(&mut self, now: Duration, request: &InFlight) {
         self.budget.deposit(now);
-        if request.paid {
-            self.budget.refund();
-        }
+        self.budget.refund(request.payments);
         self.access.succeeded(now, request.operation);
         if request.asked {
             self.consumed = ConsumedAnswer::Given;
@@ -156,7 +154,11 @@ impl<C, F> Core<C, F> {
             }
             ErrorClass::Refused => self.suspected(now, request, error),
             ErrorClass::Invalid | ErrorClass::Permanent => {
-                self.access.allowed(request.operation);
+                if error.is_failed_condition() {
+                    self.access.succeeded(now, request.operation);
+                } else {
+                    self.access.allowed(request.operation);
+                }
                 self.refused(now, request, error);
             }
             ErrorClass::Fatal if error.is_misconfigured() => self.fail_with(now, &request, error),

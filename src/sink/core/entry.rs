@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::access::Suspicion;
 use super::lane::Weight;
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
@@ -24,7 +23,7 @@ pub(super) enum State {
     Delayed,
     /// In a batch under bisection, to be sent again.
     Isolated,
-    /// In this request.
+    /// In a request.
     InFlight,
     /// Refused alone. It is rejected once its group shows that the table is unchanged.
     RefusedAlone,
@@ -91,8 +90,8 @@ pub(super) struct Entry<C> {
     pub(super) may_have_applied: bool,
     pub(super) first_sent: Option<Duration>,
     pub(super) group: Option<u64>,
-    /// Set once it was refused by itself for a reason that it need not be the cause of.
-    pub(super) suspicion: Option<Suspicion>,
+    /// Set while it has a retry from the budget, for its request or for those that failed with it.
+    pub(super) paid: bool,
     /// Writes whose place this one has taken, oldest first.
     pub(super) older: VecDeque<Write<C>>,
 }
@@ -110,7 +109,7 @@ impl<C> Entry<C> {
             may_have_applied: false,
             first_sent: None,
             group: None,
-            suspicion: None,
+            paid: false,
             older: VecDeque::new(),
         }
     }
@@ -122,7 +121,6 @@ impl<C> Entry<C> {
         self.may_have_applied = false;
         self.first_sent = None;
         self.group = None;
-        self.suspicion = None;
         std::mem::replace(&mut self.write, write)
     }
 

@@ -150,7 +150,13 @@ impl Groups {
         self.groups.clear();
     }
 
-    /// Returns whether no batch is under bisection.
+    /// Returns whether a batch is under bisection. One that only waits for a description is not.
+    pub(super) fn is_bisecting(&self) -> bool {
+        self.groups.values().any(|group| group.undecided > 0)
+    }
+
+    /// Returns whether there is no group.
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }

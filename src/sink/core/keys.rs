@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use slab::Slab;
 
+use super::access::Suspicion;
 use crate::item::Key;
 
 /// The line of one key.
@@ -18,6 +19,8 @@ struct Line {
     key: Key,
     head: usize,
     waiting: VecDeque<usize>,
+    /// Set once a write of the key was refused by itself for a reason that it need not be the cause of.
+    suspicion: Option<Box<Suspicion>>,
 }
 
 /// All keys with a queued write.
@@ -49,6 +52,7 @@ impl Keys {
                     key,
                     head: write,
                     waiting: VecDeque::new(),
+                    suspicion: None,
                 });
                 slot.insert(line);
                 line
@@ -103,6 +107,11 @@ impl Keys {
         })?;
         let line = self.lines.get(*found)?;
         Some(line.waiting.back().copied().unwrap_or(line.head))
+    }
+
+    /// Returns the suspicion against the writes of a line.
+    pub(super) fn suspicion(&mut self, line: usize) -> Option<&mut Option<Box<Suspicion>>> {
+        self.lines.get_mut(line).map(|line| &mut line.suspicion)
     }
 
     pub(super) fn key(&self, line: usize) -> Option<&Key> {

@@ -113,6 +113,8 @@ pub(crate) struct Core<C, F> {
     unpaid: VecDeque<(Duration, Ticket)>,
     deadlines: BTreeSet<Due>,
     isolated: VecDeque<Isolated>,
+    /// Set if the next retry is for a write that is not under test.
+    others_next: bool,
     groups: Groups,
     description: Description,
     access: Access,
@@ -133,8 +135,8 @@ pub(crate) struct Core<C, F> {
     rng: fastrand::Rng,
     draining: bool,
     failed: Option<ServiceError>,
-    /// The action that was closed last, until the worker has asked for it.
-    closed: Option<(Operation, ServiceError)>,
+    /// The actions that were closed, until the worker has asked for them.
+    closed: Vec<(Operation, ServiceError)>,
     settled: Vec<Settled<C>>,
     dead_letters: Vec<DeadLettered>,
     flushed: Vec<F>,
@@ -166,6 +168,7 @@ impl<C, F> Core<C, F> {
             unpaid: VecDeque::new(),
             deadlines: BTreeSet::new(),
             isolated: VecDeque::new(),
+            others_next: false,
             groups: Groups::default(),
             description: Description::default(),
             access: Access::new(backoff.longest()),
@@ -183,7 +186,7 @@ impl<C, F> Core<C, F> {
             rng,
             draining: false,
             failed: None,
-            closed: None,
+            closed: Vec::new(),
             settled: Vec::new(),
             dead_letters: Vec::new(),
             flushed: Vec::new(),
@@ -202,10 +205,6 @@ impl<C, F> Core<C, F> {
             cost,
             partition,
         } = submission;
-        if self.entries.is_empty() {
-            // Nothing was tried meanwhile.
-            self.access.let_in();
-        }
         let epoch = self.epochs.enter();
         let number = self.next_number;
         self.next_number += 1;
@@ -286,9 +285,9 @@ impl<C, F> Core<C, F> {
         self.failed.as_ref()
     }
 
-    /// Returns the action that was closed since the last call.
-    pub(crate) fn take_closed(&mut self) -> Option<(Operation, ServiceError)> {
-        self.closed.take()
+    /// Returns the actions that were closed since the last call.
+    pub(crate) fn take_closed(&mut self) -> Vec<(Operation, ServiceError)> {
+        std::mem::take(&mut self.closed)
     }
 
     /// When the oldest outstanding write that can be sent began to wait.

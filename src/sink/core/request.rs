@@ -32,8 +32,8 @@ pub(super) struct InFlight {
     pub(super) isolated: bool,
     /// Set if it asks what it consumes.
     pub(super) asked: bool,
-    /// Set if the retry budget has paid for it.
-    pub(super) paid: bool,
+    /// The number of retries that the budget has paid for it.
+    pub(super) payments: u32,
     /// The body, whose buffer is reused after the answer.
     pub(super) body: Bytes,
 }
@@ -84,9 +84,21 @@ impl<C, F> Core<C, F> {
         if self.failed.is_some() || self.requests.len() >= self.limit.limit() {
             return None;
         }
-        if let Some(request) = self.isolated_request(now) {
+        if let Some(request) = self.isolated_request(now, !self.others_next) {
             return Some(request);
         }
+        self.pay(now);
+        if let Some(request) = self.lane_request(now) {
+            if self.unpaid.is_empty() {
+                self.others_next = false;
+            }
+            return Some(request);
+        }
+        self.isolated_request(now, true)
+    }
+
+    /// Returns the next request of those writes that are in a lane.
+    fn lane_request(&mut self, now: Duration) -> Option<Request> {
         if let Some(request) = self.cause_probe_request(now) {
             return Some(request);
         }
@@ -134,15 +146,15 @@ impl<C, F> Core<C, F> {
         if let Some(Reverse(delayed)) = self.delayed.peek() {
             at(delayed.until);
         }
-        if !self.unpaid.is_empty() {
-            at(self.budget.due_at());
-        }
         if self.failed.is_none()
             && let Some(time) = self.description.due_at()
         {
             at(time);
         }
         if self.failed.is_none() && self.requests.len() < self.limit.limit() {
+            if !self.unpaid.is_empty() {
+                at(self.budget.due_at());
+            }
             for isolated in &self.isolated {
                 at(if isolated.unpaid {
                     isolated.not_before.max(self.budget.due_at())
@@ -261,8 +273,9 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    fn isolated_request(&mut self, now: Duration) -> Option<Request> {
-        let payable = self.budget.has_retry(now);
+    /// Returns a request of writes that are under test: one that is `payable`, or one that costs no retry.
+    fn isolated_request(&mut self, now: Duration, payable: bool) -> Option<Request> {
+        let payable = payable && self.budget.has_retry(now);
         let ready =
             |isolated: &Isolated| isolated.not_before <= now && (payable || !isolated.unpaid);
         while let Some(place) = self.isolated.iter().position(ready) {
@@ -278,9 +291,6 @@ impl<C, F> Core<C, F> {
                 waits.is_some()
             });
             if !writes.is_empty() {
-                if unpaid {
-                    self.budget.withdraw(now);
-                }
                 let units = writes
                     .iter()
                     .filter_map(|ticket| self.entries.get(ticket.at));
@@ -289,8 +299,10 @@ impl<C, F> Core<C, F> {
                 });
                 self.budgets.take(now, units);
                 let request = self.send_batch(now, writes, len, true);
-                if let Some(sent) = self.requests.get_mut(&request.id) {
-                    sent.paid |= unpaid;
+                if unpaid && let Some(sent) = self.requests.get_mut(&request.id) {
+                    self.budget.withdraw(now);
+                    sent.payments += 1;
+                    self.others_next = true;
                 }
                 return Some(request);
             }
@@ -399,14 +411,14 @@ impl<C, F> Core<C, F> {
         let id = self.next_request;
         self.next_request += 1;
         let mut attempt = 0;
-        let mut paid = false;
+        let mut payments = 0;
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.state = State::InFlight;
                 entry.write.attempts = entry.write.attempts.saturating_add(1);
                 entry.first_sent.get_or_insert(now);
                 attempt = attempt.max(entry.write.attempts);
-                paid |= entry.failures > 0;
+                payments += u32::from(std::mem::take(&mut entry.paid));
             }
         }
         let items = writes.len();
@@ -419,7 +431,7 @@ impl<C, F> Core<C, F> {
                 sent_at: now,
                 isolated,
                 asked: self.bodies.asks_consumed(),
-                paid,
+                payments,
                 body: body.clone(),
             },
         );

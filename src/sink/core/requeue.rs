@@ -64,7 +64,7 @@ impl<C, F> Core<C, F> {
             .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Delayed))
     }
 
-    /// Puts delayed writes back into their lane: those whose time has come, and whose retry is paid
+    /// Puts delayed writes whose time has come back into their lane, or among those that have to be paid
     /// for.
     pub(super) fn mature(&mut self, now: Duration) {
         while let Some(Reverse(delayed)) = self.delayed.peek().copied()
@@ -80,17 +80,27 @@ impl<C, F> Core<C, F> {
                 self.make_ready(now, delayed.ticket, true);
             }
         }
+    }
+
+    /// Puts writes back into their lane for which the retry budget can pay.
+    ///
+    /// While others are under test the two have its retries by turns: a search for a cause does not
+    /// starve what is not under test, nor does an outage hold up the search.
+    pub(super) fn pay(&mut self, now: Duration) {
         let mut isolated = self.isolated.iter();
-        if isolated.any(|isolated| isolated.unpaid && isolated.not_before <= now) {
-            // What looks for the cause goes first.
-            return;
-        }
+        let by_turns = isolated.any(|isolated| isolated.unpaid && isolated.not_before <= now);
         // The writes of one request come back together, and are one retry.
         let mut paid = None;
         while let Some(&(until, ticket)) = self.unpaid.front() {
             if self.is_delayed(ticket) {
-                if paid != Some(until) && !self.budget.withdraw(now) {
-                    return;
+                if paid != Some(until) {
+                    if (by_turns && paid.is_some()) || !self.budget.withdraw(now) {
+                        return;
+                    }
+                    if let Some(entry) = self.entries.get_mut(ticket.at) {
+                        entry.paid = true;
+                    }
+                    self.others_next = false;
                 }
                 paid = Some(until);
                 self.make_ready(now, ticket, true);

@@ -30,14 +30,12 @@ impl<C, F> Core<C, F> {
         self.delayed.clear();
         self.unpaid.clear();
         self.groups.clear();
-        let outstanding = self.entries.iter().map(|(at, entry)| {
-            let number = entry.write.number;
-            (entry.seq, number, at)
-        });
-        let mut outstanding: Vec<_> = outstanding.collect();
+        let outstanding = self.entries.iter();
+        let outstanding = outstanding.map(|(at, entry)| Ticket { seq: entry.seq, at });
+        let mut outstanding: Vec<Ticket> = outstanding.collect();
         outstanding.sort_unstable();
-        for (seq, _, at) in outstanding {
-            let ticket = Ticket { seq, at };
+        let before = self.settled.len();
+        for ticket in outstanding {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
             };
@@ -59,6 +57,10 @@ impl<C, F> Core<C, F> {
             let cause = self.failed.clone();
             self.end_older(ticket, false, cause.as_ref());
             self.remove(now, ticket, outcome);
+        }
+        // A place is as old as the first of its writes, of which others may be newer.
+        if let Some(handed_back) = self.settled.get_mut(before..) {
+            handed_back.sort_unstable_by_key(|settled| settled.number);
         }
     }
 
@@ -160,7 +162,13 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.entries.try_remove(ticket.at) else {
             return;
         };
+        // Its retry was not used.
+        self.budget.refund(u32::from(entry.paid));
+        let passed = matches!(outcome, Outcome::Written | Outcome::ConditionFailed { .. });
         for &line in entry.lines.as_slice() {
+            if passed && let Some(suspicion) = self.keys.suspicion(line) {
+                *suspicion = None;
+            }
             if let Some(at) = self.keys.leave(line, ticket.at)
                 && let Some(follower) = self.entries.get(at)
                 && matches!(follower.state, State::Blocked)

@@ -33,6 +33,8 @@ pub(crate) enum SubmissionKeys {
 /// A write with its outcome.
 #[derive(Debug)]
 pub(crate) struct Settled<C> {
+    /// Its number, in the order of submission.
+    pub(super) number: u64,
     pub(crate) completion: C,
     pub(crate) outcome: Outcome,
     pub(crate) accepted_at: Duration,

@@ -91,6 +91,7 @@ impl<C, F> Core<C, F> {
     pub(super) fn complete(&mut self, write: Write<C>, at: usize, outcome: Outcome) {
         self.drop_deadline(&write, at);
         self.settled.push(Settled {
+            number: write.number,
             completion: write.completion,
             outcome,
             accepted_at: write.accepted_at,

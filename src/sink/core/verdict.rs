@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Core;
 use super::access::{Standing, Suspect, Suspicion, Why};
+use super::lane::Ticket;
 use super::request::InFlight;
 use crate::retry::ServiceError;
 use crate::transport::Operation;
@@ -39,18 +40,18 @@ impl<C, F> Core<C, F> {
         let standing = self.access.action_refused(now, operation, Why::Denied);
         match (standing, &request.writes[..]) {
             (Standing::Passing, _) => self.failed_attempt(now, request, error),
-            (Standing::Partial, _) => self.suspect(now, request, error),
+            (Standing::Partial, _) => self.suspect(now, request, error, Why::Denied),
             (Standing::Refused, &[ticket]) => {
                 self.decide_group(now, ticket, false);
-                if self.groups.is_empty() {
+                if operation != Operation::BatchWriteItem || !self.groups.is_bisecting() {
                     return self.close(now, &request, error);
                 }
                 // The rest of its batch shows whether others pass.
-                request.isolated = operation == Operation::BatchWriteItem;
+                request.isolated = true;
                 self.failed_attempt(now, request, error);
             }
             // One record's key may be the cause of all.
-            (Standing::Refused, _) => self.suspect(now, request, error),
+            (Standing::Refused, _) => self.suspect(now, request, error, Why::Denied),
             (Standing::Closed, _) => self.close(now, &request, error),
         }
     }
@@ -62,7 +63,7 @@ impl<C, F> Core<C, F> {
             return self.fail_with(now, request, error);
         }
         if self.access.close(now, operation, error.clone()) {
-            self.closed = Some((operation, error.clone()));
+            self.closed.push((operation, error.clone()));
         }
         self.unwritten_for(now, &request.writes, Some(error));
         self.hand_back_action(now, operation, error);
@@ -77,36 +78,52 @@ impl<C, F> Core<C, F> {
         if standing == Standing::Passing && request.writes.len() > 1 {
             self.failed_attempt(now, request, error);
         } else {
-            self.suspect(now, request, error);
+            self.suspect(now, request, error, Why::Unclear);
         }
     }
 
     /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
     /// a write by itself is rejected once it was refused again and again while others were carried out.
-    fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError) {
+    fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError, why: Why) {
         let &[ticket] = &request.writes[..] else {
-            let under_way = request.isolated || self.groups.is_empty();
-            if under_way {
+            let next = request.isolated || !self.groups.is_bisecting();
+            if next {
                 self.bisect(now, request, true);
             } else {
                 self.failed_attempt(now, request, error);
             }
             return;
         };
-        let tally = self.access.tally(request.operation);
-        let Some(entry) = self.entries.get_mut(ticket.at) else {
-            return;
-        };
-        let plain = entry.write.payload.is_plain();
-        let suspicion = entry.suspicion.get_or_insert(Suspicion::new(now, tally));
-        let suspect = suspicion.refused(now, tally);
+        let suspect = self.add_suspicion(now, ticket, request.operation, why);
         if suspect == Suspect::Cause {
-            entry.write.last_error = Some(error.clone());
             return self.reject_refused(now, ticket, error.clone());
         }
         self.decide_group(now, ticket, false);
         // Where nothing passes it goes with the others again, and costs no request of its own.
-        request.isolated = plain && suspect == Suspect::Alone;
+        request.isolated =
+            request.operation == Operation::BatchWriteItem && suspect == Suspect::Alone;
         self.failed_attempt(now, request, error);
+    }
+
+    /// Counts a refusal of a write by itself.
+    fn add_suspicion(
+        &mut self,
+        now: Duration,
+        ticket: Ticket,
+        operation: Operation,
+        why: Why,
+    ) -> Suspect {
+        let tally = self.access.tally(operation);
+        let Self { entries, keys, .. } = self;
+        let place = entries.get(ticket.at).and_then(|entry| {
+            let line = entry.lines.as_slice().first()?;
+            Some((entry.write.number, keys.suspicion(*line)?))
+        });
+        let Some((number, place)) = place else {
+            return Suspect::OneOfAll;
+        };
+        place.take_if(|known| !known.concerns(number, operation, why));
+        let new = || Box::new(Suspicion::new(now, number, operation, why, tally));
+        place.get_or_insert_with(new).refused(now, tally)
     }
 }

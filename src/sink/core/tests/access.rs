@@ -5,7 +5,7 @@ use crate::sink::core::description::Described;
 
 /// Runs a core until `until`, or until it is idle. `answer` gives the error of a request, or none where it
 /// is carried out; `described` gives the answer of each description.
-fn run(
+pub(super) fn run(
     core: &mut TestCore,
     mut now: Duration,
     until: Duration,
@@ -44,7 +44,7 @@ fn described_failed(_: Duration) -> Described {
     Described::Failed(error(ErrorClass::Throttled, "ThrottlingException"))
 }
 
-fn unchanged(_: Duration) -> Described {
+pub(super) fn unchanged(_: Duration) -> Described {
     Described::Unchanged
 }
 
@@ -52,7 +52,7 @@ fn missing() -> ServiceError {
     error(ErrorClass::Fatal, "ResourceNotFoundException")
 }
 
-fn denied() -> ServiceError {
+pub(super) fn denied() -> ServiceError {
     error(ErrorClass::Fatal, "AccessDeniedException")
 }
 
@@ -267,6 +267,106 @@ fn an_action_that_is_denied_closes_itself_and_not_the_table() {
 }
 
 #[test]
+fn actions_that_are_closed_together_are_all_reported() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), single(WriteKind::Update, 1, 1, true));
+    core.submit(ms(0), single(WriteKind::Put, 2, 2, true));
+    let answer = |_, _: &Request| Some(denied());
+    run(&mut core, ms(0), ms(60_000), answer, unchanged);
+    let closed = core.take_closed();
+    let mut closed: Vec<&str> = closed.iter().map(|(action, _)| action.name()).collect();
+    closed.sort_unstable();
+    assert_eq!(closed, ["PutItem", "UpdateItem"]);
+    assert!(core.take_closed().is_empty());
+}
+
+#[test]
+fn a_closed_action_leaves_one_going_that_is_used_rarely() {
+    let mut core = core(rules(), 4);
+    let answer =
+        |_, request: &Request| (request.operation == Operation::BatchWriteItem).then(denied);
+    core.submit(ms(0), put(1, 1));
+    for minute in 0..10 {
+        let now = ms(60_000 * minute);
+        core.submit(now, single(WriteKind::Update, 2, 1_000 + minute, true));
+        run(&mut core, now, now + ms(59_000), answer, unchanged);
+        // Where it is closed, this one tries it.
+        core.submit(now + ms(59_000), put(1, minute));
+        run(
+            &mut core,
+            now + ms(59_000),
+            now + ms(60_000),
+            answer,
+            unchanged,
+        );
+        assert!(core.failure().is_none(), "{minute}");
+    }
+}
+
+#[test]
+fn a_batch_that_waits_for_a_description_does_not_keep_an_action_open() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), single(WriteKind::Update, 2, 2, true));
+    let answer = |_, request: &Request| {
+        let update = request.operation == Operation::UpdateItem;
+        Some(if update {
+            denied()
+        } else {
+            error(ErrorClass::Invalid, "ValidationException")
+        })
+    };
+    run(&mut core, ms(0), ms(60_000), answer, described_failed);
+    assert!(core.groups.awaits_description());
+    assert_eq!(core.take_closed().len(), 1);
+}
+
+#[test]
+fn refusals_end_the_table_of_a_serial_user_too() {
+    let credentials = || {
+        let mut expired = Failure::new(ErrorClass::Transient, "ExpiredTokenException");
+        expired.credentials = true;
+        expired.into()
+    };
+    let refusals: [&dyn Fn() -> ServiceError; 3] = [
+        &credentials,
+        &|| error(ErrorClass::Fatal, "UnrecognizedClientException"),
+        &missing,
+    ];
+    for refusal in refusals {
+        for (deadline, max_attempts) in [(Some(ms(5_000)), None), (None, Some(1))] {
+            let mut core = core(
+                Rules {
+                    max_attempts,
+                    ..rules()
+                },
+                4,
+            );
+            let mut now = ms(0);
+            for n in 0..60 {
+                let submission = Submission {
+                    deadline,
+                    ..put(1, n)
+                };
+                core.submit(now, submission);
+                let answer = |_, _: &Request| Some(refusal());
+                let described = |_| Described::Missing(missing());
+                now = run(&mut core, now, now + ms(10_000), answer, described);
+                if core.take_describe(now) {
+                    core.on_described(now, described(now));
+                }
+                if core.failure().is_some() {
+                    break;
+                }
+                now += ms(1_000);
+            }
+            assert!(core.failure().is_some(), "{}", refusal().code());
+            assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+        }
+    }
+}
+
+#[test]
 fn a_table_whose_only_action_is_denied_fails() {
     let mut core = core(rules(), 4);
     core.submit(ms(0), put(1, 1));
@@ -291,17 +391,22 @@ fn one_tenants_key_that_is_denied_is_one_records_fault() {
     let mut next = 0_u64;
     let mut rejected = Vec::new();
     let mut written = 0;
+    let mut requests = 0;
     for _ in 0..2_000 {
         for _ in 0..10 {
             core.submit(now, put(u8::try_from(next % 250).expect("small"), next));
             next += 1;
         }
         let until = now + ms(100);
-        // One in a thousand is another tenant's, all of one key.
+        // One in a thousand is another tenant's, all of one key. One request in fifty is throttled.
         let answer = |_, request: &Request| {
+            requests += 1;
             let foreign = contents(request)
                 .iter()
                 .any(|(_, n)| n.is_some_and(|n| n % 1_000 == 77));
+            if requests % 50 == 0 {
+                return Some(error(ErrorClass::Throttled, "ThrottlingException"));
+            }
             foreign.then(denied)
         };
         run(&mut core, now, until, answer, unchanged);
@@ -322,6 +427,37 @@ fn one_tenants_key_that_is_denied_is_one_records_fault() {
         "{rejected:?}"
     );
     assert!(written >= 19_700, "{written}");
+}
+
+#[test]
+fn a_denied_key_is_found_beside_conditions_that_do_not_hold() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), single(WriteKind::Put, 0, 0, true));
+    let mut rejected = Vec::new();
+    for n in 1..1_200_u64 {
+        let now = ms(100 * n);
+        let k = u8::try_from(1 + n % 200).expect("small");
+        core.submit(now, single(WriteKind::Put, k, n, true));
+        let answer = |_, request: &Request| {
+            let condition = || {
+                let code = "ConditionalCheckFailedException";
+                error(ErrorClass::Permanent, code)
+            };
+            Some(if holds(request, 0) {
+                denied()
+            } else {
+                condition()
+            })
+        };
+        run(&mut core, now, now + ms(100), answer, unchanged);
+        for settled in settled(&mut core) {
+            match settled.outcome {
+                Outcome::Rejected { .. } => rejected.push(settled.completion),
+                outcome => assert!(matches!(outcome, Outcome::ConditionFailed { .. })),
+            }
+        }
+    }
+    assert_eq!(rejected, [0]);
 }
 
 #[test]

@@ -152,6 +152,20 @@ fn nothing_supersedes_what_is_in_flight_or_not_plain() {
 }
 
 #[test]
+fn an_abort_hands_back_in_the_order_of_submission() {
+    let mut core = core(coalescing(), 1);
+    core.submit(ms(0), put(9, 0));
+    core.next_request(ms(0)).expect("takes the one slot");
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(2, 2));
+    core.submit(ms(0), put(1, 3));
+    core.submit(ms(0), put(2, 4));
+    core.abort(ms(1));
+    let order: Vec<u64> = settled(&mut core).iter().map(|s| s.completion).collect();
+    assert_eq!(order, [0, 1, 2, 3, 4]);
+}
+
+#[test]
 fn a_write_that_was_replaced_keeps_its_own_deadline() {
     let mut core = core(coalescing(), 1);
     core.submit(ms(0), put(9, 0));

@@ -9,9 +9,11 @@ mod batching;
 mod bisection;
 mod budgets;
 mod coalescing;
+mod evidence;
 mod faults;
 mod feedback;
 mod model;
+mod retries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::item::{self, Key, KeyKind, KeySchema};
-use crate::retry::{ErrorClass, Failure, RetryPolicy};
+use crate::retry::{ErrorClass, Failure, RetryBudgetSettings, RetryPolicy};
 use crate::sink::cost::Cost;
 use crate::sink::outcome::WriteKind;
 use crate::sink::payload::{Part, Payload};
@@ -60,6 +62,10 @@ fn rules() -> Rules {
 type TestCore = Core<u64, u64>;
 
 fn core(rules: Rules, concurrency: usize) -> TestCore {
+    core_with_retries(rules, concurrency, RetryPolicy::default().get_budget())
+}
+
+fn core_with_retries(rules: Rules, concurrency: usize, budget: &RetryBudgetSettings) -> TestCore {
     let retry = RetryPolicy::default();
     Core::new(
         &Arc::from(TABLE),
@@ -67,7 +73,7 @@ fn core(rules: Rules, concurrency: usize) -> TestCore {
         ConcurrencyLimit::new(concurrency.into()),
         Budgets::blind(),
         Backoff::new(&retry),
-        RetryBudget::new(retry.get_budget()),
+        RetryBudget::new(budget),
         fastrand::Rng::with_seed(7),
     )
 }
