@@ -18,7 +18,7 @@ async fn described(client: &Client, table: &str) -> TableDescription {
 mod on_both {
     use std::collections::BTreeMap;
 
-    use aws_sdk_dynamodb::types::{KeySchemaElement, Projection};
+    use aws_sdk_dynamodb::types::{KeySchemaElement, OnDemandThroughput, Projection};
     use dynamodb_connector::embedded::EmbeddedDynamoDb;
 
     use super::*;
@@ -77,18 +77,13 @@ mod on_both {
         let mode = table
             .billing_mode_summary()
             .and_then(|mode| mode.billing_mode());
-        say(
-            "on demand",
-            format!(
-                "{}",
-                mode.is_some_and(|mode| mode.as_str() != "PROVISIONED")
-            ),
-        );
+        let on_demand = mode.is_some_and(|mode| mode.as_str() == "PAY_PER_REQUEST");
+        say("on demand", on_demand.to_string());
         let units = table.provisioned_throughput().expect("units");
         let units = (units.read_capacity_units(), units.write_capacity_units());
         say("units", format!("{units:?}"));
         let maximum = table.on_demand_throughput();
-        let maximum = maximum.and_then(|maximum| maximum.max_write_request_units());
+        let maximum = maximum.and_then(OnDemandThroughput::max_write_request_units);
         say("maximum", format!("{maximum:?}"));
         let stream = table.stream_specification();
         let view = stream.and_then(|stream| stream.stream_view_type());
