@@ -1,9 +1,5 @@
 //! From a table's changes to a Kafka topic, in order for each decision: DynamoDB and Kafka run within this process.
 //!
-//! ```text
-//! cargo run --release --features embedded,kafka,pipeline,streams --example stream_to_kafka
-//! ```
-//!
 //! The 1,000 credit decisions of `data/german_credit.csv` are written through the sink, each as it comes about: received, then with its
 //! credit check, then with its fraud check, then decided. A pipeline turns the table's change stream into events and sends them to the topic
 //! `decisions`. A consumer reads the topic back and checks that no event is missing and that those of each decision are in order.
@@ -16,7 +12,6 @@ mod events;
 mod table;
 
 use std::error::Error;
-use std::process::ExitCode;
 
 use dynamodb_connector::embedded::{EmbeddedDynamoDb, EmbeddedKafka};
 use dynamodb_connector::item::KeyKind;
@@ -26,22 +21,13 @@ use dynamodb_connector::streams::StreamSource;
 use dynamodb_connector::{StreamView, TableSpec};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::Ending;
+
 const TABLE: &str = "decisions";
 const TOPIC: &str = "decisions";
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match stream_to_kafka().await {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("stream_to_kafka: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn stream_to_kafka() -> Result<bool, Box<dyn Error>> {
+/// Runs until every event was seen in the topic, or until Ctrl-C.
+pub(crate) async fn run() -> Result<Ending, Box<dyn Error>> {
     let database = EmbeddedDynamoDb::start().await?;
     let broker = EmbeddedKafka::start(&[(TOPIC, 3)])?;
     let kafka = KafkaSettings::new(broker.bootstrap_servers());
@@ -73,11 +59,11 @@ async fn stream_to_kafka() -> Result<bool, Box<dyn Error>> {
     let loading = tokio::spawn(table::load(sink, decisions, written.clone()));
     let checked = tokio::select! {
         checked = check::read(&kafka, TOPIC, expected, &delivered) => checked?,
-        // Ended before everything arrived: by Ctrl-C, or because it failed.
+        // Ended before everything arrived: by Ctrl-C, or with an error.
         report = pipeline => {
             bars.clear()?;
             println!("the pipeline ended early\n{}", report??);
-            return Ok(false);
+            return Ok(Ending::Interrupted);
         }
     };
     let took = loading.await?.map_err(|error| error.to_string())?;
@@ -90,7 +76,11 @@ async fn stream_to_kafka() -> Result<bool, Box<dyn Error>> {
         took.as_secs_f64()
     );
     println!("{checked}");
-    Ok(checked.is_complete())
+    Ok(if checked.is_complete() {
+        Ending::Done
+    } else {
+        Ending::Failed
+    })
 }
 
 fn bar(name: &'static str, length: usize) -> Result<ProgressBar, Box<dyn Error>> {

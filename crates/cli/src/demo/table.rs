@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use dynamodb_connector::sink::TableSink;
 use indicatif::ProgressBar;
 
-use crate::decision::{Application, Stage};
+use super::decision::{Application, Stage};
 
 /// Writes every decision at every stage. Ten are under way at a time, as in a service; the sink keeps each one's stages in order.
 pub(crate) async fn load(

@@ -9,8 +9,8 @@ use dynamodb_connector::kafka::{KafkaSettings, KafkaSource, KafkaSourceSettings}
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
 
-use crate::decision::Stage;
-use crate::events::Event;
+use super::decision::Stage;
+use super::events::Event;
 
 /// How long the topic may be silent before the rest is taken for missing.
 const SILENCE: Duration = Duration::from_secs(30);

@@ -9,8 +9,8 @@ use dynamodb_connector::pipeline::{
 use dynamodb_connector::streams::{Change, StreamSource};
 use serde::{Deserialize, Serialize};
 
-use crate::TOPIC;
-use crate::decision::{Decision, Stage};
+use super::TOPIC;
+use super::decision::{Decision, Stage};
 
 /// What consumers of the topic see.
 #[derive(Debug, Deserialize, Serialize)]

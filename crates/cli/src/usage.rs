@@ -1,0 +1,57 @@
+//! What is said of wrong arguments: one line, which ends with where to read more.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+
+/// Wrong arguments.
+const USAGE: u8 = 2;
+
+/// Prints the help or the version where one was asked for, and one line on what is wrong otherwise.
+pub(crate) fn explain(error: &clap::Error) -> ExitCode {
+    if matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+    ) {
+        print!("{error}");
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{}", line(error));
+    ExitCode::from(USAGE)
+}
+
+fn line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let cause = match error.kind() {
+        // Its text is the whole help.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing".to_owned(),
+        // The first paragraph: what is wrong, and in lines of their own what it is about.
+        _ => {
+            let paragraph = text.split("\n\n").next().unwrap_or_default();
+            let cause = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+            cause.strip_prefix("error: ").unwrap_or(&cause).to_owned()
+        }
+    };
+    format!("dynamodb-connector: {cause} (see --help)")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::line;
+    use crate::Cli;
+
+    fn refused(arguments: &[&str]) -> String {
+        let arguments = [&["dynamodb-connector"], arguments].concat();
+        line(&Cli::try_parse_from(arguments).unwrap_err())
+    }
+
+    #[test]
+    fn wrong_arguments_take_one_line() {
+        let missing = "dynamodb-connector: a command is missing (see --help)";
+        assert_eq!(refused(&[]), missing);
+        let unknown = "dynamodb-connector: unrecognized subcommand 'demonstrate' (see --help)";
+        assert_eq!(refused(&["demonstrate"]), unknown);
+    }
+}
