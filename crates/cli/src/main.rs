@@ -1,10 +1,14 @@
 //! `dynamodb-connector` on the command line. What each command does is in the crate's README.
 
-#[cfg(not(feature = "demo"))]
-compile_error!("without a feature there is no command: enable `demo`");
+#[cfg(not(any(feature = "aws", feature = "demo")))]
+compile_error!("without a feature there is no command: enable `aws` or `demo`");
 
+#[cfg(feature = "aws")]
+mod connection;
 #[cfg(feature = "demo")]
 mod demo;
+#[cfg(feature = "aws")]
+mod load;
 mod usage;
 
 use std::error::Error;
@@ -12,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// See dynamodb-connector work.
+/// Get data into DynamoDB and lose nothing.
 #[derive(Debug, Parser)]
 #[command(name = "dynamodb-connector", version)]
 struct Cli {
@@ -25,6 +29,19 @@ enum Command {
     /// Brings 1,000 credit decisions through a DynamoDB and a Kafka broker within this process.
     #[cfg(feature = "demo")]
     Demo,
+    /// Loads a file into a table: CSV, JSON lines, or DynamoDB's JSON as exports have it.
+    #[cfg(feature = "aws")]
+    Load(load::Arguments),
+}
+
+/// How a command prints what it found.
+#[cfg(feature = "aws")]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum OutputFormat {
+    /// For people
+    Text,
+    /// For programs, on one line
+    Json,
 }
 
 /// How a command ended, for the exit code.
@@ -34,6 +51,9 @@ enum Ending {
     Done,
     /// 1: it failed, or not all of it was done.
     Failed,
+    /// 3: all was done but for what is in the dead-letter file.
+    #[cfg(feature = "aws")]
+    DeadLettered,
     /// 130, as shells expect of a program that Ctrl-C ended: what was begun was finished first.
     Interrupted,
 }
@@ -43,6 +63,8 @@ impl From<Ending> for ExitCode {
         Self::from(match ending {
             Ending::Done => 0,
             Ending::Failed => 1,
+            #[cfg(feature = "aws")]
+            Ending::DeadLettered => 3,
             Ending::Interrupted => 130,
         })
     }
@@ -54,18 +76,32 @@ async fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::explain(&error),
     };
+    #[cfg(feature = "aws")]
+    log();
     match run(cli.command).await {
         Ok(ending) => ending.into(),
-        Err(error) => {
-            eprintln!("dynamodb-connector: {error}");
-            Ending::Failed.into()
-        }
+        Err(error) => usage::report(&*error),
     }
+}
+
+/// Shows on standard error what the library warns of: failures that last, and that they are over.
+#[cfg(feature = "aws")]
+fn log() {
+    use tracing_subscriber::filter::{LevelFilter, Targets};
+    use tracing_subscriber::prelude::*;
+
+    let ours = Targets::new()
+        .with_target("dynamodb_connector", LevelFilter::WARN)
+        .with_target("dynamodb_connector::health", LevelFilter::INFO);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines).with(ours).init();
 }
 
 async fn run(command: Command) -> Result<Ending, Box<dyn Error>> {
     match command {
         #[cfg(feature = "demo")]
         Command::Demo => demo::run().await,
+        #[cfg(feature = "aws")]
+        Command::Load(arguments) => load::run(arguments).await,
     }
 }

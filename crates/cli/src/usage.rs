@@ -1,11 +1,36 @@
 //! What is said of wrong arguments: one line, which ends with where to read more.
 
+use std::error::Error;
+use std::fmt;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::Ending;
+
 /// Wrong arguments.
 const USAGE: u8 = 2;
+
+/// Arguments that are wrong together, or for the table they are about.
+#[derive(Debug)]
+pub(crate) struct Misused(pub(crate) String);
+
+impl fmt::Display for Misused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Misused {}
+
+/// Prints why a command failed.
+pub(crate) fn report(error: &(dyn Error + 'static)) -> ExitCode {
+    eprintln!("dynamodb-connector: {error}");
+    if error.is::<Misused>() {
+        return ExitCode::from(USAGE);
+    }
+    Ending::Failed.into()
+}
 
 /// Prints the help or the version where one was asked for, and one line on what is wrong otherwise.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
