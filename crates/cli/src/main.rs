@@ -8,6 +8,8 @@ mod connection;
 #[cfg(feature = "demo")]
 mod demo;
 #[cfg(feature = "aws")]
+mod leases;
+#[cfg(feature = "aws")]
 mod load;
 mod usage;
 
@@ -32,6 +34,10 @@ enum Command {
     /// Loads a file into a table: CSV, JSON lines, or DynamoDB's JSON as exports have it.
     #[cfg(feature = "aws")]
     Load(load::Arguments),
+    /// Shows who reads which shard of a table's stream, and gives a lease free.
+    #[cfg(feature = "aws")]
+    #[command(subcommand)]
+    Leases(leases::Command),
 }
 
 /// How a command prints what it found.
@@ -103,5 +109,7 @@ async fn run(command: Command) -> Result<Ending, Box<dyn Error>> {
         Command::Demo => demo::run().await,
         #[cfg(feature = "aws")]
         Command::Load(arguments) => load::run(arguments).await,
+        #[cfg(feature = "aws")]
+        Command::Leases(command) => leases::run(command).await,
     }
 }

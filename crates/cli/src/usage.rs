@@ -23,9 +23,18 @@ impl fmt::Display for Misused {
 
 impl Error for Misused {}
 
-/// Prints why a command failed.
+/// Prints why a command failed, with those of its causes that its own text leaves out.
 pub(crate) fn report(error: &(dyn Error + 'static)) -> ExitCode {
-    eprintln!("dynamodb-connector: {error}");
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    eprintln!("dynamodb-connector: {text}");
     if error.is::<Misused>() {
         return ExitCode::from(USAGE);
     }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::TableSpec;
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::Record;
+use dynamodb_connector::streams::StreamSource;
+use dynamodb_connector::{StreamView, TableSpec};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -111,7 +112,8 @@ async fn database() -> (EmbeddedDynamoDb, String) {
     let database = EmbeddedDynamoDb::start().await.unwrap();
     let spec = TableSpec::new(TABLE)
         .partition("customer", KeyKind::String)
-        .sort("number", KeyKind::Number);
+        .sort("number", KeyKind::Number)
+        .stream(StreamView::NewAndOldImages);
     database.create_table(spec).await.unwrap();
     let url = database.endpoint_url();
     (database, url)
@@ -265,4 +267,54 @@ async fn ctrl_c_ends_a_load_after_what_was_read() {
         "2 of 2 lines written to orders\ninterrupted after line 2\n"
     );
     drop(stdin);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_listed_and_released() {
+    let (database, url) = database().await;
+    let (client, streams) = (database.client(), database.streams_client());
+    // Makes the leases, and reads nothing.
+    let source = StreamSource::builder(&client, &streams, TABLE);
+    drop(source.open().await.unwrap());
+    let list = ["leases", "list", "orders-leases", "--endpoint-url", &url];
+    let ended = run(&[&list[..], &["--output", "json"]].concat()).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let lease: Value = serde_json::from_str(&ended.out).unwrap();
+    let shard = lease["shard"].as_str().unwrap();
+    assert_eq!(
+        lease,
+        json!({"shard": shard, "owner": null, "handed_over_by": null, "counter": 0, "checkpoint": "TRIM_HORIZON"})
+    );
+    let release = ["leases", "release", "orders-leases", shard];
+    let release = [&release[..], &["--endpoint-url", &url]].concat();
+    let forced = [&release[..], &["--force"]].concat();
+    refuses(&forced, 1, "no worker has it").await;
+
+    // A worker that took it and is gone without a word.
+    let taken = client
+        .update_item()
+        .table_name("orders-leases")
+        .key("leaseKey", AttributeValue::S(shard.into()))
+        .update_expression("SET leaseOwner = :worker")
+        .expression_attribute_values(":worker", AttributeValue::S("reader-1".into()));
+    taken.send().await.unwrap();
+    let ended = run(&list).await;
+    let expected = format!(
+        "{:width$}  WORKER    COUNTER  CHECKPOINT\n{shard}  reader-1        0  TRIM_HORIZON\n",
+        "SHARD",
+        width = shard.len()
+    );
+    assert_eq!(ended.out, expected);
+    let still = [&release[..], &["--failover", "1ms"]].concat();
+    let ended = run(&still).await;
+    assert_eq!(ended.out, format!("released {shard}\n"), "{ended:?}");
+    refuses(&still, 1, "no worker has it").await;
+
+    let missing = ["leases", "release", "orders-leases", "none", "--force"];
+    let missing = [&missing[..], &["--endpoint-url", &url]].concat();
+    refuses(&missing, 1, "no such lease").await;
+    let nowhere = ["leases", "list", "missing", "--endpoint-url", &url];
+    refuses(&nowhere, 1, "ResourceNotFoundException").await;
+    let both = [&forced[..], &["--failover", "1s"]].concat();
+    refuses(&both, 2, "--failover").await;
 }

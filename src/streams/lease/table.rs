@@ -268,6 +268,19 @@ impl LeaseTable {
         }
     }
 
+    /// Gives a lease free, whoever has it, unless its row was written since it was read. Whether it did.
+    pub(crate) async fn release(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
+        let values = json!({
+            ":counter": number(row.counter),
+            ":next": number(row.counter.saturating_add(1)),
+        });
+        let update = "SET leaseCounter = :next REMOVE leaseOwner, checkpointOwner";
+        let written = self
+            .update(&row.shard, update, "leaseCounter = :counter", values)
+            .await?;
+        Ok(matches!(written, Written::Done))
+    }
+
     /// Changes a lease that this worker owns, or hands over. `counter` is the counter as it was last written or seen; done, it is
     /// one more.
     pub(crate) async fn change(
