@@ -141,6 +141,10 @@ pub struct RecordSink<T> {
 }
 
 /// A record on its way.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time, and a box for each record would cost more"
+)]
 enum Parked {
     /// Into the buffer.
     Submit(Submit),

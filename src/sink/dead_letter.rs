@@ -14,6 +14,7 @@ use super::outcome::{Outcome, Record, RejectReason};
 use super::snapshot::{WriteLine, json_fault, one_line, write_object};
 use crate::error::{self, ErrorKind};
 use crate::letter::{self, Letter, Opened, Reason};
+use crate::retry::ServiceError;
 
 /// The name of this sink in letters.
 const SINK: &str = "dynamodb";
@@ -93,7 +94,7 @@ impl DeadLetter {
             reason: Reason {
                 kind: self.kind(),
                 text,
-                code: code.map(|error| error.code()),
+                code: code.map(ServiceError::code),
                 may_have_applied: self.may_have_applied,
             },
             attempts: self.record.attempts(),
