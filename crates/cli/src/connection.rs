@@ -15,7 +15,7 @@ const ANY_REGION: &str = "us-east-1";
 
 #[derive(Debug, Args)]
 pub(crate) struct Connection {
-    /// The URL of a DynamoDB other than AWS's, e.g. http://localhost:8000
+    /// The URL of a DynamoDB other than AWS's, e.g. `http://localhost:8000`
     #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
     /// The AWS region [default: that of the environment or the profile]

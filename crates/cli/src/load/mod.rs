@@ -21,7 +21,7 @@ use std::future::IntoFuture as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use dynamodb_connector::item::{KeySchema, TableShape};
+use dynamodb_connector::item::{IndexShape, KeySchema, TableShape};
 use dynamodb_connector::sink::{Outcome, Receipt, Sink, SubmitError, TableSettings, TableSink};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::signal::ctrl_c;
@@ -156,7 +156,7 @@ fn name_of(path: &Path) -> String {
 
 /// The types of the attributes that are keys of the table or of one of its indexes.
 fn key_types(shape: &TableShape) -> HashMap<String, Type> {
-    let indexes = shape.indexes().iter().map(|index| index.keys());
+    let indexes = shape.indexes().iter().map(IndexShape::keys);
     let keys = indexes.chain(std::iter::once(shape.keys()));
     let attributes = keys.flat_map(|key: &KeySchema| [Some(key.partition()), key.sort()]);
     attributes
