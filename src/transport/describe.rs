@@ -45,9 +45,7 @@ impl Transport {
     pub(crate) async fn describe(&self) -> Result<TableDescription, ServiceError> {
         let name = Value::from(self.0.resource.as_str()).to_string();
         let body = Bytes::from(format!("{{\"TableName\":{name}}}"));
-        let answer = self.call(Operation::DescribeTable, body).await;
-        // A description holds no item, and so does no message about one.
-        parse_describe(&answer.map_err(ServiceError::show_message)?)
+        parse_describe(&self.call(Operation::DescribeTable, body).await?)
     }
 
     /// Describes the transport's table, and tries again up to `attempts` times where the failure may pass.

@@ -122,14 +122,14 @@ async fn with_keys_given_opening_waits_for_no_description() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_description_that_is_denied_is_said_once_and_never_asked_for_again() {
+async fn a_description_that_is_denied_is_said_once_however_often_it_is_asked_for() {
     let (log, _subscriber) = Log::subscribe("dynamodb_connector=debug");
     let fake = fake();
     fake.inject(Fault::access_denied().on(Operation::DescribeTable).always());
     let settings = TableSettings::default().refresh(Duration::from_secs(1));
     let table = open_with(&fake, settings).await;
     for second in 0..100 {
-        // Nor are refusals a reason to ask again.
+        // Refusals are a reason to ask sooner.
         fake.inject(Fault::unprocessed_count(1));
         for n in 0..3 {
             drop(table.put(&row(format!("k{n}"), second)).await.unwrap());
@@ -138,7 +138,7 @@ async fn a_description_that_is_denied_is_said_once_and_never_asked_for_again() {
     }
     table.close().await.expect("all written");
     assert_eq!(fake.item_count(TABLE), 3);
-    assert_eq!(described(&fake), 1);
+    assert!(described(&fake) > 10, "the denial may be a blip");
     let warnings = log.lines("WARN");
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     let warning = &warnings[0];
