@@ -88,7 +88,7 @@ impl DeadLetter {
         let letter = Letter {
             v: letter::VERSION,
             from: Sender {
-                sink: SINK.into(),
+                sink: Some(SINK.into()),
                 table: self.record.table().into(),
             },
             reason: Reason {
@@ -114,11 +114,11 @@ impl fmt::Display for DeadLetter {
     }
 }
 
-/// A letter's member `from`: the sink that it comes from.
+/// A letter's member `from`: the sink that it comes from, or was meant for.
 #[derive(Serialize, Deserialize)]
 struct Sender<'a> {
-    #[serde(borrow)]
-    sink: Cow<'a, str>,
+    #[serde(borrow, default)]
+    sink: Option<Cow<'a, str>>,
     #[serde(borrow)]
     table: Cow<'a, str>,
 }
@@ -181,7 +181,7 @@ impl Record {
             return Err(DeadLetterFormatError::Version { found });
         }
         let opened: Opened<Sender<'_>, &RawValue> = serde_json::from_str(line).map_err(json)?;
-        if opened.from.sink != SINK {
+        if opened.from.sink.is_some_and(|sink| sink != SINK) {
             return Err(malformed("another part of the program gave it up"));
         }
         let table: Arc<str> = opened.from.table.as_ref().into();
