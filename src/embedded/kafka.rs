@@ -38,7 +38,7 @@ const BROKER: i32 = 1;
 /// let settings = KafkaSettings::new(kafka.bootstrap_servers());
 /// let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default())?;
 /// let receipt = sink.send(ProducerRecord::new("decisions", "approved").key("order-1")).await?;
-/// assert_eq!(receipt.await?.offset, 0);
+/// assert_eq!(receipt.await?.offset, Some(0));
 /// sink.close().await?;
 /// # Ok(())
 /// # }
