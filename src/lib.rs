@@ -66,6 +66,7 @@ pub mod pipeline;
 mod progress;
 mod random;
 pub mod retry;
+mod schema;
 mod settings;
 pub mod sink;
 #[cfg(feature = "streams")]

@@ -46,19 +46,20 @@ mod record;
 mod refuse;
 #[cfg(test)]
 mod rule_tests;
-mod schema;
 #[cfg(test)]
 mod seeded;
 mod serializer;
 mod set;
+mod shape;
 mod writer;
 
+pub use crate::schema::{KeyAttribute, KeyKind, KeySchema, Projection};
 #[cfg(feature = "streams")]
 pub use decode::DecodeError;
 pub use error::ItemError;
 pub use record::Item;
-pub use schema::{IndexShape, KeyAttribute, KeyKind, KeySchema, Projection, TableShape};
 pub use serde_dynamo::{binary_set, number_set, string_set};
+pub use shape::{IndexShape, TableShape};
 
 pub(crate) use compare::same;
 #[cfg(feature = "streams")]

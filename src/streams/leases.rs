@@ -77,7 +77,7 @@ pub enum Released {
     Yes,
     /// Nothing was done: the lease was written meanwhile, so that its worker lives.
     Renewed,
-    /// Nothing was done: nobody has the lease.
+    /// Nothing was done: no worker has the lease.
     Unowned,
     /// Nothing was done: the shard was read to its end.
     Finished,

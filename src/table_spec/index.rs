@@ -1,7 +1,7 @@
 //! The indexes' part.
 
 use super::spec::{default_keys, with_partition};
-use crate::item::{KeyKind, KeySchema, Projection};
+use crate::schema::{KeyKind, KeySchema, Projection};
 
 /// A secondary index of a [`TableSpec`](super::TableSpec). All attributes are projected until said
 /// otherwise.

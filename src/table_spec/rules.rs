@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::index::IndexSpec;
 use super::spec::{Billing, TableSpec};
-use crate::item::{KeyKind, KeySchema, Projection};
+use crate::schema::{KeyKind, KeySchema, Projection};
 
 /// Returns whether a table or an index may have this name.
 pub(crate) fn is_table_name(name: &str) -> bool {

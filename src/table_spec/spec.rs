@@ -2,7 +2,7 @@
 
 use super::index::IndexSpec;
 use super::view::StreamView;
-use crate::item::{KeyKind, KeySchema};
+use crate::schema::{KeyKind, KeySchema};
 
 /// The specification of a table to create: its name, keys, indexes, capacity and stream.
 ///

@@ -1,7 +1,7 @@
 //! What `CreateTable` refuses is refused with its rule.
 
 use super::{IndexSpec, TableSpec};
-use crate::item::KeyKind::{Binary, Number, String};
+use crate::schema::KeyKind::{Binary, Number, String};
 
 fn table() -> TableSpec {
     TableSpec::new("orders").sort("at", Number)

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::*;
 use crate::TableSpec;
-use crate::item::KeyKind;
+use crate::schema::KeyKind;
 
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())

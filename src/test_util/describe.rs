@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::table::{Held, Table, table_arn};
-use crate::item::{KeyAttribute, KeySchema, Projection};
+use crate::schema::{KeyAttribute, KeySchema, Projection};
 use crate::table_spec::{Billing, IndexSpec};
 
 /// A new table's read units per second (AWS: "On-demand capacity mode").

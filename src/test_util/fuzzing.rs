@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::store::{Context, Store};
 use super::table::Table;
 use super::value::{item_from_json, item_size};
-use crate::item::KeyKind;
+use crate::schema::KeyKind;
 use crate::table_spec::{IndexSpec, TableSpec};
 
 /// The bytes of an item as DynamoDB counts them; `None` where it is none.

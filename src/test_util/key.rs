@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::error::Refusal;
 use super::number::Decimal;
 use super::value::{Item, Value, item_size};
-use crate::item::{KeyAttribute, KeyKind, KeySchema};
+use crate::schema::{KeyAttribute, KeyKind, KeySchema};
 
 /// Bytes a partition key may have (AWS: quotas, "Partition keys and sort keys").
 const MAX_PARTITION_BYTES: usize = 2048;

@@ -15,7 +15,7 @@ use super::store::{Done, Store};
 use super::table::{Table, index_entry};
 use super::value::{Item, Value, item_size, item_to_json};
 use super::write::refuse_legacy;
-use crate::item::{KeySchema, Projection as HeldAttributes};
+use crate::schema::{KeySchema, Projection as HeldAttributes};
 use crate::table_spec::IndexSpec;
 
 /// Bytes of items a page of a query or scan looks at (AWS: `API_Query`, "1 MB").

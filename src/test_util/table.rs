@@ -12,7 +12,7 @@ use super::key::{Key, check_item_size};
 use super::streams::LatestStream;
 use super::throughput::{Shortages, Throughput};
 use super::value::{Item, item_size};
-use crate::item::{KeySchema, Projection};
+use crate::schema::{KeySchema, Projection};
 use crate::table_spec::{IndexSpec, TableSpec};
 
 /// A table and what it holds.

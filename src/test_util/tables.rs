@@ -9,7 +9,7 @@ use super::error::Refusal;
 use super::request::Members;
 use super::store::{Context, Done, Store};
 use super::table::Table;
-use crate::item::{KeyKind, KeySchema, Projection};
+use crate::schema::{KeyKind, KeySchema, Projection};
 use crate::table_spec::{Billing, IndexSpec, StreamView, TableSpec};
 
 /// Tables a page of `ListTables` may name (AWS: `API_ListTables`).

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64_simd::STANDARD;
 use bytes::Bytes;
 
-use crate::item::KeySchema;
+use crate::schema::KeySchema;
 use crate::table_spec::StreamView;
 use crate::test_util::table::Change;
 use crate::test_util::value::{Item, Value, item_size};
@@ -178,7 +178,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::item::KeyKind;
+    use crate::schema::KeyKind;
     use crate::test_util::value::item_from_json;
 
     fn item(rest: &Json) -> Item {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::pages::Mischief;
 use super::record::{Author, Moment, SequenceNumber, Stored, worded};
 use super::shard::{HASHES, RETENTION, Shard};
-use crate::item::KeySchema;
+use crate::schema::KeySchema;
 use crate::table_spec::StreamView;
 use crate::test_util::table::Change;
 

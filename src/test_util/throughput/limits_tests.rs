@@ -9,7 +9,7 @@ use super::super::key::{Key, KeyPart};
 use super::level::Level;
 use super::limits::{Limit, Throughput};
 use super::{Capacity, Refill};
-use crate::item::KeyKind;
+use crate::schema::KeyKind;
 use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 fn key(text: &str) -> Key {
