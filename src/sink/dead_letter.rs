@@ -10,7 +10,8 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::outcome::{Outcome, Record, RejectReason};
+use super::outcome::{Outcome, RejectReason};
+use super::record::Record;
 use super::snapshot::{WriteLine, json_fault, one_line, write_object};
 use crate::error::{self, ErrorKind};
 use crate::letter::{self, Letter, Opened, Reason};
@@ -44,16 +45,6 @@ impl DeadLetter {
             reason,
             may_have_applied: outcome.may_have_applied(),
         })
-    }
-
-    /// The letter of a record whose answer was lost.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn lost(record: Record) -> Self {
-        Self {
-            record,
-            reason: None,
-            may_have_applied: true,
-        }
     }
 
     /// Returns the kind of failure.

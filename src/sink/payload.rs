@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::outcome::{Record, RecordPart, WriteKind};
+use super::outcome::WriteKind;
+use super::record::{Record, RecordPart};
 use crate::transport::Operation;
 
 /// How long the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10 minutes after

@@ -21,10 +21,11 @@ use super::error::{DrainError, OpenError, SubmitError};
 use super::gate::{Bounds, Charge, Gate};
 use super::handle::Sink;
 use super::limited::LimitedBy;
-use super::outcome::{Outcome, Record, RejectReason, WriteKind};
+use super::outcome::{Outcome, RejectReason, WriteKind};
 use super::payload::Payload;
 use super::prepared::{Prepared, token};
 use super::receipt::{Completion, Receipt};
+use super::record::Record;
 use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError, one_line, prepare};
 use super::stats::{Published, Stats};
@@ -265,7 +266,7 @@ impl TableSink {
                 handler,
             })?;
         }
-        // On a table that has ended, nobody counts any more.
+        // On a table that has ended, the counts have ended too.
         self.handle.gate.send(Message::Misfit(outcome.clone()));
         let unheard = (!handled).then(|| Arc::clone(&self.handle.gate));
         if let Err(outcome) = completion.complete(outcome, handled, unheard)

@@ -22,7 +22,7 @@ pub(crate) enum Command {
 pub(crate) struct List {
     /// The lease table, e.g. decisions-leases
     lease_table: String,
-    /// How they are printed: JSON takes a line for each
+    /// The format of the output: JSON takes a line for each
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     output: OutputFormat,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub(crate) struct Release {
     lease_table: String,
     /// The shard, as `leases list` names it
     shard: String,
-    /// How long nothing must be heard of the worker: no less than the workers' failover time
+    /// The time for which the worker must not have written its lease: no less than the workers' failover time
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = humantime::parse_duration)]
     failover: Duration,
     /// Takes it from a worker that lives, too: until that notices, within a third of its failover time, two workers may read the shard, and handle changes twice and side by side

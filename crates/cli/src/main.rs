@@ -40,7 +40,7 @@ enum Command {
     Leases(leases::Command),
 }
 
-/// How a command prints what it found.
+/// The format in which a command prints its result.
 #[cfg(feature = "aws")]
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum OutputFormat {
@@ -50,7 +50,7 @@ enum OutputFormat {
     Json,
 }
 
-/// How a command ended, for the exit code.
+/// The end of a command, for the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     /// 0: all was done.

@@ -1,4 +1,4 @@
-//! What is said of wrong arguments: one line, which ends with where to read more.
+//! The message about wrong arguments: one line, which ends with where to read more.
 
 use std::error::Error;
 use std::fmt;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::lane::Weight;
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
-use crate::sink::outcome::{Outcome, Record};
+use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
+use crate::sink::record::Record;
 
 /// The state of a queued write.
 #[derive(Debug)]

@@ -78,7 +78,7 @@ impl Letters {
         &self.path
     }
 
-    /// How many letters were written.
+    /// Returns the number of letters written.
     pub(super) fn count(&self) -> u64 {
         let open = self.open.lock();
         open.unwrap_or_else(PoisonError::into_inner).letters

@@ -36,7 +36,7 @@ use source::{Format, Reading, Row};
 use tally::Tally;
 use value::{Item, Type};
 
-/// What `-` is called in messages, and before the suffix of its dead-letter file.
+/// The name of `-` in messages, and before the suffix of its dead-letter file.
 const STDIN: &str = "stdin";
 
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(crate) struct Arguments {
     /// The table to load it into
     #[arg(long)]
     table: String,
-    /// What the lines are [default: by the file's name]
+    /// The format of the lines [default: by the file's name]
     #[arg(long)]
     format: Option<Format>,
     /// The type of a CSV column, S, N, B (base64) or BOOL: --types amount=N,paid=BOOL. Keys have the table's types, others are strings
@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     /// Where lines go that are not written, with the reason [default: FILE.dead.jsonl]
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
-    /// How the summary is printed
+    /// The format of the summary
     #[arg(long, value_enum, default_value_t = OutputFormat::Text)]
     output: OutputFormat,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! How far it is, on standard error, where that is a terminal.
+//! The progress of a load, on standard error, where that is a terminal.
 
 use std::error::Error;
 use std::io::Read;

@@ -15,11 +15,11 @@ use super::value::{self, Item, Type};
 
 /// The longest line of JSON. An item of 400 KB takes a few times as much in JSON, at most.
 const MAX_LINE_BYTES: u64 = 16 << 20;
-/// How many lines are read ahead.
+/// The number of lines that are read ahead.
 const READ_AHEAD: usize = 1_000;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// What the lines are.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// A header, then a row for each item
@@ -73,7 +73,7 @@ pub(super) fn unpack(path: &Path, file: impl Read + Send + 'static) -> Box<dyn R
     }
 }
 
-/// What a line is read with.
+/// The settings that a line is read with.
 #[derive(Debug)]
 pub(super) struct Reading {
     pub(super) format: Format,
@@ -89,7 +89,7 @@ impl Reading {
         let (rows, received) = mpsc::channel(READ_AHEAD);
         // Not of the runtime: that would wait at its end for a read of standard input.
         std::thread::spawn(move || {
-            // Where the receiver is gone, nobody wants the rest.
+            // Where the receiver is gone, the rest is of no use.
             let mut give = |row| rows.blocking_send(Ok(row)).is_ok();
             if let Err(error) = self.read(input, &mut give) {
                 drop(rows.blocking_send(Err(error)));

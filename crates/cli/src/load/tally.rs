@@ -1,4 +1,4 @@
-//! What became of the lines.
+//! The counts of lines by their outcome.
 
 use std::fmt;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::letters::Letters;
 use crate::Ending;
 
-/// How many bad lines are named one by one. All are in the dead-letter file.
+/// The number of bad lines that are named one by one. All are in the dead-letter file.
 const NAMED: u64 = 20;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ impl Tally {
         self.last_line = line;
     }
 
-    /// What is said of a bad line, if it is among the first, which this counts.
+    /// Returns the message about a bad line, if it is among the first, which this counts.
     pub(super) fn complaint(
         &self,
         file: &str,

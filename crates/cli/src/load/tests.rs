@@ -1,4 +1,4 @@
-//! What lines are read as, and what is said of those that can't be.
+//! The reading of lines, and the messages about those that can't be read.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -55,7 +55,7 @@ fn n(text: &str) -> AttributeValue {
     AttributeValue::N(text.into())
 }
 
-/// What is wrong with each line that is.
+/// Returns the messages about the wrong lines.
 fn faults(rows: &[Row]) -> Vec<(u64, &str)> {
     let wrong = rows.iter();
     wrong

@@ -173,7 +173,7 @@ fn typed(value: Value) -> Result<AttributeValue, &'static str> {
     })
 }
 
-/// What is wrong, and where. Messages about a value's type would quote it.
+/// The fault and its place. Messages about a value's type would quote it.
 fn fault(error: &serde_json::Error) -> String {
     if error.is_data() {
         return format!("a value of another type at column {}", error.column());
