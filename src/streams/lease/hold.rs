@@ -198,7 +198,8 @@ impl Hold {
             };
         }
         let asked = row.checkpoint_owner.is_some() && !self.handing_over;
-        if row.counter == self.counter && !asked {
+        let withdrawn = row.checkpoint_owner.is_none() && self.handing_over;
+        if row.counter == self.counter && !asked && !withdrawn {
             // The same counter and yet refused: it is not the row that this worker thinks it is.
             return Verdict::Lost;
         }
@@ -208,6 +209,8 @@ impl Hold {
             self.handing_over = true;
             return Verdict::HandOver;
         }
+        // The worker that asked has left: the lease is given up to no worker in particular.
+        self.handing_over &= !withdrawn;
         Verdict::Adopted
     }
 
@@ -316,6 +319,12 @@ mod tests {
             asked.refused(Some(&row("new", None, 8)), SECOND),
             Verdict::Lost
         );
+        assert_eq!(
+            asked.refused(Some(&row("me", None, 7)), SECOND),
+            Verdict::Adopted,
+            "the new one withdrew"
+        );
+        assert!(!asked.is_handing_over());
     }
 
     #[test]

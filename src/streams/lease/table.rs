@@ -281,6 +281,31 @@ impl LeaseTable {
         Ok(matches!(written, Written::Done))
     }
 
+    /// Gives a lease free that names this worker, which has not begun to read it. One that it asked another worker for, and that is not handed
+    /// over yet, stays with that one.
+    pub(crate) async fn renounce(&self, row: &LeaseRow) -> Result<(), ServiceError> {
+        let let_go = Change {
+            let_go: true,
+            ..Change::default()
+        };
+        let mut counter = row.counter;
+        if let Some(reader) = &row.checkpoint_owner {
+            let values = json!({":me": {"S": self.me}, ":reader": {"S": reader}});
+            // Not by the counter, which a busy reader moves every second.
+            let update = "SET leaseOwner = :reader REMOVE checkpointOwner";
+            let condition = "leaseOwner = :me AND checkpointOwner = :reader";
+            match self.update(&row.shard, update, condition, values).await? {
+                Written::Refused(Some(now)) if now.checkpoint_owner.is_none() => {
+                    counter = now.counter;
+                }
+                _ => return Ok(()),
+            }
+        }
+        self.change(&row.shard, counter, false, &let_go)
+            .await
+            .map(drop)
+    }
+
     /// Changes a lease that this worker owns, or hands over. `counter` is the counter as it was last written or seen; done, it is
     /// one more.
     pub(crate) async fn change(

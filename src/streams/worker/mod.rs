@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::graph::Lineage;
-use super::lease::{Begin, Change, Checkpoint, LeaseRow, LookError, Manner, Observed, has_begun};
+use super::lease::{Begin, Checkpoint, LeaseRow, LookError, Manner, Observed, has_begun};
 use super::listing::{Lister, Listing, ListingError};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
@@ -209,7 +209,7 @@ impl Worker {
             }
             self.tell_snapshot();
             if self.order == Order::Close && self.tasks.is_empty() && !self.takes_snapshot() {
-                give_up_named(Arc::clone(&self.shared)).await;
+                renounce_named(Arc::clone(&self.shared)).await;
                 return self.failure.map_or(Ok(()), Err);
             }
             if self.is_over() {
@@ -442,24 +442,18 @@ async fn next_snapshot(
     watch.as_mut()?.tasks.join_next().await
 }
 
-/// Gives up leases that were handed over to this worker and that it has not begun: nobody else would take them before they lapse.
-async fn give_up_named(shared: Arc<Shared>) {
+/// Renounces leases that name this worker and that it has not begun: no other worker would take them before they lapse.
+async fn renounce_named(shared: Arc<Shared>) {
     let leases = &shared.leases;
     let Ok(rows) = leases.scan().await else {
         return;
     };
     let named = rows
         .into_iter()
-        .filter(|row| row.owner.as_deref() == Some(leases.me()) && row.checkpoint_owner.is_none());
-    let change = Change {
-        let_go: true,
-        ..Change::default()
-    };
-    let change = &change;
+        .filter(|row| row.owner.as_deref() == Some(leases.me()));
     stream::iter(named)
         .for_each_concurrent(AT_ONCE, |row| async move {
-            let given_up = leases.change(&row.shard, row.counter, false, change).await;
-            if let Err(error) = given_up {
+            if let Err(error) = leases.renounce(&row).await {
                 tracing::debug!(shard = %row.shard, %error, "a lease could not be given up");
             }
         })

@@ -1,11 +1,13 @@
 //! How workers share a stream's shards.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::streams::StreamSettings;
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::rig::{
@@ -394,4 +396,50 @@ async fn a_handler_that_is_slow_is_waited_for_when_its_shard_is_handed_over() {
     one.stop().await;
     two.stop().await;
     log.assert_each(10, 0..12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_leaves_while_a_lease_is_being_handed_to_it_leaves_no_lease_to_lapse() {
+    let fake = table(2);
+    let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
+    let one = {
+        let (log, gate) = (log.clone(), Arc::clone(&gate));
+        Worker::handle(nth(&fake, 1), move |batch| {
+            let (log, gate) = (log.clone(), Arc::clone(&gate));
+            async move {
+                let _permit = gate.acquire().await.expect("a permit");
+                log.note(&batch);
+                Ok(())
+            }
+        })
+        .await
+    };
+    eventually("it has both", 10 * SECOND, || one.shards().len() == 2).await;
+    put_each(&fake, 10, 0).await;
+    let two = Worker::start(nth(&fake, 2), &log).await;
+    let named = |column| {
+        let rows = leases(&fake).into_values();
+        let names = rows.filter_map(move |row| text(&row, column));
+        names
+            .filter(|name| name.starts_with("w2-"))
+            .collect::<Vec<_>>()
+    };
+    eventually("it asks for one", 30 * SECOND, || {
+        named("leaseOwner").len() == 1
+    })
+    .await;
+    two.stop().await;
+    assert_eq!(named("leaseOwner"), [""; 0]);
+    gate.add_permits(1);
+    put_each(&fake, 10, 1).await;
+    let took = eventually("all is read", 60 * SECOND, || log.len() == 20).await;
+    assert!(took < FAILOVER, "{took:?}: nothing had to lapse");
+    assert_eq!(one.control.stats().leases_lost, 0);
+    one.stop().await;
+    assert!(
+        leases(&fake)
+            .values()
+            .all(|row| text(row, "leaseOwner").is_none())
+    );
+    log.assert_each(10, 0..2);
 }
