@@ -19,6 +19,8 @@ pub(crate) enum Limit {
     Throttled(ThrottleCause),
     /// Failed writes wait to be sent again.
     Retries,
+    /// Writes that were refused for what is in them wait for the table's description.
+    Description,
     /// The rate of an index, by its position.
     Index { index: usize, units: f64 },
     /// So many writes are with the dead-letter handler, and all others wait for their keys.

@@ -24,13 +24,16 @@ impl Reporter {
     }
 
     /// Notes a request that the service failed. Verdicts on a record, and conditions that did not hold,
-    /// are answers.
+    /// are answers, and none of these.
     pub(crate) fn failed(&mut self, now: Duration, operation: &'static str, error: &ServiceError) {
         let urgency = match error.class() {
-            ErrorClass::Invalid | ErrorClass::Permanent => return,
             ErrorClass::Fatal => Urgency::Now,
             ErrorClass::Throttled => Urgency::Starving,
-            ErrorClass::Transient | ErrorClass::Ambiguous | ErrorClass::Refused => Urgency::Lasting,
+            ErrorClass::Transient
+            | ErrorClass::Ambiguous
+            | ErrorClass::Refused
+            | ErrorClass::Invalid
+            | ErrorClass::Permanent => Urgency::Lasting,
         };
         let failure = Failure {
             operation,

@@ -52,6 +52,9 @@ pub enum LimitedBy {
         /// The last failure, as in [`Stats::last_error`](super::Stats::last_error).
         cause: Option<String>,
     },
+    /// The service has refused all writes of a batch for what is in them, and no other was carried out
+    /// since: whether they or the table are the cause, the table's description tells, which is awaited.
+    Description,
     /// The dead-letter handler has not answered, and what else waits is behind its writes.
     #[non_exhaustive]
     DeadLetters {
@@ -126,6 +129,7 @@ impl LimitedBy {
                 },
             },
             Limit::Retries => Self::Retries { cause: None },
+            Limit::Description => Self::Description,
             Limit::DeadLetters(writes) => Self::DeadLetters { writes },
             Limit::Index { index: at, units } => Self::Index {
                 index: index(at),
@@ -168,6 +172,9 @@ impl fmt::Display for LimitedBy {
                     None => Ok(()),
                 }
             }
+            Self::Description => f.write_str(
+                "description: all writes were refused, and the table's description is awaited",
+            ),
             Self::DeadLetters { writes } => write!(
                 f,
                 "dead letters: the handler has {writes} writes and has not answered"

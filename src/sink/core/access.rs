@@ -10,6 +10,9 @@
 //! | one action | none of it was carried out | that action is closed, and tried again later |
 //! | one action | others of it were carried out | a record may be the cause: its batch is bisected |
 //!
+//! Only time in which nothing else was heard counts: neither successes nor failures of another kind, as
+//! of a service that is down. What is left of the refusals when that is over shows only then.
+//!
 //! Batches of puts and deletes are what most tables are for: if they are denied, and no other action was
 //! carried out either, the table fails.
 
@@ -43,8 +46,10 @@ const LASTING_REFUSALS: u32 = 3;
 pub(super) struct Access {
     /// The time without a refusal after which those before it are forgotten.
     pause: Duration,
-    /// Refusals of all requests since one was let in.
-    refusals: Option<Run>,
+    /// Refusals of all requests since one was let in, by their codes.
+    refusals: HashMap<Box<str>, Run>,
+    /// Set if the table was called missing since a request was let in.
+    missing: bool,
     actions: HashMap<Operation, Action>,
 }
 
@@ -86,28 +91,49 @@ pub(super) enum Why {
     Unclear,
 }
 
-/// Refusals without a pause.
+/// Refusals for one reason without a pause.
 #[derive(Clone, Copy, Debug)]
-struct Run {
+pub(super) struct Run {
     since: Duration,
     last: Duration,
     count: u32,
+    /// The time between those that followed each other.
+    lasted: Duration,
+    /// Set if a failure of another kind came after the last one.
+    interrupted: bool,
 }
 
 impl Run {
     /// Adds a refusal to a run, or to a new one after a pause.
-    fn add(run: &mut Option<Self>, now: Duration, pause: Duration) -> Self {
-        let before = run.filter(|run| now.saturating_sub(run.last) < pause);
-        *run.insert(Self {
-            since: before.map_or(now, |run| run.since),
+    pub(super) fn add(run: &mut Option<Self>, now: Duration, pause: Duration) -> Self {
+        let mut next = Self {
+            since: now,
             last: now,
-            count: before.map_or(0, |run| run.count) + 1,
-        })
+            count: 1,
+            lasted: Duration::ZERO,
+            interrupted: false,
+        };
+        if let Some(before) = run.filter(|run| now.saturating_sub(run.last) < pause) {
+            next.since = before.since;
+            next.count += before.count;
+            next.lasted = before.lasted;
+            if !before.interrupted {
+                next.lasted += now.saturating_sub(before.last);
+            }
+        }
+        *run.insert(next)
+    }
+
+    /// Notes a failure that says nothing of the reason.
+    pub(super) fn interrupt(run: &mut Option<Self>) {
+        if let Some(run) = run {
+            run.interrupted = true;
+        }
     }
 
     /// Returns whether they have gone on for [`GRACE`].
-    fn is_lasting(self) -> bool {
-        self.count >= LASTING_REFUSALS && self.last.saturating_sub(self.since) >= GRACE
+    pub(super) fn is_lasting(self) -> bool {
+        self.count >= LASTING_REFUSALS && self.lasted >= GRACE
     }
 }
 
@@ -139,20 +165,22 @@ impl Access {
     pub(super) fn new(longest_delay: Duration) -> Self {
         Self {
             pause: GRACE.max(longest_delay.saturating_mul(2)),
-            refusals: None,
+            refusals: HashMap::new(),
+            missing: false,
             actions: HashMap::new(),
         }
     }
 
     /// Notes that a request was let in, whatever became of it.
     pub(super) fn let_in(&mut self) {
-        self.refusals = None;
+        self.refusals.clear();
+        self.missing = false;
     }
 
     /// Notes that a request of an action was let in, and would have been denied before that. One that
     /// is denied meanwhile stays under suspicion: it may be denied for its key.
     pub(super) fn allowed(&mut self, operation: Operation) {
-        self.refusals = None;
+        self.let_in();
         if let Some(action) = self.actions.get_mut(&operation) {
             action.denied.unbroken = None;
             action.closed = None;
@@ -161,7 +189,7 @@ impl Access {
 
     /// Notes that a request was carried out, or not for its condition alone.
     pub(super) fn succeeded(&mut self, now: Duration, operation: Operation) {
-        self.refusals = None;
+        self.let_in();
         let action = self.actions.entry(operation).or_default();
         action.tally.successes += 1;
         action.succeeded_at = Some(now);
@@ -171,13 +199,34 @@ impl Access {
     }
 
     /// Notes that a request was refused as any would be. Returns whether the grace is over.
-    pub(super) fn refused(&mut self, now: Duration) -> bool {
-        Run::add(&mut self.refusals, now, self.pause).is_lasting()
+    pub(super) fn refused(&mut self, now: Duration, error: &ServiceError) -> bool {
+        self.missing |= error.is_missing();
+        let mut run = self.refusals.remove(error.code());
+        let lasting = Run::add(&mut run, now, self.pause).is_lasting();
+        self.refusals
+            .extend(run.map(|run| (error.code().into(), run)));
+        lasting
+    }
+
+    /// Notes that a request failed for a reason that says nothing of rights, credentials, or the table.
+    pub(super) fn failed(&mut self, operation: Operation) {
+        for run in self.refusals.values_mut() {
+            run.interrupted = true;
+        }
+        if let Some(action) = self.actions.get_mut(&operation) {
+            Run::interrupt(&mut action.denied.unbroken);
+            Run::interrupt(&mut action.unclear.unbroken);
+        }
     }
 
     /// Returns whether requests of any kind are refused at present.
     pub(super) fn is_refused(&self) -> bool {
-        self.refusals.is_some()
+        !self.refusals.is_empty()
+    }
+
+    /// Returns whether requests are refused because the table is missing.
+    pub(super) fn is_missing(&self) -> bool {
+        self.missing
     }
 
     /// Notes that a request was refused as others of its action may be.

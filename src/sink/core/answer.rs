@@ -144,7 +144,9 @@ impl<C, F> Core<C, F> {
                 self.throttled(now, &request.writes, request.isolated, Some(error));
             }
             ErrorClass::Transient | ErrorClass::Ambiguous => {
-                if error.is_credentials() && self.access.refused(now) {
+                if !error.is_credentials() {
+                    self.access.failed(request.operation);
+                } else if self.access.refused(now, error) {
                     return self.fail_with(now, &request, error);
                 }
                 self.failed_attempt(now, request, error);

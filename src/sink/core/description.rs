@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::access::GRACE;
+use super::access::Run;
 use super::{Core, ServiceError};
+use crate::retry::ErrorClass;
 
 /// The result of describing the table.
 #[derive(Clone, Debug)]
@@ -30,17 +31,16 @@ pub(super) struct Description {
     asked_at: Option<u64>,
     /// The number in a row that decided nothing.
     undecided: u32,
-    missing_since: Option<Duration>,
-    /// The number of descriptions since then that called it missing.
-    missing: u32,
+    /// Those that called it missing.
+    missing: Option<Run>,
     denied: bool,
+    /// Set while descriptions are refused as writes are that break a rule: the service refuses whatever
+    /// is sent.
+    invalid: bool,
 }
 
 /// The least time between two descriptions. Chosen: many bad records share one.
 const MIN_INTERVAL: Duration = Duration::from_millis(500);
-
-/// The least number of descriptions that call a table missing before it is gone.
-const MISSING_DESCRIPTIONS: u32 = 3;
 
 impl Description {
     /// Wants one, once the time of the next is there.
@@ -58,17 +58,14 @@ impl Description {
         self.denied
     }
 
-    /// Returns whether the table has been missing for [`GRACE`], now that it is missing again.
-    fn is_gone(&mut self, now: Duration) -> bool {
-        let since = *self.missing_since.get_or_insert(now);
-        self.missing += 1;
-        self.missing >= MISSING_DESCRIPTIONS && now.saturating_sub(since) >= GRACE
+    /// Returns whether refusals of writes for what is in them are in doubt themselves.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.invalid
     }
 
     /// Nothing is in doubt any more.
     fn settle(&mut self, now: Duration) {
         *self = Self {
-            denied: self.denied,
             due: now.saturating_add(MIN_INTERVAL),
             ..Self::default()
         };
@@ -102,15 +99,21 @@ impl<C, F> Core<C, F> {
         match described {
             Described::KeysChanged(error) => return self.fail(now, error),
             Described::Missing(error) => {
-                if self.description.is_gone(now) {
+                let missing = Run::add(&mut self.description.missing, now, Duration::MAX);
+                // Its writes have to say the same, or to be in doubt: they may be let in again by now.
+                let doubted = self.access.is_missing() || self.groups.awaits_description();
+                if missing.is_lasting() && doubted {
                     return self.fail(now, error);
                 }
                 self.description.want();
             }
-            Described::Failed(_) => self.description.want(),
+            Described::Failed(error) => {
+                Run::interrupt(&mut self.description.missing);
+                self.description.invalid |= error.class() == ErrorClass::Invalid;
+                self.description.want();
+            }
             Described::Unchanged | Described::Denied => {
-                self.description.missing_since = None;
-                self.description.missing = 0;
+                self.description.missing = None;
                 self.description.denied = matches!(described, Described::Denied);
                 // Where it may not be described, nothing speaks for the records.
                 if let Some(asked_at) = asked_at {
@@ -122,6 +125,7 @@ impl<C, F> Core<C, F> {
                 } else {
                     self.reject_refusals(now, proven);
                 }
+                self.description.invalid = false;
                 if self.groups.awaits_description() {
                     // Requests went out after this one was asked for.
                     self.description.want();

@@ -201,6 +201,9 @@ impl<C, F> Core<C, F> {
             return Limit::Retries;
         }
         if self.requests.is_empty() {
+            if self.groups.awaits_description() {
+                return Limit::Description;
+            }
             let letters = self.entries.iter();
             let letters =
                 letters.filter(|(_, entry)| matches!(entry.state, State::DeadLettered(_)));

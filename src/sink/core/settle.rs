@@ -10,6 +10,11 @@ use crate::retry::ServiceError;
 use crate::sink::outcome::{Outcome, RejectReason};
 use crate::transport::Operation;
 
+/// The most times that a write is sent again because its refusal is in doubt.
+///
+/// Chosen: outages that come back are few, and a server that describes no table refuses for ever.
+const MAX_DOUBTS: u8 = 3;
+
 impl<C, F> Core<C, F> {
     /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
     pub(crate) fn abort(&mut self, now: Duration) {
@@ -111,7 +116,10 @@ impl<C, F> Core<C, F> {
         }
     }
 
+    /// Rejects writes that were refused alone. Where the service refused whatever was sent to it, they
+    /// are sent again.
     pub(super) fn reject_refusals(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
+        let invalid = self.description.is_invalid();
         for (ticket, error) in refusals {
             let Some(entry) = self.entries.get_mut(ticket.at) else {
                 continue;
@@ -120,7 +128,12 @@ impl<C, F> Core<C, F> {
                 continue;
             }
             entry.group = None;
-            self.reject_refused(now, ticket, error);
+            if invalid && entry.doubts < MAX_DOUBTS {
+                entry.doubts += 1;
+                self.make_ready(now, ticket, true);
+            } else {
+                self.reject_refused(now, ticket, error);
+            }
         }
     }
 

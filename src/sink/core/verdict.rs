@@ -19,7 +19,7 @@ impl<C, F> Core<C, F> {
     /// Any request would have been refused: the credentials, the signature, or the table itself are
     /// the cause.
     pub(super) fn table_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
-        let over = self.access.refused(now);
+        let over = self.access.refused(now, error);
         // A table that is missing is gone once its description says so too.
         let described = !error.is_missing() || self.description.is_denied();
         if over && described {

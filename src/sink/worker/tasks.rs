@@ -10,7 +10,7 @@ use tracing::Instrument;
 use super::{Done, Running};
 use crate::capacity::Consumption;
 use crate::item::{self, IndexShape};
-use crate::retry::ServiceError;
+use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::{DeadLetter, PANICKED};
 use crate::sink::describing::table_capacity;
@@ -236,7 +236,13 @@ impl Running {
         self.worker.meter.answered(took, failure.is_none());
         match (result, failure) {
             (Ok(false), _) => self.worker.reporter.starved(now, name),
-            (_, Some(error)) => self.failed(now, name, error),
+            (_, Some(error)) => {
+                let verdict = matches!(error.class(), ErrorClass::Invalid | ErrorClass::Permanent);
+                if !verdict {
+                    self.worker.reporter.failed(now, name, error);
+                }
+                self.note_error(name, error);
+            }
             _ => self.worker.reporter.succeeded(name),
         }
     }
@@ -244,6 +250,10 @@ impl Running {
     /// Notes a request that failed.
     fn failed(&mut self, now: Duration, operation: &'static str, error: &ServiceError) {
         self.worker.reporter.failed(now, operation, error);
+        self.note_error(operation, error);
+    }
+
+    fn note_error(&mut self, operation: &'static str, error: &ServiceError) {
         self.worker.meter.stats.last_error = Some(LastError {
             operation,
             cause: error.to_string(),

@@ -1,6 +1,7 @@
 //! Refusals that no record causes.
 
 use super::*;
+use crate::capacity::Limit;
 use crate::sink::core::description::Described;
 
 /// Runs a core until `until`, or until it is idle. `answer` gives the error of a request, or none where it
@@ -46,6 +47,14 @@ fn described_failed(_: Duration) -> Described {
 
 pub(super) fn unchanged(_: Duration) -> Described {
     Described::Unchanged
+}
+
+fn described_invalid(_: Duration) -> Described {
+    Described::Failed(invalid())
+}
+
+fn invalid() -> ServiceError {
+    error(ErrorClass::Invalid, "ValidationException")
 }
 
 fn missing() -> ServiceError {
@@ -160,6 +169,84 @@ fn a_poisoned_record_waits_for_a_description_and_the_table_goes_on() {
     core.submit(now, put(3, 3));
     core.on_described(now, Described::KeysChanged(missing()));
     assert!(core.failure().is_none());
+}
+
+#[test]
+fn what_was_refused_while_all_was_refused_is_sent_again_before_it_is_judged() {
+    let end = ms(300_000);
+    // The table is described again at the end, or a neighbor is written first.
+    for neighbor in [false, true] {
+        let mut core = core(rules(), 4);
+        for n in 0..100 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        let answer = |now, request: &Request| {
+            let bad = holds(request, 13);
+            (now < end || bad).then(invalid)
+        };
+        let described = |now| {
+            if now < end {
+                Described::Failed(invalid())
+            } else {
+                Described::Unchanged
+            }
+        };
+        run(&mut core, ms(0), end, answer, described);
+        assert!(settled(&mut core).is_empty(), "nothing is judged meanwhile");
+        assert_eq!(core.limited_by(end), Limit::Description);
+        if neighbor {
+            core.submit(end, put(200, 200));
+            let request = core.next_request(end).expect("the neighbor");
+            all_written(&mut core, end, &request);
+        }
+        run(&mut core, end, ms(900_000), answer, described);
+        let settled = settled(&mut core);
+        assert_eq!(settled.len(), 100 + usize::from(neighbor));
+        let rejected = settled.iter().filter(|write| !write.outcome.is_written());
+        let rejected: Vec<u64> = rejected.map(|write| write.completion).collect();
+        assert_eq!(rejected, [13], "{neighbor}");
+    }
+}
+
+#[test]
+fn a_server_that_describes_no_table_does_not_keep_a_bad_write_for_ever() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, request: &Request| holds(request, 1).then(invalid);
+    let mut neighbors = 0;
+    while neighbors < 10 {
+        let now = ms(60_000 * neighbors);
+        run(&mut core, now, now + ms(60_000), poison, described_invalid);
+        core.submit(now + ms(60_000), put(2, 100 + neighbors));
+        neighbors += 1;
+        if settled(&mut core).iter().any(|write| write.completion == 1) {
+            break;
+        }
+    }
+    assert_eq!(neighbors, 5, "four neighbors are written meanwhile");
+}
+
+#[test]
+fn a_description_alone_convicts_no_table() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let unauthorized = || error(ErrorClass::Fatal, "HttpStatus");
+    let down = || error(ErrorClass::Ambiguous, "ServiceUnavailable");
+    let mut requests = 0;
+    let answer = |now, _: &Request| {
+        requests += 1;
+        (now < ms(300_000)).then(|| {
+            if requests == 1 {
+                unauthorized()
+            } else {
+                down()
+            }
+        })
+    };
+    run(&mut core, ms(0), ms(400_000), answer, |_| {
+        Described::Missing(missing())
+    });
+    assert_eq!(written(&mut core), [1]);
 }
 
 #[test]

@@ -10,6 +10,10 @@ fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+fn unrecognized() -> ServiceError {
+    Failure::new(ErrorClass::Fatal, "UnrecognizedClientException").into()
+}
+
 fn denied() -> ServiceError {
     Failure::new(ErrorClass::Fatal, "AccessDeniedException").into()
 }
@@ -17,12 +21,64 @@ fn denied() -> ServiceError {
 #[test]
 fn what_is_refused_has_thirty_seconds_unless_something_is_let_in() {
     let mut access = Access::new(s(10));
-    assert!(!access.refused(s(5)));
-    assert!(!access.refused(s(34)));
-    assert!(access.refused(s(35)));
+    assert!(!access.refused(s(5), &unrecognized()));
+    assert!(!access.refused(s(34), &unrecognized()));
+    assert!(access.refused(s(35), &unrecognized()));
     access.let_in();
     assert!(!access.is_refused());
-    assert!(!access.refused(s(36)));
+    assert!(!access.refused(s(36), &unrecognized()));
+}
+
+#[test]
+fn only_time_in_which_nothing_else_is_heard_counts() {
+    // Down for 36 s, with two moments in which another answers.
+    let mut access = Access::new(s(10));
+    for moment in [0, 36] {
+        for tenth in 0..5 {
+            let now = s(moment) + Duration::from_millis(100 * tenth);
+            assert!(!access.refused(now, &unrecognized()));
+            for why in [Why::Denied, Why::Unclear] {
+                let standing = access.action_refused(now, PUTS, why);
+                assert_eq!(standing, Standing::Passing);
+            }
+        }
+        access.failed(PUTS);
+    }
+    // Failures in between do not hold a verdict up for ever.
+    let mut access = Access::new(s(10));
+    let mut refused = 0;
+    while !access.refused(s(refused), &unrecognized()) {
+        refused += 1;
+        if refused % 5 == 0 {
+            access.failed(PUTS);
+        }
+    }
+    assert!((36..40).contains(&refused), "{refused}");
+    // Another action's say nothing of this one's.
+    let mut access = Access::new(s(10));
+    for now in 0..30 {
+        access.action_refused(s(now), UPDATES, Why::Denied);
+        access.failed(PUTS);
+    }
+    let standing = access.action_refused(s(30), UPDATES, Why::Denied);
+    assert_eq!(standing, Standing::Refused);
+}
+
+#[test]
+fn each_reason_has_its_own_thirty_seconds() {
+    let missing: ServiceError = Failure::new(ErrorClass::Fatal, "ResourceNotFoundException").into();
+    let mut access = Access::new(s(10));
+    for now in 0..=16 {
+        assert!(!access.refused(s(now), &unrecognized()));
+    }
+    assert!(!access.is_missing());
+    for now in 17..47 {
+        assert!(!access.refused(s(now), &missing), "{now}");
+    }
+    assert!(access.is_missing());
+    assert!(access.refused(s(47), &missing));
+    access.let_in();
+    assert!(!access.is_missing());
 }
 
 #[test]
@@ -208,7 +264,7 @@ fn blips_that_a_success_parts_never_add_up() {
     // Nor do those that are far apart.
     let mut access = Access::new(s(10));
     for blip in 0..10 {
-        assert!(!access.refused(s(1_200 * blip)));
+        assert!(!access.refused(s(1_200 * blip), &unrecognized()));
         let standing = access.action_refused(s(1_200 * blip), PUTS, Why::Denied);
         assert_eq!(standing, Standing::Passing);
     }
@@ -218,7 +274,7 @@ fn blips_that_a_success_parts_never_add_up() {
 fn attempts_that_are_far_apart_come_to_a_verdict_too() {
     let mut access = Access::new(s(300));
     let standings = [0, 290, 580].map(|second| {
-        assert_eq!(access.refused(s(second)), second == 580);
+        assert_eq!(access.refused(s(second), &unrecognized()), second == 580);
         access.action_refused(s(second), UPDATES, Why::Denied)
     });
     assert_eq!(standings[2], Standing::Refused);
@@ -232,8 +288,8 @@ fn attempts_that_are_far_apart_come_to_a_verdict_too() {
 #[test]
 fn two_blips_with_nothing_sent_between_are_not_an_outage() {
     let mut access = Access::new(s(10));
-    assert!(!access.refused(s(0)));
-    assert!(!access.refused(s(40)));
+    assert!(!access.refused(s(0), &unrecognized()));
+    assert!(!access.refused(s(40), &unrecognized()));
     let mut access = Access::new(s(10));
     assert_eq!(
         access.action_refused(s(0), PUTS, Why::Unclear),
