@@ -94,19 +94,11 @@ impl Budgets {
         }
         // Refusals count for their keys, unless the reported reason is another than a key range.
         let by_key = adaptive && (reported.is_none() || cause == ThrottleCause::KeyRange);
-        if by_key {
-            for cost in left {
-                self.hot_keys.refused(
-                    now,
-                    cost.partition,
-                    reported == Some(ThrottleCause::KeyRange),
-                );
-            }
-        }
-        let hot_keys = &self.hot_keys;
+        let reported_range = reported == Some(ThrottleCause::KeyRange);
+        let hot_keys = &mut self.hot_keys;
         let cold = left
             .iter()
-            .filter(|cost| !by_key || !hot_keys.contains(cost.partition));
+            .filter(|cost| !by_key || !hot_keys.refused(now, cost.partition, reported_range));
         let refused = Refused::of(sent_at, passed.len(), cold);
         let items = left.len() + passed.len();
         let Some(why) = self.of_table(now, cause, refused.answer, items) else {

@@ -5,7 +5,8 @@
 //! key that met this limit: unprocessed items of a batch bear no reason. So refusals and successes
 //! are counted by key. A key that is refused far more often than the others is hot, and gets a
 //! budget of its own. Its writes then wait apart, and those of other keys in the same partition are
-//! no longer refused.
+//! no longer refused. While it is refused no more often than the others are, its partition is not the
+//! cause, and its rate stays.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,6 +33,12 @@ const MIN_REFUSAL_SHARE: f64 = 0.02;
 /// Chosen: a key that is most of the traffic of a short table is refused as often as the others, at
 /// a ratio of 1.
 const MIN_REFUSAL_RATIO: f64 = 2.0;
+
+/// The least number of a hot key's refusals, halved each second, beyond those that others' explain, for
+/// its rate to be lowered.
+///
+/// Chosen: of a slow key whose share is as large as the others', chance rarely gives as many.
+const MIN_EXCESS_REFUSALS: f64 = 2.0;
 
 /// The largest number of keys that are watched. Chosen: bounds the memory.
 const MAX_WATCHED_KEYS: usize = 256;
@@ -71,11 +78,34 @@ const COOL_DOWN_TIME: Duration = Duration::from_secs(30);
 /// Chosen: they share its partition, and are sent again some times before they pass.
 const NEIGHBOR_WINDOW: Duration = Duration::from_secs(5);
 
-/// The refusals and successes of a key that may become hot, halved each second.
-#[derive(Debug, Default)]
+/// The refusals and successes of a key that is hot or may become so, halved each second.
+#[derive(Clone, Copy, Debug, Default)]
 struct Watched {
     refused: f64,
     passed: f64,
+}
+
+impl Watched {
+    fn share(self) -> f64 {
+        self.refused / (self.refused + self.passed).max(1.0)
+    }
+
+    /// Returns whether writes pass. Where none of the others does, the table is short, and not a key's
+    /// partition.
+    fn passes(self) -> bool {
+        self.passed >= 1.0
+    }
+
+    /// Returns whether far more of these are refused than of others that pass.
+    fn is_beyond(self, others: Self) -> bool {
+        let explained = others.share() * MIN_REFUSAL_RATIO * (self.refused + self.passed);
+        others.passes() && self.refused >= explained + MIN_EXCESS_REFUSALS
+    }
+
+    fn scale(&mut self, factor: f64) {
+        self.refused *= factor;
+        self.passed *= factor;
+    }
 }
 
 /// A key that is limited by a budget of its own.
@@ -86,6 +116,7 @@ struct HotKey {
     refused_at: Duration,
     /// The time of the last cut of its rate; `None` while it is still observed.
     cut_at: Option<Duration>,
+    counts: Watched,
 }
 
 impl HotKey {
@@ -169,6 +200,7 @@ impl HotKeys {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
             hot.budget.speed.delivered(now, f64::from(units));
+            hot.counts.passed += 1.0;
             return;
         }
         self.passed += 1.0;
@@ -178,17 +210,26 @@ impl HotKeys {
     }
 
     /// Counts a write of this key that the service refused, and makes the key hot where it stands
-    /// out.
+    /// out. Returns whether the key is hot, and the cause.
     ///
     /// `reported` is whether the service reported a key range as the reason. Without it the cause
     /// is not known.
-    pub(super) fn refused(&mut self, now: Duration, key: u64, reported: bool) {
+    pub(super) fn refused(&mut self, now: Duration, key: u64, reported: bool) -> bool {
         self.halve(now);
+        let others = Watched {
+            refused: self.refused,
+            passed: self.passed,
+        };
         if let Some(hot) = self.hot.get_mut(&key) {
-            hot.refused_at = now;
-            self.refused_at = Some(now);
-            hot.cut(now);
-            return;
+            hot.counts.refused += 1.0;
+            // Until its rate is limited, others may not pass for its sake.
+            let is_cause = reported || hot.cut_at.is_none() || hot.counts.is_beyond(others);
+            if is_cause {
+                hot.refused_at = now;
+                self.refused_at = Some(now);
+                hot.cut(now);
+            }
+            return is_cause;
         }
         self.refused += 1.0;
         if self.watched.len() < MAX_WATCHED_KEYS || self.watched.contains_key(&key) {
@@ -196,19 +237,21 @@ impl HotKeys {
         }
         if self.hot.len() < MAX_HOT_KEYS && self.stands_out(key, reported) {
             // A hot key's counts would distort the comparison of the others.
-            if let Some(watched) = self.watched.remove(&key) {
-                self.refused = (self.refused - watched.refused).max(0.0);
-                self.passed = (self.passed - watched.passed).max(0.0);
-            }
+            let counts = self.watched.remove(&key).unwrap_or_default();
+            self.refused = (self.refused - counts.refused).max(0.0);
+            self.passed = (self.passed - counts.passed).max(0.0);
             let hot = HotKey {
                 budget: Budget::new(now, Allowance::Unknown, SpeedConfig::plain()),
                 since: now,
                 refused_at: now,
                 cut_at: None,
+                counts,
             };
             self.hot.insert(key, hot);
             self.refused_at = Some(now);
+            return true;
         }
+        false
     }
 
     /// Returns whether a watched key is refused far more often than the others.
@@ -216,18 +259,14 @@ impl HotKeys {
         let Some(watched) = self.watched.get(&key) else {
             return false;
         };
-        let own = watched.refused / (watched.refused + watched.passed);
-        let (refused, passed) = (
-            (self.refused - watched.refused).max(0.0),
-            (self.passed - watched.passed).max(0.0),
-        );
-        let others = refused / (refused + passed).max(1.0);
-        // Where no other key passes either, the table is short and not this key's partition, unless
-        // a key range was reported.
-        (reported || passed >= 1.0)
-            && watched.refused >= MIN_REFUSALS
+        let others = Watched {
+            refused: (self.refused - watched.refused).max(0.0),
+            passed: (self.passed - watched.passed).max(0.0),
+        };
+        watched.refused >= MIN_REFUSALS
             && watched.refused >= self.refused * MIN_REFUSAL_SHARE
-            && own >= others * MIN_REFUSAL_RATIO
+            && watched.share() >= others.share() * MIN_REFUSAL_RATIO
+            && (reported || others.passes())
     }
 
     /// Halves all counts for each second since the last call, so that old answers count less and
@@ -242,9 +281,11 @@ impl HotKeys {
         let factor = 0.5_f64.powi(i32::try_from(seconds).unwrap_or(i32::MAX));
         self.refused *= factor;
         self.passed *= factor;
+        for hot in self.hot.values_mut() {
+            hot.counts.scale(factor);
+        }
         self.watched.retain(|_, watched| {
-            watched.refused *= factor;
-            watched.passed *= factor;
+            watched.scale(factor);
             watched.refused > MIN_WATCHED_REFUSALS
         });
     }

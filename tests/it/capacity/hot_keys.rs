@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::sink::{Outcome, Receipt, RejectReason, TableSettings, TableSink, Write};
-use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 
 use super::{Class, Event, capacity, open, seconds, settings, spec};
 use crate::setup::{TABLE, assert_no_room_taken, settle};
@@ -122,6 +122,22 @@ async fn a_hot_key_is_held_back_and_its_neighbours_go_on() {
     );
     let told = heated.table.stats().limited_by.to_string();
     assert!(told.starts_with("hot keys: 1 of them hold"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hot_key_of_which_a_share_is_refused_whatever_is_sent_keeps_its_partitions_speed() {
+    let heated = Heated::new(settings().buffer_records(4_000), 3_000).await;
+    let plan = FaultPlan::seeded(5).operations([Operation::BatchWriteItem]);
+    heated.fake.fault_plan(plan.unprocessed(0.05));
+    seconds(20.0).await;
+    let (cold, applied) = (heated.cold.written(), heated.applied());
+    seconds(30.0).await;
+    let written = heated.cold.written() - cold;
+    assert!(written >= 2_900.0, "{written} of 3,000");
+    let applied = heated.applied() - applied;
+    let rest = (50.0 - 100.0 / 8.0) * 30.0;
+    let applied = f64::from(u32::try_from(applied).expect("few"));
+    assert!(applied >= rest * 0.8, "{applied} of {rest}");
 }
 
 #[tokio::test(start_paused = true)]
