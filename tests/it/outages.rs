@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dynamodb_connector::Health;
 use dynamodb_connector::sink::{
-    DrainError, Outcome, RejectReason, SubmitError, TableSettings, TableSink,
+    DrainError, LimitedBy, Outcome, RejectReason, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 use tokio::task::JoinHandle;
@@ -119,6 +119,37 @@ async fn where_a_share_of_the_requests_fails_all_is_written() {
             assert!(table.health().is_healthy(), "{told}");
             table.close().await.unwrap();
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_refuses_whatever_is_sent_condemns_no_record() {
+    for (fault, code) in [
+        (
+            Fault::validation("something new is required"),
+            "ValidationException",
+        ),
+        (Fault::answer(413, ""), "http 413"),
+    ] {
+        let (log, guard) = Log::subscribe("dynamodb_connector=info");
+        let (fake, table) = opened().await;
+        fake.inject(fault.clone().on(Operation::DescribeTable).always());
+        fake.inject(fault.on(Operation::BatchWriteItem).always());
+        let outcomes = puts(&table, 1_000);
+        tokio::time::sleep(secs(300)).await;
+        let (health, limited) = (table.health().to_string(), table.stats().limited_by);
+        assert!(health.contains("DescribeTable"), "{health}");
+        assert_eq!(limited, LimitedBy::Description, "{code}");
+        let warnings = log.lines("WARN");
+        assert!((1..=5).contains(&warnings.len()), "{warnings:?}");
+        assert!(warnings[0].contains(code), "{warnings:?}");
+        fake.heal();
+        let healed = Instant::now();
+        assert_written(&outcomes.await.unwrap(), code);
+        let took = healed.elapsed();
+        assert!(took <= secs(15), "{code}: {took:?}");
+        table.close().await.unwrap();
+        drop(guard);
     }
 }
 
