@@ -180,41 +180,58 @@ impl Failures {
                 reports.push(Report::Lasts(kind.health(now)));
             }
         }
-        self.kinds.retain(|kind| {
-            let over = !kind.current && now.saturating_sub(kind.last) >= OVER_AFTER;
-            if over {
-                reports.push(Report::Over {
-                    operation: kind.failure.operation,
-                    lasted: kind.last.saturating_sub(kind.since),
-                    failures: kind.count,
-                });
-            }
-            !over
-        });
+        loop {
+            let over = self.recoveries().find(|(_, over)| *over <= now);
+            let Some((operation, _)) = over else { break };
+            let of_it = |kind: &mut Kind| kind.failure.operation == operation;
+            let kinds: Vec<Kind> = self.kinds.extract_if(.., of_it).collect();
+            let since = kinds.iter().map(|kind| kind.since).min();
+            let last = kinds.iter().map(|kind| kind.last).max();
+            reports.push(Report::Over {
+                operation,
+                lasted: last.unwrap_or(now).saturating_sub(since.unwrap_or(now)),
+                failures: kinds.iter().map(|kind| kind.count).sum(),
+            });
+        }
         reports
+    }
+
+    /// Returns the operations that succeed again, whatever they had failed with, and when that is over.
+    fn recoveries(&self) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
+        self.kinds.iter().filter_map(|kind| {
+            let operation = kind.failure.operation;
+            let same = self.kinds.iter();
+            let same = same.filter(|kind| kind.failure.operation == operation);
+            let last = same.map(|kind| (!kind.current).then_some(kind.last));
+            let last = last.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+            Some((operation, last.saturating_add(OVER_AFTER)))
+        })
     }
 
     /// Returns when to call [`take_due`](Self::take_due).
     pub(super) fn due_at(&self) -> Option<Duration> {
         let due = self.kinds.iter().flat_map(|kind| {
-            let quiet = if kind.current {
-                kind.silent_at()
-            } else {
-                Some(kind.last.saturating_add(OVER_AFTER))
-            };
-            [kind.lasts_at(), quiet]
+            let silent = kind.silent_at().filter(|_| kind.current);
+            [kind.lasts_at(), silent]
         });
-        due.flatten().min()
+        let over = self.recoveries().map(|(_, over)| over);
+        due.flatten().chain(over).min()
     }
 
-    /// Returns the health: the failure that has lasted for longest, if one lasts.
+    /// Returns the health: of the failures of late, the one that has lasted for longest, if one lasts.
     pub(super) fn health(&self, now: Duration) -> Health {
         let lasting = self.kinds.iter().filter(|kind| {
             kind.current
                 && kind.lasts_from().is_some_and(|from| from <= now)
                 && kind.silent_at().is_none_or(|at| now < at)
         });
-        let oldest = lasting.min_by_key(|kind| kind.since);
+        let lasting: Vec<&Kind> = lasting.collect();
+        let newest = lasting.iter().map(|kind| kind.last).max();
+        let of_late = lasting.into_iter().filter(|kind| {
+            let quiet_for = newest.unwrap_or(now).saturating_sub(kind.last);
+            kind.closed || quiet_for < OVER_AFTER
+        });
+        let oldest = of_late.min_by_key(|kind| kind.since);
         oldest.map_or(Health::Healthy, |kind| kind.health(now))
     }
 }

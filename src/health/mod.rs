@@ -82,7 +82,7 @@ impl fmt::Display for Health {
                 failures,
             } => {
                 let how_often = how_often(*lasting, *failures);
-                write!(f, "{operation} has failed {how_often}: {cause}; retrying")
+                write!(f, "{operation} has failed {how_often}: {cause}")
             }
             Self::Ended { cause } => write!(f, "ended: {cause}"),
         }

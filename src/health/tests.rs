@@ -113,6 +113,40 @@ fn kinds_are_bounded_and_the_health_is_that_of_the_oldest() {
 }
 
 #[test]
+fn the_health_is_that_of_what_still_fails() {
+    let mut failures = Failures::default();
+    for n in 0..20 {
+        failures.failed(ms(100 * n), failure("first", Urgency::Lasting));
+    }
+    for n in 20..80 {
+        failures.failed(ms(1_000 * n), failure("then", Urgency::Lasting));
+    }
+    let Health::Failing { cause, .. } = failures.health(ms(80_000)) else {
+        panic!("it fails");
+    };
+    assert_eq!(cause, "then (http 500)");
+}
+
+#[test]
+fn an_operation_is_over_once_whatever_it_failed_with() {
+    let mut failures = Failures::default();
+    for n in 0..60 {
+        let code = ["A", "B", "C"][n % 3];
+        let now = 100 * u64::try_from(n).expect("small");
+        failures.failed(ms(now), failure(code, Urgency::Lasting));
+    }
+    failures.succeeded("BatchWriteItem");
+    assert_eq!(failures.due_at(), Some(ms(15_900)));
+    let over = Report::Over {
+        operation: "BatchWriteItem",
+        lasted: ms(5_900),
+        failures: 60,
+    };
+    assert_eq!(failures.take_due(ms(15_900)), [over]);
+    assert_eq!(failures.due_at(), None);
+}
+
+#[test]
 fn a_kind_that_closed_its_operation_makes_no_room_for_others() {
     let mut failures = Failures::default();
     failures.failed(ms(0), failure("denied", Urgency::Now));
@@ -157,7 +191,7 @@ fn health_is_shown_in_one_line() {
     };
     assert_eq!(
         failing.to_string(),
-        "BatchWriteItem has failed for 40 s, 17 times: AccessDeniedException (http 400); retrying"
+        "BatchWriteItem has failed for 40 s, 17 times: AccessDeniedException (http 400)"
     );
     let ended = Health::Ended {
         cause: "gone".to_owned(),

@@ -113,7 +113,7 @@ impl ServiceError {
     /// The table's keys are no longer those it was opened with.
     pub(crate) fn keys_changed() -> Self {
         Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)
-            .with_detail("the table's keys are not those it had when it was opened")
+            .with_detail("the table's keys are not those that it was opened with")
             .into()
     }
 

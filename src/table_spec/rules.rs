@@ -12,6 +12,10 @@ pub(crate) fn is_table_name(name: &str) -> bool {
     (3..=255).contains(&name.len()) && name.bytes().all(legal)
 }
 
+/// The most indexes of a table (developer guide, "Quotas in Amazon DynamoDB"; the second is the default).
+const MAX_LOCAL_INDEXES: usize = 5;
+const MAX_GLOBAL_INDEXES: usize = 20;
+
 impl TableSpec {
     /// Checks what `CreateTable` would refuse.
     ///
@@ -37,6 +41,16 @@ impl TableSpec {
             }
             check_keys(&place, &index.keys, &mut kinds)?;
             self.check_index(&place, index)?;
+        }
+        for (local, most) in [(true, MAX_LOCAL_INDEXES), (false, MAX_GLOBAL_INDEXES)] {
+            let count = self.indexes.iter().filter(|index| index.local == local);
+            let count = count.count();
+            if count > most {
+                let kind = if local { "local" } else { "global" };
+                return Err(format!(
+                    "{table}: it has {count} {kind} indexes, and {most} are the most"
+                ));
+            }
         }
         Ok(())
     }

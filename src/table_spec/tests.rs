@@ -42,6 +42,26 @@ fn a_specification_that_fits_passes() {
 }
 
 #[test]
+fn a_table_has_no_more_indexes_than_the_service_allows() {
+    for (index, most, kind) in [(global(), 20, "global"), (local(), 5, "local")] {
+        let of = |count: usize| {
+            let indexes = (0..count).map(|n| IndexSpec {
+                name: format!("index-{n}"),
+                ..index.clone()
+            });
+            indexes.fold(table(), TableSpec::index)
+        };
+        of(most).check().unwrap();
+        let broken = of(most + 1).check().unwrap_err();
+        let told = format!(
+            "it has {} {kind} indexes, and {most} are the most",
+            most + 1
+        );
+        assert!(broken.contains(&told), "{broken}");
+    }
+}
+
+#[test]
 fn each_rule_is_named_with_the_place_that_breaks_it() {
     let names = "3 to 255 characters";
     let too_long = "n".repeat(256);

@@ -69,7 +69,7 @@ async fn attempt(
     sent.store(true, Ordering::Relaxed);
     let mut response = match captured.connector().call(request).await {
         Ok(response) => response,
-        Err(error) => return Outcome::Settled(Err(failure::connector(&error))),
+        Err(error) => return Outcome::Settled(Err(failure::connector(&error, &captured.uri_text))),
     };
     let body = match ByteStream::new(response.take_body()).collect().await {
         Ok(body) => body.into_bytes(),

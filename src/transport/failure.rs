@@ -244,13 +244,23 @@ pub(super) fn body_lost(error: &(dyn Error + 'static)) -> ServiceError {
         .into()
 }
 
-/// The HTTP client gave up.
-pub(super) fn connector(error: &ConnectorError) -> ServiceError {
+/// The host and the port of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit('@').next().unwrap_or_default()
+}
+
+/// The HTTP client gave up on a request to this URL.
+pub(super) fn connector(error: &ConnectorError, url: &str) -> ServiceError {
     let text = chain(error);
     let failure = if error.is_user() {
         Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
     } else if never_connected(error, &text) {
-        Failure::new(ErrorClass::Transient, code::CONNECT_FAILED)
+        let detail = format!("{}: {text}", authority(url));
+        return Failure::new(ErrorClass::Transient, code::CONNECT_FAILED)
+            .with_detail(detail)
+            .into();
     } else if error.is_timeout() {
         Failure::new(ErrorClass::Ambiguous, code::READ_TIMEOUT)
     } else {

@@ -102,7 +102,7 @@ enum Stage {
     Sent,
 }
 
-fn unanswered<E, R>(error: &SdkError<E, R>, stage: Stage) -> ServiceError
+fn unanswered<E, R>(error: &SdkError<E, R>, stage: Stage, url: &str) -> ServiceError
 where
     E: Error + 'static,
     R: fmt::Debug + 'static,
@@ -115,7 +115,7 @@ where
         (Stage::Resolving, _) => unresolved(error),
         (Stage::Sent, SdkError::TimeoutError(_)) => failure::timed_out(true, None),
         (Stage::Sent, SdkError::DispatchFailure(dispatch)) => match dispatch.as_connector_error() {
-            Some(error) => failure::connector(error),
+            Some(error) => failure::connector(error, url),
             None => failure::body_lost(error),
         },
         (Stage::Sent, SdkError::ResponseError(_)) => failure::body_lost(error),
@@ -166,6 +166,7 @@ struct Tapped {
 #[derive(Default)]
 struct Seen {
     stage: Stage,
+    url: String,
     /// The client's own retry setting, which bounds the loading of credentials.
     retry: Option<RetryConfig>,
     captured: Option<Result<Captured, NotDirect>>,
@@ -184,7 +185,8 @@ impl Tap {
         E: Error + 'static,
         R: fmt::Debug + 'static,
     {
-        unanswered(error, self.seen().stage)
+        let seen = self.seen();
+        unanswered(error, seen.stage, &seen.url)
     }
 }
 
@@ -266,6 +268,7 @@ impl Intercept for Tap {
         let request = context.request();
         let mut seen = self.seen();
         seen.stage = Stage::Sent;
+        context.request().uri().clone_into(&mut seen.url);
         seen.signed_at = request
             .headers()
             .get("x-amz-date")

@@ -120,8 +120,13 @@ async fn does_not_write(client: &Client, codes: &[&str]) {
 
 #[tokio::test]
 async fn where_nobody_listens_the_connection_is_said_to_fail() {
-    let client = client(&nobody().await);
+    let url = nobody().await;
+    let client = client(&url);
     does_not_open(&client, &["ConnectFailed"]).await;
+    let sink = Sink::builder(&client).table(TABLE, TableSettings::default());
+    let error = sink.open().await.unwrap_err().to_string();
+    let address = url.strip_prefix("http://").expect("an address");
+    assert!(error.contains(address), "{error}");
     does_not_write(&client, &["ConnectFailed"]).await;
 }
 

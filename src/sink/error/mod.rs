@@ -89,6 +89,8 @@ fn remedy(error: &ServiceError) -> &'static str {
         "check the credentials of the client, and that they have not expired"
     } else if error.is_misconfigured() {
         "complete the client's configuration"
+    } else if error.code().starts_with("UnknownOperation") {
+        "the server does not describe tables; give its keys with `keys`"
     } else if error.is_for_action() {
         "allow dynamodb:DescribeTable on it, or give its keys with `keys`"
     } else if error.kind() == ErrorKind::Invalid {

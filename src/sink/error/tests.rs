@@ -345,3 +345,17 @@ fn a_kind_follows_from_the_services_answer() {
         assert_eq!(service(class, code).kind(), kind, "{code}");
     }
 }
+
+#[test]
+fn a_server_that_describes_no_tables_is_no_question_of_rights() {
+    for (code, remedy) in [
+        ("UnknownOperationException", "does not describe tables"),
+        ("AccessDeniedException", "allow dynamodb:DescribeTable"),
+    ] {
+        let error = OpenError::Describe {
+            table: "decisions".to_owned(),
+            error: service(ErrorClass::Fatal, code),
+        };
+        assert!(error.to_string().contains(remedy), "{error}");
+    }
+}
