@@ -35,6 +35,8 @@
 //! test_util                            a DynamoDB that fails as told
 //! ```
 //!
+//! The [`guide`] has a page for each subject: guarantees, settings, capacity, failures, tests.
+//!
 //! # Features
 //!
 //! - `streams`: the module `streams`, a source of a table's changes.
@@ -47,6 +49,9 @@
 //!
 //! None is on by default. Features add API and change nothing else.
 
+// Badges for what a feature brings: docs.rs builds with a nightly compiler and this flag.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod capacity;
 mod clock;
 #[cfg(feature = "embedded")]
@@ -55,6 +60,8 @@ mod error;
 #[cfg(all(any(test, fuzzing), feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod health;
 pub mod item;
 #[cfg(feature = "kafka")]
@@ -84,6 +91,6 @@ pub use health::Health;
 pub use table_spec::{IndexSpec, StreamView, TableSpec};
 
 /// The examples of README.md, to be tested.
-#[cfg(all(doctest, feature = "test-util"))]
+#[cfg(all(doctest, feature = "streams", feature = "test-util"))]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

@@ -50,3 +50,42 @@ fn the_default_features_bring_few_crates() {
     println!("{} crates with the default features", crates.len());
     assert!(crates.len() < BOUND, "{} crates: {listed}", crates.len());
 }
+
+#[test]
+fn no_crate_of_ours_changes_what_numbers_are() {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--workspace",
+            "--all-features",
+        ])
+        .args([
+            "--edges",
+            "normal,build",
+            "--prefix",
+            "none",
+            "--format",
+            "{p} {f}",
+        ])
+        .output()
+        .expect("cargo runs");
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo tree: {complaint}");
+    let listed = String::from_utf8(output.stdout).expect("names are text");
+    let of_it = |line: &&str| line.starts_with("serde_json v");
+    let features: BTreeSet<&str> = listed.lines().filter(of_it).collect();
+    assert!(
+        features.iter().any(|line| line.contains("raw_value")),
+        "{features:?}"
+    );
+    assert!(
+        features
+            .iter()
+            .all(|line| !line.contains("arbitrary_precision")),
+        "{features:?}"
+    );
+}
