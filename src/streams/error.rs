@@ -25,6 +25,13 @@ pub enum StreamsError {
         /// The builder's method that takes the handler.
         handler: &'static str,
     },
+    /// A setting keeps its state in tables, and the source's leases are in memory.
+    #[error("{setting} keeps its state beside a lease table: leave out `leases_in_memory`")]
+    #[non_exhaustive]
+    LeasesInMemory {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The table has no stream.
     #[error(
         "table {table:?} has no stream; switch it on with `aws dynamodb update-table --table-name {table} \
@@ -167,6 +174,7 @@ impl StreamsError {
         match self {
             Self::Config(_)
             | Self::HandlerMissing { .. }
+            | Self::LeasesInMemory { .. }
             | Self::NoStream { .. }
             | Self::LeaseTableCreation { .. }
             | Self::NotALeaseTable { .. }

@@ -67,6 +67,7 @@ pub struct StreamSourceBuilder {
     streams: aws_sdk_dynamodbstreams::Client,
     table: String,
     lease_table: Option<String>,
+    in_memory: bool,
     worker: Option<String>,
     start: StartPosition,
     settings: StreamSettings,
@@ -94,6 +95,15 @@ impl StreamSourceBuilder {
     /// name and `-leases`.
     pub fn lease_table(mut self, name: impl Into<String>) -> Self {
         self.lease_table = Some(name.into());
+        self
+    }
+
+    /// Keeps leases and checkpoints in this process alone, for a reader that shares its shards with no other and begins anew each time: to look at
+    /// changes, for a cache. No table is made, and no right on one is needed.
+    ///
+    /// Two such sources read all shards each. Once dropped, nothing is left of how far it was.
+    pub fn leases_in_memory(mut self) -> Self {
+        self.in_memory = true;
         self
     }
 
@@ -172,6 +182,22 @@ impl StreamSourceBuilder {
         settings.validate()?;
         let takes_letters = self.dead_letters.is_some();
         settings.check_handlers(takes_letters, self.on_gap.is_some())?;
+        if self.in_memory {
+            let stored = [
+                (self.lease_table.is_some(), "lease_table"),
+                (
+                    self.start == StartPosition::Snapshot,
+                    "StartPosition::Snapshot",
+                ),
+                (
+                    settings.get_on_gap() == GapPolicy::Rescan,
+                    "on_gap = \"rescan\"",
+                ),
+            ];
+            if let Some((_, setting)) = stored.into_iter().find(|(is, _)| *is) {
+                return Err(StreamsError::LeasesInMemory { setting });
+            }
+        }
         let clock = Clock::start();
         let mut rng = fastrand::Rng::with_seed(self.seed.unwrap_or_else(entropy));
         let timeout = settings.get_request_timeout();
@@ -194,6 +220,11 @@ impl StreamSourceBuilder {
         // A renewal that hangs must leave time for another before the lease lapses.
         let lease_timeout = timeout.min(settings.get_failover() / 4);
         let leases = LeaseTable::new(&self.dynamodb, self.transport, &leases, &me, lease_timeout);
+        let leases = if self.in_memory {
+            leases.in_memory()
+        } else {
+            leases
+        };
         leases.ensure().await?;
         let streams = Transport::streams(&self.streams, self.transport, &stream_arn, timeout);
         // DynamoDB Local tells the time of a change to the minute, the service to the second.
@@ -281,6 +312,7 @@ impl StreamSource {
             streams: streams.clone(),
             table: table.into(),
             lease_table: None,
+            in_memory: false,
             worker: None,
             start: StartPosition::default(),
             settings: StreamSettings::default(),

@@ -11,6 +11,8 @@ mod demo;
 mod leases;
 #[cfg(feature = "aws")]
 mod load;
+#[cfg(feature = "aws")]
+mod tail;
 mod usage;
 
 use std::error::Error;
@@ -34,6 +36,9 @@ enum Command {
     /// Loads a file into a table: CSV, JSON lines, or DynamoDB's JSON as exports have it.
     #[cfg(feature = "aws")]
     Load(load::Arguments),
+    /// Prints a table's changes as they come, a JSON object on each line.
+    #[cfg(feature = "aws")]
+    Tail(tail::Arguments),
     /// Shows who reads which shard of a table's stream, and gives a lease free.
     #[cfg(feature = "aws")]
     #[command(subcommand)]
@@ -111,5 +116,7 @@ async fn run(command: Command) -> Result<Ending, Box<dyn Error>> {
         Command::Load(arguments) => load::run(arguments).await,
         #[cfg(feature = "aws")]
         Command::Leases(command) => leases::run(command).await,
+        #[cfg(feature = "aws")]
+        Command::Tail(arguments) => tail::run(arguments).await,
     }
 }

@@ -15,7 +15,7 @@ use dynamodb_connector::streams::StreamSource;
 use dynamodb_connector::{StreamView, TableSpec};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 const TABLE: &str = "orders";
@@ -267,6 +267,49 @@ async fn ctrl_c_ends_a_load_after_what_was_read() {
         "2 of 2 lines written to orders\ninterrupted after line 2\n"
     );
     drop(stdin);
+}
+
+/// Puts an item of one number.
+async fn put(client: &Client, number: u64) {
+    let item = client.put_item().table_name(TABLE);
+    let item = item
+        .item("customer", AttributeValue::S("ada".to_owned()))
+        .item("number", AttributeValue::N(number.to_string()));
+    item.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn tail_prints_changes_and_leaves_no_table_behind() {
+    let (database, url) = database().await;
+    let client = database.client();
+    put(&client, 1).await;
+    let tail = ["tail", TABLE, "--from", "oldest", "--endpoint-url", &url];
+    let mut child = command(&tail).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    for number in ["1", "2"] {
+        let line = in_time(lines.next_line()).await.unwrap().unwrap();
+        let change: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(change["event"], "INSERT", "{line}");
+        assert_eq!(change["keys"]["number"]["N"], number, "{line}");
+        assert_eq!(change["new"]["customer"]["S"], "ada", "{line}");
+        put(&client, 2).await;
+    }
+    interrupt(&child);
+    let ended = end(child).await;
+    assert_eq!(ended.code, Some(130), "{ended:?}");
+    assert_eq!(ended.errors, "");
+    let tables = client.list_tables().send().await.unwrap();
+    assert_eq!(tables.table_names(), [TABLE]);
+
+    // What reads its output has ended.
+    let mut child = command(&tail).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = end(child).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+
+    refuses(&["tail", TABLE, "--from", "soon"], 2, "90m").await;
+    let missing = ["tail", "missing", "--endpoint-url", &url];
+    refuses(&missing, 1, "\"missing\"").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,6 +18,7 @@
 
 mod balance;
 mod hold;
+mod memory;
 mod row;
 mod sync;
 mod table;

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::super::ShardId;
 use super::super::error::StreamsError;
 use super::balance::{Manner, Take};
+use super::memory::MemoryRows;
 use super::row::{Checkpoint, KEY, LeaseRow, MalformedRow, RawRow, new_item};
 use crate::item::KeyKind;
 use crate::retry::ServiceError;
@@ -34,6 +35,8 @@ pub(crate) struct LeaseTable {
     name: String,
     /// This worker, of this process alone: nobody else writes under its name.
     me: String,
+    /// The rows, where they are not in the table.
+    memory: Option<MemoryRows>,
 }
 
 /// What a look at the table can fail by.
@@ -78,6 +81,15 @@ impl LeaseTable {
             transport: Transport::new(client, kind, name, request_timeout),
             name: name.to_owned(),
             me: me.to_owned(),
+            memory: None,
+        }
+    }
+
+    /// Keeps the rows in this process: nothing is asked of the table.
+    pub(crate) fn in_memory(self) -> Self {
+        Self {
+            memory: Some(MemoryRows::default()),
+            ..self
         }
     }
 
@@ -91,6 +103,9 @@ impl LeaseTable {
 
     /// Makes the table if it is not there, on demand, and waits until it can be used.
     pub(crate) async fn ensure(&self) -> Result<(), StreamsError> {
+        if self.memory.is_some() {
+            return Ok(());
+        }
         let mut waited = Duration::ZERO;
         loop {
             match self.transport.describe().await {
@@ -163,6 +178,9 @@ impl LeaseTable {
 
     /// Every lease there is. Strongly consistent, so that a first start is not taken for one twice.
     pub(crate) async fn scan(&self) -> Result<Vec<LeaseRow>, LookError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.scan());
+        }
         let mut rows = Vec::new();
         let mut from: Option<Value> = None;
         loop {
@@ -183,6 +201,9 @@ impl LeaseTable {
     }
 
     pub(crate) async fn get(&self, shard: &ShardId) -> Result<Option<LeaseRow>, LookError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.get(shard));
+        }
         let request = json!({"TableName": self.name, "ConsistentRead": true, "Key": key(shard)});
         let body = self.call(Operation::GetItem, request).await?;
         let found: Found = read(&body)?;
@@ -194,6 +215,9 @@ impl LeaseTable {
 
     /// Makes a row, unless there is one.
     pub(crate) async fn create(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.create(row));
+        }
         let request = json!({
             "TableName": self.name,
             "Item": new_item(row),
@@ -208,6 +232,10 @@ impl LeaseTable {
 
     /// Deletes the row of a finished shard.
     pub(crate) async fn delete(&self, shard: &ShardId) -> Result<(), ServiceError> {
+        if let Some(memory) = &self.memory {
+            memory.delete(shard);
+            return Ok(());
+        }
         let request = json!({
             "TableName": self.name,
             "Key": key(shard),
@@ -223,6 +251,9 @@ impl LeaseTable {
 
     /// Takes a lease, or asks for it. What the row is afterwards, or nothing where somebody else was faster.
     pub(crate) async fn take(&self, take: &Take) -> Result<Option<LeaseRow>, ServiceError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.take(&self.me, take));
+        }
         let row = &take.row;
         let mut after = row.clone();
         after.owner = Some(self.me.clone());
@@ -315,6 +346,9 @@ impl LeaseTable {
         handing_over: bool,
         change: &Change,
     ) -> Result<Written, ServiceError> {
+        if let Some(memory) = &self.memory {
+            return Ok(memory.change(&self.me, shard, counter, change));
+        }
         let mut values = json!({
             ":me": {"S": self.me},
             ":counter": number(counter),

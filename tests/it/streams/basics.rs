@@ -5,7 +5,7 @@ use std::time::Duration;
 use dynamodb_connector::streams::{EventKind, StartPosition};
 use futures::StreamExt as _;
 
-use super::rig::{Log, TABLE, builder, put, table};
+use super::rig::{LEASES, Log, TABLE, Worker, builder, open_shards, put, put_each, table};
 
 #[tokio::test(start_paused = true)]
 async fn changes_are_seen_in_order_and_a_second_run_goes_on_after_them() {
@@ -123,4 +123,38 @@ async fn as_a_stream_the_checkpoint_waits_for_the_acknowledgements() {
         version["version"], 4,
         "everything from the first that was not done"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_leases_in_memory_no_table_is_made_and_all_is_read_over_splits() {
+    let fake = table(3);
+    let log = Log::default();
+    put_each(&fake, 20, 0).await;
+    let in_memory = || builder(&fake).leases_in_memory();
+    let worker = Worker::start(in_memory(), &log).await;
+    log.until(20).await;
+    for shard in open_shards(&fake) {
+        fake.split_shard(TABLE, &shard);
+    }
+    put_each(&fake, 20, 1).await;
+    log.until(40).await;
+    log.assert_each(20, 0..2);
+    assert_eq!(worker.shards().len(), 6);
+    worker.stop().await;
+    let described = fake.client().describe_table().table_name(LEASES);
+    assert!(described.send().await.is_err(), "there is no such table");
+
+    // The next one begins anew.
+    let log = Log::default();
+    let worker = Worker::start(in_memory(), &log).await;
+    log.until(40).await;
+    worker.stop().await;
+
+    for (builder, setting) in [
+        (in_memory().lease_table("leases"), "lease_table"),
+        (in_memory().start(StartPosition::Snapshot), "Snapshot"),
+    ] {
+        let error = builder.open().await.expect_err("they need a table");
+        assert!(error.to_string().contains(setting), "{error}");
+    }
 }

@@ -1,0 +1,89 @@
+//! Leases that are kept in this process alone, for a source that shares its shards with no other worker.
+//!
+//! They change under the conditions of a lease table, so that the worker need not know which it has.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::super::ShardId;
+use super::balance::Take;
+use super::row::LeaseRow;
+use super::table::{Change, Written};
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct MemoryRows(Arc<Mutex<BTreeMap<ShardId, LeaseRow>>>);
+
+impl MemoryRows {
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<ShardId, LeaseRow>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn scan(&self) -> Vec<LeaseRow> {
+        self.rows().values().cloned().collect()
+    }
+
+    pub(super) fn get(&self, shard: &ShardId) -> Option<LeaseRow> {
+        self.rows().get(shard).cloned()
+    }
+
+    /// Makes a row. Returns whether there was none.
+    pub(super) fn create(&self, row: &LeaseRow) -> bool {
+        let mut rows = self.rows();
+        let vacant = !rows.contains_key(&row.shard);
+        if vacant {
+            rows.insert(row.shard.clone(), row.clone());
+        }
+        vacant
+    }
+
+    /// Deletes the row of a finished shard.
+    pub(super) fn delete(&self, shard: &ShardId) {
+        let mut rows = self.rows();
+        if rows.get(shard).is_some_and(LeaseRow::is_finished) {
+            rows.remove(shard);
+        }
+    }
+
+    /// Takes a lease for the only worker. Returns the row as it is then, or nothing where it was another.
+    pub(super) fn take(&self, me: &str, take: &Take) -> Option<LeaseRow> {
+        let mut rows = self.rows();
+        let row = rows.get_mut(&take.row.shard)?;
+        if *row != take.row || row.is_finished() {
+            return None;
+        }
+        row.owner = Some(me.to_owned());
+        row.counter += 1;
+        Some(row.clone())
+    }
+
+    /// Changes a lease that this worker has.
+    pub(super) fn change(
+        &self,
+        me: &str,
+        shard: &ShardId,
+        counter: u64,
+        change: &Change,
+    ) -> Written {
+        let mut rows = self.rows();
+        let Some(row) = rows.get_mut(shard) else {
+            return Written::Refused(None);
+        };
+        if row.counter != counter || row.owner.as_deref() != Some(me) {
+            return Written::Refused(Some(Box::new(row.clone())));
+        }
+        row.counter += 1;
+        if let Some(checkpoint) = &change.checkpoint {
+            row.checkpoint = checkpoint.clone();
+        }
+        if !change.children.is_empty() {
+            row.children.clone_from(&change.children);
+        }
+        if change.read.is_some() {
+            row.read = change.read;
+        }
+        if change.let_go {
+            row.owner = None;
+        }
+        Written::Done
+    }
+}
