@@ -15,10 +15,10 @@ const STARVES_AFTER: Duration = Duration::from_secs(10);
 /// The time without a failure after which it is over. Chosen: the longest default delay of a retry.
 const OVER_AFTER: Duration = Duration::from_secs(10);
 
-/// The time without a failure and without a success after which a kind says nothing: nothing is sent.
+/// The least time without a failure and without a success after which a kind says nothing: nothing is sent.
 ///
-/// Chosen: longer than a request and the longest default delay take together.
-const SILENT_AFTER: Duration = Duration::from_secs(120);
+/// Chosen: several times what a request and the longest delay take together by default.
+pub(super) const MIN_SILENT_AFTER: Duration = Duration::from_secs(120);
 
 /// The least time between two reports of one kind.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
@@ -70,6 +70,8 @@ struct Kind {
     current: bool,
     /// Set while requests of its operation are not sent for it.
     closed: bool,
+    /// Set once its operation was not needed any more.
+    dismissed: bool,
 }
 
 /// A line of the log.
@@ -86,12 +88,22 @@ pub(super) enum Report {
 }
 
 /// The failures of one table, source or sink. Times are since it was opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Failures {
     kinds: Vec<Kind>,
+    /// The time without a failure and without a success after which a kind says nothing.
+    silent_after: Duration,
 }
 
 impl Failures {
+    /// `longest_gap` is the longest time between two failures of a request that is sent again and again.
+    pub(super) fn new(longest_gap: Duration) -> Self {
+        Self {
+            kinds: Vec::new(),
+            silent_after: MIN_SILENT_AFTER.max(longest_gap.saturating_mul(2)),
+        }
+    }
+
     /// Notes a failed request. Returns the line that it is worth.
     pub(super) fn failed(&mut self, now: Duration, failure: Failure) -> Option<Report> {
         let same = |kind: &Kind| {
@@ -105,6 +117,7 @@ impl Failures {
         kind.failure = failure;
         kind.last = now;
         kind.current = true;
+        kind.dismissed = false;
         kind.count += 1;
         let age = now.saturating_sub(kind.since);
         let due = match kind.reported_at {
@@ -137,6 +150,7 @@ impl Failures {
             reported_at: None,
             current: true,
             closed: false,
+            dismissed: false,
         });
         self.kinds.len() - 1
     }
@@ -147,6 +161,7 @@ impl Failures {
             if kind.failure.operation == operation {
                 kind.current = false;
                 kind.closed = false;
+                kind.dismissed = false;
             }
         }
         // A kind that was never reported is forgotten by its first success.
@@ -162,18 +177,26 @@ impl Failures {
         }
     }
 
-    /// Forgets the failures of an operation that is not needed any more. They are not over: they may be
-    /// reported again.
+    /// Notes that an operation is not needed any more. Its failures are not over: those that were reported
+    /// are remembered for a while, so that they are not reported each time.
     pub(super) fn dismissed(&mut self, operation: &'static str) {
-        self.kinds
-            .retain(|kind| !kind.current || kind.failure.operation != operation);
+        self.kinds.retain_mut(|kind| {
+            if kind.current && kind.failure.operation == operation {
+                kind.current = false;
+                kind.dismissed = true;
+            }
+            !kind.dismissed || kind.reported_at.is_some()
+        });
     }
 
     /// Returns the lines that are due by now: of those that have begun to last, and that are over.
     pub(super) fn take_due(&mut self, now: Duration) -> Vec<Report> {
         let mut reports = Vec::new();
-        self.kinds
-            .retain(|kind| !kind.current || kind.silent_at().is_none_or(|at| now < at));
+        let silent_after = self.silent_after;
+        self.kinds.retain(|kind| {
+            let ends = kind.ends_at(silent_after);
+            ends.is_none_or(|at| now < at)
+        });
         for kind in &mut self.kinds {
             if kind.lasts_at().is_some_and(|at| at <= now) {
                 kind.reported_at = Some(now);
@@ -183,7 +206,7 @@ impl Failures {
         loop {
             let over = self.recoveries().find(|(_, over)| *over <= now);
             let Some((operation, _)) = over else { break };
-            let of_it = |kind: &mut Kind| kind.failure.operation == operation;
+            let of_it = |kind: &mut Kind| kind.failure.operation == operation && !kind.dismissed;
             let kinds: Vec<Kind> = self.kinds.extract_if(.., of_it).collect();
             let since = kinds.iter().map(|kind| kind.since).min();
             let last = kinds.iter().map(|kind| kind.last).max();
@@ -198,10 +221,10 @@ impl Failures {
 
     /// Returns the operations that succeed again, whatever they had failed with, and when that is over.
     fn recoveries(&self) -> impl Iterator<Item = (&'static str, Duration)> + '_ {
-        self.kinds.iter().filter_map(|kind| {
+        let kinds = || self.kinds.iter().filter(|kind| !kind.dismissed);
+        kinds().filter_map(move |kind| {
             let operation = kind.failure.operation;
-            let same = self.kinds.iter();
-            let same = same.filter(|kind| kind.failure.operation == operation);
+            let same = kinds().filter(|kind| kind.failure.operation == operation);
             let last = same.map(|kind| (!kind.current).then_some(kind.last));
             let last = last.collect::<Option<Vec<_>>>()?.into_iter().max()?;
             Some((operation, last.saturating_add(OVER_AFTER)))
@@ -210,10 +233,10 @@ impl Failures {
 
     /// Returns when to call [`take_due`](Self::take_due).
     pub(super) fn due_at(&self) -> Option<Duration> {
-        let due = self.kinds.iter().flat_map(|kind| {
-            let silent = kind.silent_at().filter(|_| kind.current);
-            [kind.lasts_at(), silent]
-        });
+        let due = self
+            .kinds
+            .iter()
+            .flat_map(|kind| [kind.lasts_at(), kind.ends_at(self.silent_after)]);
         let over = self.recoveries().map(|(_, over)| over);
         due.flatten().chain(over).min()
     }
@@ -223,7 +246,7 @@ impl Failures {
         let lasting = self.kinds.iter().filter(|kind| {
             kind.current
                 && kind.lasts_from().is_some_and(|from| from <= now)
-                && kind.silent_at().is_none_or(|at| now < at)
+                && kind.ends_at(self.silent_after).is_none_or(|at| now < at)
         });
         let lasting: Vec<&Kind> = lasting.collect();
         let newest = lasting.iter().map(|kind| kind.last).max();
@@ -249,9 +272,14 @@ impl Kind {
         self.lasts_from().filter(|_| waits)
     }
 
-    /// Returns when it says nothing any more, unless something is sent.
-    fn silent_at(&self) -> Option<Duration> {
-        (!self.closed).then(|| self.last.saturating_add(SILENT_AFTER))
+    /// Returns when it is forgotten without having been over, unless it comes again.
+    fn ends_at(&self, silent_after: Duration) -> Option<Duration> {
+        let after = match (self.current, self.dismissed) {
+            (true, _) if !self.closed => silent_after,
+            (_, true) => REPORT_INTERVAL,
+            _ => return None,
+        };
+        Some(self.last.saturating_add(after))
     }
 
     fn health(&self, now: Duration) -> Health {

@@ -16,10 +16,11 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    pub(crate) fn new(resource: &Arc<str>) -> Self {
+    /// `longest_gap` is the longest time between two attempts of a request: its time-out and the delay.
+    pub(crate) fn new(resource: &Arc<str>, longest_gap: Duration) -> Self {
         Self {
             resource: Arc::clone(resource),
-            failures: Failures::default(),
+            failures: Failures::new(longest_gap),
         }
     }
 

@@ -30,7 +30,7 @@ fn reported(
 
 #[test]
 fn what_passes_within_a_second_is_never_reported() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     for round in 0..100 {
         let from = round * 1_000;
         assert!(reported(&mut failures, from, from + 999, 100, Urgency::Lasting).is_empty());
@@ -43,7 +43,7 @@ fn what_passes_within_a_second_is_never_reported() {
 
 #[test]
 fn what_lasts_is_reported_after_a_second_then_at_each_doubling_and_no_more_than_once_a_minute() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     let hour = 3_600_000;
     let times = reported(&mut failures, 500, hour, 100, Urgency::Lasting);
     let seconds: Vec<u64> = times.iter().map(|time| time / 1_000).collect();
@@ -60,9 +60,9 @@ fn what_lasts_is_reported_after_a_second_then_at_each_doubling_and_no_more_than_
 
 #[test]
 fn what_cannot_pass_is_reported_at_once_and_a_lack_of_capacity_after_ten_seconds() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     assert_eq!(reported(&mut failures, 0, 1_000, 100, Urgency::Now), [0]);
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     assert_eq!(
         reported(&mut failures, 0, 20_000, 100, Urgency::Starving),
         [10_000]
@@ -71,7 +71,7 @@ fn what_cannot_pass_is_reported_at_once_and_a_lack_of_capacity_after_ten_seconds
 
 #[test]
 fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     reported(&mut failures, 0, 2_001, 100, Urgency::Lasting);
     failures.succeeded("PutItem");
     assert!(
@@ -100,7 +100,7 @@ fn what_was_reported_is_said_to_be_over_once_and_ten_seconds_after_the_last() {
 
 #[test]
 fn kinds_are_bounded_and_the_health_is_that_of_the_oldest() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     for n in 0..1_000 {
         for _ in 0..2 {
             failures.failed(ms(n), failure(&format!("code-{n}"), Urgency::Lasting));
@@ -114,7 +114,7 @@ fn kinds_are_bounded_and_the_health_is_that_of_the_oldest() {
 
 #[test]
 fn the_health_is_that_of_what_still_fails() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     for n in 0..20 {
         failures.failed(ms(100 * n), failure("first", Urgency::Lasting));
     }
@@ -129,7 +129,7 @@ fn the_health_is_that_of_what_still_fails() {
 
 #[test]
 fn an_operation_is_over_once_whatever_it_failed_with() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     for n in 0..60 {
         let code = ["A", "B", "C"][n % 3];
         let now = 100 * u64::try_from(n).expect("small");
@@ -148,7 +148,7 @@ fn an_operation_is_over_once_whatever_it_failed_with() {
 
 #[test]
 fn a_kind_that_closed_its_operation_makes_no_room_for_others() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("denied", Urgency::Now));
     failures.closed("BatchWriteItem", "denied");
     for n in 1..1_000 {
@@ -162,7 +162,7 @@ fn a_kind_that_closed_its_operation_makes_no_room_for_others() {
 
 #[test]
 fn a_single_failure_is_neither_reported_nor_does_it_last() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("A", Urgency::Lasting));
     assert!(failures.health(ms(60_000)).is_healthy());
     assert!(failures.take_due(ms(60_000)).is_empty());
@@ -172,7 +172,7 @@ fn a_single_failure_is_neither_reported_nor_does_it_last() {
 
 #[test]
 fn what_is_not_needed_any_more_is_no_failure() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("A", Urgency::Now));
     failures.dismissed("DescribeTable");
     assert!(!failures.health(ms(1_000)).is_healthy());
@@ -202,7 +202,7 @@ fn health_is_shown_in_one_line() {
 
 #[test]
 fn what_fails_again_within_the_second_is_reported_when_it_is_over() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("A", Urgency::Lasting));
     assert!(
         failures.take_due(ms(5_000)).is_empty(),
@@ -217,7 +217,7 @@ fn what_fails_again_within_the_second_is_reported_when_it_is_over() {
 
 #[test]
 fn what_is_not_tried_any_more_is_no_failure() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("A", Urgency::Now));
     assert!(!failures.health(ms(60_000)).is_healthy());
     assert_eq!(failures.due_at(), Some(ms(120_000)));
@@ -231,7 +231,7 @@ fn what_is_not_tried_any_more_is_no_failure() {
 
 #[test]
 fn what_is_not_sent_because_it_failed_is_a_failure_until_it_succeeds() {
-    let mut failures = Failures::default();
+    let mut failures = Failures::new(ms(0));
     failures.failed(ms(0), failure("A", Urgency::Now));
     failures.closed("BatchWriteItem", "B");
     assert!(failures.due_at().is_some(), "another failure");
@@ -242,4 +242,91 @@ fn what_is_not_sent_because_it_failed_is_a_failure_until_it_succeeds() {
     failures.succeeded("BatchWriteItem");
     assert!(failures.health(ms(3_600_000)).is_healthy());
     assert_eq!(failures.take_due(ms(3_600_000)).len(), 1);
+}
+
+#[test]
+fn what_is_tried_again_after_long_delays_fails_all_the_while() {
+    let mut failures = Failures::new(ms(310_000));
+    let mut reports = 0;
+    for n in 0..12 {
+        let now = ms(300_000 * n);
+        reports += usize::from(
+            failures
+                .failed(now, failure("A", Urgency::Lasting))
+                .is_some(),
+        );
+        reports += failures.take_due(now + ms(1_000)).len();
+        let healthy = failures.health(now + ms(299_000)).is_healthy();
+        assert_eq!(healthy, n == 0, "{n}");
+    }
+    assert!((3..=6).contains(&reports), "{reports}");
+}
+
+#[test]
+fn what_is_dismissed_and_fails_again_is_not_reported_each_time() {
+    let mut failures = Failures::new(ms(0));
+    let mut reports = 0;
+    for n in 0..600 {
+        let failed = failures.failed(ms(1_000 * n), failure("A", Urgency::Now));
+        reports += usize::from(failed.is_some());
+        failures.dismissed("BatchWriteItem");
+        assert!(failures.health(ms(1_000 * n)).is_healthy());
+    }
+    assert!((4..=6).contains(&reports), "{reports}");
+    assert!(
+        failures.take_due(ms(3_600_000)).is_empty(),
+        "it is not over"
+    );
+    assert_eq!(failures.due_at(), None);
+}
+
+#[test]
+fn what_fails_again_before_it_is_over_fails_at_once_and_with_its_newest_cause() {
+    let mut failures = Failures::new(ms(0));
+    reported(&mut failures, 0, 2_001, 100, Urgency::Lasting);
+    failures.succeeded("BatchWriteItem");
+    let newer = Failure {
+        cause: "newer".to_owned(),
+        ..failure("A", Urgency::Lasting)
+    };
+    failures.failed(ms(8_000), newer);
+    let Health::Failing { cause, .. } = failures.health(ms(8_000)) else {
+        panic!("it fails");
+    };
+    assert_eq!(cause, "newer");
+}
+
+#[test]
+fn a_success_opens_an_operation_and_another_operations_closing_does_not_close_it() {
+    let mut failures = Failures::new(ms(0));
+    failures.failed(ms(0), failure("A", Urgency::Now));
+    failures.closed("PutItem", "A");
+    assert!(failures.health(ms(120_000)).is_healthy());
+    failures.closed("BatchWriteItem", "A");
+    assert!(!failures.health(ms(120_000)).is_healthy());
+    failures.succeeded("BatchWriteItem");
+    failures.failed(ms(1_000), failure("A", Urgency::Now));
+    assert!(!failures.health(ms(2_000)).is_healthy());
+    assert!(failures.health(ms(121_000)).is_healthy());
+}
+
+#[test]
+fn what_succeeded_again_is_said_to_be_over_though_it_is_not_needed_any_more() {
+    let mut failures = Failures::new(ms(0));
+    failures.failed(ms(0), failure("A", Urgency::Now));
+    failures.succeeded("BatchWriteItem");
+    failures.dismissed("BatchWriteItem");
+    assert_eq!(failures.take_due(ms(10_000)).len(), 1);
+}
+
+#[test]
+fn a_closed_operation_is_shown_though_others_have_failed_since() {
+    let mut failures = Failures::new(ms(0));
+    failures.failed(ms(0), failure("denied", Urgency::Now));
+    failures.closed("BatchWriteItem", "denied");
+    failures.failed(ms(60_000), failure("then", Urgency::Now));
+    let Health::Failing { cause, .. } = failures.health(ms(60_000)) else {
+        panic!("it fails");
+    };
+    assert_eq!(cause, "denied (http 500)");
 }

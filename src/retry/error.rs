@@ -156,6 +156,11 @@ impl ServiceError {
         )
     }
 
+    /// Returns whether the answer bears no code: it is not the service's, or cut short.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.code() == code::BARE_STATUS
+    }
+
     /// Returns whether the cause is the client's own configuration, which no time changes.
     pub(crate) fn is_misconfigured(&self) -> bool {
         self.code() == code::CLIENT_MISCONFIGURED

@@ -319,7 +319,9 @@ impl Opening {
             runtime: runtime.clone(),
         };
         let meter = Meter::new(&name);
-        let reporter = Reporter::new(&name);
+        let delay = settings.get_retry().get_max_backoff();
+        let longest_gap = settings.get_request_timeout().saturating_add(delay);
+        let reporter = Reporter::new(&name, longest_gap);
         let worker = Worker {
             table: name,
             shape,

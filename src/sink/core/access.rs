@@ -41,6 +41,9 @@ const CONDEMNING_CHANCE: f64 = 1e-7;
 /// The least number of refusals that go on. Chosen: two may be two blips with nothing sent between.
 const LASTING_REFUSALS: u32 = 3;
 
+/// The most codes of refusals that are told apart.
+const MAX_CODES: usize = 16;
+
 /// The refusals of a table and of its actions.
 #[derive(Debug)]
 pub(super) struct Access {
@@ -50,6 +53,8 @@ pub(super) struct Access {
     refusals: HashMap<Box<str>, Run>,
     /// Set if the table was called missing since a request was let in.
     missing: bool,
+    /// Descriptions since then that called it missing too.
+    described_missing: Option<Run>,
     actions: HashMap<Operation, Action>,
 }
 
@@ -93,7 +98,7 @@ pub(super) enum Why {
 
 /// Refusals for one reason without a pause.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
+struct Run {
     since: Duration,
     last: Duration,
     count: u32,
@@ -105,7 +110,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Adds a refusal to a run, or to a new one after a pause.
-    pub(super) fn add(run: &mut Option<Self>, now: Duration, pause: Duration) -> Self {
+    fn add(run: &mut Option<Self>, now: Duration, pause: Duration) -> Self {
         let mut next = Self {
             since: now,
             last: now,
@@ -125,14 +130,14 @@ impl Run {
     }
 
     /// Notes a failure that says nothing of the reason.
-    pub(super) fn interrupt(run: &mut Option<Self>) {
+    fn interrupt(run: &mut Option<Self>) {
         if let Some(run) = run {
             run.interrupted = true;
         }
     }
 
     /// Returns whether they have gone on for [`GRACE`].
-    pub(super) fn is_lasting(self) -> bool {
+    fn is_lasting(self) -> bool {
         self.count >= LASTING_REFUSALS && self.lasted >= GRACE
     }
 }
@@ -167,6 +172,7 @@ impl Access {
             pause: GRACE.max(longest_delay.saturating_mul(2)),
             refusals: HashMap::new(),
             missing: false,
+            described_missing: None,
             actions: HashMap::new(),
         }
     }
@@ -175,6 +181,7 @@ impl Access {
     pub(super) fn let_in(&mut self) {
         self.refusals.clear();
         self.missing = false;
+        self.described_missing = None;
     }
 
     /// Notes that a request of an action was let in, and would have been denied before that. One that
@@ -201,6 +208,13 @@ impl Access {
     /// Notes that a request was refused as any would be. Returns whether the grace is over.
     pub(super) fn refused(&mut self, now: Duration, error: &ServiceError) -> bool {
         self.missing |= error.is_missing();
+        if self.refusals.len() >= MAX_CODES {
+            // The codes are a server's: their number is not bounded otherwise.
+            let oldest = self.refusals.iter().min_by_key(|(_, run)| run.last);
+            if let Some(code) = oldest.map(|(code, _)| code.clone()) {
+                self.refusals.remove(&code);
+            }
+        }
         let mut run = self.refusals.remove(error.code());
         let lasting = Run::add(&mut run, now, self.pause).is_lasting();
         self.refusals
@@ -224,9 +238,21 @@ impl Access {
         !self.refusals.is_empty()
     }
 
-    /// Returns whether requests are refused because the table is missing.
-    pub(super) fn is_missing(&self) -> bool {
-        self.missing
+    /// Notes that a description called the table missing. Returns whether it is gone: its writes have to say
+    /// the same.
+    pub(super) fn described_missing(&mut self, now: Duration) -> bool {
+        let run = Run::add(&mut self.described_missing, now, Duration::MAX);
+        self.missing && run.is_lasting()
+    }
+
+    /// Notes that a description said nothing of the table.
+    pub(super) fn description_failed(&mut self) {
+        Run::interrupt(&mut self.described_missing);
+    }
+
+    /// Notes that the table was described, or may not be.
+    pub(super) fn described(&mut self) {
+        self.described_missing = None;
     }
 
     /// Notes that a request was refused as others of its action may be.

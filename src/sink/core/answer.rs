@@ -139,7 +139,12 @@ impl<C, F> Core<C, F> {
         }
         match error.class() {
             ErrorClass::Throttled => {
-                self.access.allowed(request.operation);
+                if error.is_bare() {
+                    // A gateway's, before any right was asked for.
+                    self.access.failed(request.operation);
+                } else {
+                    self.access.allowed(request.operation);
+                }
                 self.note_refused(now, request.sent_at, &request.writes, &[], Some(error));
                 self.throttled(now, &request.writes, request.isolated, Some(error));
             }
@@ -236,7 +241,10 @@ impl<C, F> Core<C, F> {
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
-        if error.class() == ErrorClass::Permanent {
+        let first = *entry.refused_in.get_or_insert(request.id);
+        // What was refused before and after others passed was not refused in one outage.
+        let proven = self.groups.is_proven(first) && !self.description.is_invalid();
+        if proven || error.class() == ErrorClass::Permanent {
             // It is about this write alone. Any other refusal may be about the table.
             return self.reject_refused(now, ticket, error.clone());
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::access::Run;
 use super::{Core, ServiceError};
 use crate::retry::ErrorClass;
 
@@ -21,6 +20,13 @@ pub(crate) enum Described {
     Failed(ServiceError),
 }
 
+impl Described {
+    /// Returns whether it says what the table is, or that no more is to be had.
+    fn is_decisive(&self) -> bool {
+        !matches!(self, Self::Missing(_) | Self::Failed(_))
+    }
+}
+
 /// The descriptions of a table that is in doubt.
 #[derive(Debug, Default)]
 pub(super) struct Description {
@@ -31,8 +37,6 @@ pub(super) struct Description {
     asked_at: Option<u64>,
     /// The number in a row that decided nothing.
     undecided: u32,
-    /// Those that called it missing.
-    missing: Option<Run>,
     denied: bool,
     /// Set while descriptions are refused as writes are that break a rule: the service refuses whatever
     /// is sent.
@@ -92,28 +96,32 @@ impl<C, F> Core<C, F> {
     pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
         let asked_at = self.description.asked_at.take();
         if !self.groups.awaits_description() && !self.access.is_refused() {
-            // It says nothing of the writes that are there now.
-            self.description.settle(now);
+            // It says nothing of the writes that are there now. One that is tried again may be in doubt soon.
+            if !described.is_decisive() {
+                self.delay_description(now);
+            } else {
+                self.description.settle(now);
+            }
             return;
         }
+        let decisive = described.is_decisive();
         match described {
             Described::KeysChanged(error) => return self.fail(now, error),
             Described::Missing(error) => {
-                let missing = Run::add(&mut self.description.missing, now, Duration::MAX);
-                // Its writes have to say the same, or to be in doubt: they may be let in again by now.
-                let doubted = self.access.is_missing() || self.groups.awaits_description();
-                if missing.is_lasting() && doubted {
+                if self.access.described_missing(now) {
                     return self.fail(now, error);
                 }
                 self.description.want();
+                self.try_refused(now);
             }
             Described::Failed(error) => {
-                Run::interrupt(&mut self.description.missing);
+                self.access.description_failed();
                 self.description.invalid |= error.class() == ErrorClass::Invalid;
                 self.description.want();
+                self.try_refused(now);
             }
             Described::Unchanged | Described::Denied => {
-                self.description.missing = None;
+                self.access.described();
                 self.description.denied = matches!(described, Described::Denied);
                 // Where it may not be described, nothing speaks for the records.
                 if let Some(asked_at) = asked_at {
@@ -135,12 +143,19 @@ impl<C, F> Core<C, F> {
             }
         }
         self.description.undecided += 1;
-        let delay = self
-            .backoff
-            .delay(self.description.undecided, &mut self.rng);
-        self.description.due = now.saturating_add(delay);
+        self.delay_description(now);
         if !self.groups.awaits_description() && !self.access.is_refused() {
-            self.description.settle(now);
+            self.description.wanted = false;
+            if decisive {
+                self.description.settle(now);
+            }
         }
+    }
+
+    /// Puts the next description off, by a longer time the more of them decided nothing.
+    fn delay_description(&mut self, now: Duration) {
+        let undecided = self.description.undecided.max(1);
+        let delay = self.backoff.delay(undecided, &mut self.rng);
+        self.description.due = now.saturating_add(delay);
     }
 }

@@ -91,6 +91,8 @@ pub(super) struct Entry<C> {
     pub(super) may_have_applied: bool,
     pub(super) first_sent: Option<Duration>,
     pub(super) group: Option<u64>,
+    /// The number of the request in which it was refused alone first.
+    pub(super) refused_in: Option<u64>,
     /// The times that it was sent again since its refusal was in doubt.
     pub(super) doubts: u8,
     /// Set while it has a retry from the budget, for its request or for those that failed with it.
@@ -112,6 +114,7 @@ impl<C> Entry<C> {
             may_have_applied: false,
             first_sent: None,
             group: None,
+            refused_in: None,
             doubts: 0,
             paid: false,
             older: VecDeque::new(),
@@ -125,6 +128,7 @@ impl<C> Entry<C> {
         self.may_have_applied = false;
         self.first_sent = None;
         self.group = None;
+        self.refused_in = None;
         self.doubts = 0;
         std::mem::replace(&mut self.write, write)
     }

@@ -197,13 +197,13 @@ impl<C, F> Core<C, F> {
             let units = self.budgets.index_rate(index, now).unwrap_or_default();
             return Limit::Index { index, units };
         }
+        if self.requests.is_empty() && self.groups.awaits_description() {
+            return Limit::Description;
+        }
         if !(self.delayed.is_empty() && self.unpaid.is_empty() && self.isolated.is_empty()) {
             return Limit::Retries;
         }
         if self.requests.is_empty() {
-            if self.groups.awaits_description() {
-                return Limit::Description;
-            }
             let letters = self.entries.iter();
             let letters =
                 letters.filter(|(_, entry)| matches!(entry.state, State::DeadLettered(_)));

@@ -67,6 +67,11 @@ impl Groups {
         self.proven = self.proven.max(Some(request));
     }
 
+    /// Returns whether the table is proven to be unchanged since the request of this number.
+    pub(super) fn is_proven(&self, since: u64) -> bool {
+        self.proven.is_some_and(|request| request > since)
+    }
+
     /// Notes that one write of the group has an outcome, and returns the next step.
     pub(super) fn decided(&mut self, id: u64, written: bool) -> Verdict {
         if let Some(group) = self.groups.get_mut(&id) {
@@ -129,6 +134,18 @@ impl Groups {
                 self.groups.remove(&id);
             }
         }
+    }
+
+    /// Removes the oldest write that waits for a description, and returns it.
+    pub(super) fn take_oldest(&mut self) -> Option<Ticket> {
+        let waiting = self.groups.iter().filter(|(_, group)| group.undecided == 0);
+        let refused = waiting.flat_map(|(&id, group)| {
+            let tickets = group.refusals.iter();
+            tickets.map(move |(ticket, _)| (*ticket, id))
+        });
+        let (ticket, id) = refused.min()?;
+        self.forget(id, ticket);
+        Some(ticket)
     }
 
     /// Removes all groups, and returns the writes that were refused alone.

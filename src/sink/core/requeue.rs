@@ -130,7 +130,7 @@ impl<C, F> Core<C, F> {
     }
 
     /// Queues a part of a bisected batch.
-    fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration, unpaid: bool) {
+    pub(super) fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration, unpaid: bool) {
         for ticket in &writes {
             if let Some(entry) = self.entries.get_mut(ticket.at) {
                 entry.state = State::Isolated;

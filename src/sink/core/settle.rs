@@ -10,7 +10,8 @@ use crate::retry::ServiceError;
 use crate::sink::outcome::{Outcome, RejectReason};
 use crate::transport::Operation;
 
-/// The most times that a write is sent again because its refusal is in doubt.
+/// The most times that a write is sent again because its refusal is in doubt, while descriptions are
+/// refused too.
 ///
 /// Chosen: outages that come back are few, and a server that describes no table refuses for ever.
 const MAX_DOUBTS: u8 = 3;
@@ -116,8 +117,10 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Rejects writes that were refused alone. Where the service refused whatever was sent to it, they
-    /// are sent again.
+    /// Sends writes once more that were refused alone, now that others pass, or the table is described.
+    ///
+    /// They may have been refused in an outage that is over since: only two refusals with a proof in
+    /// between are no single outage. Where the service refuses whatever is sent to it, more are asked for.
     pub(super) fn reject_refusals(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
         let invalid = self.description.is_invalid();
         for (ticket, error) in refusals {
@@ -128,12 +131,34 @@ impl<C, F> Core<C, F> {
                 continue;
             }
             entry.group = None;
-            if invalid && entry.doubts < MAX_DOUBTS {
-                entry.doubts += 1;
+            let most = if invalid { MAX_DOUBTS } else { 1 };
+            if entry.doubts >= most {
+                self.reject_refused(now, ticket, error);
+                continue;
+            }
+            entry.doubts += 1;
+            if invalid || !entry.write.payload.is_plain() {
+                // Those of an outage fill batches again.
                 self.make_ready(now, ticket, true);
             } else {
-                self.reject_refused(now, ticket, error);
+                self.isolate(vec![ticket], now, false);
             }
+        }
+    }
+
+    /// Sends the oldest write again that waits for a description, since none is to be had: it may pass by
+    /// now, and so prove the others.
+    pub(super) fn try_refused(&mut self, now: Duration) {
+        let Some(ticket) = self.groups.take_oldest() else {
+            return;
+        };
+        if let Some(entry) = self.entries.get_mut(ticket.at)
+            && entry.is_live(ticket.seq)
+            && matches!(entry.state, State::RefusedAlone)
+        {
+            entry.group = None;
+            let isolated = entry.write.payload.is_plain();
+            self.requeue(now, vec![(ticket, 1)], true, isolated);
         }
     }
 

@@ -270,3 +270,79 @@ fn a_dead_letter_that_was_replaced_holds_its_key() {
         assert!(core.is_idle());
     }
 }
+
+#[test]
+fn a_restored_write_that_takes_a_place_may_have_been_applied() {
+    let mut core = core(coalescing(), 1);
+    core.submit(ms(0), put(1, 1));
+    let restored = Submission {
+        may_have_applied: true,
+        ..put(1, 2)
+    };
+    core.submit(ms(0), restored);
+    core.abort(ms(1));
+    let applied = settled(&mut core).into_iter().map(|settled| {
+        let Outcome::Unwritten {
+            may_have_applied, ..
+        } = settled.outcome
+        else {
+            panic!("it is handed back");
+        };
+        (settled.completion, may_have_applied)
+    });
+    assert_eq!(applied.collect::<Vec<_>>(), [(1, false), (2, true)]);
+}
+
+#[test]
+fn no_write_takes_its_place_back_after_the_table_failed() {
+    let rules = Rules {
+        max_attempts: Some(1),
+        ..coalescing()
+    };
+    let mut core = core(rules, 1);
+    core.submit(ms(0), put(9, 0));
+    let first = core.next_request(ms(0)).expect("takes the one slot");
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(1, 2));
+    all_written(&mut core, ms(1), &first);
+    let newer = core.next_request(ms(1)).expect("the newer");
+    core.fail(ms(2), error(ErrorClass::Fatal, "ResourceNotFoundException"));
+    let failed = error(ErrorClass::Transient, "ConnectFailed");
+    core.on_batch(ms(3), newer.id, Err(failed));
+    assert!(core.is_idle());
+    let outcomes = settled(&mut core);
+    assert!(matches!(outcomes[1].outcome, Outcome::Unwritten { .. }));
+    assert!(matches!(outcomes[2].outcome, Outcome::Rejected { .. }));
+}
+
+#[test]
+fn a_newer_write_that_is_ready_or_isolated_waits_for_a_dead_letter_of_its_key() {
+    for refused in [false, true] {
+        let rules = Rules {
+            dead_letters: true,
+            ..coalescing()
+        };
+        let mut core = core(rules, 1);
+        core.submit(ms(0), put(9, 0));
+        let first = core.next_request(ms(0)).expect("takes the one slot");
+        core.submit(ms(0), until(50, put(1, 1)));
+        core.submit(ms(0), put(1, 2));
+        core.submit(ms(0), put(2, 3));
+        if refused {
+            all_written(&mut core, ms(1), &first);
+            let both = core.next_request(ms(1)).expect("a batch");
+            assert_eq!(both.items, 2);
+            let refused = error(ErrorClass::Invalid, "ValidationException");
+            core.on_batch(ms(49), both.id, Err(refused));
+        } else {
+            assert!(core.next_request(ms(50)).is_none());
+            all_written(&mut core, ms(50), &first);
+        }
+        let other = core.next_request(ms(50)).expect("the other key's");
+        assert_eq!(contents(&other), [("k2".to_owned(), Some(3))]);
+        assert_eq!(core.take_dead_letters().len(), 1);
+        all_written(&mut core, ms(51), &other);
+        assert!(core.groups.is_empty());
+        assert!(core.next_request(ms(60_000)).is_none());
+    }
+}

@@ -71,14 +71,36 @@ fn each_reason_has_its_own_thirty_seconds() {
     for now in 0..=16 {
         assert!(!access.refused(s(now), &unrecognized()));
     }
-    assert!(!access.is_missing());
     for now in 17..47 {
         assert!(!access.refused(s(now), &missing), "{now}");
     }
-    assert!(access.is_missing());
     assert!(access.refused(s(47), &missing));
+}
+
+#[test]
+fn a_missing_table_is_gone_once_its_writes_and_its_descriptions_say_so_for_thirty_seconds() {
+    let missing: ServiceError = Failure::new(ErrorClass::Fatal, "ResourceNotFoundException").into();
+    let mut access = Access::new(s(10));
+    for now in 0..60 {
+        assert!(!access.described_missing(s(now)), "no write says so");
+    }
+    access.refused(s(60), &missing);
+    assert!(access.described_missing(s(60)));
     access.let_in();
-    assert!(!access.is_missing());
+    for now in 60..90 {
+        access.refused(s(now), &missing);
+        assert!(!access.described_missing(s(now)), "{now}");
+        if now == 75 {
+            access.description_failed();
+        }
+    }
+    assert!(
+        !access.described_missing(s(90)),
+        "a second of it is not known"
+    );
+    assert!(access.described_missing(s(91)));
+    access.described();
+    assert!(!access.described_missing(s(92)));
 }
 
 #[test]
@@ -307,4 +329,65 @@ fn two_blips_with_nothing_sent_between_are_not_an_outage() {
         access.action_refused(s(40), PUTS, Why::Denied),
         Standing::Passing
     );
+}
+
+#[test]
+fn what_is_carried_out_ends_the_refusals_of_all() {
+    let mut access = Access::new(s(10));
+    access.refused(s(0), &unrecognized());
+    access.succeeded(s(1), UPDATES);
+    assert!(!access.is_refused());
+}
+
+#[test]
+fn an_action_is_not_refused_while_it_is_down() {
+    for why in [Why::Denied, Why::Unclear] {
+        let mut access = Access::new(s(20));
+        for moment in [0, 36] {
+            for tenth in 0..3 {
+                let now = s(moment) + Duration::from_millis(100 * tenth);
+                let standing = access.action_refused(now, PUTS, why);
+                assert_eq!(standing, Standing::Passing);
+            }
+            access.failed(PUTS);
+        }
+    }
+}
+
+#[test]
+fn only_successes_since_the_first_refusal_are_beside_it() {
+    let mut access = Access::new(s(10));
+    access.succeeded(s(0), PUTS);
+    let refused = |access: &mut Access, now| access.action_refused(s(now), PUTS, Why::Unclear);
+    assert_eq!(refused(&mut access, 1), Standing::Passing);
+    access.succeeded(s(2), PUTS);
+    assert_eq!(refused(&mut access, 3), Standing::Partial);
+}
+
+#[test]
+fn what_closed_an_action_says_nothing_of_refusals_with_an_unknown_code() {
+    let mut access = Access::new(s(10));
+    access.close(s(0), UPDATES, denied());
+    let standing = access.action_refused(s(31), UPDATES, Why::Unclear);
+    assert_eq!(standing, Standing::Passing);
+}
+
+#[test]
+fn a_few_refusals_condemn_no_write_however_many_others_pass() {
+    let mut suspicion = suspicion(tally(0, 1));
+    for n in 1..=5 {
+        let expected = if n < 5 {
+            Suspect::Alone
+        } else {
+            Suspect::Cause
+        };
+        assert_eq!(suspicion.refused(s(30), tally(10_000 * n, n)), expected);
+    }
+}
+
+#[test]
+fn a_pause_is_longer_than_the_longest_delay_and_an_answer() {
+    let mut access = Access::new(s(300));
+    let over = [0, 310, 620].map(|second| access.refused(s(second), &unrecognized()));
+    assert_eq!(over, [false, false, true]);
 }

@@ -405,3 +405,71 @@ fn a_dead_letter_holds_its_key_until_the_handler_has_it() {
     all_written(&mut core, ms(3), &next);
     assert_eq!(core.take_flushed(), [7]);
 }
+
+#[test]
+fn an_answer_at_the_deadline_decides_and_says_what_may_have_been_applied() {
+    let mut core = core(rules(), 1);
+    let deadline = Some(ms(100));
+    core.submit(
+        ms(0),
+        Submission {
+            deadline,
+            ..put(1, 1)
+        },
+    );
+    let request = core.next_request(ms(0)).expect("a batch");
+    assert!(core.next_request(ms(100)).is_none());
+    let lost = error(ErrorClass::Ambiguous, "AttemptTimeout");
+    core.on_batch(ms(100), request.id, Err(lost));
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled {
+            outcome: Outcome::Rejected {
+                reason: RejectReason::DeadlineExceeded {
+                    attempts: 1,
+                    may_have_applied: true,
+                    ..
+                },
+                ..
+            },
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn what_has_its_outcome_has_no_deadline() {
+    let mut core = core(
+        Rules {
+            dead_letters: true,
+            max_attempts: Some(1),
+            ..rules()
+        },
+        1,
+    );
+    let deadline = Some(ms(100));
+    core.submit(
+        ms(0),
+        Submission {
+            deadline,
+            ..put(1, 1)
+        },
+    );
+    let request = core.next_request(ms(0)).expect("a batch");
+    all_written(&mut core, ms(1), &request);
+    assert_eq!(core.wake_at(), None);
+    // Nor is one a dead letter twice.
+    core.submit(
+        ms(1),
+        Submission {
+            deadline,
+            ..put(2, 2)
+        },
+    );
+    let request = core.next_request(ms(1)).expect("a batch");
+    let failed = error(ErrorClass::Transient, "ConnectFailed");
+    core.on_batch(ms(2), request.id, Err(failed));
+    assert_eq!(core.take_dead_letters().len(), 1);
+    assert!(core.next_request(ms(200)).is_none());
+    assert!(core.take_dead_letters().is_empty());
+}

@@ -206,11 +206,14 @@ fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
 fn a_description_is_asked_for_when_one_is_needed_and_once_at_a_time() {
     let mut core = core(rules(), 4);
     assert!(!core.take_describe(ms(0)), "nothing is in doubt");
+    let refuse_next = |core: &mut TestCore, now: Duration| {
+        let request = core.next_request(now).expect("a call");
+        let refusal = error(ErrorClass::Invalid, "ValidationException");
+        core.on_call(now, request.id, Err(refusal));
+    };
     let refuse = |core: &mut TestCore, k: u8| {
         core.submit(ms(0), single(WriteKind::Update, k, 1, true));
-        let request = core.next_request(ms(0)).expect("a call");
-        let refusal = error(ErrorClass::Invalid, "ValidationException");
-        core.on_call(ms(0), request.id, Err(refusal));
+        refuse_next(core, ms(0));
     };
     refuse(&mut core, 1);
     assert!(core.take_describe(ms(0)));
@@ -218,11 +221,15 @@ fn a_description_is_asked_for_when_one_is_needed_and_once_at_a_time() {
     refuse(&mut core, 2);
     assert!(!core.take_describe(ms(0)), "it is under way");
     core.on_described(ms(1), Described::Unchanged);
+    assert!(settled(&mut core).is_empty(), "it is sent once more");
+    refuse_next(&mut core, ms(1));
+    assert_eq!(settled(&mut core).len(), 1);
     assert!(
         core.take_describe(ms(501)),
         "the second was refused after the question"
     );
     core.on_described(ms(502), Described::Unchanged);
+    refuse_next(&mut core, ms(502));
     assert!(!core.take_describe(ms(60_000)));
-    assert_eq!(settled(&mut core).len(), 2);
+    assert_eq!(settled(&mut core).len(), 1);
 }
