@@ -68,7 +68,11 @@ async fn letters_are_lines_of_the_documented_form() {
     fake.inject(Fault::close_after().on(Operation::UpdateItem));
     let add = table.update(&id("n"), "ADD n :one").value(":one", &1);
     let _ = add.confirm().await.unwrap();
-    fake.inject(Fault::validation("no").on(Operation::TransactWriteItems));
+    fake.inject(
+        Fault::validation("no")
+            .on(Operation::TransactWriteItems)
+            .times(2),
+    );
     let transaction = table
         .transaction()
         .add(table.put(&row("a", 1)))

@@ -532,7 +532,11 @@ async fn a_flush_and_the_key_wait_for_a_slow_handler() {
         assert!(before.is_written());
         settle().await;
     }
-    fake.inject(Fault::validation("no").on(Operation::BatchWriteItem));
+    fake.inject(
+        Fault::validation("no")
+            .on(Operation::BatchWriteItem)
+            .times(2),
+    );
     drop(table.put(&row("a", 1)).await.unwrap());
     tokio::time::sleep(Duration::from_secs(5)).await;
     let mut next = table.put(&row("a", 2)).await.unwrap();

@@ -161,7 +161,11 @@ async fn a_poisoned_record_alone_is_rejected_and_later_writes_of_its_key_go_on()
         );
         settle().await;
     }
-    fake.inject(Fault::validation("no").on(Operation::BatchWriteItem));
+    fake.inject(
+        Fault::validation("no")
+            .on(Operation::BatchWriteItem)
+            .times(2),
+    );
     let bad = table.put(&row("a", 1)).await.unwrap();
     let good = table.put(&row("a", 2)).await.unwrap();
     assert!(matches!(bad.await, Outcome::Rejected { .. }));

@@ -103,7 +103,11 @@ async fn where_describing_panics_nothing_is_rejected() {
         .unwrap();
     let table = sink.table(TABLE).unwrap();
     left.store(usize::MAX, Ordering::SeqCst);
-    let refuse = || Fault::validation("refused").on(Operation::BatchWriteItem);
+    let refuse = || {
+        Fault::validation("refused")
+            .on(Operation::BatchWriteItem)
+            .times(2)
+    };
     for _ in 0..100 {
         fake.inject(refuse());
     }

@@ -158,7 +158,7 @@ async fn no_failure_of_any_kind_tells_what_was_written() {
         drop(table.put(&told("before")).confirm().await.unwrap());
         settle().await;
     }
-    fake.inject(on_writes(Fault::validation(&validation)));
+    fake.inject(on_writes(Fault::validation(&validation)).times(2));
     let mut long = told("long");
     long.secret = SECRET.repeat(60_000);
     for error in [
