@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::capacity::{Bill, Report, WriteCost};
 use super::error::Refusal;
 use super::journal::WriteKind;
+use super::key::KeyRules as _;
 use super::request::{Members, checked_table_name};
 use super::store::{Applied, Context, Done, Store};
 use super::table::{Change, Table};

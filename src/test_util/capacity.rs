@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use dynamodb_table_spec::IndexSpec;
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
+use super::key::KeyRules as _;
 use super::request::Members;
 use super::table::{Change, Table, index_entry};
 use super::value::{Item, item_size};
-use crate::table_spec::IndexSpec;
 
 /// How much of the consumption the caller wants to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{
     AttributeValue, PutRequest, TransactWriteItem, Update, WriteRequest,
 };
+use dynamodb_table_spec::KeyKind;
 
 use super::*;
 use crate::TableSpec;
-use crate::schema::KeyKind;
 
 fn s(text: &str) -> AttributeValue {
     AttributeValue::S(text.to_owned())

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use dynamodb_table_spec::{Billing, IndexSpec};
+use dynamodb_table_spec::{KeyAttribute, KeySchema, Projection};
 use serde_json::{Value as Json, json};
 
 use super::table::{Held, Table, table_arn};
-use crate::schema::{KeyAttribute, KeySchema, Projection};
-use crate::table_spec::{Billing, IndexSpec};
 
 /// A new table's read units per second (AWS: "On-demand capacity mode").
 const WARM_READ_UNITS: u64 = 12_000;

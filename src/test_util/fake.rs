@@ -12,17 +12,18 @@ use aws_sdk_dynamodb::config::{
     BehaviorVersion, Builder, Config, Region, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_table_spec::{Billing, TableSpec};
 
 use super::client::InProcess;
 use super::fake_table::FakeTable;
 use super::fault::Fault;
 use super::journal::{AppliedWrite, Overlap, RequestRecord};
+use super::key::KeyRules as _;
 use super::plan::FaultPlan;
 use super::service::Service;
 use super::table::Table;
 use super::throughput::CapacityUsage;
 use super::value::{Item, Value, item_to_sdk};
-use crate::table_spec::{Billing, TableSpec};
 
 /// An in-memory DynamoDB that is honest until told to fail. See the [module](super).
 ///

@@ -1,7 +1,8 @@
 //! A table of the fake: a specification, and what only the fake can do with it.
 
+use dynamodb_table_spec::TableSpec;
+
 use super::throughput::Capacity;
-use crate::table_spec::TableSpec;
 
 /// A table for [`FaultyDynamoDb::create_table`](super::FaultyDynamoDb::create_table): a
 /// [`TableSpec`], and what no `CreateTable` can say.
@@ -10,7 +11,7 @@ use crate::table_spec::TableSpec;
 ///
 /// ```
 /// use dynamodb_connector::TableSpec;
-/// use dynamodb_connector::test_util::{Capacity, FakeTable, FaultyDynamoDb};
+/// use dynamodb_connector::test_util::{Capacity, FakeTable, FaultyDynamoDb, TableSpecExt as _};
 ///
 /// let table: FakeTable = TableSpec::new("decisions")
 ///     .provisioned(5, 100)
@@ -74,18 +75,21 @@ impl From<TableSpec> for FakeTable {
     }
 }
 
-impl TableSpec {
+/// The methods that make a [`FakeTable`] of a [`TableSpec`], to be imported.
+pub trait TableSpecExt: Into<FakeTable> {
     /// Makes it a table of the fake that refuses what exceeds its capacity: see
     /// [`FakeTable::enforce`].
     #[must_use]
-    pub fn enforce(self, capacity: Capacity) -> FakeTable {
-        FakeTable::from(self).enforce(capacity)
+    fn enforce(self, capacity: Capacity) -> FakeTable {
+        self.into().enforce(capacity)
     }
 
     /// Makes it a table of the fake whose stream begins with so many shards: see
     /// [`FakeTable::stream_shards`].
     #[must_use]
-    pub fn stream_shards(self, shards: usize) -> FakeTable {
-        FakeTable::from(self).stream_shards(shards)
+    fn stream_shards(self, shards: usize) -> FakeTable {
+        self.into().stream_shards(shards)
     }
 }
+
+impl TableSpecExt for TableSpec {}

@@ -9,6 +9,7 @@ use super::effects::{Delivery, Effects};
 use super::error::Refusal;
 use super::front::check_headers;
 use super::journal::{AppliedWrite, RequestOutcome, RequestRecord};
+use super::key::KeyRules as _;
 use super::operation::Operation;
 use super::plan::{FaultPlan, Selection};
 use super::request::{Targets, checked_table_name};

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use dynamodb_table_spec::KeyKind;
+use dynamodb_table_spec::{IndexSpec, TableSpec};
 use serde_json::Value as Json;
 
 use super::operation::Operation;
 use super::store::{Context, Store};
 use super::table::Table;
 use super::value::{item_from_json, item_size};
-use crate::schema::KeyKind;
-use crate::table_spec::{IndexSpec, TableSpec};
 
 /// The bytes of an item as DynamoDB counts them; `None` where it is none.
 pub(crate) fn stored_size(item: &Json) -> Option<usize> {

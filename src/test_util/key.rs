@@ -2,19 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use dynamodb_table_spec::{KeyAttribute, KeyKind, KeySchema};
+
 use super::error::Refusal;
 use super::number::Decimal;
 use super::value::{Item, Value, item_size};
-use crate::schema::{KeyAttribute, KeyKind, KeySchema};
 
 /// Bytes a partition key may have (AWS: quotas, "Partition keys and sort keys").
 const MAX_PARTITION_BYTES: usize = 2048;
 /// Bytes a sort key may have.
 const MAX_SORT_BYTES: usize = 1024;
 
-impl KeySchema {
-    /// The key of a whole item, for a put.
-    pub(super) fn of_item(&self, item: &Item) -> Result<Key, Refusal> {
+/// The keys of items, as the key schema of a table or an index reads them.
+pub(super) trait KeyRules {
+    /// Returns the key of a whole item, for a put.
+    fn of_item(&self, item: &Item) -> Result<Key, Refusal>;
+
+    /// Returns the key given to a get, update or delete: these attributes and no others.
+    fn of_key(&self, key: &Item) -> Result<Key, Refusal>;
+
+    /// Returns the key's attributes taken from an item.
+    fn project(&self, item: &Item) -> Item;
+
+    /// Returns the attributes of a key.
+    fn to_item(&self, key: &Key) -> Item;
+
+    /// Checks the attributes of an item that an index uses as its key; absent ones are allowed.
+    fn check_index(&self, index: &str, item: &Item) -> Result<(), Refusal>;
+
+    /// Returns whether an item appears in an index with this key.
+    fn indexes(&self, item: &Item) -> bool;
+}
+
+impl KeyRules for KeySchema {
+    fn of_item(&self, item: &Item) -> Result<Key, Refusal> {
         for attribute in self.attributes() {
             if !item.contains_key(attribute.name()) {
                 return Err(Refusal::invalid_values(&format!(
@@ -23,31 +44,20 @@ impl KeySchema {
                 )));
             }
         }
-        self.read(item)
+        read(self, item)
     }
 
-    /// The key given to a get, update or delete: these attributes and no others.
-    pub(super) fn of_key(&self, key: &Item) -> Result<Key, Refusal> {
+    fn of_key(&self, key: &Item) -> Result<Key, Refusal> {
         let count = self.attributes().count();
         if key.len() != count || !self.attributes().all(|a| key.contains_key(a.name())) {
             return Err(Refusal::validation(
                 "The provided key element does not match the schema",
             ));
         }
-        self.read(key)
+        read(self, key)
     }
 
-    fn read(&self, item: &Item) -> Result<Key, Refusal> {
-        let partition = part(item, self.partition(), MAX_PARTITION_BYTES)?;
-        let sort = self
-            .sort()
-            .map(|sort| part(item, sort, MAX_SORT_BYTES))
-            .transpose()?;
-        Ok(Key { partition, sort })
-    }
-
-    /// The key's attributes taken from an item.
-    pub(super) fn project(&self, item: &Item) -> Item {
+    fn project(&self, item: &Item) -> Item {
         self.attributes()
             .filter_map(|a| {
                 item.get(a.name())
@@ -56,8 +66,7 @@ impl KeySchema {
             .collect()
     }
 
-    /// The attributes of a key.
-    pub(super) fn to_item(&self, key: &Key) -> Item {
+    fn to_item(&self, key: &Key) -> Item {
         let mut item = BTreeMap::new();
         item.insert(self.partition().name().to_owned(), key.partition.to_value());
         if let (Some(attribute), Some(part)) = (self.sort(), &key.sort) {
@@ -66,8 +75,7 @@ impl KeySchema {
         item
     }
 
-    /// Checks the attributes of an item that an index uses as its key; absent ones are allowed.
-    pub(super) fn check_index(&self, index: &str, item: &Item) -> Result<(), Refusal> {
+    fn check_index(&self, index: &str, item: &Item) -> Result<(), Refusal> {
         for (attribute, limit) in self.attributes().zip([MAX_PARTITION_BYTES, MAX_SORT_BYTES]) {
             let Some(value) = item.get(attribute.name()) else {
                 continue;
@@ -99,11 +107,19 @@ impl KeySchema {
         Ok(())
     }
 
-    /// Whether an item appears in an index with this key.
-    pub(super) fn indexes(&self, item: &Item) -> bool {
+    fn indexes(&self, item: &Item) -> bool {
         self.attributes()
             .all(|attribute| item.contains_key(attribute.name()))
     }
+}
+
+fn read(keys: &KeySchema, item: &Item) -> Result<Key, Refusal> {
+    let partition = part(item, keys.partition(), MAX_PARTITION_BYTES)?;
+    let sort = keys
+        .sort()
+        .map(|sort| part(item, sort, MAX_SORT_BYTES))
+        .transpose()?;
+    Ok(Key { partition, sort })
 }
 
 fn noun(kind: KeyKind) -> &'static str {

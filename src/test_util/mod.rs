@@ -78,7 +78,7 @@
 //! use aws_sdk_dynamodb::types::AttributeValue;
 //! use dynamodb_connector::TableSpec;
 //! use dynamodb_connector::item::KeyKind;
-//! use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb};
+//! use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, TableSpecExt as _};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() {
@@ -198,7 +198,7 @@ mod client_tests;
 mod json_numbers_tests;
 
 pub use fake::FaultyDynamoDb;
-pub use fake_table::FakeTable;
+pub use fake_table::{FakeTable, TableSpecExt};
 pub use fault::Fault;
 pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord, WriteKind};
 pub use operation::Operation;

@@ -4,19 +4,19 @@ use std::borrow::Cow;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use dynamodb_table_spec::IndexSpec;
+use dynamodb_table_spec::{KeySchema, Projection as HeldAttributes};
 use serde_json::{Value as Json, json};
 
 use super::capacity::{Consumption, Report};
 use super::error::Refusal;
 use super::expression::{Comparison, Condition, Operand, Projection, Scope};
-use super::key::{Key, KeyPart};
+use super::key::{Key, KeyPart, KeyRules as _};
 use super::request::Members;
 use super::store::{Done, Store};
 use super::table::{Table, index_entry};
 use super::value::{Item, Value, item_size, item_to_json};
 use super::write::refuse_legacy;
-use crate::schema::{KeySchema, Projection as HeldAttributes};
-use crate::table_spec::IndexSpec;
 
 /// Bytes of items a page of a query or scan looks at (AWS: `API_Query`, "1 MB").
 const MAX_PAGE_BYTES: usize = 1024 * 1024;

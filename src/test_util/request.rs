@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use dynamodb_table_spec::is_table_name;
 use serde_json::{Map, Value as Json};
 
 use super::error::Refusal;
-use super::key::Key;
+use super::key::{Key, KeyRules as _};
 use super::streams::{place_of_token, table_of_arn};
 use super::table::Table;
 use super::value::{Item, item_from_json, unexpected};
-use crate::table_spec::is_table_name;
 
 /// The members of a request or of a part of it.
 #[derive(Clone, Copy, Debug)]

@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamodb_table_spec::{IndexSpec, TableSpec};
+use dynamodb_table_spec::{KeySchema, Projection};
+
 use super::capacity::WriteCost;
 use super::error::Refusal;
 use super::fake_table::FakeTable;
-use super::key::{Key, check_item_size};
+use super::key::{Key, KeyRules as _, check_item_size};
 use super::streams::LatestStream;
 use super::throughput::{Shortages, Throughput};
 use super::value::{Item, item_size};
-use crate::schema::{KeySchema, Projection};
-use crate::table_spec::{IndexSpec, TableSpec};
 
 /// A table and what it holds.
 #[derive(Clone, Debug)]

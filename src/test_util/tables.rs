@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dynamodb_table_spec::{Billing, IndexSpec, StreamView, TableSpec};
+use dynamodb_table_spec::{KeyKind, KeySchema, Projection};
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
 use super::request::Members;
 use super::store::{Context, Done, Store};
 use super::table::Table;
-use crate::schema::{KeyKind, KeySchema, Projection};
-use crate::table_spec::{Billing, IndexSpec, StreamView, TableSpec};
 
 /// Tables a page of `ListTables` may name (AWS: `API_ListTables`).
 const MAX_PAGE: usize = 100;

@@ -1,5 +1,6 @@
 //! `UpdateTable`: capacity and mode of a table and its indexes, changed at once.
 
+use dynamodb_table_spec::{Billing, TableSpec};
 use serde_json::{Value as Json, json};
 
 use super::error::Refusal;
@@ -9,7 +10,6 @@ use super::tables::{
     StreamChange, max_write_units, refuse_unmade, stream_specification, throughput,
     warm_write_units,
 };
-use crate::table_spec::{Billing, TableSpec};
 
 pub(super) fn update(
     store: &mut Store,

@@ -9,7 +9,7 @@ use super::capacity::{Consumption, Report, WriteCost};
 use super::error::Refusal;
 use super::expression::{Condition, Scope, Update};
 use super::journal::WriteKind;
-use super::key::{Key, check_item_size};
+use super::key::{Key, KeyRules as _, check_item_size};
 use super::request::Members;
 use super::store::{Applied, Context, Done, Store};
 use super::table::{Change, Table};

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_table_spec::StreamView;
 use serde_json::Value as Json;
 
 use super::info::ShardInfo;
@@ -10,7 +11,6 @@ use super::pages::Mischief;
 use super::record::Author;
 use super::shard::Shard;
 use super::stream::Stream;
-use crate::table_spec::StreamView;
 use crate::test_util::FaultyDynamoDb;
 use crate::test_util::value::{Item, Value};
 

@@ -31,9 +31,10 @@ mod stream;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use dynamodb_table_spec::StreamView;
+
 use super::error::Refusal;
 use super::table::{Change, Table, table_arn};
-use crate::table_spec::StreamView;
 use limits::Limits;
 use stream::Stream;
 

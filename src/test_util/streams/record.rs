@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
+use dynamodb_table_spec::KeySchema;
+use dynamodb_table_spec::StreamView;
 
-use crate::schema::KeySchema;
-use crate::table_spec::StreamView;
+use crate::test_util::key::KeyRules as _;
 use crate::test_util::table::Change;
 use crate::test_util::value::{Item, Value, item_size};
 
@@ -178,8 +179,8 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::schema::KeyKind;
     use crate::test_util::value::item_from_json;
+    use dynamodb_table_spec::KeyKind;
 
     fn item(rest: &Json) -> Item {
         let mut item = item_from_json(rest).expect("an item");

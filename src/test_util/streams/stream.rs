@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::time::Duration;
 
+use dynamodb_table_spec::KeySchema;
+use dynamodb_table_spec::StreamView;
+
 use super::pages::Mischief;
 use super::record::{Author, Moment, SequenceNumber, Stored, worded};
 use super::shard::{HASHES, RETENTION, Shard};
-use crate::schema::KeySchema;
-use crate::table_spec::StreamView;
 use crate::test_util::table::Change;
 
 /// The first number of a stream: 21 digits, as the service's have at least.

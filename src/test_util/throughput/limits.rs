@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dynamodb_table_spec::{Billing, IndexSpec, TableSpec};
+
 use super::super::capacity::WriteCost;
 use super::super::key::Key;
 use super::super::plan::FaultPlan;
@@ -9,7 +11,6 @@ use super::bucket::{Bucket, Rate, Rhythm};
 use super::level::Level;
 use super::settings::Capacity;
 use super::usage::{CapacityUsage, IndexUsage, Requests};
-use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 /// Seconds of unused capacity that a provisioned table or index keeps (AWS: "Burst capacity").
 const BANK: f64 = 300.0;

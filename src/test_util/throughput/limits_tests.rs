@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dynamodb_table_spec::KeyKind;
+use dynamodb_table_spec::{Billing, IndexSpec, TableSpec};
 use proptest::prelude::*;
 
 use super::super::capacity::WriteCost;
@@ -9,8 +11,6 @@ use super::super::key::{Key, KeyPart};
 use super::level::Level;
 use super::limits::{Limit, Throughput};
 use super::{Capacity, Refill};
-use crate::schema::KeyKind;
-use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 fn key(text: &str) -> Key {
     Key {

@@ -1,12 +1,12 @@
 //! The words for a want of capacity: exceptions, reasons, cancellation codes.
 
+use dynamodb_table_spec::TableSpec;
 use serde_json::{Value as Json, json};
 
 use super::super::error::Refusal;
 use super::super::table::table_arn;
 use super::super::throttle::Throttle;
 use super::limits::{Limit, Throughput};
-use crate::table_spec::TableSpec;
 
 const PROVISIONED: &str = "The level of configured provisioned throughput for the table was exceeded. \
     Consider increasing your provisioning level with the UpdateTable API.";

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::index::IndexSpec;
+use super::keys::{KeyKind, KeySchema, Projection};
 use super::spec::{Billing, TableSpec};
-use crate::schema::{KeyKind, KeySchema, Projection};
 
 /// Returns whether a table or an index may have this name.
-pub(crate) fn is_table_name(name: &str) -> bool {
+#[doc(hidden)]
+#[must_use]
+pub fn is_table_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     (3..=255).contains(&name.len()) && name.bytes().all(legal)
 }
@@ -22,7 +24,8 @@ impl TableSpec {
     /// # Errors
     ///
     /// The rule that is broken, with the table or the index that breaks it.
-    pub(crate) fn check(&self) -> Result<(), String> {
+    #[doc(hidden)]
+    pub fn check(&self) -> Result<(), String> {
         let table = format!("table {:?}", self.name);
         check_name(&table, &self.name)?;
         let mut kinds = BTreeMap::new();

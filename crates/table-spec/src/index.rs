@@ -1,20 +1,26 @@
 //! The indexes' part.
 
+use super::keys::{KeyKind, KeySchema, Projection};
 use super::spec::{default_keys, with_partition};
-use crate::schema::{KeyKind, KeySchema, Projection};
 
 /// A secondary index of a [`TableSpec`](super::TableSpec). All attributes are projected until said
 /// otherwise.
 #[derive(Clone, Debug)]
 pub struct IndexSpec {
-    pub(crate) name: String,
-    pub(crate) keys: KeySchema,
-    pub(crate) local: bool,
+    #[doc(hidden)]
+    pub name: String,
+    #[doc(hidden)]
+    pub keys: KeySchema,
+    #[doc(hidden)]
+    pub local: bool,
     /// Provisioned read and write units, where the table is a provisioned one.
-    pub(crate) provisioned: Option<(u64, u64)>,
+    #[doc(hidden)]
+    pub provisioned: Option<(u64, u64)>,
     /// The most write units of a global index, where the table is on demand.
-    pub(crate) max_write_units: Option<u64>,
-    pub(crate) projection: Projection,
+    #[doc(hidden)]
+    pub max_write_units: Option<u64>,
+    #[doc(hidden)]
+    pub projection: Projection,
 }
 
 impl IndexSpec {
@@ -78,8 +84,7 @@ impl IndexSpec {
     /// Projects the keys and these attributes, at least one. Default: all attributes.
     ///
     /// ```
-    /// use dynamodb_connector::IndexSpec;
-    ///
+    /// # use dynamodb_table_spec::IndexSpec;
     /// let index = IndexSpec::global("by_status").include(["status", "at"]);
     /// # drop(index);
     /// ```

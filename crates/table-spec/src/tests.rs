@@ -1,7 +1,7 @@
 //! What `CreateTable` refuses is refused with its rule.
 
+use super::KeyKind::{Binary, Number, String};
 use super::{IndexSpec, TableSpec};
-use crate::schema::KeyKind::{Binary, Number, String};
 
 fn table() -> TableSpec {
     TableSpec::new("orders").sort("at", Number)

@@ -1,17 +1,15 @@
 //! The table's part.
 
 use super::index::IndexSpec;
+use super::keys::{KeyKind, KeySchema};
 use super::view::StreamView;
-use crate::schema::{KeyKind, KeySchema};
 
 /// The specification of a table to create: its name, keys, indexes, capacity and stream.
 ///
 /// The default is an on-demand table without indexes, whose key is a string named `pk`.
 ///
 /// ```
-/// use dynamodb_connector::item::KeyKind;
-/// use dynamodb_connector::{IndexSpec, TableSpec};
-///
+/// # use dynamodb_table_spec::{IndexSpec, KeyKind, TableSpec};
 /// let decisions = TableSpec::new("decisions")
 ///     .partition("customer", KeyKind::String)
 ///     .sort("at", KeyKind::Number)
@@ -21,16 +19,22 @@ use crate::schema::{KeyKind, KeySchema};
 /// ```
 #[derive(Clone, Debug)]
 pub struct TableSpec {
-    pub(crate) name: String,
-    pub(crate) keys: KeySchema,
-    pub(crate) indexes: Vec<IndexSpec>,
-    pub(crate) billing: Billing,
-    pub(crate) stream: Option<StreamView>,
+    #[doc(hidden)]
+    pub name: String,
+    #[doc(hidden)]
+    pub keys: KeySchema,
+    #[doc(hidden)]
+    pub indexes: Vec<IndexSpec>,
+    #[doc(hidden)]
+    pub billing: Billing,
+    #[doc(hidden)]
+    pub stream: Option<StreamView>,
 }
 
-/// How a table is paid for.
+/// The capacity mode of a table.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Billing {
+pub enum Billing {
     OnDemand { max_write_units: Option<u64> },
     Provisioned { read: u64, write: u64 },
 }

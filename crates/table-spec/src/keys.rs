@@ -1,7 +1,7 @@
 //! The keys of tables and indexes, and what an index holds of an item.
 //!
-//! Data alone, and no rule: the fake (`test_util`) describes its tables by them, and must share no code with
-//! the encoder, which it tests.
+//! Data alone, without rules: the fake describes its tables by them, and must share no code with the
+//! encoder, which it tests.
 
 use std::fmt;
 
@@ -17,8 +17,9 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    /// DynamoDB's name of the type.
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns DynamoDB's name of the type: `S`, `N` or `B`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::String => "S",
             Self::Number => "N",
@@ -93,20 +94,21 @@ impl KeySchema {
         self.sort.as_ref()
     }
 
-    /// The partition key, then the sort key where there is one.
-    pub(crate) fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
+    /// Returns the partition key, then the sort key where there is one.
+    pub fn attributes(&self) -> impl Iterator<Item = &KeyAttribute> {
         std::iter::once(&self.partition).chain(&self.sort)
     }
 
-    /// Whether an attribute is part of this key.
-    pub(crate) fn contains(&self, name: &str) -> bool {
+    /// Returns whether an attribute is part of this key.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
         self.attributes().any(|attribute| attribute.name() == name)
     }
 }
 
 /// Which attributes of an item an index holds: what a write of the item costs the index follows from it.
+// Exhaustive: what a write costs is computed from each kind, and a new one must not compile unseen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Projection {
     /// `ALL`: the whole item.
     #[default]

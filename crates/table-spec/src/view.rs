@@ -14,8 +14,9 @@ pub enum StreamView {
 }
 
 impl StreamView {
-    /// DynamoDB's name of the view.
-    pub(crate) fn name(self) -> &'static str {
+    /// Returns DynamoDB's name of the view, such as `NEW_IMAGE`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::KeysOnly => "KEYS_ONLY",
             Self::NewImage => "NEW_IMAGE",
