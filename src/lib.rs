@@ -70,10 +70,9 @@ mod settings;
 pub mod sink;
 #[cfg(feature = "streams")]
 pub mod streams;
-mod transport;
-
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod transport;
 
 #[cfg(any(feature = "embedded", feature = "test-util"))]
 #[doc(inline)]

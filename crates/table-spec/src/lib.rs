@@ -44,3 +44,9 @@ pub use rules::is_table_name;
 pub use spec::Billing;
 pub use spec::TableSpec;
 pub use view::StreamView;
+
+/// The example of README.md, to be tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

@@ -11,8 +11,8 @@ use super::pages::Mischief;
 use super::record::Author;
 use super::shard::Shard;
 use super::stream::Stream;
-use crate::test_util::FaultyDynamoDb;
-use crate::test_util::value::{Item, Value};
+use crate::FaultyDynamoDb;
+use crate::value::{Item, Value};
 
 /// # Streams
 impl FaultyDynamoDb {
@@ -201,8 +201,7 @@ impl FaultyDynamoDb {
     /// shard, or `record` is no JSON.
     ///
     /// ```
-    /// use dynamodb_connector::test_util::FaultyDynamoDb;
-    /// use dynamodb_connector::{StreamView, TableSpec};
+    /// use faulty_dynamodb::{FaultyDynamoDb, StreamView, TableSpec};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() {

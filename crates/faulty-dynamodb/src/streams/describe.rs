@@ -8,16 +8,16 @@ use super::Streams;
 use super::iterator::required;
 use super::shard::Shard;
 use super::stream::Stream;
-use crate::test_util::describe::schema_json;
-use crate::test_util::error::Refusal;
-use crate::test_util::request::{Members, checked_table_name};
-use crate::test_util::store::{Context, Done};
+use crate::describe::schema_json;
+use crate::error::Refusal;
+use crate::request::{Members, checked_table_name};
+use crate::store::{Context, Done};
 
 /// Shards or streams a page may hold (AWS: `API_streams_DescribeStream`, `API_streams_ListStreams`).
 const MAX_PAGE: usize = 100;
 
 /// `ListStreams`.
-pub(in crate::test_util) fn list(
+pub(crate) fn list(
     streams: &Streams,
     request: Members<'_>,
     context: &Context<'_>,
@@ -48,7 +48,7 @@ pub(in crate::test_util) fn list(
 }
 
 /// `DescribeStream`.
-pub(in crate::test_util) fn describe(
+pub(crate) fn describe(
     streams: &mut Streams,
     request: Members<'_>,
     context: &Context<'_>,

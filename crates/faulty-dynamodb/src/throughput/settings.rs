@@ -27,8 +27,7 @@ pub enum Refill {
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::TableSpec;
-/// use dynamodb_connector::test_util::{Capacity, Refill, TableSpecExt as _};
+/// use faulty_dynamodb::{Capacity, Refill, TableSpec, TableSpecExt as _};
 ///
 /// let table = TableSpec::new("decisions").provisioned(5, 1_010).enforce(
 ///     Capacity::enforced()

@@ -4,9 +4,9 @@ use bytes::{BufMut as _, BytesMut};
 
 use super::Streams;
 use super::iterator::{Token, no_shard, required, trimmed};
-use crate::test_util::error::Refusal;
-use crate::test_util::request::Members;
-use crate::test_util::store::{Context, Done};
+use crate::error::Refusal;
+use crate::request::Members;
+use crate::store::{Context, Done};
 
 /// Records a page may hold (AWS: `API_streams_GetRecords`).
 const MAX_RECORDS: usize = 1000;
@@ -14,7 +14,7 @@ const MAX_RECORDS: usize = 1000;
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// `GetRecords`.
-pub(in crate::test_util) fn records(
+pub(crate) fn records(
     streams: &mut Streams,
     request: Members<'_>,
     context: &Context<'_>,

@@ -10,8 +10,7 @@ use super::throughput::Capacity;
 /// A [`TableSpec`] becomes one by itself.
 ///
 /// ```
-/// use dynamodb_connector::TableSpec;
-/// use dynamodb_connector::test_util::{Capacity, FakeTable, FaultyDynamoDb, TableSpecExt as _};
+/// use faulty_dynamodb::{Capacity, FakeTable, FaultyDynamoDb, TableSpec, TableSpecExt as _};
 ///
 /// let table: FakeTable = TableSpec::new("decisions")
 ///     .provisioned(5, 100)

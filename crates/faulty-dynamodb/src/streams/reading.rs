@@ -7,7 +7,7 @@ use super::iterator::Token;
 
 /// A `GetRecords` under way.
 #[derive(Clone, Debug)]
-pub(in crate::test_util) struct Reading {
+pub(crate) struct Reading {
     arn: String,
     shard: String,
 }
@@ -15,7 +15,7 @@ pub(in crate::test_util) struct Reading {
 impl Streams {
     /// A `GetRecords` with this iterator arrived: what to tell when it ends, and how long it is to
     /// take.
-    pub(in crate::test_util) fn reading(&mut self, iterator: &str) -> Option<(Reading, Duration)> {
+    pub(crate) fn reading(&mut self, iterator: &str) -> Option<(Reading, Duration)> {
         let Token { arn, shard, .. } = Token::read(iterator)?;
         let found = self.all.get_mut(&arn)?.shard(&shard)?;
         let slow = found.slow;
@@ -27,7 +27,7 @@ impl Streams {
     }
 
     /// It was answered or given up.
-    pub(in crate::test_util) fn has_read(&mut self, reading: &Reading) {
+    pub(crate) fn has_read(&mut self, reading: &Reading) {
         let stream = self.all.get_mut(&reading.arn);
         if let Some(shard) = stream.and_then(|stream| stream.shard(&reading.shard)) {
             shard.use_.readers = shard.use_.readers.saturating_sub(1);

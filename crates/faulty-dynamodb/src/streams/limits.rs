@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::test_util::error::Refusal;
+use crate::error::Refusal;
 
 /// The limits in force; none until a test sets them.
 #[derive(Clone, Debug, Default)]

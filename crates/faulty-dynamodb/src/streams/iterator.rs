@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::record::SequenceNumber;
 use super::{Streams, table_of_arn};
-use crate::test_util::error::Refusal;
-use crate::test_util::request::Members;
-use crate::test_util::store::{Context, Done};
+use crate::error::Refusal;
+use crate::request::Members;
+use crate::store::{Context, Done};
 
 /// How long an iterator is good for (AWS: `API_streams_GetShardIterator`).
 const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -59,14 +59,14 @@ impl Token {
 }
 
 /// The table and the shard that an iterator is about.
-pub(in crate::test_util) fn place_of_token(text: &str) -> Option<(String, String)> {
+pub(crate) fn place_of_token(text: &str) -> Option<(String, String)> {
     let mut parts = text.split('|');
     let table = table_of_arn(parts.next()?)?;
     Some((table.to_owned(), parts.next()?.to_owned()))
 }
 
 /// `GetShardIterator`.
-pub(in crate::test_util) fn iterator(
+pub(crate) fn iterator(
     streams: &mut Streams,
     request: Members<'_>,
     context: &Context<'_>,

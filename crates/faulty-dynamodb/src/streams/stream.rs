@@ -10,7 +10,7 @@ use dynamodb_table_spec::StreamView;
 use super::pages::Mischief;
 use super::record::{Author, Moment, SequenceNumber, Stored, worded};
 use super::shard::{HASHES, RETENTION, Shard};
-use crate::test_util::table::Change;
+use crate::table::Change;
 
 /// The first number of a stream: 21 digits, as the service's have at least.
 const FIRST_NUMBER: SequenceNumber = 100_000_000_000_000_000_000;
@@ -19,7 +19,7 @@ const STEP: SequenceNumber = 107;
 
 /// The stream of a table, or one that the table had.
 #[derive(Clone, Debug)]
-pub(in crate::test_util) struct Stream {
+pub(crate) struct Stream {
     pub(super) arn: String,
     pub(super) label: String,
     pub(super) table: String,

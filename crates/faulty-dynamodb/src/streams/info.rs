@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 
-/// A shard as it is now, told by [`shards`](crate::test_util::FaultyDynamoDb::shards), whatever
+/// A shard as it is now, told by [`shards`](crate::FaultyDynamoDb::shards), whatever
 /// listings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardInfo {

@@ -1,4 +1,6 @@
 //! The faulty DynamoDB without its front: one request at a time, checked from within.
+//!
+//! For the property tests and fuzz targets of `dynamodb-connector` alone; it changes without notice.
 
 use std::time::Duration;
 
@@ -11,13 +13,18 @@ use super::store::{Context, Store};
 use super::table::Table;
 use super::value::{item_from_json, item_size};
 
-/// The bytes of an item as DynamoDB counts them; `None` where it is none.
-pub(crate) fn stored_size(item: &Json) -> Option<usize> {
+/// Returns the bytes of an item as DynamoDB counts them; `None` where it is none.
+#[must_use]
+pub fn stored_size(item: &Json) -> Option<usize> {
     item_from_json(item).ok().as_ref().map(item_size)
 }
 
-/// The size of an item that such a table takes, or why it does not.
-pub(crate) fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
+/// Returns the size of an item that such a table takes.
+///
+/// # Errors
+///
+/// The reason for which the table does not take it.
+pub fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
     let item = item_from_json(item).map_err(|refusal| refusal.message)?;
     let size = item_size(&item);
     let put = Table::new(table.into(), 0.0, Duration::ZERO).put(item);
@@ -25,13 +32,17 @@ pub(crate) fn put(table: TableSpec, item: &Json) -> Result<usize, String> {
 }
 
 /// A service with two tables.
-pub(crate) struct Server {
+#[derive(Debug)]
+pub struct Server {
     store: Store,
     rng: fastrand::Rng,
 }
 
 impl Server {
-    pub(crate) fn new() -> Self {
+    /// Creates the service.
+    #[expect(clippy::new_without_default, reason = "as the service itself")]
+    #[must_use]
+    pub fn new() -> Self {
         let mut store = Store::default();
         let index = IndexSpec::global("by_a").partition("a", KeyKind::String);
         for spec in [
@@ -51,13 +62,13 @@ impl Server {
         }
     }
 
-    /// Carries out a request and looks at what it leaves.
+    /// Carries out a request and checks what it leaves.
     ///
     /// # Panics
     ///
     /// Where a refused request or a reading one changed something, or a table holds what it would
     /// refuse.
-    pub(crate) fn check(&mut self, operation: Operation, body: &Json) {
+    pub fn check(&mut self, operation: Operation, body: &Json) {
         let before = self.store.tables.clone();
         let mut context = Context {
             leave: None,

@@ -4,9 +4,9 @@ use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::*;
 use crate::sink::TableSink;
 use crate::streams::StreamSource;
+use crate::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use crate::{StreamView, TableSpec};
 
 #[derive(Debug, Deserialize, PartialEq, Serialize)]

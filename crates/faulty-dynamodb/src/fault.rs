@@ -24,7 +24,7 @@ use super::value::item_to_sdk;
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::test_util::{Fault, Operation, Throttle};
+/// use faulty_dynamodb::{Fault, Operation, Throttle};
 ///
 /// // The second and third batch written to "decisions" are refused for want of capacity.
 /// let fault = Fault::throttled(Throttle::ProvisionedThroughput)

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use dynamodb_table_spec::KeySchema;
 use dynamodb_table_spec::StreamView;
 
-use crate::test_util::key::KeyRules as _;
-use crate::test_util::table::Change;
-use crate::test_util::value::{Item, Value, item_size};
+use crate::key::KeyRules as _;
+use crate::table::Change;
+use crate::value::{Item, Value, item_size};
 
 /// A record's place in its stream. All of a stream's have 21 digits.
 pub(super) type SequenceNumber = u128;
@@ -30,7 +30,7 @@ pub(super) struct Stored {
 
 /// Who made a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::test_util) enum Author {
+pub(crate) enum Author {
     /// A request.
     User,
     /// The service, because the item's time to live was over.
@@ -39,11 +39,11 @@ pub(in crate::test_util) enum Author {
 
 /// When something happens, by tokio's clock and by the wall's.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::test_util) struct Moment {
+pub(crate) struct Moment {
     /// Time since the fake was made.
-    pub(in crate::test_util) now: Duration,
+    pub(crate) now: Duration,
     /// Milliseconds since 1970.
-    pub(in crate::test_util) unix_millis: i64,
+    pub(crate) unix_millis: i64,
 }
 
 /// Words a change that is one.
@@ -179,7 +179,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
-    use crate::test_util::value::item_from_json;
+    use crate::value::item_from_json;
     use dynamodb_table_spec::KeyKind;
 
     fn item(rest: &Json) -> Item {

@@ -7,7 +7,7 @@ use aws_sdk_dynamodbstreams::config::{
     BehaviorVersion, Builder, Config, Region, StalledStreamProtectionConfig,
 };
 
-use crate::test_util::{FakeServer, FaultyDynamoDb};
+use crate::{FakeServer, FaultyDynamoDb};
 
 impl FaultyDynamoDb {
     /// A client of the AWS SDK for streams that reaches this service in process.

@@ -195,7 +195,7 @@ impl FaultyDynamoDb {
     /// keeps, and no write falls between reading and forgetting.
     ///
     /// ```
-    /// # use dynamodb_connector::test_util::FaultyDynamoDb;
+    /// # use faulty_dynamodb::FaultyDynamoDb;
     /// let fake = FaultyDynamoDb::new();
     /// // … a part of the run …
     /// let first = fake.take_applied();
@@ -237,8 +237,7 @@ impl FaultyDynamoDb {
     /// One item by its key, as pairs of name and value or as a map.
     ///
     /// ```
-    /// # use dynamodb_connector::TableSpec;
-    /// # use dynamodb_connector::test_util::FaultyDynamoDb;
+    /// # use faulty_dynamodb::{FaultyDynamoDb, TableSpec};
     /// use aws_sdk_dynamodb::types::AttributeValue;
     ///
     /// let fake = FaultyDynamoDb::new();

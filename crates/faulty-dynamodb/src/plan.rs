@@ -70,7 +70,7 @@ impl fmt::Debug for Selection {
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::test_util::FaultPlan;
+/// use faulty_dynamodb::FaultPlan;
 ///
 /// let plan = FaultPlan::seeded(42)
 ///     .unprocessed(0.2)
