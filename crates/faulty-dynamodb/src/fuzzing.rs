@@ -8,10 +8,10 @@ use dynamodb_table_spec::KeyKind;
 use dynamodb_table_spec::{IndexSpec, TableSpec};
 use serde_json::Value as Json;
 
-use super::operation::Operation;
-use super::store::{Context, Store};
-use super::table::Table;
-use super::value::{item_from_json, item_size};
+use crate::item::value::{item_from_json, item_size};
+use crate::store::execution::{Context, Store};
+use crate::store::operation::Operation;
+use crate::store::table::Table;
 
 /// Returns the bytes of an item as DynamoDB counts them; `None` where it is none.
 #[must_use]

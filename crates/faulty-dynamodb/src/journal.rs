@@ -7,34 +7,23 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::HeaderMap;
 
-use super::key::Key;
-use super::operation::Operation;
-use super::request::Targets;
-use super::value::{Item, item_to_sdk};
-
-/// The kind of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum WriteKind {
-    /// The whole item was replaced.
-    Put,
-    /// The item was removed; it may not have been there.
-    Delete,
-    /// Attributes were changed by an update expression.
-    Update,
-}
+use crate::item::key::Key;
+use crate::item::value::{Item, Value, item_to_sdk};
+use crate::store::operation::Operation;
+use crate::store::request::Targets;
+use crate::store::write::WriteKind;
 
 /// A write that the table took, in the order in which it took them.
 #[derive(Clone, Debug)]
 pub struct AppliedWrite {
-    pub(super) sequence: u64,
-    pub(super) request: u64,
-    pub(super) at: Duration,
-    pub(super) table: String,
-    pub(super) kind: WriteKind,
-    pub(super) key: Arc<Item>,
-    pub(super) before: Option<Arc<Item>>,
-    pub(super) after: Option<Arc<Item>>,
+    pub(crate) sequence: u64,
+    pub(crate) request: u64,
+    pub(crate) at: Duration,
+    pub(crate) table: String,
+    pub(crate) kind: WriteKind,
+    pub(crate) key: Arc<Item>,
+    pub(crate) before: Option<Arc<Item>>,
+    pub(crate) after: Option<Arc<Item>>,
 }
 
 impl AppliedWrite {
@@ -80,10 +69,7 @@ impl AppliedWrite {
 
     /// One attribute of the item after, without converting the others.
     pub fn attribute(&self, name: &str) -> Option<AttributeValue> {
-        self.after
-            .as_ref()?
-            .get(name)
-            .map(super::value::Value::to_sdk)
+        self.after.as_ref()?.get(name).map(Value::to_sdk)
     }
 }
 
@@ -104,19 +90,19 @@ pub enum RequestOutcome {
 /// A request as it was received, and how it ended.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
-    pub(super) number: u64,
-    pub(super) operation: Option<Operation>,
-    pub(super) tables: Vec<String>,
-    pub(super) items: usize,
-    pub(super) body_bytes: usize,
-    pub(super) headers: HeaderMap,
-    pub(super) received: Duration,
-    pub(super) ended: Option<Duration>,
-    pub(super) outcome: RequestOutcome,
-    pub(super) error_code: Option<String>,
-    pub(super) fault: Option<&'static str>,
-    pub(super) applied: usize,
-    pub(super) unprocessed: usize,
+    pub(crate) number: u64,
+    pub(crate) operation: Option<Operation>,
+    pub(crate) tables: Vec<String>,
+    pub(crate) items: usize,
+    pub(crate) body_bytes: usize,
+    pub(crate) headers: HeaderMap,
+    pub(crate) received: Duration,
+    pub(crate) ended: Option<Duration>,
+    pub(crate) outcome: RequestOutcome,
+    pub(crate) error_code: Option<String>,
+    pub(crate) fault: Option<&'static str>,
+    pub(crate) applied: usize,
+    pub(crate) unprocessed: usize,
 }
 
 impl RequestRecord {
@@ -198,9 +184,9 @@ impl RequestRecord {
 /// the first was answered or given up.
 #[derive(Clone, Debug)]
 pub struct Overlap {
-    pub(super) table: String,
-    pub(super) key: Item,
-    pub(super) requests: (u64, u64),
+    pub(crate) table: String,
+    pub(crate) key: Item,
+    pub(crate) requests: (u64, u64),
 }
 
 impl Overlap {
@@ -222,19 +208,19 @@ impl Overlap {
 
 /// The record of everything. Kept unless switched off.
 #[derive(Debug)]
-pub(super) struct Journal {
-    pub(super) keep: bool,
-    pub(super) writes: Vec<AppliedWrite>,
-    pub(super) requests: Vec<RequestRecord>,
-    pub(super) overlaps: Vec<Overlap>,
-    pub(super) most_in_flight: usize,
+pub(crate) struct Journal {
+    pub(crate) keep: bool,
+    pub(crate) writes: Vec<AppliedWrite>,
+    pub(crate) requests: Vec<RequestRecord>,
+    pub(crate) overlaps: Vec<Overlap>,
+    pub(crate) most_in_flight: usize,
     next_sequence: u64,
     in_flight: BTreeMap<u64, Vec<(String, Key)>>,
     holders: BTreeMap<(String, Key), u64>,
 }
 
 impl Journal {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             keep: true,
             writes: Vec::new(),
@@ -248,7 +234,7 @@ impl Journal {
     }
 
     /// A request arrived. `number` is one more than the last one's.
-    pub(super) fn arrived(&mut self, record: RequestRecord, targets: &Targets) {
+    pub(crate) fn arrived(&mut self, record: RequestRecord, targets: &Targets) {
         let number = record.number;
         let writes = record.operation.is_some_and(Operation::is_write);
         let mut held = Vec::new();
@@ -273,7 +259,7 @@ impl Journal {
     }
 
     /// The sender no longer waits for a request.
-    pub(super) fn ended(&mut self, number: u64) {
+    pub(crate) fn ended(&mut self, number: u64) {
         for place in self.in_flight.remove(&number).into_iter().flatten() {
             if self.holders.get(&place) == Some(&number) {
                 self.holders.remove(&place);
@@ -281,12 +267,12 @@ impl Journal {
         }
     }
 
-    pub(super) fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
     /// The record of a request, where it is kept.
-    pub(super) fn record(&mut self, number: u64) -> Option<&mut RequestRecord> {
+    pub(crate) fn record(&mut self, number: u64) -> Option<&mut RequestRecord> {
         let at = self
             .requests
             .binary_search_by_key(&number, |record| record.number)
@@ -295,20 +281,20 @@ impl Journal {
     }
 
     /// Takes out the records of requests whose sender no longer waits.
-    pub(super) fn take_ended(&mut self) -> Vec<RequestRecord> {
+    pub(crate) fn take_ended(&mut self) -> Vec<RequestRecord> {
         let ended = |record: &mut RequestRecord| record.outcome != RequestOutcome::Pending;
         self.requests.extract_if(.., ended).collect()
     }
 
     /// Writes were applied that nobody wants to know of, except their number.
-    pub(super) fn wrote_unrecorded(&mut self, request: u64, writes: usize) {
+    pub(crate) fn wrote_unrecorded(&mut self, request: u64, writes: usize) {
         self.next_sequence += u64::try_from(writes).unwrap_or(0);
         if let Some(record) = self.record(request) {
             record.applied += writes;
         }
     }
 
-    pub(super) fn wrote(&mut self, write: AppliedWrite) {
+    pub(crate) fn wrote(&mut self, write: AppliedWrite) {
         self.next_sequence += 1;
         if let Some(record) = self.record(write.request) {
             record.applied += 1;

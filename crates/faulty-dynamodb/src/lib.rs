@@ -152,54 +152,27 @@
 //!
 //! Predicates given to faults run while the service is locked: they must not call it.
 
-mod batch;
-mod capacity;
-mod client;
-mod clock;
-mod describe;
-mod effects;
-mod error;
-mod expression;
-mod fake;
-mod fake_table;
-mod fault;
-mod flight;
+mod faults;
 mod front;
 #[doc(hidden)]
 pub mod fuzzing;
+mod item;
 mod journal;
-mod key;
-mod number;
-mod operation;
-mod plan;
-mod read;
-mod request;
-mod server;
-mod service;
+mod random;
 mod store;
-mod streams;
-mod table;
-mod tables;
-mod throttle;
 mod throughput;
-mod transactions;
-mod update_table;
-mod value;
-mod write;
-
-#[cfg(test)]
-mod client_tests;
 
 pub use dynamodb_table_spec::{IndexSpec, KeyKind, StreamView, TableSpec};
-pub use fake::FaultyDynamoDb;
-pub use fake_table::{FakeTable, TableSpecExt};
-pub use fault::Fault;
-pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord, WriteKind};
-pub use operation::Operation;
-pub use plan::FaultPlan;
-pub use server::FakeServer;
-pub use streams::ShardInfo;
-pub use throttle::Throttle;
+pub use faults::fault::Fault;
+pub use faults::plan::FaultPlan;
+pub use front::fake::FaultyDynamoDb;
+pub use front::server::FakeServer;
+pub use item::throttle::Throttle;
+pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord};
+pub use store::fake_table::{FakeTable, TableSpecExt};
+pub use store::operation::Operation;
+pub use store::streams::ShardInfo;
+pub use store::write::WriteKind;
 pub use throughput::{Capacity, CapacityUsage, IndexUsage, Refill};
 
 /// The example of README.md, to be tested.

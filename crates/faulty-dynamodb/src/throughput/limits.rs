@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use dynamodb_table_spec::{Billing, IndexSpec, TableSpec};
 
-use super::super::capacity::WriteCost;
-use super::super::key::Key;
-use super::super::plan::FaultPlan;
+use super::WriteCost;
 use super::bucket::{Bucket, Rate, Rhythm};
 use super::level::Level;
 use super::settings::Capacity;
 use super::usage::{CapacityUsage, IndexUsage, Requests};
+use crate::item::key::Key;
+use crate::random::generator;
 
 /// Seconds of unused capacity that a provisioned table or index keeps (AWS: "Burst capacity").
 const BANK: f64 = 300.0;
@@ -19,7 +19,7 @@ const SECOND: f64 = 1.0;
 
 /// One of the limits that a write met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Limit {
+pub(crate) enum Limit {
     Table,
     Partition(usize),
     Account,
@@ -29,7 +29,7 @@ pub(in super::super) enum Limit {
 
 /// What one write takes from a table's buckets.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Draw {
+pub(crate) struct Draw {
     partition: usize,
     /// Of the table itself and its local indexes.
     own: f64,
@@ -38,7 +38,7 @@ pub(in super::super) struct Draw {
 }
 
 impl Draw {
-    pub(in super::super) fn meets(&self, limit: Limit) -> bool {
+    pub(crate) fn meets(&self, limit: Limit) -> bool {
         match limit {
             Limit::Table | Limit::Account => true,
             Limit::Partition(at) => at == self.partition,
@@ -53,7 +53,7 @@ impl Draw {
 
 /// The enforced capacity of one table.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Throughput {
+pub(crate) struct Throughput {
     settings: Capacity,
     /// Spreads the keys over the partitions.
     salt: u64,
@@ -68,8 +68,8 @@ pub(in super::super) struct Throughput {
 }
 
 impl Throughput {
-    pub(in super::super) fn new(settings: Capacity, spec: &TableSpec, now: Duration) -> Self {
-        let mut rng = FaultPlan::rng(settings.seed, 0);
+    pub(crate) fn new(settings: Capacity, spec: &TableSpec, now: Duration) -> Self {
+        let mut rng = generator(settings.seed, 0);
         let phase = Duration::from_nanos(rng.u64(0..1_000_000_000));
         let rhythm = Rhythm {
             refill: settings.refill,
@@ -110,12 +110,7 @@ impl Throughput {
     }
 
     /// Takes over the units of a changed table, and those that it is said to take at once, at once.
-    pub(in super::super) fn reconfigure(
-        &mut self,
-        spec: &TableSpec,
-        warm: Option<u64>,
-        now: Duration,
-    ) {
+    pub(crate) fn reconfigure(&mut self, spec: &TableSpec, warm: Option<u64>, now: Duration) {
         self.advance(now);
         let on_demand = matches!(spec.billing, Billing::OnDemand { .. });
         if on_demand && !self.on_demand {
@@ -134,7 +129,7 @@ impl Throughput {
     }
 
     /// Write units that the table takes at once, in whole ones.
-    pub(in super::super) fn warm_units(&mut self, now: Duration) -> u64 {
+    pub(crate) fn warm_units(&mut self, now: Duration) -> u64 {
         self.advance(now);
         let units = if self.on_demand {
             self.level.units()
@@ -145,23 +140,17 @@ impl Throughput {
         Duration::try_from_secs_f64(units).map_or(u64::MAX, |whole| whole.as_secs())
     }
 
-    pub(in super::super) fn on_demand(&self) -> bool {
+    pub(crate) fn on_demand(&self) -> bool {
         self.on_demand
     }
 
     /// Whether it is the owner's maximum that an on-demand table is held at.
-    pub(in super::super) fn at_max(&self) -> bool {
+    pub(crate) fn at_max(&self) -> bool {
         self.level.at_max()
     }
 
     /// What a write takes; `factor` is 2 in a transaction.
-    pub(in super::super) fn draw(
-        &self,
-        spec: &TableSpec,
-        key: &Key,
-        cost: &WriteCost,
-        factor: f64,
-    ) -> Draw {
+    pub(crate) fn draw(&self, spec: &TableSpec, key: &Key, cost: &WriteCost, factor: f64) -> Draw {
         let mut draw = Draw {
             partition: self.partition(key),
             own: factor * cost.table,
@@ -182,7 +171,7 @@ impl Throughput {
     }
 
     /// The limits that these writes of one request meet together; none where they may be taken.
-    pub(in super::super) fn limits_met(&mut self, draws: &[Draw], now: Duration) -> Vec<Limit> {
+    pub(crate) fn limits_met(&mut self, draws: &[Draw], now: Duration) -> Vec<Limit> {
         self.advance(now);
         let mut met = Vec::new();
         let own: f64 = draws.iter().map(|draw| draw.own).sum();
@@ -221,7 +210,7 @@ impl Throughput {
     }
 
     /// Takes what writes draw.
-    pub(in super::super) fn take(&mut self, draws: &[Draw]) {
+    pub(crate) fn take(&mut self, draws: &[Draw]) {
         for draw in draws {
             self.table.take(draw.own);
             if let Some(account) = &mut self.account {
@@ -254,11 +243,11 @@ impl Throughput {
 
     /// The time that a request takes, by its number. In whole milliseconds where it has some, as
     /// tokio waits in these and rounds up: the mean would grow.
-    pub(in super::super) fn service_time(&self, request: u64) -> Duration {
+    pub(crate) fn service_time(&self, request: u64) -> Duration {
         if self.settings.service_time.is_zero() {
             return Duration::ZERO;
         }
-        let mut rng = FaultPlan::rng(self.salt, request);
+        let mut rng = generator(self.salt, request);
         let time = self.settings.service_time.mul_f64(0.8 + 0.4 * rng.f64());
         let whole = (time + Duration::from_micros(500)).as_millis();
         u64::try_from(whole).map_or(time, |millis| Duration::from_millis(millis.max(1)))
@@ -266,12 +255,12 @@ impl Throughput {
 
     /// Counts an answered write request with so many writes of this table, so many of them not
     /// taken; `refused` where it was answered with a throttling exception.
-    pub(in super::super) fn count(&mut self, items: usize, throttled: usize, refused: bool) {
+    pub(crate) fn count(&mut self, items: usize, throttled: usize, refused: bool) {
         self.requests.count(items, throttled, refused);
     }
 
     /// The totals so far.
-    pub(in super::super) fn usage(&mut self, spec: &TableSpec, now: Duration) -> CapacityUsage {
+    pub(crate) fn usage(&mut self, spec: &TableSpec, now: Duration) -> CapacityUsage {
         self.advance(now);
         let indexes = spec.indexes.iter().zip(&mut self.indexes);
         let indexes = indexes.filter(|(index, _)| !index.local);

@@ -6,11 +6,10 @@ use dynamodb_table_spec::KeyKind;
 use dynamodb_table_spec::{Billing, IndexSpec, TableSpec};
 use proptest::prelude::*;
 
-use super::super::capacity::WriteCost;
-use super::super::key::{Key, KeyPart};
 use super::level::Level;
 use super::limits::{Limit, Throughput};
-use super::{Capacity, Refill};
+use super::{Capacity, Refill, WriteCost};
+use crate::item::key::{Key, KeyPart};
 
 fn key(text: &str) -> Key {
     Key {

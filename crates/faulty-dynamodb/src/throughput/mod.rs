@@ -16,6 +16,7 @@
 //! task that refills every so often, would tie the grain of the capacity to the task's.
 
 mod bucket;
+mod cost;
 mod level;
 mod limits;
 mod settings;
@@ -27,7 +28,8 @@ mod bucket_tests;
 #[cfg(test)]
 mod limits_tests;
 
-pub(super) use limits::{Draw, Throughput};
+pub(crate) use cost::WriteCost;
+pub(crate) use limits::{Draw, Throughput};
 pub use settings::{Capacity, Refill};
-pub(super) use shortage::Shortages;
+pub(crate) use shortage::Shortages;
 pub use usage::{CapacityUsage, IndexUsage};

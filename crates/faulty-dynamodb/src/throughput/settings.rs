@@ -20,7 +20,7 @@ pub enum Refill {
 }
 
 /// Makes a table of the fake refuse what exceeds its capacity, for
-/// [`FakeTable::enforce`](super::super::FakeTable::enforce).
+/// [`FakeTable::enforce`](crate::FakeTable::enforce).
 ///
 /// The units themselves are those of the table: [`provisioned`](crate::TableSpec::provisioned) ones, or
 /// what an on-demand table takes at the moment.

@@ -3,10 +3,10 @@
 use dynamodb_table_spec::TableSpec;
 use serde_json::{Value as Json, json};
 
-use super::super::error::Refusal;
-use super::super::table::table_arn;
-use super::super::throttle::Throttle;
 use super::limits::{Limit, Throughput};
+use crate::item::arn::table_arn;
+use crate::item::error::Refusal;
+use crate::item::throttle::Throttle;
 
 const PROVISIONED: &str = "The level of configured provisioned throughput for the table was exceeded. \
     Consider increasing your provisioning level with the UpdateTable API.";
@@ -18,7 +18,7 @@ const ON_DEMAND: &str = "Throughput exceeds the current capacity of your table o
 
 /// The limits that the writes of a request met, each once.
 #[derive(Debug, Default)]
-pub(in super::super) struct Shortages(Vec<Shortage>);
+pub(crate) struct Shortages(Vec<Shortage>);
 
 #[derive(Debug, PartialEq)]
 struct Shortage {
@@ -29,12 +29,12 @@ struct Shortage {
 }
 
 impl Shortages {
-    pub(in super::super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Adds the limits that writes of one table met.
-    pub(in super::super) fn add(
+    pub(crate) fn add(
         &mut self,
         spec: &TableSpec,
         throughput: &Throughput,
@@ -50,7 +50,7 @@ impl Shortages {
 
     /// The exception for a request of which nothing was admitted. The account's limit comes last:
     /// it is told where nothing else was short.
-    pub(in super::super) fn exception(&self) -> Refusal {
+    pub(crate) fn exception(&self) -> Refusal {
         let among = |throttle: Throttle| self.0.iter().any(|short| short.throttle == throttle);
         let throttle = [Throttle::ProvisionedThroughput, Throttle::Throttling]
             .into_iter()
@@ -67,7 +67,7 @@ impl Shortages {
     }
 
     /// The code and the entry of `CancellationReasons` for one action of a transaction.
-    pub(in super::super) fn cancellation(&self) -> (&'static str, Json) {
+    pub(crate) fn cancellation(&self) -> (&'static str, Json) {
         let provisioned = |short: &Shortage| short.throttle == Throttle::ProvisionedThroughput;
         let (code, message) = if !self.0.iter().any(provisioned) {
             ("ThrottlingError", ON_DEMAND)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Totals of an enforced table since it was made, for
-/// [`FaultyDynamoDb::capacity_usage`](super::super::FaultyDynamoDb::capacity_usage). The share of a
+/// [`FaultyDynamoDb::capacity_usage`](crate::FaultyDynamoDb::capacity_usage). The share of a
 /// time's capacity that was used is the difference of two of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
