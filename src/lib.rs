@@ -73,22 +73,19 @@ pub mod pipeline;
 mod progress;
 mod random;
 pub mod retry;
-mod schema;
 mod settings;
 pub mod sink;
 #[cfg(feature = "streams")]
 pub mod streams;
-#[cfg(any(feature = "embedded", feature = "test-util"))]
-mod table_spec;
-mod transport;
-
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod transport;
 
+#[cfg(any(feature = "embedded", feature = "test-util"))]
+#[doc(inline)]
+pub use dynamodb_table_spec::{IndexSpec, StreamView, TableSpec};
 pub use error::ErrorKind;
 pub use health::Health;
-#[cfg(any(feature = "embedded", feature = "test-util"))]
-pub use table_spec::{IndexSpec, StreamView, TableSpec};
 
 /// The examples of README.md, to be tested.
 #[cfg(all(doctest, feature = "streams", feature = "test-util"))]

@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::types::{
     LocalSecondaryIndex, OnDemandThroughput, Projection, ProjectionType, ProvisionedThroughput,
     ScalarAttributeType, StreamSpecification, StreamViewType,
 };
+use dynamodb_table_spec::{Billing, IndexSpec, TableSpec};
 
 use crate::item::{self, KeySchema};
-use crate::table_spec::{Billing, IndexSpec, TableSpec};
 
 /// Returns the request that creates a checked table.
 pub(super) fn create_table(

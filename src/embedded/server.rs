@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Region};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use dynamodb_table_spec::TableSpec;
 use dynoxide::{Database, server};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -17,7 +18,6 @@ use tokio::task::JoinHandle;
 
 use super::create_table::create_table;
 use super::error::EmbeddedError;
-use crate::table_spec::TableSpec;
 
 /// How long a shutdown waits for requests under way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -213,7 +213,7 @@ fn open<E: std::fmt::Display>(database: Result<Database, E>) -> Result<Database,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table_spec::IndexSpec;
+    use dynamodb_table_spec::IndexSpec;
 
     #[tokio::test]
     async fn a_shut_down_database_does_not_answer() {

@@ -1,5 +1,7 @@
 //! From a record to the bytes that go out: one pass, then the checks that need the whole.
 
+use dynamodb_table_spec::KeyAttribute;
+
 use super::error::Fault;
 use super::index_set::IndexSet;
 use super::key::{Key, KeyPart};
@@ -9,7 +11,6 @@ use super::serializer::{ItemSerializer, ValueSerializer, Wanted};
 use super::shape::{IndexShape, TableShape};
 use super::writer::Writer;
 use super::{ItemError, attributes, json};
-use crate::schema::KeyAttribute;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use std::cell::Cell;

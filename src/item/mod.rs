@@ -53,9 +53,10 @@ mod set;
 mod shape;
 mod writer;
 
-pub use crate::schema::{KeyAttribute, KeyKind, KeySchema, Projection};
 #[cfg(feature = "streams")]
 pub use decode::DecodeError;
+#[doc(inline)]
+pub use dynamodb_table_spec::{KeyAttribute, KeyKind, KeySchema, Projection};
 pub use error::ItemError;
 pub use record::Item;
 pub use serde_dynamo::{binary_set, number_set, string_set};

@@ -1,6 +1,6 @@
 //! What a record is checked against: the keys of a table and of its indexes.
 
-use crate::schema::{KeySchema, Projection};
+use dynamodb_table_spec::{KeySchema, Projection};
 
 /// The form of a secondary index: its key, whether it is local, and what it holds of an item.
 ///
@@ -175,7 +175,7 @@ fn length_bit(name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::KeyKind;
+    use dynamodb_table_spec::KeyKind;
 
     #[test]
     fn names_of_any_length_are_told_apart() {

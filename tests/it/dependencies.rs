@@ -1,4 +1,5 @@
-//! What a user of the crate builds: few enough crates that adding it is no burden.
+//! The crates that a user builds are few, and the crates of the workspace depend on each other in one
+//! direction.
 //!
 //! `cargo tree` leaves the dev-dependencies out, and with them the features that they switch on: the
 //! crate is among its own dev-dependencies, with all of them.
@@ -9,46 +10,76 @@ use std::process::Command;
 /// Fewer crates than this, the crate itself included.
 const BOUND: usize = 300;
 
-#[test]
-fn the_default_features_bring_few_crates() {
+/// Returns the crates of a dependency tree, one a line: "name v1.2.3".
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Whatever was needed to build this test is there, so nothing has to be fetched.
     let output = Command::new(cargo)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
+        .args(["tree", "--locked", "--offline"])
         .args(["--prefix", "none", "--format", "{p}"])
+        .args(arguments)
         .output()
         .expect("cargo runs");
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo tree: {complaint}");
     let listed = String::from_utf8(output.stdout).expect("names are text");
-    // One line a crate and version: "name v1.2.3", and what kind of crate it is behind it.
-    let crates: BTreeSet<&str> = listed
+    // What kind of crate it is, or where it is, stands behind the version.
+    listed
         .lines()
-        .filter_map(|line| {
-            line.match_indices(' ')
-                .nth(1)
-                .map_or(Some(line), |(at, _)| line.get(..at))
-        })
-        .filter(|line| !line.is_empty())
-        .collect();
+        .map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        .filter(|name| !name.is_empty())
+        .collect()
+}
 
-    let holds = |name: &str| {
-        crates
-            .iter()
-            .any(|found| found.split(' ').next() == Some(name))
-    };
+fn holds(crates: &BTreeSet<String>, name: &str) -> bool {
+    crates
+        .iter()
+        .any(|found| found.split(' ').next() == Some(name))
+}
+
+#[test]
+fn the_default_features_bring_few_crates() {
+    let crates = tree(&["--edges", "normal,build"]);
+    let holds = |name: &str| holds(&crates, name);
     assert!(
         holds("dynamodb-connector") && holds("aws-sdk-dynamodb"),
-        "{listed}"
+        "{crates:?}"
     );
     assert!(!holds("proptest"), "dev-dependencies are counted");
     assert!(
-        !holds("dynoxide-rs"),
+        !holds("dynoxide-rs") && !holds("faulty-dynamodb"),
         "the features of the tests are counted"
     );
     println!("{} crates with the default features", crates.len());
-    assert!(crates.len() < BOUND, "{} crates: {listed}", crates.len());
+    assert!(crates.len() < BOUND, "{} crates: {crates:?}", crates.len());
+}
+
+/// A fake that shared code with the connector could not find its faults.
+#[test]
+fn the_faulty_dynamodb_does_not_depend_on_the_connector() {
+    let fake = ["--package", "faulty-dynamodb", "--all-features"];
+    let crates = tree(&[&fake[..], &["--edges", "normal,build,dev"]].concat());
+    assert!(
+        holds(&crates, "faulty-dynamodb") && holds(&crates, "proptest"),
+        "{crates:?}"
+    );
+    assert!(!holds(&crates, "dynamodb-connector"));
+}
+
+#[test]
+fn the_specification_of_a_table_depends_on_nothing() {
+    let crates = tree(&[
+        "--package",
+        "dynamodb-table-spec",
+        "--edges",
+        "normal,build,dev",
+    ]);
+    let names: Vec<&str> = crates
+        .iter()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names, ["dynamodb-table-spec"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::TableDescription;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb};
+use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{IndexSpec, StreamView, TableSpec};
 
 async fn described(client: &Client, table: &str) -> TableDescription {

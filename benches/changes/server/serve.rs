@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use aws_sdk_dynamodb::Client;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::test_util::{FaultyDynamoDb, RequestRecord, ShardInfo};
+use dynamodb_connector::test_util::{FaultyDynamoDb, RequestRecord, ShardInfo, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use serde::Serialize;
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dynamodb_connector::test_util::TableSpecExt as _;
+
 use super::steady::UNITS;
 use super::{capacity, table};
 use crate::contender::Kind;

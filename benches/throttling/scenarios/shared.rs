@@ -2,6 +2,7 @@
 
 use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
+use dynamodb_connector::test_util::TableSpecExt as _;
 
 use super::steady::UNITS;
 use super::{capacity, offered, table, usual};

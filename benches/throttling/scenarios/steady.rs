@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::test_util::Refill;
+use dynamodb_connector::test_util::{Refill, TableSpecExt as _};
 
 use super::{capacity, table, usual};
 use crate::contender::Kind;

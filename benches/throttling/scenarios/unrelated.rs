@@ -4,6 +4,8 @@
 //! A table is known to its clients, or they are blind: then the limit has to be found by the same
 //! refusals. What is possible is the table's units, or what is offered where nothing limits it.
 
+use dynamodb_connector::test_util::TableSpecExt as _;
+
 use super::{Row, capacity, offered, table};
 use crate::contender::Kind;
 use crate::load::{Class, Pace};

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use dynamodb_connector::test_util::TableSpecExt as _;
+
 use super::shared::percents;
 use super::unrelated::{OFFERED_PER_SECOND, SHORT_UNITS, bar_used, open, refused, short};
 use super::{Row, capacity, table};

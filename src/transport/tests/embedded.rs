@@ -1,10 +1,11 @@
 //! A whole server: what the table takes comes out of its reads and out of its stream, either way.
 
+use dynamodb_table_spec::{StreamView, TableSpec};
+
 use super::{ATTEMPT, WAYS, body};
 use crate::embedded::EmbeddedDynamoDb;
 use crate::item::KeyKind;
 use crate::retry::ServiceError;
-use crate::table_spec::{StreamView, TableSpec};
 use crate::transport::{Operation, Transport, TransportKind};
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;

@@ -4,6 +4,8 @@ mod describing;
 #[cfg(all(feature = "embedded", feature = "streams"))]
 mod embedded;
 mod fake;
+#[cfg(feature = "streams")]
+mod json_numbers;
 mod parsing;
 #[cfg(feature = "streams")]
 mod streams;

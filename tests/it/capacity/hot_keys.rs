@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::sink::{Outcome, Receipt, RejectReason, TableSettings, TableSink, Write};
-use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
+use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation, TableSpecExt as _};
 
 use super::{Class, Event, capacity, open, seconds, settings, spec};
 use crate::setup::{TABLE, assert_no_room_taken, settle};

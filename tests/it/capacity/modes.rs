@@ -5,7 +5,9 @@ use std::time::Duration;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{CapacityMode, Rate, Sink, TableSettings, TableSink};
-use dynamodb_connector::test_util::{FakeTable, Fault, FaultyDynamoDb, Operation};
+use dynamodb_connector::test_util::{
+    FakeTable, Fault, FaultyDynamoDb, Operation, TableSpecExt as _,
+};
 
 use super::{Class, Span, at_least, at_most, capacity, open, seconds, spec};
 use crate::setup::TABLE;

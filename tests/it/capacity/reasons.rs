@@ -7,7 +7,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{LimitedBy, Sink, TableSettings, TableSink, ThrottledBy};
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
+use dynamodb_connector::test_util::{
+    Fault, FaultyDynamoDb, Operation, TableSpecExt as _, Throttle,
+};
 use futures::future::join_all;
 
 use super::{Class, Event, capacity, open, seconds, spec};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::Sink;
-use dynamodb_connector::test_util::Refill;
+use dynamodb_connector::test_util::{Refill, TableSpecExt as _};
 
 use super::{
     Class, Load, Span, at_least, at_most, capacity, fake, open, seconds, settings, share, spec,

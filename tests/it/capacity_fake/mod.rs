@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, ThrottlingReason, WriteRequest};
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb};
+use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, TableSpecExt as _};
 
 const TABLE: &str = "decisions";
 const ARN: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/decisions";

@@ -13,7 +13,7 @@ use dynamodb_connector::pipeline::{
     CollectSink, DeadLetter, KafkaOutput, Pipeline, PipelineError, PipelineReport,
 };
 use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
-use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use serde::Deserialize;
 use tokio::sync::oneshot;

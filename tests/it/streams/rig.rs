@@ -10,7 +10,7 @@ use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::streams::{
     Batch, BatchError, EventKind, StreamControl, StreamSource, StreamSourceBuilder, StreamsError,
 };
-use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use serde::Deserialize;
 use tokio::task::JoinHandle;

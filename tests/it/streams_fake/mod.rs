@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::types::{Record, Shard, ShardIteratorType};
-use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 
 const TABLE: &str = "decisions";

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};

@@ -1,0 +1,36 @@
+//! Who is reading a shard now.
+
+use std::time::Duration;
+
+use super::Streams;
+use super::iterator::Token;
+
+/// A `GetRecords` under way.
+#[derive(Clone, Debug)]
+pub(crate) struct Reading {
+    arn: String,
+    shard: String,
+}
+
+impl Streams {
+    /// A `GetRecords` with this iterator arrived: what to tell when it ends, and how long it is to
+    /// take.
+    pub(crate) fn reading(&mut self, iterator: &str) -> Option<(Reading, Duration)> {
+        let Token { arn, shard, .. } = Token::read(iterator)?;
+        let found = self.all.get_mut(&arn)?.shard(&shard)?;
+        let slow = found.slow;
+        let readers = &mut found.use_;
+        readers.calls += 1;
+        readers.readers += 1;
+        readers.most_readers = readers.most_readers.max(readers.readers);
+        Some((Reading { arn, shard }, slow))
+    }
+
+    /// It was answered or given up.
+    pub(crate) fn has_read(&mut self, reading: &Reading) {
+        let stream = self.all.get_mut(&reading.arn);
+        if let Some(shard) = stream.and_then(|stream| stream.shard(&reading.shard)) {
+            shard.use_.readers = shard.use_.readers.saturating_sub(1);
+        }
+    }
+}
