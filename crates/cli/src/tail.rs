@@ -60,11 +60,18 @@ impl From {
             Self::Oldest => StartPosition::TrimHorizon,
             Self::Time(time) => StartPosition::AtTimestamp(time),
             Self::Ago(ago) => {
-                let time = SystemTime::now().checked_sub(ago);
-                StartPosition::AtTimestamp(time.unwrap_or(SystemTime::UNIX_EPOCH))
+                StartPosition::AtTimestamp(now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
             }
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is said to be so long ago is counted from now"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A change as it is printed.

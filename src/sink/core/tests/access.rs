@@ -278,7 +278,7 @@ fn a_table_that_takes_writes_is_not_gone_whatever_describes_it() {
         core.submit(now, put(u8::try_from(n % 200).expect("small"), n));
         let answer = |_, _: &Request| {
             requests += 1;
-            (requests % 10 != 0).then(missing)
+            (!requests.is_multiple_of(10)).then(missing)
         };
         run(&mut core, now, now + ms(1_000), answer, |_| {
             Described::Missing(missing())
