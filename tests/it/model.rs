@@ -82,6 +82,75 @@ struct Faults {
     late: (u32, u64),
     /// A key whose every write is refused.
     poison: Option<u8>,
+    outage: Option<Outage>,
+}
+
+/// All of a kind fails, from a moment on, for so many milliseconds. None is long enough to end the table.
+#[derive(Clone, Debug)]
+struct Outage {
+    kind: OutageKind,
+    after: u64,
+    lasts: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum OutageKind {
+    /// The table can't be described.
+    ControlPlane,
+    /// Writes are refused with a code that is not known.
+    UnknownCode,
+    /// Whatever is sent is refused as if a record in it were bad.
+    AllInvalid,
+    /// Writes find no table.
+    Missing,
+    /// No credentials are taken.
+    Unauthorized,
+    /// One action may not be used.
+    DeniedAction,
+    /// One key may not be written.
+    DeniedKey(u8),
+}
+
+impl OutageKind {
+    fn faults(self) -> Vec<Fault> {
+        let writes = |fault: Fault| {
+            let operations = [
+                Operation::BatchWriteItem,
+                Operation::PutItem,
+                Operation::UpdateItem,
+                Operation::DeleteItem,
+                Operation::TransactWriteItems,
+            ];
+            let faults = operations.map(|operation| fault.clone().on(operation));
+            faults.to_vec()
+        };
+        let describe = |fault: Fault| fault.on(Operation::DescribeTable);
+        let mut faults = match self {
+            Self::ControlPlane => vec![describe(Fault::internal_error())],
+            Self::UnknownCode => writes(Fault::error(400, "BrandNewException", "no")),
+            Self::AllInvalid => {
+                let mut faults = writes(Fault::validation("no"));
+                faults.push(describe(Fault::validation("no")));
+                faults
+            }
+            Self::Missing => writes(Fault::resource_not_found()),
+            Self::Unauthorized => {
+                let mut faults = writes(Fault::unrecognized_client());
+                faults.push(describe(Fault::unrecognized_client()));
+                faults
+            }
+            Self::DeniedAction => vec![Fault::access_denied().on(Operation::UpdateItem)],
+            Self::DeniedKey(key) => {
+                let denied = pk(key);
+                let is_it = move |key: &HashMap<String, AttributeValue>| {
+                    key["pk"].as_s().ok() == Some(&denied)
+                };
+                vec![Fault::access_denied().on_key(is_it)]
+            }
+        };
+        faults = faults.into_iter().map(Fault::always).collect();
+        faults
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -214,22 +283,40 @@ fn faults(late: bool) -> impl Strategy<Value = Faults> {
         (percent(), 1..3_000_u64),
         (late, 1..60_000_u64),
         prop::option::weighted(0.2, 0..KEYS),
+        prop::option::weighted(0.4, outage()),
     )
-        .prop_map(|(first, second, third, delay, late, poison)| Faults {
-            unprocessed: first.0 * 4,
-            throttle: first.1,
-            error: first.2,
-            error_after: first.3,
-            close_before: second.0,
-            close_after: second.1,
-            never: second.2,
-            never_after: second.3,
-            garbage: third.0,
-            truncated: third.1,
-            delay: (delay.0 * 4, delay.1),
-            late,
-            poison,
-        })
+        .prop_map(
+            |(first, second, third, delay, late, poison, outage)| Faults {
+                unprocessed: first.0 * 4,
+                throttle: first.1,
+                error: first.2,
+                error_after: first.3,
+                close_before: second.0,
+                close_after: second.1,
+                never: second.2,
+                never_after: second.3,
+                garbage: third.0,
+                truncated: third.1,
+                delay: (delay.0 * 4, delay.1),
+                late,
+                poison,
+                outage,
+            },
+        )
+}
+
+fn outage() -> impl Strategy<Value = Outage> {
+    let kind = prop_oneof![
+        Just(OutageKind::ControlPlane),
+        Just(OutageKind::UnknownCode),
+        Just(OutageKind::AllInvalid),
+        Just(OutageKind::Missing),
+        Just(OutageKind::Unauthorized),
+        Just(OutageKind::DeniedAction),
+        (0..KEYS).prop_map(OutageKind::DeniedKey),
+    ];
+    let lasts = prop_oneof![1..2_000_u64, 1..20_000_u64];
+    (kind, 0..1_000_u64, lasts).prop_map(|(kind, after, lasts)| Outage { kind, after, lasts })
 }
 
 fn case(late: bool) -> impl Strategy<Value = Case> {
@@ -270,6 +357,17 @@ impl Settings {
 }
 
 impl Faults {
+    /// Has the fake fail by chance, and refuse what is poisoned.
+    fn arm(&self, fake: &FaultyDynamoDb, seed: u64) {
+        fake.fault_plan(self.plan(seed));
+        if let Some(key) = self.poison {
+            let poisoned = pk(key);
+            fake.inject(Fault::poison(move |key| {
+                key["pk"].as_s().ok() == Some(&poisoned)
+            }));
+        }
+    }
+
     fn plan(&self, seed: u64) -> FaultPlan {
         let share = |percent: u32| f64::from(percent) / 100.0;
         FaultPlan::seeded(seed)
@@ -530,13 +628,19 @@ async fn run(case: &Case) {
     }
     let sink = builder.open().await.expect("opened");
     let table = sink.table(TABLE).expect("opened");
-    fake.fault_plan(case.faults.plan(case.seed));
-    if let Some(key) = case.faults.poison {
-        let poisoned = pk(key);
-        fake.inject(Fault::poison(move |key| {
-            key["pk"].as_s().ok() == Some(&poisoned)
-        }));
-    }
+    case.faults.arm(&fake, case.seed);
+    let outage = case.faults.outage.clone().map(|outage| {
+        let (fake, faults, seed) = (fake.clone(), case.faults.clone(), case.seed);
+        tokio::spawn(async move {
+            tokio::time::sleep(ms(outage.after)).await;
+            for fault in outage.kind.faults() {
+                fake.inject(fault);
+            }
+            tokio::time::sleep(ms(outage.lasts)).await;
+            fake.heal();
+            faults.arm(&fake, seed);
+        })
+    });
 
     let run = Rc::new(Run {
         table: table.clone(),
@@ -611,6 +715,9 @@ async fn run(case: &Case) {
     }
     // What the service applies late is applied by now.
     tokio::time::sleep(Duration::from_secs(300)).await;
+    if let Some(outage) = outage {
+        outage.await.expect("no panic");
+    }
     fake.heal();
 
     let stats = table.stats();
@@ -632,8 +739,8 @@ async fn run(case: &Case) {
 
 fn check_requests(case: &Case, fake: &FaultyDynamoDb) {
     assert!(fake.overlaps().is_empty(), "{:?}", fake.overlaps());
-    // One more for a description of the table.
-    assert!(fake.most_in_flight() <= case.settings.concurrency.1 + 1);
+    // Two more for descriptions: of a table in doubt, and for its capacity.
+    assert!(fake.most_in_flight() <= case.settings.concurrency.1 + 2);
     for request in fake.requests() {
         if request.operation() == Some(Operation::BatchWriteItem) {
             assert!(
