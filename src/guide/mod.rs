@@ -7,10 +7,10 @@
 //! | [`on_call`] | what is logged when things fail, and what a readiness probe asks |
 //! | [`settings`] | each setting of a table, its range, and when to change it |
 //! | [`capacity`] | how the sink uses a table's write units without being throttled |
-//! | [`changes`] | how a fleet reads a table's stream |
-//! | [`pipelines`] | how changes get to Kafka |
+//! | `changes` (feature `streams`) | how a fleet reads a table's stream |
+//! | `pipelines` (`kafka`, `pipeline`, `streams`) | how changes get to Kafka |
 //! | [`metrics`] | what is counted and measured |
-//! | [`testing`] | how to test a program against a DynamoDB that fails |
+//! | `testing` (`test-util`) | how to test a program against a DynamoDB that fails |
 //! | [`connecting`] | clients, endpoints, and the actions that must be allowed |
 //! | [`flink`] | what takes the place of each option of Flink's DynamoDB sink |
 
@@ -19,6 +19,8 @@ macro_rules! pages {
         $(
             $(#[$meta])*
             #[doc = include_str!($file)]
+            // The pages link to each other's files, for readers of the repository.
+            #[doc = "\n[capacity.md]: capacity\n[on_call.md]: on_call\n"]
             pub mod $page {}
         )*
     };

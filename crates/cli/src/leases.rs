@@ -8,7 +8,12 @@ use dynamodb_connector::streams::{Lease, Leases, Released, ShardId};
 use serde::Serialize;
 
 use crate::connection::Connection;
+use crate::output::print;
+use crate::usage::Misused;
 use crate::{Ending, OutputFormat};
+
+/// The least failover time of a worker.
+const MIN_FAILOVER: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -73,10 +78,10 @@ async fn list(arguments: List) -> Result<Ending, Box<dyn Error>> {
     match arguments.output {
         OutputFormat::Json => {
             for lease in &leases {
-                println!("{}", serde_json::to_string(&shown(lease))?);
+                print(format_args!("{}\n", serde_json::to_string(&shown(lease))?))?;
             }
         }
-        OutputFormat::Text => print!("{}", table(&leases)),
+        OutputFormat::Text => print(table(&leases))?,
     }
     Ok(Ending::Done)
 }
@@ -129,12 +134,16 @@ async fn release(arguments: Release) -> Result<Ending, Box<dyn Error>> {
         force,
         connection,
     } = arguments;
+    if failover < MIN_FAILOVER {
+        let told = "--failover takes the workers' failover time, 1s or more; --force takes a lease whatever its worker does";
+        return Err(Misused(told.to_owned()).into());
+    }
     let leases = open(connection, &lease_table).await?;
     let idle = if force { Duration::ZERO } else { failover };
     let released = leases.release(&ShardId::new(&shard), idle).await?;
     let why = match released {
         Released::Yes => {
-            println!("released {shard}");
+            print(format_args!("released {shard}\n"))?;
             return Ok(Ending::Done);
         }
         Released::Renewed => {

@@ -11,6 +11,7 @@ mod demo;
 mod leases;
 #[cfg(feature = "aws")]
 mod load;
+mod output;
 #[cfg(feature = "aws")]
 mod tail;
 mod usage;

@@ -12,12 +12,16 @@ use dynamodb_connector::streams::{
 use futures::StreamExt as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Ending;
 use crate::connection::Connection;
 
-/// Changes should show as they are made: reads are few, since one process makes them.
+/// Changes should show as they are made, for ten reads a second of each shard.
 const POLL: Duration = Duration::from_millis(100);
+
+/// The most lines that wait to be printed.
+const LINES: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -116,32 +120,56 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> 
         .leases_in_memory()
         .start(arguments.from.position())
         .settings(StreamSettings::default().poll(POLL));
-    let mut changes = source.open().await?.into_stream();
-    let ending = tokio::select! {
-        printed = print(&mut changes) => printed?,
+    let changes = source.open().await?.into_stream();
+    // Nothing has to be stored at the end: all that is left is dropped.
+    tokio::select! {
+        printed = print(changes) => printed,
         signal = tokio::signal::ctrl_c() => {
             signal?;
-            Ending::Interrupted
+            Ok(Ending::Interrupted)
         }
-    };
-    changes.close().await?;
-    Ok(ending)
+    }
 }
 
 /// Prints changes until the stream ends, or what reads them does.
-async fn print(changes: &mut RecordStream) -> Result<Ending, Box<dyn Error>> {
+async fn print(mut changes: RecordStream) -> Result<Ending, Box<dyn Error>> {
+    let (lines, printer) = printer();
     while let Some(change) = changes.next().await {
         let change = change?;
         let mut line = serde_json::to_vec(&Line::of(&change.record)?)?;
         line.push(b'\n');
-        let mut out = io::stdout().lock();
-        match out.write_all(&line).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ending::Done),
-            written => written?,
+        if lines.send(line).await.is_err() {
+            break;
         }
         change.ack.done();
     }
+    drop(lines);
+    // It ends once all is printed, or the program that reads it has ended.
+    printer.await??;
     Ok(Ending::Done)
+}
+
+/// Starts a thread that prints lines: it may be blocked by what reads them, and Ctrl-C must not be.
+fn printer() -> (mpsc::Sender<Vec<u8>>, oneshot::Receiver<io::Result<()>>) {
+    let (lines, mut waiting) = mpsc::channel::<Vec<u8>>(LINES);
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut out = io::stdout();
+        let mut printed = Ok(());
+        while let Some(line) = waiting.blocking_recv() {
+            printed = out.write_all(&line).and_then(|()| out.flush());
+            if printed.is_err() {
+                break;
+            }
+        }
+        let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        // Whoever waited for it may be gone.
+        drop(ended.send(match printed {
+            Err(error) if !broken(&error) => Err(error),
+            _ => Ok(()),
+        }));
+    });
+    (lines, end)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 
 use crate::Ending;
+use crate::output::print;
 
 /// Wrong arguments.
 const USAGE: u8 = 2;
@@ -34,7 +35,9 @@ pub(crate) fn report(error: &(dyn Error + 'static)) -> ExitCode {
         }
         source = cause.source();
     }
-    eprintln!("dynamodb-connector: {text}");
+    // Some causes have lists in lines of their own.
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    eprintln!("dynamodb-connector: {}", lines.join("; "));
     if error.is::<Misused>() {
         return ExitCode::from(USAGE);
     }
@@ -47,8 +50,10 @@ pub(crate) fn explain(error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        print!("{error}");
-        return ExitCode::SUCCESS;
+        return match print(error) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => Ending::Failed.into(),
+        };
     }
     eprintln!("{}", line(error));
     ExitCode::from(USAGE)

@@ -348,7 +348,7 @@ async fn leases_are_listed_and_released() {
         width = shard.len()
     );
     assert_eq!(ended.out, expected);
-    let still = [&release[..], &["--failover", "1ms"]].concat();
+    let still = [&release[..], &["--failover", "1s"]].concat();
     let ended = run(&still).await;
     assert_eq!(ended.out, format!("released {shard}\n"), "{ended:?}");
     refuses(&still, 1, "no worker has it").await;
@@ -358,6 +358,8 @@ async fn leases_are_listed_and_released() {
     refuses(&missing, 1, "no such lease").await;
     let nowhere = ["leases", "list", "missing", "--endpoint-url", &url];
     refuses(&nowhere, 1, "ResourceNotFoundException").await;
+    let short = [&release[..], &["--failover", "0s"]].concat();
+    refuses(&short, 2, "--force").await;
     let both = [&forced[..], &["--failover", "1s"]].concat();
     refuses(&both, 2, "--failover").await;
 }

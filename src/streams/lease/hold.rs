@@ -34,6 +34,8 @@ pub(crate) struct Hold {
     /// Until when all there was has been read, in milliseconds since 1970.
     read: Option<u64>,
     end: End,
+    /// Set if no other worker can take the lease.
+    lasts: bool,
 }
 
 /// How the lease is to be given up.
@@ -82,6 +84,15 @@ impl Hold {
             reached: None,
             read: None,
             end: End::No,
+            lasts: false,
+        }
+    }
+
+    /// The same lease where no other worker can take it: it does not lapse.
+    pub(crate) fn lasting(self) -> Self {
+        Self {
+            lasts: true,
+            ..self
         }
     }
 
@@ -99,6 +110,9 @@ impl Hold {
 
     /// When the lease is not this worker's any more, if no write is accepted before.
     pub(crate) fn valid_until(&self) -> Duration {
+        if self.lasts {
+            return Duration::MAX;
+        }
         self.renewed + self.failover.saturating_sub(MARGIN)
     }
 
@@ -270,6 +284,13 @@ mod tests {
             (hold.counter(), hold.valid_until()),
             (6, 15 * SECOND - MARGIN)
         );
+    }
+
+    #[test]
+    fn a_lease_that_no_other_worker_can_take_never_lapses() {
+        let mut hold = hold().lasting();
+        hold.failed(4 * SECOND);
+        assert_eq!(hold.valid_until(), Duration::MAX);
     }
 
     #[test]

@@ -93,6 +93,10 @@ impl LeaseTable {
         }
     }
 
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.name
     }

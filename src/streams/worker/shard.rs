@@ -172,6 +172,11 @@ impl ShardTask {
             settings.get_failover(),
             settings.get_checkpoint_interval(),
         );
+        let hold = if shared.leases.is_in_memory() {
+            hold.lasting()
+        } else {
+            hold
+        };
         let mut from_time = row.from_time;
         // Until then nothing came that was to be handled, or all of it would have been checkpointed.
         let read = row.created.max(row.read);

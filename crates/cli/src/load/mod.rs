@@ -28,6 +28,7 @@ use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
+use crate::output::print;
 use crate::usage::Misused;
 use crate::{Ending, OutputFormat};
 use letters::Letters;
@@ -139,8 +140,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> 
     progress.finish();
     let summary = tally.summary(&file, &table, &letters);
     match output {
-        OutputFormat::Text => println!("{summary}"),
-        OutputFormat::Json => println!("{}", serde_json::to_string(&summary)?),
+        OutputFormat::Text => print(format_args!("{summary}\n"))?,
+        OutputFormat::Json => {
+            print(format_args!("{}\n", serde_json::to_string(&summary)?))?;
+        }
     }
     result?;
     Ok(tally.ending())
