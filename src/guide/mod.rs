@@ -18,9 +18,12 @@ macro_rules! pages {
     ($($(#[$meta:meta])* $page:ident: $file:literal,)*) => {
         $(
             $(#[$meta])*
+            // The pages define these as each other's files, for readers of the repository; the first
+            // definition counts.
+            #[doc = "[capacity.md]: capacity"]
+            #[doc = "[on_call.md]: on_call"]
+            #[doc = ""]
             #[doc = include_str!($file)]
-            // The pages link to each other's files, for readers of the repository.
-            #[doc = "\n[capacity.md]: capacity\n[on_call.md]: on_call\n"]
             pub mod $page {}
         )*
     };

@@ -307,6 +307,11 @@ async fn tail_prints_changes_and_leaves_no_table_behind() {
     let ended = end(child).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
 
+    let mut help = command(&["--help"]).spawn().unwrap();
+    drop(help.stdout.take());
+    let ended = end(help).await;
+    assert_eq!((ended.code, &*ended.errors), (Some(0), ""));
+
     refuses(&["tail", TABLE, "--from", "soon"], 2, "90m").await;
     let missing = ["tail", "missing", "--endpoint-url", &url];
     refuses(&missing, 1, "\"missing\"").await;
