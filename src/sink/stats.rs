@@ -122,8 +122,13 @@ impl fmt::Display for Stats {
         )?;
         match &self.last_error {
             Some(LastError {
-                operation, cause, ..
-            }) => write!(f, "; last error: {operation}: {cause}"),
+                operation,
+                cause,
+                at,
+            }) => {
+                let at = humantime::format_rfc3339_seconds(*at);
+                write!(f, "; last error, {at}: {operation}: {cause}")
+            }
             None => Ok(()),
         }
     }

@@ -242,8 +242,9 @@ impl<C, F> Core<C, F> {
             return self.unwritten(now, &request.writes);
         }
         let first = *entry.refused_in.get_or_insert(request.id);
-        // What was refused before and after others passed was not refused in one outage.
-        let proven = self.groups.is_proven(first) && !self.description.is_invalid();
+        // What was refused, and is sent again after others passed, is not refused in one outage.
+        let proven =
+            request.proven.is_some_and(|request| request > first) && !self.description.is_invalid();
         if proven || error.class() == ErrorClass::Permanent {
             // It is about this write alone. Any other refusal may be about the table.
             return self.reject_refused(now, ticket, error.clone());

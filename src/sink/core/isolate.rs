@@ -67,9 +67,9 @@ impl Groups {
         self.proven = self.proven.max(Some(request));
     }
 
-    /// Returns whether the table is proven to be unchanged since the request of this number.
-    pub(super) fn is_proven(&self, since: u64) -> bool {
-        self.proven.is_some_and(|request| request > since)
+    /// Returns the newest request up to which the table is proven to be unchanged.
+    pub(super) fn proven(&self) -> Option<u64> {
+        self.proven
     }
 
     /// Notes that one write of the group has an outcome, and returns the next step.

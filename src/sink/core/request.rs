@@ -30,6 +30,8 @@ pub(super) struct InFlight {
     pub(super) writes: Vec<Ticket>,
     pub(super) sent_at: Duration,
     pub(super) isolated: bool,
+    /// The newest request up to which the table was proven to be unchanged when this one was sent.
+    pub(super) proven: Option<u64>,
     /// Set if it asks what it consumes.
     pub(super) asked: bool,
     /// The number of retries that the budget has paid for it.
@@ -430,6 +432,7 @@ impl<C, F> Core<C, F> {
                 writes,
                 sent_at: now,
                 isolated,
+                proven: self.groups.proven(),
                 asked: self.bodies.asks_consumed(),
                 payments,
                 body: body.clone(),

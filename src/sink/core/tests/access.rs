@@ -257,6 +257,32 @@ fn no_length_of_a_blip_has_good_records_rejected() {
 }
 
 #[test]
+fn a_proof_that_comes_while_a_refusal_is_under_way_condemns_nothing() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let first = core.next_request(ms(0)).expect("a batch");
+    core.on_batch(ms(1), first.id, Err(invalid()));
+    assert!(core.take_describe(ms(1)));
+    core.on_described(ms(1), described_failed(ms(1)));
+    let wake = core.wake_at().expect("it is tried again");
+    let second = core.next_request(wake).expect("the same");
+    core.submit(wake, put(2, 2));
+    let other = core.next_request(wake).expect("another");
+    all_written(&mut core, wake + ms(1), &other);
+    // It was refused before the other passed.
+    core.on_batch(wake + ms(2), second.id, Err(invalid()));
+    assert_eq!(written(&mut core), [2]);
+    run(
+        &mut core,
+        wake + ms(2),
+        ms(60_000),
+        |_, _: &Request| None,
+        unchanged,
+    );
+    assert_eq!(written(&mut core), [1]);
+}
+
+#[test]
 fn a_record_in_doubt_is_tried_again_though_no_description_is_to_be_had() {
     for described in [described_failed, described_invalid] {
         let mut core = core(rules(), 4);
