@@ -306,6 +306,10 @@ impl Running {
 
     /// Tells the outcomes and frees their room.
     fn tell(&mut self, now: Duration) {
+        if self.worker.core.take_undoubted() {
+            let describing = Operation::DescribeTable.name();
+            self.worker.reporter.dismissed(describing);
+        }
         self.worker.reporter.advance(now);
         for (operation, error) in self.worker.core.take_closed() {
             self.worker.reporter.closed(operation.name(), &error);

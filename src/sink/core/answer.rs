@@ -120,6 +120,7 @@ impl<C, F> Core<C, F> {
         self.groups.prove(request.id);
         let proven = self.groups.take_proven();
         self.reject_refusals(now, proven);
+        self.end_doubt();
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {

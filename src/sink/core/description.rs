@@ -38,6 +38,10 @@ pub(super) struct Description {
     /// The number in a row that decided nothing.
     undecided: u32,
     denied: bool,
+    /// Set while a write that is in doubt is tried again, for want of a description.
+    trying: bool,
+    /// Set once nothing is in doubt any more, without a description.
+    undoubted: bool,
     /// Set while descriptions are refused as writes are that break a rule: the service refuses whatever
     /// is sent.
     invalid: bool,
@@ -60,6 +64,11 @@ impl Description {
     /// Returns whether the table may not be described.
     pub(super) fn is_denied(&self) -> bool {
         self.denied
+    }
+
+    /// Notes that a write in doubt is tried again.
+    pub(super) fn begin_trying(&mut self) {
+        self.trying = true;
     }
 
     /// Returns whether refusals of writes for what is in them are in doubt themselves.
@@ -87,9 +96,22 @@ impl<C, F> Core<C, F> {
         due
     }
 
-    /// Returns whether the table is to be described again: it is still in doubt.
-    pub(crate) fn wants_description(&self) -> bool {
-        self.description.wanted
+    /// Returns whether the table is still in doubt: it is to be described again, or a write to be tried.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.description.wanted || self.description.trying
+    }
+
+    /// Notes that a write was carried out, which may have been the one in doubt.
+    pub(super) fn end_doubt(&mut self) {
+        if self.description.trying && !self.groups.awaits_description() {
+            self.description.trying = false;
+            self.description.undoubted = !self.description.wanted;
+        }
+    }
+
+    /// Returns whether the doubt has ended without a description, once.
+    pub(crate) fn take_undoubted(&mut self) -> bool {
+        std::mem::take(&mut self.description.undoubted)
     }
 
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).

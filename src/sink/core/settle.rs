@@ -157,6 +157,7 @@ impl<C, F> Core<C, F> {
             && matches!(entry.state, State::RefusedAlone)
         {
             entry.group = None;
+            self.description.begin_trying();
             let isolated = entry.write.payload.is_plain();
             self.requeue(now, vec![(ticket, 1)], true, isolated);
         }

@@ -185,7 +185,7 @@ impl Running {
                     Described::Denied => {}
                 }
                 self.worker.core.on_described(now, described);
-                if !self.worker.core.wants_description() {
+                if !self.worker.core.is_in_doubt() {
                     let name = Operation::DescribeTable.name();
                     self.worker.reporter.dismissed(name);
                 }
