@@ -208,6 +208,7 @@ impl Access {
     /// Notes that a request was refused as any would be. Returns whether the grace is over.
     pub(super) fn refused(&mut self, now: Duration, error: &ServiceError) -> bool {
         self.missing |= error.is_missing();
+        let mut run = self.refusals.remove(error.code());
         if self.refusals.len() >= MAX_CODES {
             // The codes are a server's: their number is not bounded otherwise.
             let oldest = self.refusals.iter().min_by_key(|(_, run)| run.last);
@@ -215,7 +216,6 @@ impl Access {
                 self.refusals.remove(&code);
             }
         }
-        let mut run = self.refusals.remove(error.code());
         let lasting = Run::add(&mut run, now, self.pause).is_lasting();
         self.refusals
             .extend(run.map(|run| (error.code().into(), run)));

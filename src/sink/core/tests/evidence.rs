@@ -391,3 +391,20 @@ fn a_pause_is_longer_than_the_longest_delay_and_an_answer() {
     let over = [0, 310, 620].map(|second| access.refused(s(second), &unrecognized()));
     assert_eq!(over, [false, false, true]);
 }
+
+#[test]
+fn as_many_codes_as_are_told_apart_each_keep_their_refusals() {
+    let refusal = |n: u64| -> ServiceError {
+        Failure::new(ErrorClass::Fatal, format!("Code{n}Exception")).into()
+    };
+    let ended = |codes: u64| {
+        let mut access = Access::new(s(10));
+        let mut ended = false;
+        for n in 0..100 * codes {
+            ended |= access.refused(Duration::from_millis(500 * n / codes), &refusal(n % codes));
+        }
+        ended
+    };
+    assert!(ended(16));
+    assert!(!ended(17), "the oldest makes room");
+}
