@@ -96,6 +96,7 @@ impl Budgets {
         let by_key = adaptive && (reported.is_none() || cause == ThrottleCause::KeyRange);
         let reported_range = reported == Some(ThrottleCause::KeyRange);
         let hot_keys = &mut self.hot_keys;
+        // Each is counted as it is looked at, once.
         let cold = left
             .iter()
             .filter(|cost| !by_key || !hot_keys.refused(now, cost.partition, reported_range));

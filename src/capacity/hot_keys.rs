@@ -78,7 +78,7 @@ const COOL_DOWN_TIME: Duration = Duration::from_secs(30);
 /// Chosen: they share its partition, and are sent again some times before they pass.
 const NEIGHBOR_WINDOW: Duration = Duration::from_secs(5);
 
-/// The refusals and successes of a key that is hot or may become so, halved each second.
+/// Refusals and successes, of a key that is hot or may become so or of several, halved each second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watched {
     refused: f64,
@@ -100,6 +100,14 @@ impl Watched {
     fn is_beyond(self, others: Self) -> bool {
         let explained = others.share() * MIN_REFUSAL_RATIO * (self.refused + self.passed);
         others.passes() && self.refused >= explained + MIN_EXCESS_REFUSALS
+    }
+
+    /// Returns these without those of one key.
+    fn without(self, key: Self) -> Self {
+        Self {
+            refused: (self.refused - key.refused).max(0.0),
+            passed: (self.passed - key.passed).max(0.0),
+        }
     }
 
     fn scale(&mut self, factor: f64) {
@@ -142,10 +150,8 @@ impl HotKey {
 pub(super) struct HotKeys {
     watched: HashMap<u64, Watched>,
     hot: HashMap<u64, HotKey>,
-    /// Refusals of all keys that are not hot, halved each second.
-    refused: f64,
-    /// Successes of all keys that are not hot, halved each second.
-    passed: f64,
+    /// Those of all keys that are not hot.
+    cold: Watched,
     halved_at: Duration,
     /// The time of the last refusal of a hot key.
     refused_at: Option<Duration>,
@@ -157,8 +163,7 @@ impl HotKeys {
         Self {
             watched: HashMap::new(),
             hot: HashMap::new(),
-            refused: 0.0,
-            passed: 0.0,
+            cold: Watched::default(),
             halved_at: Duration::ZERO,
             refused_at: None,
         }
@@ -203,7 +208,7 @@ impl HotKeys {
             hot.counts.passed += 1.0;
             return;
         }
-        self.passed += 1.0;
+        self.cold.passed += 1.0;
         if let Some(watched) = self.watched.get_mut(&key) {
             watched.passed += 1.0;
         }
@@ -216,14 +221,10 @@ impl HotKeys {
     /// is not known.
     pub(super) fn refused(&mut self, now: Duration, key: u64, reported: bool) -> bool {
         self.halve(now);
-        let others = Watched {
-            refused: self.refused,
-            passed: self.passed,
-        };
         if let Some(hot) = self.hot.get_mut(&key) {
             hot.counts.refused += 1.0;
             // Until its rate is limited, others may not pass for its sake.
-            let is_cause = reported || hot.cut_at.is_none() || hot.counts.is_beyond(others);
+            let is_cause = reported || hot.cut_at.is_none() || hot.counts.is_beyond(self.cold);
             if is_cause {
                 hot.refused_at = now;
                 self.refused_at = Some(now);
@@ -231,15 +232,14 @@ impl HotKeys {
             }
             return is_cause;
         }
-        self.refused += 1.0;
+        self.cold.refused += 1.0;
         if self.watched.len() < MAX_WATCHED_KEYS || self.watched.contains_key(&key) {
             self.watched.entry(key).or_default().refused += 1.0;
         }
         if self.hot.len() < MAX_HOT_KEYS && self.stands_out(key, reported) {
             // A hot key's counts would distort the comparison of the others.
             let counts = self.watched.remove(&key).unwrap_or_default();
-            self.refused = (self.refused - counts.refused).max(0.0);
-            self.passed = (self.passed - counts.passed).max(0.0);
+            self.cold = self.cold.without(counts);
             let hot = HotKey {
                 budget: Budget::new(now, Allowance::Unknown, SpeedConfig::plain()),
                 since: now,
@@ -259,12 +259,9 @@ impl HotKeys {
         let Some(watched) = self.watched.get(&key) else {
             return false;
         };
-        let others = Watched {
-            refused: (self.refused - watched.refused).max(0.0),
-            passed: (self.passed - watched.passed).max(0.0),
-        };
+        let others = self.cold.without(*watched);
         watched.refused >= MIN_REFUSALS
-            && watched.refused >= self.refused * MIN_REFUSAL_SHARE
+            && watched.refused >= self.cold.refused * MIN_REFUSAL_SHARE
             && watched.share() >= others.share() * MIN_REFUSAL_RATIO
             && (reported || others.passes())
     }
@@ -279,8 +276,7 @@ impl HotKeys {
         self.halved_at += Duration::from_secs(seconds);
         seconds = seconds.min(63);
         let factor = 0.5_f64.powi(i32::try_from(seconds).unwrap_or(i32::MAX));
-        self.refused *= factor;
-        self.passed *= factor;
+        self.cold.scale(factor);
         for hot in self.hot.values_mut() {
             hot.counts.scale(factor);
         }

@@ -18,7 +18,7 @@ const OVER_AFTER: Duration = Duration::from_secs(10);
 /// The least time without a failure and without a success after which a kind says nothing: nothing is sent.
 ///
 /// Chosen: several times what a request and the longest delay take together by default.
-pub(super) const MIN_SILENT_AFTER: Duration = Duration::from_secs(120);
+const MIN_SILENT_AFTER: Duration = Duration::from_secs(120);
 
 /// The least time between two reports of one kind.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);

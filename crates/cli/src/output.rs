@@ -1,4 +1,4 @@
-//! What commands print on standard output.
+//! The standard output of commands.
 
 use std::fmt;
 use std::io::{self, Write as _};

@@ -163,7 +163,7 @@ fn printer() -> (mpsc::Sender<Vec<u8>>, oneshot::Receiver<io::Result<()>>) {
             }
         }
         let broken = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
-        // Whoever waited for it may be gone.
+        // The receiver is gone after Ctrl-C.
         drop(ended.send(match printed {
             Err(error) if !broken(&error) => Err(error),
             _ => Ok(()),

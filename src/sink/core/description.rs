@@ -117,16 +117,16 @@ impl<C, F> Core<C, F> {
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
     pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
         let asked_at = self.description.asked_at.take();
+        let decisive = described.is_decisive();
         if !self.groups.awaits_description() && !self.access.is_refused() {
             // It says nothing of the writes that are there now. One that is tried again may be in doubt soon.
-            if !described.is_decisive() {
-                self.delay_description(now);
-            } else {
+            if decisive {
                 self.description.settle(now);
+            } else {
+                self.delay_description(now);
             }
             return;
         }
-        let decisive = described.is_decisive();
         match described {
             Described::KeysChanged(error) => return self.fail(now, error),
             Described::Missing(error) => {

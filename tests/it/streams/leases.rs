@@ -402,18 +402,7 @@ async fn a_handler_that_is_slow_is_waited_for_when_its_shard_is_handed_over() {
 async fn a_worker_that_leaves_while_a_lease_is_being_handed_to_it_leaves_no_lease_to_lapse() {
     let fake = table(2);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let one = {
-        let (log, gate) = (log.clone(), Arc::clone(&gate));
-        Worker::handle(nth(&fake, 1), move |batch| {
-            let (log, gate) = (log.clone(), Arc::clone(&gate));
-            async move {
-                let _permit = gate.acquire().await.expect("a permit");
-                log.note(&batch);
-                Ok(())
-            }
-        })
-        .await
-    };
+    let one = Worker::handle(nth(&fake, 1), log.gated_handler(&gate)).await;
     eventually("it has both", 10 * SECOND, || one.shards().len() == 2).await;
     put_each(&fake, 10, 0).await;
     let two = Worker::start(nth(&fake, 2), &log).await;

@@ -69,18 +69,8 @@ async fn what_is_read_and_not_handled_is_bounded_whatever_the_number_of_shards()
         }
         let settings = StreamSettings::default().buffer_bytes(1 << 20);
         let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-        let worker = {
-            let (log, gate) = (log.clone(), Arc::clone(&gate));
-            Worker::handle(nth(&fake, 1).settings(settings), move |batch| {
-                let (log, gate) = (log.clone(), Arc::clone(&gate));
-                async move {
-                    let _permit = gate.acquire().await.expect("a permit");
-                    log.note(&batch);
-                    Ok(())
-                }
-            })
-            .await
-        };
+        let builder = nth(&fake, 1).settings(settings);
+        let worker = Worker::handle(builder, log.gated_handler(&gate)).await;
         tokio::time::sleep(60 * SECOND).await;
         // About 20 KB each, both images; the first page of a shard is asked for before anything is known of its records.
         let read = worker.control.stats().records;

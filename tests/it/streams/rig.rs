@@ -12,7 +12,9 @@ use dynamodb_connector::streams::{
 };
 use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
+use futures::future::BoxFuture;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -247,6 +249,23 @@ impl Log {
         move |batch| {
             log.note(&batch);
             std::future::ready(Ok(()))
+        }
+    }
+
+    /// A handler that notes everything, once the gate has a permit for it.
+    pub(crate) fn gated_handler(
+        &self,
+        gate: &Arc<Semaphore>,
+    ) -> impl Fn(Batch<Item>) -> BoxFuture<'static, Result<(), BatchError>> + Send + Sync + 'static
+    {
+        let (log, gate) = (self.clone(), Arc::clone(gate));
+        move |batch| {
+            let (log, gate) = (log.clone(), Arc::clone(&gate));
+            Box::pin(async move {
+                let _permit = gate.acquire().await.expect("a permit");
+                log.note(&batch);
+                Ok(())
+            })
         }
     }
 

@@ -109,14 +109,8 @@ fn all_bad_records_of_an_unchanged_table_are_rejected() {
 fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
     let mut core = core(rules(), 4);
     for n in 0..4 {
-        let deadline = if n == 0 { ms(5) } else { ms(60_000) };
-        core.submit(
-            ms(0),
-            Submission {
-                deadline: Some(deadline),
-                ..put(n, u64::from(n))
-            },
-        );
+        let deadline = if n == 0 { 5 } else { 60_000 };
+        core.submit(ms(0), until(deadline, put(n, u64::from(n))));
     }
     let request = core.next_request(ms(0)).expect("a batch");
     let refused = error(ErrorClass::Invalid, "ValidationException");
@@ -223,14 +217,7 @@ fn a_dead_letter_does_not_keep_the_others_of_its_batch_waiting() {
 #[test]
 fn a_write_that_is_late_is_not_in_doubt_any_more() {
     let mut core = core(rules(), 4);
-    let deadline = Some(ms(1_000));
-    core.submit(
-        ms(0),
-        Submission {
-            deadline,
-            ..put(1, 1)
-        },
-    );
+    core.submit(ms(0), until(1_000, put(1, 1)));
     let request = core.next_request(ms(0)).expect("a batch");
     let refused = error(ErrorClass::Invalid, "ValidationException");
     core.on_batch(ms(1), request.id, Err(refused));

@@ -9,13 +9,6 @@ fn coalescing() -> Rules {
     }
 }
 
-fn until(deadline: u64, submission: Submission<u64>) -> Submission<u64> {
-    Submission {
-        deadline: Some(ms(deadline)),
-        ..submission
-    }
-}
-
 /// The writes that were rejected for their deadline, as the reasons say, and the others.
 fn expired(core: &mut TestCore) -> (Vec<(u64, u32)>, Vec<Settled<u64>>) {
     let mut late = Vec::new();

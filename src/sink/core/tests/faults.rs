@@ -217,13 +217,9 @@ fn a_conditional_update_whose_answer_was_lost_is_not_guessed_at() {
 #[test]
 fn a_deadline_rejects_what_waits_and_lets_an_attempt_under_way_decide() {
     let mut core = core(rules(), 1);
-    let with_deadline = |submission: Submission<u64>| Submission {
-        deadline: Some(ms(100)),
-        ..submission
-    };
-    core.submit(ms(0), with_deadline(put(1, 1)));
-    core.submit(ms(0), with_deadline(put(1, 2)));
-    core.submit(ms(0), with_deadline(put(2, 3)));
+    core.submit(ms(0), until(100, put(1, 1)));
+    core.submit(ms(0), until(100, put(1, 2)));
+    core.submit(ms(0), until(100, put(2, 3)));
     let request = core.next_request(ms(0)).expect("the first batch");
     assert_eq!(request.items, 2);
     assert_eq!(core.wake_at(), Some(ms(100)));
@@ -409,14 +405,7 @@ fn a_dead_letter_holds_its_key_until_the_handler_has_it() {
 #[test]
 fn an_answer_at_the_deadline_decides_and_says_what_may_have_been_applied() {
     let mut core = core(rules(), 1);
-    let deadline = Some(ms(100));
-    core.submit(
-        ms(0),
-        Submission {
-            deadline,
-            ..put(1, 1)
-        },
-    );
+    core.submit(ms(0), until(100, put(1, 1)));
     let request = core.next_request(ms(0)).expect("a batch");
     assert!(core.next_request(ms(100)).is_none());
     let lost = error(ErrorClass::Ambiguous, "AttemptTimeout");
@@ -447,25 +436,12 @@ fn what_has_its_outcome_has_no_deadline() {
         },
         1,
     );
-    let deadline = Some(ms(100));
-    core.submit(
-        ms(0),
-        Submission {
-            deadline,
-            ..put(1, 1)
-        },
-    );
+    core.submit(ms(0), until(100, put(1, 1)));
     let request = core.next_request(ms(0)).expect("a batch");
     all_written(&mut core, ms(1), &request);
     assert_eq!(core.wake_at(), None);
     // Nor is one a dead letter twice.
-    core.submit(
-        ms(1),
-        Submission {
-            deadline,
-            ..put(2, 2)
-        },
-    );
+    core.submit(ms(1), until(100, put(2, 2)));
     let request = core.next_request(ms(1)).expect("a batch");
     let failed = error(ErrorClass::Transient, "ConnectFailed");
     core.on_batch(ms(2), request.id, Err(failed));

@@ -9,6 +9,7 @@ mod batching;
 mod bisection;
 mod budgets;
 mod coalescing;
+mod descriptions;
 mod evidence;
 mod faults;
 mod feedback;
@@ -108,6 +109,14 @@ fn put(k: u8, number: u64) -> Submission<u64> {
         data: data(k, Some(number)),
     };
     submission(payload, SubmissionKeys::One(key(k)), number)
+}
+
+/// The write with a deadline, in milliseconds.
+fn until(deadline: u64, submission: Submission<u64>) -> Submission<u64> {
+    Submission {
+        deadline: Some(ms(deadline)),
+        ..submission
+    }
 }
 
 fn delete(k: u8, number: u64) -> Submission<u64> {

@@ -1,0 +1,483 @@
+//! Writes and tables in doubt, and what a description decides.
+
+use super::access::{denied, holds, invalid, missing, run, unchanged};
+use super::*;
+use crate::capacity::Limit;
+use crate::sink::core::description::Described;
+
+fn described_denied(_: Duration) -> Described {
+    Described::Denied
+}
+
+fn described_invalid(_: Duration) -> Described {
+    Described::Failed(invalid())
+}
+
+fn described_failed(_: Duration) -> Described {
+    Described::Failed(error(ErrorClass::Throttled, "ThrottlingException"))
+}
+
+#[test]
+fn a_poisoned_record_waits_for_a_description_and_the_table_goes_on() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, request: &Request| {
+        holds(request, 1).then(|| error(ErrorClass::Invalid, "ValidationException"))
+    };
+    let now = run(&mut core, ms(0), ms(600_000), poison, described_failed);
+    assert!(
+        core.failure().is_none(),
+        "a description that fails says nothing"
+    );
+    assert!(settled(&mut core).is_empty(), "it waits");
+    // A neighbor's success decides without any description.
+    core.submit(now, put(2, 2));
+    run(&mut core, now, now + ms(10_000), poison, described_failed);
+    let outcomes = settled(&mut core);
+    assert_eq!(outcomes.len(), 2);
+    for settled in &outcomes {
+        let is_bad = settled.completion == 1;
+        assert_eq!(settled.outcome.is_written(), !is_bad, "{outcomes:?}");
+    }
+    assert!(core.is_idle());
+    // The answer to one asked for before is of no use, whatever it says.
+    core.submit(now, put(3, 3));
+    core.on_described(now, Described::KeysChanged(missing()));
+    assert!(core.failure().is_none());
+}
+
+#[test]
+fn what_was_refused_while_all_was_refused_is_sent_again_before_it_is_judged() {
+    let end = ms(300_000);
+    // The table is described again at the end, or a neighbor is written first.
+    for neighbor in [false, true] {
+        let mut core = core(rules(), 4);
+        for n in 0..100 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        let answer = |now, request: &Request| {
+            let bad = holds(request, 13);
+            (now < end || bad).then(invalid)
+        };
+        let described = |now| {
+            if now < end {
+                Described::Failed(invalid())
+            } else {
+                Described::Unchanged
+            }
+        };
+        run(&mut core, ms(0), end, answer, described);
+        assert!(settled(&mut core).is_empty(), "nothing is judged meanwhile");
+        assert_eq!(core.limited_by(end), Limit::Description);
+        if neighbor {
+            core.submit(end, put(200, 200));
+            let request = core.next_request(end).expect("the neighbor");
+            all_written(&mut core, end, &request);
+        }
+        run(&mut core, end, ms(900_000), answer, described);
+        let settled = settled(&mut core);
+        assert_eq!(settled.len(), 100 + usize::from(neighbor));
+        let rejected = settled.iter().filter(|write| !write.outcome.is_written());
+        let rejected: Vec<u64> = rejected.map(|write| write.completion).collect();
+        assert_eq!(rejected, [13], "{neighbor}");
+    }
+}
+
+#[test]
+fn a_server_that_describes_no_table_does_not_keep_a_bad_write_for_ever() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, request: &Request| holds(request, 1).then(invalid);
+    let mut neighbors = 0;
+    while neighbors < 10 {
+        let now = ms(60_000 * neighbors);
+        run(&mut core, now, now + ms(60_000), poison, described_invalid);
+        core.submit(now + ms(60_000), put(2, 100 + neighbors));
+        neighbors += 1;
+        if settled(&mut core).iter().any(|write| write.completion == 1) {
+            break;
+        }
+    }
+    assert!(
+        neighbors <= 5,
+        "{neighbors} neighbors are written meanwhile"
+    );
+}
+
+/// A bad record, and good ones, all sent by themselves or in batches, beside a blip in which all is refused.
+#[test]
+fn no_length_of_a_blip_has_good_records_rejected() {
+    for blip in (1..200).chain((200..2_000).step_by(40)) {
+        let mut core = core(rules(), 4);
+        for n in 0..60 {
+            core.submit(ms(0), put(n, u64::from(n)));
+        }
+        core.submit(ms(0), single(WriteKind::Update, 200, 200, true));
+        let end = ms(blip);
+        let answer = |now, request: &Request| (now < end || holds(request, 13)).then(invalid);
+        let described = |now| {
+            if now < end {
+                Described::Failed(invalid())
+            } else {
+                Described::Unchanged
+            }
+        };
+        run(&mut core, ms(0), ms(300_000), answer, described);
+        let settled = settled(&mut core);
+        assert_eq!(settled.len(), 61);
+        let rejected = settled.iter().filter(|write| !write.outcome.is_written());
+        let rejected: Vec<u64> = rejected.map(|write| write.completion).collect();
+        assert_eq!(rejected, [13], "{blip} ms");
+    }
+}
+
+#[test]
+fn a_proof_that_comes_while_a_refusal_is_under_way_condemns_nothing() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let first = core.next_request(ms(0)).expect("a batch");
+    core.on_batch(ms(1), first.id, Err(invalid()));
+    assert!(core.take_describe(ms(1)));
+    core.on_described(ms(1), described_failed(ms(1)));
+    let wake = core.wake_at().expect("it is tried again");
+    let second = core.next_request(wake).expect("the same");
+    core.submit(wake, put(2, 2));
+    let other = core.next_request(wake).expect("another");
+    all_written(&mut core, wake + ms(1), &other);
+    // It was refused before the other passed.
+    core.on_batch(wake + ms(2), second.id, Err(invalid()));
+    assert_eq!(written(&mut core), [2]);
+    run(
+        &mut core,
+        wake + ms(2),
+        ms(60_000),
+        |_, _: &Request| None,
+        unchanged,
+    );
+    assert_eq!(written(&mut core), [1]);
+}
+
+#[test]
+fn a_record_in_doubt_is_tried_again_though_no_description_is_to_be_had() {
+    for described in [described_failed, described_invalid] {
+        let mut core = core(rules(), 4);
+        core.submit(ms(0), put(1, 1));
+        core.submit(ms(0), put(1, 2));
+        let answer = |now, _: &Request| (now < ms(1_000)).then(invalid);
+        let now = run(&mut core, ms(0), ms(600_000), answer, described);
+        assert_eq!(written(&mut core), [1, 2]);
+        assert!(now < ms(30_000), "{now:?}");
+    }
+}
+
+#[test]
+fn a_table_that_takes_writes_is_not_gone_whatever_describes_it() {
+    let mut core = core(rules(), 4);
+    let mut requests = 0_u64;
+    for n in 0..600 {
+        let now = ms(1_000 * n);
+        core.submit(now, put(u8::try_from(n % 200).expect("small"), n));
+        let answer = |_, _: &Request| {
+            requests += 1;
+            (!requests.is_multiple_of(10)).then(missing)
+        };
+        run(&mut core, now, now + ms(1_000), answer, |_| {
+            Described::Missing(missing())
+        });
+        assert!(core.failure().is_none(), "{n}");
+    }
+    // Nor one that refuses a bad record for what is in it.
+    let mut core = self::core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, _: &Request| Some(invalid());
+    run(&mut core, ms(0), ms(300_000), poison, |_| {
+        Described::Missing(missing())
+    });
+    assert!(core.failure().is_none());
+}
+
+#[test]
+fn a_description_alone_convicts_no_table() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let unauthorized = || error(ErrorClass::Fatal, "HttpStatus");
+    let down = || error(ErrorClass::Ambiguous, "ServiceUnavailable");
+    let mut requests = 0;
+    let answer = |now, _: &Request| {
+        requests += 1;
+        (now < ms(300_000)).then(|| {
+            if requests == 1 {
+                unauthorized()
+            } else {
+                down()
+            }
+        })
+    };
+    run(&mut core, ms(0), ms(400_000), answer, |_| {
+        Described::Missing(missing())
+    });
+    assert_eq!(written(&mut core), [1]);
+}
+
+#[test]
+fn a_description_decides_once_it_is_to_be_had() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let poison = |_, _: &Request| Some(error(ErrorClass::Invalid, "ValidationException"));
+    let described = |now| {
+        if now < ms(45_000) {
+            Described::Failed(error(ErrorClass::Throttled, "ThrottlingException"))
+        } else {
+            Described::Unchanged
+        }
+    };
+    run(&mut core, ms(0), ms(600_000), poison, described);
+    assert!(matches!(
+        settled(&mut core)[..],
+        [Settled {
+            outcome: Outcome::Rejected { .. },
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_table_that_its_description_calls_missing_too_is_gone() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let answer = |_, _: &Request| Some(missing());
+    let now = run(&mut core, ms(0), ms(300_000), answer, |_| {
+        Described::Missing(missing())
+    });
+    assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+    assert_eq!(
+        core.failure().map(ServiceError::code),
+        Some("ResourceNotFoundException")
+    );
+
+    // One that is described goes on, and so does one whose description fails.
+    for described in [unchanged, described_failed] {
+        let mut core = self::core(rules(), 4);
+        core.submit(ms(0), put(1, 1));
+        let answer = |now, _: &Request| (now < ms(200_000)).then(missing);
+        run(&mut core, ms(0), ms(300_000), answer, described);
+        assert_eq!(written(&mut core), [1]);
+    }
+
+    // Where nothing may be described, the refusals alone decide.
+    let mut core = self::core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let now = run(&mut core, ms(0), ms(300_000), answer, described_denied);
+    assert!((ms(30_000)..ms(60_000)).contains(&now), "{now:?}");
+    assert!(core.failure().is_some());
+}
+
+#[test]
+fn a_batch_that_waits_for_a_description_does_not_keep_an_action_open() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), single(WriteKind::Update, 2, 2, true));
+    let answer = |_, request: &Request| {
+        let update = request.operation == Operation::UpdateItem;
+        Some(if update {
+            denied()
+        } else {
+            error(ErrorClass::Invalid, "ValidationException")
+        })
+    };
+    run(&mut core, ms(0), ms(60_000), answer, described_failed);
+    assert!(core.groups.awaits_description());
+    assert_eq!(core.take_closed().len(), 1);
+}
+
+#[test]
+fn a_server_that_refuses_to_say_what_is_consumed_is_not_asked_again() {
+    let rules = Rules {
+        consumed_capacity: true,
+        ..rules()
+    };
+    let mut core = core(rules, 4);
+    for n in 0..60 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    core.submit(ms(0), single(WriteKind::Put, 100, 100, true));
+    let asks = |request: &Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        body.contains("ReturnConsumedCapacity")
+    };
+    let answer = |_, request: &Request| {
+        asks(request).then(|| error(ErrorClass::Invalid, "ValidationException"))
+    };
+    let now = run(&mut core, ms(0), ms(60_000), answer, unchanged);
+    assert_eq!(written(&mut core).len(), 61);
+    core.submit(now, put(1, 200));
+    let request = core.next_request(now).expect("a batch");
+    assert!(!asks(&request), "it is remembered");
+    all_written(&mut core, now, &request);
+
+    // Where it was answered once, a refusal is about the record.
+    let mut core = self::core(
+        Rules {
+            consumed_capacity: true,
+            ..self::rules()
+        },
+        4,
+    );
+    core.submit(ms(0), put(1, 1));
+    run(
+        &mut core,
+        ms(0),
+        ms(1_000),
+        |_, _: &Request| None,
+        unchanged,
+    );
+    core.submit(ms(1_000), put(2, 2));
+    run(&mut core, ms(1_000), ms(60_000), answer, unchanged);
+    let outcomes = settled(&mut core);
+    assert!(
+        matches!(outcomes[1].outcome, Outcome::Rejected { .. }),
+        "{outcomes:?}"
+    );
+}
+
+#[test]
+fn only_descriptions_that_follow_each_other_call_a_table_missing() {
+    for (second, between) in [(1, described_failed(ms(0))), (21, Described::Unchanged)] {
+        let mut core = core(rules(), 4);
+        core.submit(ms(0), put(1, 1));
+        let request = core.next_request(ms(0)).expect("a batch");
+        core.on_batch(ms(0), request.id, Err(missing()));
+        let calls_missing = |core: &mut TestCore, second: u64| {
+            core.on_described(ms(1_000 * second), Described::Missing(missing()));
+            core.failure().is_some()
+        };
+        assert!(!calls_missing(&mut core, 0));
+        assert!(second == 1 || !calls_missing(&mut core, 20));
+        core.on_described(ms(1_000 * second), between);
+        for second in [40, 41, 42] {
+            assert!(!calls_missing(&mut core, second), "{second}");
+        }
+        assert!(calls_missing(&mut core, 71));
+    }
+}
+
+#[test]
+fn a_table_that_may_be_described_again_does_not_fail_by_refusals_alone() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let answer = |now, _: &Request| (now < ms(200_000)).then(missing);
+    run(&mut core, ms(0), ms(300_000), answer, |now| {
+        if now < ms(10_000) {
+            Described::Denied
+        } else {
+            Described::Unchanged
+        }
+    });
+    assert_eq!(written(&mut core), [1]);
+}
+
+#[test]
+fn a_table_that_failed_is_not_described() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let request = core.next_request(ms(0)).expect("a batch");
+    core.on_batch(ms(0), request.id, Err(missing()));
+    assert!(core.is_in_doubt());
+    core.fail(ms(1), denied());
+    core.fail(ms(1), missing());
+    assert!(!core.take_describe(ms(60_000)));
+    let first = core.failure().map(ServiceError::code);
+    assert_eq!(
+        first,
+        Some("AccessDeniedException"),
+        "the first is the cause"
+    );
+}
+
+#[test]
+fn descriptions_are_half_a_second_apart_and_further_while_they_fail() {
+    let mut core = core(rules(), 4);
+    let refuse_next = |core: &mut TestCore, now: Duration| {
+        let request = core.next_request(now).expect("a call");
+        core.on_call(now, request.id, Err(invalid()));
+    };
+    let refuse = |core: &mut TestCore, now: Duration, k: u8| {
+        core.submit(now, single(WriteKind::Update, k, 1, true));
+        refuse_next(core, now);
+    };
+    refuse(&mut core, ms(0), 1);
+    assert!(core.take_describe(ms(0)));
+    core.on_described(ms(1), Described::Unchanged);
+    refuse_next(&mut core, ms(1));
+    refuse(&mut core, ms(2), 2);
+    assert!(!core.take_describe(ms(500)));
+    assert!(core.take_describe(ms(501)));
+    refuse(&mut core, ms(502), 3);
+    core.on_described(ms(503), Described::Unchanged);
+    refuse_next(&mut core, ms(503));
+    assert!(!core.take_describe(ms(1_002)));
+    assert!(core.take_describe(ms(1_003)));
+    core.on_described(ms(1_004), Described::Unchanged);
+    refuse_next(&mut core, ms(1_004));
+    assert!(core.is_idle());
+
+    core.submit(ms(10_000), put(1, 1));
+    let answer = |_, _: &Request| Some(invalid());
+    let mut descriptions = 0;
+    run(&mut core, ms(10_000), ms(610_000), answer, |now| {
+        descriptions += 1;
+        described_failed(now)
+    });
+    assert!((60..200).contains(&descriptions), "{descriptions}");
+}
+
+#[test]
+fn a_description_that_decides_does_not_delay_later_ones() {
+    let mut core = core(rules(), 4);
+    let answer = |_, _: &Request| Some(invalid());
+    for n in 0..30 {
+        let now = ms(1_000 * n);
+        core.submit(now, put(1, n));
+        run(&mut core, now, now + ms(1_000), answer, unchanged);
+        assert_eq!(settled(&mut core).len(), 1, "{n}");
+    }
+}
+
+#[test]
+fn what_was_refused_for_what_is_not_asked_any_more_is_judged_anew() {
+    let rules = Rules {
+        consumed_capacity: true,
+        ..rules()
+    };
+    let mut core = core(rules, 4);
+    for n in 1..=4 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let answer = |_, request: &Request| {
+        let body = String::from_utf8_lossy(&request.body).into_owned();
+        let asks = body.contains("ReturnConsumedCapacity");
+        (asks || holds(request, 1)).then(invalid)
+    };
+    // Another write is in doubt when the batch is half judged.
+    core.submit(ms(0), single(WriteKind::Update, 9, 9, true));
+    let requests = [(); 2].map(|()| core.next_request(ms(0)).expect("a batch and a call"));
+    for request in requests {
+        if request.operation == Operation::BatchWriteItem {
+            core.on_batch(ms(0), request.id, Err(invalid()));
+        } else {
+            core.on_call(ms(0), request.id, Err(invalid()));
+        }
+    }
+    for _ in 0..3 {
+        let part = core.next_request(ms(1)).expect("a part");
+        core.on_batch(ms(1), part.id, Err(invalid()));
+    }
+    assert!(core.take_describe(ms(1)));
+    core.on_described(ms(2), Described::Unchanged);
+    run(&mut core, ms(2), ms(60_000), answer, unchanged);
+    let outcomes = settled(&mut core);
+    assert_eq!(outcomes.len(), 5);
+    for settled in outcomes {
+        assert_eq!(settled.outcome.is_written(), settled.completion != 1);
+    }
+}
