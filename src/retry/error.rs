@@ -27,6 +27,8 @@ pub(crate) mod code {
     pub(crate) const CLIENT_MISCONFIGURED: &str = "ClientMisconfigured";
     /// The table has other keys than it had.
     pub(crate) const KEYS_CHANGED: &str = "TableKeysChanged";
+    /// The state of the sink itself is broken.
+    pub(crate) const INTERNAL: &str = "ConnectorInternalError";
     /// HTTP 413 without a code of the service.
     pub(crate) const REQUEST_TOO_LARGE: &str = "RequestEntityTooLarge";
     /// An HTTP status that bears no code.
@@ -114,6 +116,14 @@ impl ServiceError {
     pub(crate) fn keys_changed() -> Self {
         Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)
             .with_detail("the table's keys are not those that it was opened with")
+            .into()
+    }
+
+    /// Returns the error of a table whose own state is one that cannot be.
+    pub(crate) fn internal(fault: &str) -> Self {
+        let detail = format!("a defect of the sink, please report it: {fault}");
+        Failure::new(ErrorClass::Fatal, code::INTERNAL)
+            .with_detail(detail)
             .into()
     }
 

@@ -1,10 +1,10 @@
-//! What an answer means for the writes of its request.
+//! The consequences of an answer for the writes of its request.
 
 use std::time::Duration;
 
-use super::entry::State;
-use super::feedback::ConsumedAnswer;
+use super::entry::{State, Write};
 use super::request::InFlight;
+use super::throttle::ConsumedAnswer;
 use super::{Core, Outcome, RejectReason};
 use crate::capacity::Consumption;
 use crate::item::{self, Item, Key};
@@ -29,9 +29,19 @@ impl<C, F> Core<C, F> {
         id: u64,
         answer: Result<BatchOutcome, ServiceError>,
     ) {
-        let Some(mut request) = self.requests.remove(&id) else {
+        let Some(request) = self.requests.take(id) else {
             return;
         };
+        self.on_batch_answer(now, request, answer);
+        self.check(now);
+    }
+
+    fn on_batch_answer(
+        &mut self,
+        now: Duration,
+        mut request: InFlight,
+        answer: Result<BatchOutcome, ServiceError>,
+    ) {
         let outcome = match answer {
             Ok(outcome) => outcome,
             Err(error) => return self.on_error(now, request, &error),
@@ -44,11 +54,11 @@ impl<C, F> Core<C, F> {
         let mut left = Vec::new();
         let mut written = Vec::with_capacity(items);
         for ticket in std::mem::take(&mut request.writes) {
-            let Some(entry) = self.entries.get(ticket.at) else {
+            let key = self.queue.key(ticket);
+            if key.is_none() {
+                self.queue.report("a write in flight is not queued");
                 continue;
-            };
-            let line = entry.lines.as_slice().first();
-            let key = line.and_then(|&line| self.keys.key(line));
+            }
             let found = unprocessed.iter().position(|back| Some(back) == key);
             match found {
                 Some(place) => {
@@ -68,7 +78,7 @@ impl<C, F> Core<C, F> {
         self.access.let_in();
         self.note_taken(now, &written, consumed.as_ref());
         if left.is_empty() {
-            self.budgets.accepted(now, request.sent_at, items);
+            self.throttle.budgets.accepted(now, request.sent_at, items);
             self.note_answer(now, request.sent_at);
         } else {
             self.note_refused(now, request.sent_at, &left, &written, None);
@@ -91,14 +101,14 @@ impl<C, F> Core<C, F> {
         id: u64,
         answer: Result<Option<Consumption>, ServiceError>,
     ) {
-        let Some(request) = self.requests.remove(&id) else {
+        let Some(request) = self.requests.take(id) else {
             return;
         };
         match answer {
             Ok(consumed) => {
                 self.note_taken(now, &request.writes, consumed.as_ref());
                 let writes = request.writes.len();
-                self.budgets.accepted(now, request.sent_at, writes);
+                self.throttle.budgets.accepted(now, request.sent_at, writes);
                 self.note_answer(now, request.sent_at);
                 self.succeeded(now, &request);
                 for ticket in request.writes {
@@ -107,34 +117,38 @@ impl<C, F> Core<C, F> {
             }
             Err(error) => self.on_error(now, request, &error),
         }
+        self.check(now);
     }
 
     /// A request was carried out, in part at least.
     fn succeeded(&mut self, now: Duration, request: &InFlight) {
-        self.budget.deposit(now);
-        self.budget.refund(request.payments);
+        self.retries.budget.deposit(now);
+        self.retries.budget.refund(request.payments);
         self.access.succeeded(now, request.operation);
         if request.asked {
-            self.consumed = ConsumedAnswer::Given;
+            self.throttle.consumed = ConsumedAnswer::Given;
         }
-        self.groups.prove(request.id);
-        let proven = self.groups.take_proven();
+        self.isolation.prove(request.id);
+        let proven = self.isolation.take_proven();
         self.reject_refusals(now, proven);
         self.end_doubt();
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         let writes = request.writes.clone();
-        self.decide(now, request, error);
+        self.react(now, request, error);
         self.expire_answered(now, &writes);
     }
 
     /// Decides by the class of an error what becomes of the writes of its request.
-    fn decide(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+    fn react(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if error.may_have_applied() {
             for ticket in &request.writes {
-                if let Some(entry) = self.entries.get_mut(ticket.at) {
-                    entry.may_have_applied = true;
+                let entry = self
+                    .queue
+                    .queued(*ticket, "a write in flight is not queued");
+                if let Some(entry) = entry {
+                    entry.write.attempts.may_have_applied = true;
                 }
             }
         }
@@ -187,28 +201,30 @@ impl<C, F> Core<C, F> {
     ) {
         let mut retries = Vec::with_capacity(request.writes.len());
         for ticket in request.writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
+            let Some(entry) = self.queue.queued(ticket, "a failed write is not queued") else {
                 continue;
             };
-            entry.failures = entry.failures.saturating_add(1);
-            entry.throttles = 0;
-            entry.write.last_error = Some(error.clone());
-            let unsure = entry.may_have_applied;
-            if unsure && !entry.may_be_sent_again(now, self.rules.token_life) {
+            let attempts = &mut entry.write.attempts;
+            attempts.failures = attempts.failures.saturating_add(1);
+            attempts.throttles = 0;
+            attempts.last_error = Some(error.clone());
+            let (count, failures) = (attempts.count, attempts.failures);
+            let unsure = attempts.may_have_applied;
+            if unsure && !entry.write.may_be_sent_again(now, self.rules.token_life) {
                 self.unknown(now, ticket);
                 continue;
             }
             let most = self.rules.max_attempts;
-            if most.is_some_and(|most| entry.failures >= most) {
+            if most.is_some_and(|most| failures >= most) {
                 let reason = RejectReason::AttemptsExhausted {
-                    attempts: entry.write.attempts,
+                    attempts: count,
                     may_have_applied: unsure,
                     last: error.clone(),
                 };
                 self.reject(now, ticket, reason);
                 continue;
             }
-            retries.push((ticket, entry.failures));
+            retries.push((ticket, failures));
         }
         if retries.is_empty() {
             return;
@@ -218,7 +234,9 @@ impl<C, F> Core<C, F> {
 
     /// The service refuses what is in the request.
     fn refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
-        if request.asked && self.consumed == ConsumedAnswer::Refused && !error.is_failed_condition()
+        if request.asked
+            && self.throttle.consumed == ConsumedAnswer::Refused
+            && !error.is_failed_condition()
         {
             // It was refused for what is not asked any more.
             let writes = request.writes.iter().map(|ticket| (*ticket, 1)).collect();
@@ -230,53 +248,48 @@ impl<C, F> Core<C, F> {
             }
             return self.bisect(now, request, false);
         };
-        let Some(entry) = self.entries.get_mut(ticket.at) else {
+        let Some(entry) = self.queue.queued(ticket, "a refused write is not queued") else {
             return;
         };
-        entry.write.last_error = Some(error.clone());
-        if let Some(outcome) = condition_failed(entry, error, &self.table) {
-            self.groups.prove(request.id);
+        entry.write.attempts.last_error = Some(error.clone());
+        if let Some(outcome) = condition_failed(&entry.write, error, &self.table) {
+            self.isolation.prove(request.id);
             self.settle(now, ticket, outcome);
             return;
         }
         if self.failed.is_some() {
             return self.unwritten(now, &request.writes);
         }
-        let first = *entry.refused_in.get_or_insert(request.id);
+        let first = *entry.write.attempts.refused_in.get_or_insert(request.id);
         // What was refused, and is sent again after others passed, is not refused in one outage.
-        let proven =
-            request.proven.is_some_and(|request| request > first) && !self.description.is_invalid();
+        let proven = request.proven.is_some_and(|request| request > first)
+            && !self.isolation.description.is_invalid();
         if proven || error.class() == ErrorClass::Permanent {
             // It is about this write alone. Any other refusal may be about the table.
             return self.reject_refused(now, ticket, error.clone());
         }
-        entry.state = State::RefusedAlone;
-        let group = match entry.group {
-            Some(group) => group,
-            None => {
-                let group = self.groups.open(1, request.id);
-                entry.group = Some(group);
-                group
-            }
-        };
-        let verdict = self.groups.add_refusal(group, ticket, error.clone());
+        let isolation = &mut self.isolation;
+        let group = &mut entry.write.group;
+        let group = *group.get_or_insert_with(|| isolation.open(1, request.id));
+        self.queue.set_state(ticket, State::RefusedAlone);
+        let verdict = self.isolation.add_refusal(group, ticket, error.clone());
         self.apply(now, verdict);
     }
 }
 
-/// The outcome of a write whose condition did not hold; `None` where the refusal is another.
+/// Returns the outcome of a write whose condition did not hold; `None` where the refusal is another.
 fn condition_failed<C>(
-    entry: &super::Entry<C>,
+    write: &Write<C>,
     error: &ServiceError,
     table: &std::sync::Arc<str>,
 ) -> Option<Outcome> {
     let existing = error.failed_condition()?;
     let existing = existing.map(Item::from_json);
-    if !entry.may_have_applied {
+    if !write.attempts.may_have_applied {
         return Some(Outcome::ConditionFailed { existing });
     }
     // An earlier attempt may have been the one that made the condition fail.
-    let Payload::Single { part, .. } = &entry.write.payload else {
+    let Payload::Single { part, .. } = &write.payload else {
         // A transaction's token answers a repetition with success, so this one was not applied.
         return Some(Outcome::ConditionFailed { existing });
     };
@@ -289,9 +302,9 @@ fn condition_failed<C>(
     if ours {
         return Some(Outcome::Written);
     }
-    // Never applied, or applied and then changed by somebody else.
+    // Never applied, or applied and then changed by another client.
     Some(Outcome::Unknown {
         existing,
-        record: entry.write.to_record(table),
+        record: write.to_record(table),
     })
 }

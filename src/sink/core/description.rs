@@ -88,40 +88,45 @@ impl Description {
 impl<C, F> Core<C, F> {
     /// Returns whether the table should be described now. One description is asked for at a time.
     pub(crate) fn take_describe(&mut self, now: Duration) -> bool {
-        let due = self.failed.is_none() && self.description.due_at().is_some_and(|due| due <= now);
+        let due = self.failed.is_none()
+            && self
+                .isolation
+                .description
+                .due_at()
+                .is_some_and(|due| due <= now);
         if due {
-            self.description.wanted = false;
-            self.description.asked_at = Some(self.next_request);
+            self.isolation.description.wanted = false;
+            self.isolation.description.asked_at = Some(self.requests.next());
         }
         due
     }
 
     /// Returns whether the table is still in doubt: it is to be described again, or a write to be tried.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.description.wanted || self.description.trying
+        self.isolation.description.wanted || self.isolation.description.trying
     }
 
     /// Notes that a write was carried out, which may have been the one in doubt.
     pub(super) fn end_doubt(&mut self) {
-        if self.description.trying && !self.groups.awaits_description() {
-            self.description.trying = false;
-            self.description.undoubted = !self.description.wanted;
+        if self.isolation.description.trying && !self.isolation.awaits_description() {
+            self.isolation.description.trying = false;
+            self.isolation.description.undoubted = !self.isolation.description.wanted;
         }
     }
 
     /// Returns whether the doubt has ended without a description, once.
     pub(crate) fn take_undoubted(&mut self) -> bool {
-        std::mem::take(&mut self.description.undoubted)
+        std::mem::take(&mut self.isolation.description.undoubted)
     }
 
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
     pub(crate) fn on_described(&mut self, now: Duration, described: Described) {
-        let asked_at = self.description.asked_at.take();
+        let asked_at = self.isolation.description.asked_at.take();
         let decisive = described.is_decisive();
-        if !self.groups.awaits_description() && !self.access.is_refused() {
+        if !self.isolation.awaits_description() && !self.access.is_refused() {
             // It says nothing of the writes that are there now. One that is tried again may be in doubt soon.
             if decisive {
-                self.description.settle(now);
+                self.isolation.description.settle(now);
             } else {
                 self.delay_description(now);
             }
@@ -133,51 +138,51 @@ impl<C, F> Core<C, F> {
                 if self.access.described_missing(now) {
                     return self.fail(now, error);
                 }
-                self.description.want();
+                self.isolation.description.want();
                 self.try_refused(now);
             }
             Described::Failed(error) => {
                 self.access.description_failed();
-                self.description.invalid |= error.class() == ErrorClass::Invalid;
-                self.description.want();
+                self.isolation.description.invalid |= error.class() == ErrorClass::Invalid;
+                self.isolation.description.want();
                 self.try_refused(now);
             }
             Described::Unchanged | Described::Denied => {
                 self.access.described();
-                self.description.denied = matches!(described, Described::Denied);
+                self.isolation.description.denied = matches!(described, Described::Denied);
                 // Where it may not be described, nothing speaks for the records.
                 if let Some(asked_at) = asked_at {
-                    self.groups.prove(asked_at);
+                    self.isolation.prove(asked_at);
                 }
-                let proven = self.groups.take_proven();
+                let proven = self.isolation.take_proven();
                 if !proven.is_empty() && self.stop_asking_consumed() {
                     self.send_again(now, proven);
                 } else {
                     self.reject_refusals(now, proven);
                 }
-                self.description.invalid = false;
-                if self.groups.awaits_description() {
+                self.isolation.description.invalid = false;
+                if self.isolation.awaits_description() {
                     // Requests went out after this one was asked for.
-                    self.description.want();
-                    self.description.due = now.saturating_add(MIN_INTERVAL);
+                    self.isolation.description.want();
+                    self.isolation.description.due = now.saturating_add(MIN_INTERVAL);
                     return;
                 }
             }
         }
-        self.description.undecided += 1;
+        self.isolation.description.undecided += 1;
         self.delay_description(now);
-        if !self.groups.awaits_description() && !self.access.is_refused() {
-            self.description.wanted = false;
+        if !self.isolation.awaits_description() && !self.access.is_refused() {
+            self.isolation.description.wanted = false;
             if decisive {
-                self.description.settle(now);
+                self.isolation.description.settle(now);
             }
         }
     }
 
     /// Puts the next description off, by a longer time the more of them decided nothing.
     fn delay_description(&mut self, now: Duration) {
-        let undecided = self.description.undecided.max(1);
-        let delay = self.backoff.delay(undecided, &mut self.rng);
-        self.description.due = now.saturating_add(delay);
+        let undecided = self.isolation.description.undecided.max(1);
+        let delay = self.retries.delay(undecided);
+        self.isolation.description.due = now.saturating_add(delay);
     }
 }

@@ -4,26 +4,33 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lane::Weight;
+use super::lane::{Stay, Weight};
+use super::list::{Linked, Links};
 use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 use crate::sink::record::Record;
 
-/// The state of a queued write.
+/// The state of a queued write. It says in which queue the write stands, see [`Queue`](super::queue::Queue).
 #[derive(Debug)]
 pub(super) enum State {
     /// Behind an earlier write of one of its keys.
     Blocked,
     /// In a lane.
-    Ready,
+    Ready(Stay),
     /// Parked: waits for the budget of its hot key or of an index.
-    Parked(BudgetKey),
-    /// To be sent again, not before a time.
-    Delayed,
-    /// In a batch under bisection, to be sent again.
-    Isolated,
+    Parked(BudgetKey, Stay),
+    /// To be sent again, not before this time.
+    Delayed {
+        until: Duration,
+        /// Set if the retry budget has to pay for it.
+        unpaid: bool,
+    },
+    /// To be sent again since this time, once the retry budget has paid for it.
+    Unpaid(Duration),
+    /// In the part of this number of a batch under bisection, to be sent again.
+    Isolated(u64),
     /// In a request.
     InFlight,
     /// Refused alone. It is rejected once its group shows that the table is unchanged.
@@ -33,23 +40,53 @@ pub(super) enum State {
     DeadLettered(Box<Outcome>),
 }
 
-/// The lines (one per key) that a write stands in.
-#[derive(Clone, Debug)]
-pub(super) enum Lines {
+/// The places (one for each key) of a write in the lines of its keys.
+#[derive(Debug)]
+pub(super) enum Places {
     One(usize),
     Many(Vec<usize>),
 }
 
-impl Lines {
+impl Places {
     pub(super) fn as_slice(&self) -> &[usize] {
         match self {
-            Self::One(line) => std::slice::from_ref(line),
-            Self::Many(lines) => lines,
+            Self::One(place) => std::slice::from_ref(place),
+            Self::Many(places) => places,
+        }
+    }
+
+    /// Returns the same number of places, made from each of these.
+    pub(super) fn try_map(&self, make: impl FnMut(usize) -> Option<usize>) -> Option<Self> {
+        let mut make = make;
+        match self {
+            Self::One(place) => make(*place).map(Self::One),
+            Self::Many(places) => {
+                let places: Option<_> = places.iter().map(|&place| make(place)).collect();
+                places.map(Self::Many)
+            }
         }
     }
 }
 
-/// A write as it was submitted. `C` is what completes it.
+/// The attempts to carry a write out.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// All of them, for reports.
+    pub(super) count: u32,
+    /// Those that failed for another reason than throttling; these count against the policy.
+    pub(super) failures: u32,
+    /// Those throttled in a row; these drive the delay alone.
+    pub(super) throttles: u32,
+    pub(super) may_have_applied: bool,
+    pub(super) first_sent: Option<Duration>,
+    pub(super) last_error: Option<ServiceError>,
+    /// The number of the request in which the write was refused alone first.
+    pub(super) refused_in: Option<u64>,
+    /// The times that it was sent again because its refusal proved nothing yet.
+    pub(super) repeats: u8,
+}
+
+/// A write as it was submitted, and its attempts. `C` is what completes it.
 #[derive(Debug)]
 pub(super) struct Write<C> {
     /// Its number, in the order of submission.
@@ -63,15 +100,27 @@ pub(super) struct Write<C> {
     pub(super) completion: C,
     pub(super) accepted_at: Duration,
     pub(super) deadline: Option<Duration>,
-    /// Attempts in all, for reports.
-    pub(super) attempts: u32,
-    pub(super) last_error: Option<ServiceError>,
+    pub(super) attempts: Attempts,
+    /// The batch under bisection that it belongs to.
+    pub(super) group: Option<u64>,
 }
 
 impl<C> Write<C> {
     /// Returns the write as callers see it.
     pub(super) fn to_record(&self, table: &Arc<str>) -> Record {
-        self.payload.to_record(table, self.attempts)
+        self.payload.to_record(table, self.attempts.count)
+    }
+
+    /// Returns whether a write that may have been applied may be sent again.
+    pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
+        match &self.payload {
+            Payload::Plain { .. } => true,
+            Payload::Single { idempotent, .. } => *idempotent,
+            Payload::Transaction { .. } => self
+                .attempts
+                .first_sent
+                .is_none_or(|sent| now.saturating_sub(sent) < token_life),
+        }
     }
 }
 
@@ -81,56 +130,38 @@ pub(super) struct Entry<C> {
     /// The number of the first write in this place, which a newer one may have taken since. It is the
     /// place's age, and tells it from others that had its slot.
     pub(super) seq: u64,
-    pub(super) write: Write<C>,
-    pub(super) lines: Lines,
+    pub(super) places: Places,
     pub(super) state: State,
-    /// Attempts that failed for another reason than throttling; these count against the policy.
-    pub(super) failures: u32,
-    /// Attempts throttled in a row; these drive the delay alone.
-    pub(super) throttles: u32,
-    pub(super) may_have_applied: bool,
-    pub(super) first_sent: Option<Duration>,
-    pub(super) group: Option<u64>,
-    /// The number of the request in which it was refused alone first.
-    pub(super) refused_in: Option<u64>,
-    /// The times that it was sent again since its refusal was in doubt.
-    pub(super) doubts: u8,
+    links: Links,
     /// Set while it has a retry from the budget, for its request or for those that failed with it.
     pub(super) paid: bool,
+    pub(super) write: Write<C>,
     /// Writes whose place this one has taken, oldest first.
     pub(super) older: VecDeque<Write<C>>,
 }
 
-impl<C> Entry<C> {
-    /// Returns a place of its own for a write that was not sent.
-    pub(super) fn new(write: Write<C>, lines: Lines) -> Self {
-        Self {
-            seq: write.number,
-            write,
-            lines,
-            state: State::Blocked,
-            failures: 0,
-            throttles: 0,
-            may_have_applied: false,
-            first_sent: None,
-            group: None,
-            refused_in: None,
-            doubts: 0,
-            paid: false,
-            older: VecDeque::new(),
-        }
+impl<C> Linked for Entry<C> {
+    fn links(&self) -> &Links {
+        &self.links
     }
 
-    /// Puts another write into this place, to be sent anew. Returns the one that had it.
-    pub(super) fn replace(&mut self, write: Write<C>) -> Write<C> {
-        self.failures = 0;
-        self.throttles = 0;
-        self.may_have_applied = false;
-        self.first_sent = None;
-        self.group = None;
-        self.refused_in = None;
-        self.doubts = 0;
-        std::mem::replace(&mut self.write, write)
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl<C> Entry<C> {
+    /// Returns a place of its own for a write.
+    pub(super) fn new(write: Write<C>, places: Places) -> Self {
+        Self {
+            seq: write.number,
+            places,
+            state: State::Blocked,
+            links: Links::default(),
+            paid: false,
+            write,
+            older: VecDeque::new(),
+        }
     }
 
     pub(super) fn weight(&self) -> Weight {
@@ -140,29 +171,20 @@ impl<C> Entry<C> {
         }
     }
 
-    pub(super) fn is_live(&self, seq: u64) -> bool {
-        self.seq == seq
-    }
-
-    /// Returns whether a write that may have been applied may be sent again.
-    pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
-        match &self.write.payload {
-            Payload::Plain { .. } => true,
-            Payload::Single { idempotent, .. } => *idempotent,
-            Payload::Transaction { .. } => self
-                .first_sent
-                .is_none_or(|sent| now.saturating_sub(sent) < token_life),
-        }
+    /// Returns whether it waits for the time or the budget of its next attempt.
+    pub(super) fn is_delayed(&self) -> bool {
+        matches!(self.state, State::Delayed { .. } | State::Unpaid(_))
     }
 
     /// Returns whether a newer plain write may take this one's place.
     pub(super) fn may_be_superseded(&self) -> bool {
+        let waits = matches!(
+            self.state,
+            State::Blocked | State::Ready(_) | State::Parked(..)
+        );
         self.write.payload.is_plain()
-            && self.group.is_none()
-            && !self.may_have_applied
-            && matches!(
-                self.state,
-                State::Blocked | State::Ready | State::Parked(_) | State::Delayed
-            )
+            && self.write.group.is_none()
+            && !self.write.attempts.may_have_applied
+            && (waits || self.is_delayed())
     }
 }

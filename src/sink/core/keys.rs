@@ -1,91 +1,112 @@
-//! Who holds a key, and who waits for it.
+//! The lines of the keys: one for each key that has a queued write.
 //!
-//! Every queued write stands in one line per key it touches (a transaction in several). Only the
-//! head of a line may be sent; that alone keeps the writes of a key in order and out of each
-//! other's requests.
-
-use std::collections::VecDeque;
+//! A queued write has a place in the line of each key that it touches (a transaction in several).
+//! Only the head of a line may be sent. That alone keeps the writes of a key in order and out of
+//! each other's requests.
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use slab::Slab;
 
 use super::access::Suspicion;
+use super::list::{Linked, Links, List};
 use crate::item::Key;
 
 /// The line of one key.
 #[derive(Debug)]
 struct Line {
     key: Key,
-    head: usize,
-    waiting: VecDeque<usize>,
+    places: List,
     /// Set once a write of the key was refused by itself for a reason that it need not be the cause of.
     suspicion: Option<Box<Suspicion>>,
 }
 
-/// All keys with a queued write.
+/// The place of a write in a line.
+#[derive(Debug)]
+struct Place {
+    line: usize,
+    write: usize,
+    links: Links,
+}
+
+impl Linked for Place {
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// The lines of all keys with a queued write.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     table: HashTable<usize>,
     lines: Slab<Line>,
+    places: Slab<Place>,
 }
 
 impl Keys {
-    /// Puts a write at the end of its key's line. Returns the line.
+    /// Puts a write at the end of its key's line. Returns its place.
     pub(super) fn enter(&mut self, key: Key, write: usize) -> usize {
-        let Self { table, lines } = self;
+        let Self {
+            table,
+            lines,
+            places,
+        } = self;
         let found = table.entry(
             key.hash64(),
             |&line| lines.get(line).is_some_and(|line| line.key == key),
             |&line| lines.get(line).map_or(0, |line| line.key.hash64()),
         );
-        match found {
-            Slot::Occupied(slot) => {
-                let line = *slot.get();
-                if let Some(held) = lines.get_mut(line) {
-                    held.waiting.push_back(write);
-                }
-                line
-            }
+        let line = match found {
+            Slot::Occupied(slot) => *slot.get(),
             Slot::Vacant(slot) => {
                 let line = lines.insert(Line {
                     key,
-                    head: write,
-                    waiting: VecDeque::new(),
+                    places: List::default(),
                     suspicion: None,
                 });
                 slot.insert(line);
                 line
             }
-        }
-    }
-
-    /// Puts a write into a line, ahead of another that is in it.
-    pub(super) fn enter_before(&mut self, line: usize, other: usize, write: usize) {
-        let Some(held) = self.lines.get_mut(line) else {
-            return;
         };
-        if held.head == other {
-            held.waiting.push_front(other);
-            held.head = write;
-        } else if let Some(place) = held.waiting.iter().position(|&found| found == other) {
-            held.waiting.insert(place, write);
+        let place = places.insert(Place {
+            line,
+            write,
+            links: Links::default(),
+        });
+        if let Some(line) = lines.get_mut(line) {
+            line.places.push_back(places, place);
         }
+        place
     }
 
-    /// Takes a write out of a line. Returns the new head, if it was the head and another waits.
-    pub(super) fn leave(&mut self, line: usize, write: usize) -> Option<usize> {
+    /// Puts a write into the line of another's place, ahead of it. Returns its place.
+    pub(super) fn enter_before(&mut self, other: usize, write: usize) -> Option<usize> {
+        let line = self.places.get(other)?.line;
         let held = self.lines.get_mut(line)?;
-        if held.head != write {
-            held.waiting.retain(|&waiting| waiting != write);
-            return None;
-        }
-        if let Some(next) = held.waiting.pop_front() {
-            held.head = next;
-            if held.waiting.is_empty() {
-                held.waiting = VecDeque::new();
-            }
-            return Some(next);
+        let place = self.places.insert(Place {
+            line,
+            write,
+            links: Links::default(),
+        });
+        held.places.insert_before(&mut self.places, place, other);
+        Some(place)
+    }
+
+    /// Gives a place up. Returns the write that is the head of the line from now on, if it was not
+    /// before.
+    pub(super) fn leave(&mut self, place: usize) -> Option<usize> {
+        let line = self.places.get(place)?.line;
+        let held = self.lines.get_mut(line)?;
+        let was_head = held.places.first() == Some(place);
+        held.places.remove(&mut self.places, place);
+        self.places.remove(place);
+        if let Some(head) = held.places.first() {
+            let head = self.places.get(head).map(|head| head.write);
+            return head.filter(|_| was_head);
         }
         let hash = held.key.hash64();
         if let Ok(slot) = self.table.find_entry(hash, |&found| found == line) {
@@ -95,30 +116,37 @@ impl Keys {
         None
     }
 
-    /// Returns whether a write is the head of a line.
-    pub(super) fn is_head(&self, line: usize, write: usize) -> bool {
-        self.lines.get(line).is_some_and(|line| line.head == write)
+    /// Returns whether a place is the head of its line.
+    pub(super) fn is_head(&self, place: usize) -> bool {
+        self.line(place)
+            .is_some_and(|line| line.places.first() == Some(place))
     }
 
-    /// The last write in a key's line.
+    /// Returns the last write in a key's line.
     pub(super) fn last(&self, key: &Key) -> Option<usize> {
         let found = self.table.find(key.hash64(), |&line| {
             self.lines.get(line).is_some_and(|line| line.key == *key)
         })?;
-        let line = self.lines.get(*found)?;
-        Some(line.waiting.back().copied().unwrap_or(line.head))
+        let last = self.lines.get(*found)?.places.last()?;
+        self.places.get(last).map(|place| place.write)
     }
 
-    /// Returns the suspicion against the writes of a line.
-    pub(super) fn suspicion(&mut self, line: usize) -> Option<&mut Option<Box<Suspicion>>> {
+    /// Returns the suspicion against the writes of a place's line.
+    pub(super) fn suspicion(&mut self, place: usize) -> Option<&mut Option<Box<Suspicion>>> {
+        let line = self.places.get(place)?.line;
         self.lines.get_mut(line).map(|line| &mut line.suspicion)
     }
 
-    pub(super) fn key(&self, line: usize) -> Option<&Key> {
-        self.lines.get(line).map(|line| &line.key)
+    /// Returns the key of a place's line.
+    pub(super) fn key(&self, place: usize) -> Option<&Key> {
+        self.line(place).map(|line| &line.key)
     }
 
-    /// How many keys have a queued write.
+    fn line(&self, place: usize) -> Option<&Line> {
+        self.lines.get(self.places.get(place)?.line)
+    }
+
+    /// Returns the number of keys that have a queued write.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.lines.len()

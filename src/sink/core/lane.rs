@@ -1,31 +1,21 @@
-//! Writes that may be sent now, oldest first.
+//! Writes that wait for the same thing, oldest first: to be batched, to be sent alone, or a budget.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A write in a lane: its place in the table of entries, and its number, which tells a place used
-/// again from the write that was meant.
+use slab::Slab;
+
+use super::entry::Entry;
+use super::list::List;
+
+/// A queued write: the slot of its place, and the place's number, which tells it from others that
+/// had the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) seq: u64,
     pub(super) at: usize,
 }
 
-/// One of the two lanes: batched, or single calls.
-///
-/// What comes back (a retry, or the next write of a key whose head is done) has a queue of its own
-/// beside the arrivals; the older of the two heads goes first.
-#[derive(Debug, Default)]
-pub(super) struct Lane {
-    returned: VecDeque<(Ticket, Duration)>,
-    arrived: VecDeque<(Ticket, Duration)>,
-    /// Live writes in the lane; the queues may hold stale tickets beside them.
-    count: usize,
-    bytes: usize,
-    units: u64,
-}
-
-/// What a write takes of a request.
+/// The share of a request that a write takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Weight {
     /// Bytes of the body.
@@ -34,27 +24,76 @@ pub(super) struct Weight {
     pub(super) units: u32,
 }
 
+/// A write's stay in a lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stay {
+    pub(super) since: Duration,
+    /// Set if the write came back: for a retry, or since the head of its key's line is done.
+    pub(super) returned: bool,
+}
+
+/// Writes in the order in which they are sent.
+///
+/// Writes that come back have a list of their own beside the arrivals. The older of the two heads
+/// goes first: a busy key's next write comes back again and again, and must not hold up for ever
+/// what arrived before it.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    returned: List,
+    arrived: List,
+    count: usize,
+    bytes: usize,
+    units: u64,
+}
+
 impl Lane {
-    pub(super) fn push(&mut self, ticket: Ticket, weight: Weight, now: Duration, returned: bool) {
+    /// Adds a write that is in no lane.
+    pub(super) fn push<C>(&mut self, entries: &mut Slab<Entry<C>>, at: usize, returned: bool) {
+        let weight = entries.get(at).map(Entry::weight).unwrap_or_default();
         self.count += 1;
         self.bytes += weight.bytes;
         self.units += u64::from(weight.units);
-        if returned {
-            self.returned.push_back((ticket, now));
-        } else {
-            self.arrived.push_back((ticket, now));
+        self.list(returned).push_back(entries, at);
+    }
+
+    /// Removes a write of this lane.
+    pub(super) fn remove<C>(&mut self, entries: &mut Slab<Entry<C>>, at: usize, returned: bool) {
+        let weight = entries.get(at).map(Entry::weight).unwrap_or_default();
+        self.count -= 1;
+        self.bytes -= weight.bytes;
+        self.units -= u64::from(weight.units);
+        self.list(returned).remove(entries, at);
+    }
+
+    /// Replaces the weight of a write of this lane.
+    pub(super) fn resize(&mut self, old: Weight, new: Weight) {
+        self.bytes = self.bytes + new.bytes - old.bytes;
+        self.units = self.units + u64::from(new.units) - u64::from(old.units);
+    }
+
+    /// Returns the first write.
+    pub(super) fn first<C>(&self, entries: &Slab<Entry<C>>) -> Option<Ticket> {
+        let ticket = |list: &List| {
+            let at = list.first()?;
+            entries.get(at).map(|entry| Ticket { seq: entry.seq, at })
+        };
+        match (ticket(&self.returned), ticket(&self.arrived)) {
+            (Some(returned), Some(arrived)) => Some(returned.min(arrived)),
+            (returned, arrived) => returned.or(arrived),
         }
     }
 
+    /// Returns the number of writes.
     pub(super) fn count(&self) -> usize {
         self.count
     }
 
+    /// Returns the bytes that the writes take in the bodies of batches.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// About how many units the first `writes` of the lane take.
+    /// Returns about how many units the first `writes` of the lane take.
     pub(super) fn units(&self, writes: usize) -> u32 {
         let share = |count: usize| u64::try_from(count).unwrap_or(u64::MAX).max(1);
         let units = if writes < self.count {
@@ -65,55 +104,11 @@ impl Lane {
         u32::try_from(units).unwrap_or(u32::MAX)
     }
 
-    /// A write left the lane other than by `pop`; its ticket stays behind, stale.
-    pub(super) fn forget(&mut self, weight: Weight) {
-        self.count = self.count.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(weight.bytes);
-        self.units = self.units.saturating_sub(u64::from(weight.units));
-        if self.count == 0 {
-            self.returned.clear();
-            self.arrived.clear();
-        }
-    }
-
-    /// A write in the lane was replaced by one of another size.
-    pub(super) fn resize(&mut self, old: Weight, new: Weight) {
-        self.bytes = (self.bytes + new.bytes).saturating_sub(old.bytes);
-        self.units = (self.units + u64::from(new.units)).saturating_sub(u64::from(old.units));
-    }
-
-    /// The oldest ticket at the head of the two queues and since when it waits; stale ones are
-    /// dropped on the way.
-    pub(super) fn peek(&mut self, live: impl Fn(Ticket) -> bool) -> Option<(Ticket, Duration)> {
-        for queue in [&mut self.returned, &mut self.arrived] {
-            while queue.front().is_some_and(|(ticket, _)| !live(*ticket)) {
-                queue.pop_front();
-            }
-        }
-        let queue = if self.returned_first() {
-            &self.returned
+    fn list(&mut self, returned: bool) -> &mut List {
+        if returned {
+            &mut self.returned
         } else {
-            &self.arrived
-        };
-        queue.front().copied()
-    }
-
-    /// Takes what `peek` showed.
-    pub(super) fn pop(&mut self, weight: Weight) {
-        if self.returned_first() {
-            self.returned.pop_front();
-        } else {
-            self.arrived.pop_front();
-        }
-        self.forget(weight);
-    }
-
-    /// By age: a busy key's next write comes back again and again, and must not hold up for ever
-    /// what arrived before it.
-    fn returned_first(&self) -> bool {
-        match (self.returned.front(), self.arrived.front()) {
-            (Some((returned, _)), Some((arrived, _))) => returned < arrived,
-            (returned, _) => returned.is_some(),
+            &mut self.arrived
         }
     }
 }

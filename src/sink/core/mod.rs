@@ -15,6 +15,18 @@
 //! Why lines per key and not Flink's way, which puts what failed back at the head of one buffer:
 //! with several requests in flight that lets an old value land after a newer one. Here a write's
 //! successors on the same key are not sendable until it has its outcome.
+//!
+//! [`Core`] only moves writes between the owners of its state:
+//!
+//! | owner | state | its files |
+//! |---|---|---|
+//! | [`Queue`] | the writes, their keys' lines, lanes, delays and deadlines | `queue`, `entry`, `keys`, `lane`, `list`, `deadlines` |
+//! | [`Throttle`] | concurrency and budgets, and until when to wait for them | `throttle`, `parked`, `feedback` |
+//! | [`Isolation`] | batches under bisection, descriptions that prove the table | `isolation`, `description` |
+//! | [`Access`] | refusals that no record causes | `access`, `verdict` |
+//! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
+//! | [`Retries`] | delays, and the budget that pays for retries | `requeue` |
+//! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
 
 mod access;
 mod answer;
@@ -22,12 +34,15 @@ mod buffer_pool;
 mod deadlines;
 mod description;
 mod entry;
-mod epochs;
 mod feedback;
-mod isolate;
+mod flush_epochs;
+mod isolation;
 mod keys;
 mod lane;
+mod list;
+mod outbox;
 mod parked;
+mod queue;
 mod request;
 mod requeue;
 mod settle;
@@ -36,14 +51,11 @@ mod submission;
 mod supersede;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod verdict;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-use slab::Slab;
 
 use crate::capacity::{Budgets, ConcurrencyLimit};
 use crate::retry::{Backoff, RetryBudget, ServiceError};
@@ -56,21 +68,19 @@ use access::Access;
 pub(crate) use access::GRACE;
 pub(crate) use answer::BatchOutcome;
 use buffer_pool::BufferPool;
-use deadlines::Due;
 pub(crate) use description::Described;
-use description::Description;
-use entry::{Entry, Lines, State, Write};
-use epochs::Epochs;
-use feedback::ConsumedAnswer;
-use isolate::Groups;
-use keys::Keys;
-use lane::{Lane, Ticket};
-use parked::ParkedWrites;
+use entry::{Attempts, State, Write};
+use isolation::Isolation;
+use lane::Ticket;
+pub(crate) use outbox::Counts;
+use outbox::Outbox;
+use queue::Queue;
 pub(crate) use request::Request;
-use request::{InFlight, Isolated};
-use requeue::Delayed;
+use request::Requests;
+use requeue::Retries;
 pub(crate) use snapshot::Saved;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
+use throttle::Throttle;
 
 /// The settings that the state machine needs.
 #[derive(Clone, Debug)]
@@ -88,13 +98,6 @@ pub(crate) struct Rules {
     pub(crate) dead_letters: bool,
 }
 
-/// What the state machine counts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) retried: u64,
-    pub(crate) throttled_items: u64,
-}
-
 /// See the module's documentation. `C` completes a write, `F` a flush.
 #[derive(Debug)]
 pub(crate) struct Core<C, F> {
@@ -102,45 +105,14 @@ pub(crate) struct Core<C, F> {
     rules: Rules,
     bodies: Bodies,
     buffer_pool: BufferPool,
-    entries: Slab<Entry<C>>,
-    next_number: u64,
-    keys: Keys,
-    batched: Lane,
-    single: Lane,
-    parked: ParkedWrites,
-    delayed: BinaryHeap<Reverse<Delayed>>,
-    /// Writes whose delay is over, and whose retry is to be paid for; those of one request have the same time.
-    unpaid: VecDeque<(Duration, Ticket)>,
-    deadlines: BTreeSet<Due>,
-    isolated: VecDeque<Isolated>,
-    /// Set if the next retry is for a write that is not under test.
-    others_next: bool,
-    groups: Groups,
-    description: Description,
+    queue: Queue<C>,
+    throttle: Throttle,
+    isolation: Isolation,
     access: Access,
-    requests: HashMap<u64, InFlight>,
-    next_request: u64,
-    epochs: Epochs<F>,
-    limit: ConcurrencyLimit,
-    budgets: Budgets,
-    /// The write that is sent alone to obtain a reason: a request that is refused whole bears one.
-    cause_probe: Option<Ticket>,
-    /// Set where this table met the account's limit.
-    account: bool,
-    consumed: ConsumedAnswer,
-    /// Until when the lanes wait for the table's budget.
-    table_until: Option<Duration>,
-    backoff: Backoff,
-    budget: RetryBudget,
-    rng: fastrand::Rng,
-    draining: bool,
+    requests: Requests,
+    retries: Retries,
+    outbox: Outbox<C, F>,
     failed: Option<ServiceError>,
-    /// The actions that were closed, until the worker has asked for them.
-    closed: Vec<(Operation, ServiceError)>,
-    settled: Vec<Settled<C>>,
-    dead_letters: Vec<DeadLettered>,
-    flushed: Vec<F>,
-    counts: Counts,
 }
 
 impl<C, F> Core<C, F> {
@@ -158,39 +130,18 @@ impl<C, F> Core<C, F> {
             bodies: Bodies::new(table, rules.consumed_capacity || budgets.needs_consumed()),
             rules,
             buffer_pool: BufferPool::default(),
-            entries: Slab::new(),
-            next_number: 0,
-            keys: Keys::default(),
-            batched: Lane::default(),
-            single: Lane::default(),
-            parked: ParkedWrites::default(),
-            delayed: BinaryHeap::new(),
-            unpaid: VecDeque::new(),
-            deadlines: BTreeSet::new(),
-            isolated: VecDeque::new(),
-            others_next: false,
-            groups: Groups::default(),
-            description: Description::default(),
+            queue: Queue::default(),
+            throttle: Throttle::new(limit, budgets),
+            isolation: Isolation::default(),
             access: Access::new(backoff.longest()),
-            requests: HashMap::new(),
-            next_request: 0,
-            epochs: Epochs::new(),
-            limit,
-            budgets,
-            cause_probe: None,
-            account: false,
-            consumed: ConsumedAnswer::default(),
-            table_until: None,
-            backoff,
-            budget,
-            rng,
-            draining: false,
+            requests: Requests::default(),
+            retries: Retries {
+                backoff,
+                budget,
+                rng,
+            },
+            outbox: Outbox::new(),
             failed: None,
-            closed: Vec::new(),
-            settled: Vec::new(),
-            dead_letters: Vec::new(),
-            flushed: Vec::new(),
-            counts: Counts::default(),
         }
     }
 
@@ -205,23 +156,22 @@ impl<C, F> Core<C, F> {
             cost,
             partition,
         } = submission;
-        let epoch = self.epochs.enter();
-        let number = self.next_number;
-        self.next_number += 1;
-        let sent = may_have_applied.then_some(now);
         let write = Write {
-            number,
-            epoch,
+            number: self.queue.number(),
+            epoch: self.outbox.enter(),
             batch_len: payload.batch_len(),
             cost: cost.for_budgets(partition),
             payload,
             completion,
             accepted_at: now,
             deadline: deadline.map(|deadline| now.saturating_add(deadline)),
-            attempts: 0,
-            last_error: None,
+            attempts: Attempts {
+                may_have_applied,
+                first_sent: may_have_applied.then_some(now),
+                ..Attempts::default()
+            },
+            group: None,
         };
-        let at = self.entries.vacant_key();
         let closed = self.access.closed(now, write.payload.operation());
         if let Some(cause) = self.failed.as_ref().or(closed) {
             let outcome = Outcome::Unwritten {
@@ -229,44 +179,31 @@ impl<C, F> Core<C, F> {
                 record: Some(write.to_record(&self.table)),
                 cause: Some(cause.clone()),
             };
-            return self.complete(write, at, outcome);
+            return self.outbox.complete(write, outcome);
         }
-        if let SubmissionKeys::One(key) = &keys
-            && self.rules.coalesce
+        if self.rules.coalesce
             && write.payload.is_plain()
-            && let Some(last) = self.keys.last(key)
-            && self.entries.get(last).is_some_and(Entry::may_be_superseded)
+            && let SubmissionKeys::One(key) = &keys
+            && let Some(older) = self.queue.superseded_by(key)
         {
-            return self.supersede(last, write, sent);
+            return self.queue.supersede(older, write);
         }
-        let lines = match keys {
-            SubmissionKeys::One(key) => Lines::One(self.keys.enter(key, at)),
-            SubmissionKeys::Many(keys) => {
-                let lines = keys.into_iter().map(|key| self.keys.enter(key, at));
-                Lines::Many(lines.collect())
-            }
-        };
-        self.note_deadline(&write, at);
-        let mut entry = Entry::new(write, lines);
-        entry.may_have_applied = may_have_applied;
-        entry.first_sent = sent;
-        self.entries.insert(entry);
-        self.make_ready(now, Ticket { seq: number, at }, false);
+        self.queue.enter(now, write, keys);
     }
 
     /// Registers a flush: it is done when every write submitted before it has its outcome.
     pub(crate) fn flush(&mut self, flush: F) {
-        self.epochs.flush(flush, &mut self.flushed);
+        self.outbox.flush(flush);
     }
 
-    /// From now on batches don't wait to fill.
+    /// Lets no batch wait to fill, from now on.
     pub(crate) fn drain(&mut self) {
-        self.draining = true;
+        self.outbox.drain();
     }
 
-    /// Whether nothing is outstanding.
+    /// Returns whether nothing is outstanding.
     pub(crate) fn is_idle(&self) -> bool {
-        self.entries.is_empty()
+        self.queue.is_empty()
     }
 
     pub(crate) fn in_flight(&self) -> usize {
@@ -274,11 +211,11 @@ impl<C, F> Core<C, F> {
     }
 
     pub(crate) fn concurrency(&self) -> usize {
-        self.limit.limit()
+        self.throttle.limit.limit()
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        self.counts
+        self.outbox.counts
     }
 
     pub(crate) fn failure(&self) -> Option<&ServiceError> {
@@ -287,78 +224,58 @@ impl<C, F> Core<C, F> {
 
     /// Returns the actions that were closed since the last call.
     pub(crate) fn take_closed(&mut self) -> Vec<(Operation, ServiceError)> {
-        std::mem::take(&mut self.closed)
+        self.outbox.take_closed()
     }
 
-    /// When the oldest outstanding write that can be sent began to wait.
-    pub(crate) fn oldest_ready(&mut self) -> Option<Duration> {
-        let heads = self.heads().into_iter().flatten();
+    /// Returns the time since which the oldest write waits that can be sent.
+    pub(crate) fn oldest_ready(&self) -> Option<Duration> {
+        let heads = self.queue.heads().into_iter().flatten();
         heads.map(|(_, since)| since).min()
-    }
-
-    /// The oldest writes of the batched and the single lane, and since when each waits.
-    fn heads(&mut self) -> [Option<(Ticket, Duration)>; 2] {
-        let entries = &self.entries;
-        let live = |ticket: Ticket| is_ready(entries, ticket);
-        [self.batched.peek(live), self.single.peek(live)]
     }
 
     /// Moves the outcomes out.
     pub(crate) fn take_settled(&mut self, into: &mut Vec<Settled<C>>) {
-        into.append(&mut self.settled);
+        self.outbox.take_settled(into);
     }
 
     /// Moves the writes for the dead-letter handler out. Each must come back by
     /// [`dead_lettered`](Self::dead_lettered).
     pub(crate) fn take_dead_letters(&mut self) -> Vec<DeadLettered> {
-        std::mem::take(&mut self.dead_letters)
+        self.outbox.take_dead_letters()
     }
 
     /// Moves the flushes out that are done.
     pub(crate) fn take_flushed(&mut self) -> Vec<F> {
-        std::mem::take(&mut self.flushed)
+        self.outbox.take_flushed()
     }
 
-    /// The dead-letter handler is done with the record, and has taken it if `handled`: its write
+    /// Notes that the dead-letter handler is done with a record, and has taken it if `handled`: its write
     /// is settled, its key is free.
     pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64), handled: bool) {
-        let Some(entry) = self.entries.get_mut(at) else {
+        let ticket = Ticket { seq, at };
+        // The table may have been aborted meanwhile.
+        let Some(entry) = self.queue.get_mut(ticket) else {
             return;
         };
-        if !entry.is_live(seq) {
-            return;
-        }
         if let State::DeadLettered(outcome) = &mut entry.state {
             let outcome = std::mem::replace(&mut **outcome, Outcome::Written);
-            self.remove(now, Ticket { seq, at }, outcome);
-            if let Some(settled) = self.settled.last_mut() {
-                settled.handled = handled;
-            }
+            self.remove(now, ticket, outcome);
+            self.outbox.set_handled(handled);
         }
+        self.check(now);
     }
 
-    /// Puts a write into its lane, once its keys are free.
-    fn make_ready(&mut self, now: Duration, ticket: Ticket, returned: bool) {
-        let Some(entry) = self.entries.get_mut(ticket.at) else {
-            return;
-        };
-        let mut lines = entry.lines.as_slice().iter();
-        if !lines.all(|&line| self.keys.is_head(line, ticket.at)) {
-            entry.state = State::Blocked;
-            return;
-        }
-        entry.state = State::Ready;
-        let lane = if entry.write.payload.is_plain() {
-            &mut self.batched
-        } else {
-            &mut self.single
-        };
-        lane.push(ticket, entry.weight(), now, returned);
+    /// Gives memory back, at a time without a write.
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink();
+        self.outbox.shrink();
     }
-}
 
-fn is_ready<C>(entries: &Slab<Entry<C>>, ticket: Ticket) -> bool {
-    entries
-        .get(ticket.at)
-        .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Ready))
+    /// Ends the table if its state is one that cannot be: its writes are handed back, with the fault
+    /// as the cause.
+    fn check(&mut self, now: Duration) {
+        if let Some(fault) = self.queue.take_fault() {
+            self.fail(now, ServiceError::internal(fault));
+        }
+    }
 }

@@ -1,14 +1,16 @@
 //! The choice of the next request, and of the time to choose again.
 
-use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::Core;
 use super::entry::State;
-use super::lane::{Ticket, Weight};
-use super::{Core, is_ready};
+use super::isolation::Part;
+use super::lane::Ticket;
 use crate::capacity::WriteCost;
 use crate::sink::payload::{Bodies, Payload};
 use crate::transport::Operation;
@@ -40,6 +42,57 @@ pub(super) struct InFlight {
     pub(super) body: Bytes,
 }
 
+/// The requests in flight.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    in_flight: HashMap<u64, InFlight>,
+    next: u64,
+}
+
+impl Requests {
+    /// Returns the number of requests in flight.
+    pub(super) fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    /// Returns the number of the next request; numbers rise with the time of sending.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Adds a request with its number.
+    fn add(&mut self, request: InFlight) {
+        self.next += 1;
+        self.in_flight.insert(request.id, request);
+    }
+
+    /// Removes a request that was answered; `None` where the table was aborted since.
+    pub(super) fn take(&mut self, id: u64) -> Option<InFlight> {
+        self.in_flight.remove(&id)
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut InFlight> {
+        self.in_flight.get_mut(&id)
+    }
+
+    /// Returns the writes of a request.
+    #[cfg(test)]
+    pub(super) fn writes(&self, id: u64) -> &[Ticket] {
+        self.in_flight
+            .get(&id)
+            .map_or(&[], |request| &request.writes)
+    }
+
+    /// Removes all requests.
+    pub(super) fn clear(&mut self) {
+        self.in_flight.clear();
+    }
+}
+
 /// Sizes only: contents never reach a log.
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,34 +122,37 @@ pub(super) struct Sum {
     pub(super) units: u32,
 }
 
-/// Part of a batch under bisection, to be sent as it is.
-#[derive(Debug)]
-pub(super) struct Isolated {
-    pub(super) writes: Vec<Ticket>,
-    pub(super) not_before: Duration,
-    /// Set if the retry budget has to pay for it.
-    pub(super) unpaid: bool,
-}
-
 impl<C, F> Core<C, F> {
     /// Returns the next request to send now, if there is one. Call until `None`.
     pub(crate) fn next_request(&mut self, now: Duration) -> Option<Request> {
         self.expire(now);
-        self.mature(now);
-        if self.failed.is_some() || self.requests.len() >= self.limit.limit() {
+        self.queue.mature(now);
+        let request = self.choose_request(now);
+        self.check(now);
+        request
+    }
+
+    fn choose_request(&mut self, now: Duration) -> Option<Request> {
+        // What is late is not sent.
+        if self.failed.is_some() || self.is_busy() || self.queue.has_due(now) {
             return None;
         }
-        if let Some(request) = self.isolated_request(now, !self.others_next) {
+        if let Some(request) = self.isolated_request(now, !self.isolation.others_next()) {
             return Some(request);
         }
         self.pay(now);
         if let Some(request) = self.lane_request(now) {
-            if self.unpaid.is_empty() {
-                self.others_next = false;
+            if self.queue.first_unpaid().is_none() {
+                self.isolation.set_others_next(false);
             }
             return Some(request);
         }
         self.isolated_request(now, true)
+    }
+
+    /// Returns whether as many requests are in flight as there may be.
+    fn is_busy(&self) -> bool {
+        self.requests.len() >= self.throttle.limit.limit()
     }
 
     /// Returns the next request of those writes that are in a lane.
@@ -105,19 +161,18 @@ impl<C, F> Core<C, F> {
             return Some(request);
         }
         self.release_cooled_keys(now);
-        self.table_until = None;
-        self.parked.due_at = None;
-        if !self.parked.is_empty() {
+        self.throttle.begin_check();
+        if !self.queue.parked().is_empty() {
             if let Some(request) = self.parked_request(now) {
                 return Some(request);
             }
-            if self.table_until.is_some() {
+            if self.throttle.table_waits() {
                 // The oldest write is parked and waits for units of the table: it must not be
                 // passed.
                 return None;
             }
         }
-        match self.heads() {
+        match self.queue.heads() {
             [Some((_, since)), None] => self.batch_if_due(now, since),
             [None, Some(_)] => self.call(now),
             [Some((batch, since)), Some((call, _))] => {
@@ -127,7 +182,7 @@ impl<C, F> Core<C, F> {
                     if let Some(request) = self.batch_if_due(now, since) {
                         return Some(request);
                     }
-                    if self.table_until.is_some() {
+                    if self.throttle.table_waits() {
                         return None;
                     }
                 }
@@ -138,36 +193,28 @@ impl<C, F> Core<C, F> {
     }
 
     /// Returns when to call [`next_request`](Self::next_request) again if nothing else happens
-    /// before.
+    /// before. A time that has passed asks for it at once, after other tasks have had their turn.
     pub(crate) fn wake_at(&mut self) -> Option<Duration> {
-        let mut wake: Option<Duration> = None;
+        let mut wake = self.queue.wake_at();
         let mut at = |time: Duration| wake = Some(wake.map_or(time, |wake| wake.min(time)));
-        if let Some(due) = self.deadlines.first() {
-            at(due.time);
+        if self.failed.is_some() {
+            return wake;
         }
-        if let Some(Reverse(delayed)) = self.delayed.peek() {
-            at(delayed.until);
-        }
-        if self.failed.is_none()
-            && let Some(time) = self.description.due_at()
-        {
+        if let Some(time) = self.isolation.description.due_at() {
             at(time);
         }
-        if self.failed.is_none() && self.requests.len() < self.limit.limit() {
-            if !self.unpaid.is_empty() {
-                at(self.budget.due_at());
+        if !self.is_busy() {
+            let paid_at = self.retries.budget.due_at();
+            if self.queue.first_unpaid().is_some() {
+                at(paid_at);
             }
-            for isolated in &self.isolated {
-                at(if isolated.unpaid {
-                    isolated.not_before.max(self.budget.due_at())
-                } else {
-                    isolated.not_before
-                });
-            }
-            if let Some(time) = self.parked.due_at {
+            if let Some(time) = self.isolation.wake_at(paid_at) {
                 at(time);
             }
-            if let Some(time) = self.table_until {
+            if let Some(time) = self.throttle.parked_until() {
+                at(time);
+            }
+            if let Some(time) = self.throttle.table_until() {
                 at(time);
             } else if let Some(since) = self.oldest_ready() {
                 at(since.saturating_add(self.rules.linger));
@@ -180,14 +227,14 @@ impl<C, F> Core<C, F> {
     /// may fill, for no longer than the linger. An adapted limit below that is reached at once, and
     /// batches fill behind it.
     fn batch_if_due(&mut self, now: Duration, since: Duration) -> Option<Request> {
-        let full = self.batched.count() >= self.rules.max_batch_items
-            || self.bodies.batch_overhead() + self.batched.bytes() >= self.rules.max_batch_bytes;
+        let batched = self.queue.batched();
+        let full = batched.count() >= self.rules.max_batch_items
+            || self.bodies.batch_overhead() + batched.bytes() >= self.rules.max_batch_bytes;
         let in_flight = self.requests.len();
-        let free = in_flight == 0 || in_flight * 2 < self.limit.max();
+        let free = in_flight == 0 || in_flight * 2 < self.throttle.limit.max();
         let due = full
             || free
-            || self.draining
-            || self.epochs.flushing()
+            || self.outbox.is_flushing()
             || now >= since.saturating_add(self.rules.linger);
         if due {
             self.batch(now, Vec::new(), Sum::default())
@@ -206,34 +253,30 @@ impl<C, F> Core<C, F> {
     ) -> Option<Request> {
         let most = self.rules.max_batch_items;
         let allowed = if writes.is_empty() {
-            let entries = &self.entries;
-            let (first, _) = self.batched.peek(|ticket| is_ready(entries, ticket))?;
-            let least = self.entries.get(first.at)?.write.cost.units;
-            self.permitted(now, self.batched.units(most).max(least), least)?
+            let (_, first) = self.queue.first_batched()?;
+            let least = first.write.cost.units;
+            let want = self.queue.batched().units(most).max(least);
+            self.throttle.permitted(now, want, least)?
         } else {
-            let wanted = self.batched.units(most - writes.len());
-            self.budgets.available(now, units.saturating_add(wanted))
+            let wanted = self.queue.batched().units(most - writes.len());
+            let budgets = &mut self.throttle.budgets;
+            budgets.available(now, units.saturating_add(wanted))
         };
-        writes.reserve(self.batched.count().min(most - writes.len()));
-        let plain = self.budgets.has_only_table_budget();
+        writes.reserve(self.queue.batched().count().min(most - writes.len()));
+        let plain = self.throttle.budgets.has_only_table_budget();
         while writes.len() < most {
-            let entries = &self.entries;
-            let Some((ticket, _)) = self.batched.peek(|ticket| is_ready(entries, ticket)) else {
+            let Some((ticket, entry)) = self.queue.first_batched() else {
                 break;
             };
-            let Some(entry) = self.entries.get(ticket.at) else {
-                break;
-            };
-            let (weight, cost) = (entry.weight(), entry.write.cost);
+            let (bytes, cost) = (entry.write.batch_len, entry.write.cost);
             if !plain && let Some(key) = self.parking_key(now, cost) {
-                self.batched.pop(weight);
                 self.park(now, ticket, key);
                 continue;
             }
             if units.saturating_add(cost.units) > allowed && !writes.is_empty() {
                 break;
             }
-            let grown = len + weight.bytes;
+            let grown = len + bytes;
             // The last write has no comma behind it.
             let over = self.bodies.batch_overhead() + grown - 1 > self.rules.max_batch_bytes;
             if over && !writes.is_empty() {
@@ -242,69 +285,54 @@ impl<C, F> Core<C, F> {
             len = grown;
             units = units.saturating_add(cost.units);
             if !plain {
-                self.budgets.take_for_write(now, cost);
+                self.throttle.budgets.take_for_write(now, cost);
             }
-            self.batched.pop(weight);
             self.choose(ticket);
             writes.push(ticket);
         }
         if writes.is_empty() {
             return None;
         }
-        self.budgets.take(now, units);
+        self.throttle.budgets.take(now, units);
         Some(self.send_batch(now, writes, len, false))
     }
 
-    /// Marks a write as part of the next request. A lane may hold a second ticket of it, left behind by
-    /// a write that had taken its place.
+    /// Makes a write part of the next request.
     pub(super) fn choose(&mut self, ticket: Ticket) {
-        if let Some(entry) = self.entries.get_mut(ticket.at) {
-            entry.state = State::InFlight;
-        }
-    }
-
-    /// Returns the units of the table that may leave now; `None` where they have to wait, until the
-    /// time noted in `table_until`.
-    pub(super) fn permitted(&mut self, now: Duration, want: u32, least: u32) -> Option<u32> {
-        match self.budgets.permit(now, want, least) {
-            Ok(units) => Some(units),
-            Err(until) => {
-                self.table_until = Some(until);
-                None
-            }
-        }
+        self.queue.set_state(ticket, State::InFlight);
     }
 
     /// Returns a request of writes that are under test: one that is `payable`, or one that costs no retry.
     fn isolated_request(&mut self, now: Duration, payable: bool) -> Option<Request> {
-        let payable = payable && self.budget.has_retry(now);
-        let ready =
-            |isolated: &Isolated| isolated.not_before <= now && (payable || !isolated.unpaid);
-        while let Some(place) = self.isolated.iter().position(ready) {
-            let Isolated {
-                mut writes, unpaid, ..
-            } = self.isolated.remove(place)?;
-            let mut len = 0;
+        if !self.isolation.has_parts() {
+            return None;
+        }
+        let payable = payable && self.retries.budget.has_retry(now);
+        while let Some(part) = self.isolation.take_part(now, payable) {
+            let Part {
+                number,
+                mut writes,
+                unpaid,
+                ..
+            } = part;
+            let (mut len, mut units) = (0, 0_u32);
             writes.retain(|ticket| {
-                let waits = self.entries.get(ticket.at).filter(|entry| {
-                    entry.is_live(ticket.seq) && matches!(entry.state, State::Isolated)
-                });
-                len += waits.map_or(0, |entry| entry.write.batch_len);
+                let entry = self.queue.get(*ticket);
+                let waits = entry
+                    .filter(|entry| matches!(entry.state, State::Isolated(part) if part == number));
+                if let Some(entry) = waits {
+                    len += entry.write.batch_len;
+                    units = units.saturating_add(entry.write.cost.units);
+                }
                 waits.is_some()
             });
             if !writes.is_empty() {
-                let units = writes
-                    .iter()
-                    .filter_map(|ticket| self.entries.get(ticket.at));
-                let units = units.fold(0_u32, |sum, entry| {
-                    sum.saturating_add(entry.write.cost.units)
-                });
-                self.budgets.take(now, units);
+                self.throttle.budgets.take(now, units);
                 let request = self.send_batch(now, writes, len, true);
-                if unpaid && let Some(sent) = self.requests.get_mut(&request.id) {
-                    self.budget.withdraw(now);
+                if unpaid && let Some(sent) = self.requests.get_mut(request.id) {
+                    self.retries.budget.withdraw(now);
                     sent.payments += 1;
-                    self.others_next = true;
+                    self.isolation.set_others_next(true);
                 }
                 return Some(request);
             }
@@ -320,42 +348,44 @@ impl<C, F> Core<C, F> {
         isolated: bool,
     ) -> Request {
         let mut body = self.buffer_pool.take(self.bodies.batch_overhead() + len);
-        let mut ranges = Vec::with_capacity(writes.len());
+        let mut sent: Vec<(Ticket, Range<usize>)> = Vec::with_capacity(writes.len());
         self.bodies.open_batch(&mut body);
-        for ticket in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                ranges.push(Bodies::add_to_batch(&mut body, &mut entry.write.payload));
+        for ticket in writes {
+            let entry = self
+                .queue
+                .queued(ticket, "a write of a batch is not queued");
+            if let Some(entry) = entry {
+                let range = Bodies::add_to_batch(&mut body, &mut entry.write.payload);
+                sent.push((ticket, range));
             }
         }
         self.bodies.close_batch(&mut body);
         let body = Bytes::from(body);
         // From here on the record exists once, in the body.
-        for (ticket, range) in writes.iter().zip(ranges) {
-            if let Some(entry) = self.entries.get_mut(ticket.at)
+        let mut writes = Vec::with_capacity(sent.len());
+        for (ticket, range) in sent {
+            if let Some(entry) = self.queue.get_mut(ticket)
                 && let Payload::Plain { data, .. } = &mut entry.write.payload
             {
                 *data = body.slice(range);
             }
+            writes.push(ticket);
         }
         self.sent(now, Operation::BatchWriteItem, body, writes, isolated)
     }
 
     fn call(&mut self, now: Duration) -> Option<Request> {
         loop {
-            let entries = &self.entries;
-            let (ticket, _) = self.single.peek(|ticket| is_ready(entries, ticket))?;
-            let entry = self.entries.get(ticket.at)?;
-            let (weight, cost) = (entry.weight(), entry.write.cost);
+            let (ticket, entry) = self.queue.first_single()?;
+            let cost = entry.write.cost;
             if self.lapsed(now, ticket) {
                 continue;
             }
             if let Some(key) = self.parking_key(now, cost) {
-                self.single.pop(weight);
                 self.park(now, ticket, key);
                 continue;
             }
-            self.permitted(now, cost.units, cost.units)?;
-            self.single.pop(weight);
+            self.throttle.permitted(now, cost.units, cost.units)?;
             return self.send_call(now, ticket, cost);
         }
     }
@@ -363,14 +393,16 @@ impl<C, F> Core<C, F> {
     /// Settles a write as unknown if its answer was lost and its token has lapsed since, and
     /// returns whether it did: such a write can't be sent again.
     pub(super) fn lapsed(&mut self, now: Duration, ticket: Ticket) -> bool {
-        let Some(entry) = self.entries.get(ticket.at) else {
+        let Some(entry) = self.queue.get(ticket) else {
             return false;
         };
-        if !entry.may_have_applied || entry.may_be_sent_again(now, self.rules.token_life) {
-            return false;
+        let write = &entry.write;
+        let lapsed =
+            write.attempts.may_have_applied && !write.may_be_sent_again(now, self.rules.token_life);
+        if lapsed {
+            self.unknown(now, ticket);
         }
-        self.unknown(now, ticket);
-        true
+        lapsed
     }
 
     /// Sends a write by itself.
@@ -380,11 +412,13 @@ impl<C, F> Core<C, F> {
         ticket: Ticket,
         cost: WriteCost,
     ) -> Option<Request> {
-        let entry = self.entries.get(ticket.at)?;
+        let entry = self
+            .queue
+            .queued(ticket, "a write of a call is not queued")?;
         let operation = entry.write.payload.operation();
         let body = self.bodies.call(&entry.write.payload)?;
-        self.budgets.take_for_write(now, cost);
-        self.budgets.take(now, cost.units);
+        self.throttle.budgets.take_for_write(now, cost);
+        self.throttle.budgets.take(now, cost.units);
         Some(self.sent(now, operation, body, vec![ticket], false))
     }
 
@@ -392,13 +426,10 @@ impl<C, F> Core<C, F> {
     ///
     /// It is a batch of its own: where a batch is refused whole, the service reports the reason.
     fn cause_probe_request(&mut self, now: Duration) -> Option<Request> {
-        let ticket = self.cause_probe.take()?;
-        let entry = self.entries.get(ticket.at)?;
-        if !entry.is_live(ticket.seq) || !matches!(entry.state, State::Delayed) {
-            return None;
-        }
-        let Weight { bytes, units } = entry.weight();
-        self.budgets.take(now, units);
+        let ticket = self.throttle.take_cause_probe()?;
+        let entry = self.queue.get(ticket).filter(|entry| entry.is_delayed())?;
+        let (bytes, units) = (entry.write.batch_len, entry.write.cost.units);
+        self.throttle.budgets.take(now, units);
         Some(self.send_batch(now, vec![ticket], bytes, false))
     }
 
@@ -410,34 +441,31 @@ impl<C, F> Core<C, F> {
         writes: Vec<Ticket>,
         isolated: bool,
     ) -> Request {
-        let id = self.next_request;
-        self.next_request += 1;
+        let id = self.requests.next();
         let mut attempt = 0;
         let mut payments = 0;
-        for ticket in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                entry.state = State::InFlight;
-                entry.write.attempts = entry.write.attempts.saturating_add(1);
-                entry.first_sent.get_or_insert(now);
-                attempt = attempt.max(entry.write.attempts);
+        for &ticket in &writes {
+            self.queue.set_state(ticket, State::InFlight);
+            if let Some(entry) = self.queue.get_mut(ticket) {
+                let attempts = &mut entry.write.attempts;
+                attempts.count = attempts.count.saturating_add(1);
+                attempts.first_sent.get_or_insert(now);
+                attempt = attempt.max(attempts.count);
                 payments += u32::from(std::mem::take(&mut entry.paid));
             }
         }
         let items = writes.len();
-        self.requests.insert(
+        self.requests.add(InFlight {
             id,
-            InFlight {
-                id,
-                operation,
-                writes,
-                sent_at: now,
-                isolated,
-                proven: self.groups.proven(),
-                asked: self.bodies.asks_consumed(),
-                payments,
-                body: body.clone(),
-            },
-        );
+            operation,
+            writes,
+            sent_at: now,
+            isolated,
+            proven: self.isolation.proven(),
+            asked: self.bodies.asks_consumed(),
+            payments,
+            body: body.clone(),
+        });
         Request {
             id,
             operation,

@@ -1,6 +1,5 @@
 //! Requeued writes: those that are sent again, later or in smaller batches.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,8 +7,8 @@ use bytes::Bytes;
 use super::Core;
 use super::entry::State;
 use super::lane::Ticket;
-use super::request::{InFlight, Isolated};
-use crate::retry::ServiceError;
+use super::request::InFlight;
+use crate::retry::{Backoff, RetryBudget, ServiceError};
 use crate::sink::payload::Payload;
 
 /// The largest number of steps by which a throttled write's delay grows while a rate limits the
@@ -19,13 +18,19 @@ use crate::sink::payload::Payload;
 /// use.
 const MAX_THROTTLE_BACKOFF_STEPS: u32 = 4;
 
-/// A write to be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Delayed {
-    pub(super) until: Duration,
-    pub(super) ticket: Ticket,
-    /// Set if the retry budget has to pay for it.
-    pub(super) unpaid: bool,
+/// The delays of retries, and the budget that pays for them.
+#[derive(Debug)]
+pub(super) struct Retries {
+    pub(super) backoff: Backoff,
+    pub(super) budget: RetryBudget,
+    pub(super) rng: fastrand::Rng,
+}
+
+impl Retries {
+    /// Returns the delay of the retry of this number, counted from 1.
+    pub(super) fn delay(&mut self, attempt: u32) -> Duration {
+        self.backoff.delay(attempt, &mut self.rng)
+    }
 }
 
 impl<C, F> Core<C, F> {
@@ -39,47 +44,24 @@ impl<C, F> Core<C, F> {
         error: Option<&ServiceError>,
     ) {
         // A rate spaces requests out. A write need not wait long in addition.
-        let most = if self.budgets.rate(now).is_some() {
+        let max_steps = if self.throttle.rate(now).is_some() {
             MAX_THROTTLE_BACKOFF_STEPS
         } else {
             u32::MAX
         };
         let mut retries = Vec::with_capacity(writes.len());
         for &ticket in writes {
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
+            let Some(entry) = self.queue.queued(ticket, "a throttled write is not queued") else {
                 continue;
             };
-            entry.throttles = entry.throttles.saturating_add(1);
+            let attempts = &mut entry.write.attempts;
+            attempts.throttles = attempts.throttles.saturating_add(1);
             if let Some(error) = error {
-                entry.write.last_error = Some(error.clone());
+                attempts.last_error = Some(error.clone());
             }
-            retries.push((ticket, entry.throttles.min(most)));
+            retries.push((ticket, attempts.throttles.min(max_steps)));
         }
         self.requeue(now, retries, false, isolated);
-    }
-
-    fn is_delayed(&self, ticket: Ticket) -> bool {
-        let entry = self.entries.get(ticket.at);
-        entry
-            .is_some_and(|entry| entry.is_live(ticket.seq) && matches!(entry.state, State::Delayed))
-    }
-
-    /// Puts delayed writes whose time has come back into their lane, or among those that have to be paid
-    /// for.
-    pub(super) fn mature(&mut self, now: Duration) {
-        while let Some(Reverse(delayed)) = self.delayed.peek().copied()
-            && delayed.until <= now
-        {
-            self.delayed.pop();
-            if !self.is_delayed(delayed.ticket) {
-                continue;
-            }
-            if delayed.unpaid {
-                self.unpaid.push_back((delayed.until, delayed.ticket));
-            } else {
-                self.make_ready(now, delayed.ticket, true);
-            }
-        }
     }
 
     /// Puts writes back into their lane for which the retry budget can pay.
@@ -87,39 +69,34 @@ impl<C, F> Core<C, F> {
     /// While others are under test the two have its retries by turns: a search for a cause does not
     /// starve what is not under test, nor does an outage hold up the search.
     pub(super) fn pay(&mut self, now: Duration) {
-        let mut isolated = self.isolated.iter();
-        let by_turns = isolated.any(|isolated| isolated.unpaid && isolated.not_before <= now);
+        let by_turns = self.isolation.has_unpaid_part(now);
         // The writes of one request come back together, and are one retry.
         let mut paid = None;
-        while let Some(&(until, ticket)) = self.unpaid.front() {
-            if self.is_delayed(ticket) {
-                if paid != Some(until) {
-                    if (by_turns && paid.is_some()) || !self.budget.withdraw(now) {
-                        return;
-                    }
-                    if let Some(entry) = self.entries.get_mut(ticket.at) {
-                        entry.paid = true;
-                    }
-                    self.others_next = false;
+        while let Some((since, ticket)) = self.queue.first_unpaid() {
+            if paid != Some(since) {
+                if (by_turns && paid.is_some()) || !self.retries.budget.withdraw(now) {
+                    return;
                 }
-                paid = Some(until);
-                self.make_ready(now, ticket, true);
+                if let Some(entry) = self.queue.get_mut(ticket) {
+                    entry.paid = true;
+                }
+                self.isolation.set_others_next(false);
             }
-            self.unpaid.pop_front();
+            paid = Some(since);
+            self.queue.make_ready(now, ticket, true);
         }
     }
 
     /// Sends the halves of a refused batch again, each by itself.
     pub(super) fn bisect(&mut self, now: Duration, request: InFlight, unpaid: bool) {
         let InFlight { mut writes, id, .. } = request;
-        let known = writes
-            .first()
-            .and_then(|ticket| self.entries.get(ticket.at))
-            .and_then(|entry| entry.group);
-        let group = known.unwrap_or_else(|| self.groups.open(writes.len(), id));
+        let known = writes.first().and_then(|ticket| self.queue.get(*ticket));
+        let known = known.and_then(|entry| entry.write.group);
+        let group = known.unwrap_or_else(|| self.isolation.open(writes.len(), id));
         for ticket in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                entry.group = Some(group);
+            let entry = self.queue.queued(*ticket, "a refused write is not queued");
+            if let Some(entry) = entry {
+                entry.write.group = Some(group);
                 own(&mut entry.write.payload);
             }
         }
@@ -131,16 +108,10 @@ impl<C, F> Core<C, F> {
 
     /// Queues a part of a bisected batch.
     pub(super) fn isolate(&mut self, writes: Vec<Ticket>, not_before: Duration, unpaid: bool) {
-        for ticket in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
-                entry.state = State::Isolated;
-            }
+        let part = self.isolation.add_part(writes.clone(), not_before, unpaid);
+        for ticket in writes {
+            self.queue.set_state(ticket, State::Isolated(part));
         }
-        self.isolated.push_back(Isolated {
-            writes,
-            not_before,
-            unpaid,
-        });
     }
 
     /// Requeues writes, each for the delay of its count of failures, and until the retry budget has paid
@@ -159,14 +130,15 @@ impl<C, F> Core<C, F> {
         let Some(most) = writes.iter().map(|(_, failures)| *failures).max() else {
             return;
         };
-        self.counts.retried += writes.len() as u64;
+        self.outbox.counts.retried += writes.len() as u64;
         for (ticket, _) in &writes {
-            if let Some(entry) = self.entries.get_mut(ticket.at) {
+            let entry = self.queue.queued(*ticket, "a failed write is not queued");
+            if let Some(entry) = entry {
                 own(&mut entry.write.payload);
             }
         }
         if isolated {
-            let at = now.saturating_add(self.backoff.delay(most, &mut self.rng));
+            let at = now.saturating_add(self.retries.delay(most));
             let writes = writes.into_iter().map(|(ticket, _)| ticket).collect();
             return self.isolate(writes, at, unpaid);
         }
@@ -178,23 +150,12 @@ impl<C, F> Core<C, F> {
             let until = if let Some((_, until)) = known {
                 *until
             } else {
-                let delay = self.backoff.delay(failures, &mut self.rng);
-                let until = now.saturating_add(delay);
+                let until = now.saturating_add(self.retries.delay(failures));
                 delays.push((failures, until));
                 until
             };
-            let Some(entry) = self.entries.get_mut(ticket.at) else {
-                continue;
-            };
-            entry.state = State::Delayed;
-            // What is late is rejected in a moment.
-            if entry.write.deadline.is_none_or(|deadline| deadline > now) {
-                self.delayed.push(Reverse(Delayed {
-                    until,
-                    ticket,
-                    unpaid,
-                }));
-            }
+            self.queue
+                .set_state(ticket, State::Delayed { until, unpaid });
         }
     }
 }

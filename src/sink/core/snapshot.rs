@@ -8,19 +8,20 @@ use crate::sink::payload::Payload;
 #[derive(Clone, Debug)]
 pub(crate) struct Saved {
     pub(crate) payload: Payload,
-    /// An attempt went out whose answer is not known.
+    /// Set if an attempt went out whose answer is not known.
     pub(crate) may_have_applied: bool,
 }
 
 impl<C, F> Core<C, F> {
-    /// All writes without an outcome. Cheap: the data are shared, not copied.
+    /// Returns all writes without an outcome. Cheap: the data are shared, not copied.
     pub(crate) fn snapshot(&self) -> Vec<Saved> {
-        let mut saved = Vec::with_capacity(self.entries.len());
-        for (_, entry) in &self.entries {
+        let mut saved = Vec::new();
+        for (_, entry) in self.queue.iter() {
             for write in &entry.older {
                 saved.push((write.number, write.payload.clone(), false));
             }
-            let sent = entry.may_have_applied || matches!(entry.state, State::InFlight);
+            let sent =
+                entry.write.attempts.may_have_applied || matches!(entry.state, State::InFlight);
             saved.push((entry.write.number, entry.write.payload.clone(), sent));
         }
         saved.sort_unstable_by_key(|(number, ..)| *number);

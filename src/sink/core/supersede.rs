@@ -6,33 +6,13 @@
 
 use std::time::Duration;
 
-use super::entry::{State, Write};
+use super::Core;
+use super::entry::Write;
 use super::lane::Ticket;
-use super::{Core, Settled};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 
 impl<C, F> Core<C, F> {
-    /// Puts a newer write into the older one's place in line, so that its key does not lose its
-    /// turn. `sent` is set where an earlier attempt may have applied it.
-    pub(super) fn supersede(&mut self, at: usize, newer: Write<C>, sent: Option<Duration>) {
-        self.note_deadline(&newer, at);
-        let Some(entry) = self.entries.get_mut(at) else {
-            return;
-        };
-        let old = entry.weight();
-        let older = entry.replace(newer);
-        entry.older.push_back(older);
-        entry.may_have_applied = sent.is_some();
-        entry.first_sent = sent;
-        let new = entry.weight();
-        match entry.state {
-            State::Ready => self.batched.resize(old, new),
-            State::Parked(key) => self.parked.resize(key, old, new),
-            _ => {}
-        }
-    }
-
     /// Settles the writes whose place this one has taken, now that it has its outcome.
     ///
     /// If it failed and was not applied, the newest of them takes its place back, and the write that
@@ -54,12 +34,8 @@ impl<C, F> Core<C, F> {
             self.end_older(ticket, outcome.is_written(), cause);
             return None;
         }
-        let entry = self.entries.get_mut(ticket.at)?;
-        let back = entry.older.pop_back()?;
-        let settled = entry.replace(back);
         // It may have waited for its turn when it failed, or for the dead-letter handler since.
-        self.make_ready(now, ticket, true);
-        Some(settled)
+        self.queue.restore_older(now, ticket)
     }
 
     /// Ends the writes whose place this one has taken: superseded if it was written, else handed
@@ -70,7 +46,7 @@ impl<C, F> Core<C, F> {
         written: bool,
         cause: Option<&ServiceError>,
     ) {
-        let Some(entry) = self.entries.get_mut(ticket.at) else {
+        let Some(entry) = self.queue.get_mut(ticket) else {
             return;
         };
         for older in std::mem::take(&mut entry.older) {
@@ -89,14 +65,7 @@ impl<C, F> Core<C, F> {
 
     /// Gives a write that has left its place its outcome.
     pub(super) fn complete(&mut self, write: Write<C>, at: usize, outcome: Outcome) {
-        self.drop_deadline(&write, at);
-        self.settled.push(Settled {
-            number: write.number,
-            completion: write.completion,
-            outcome,
-            accepted_at: write.accepted_at,
-            handled: false,
-        });
-        self.epochs.leave(write.epoch, &mut self.flushed);
+        self.queue.drop_deadline(&write, at);
+        self.outbox.complete(write, outcome);
     }
 }

@@ -21,11 +21,11 @@ impl<C, F> Core<C, F> {
     pub(super) fn table_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         let over = self.access.refused(now, error);
         // A table that is missing is gone once its description says so too.
-        let described = !error.is_missing() || self.description.is_denied();
+        let described = !error.is_missing() || self.isolation.description.is_denied();
         if over && described {
             return self.fail_with(now, &request, error);
         }
-        self.description.want();
+        self.isolation.description.want();
         self.failed_attempt(now, request, error);
     }
 
@@ -43,7 +43,7 @@ impl<C, F> Core<C, F> {
             (Standing::Partial, _) => self.suspect(now, request, error, Why::Denied),
             (Standing::Refused, &[ticket]) => {
                 self.decide_group(now, ticket, false);
-                if operation != Operation::BatchWriteItem || !self.groups.is_bisecting() {
+                if operation != Operation::BatchWriteItem || !self.isolation.is_bisecting() {
                     return self.close(now, &request, error);
                 }
                 // The rest of its batch shows whether others pass.
@@ -63,7 +63,7 @@ impl<C, F> Core<C, F> {
             return self.fail_with(now, request, error);
         }
         if self.access.close(now, operation, error.clone()) {
-            self.closed.push((operation, error.clone()));
+            self.outbox.close(operation, error.clone());
         }
         self.unwritten_for(now, &request.writes, Some(error));
         self.hand_back_action(now, operation, error);
@@ -86,7 +86,7 @@ impl<C, F> Core<C, F> {
     /// a write by itself is rejected once it was refused again and again while others were carried out.
     fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError, why: Why) {
         let &[ticket] = &request.writes[..] else {
-            let next = request.isolated || !self.groups.is_bisecting();
+            let next = request.isolated || !self.isolation.is_bisecting();
             if next {
                 self.bisect(now, request, true);
             } else {
@@ -114,12 +114,8 @@ impl<C, F> Core<C, F> {
         why: Why,
     ) -> Suspect {
         let tally = self.access.tally(operation);
-        let Self { entries, keys, .. } = self;
-        let place = entries.get(ticket.at).and_then(|entry| {
-            let line = entry.lines.as_slice().first()?;
-            Some((entry.write.number, keys.suspicion(*line)?))
-        });
-        let Some((number, place)) = place else {
+        let Some((number, place)) = self.queue.suspicion(ticket) else {
+            self.queue.report("a refused write has no line");
             return Suspect::OneOfAll;
         };
         place.take_if(|known| !known.concerns(number, operation, why));

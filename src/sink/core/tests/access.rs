@@ -18,10 +18,11 @@ pub(super) fn run(
             continue;
         }
         let Some(request) = core.next_request(now) else {
-            now = core
-                .wake_at()
-                .expect("it waits for a time")
-                .max(now + ms(1));
+            let Some(wake) = core.wake_at() else {
+                assert!(core.is_idle(), "it waits for a time");
+                break;
+            };
+            now = wake.max(now + ms(1));
             continue;
         };
         now += ms(1);

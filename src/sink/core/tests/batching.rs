@@ -10,7 +10,7 @@ fn a_lone_write_is_sent_at_once() {
     all_written(&mut core, ms(5), &request);
     assert_eq!(written(&mut core), [1]);
     assert!(core.is_idle());
-    assert_eq!(core.keys.len(), 0);
+    assert_eq!(core.queue.keys(), 0);
 }
 
 #[test]

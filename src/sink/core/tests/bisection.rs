@@ -52,7 +52,7 @@ fn a_bad_record_is_found_alone_and_its_neighbours_are_written() {
             outcome => assert!(outcome.is_written()),
         }
     }
-    assert!(core.groups.is_empty());
+    assert!(core.isolation.is_empty());
 }
 
 #[test]
@@ -223,5 +223,5 @@ fn a_write_that_is_late_is_not_in_doubt_any_more() {
     core.on_batch(ms(1), request.id, Err(refused));
     assert!(core.next_request(ms(1_000)).is_none());
     assert_eq!(settled(&mut core).len(), 1);
-    assert!(core.groups.is_empty());
+    assert!(core.isolation.is_empty());
 }

@@ -335,7 +335,7 @@ fn a_newer_write_that_is_ready_or_isolated_waits_for_a_dead_letter_of_its_key() 
         assert_eq!(contents(&other), [("k2".to_owned(), Some(3))]);
         assert_eq!(core.take_dead_letters().len(), 1);
         all_written(&mut core, ms(51), &other);
-        assert!(core.groups.is_empty());
+        assert!(core.isolation.is_empty());
         assert!(core.next_request(ms(60_000)).is_none());
     }
 }

@@ -286,7 +286,7 @@ fn a_batch_that_waits_for_a_description_does_not_keep_an_action_open() {
         })
     };
     run(&mut core, ms(0), ms(60_000), answer, described_failed);
-    assert!(core.groups.awaits_description());
+    assert!(core.isolation.awaits_description());
     assert_eq!(core.take_closed().len(), 1);
 }
 

@@ -1,5 +1,7 @@
 //! What answers teach: how fast to go on, what to count, when to ask for the table's description.
 
+use std::collections::VecDeque;
+
 use super::*;
 use crate::retry::RetryBudgetSettings;
 
@@ -184,11 +186,12 @@ fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
     let request = core.next_request(ms(0)).expect("a batch");
     fail(&mut core, ms(0), &request);
     // It was to be sent again by then, and is given up before.
-    let matured = core
-        .delayed
-        .peek()
-        .map(|waiting| waiting.0.until)
-        .expect("it waits");
+    let states = core.queue.iter().map(|(_, entry)| &entry.state);
+    let delays = states.filter_map(|state| match state {
+        State::Delayed { until, .. } => Some(*until),
+        _ => None,
+    });
+    let matured = delays.min().expect("it waits");
     assert!(core.next_request(ms(5)).is_none());
     assert_eq!(settled(&mut core).len(), 1);
 

@@ -7,6 +7,7 @@
 mod access;
 mod batching;
 mod bisection;
+mod bounds;
 mod budgets;
 mod coalescing;
 mod descriptions;

@@ -170,8 +170,15 @@ impl Model {
 
     /// The writes of a request by key and number. A batched delete has none in the body.
     fn writes(&self, request: &Request) -> Vec<(String, u64)> {
-        let sent = &self.core.requests[&request.id].writes;
-        let number = |place: usize| self.core.entries[sent[place].at].write.completion;
+        let sent = self.core.requests.writes(request.id);
+        let number = |place: usize| {
+            self.core
+                .queue
+                .get(sent[place])
+                .expect("in flight")
+                .write
+                .completion
+        };
         contents(request)
             .into_iter()
             .enumerate()
@@ -202,7 +209,7 @@ impl Model {
 
     /// Only what is in flight outlives its deadline, and the handler's answer is waited for.
     fn assert_none_late(&self) {
-        for (_, entry) in &self.core.entries {
+        for (_, entry) in self.core.queue.iter() {
             let late = |write: &Write<u64>| write.deadline.is_some_and(|at| at <= self.now);
             let own = !matches!(entry.state, State::DeadLettered(_)) && late(&entry.write);
             let late = own || entry.older.iter().any(late);
@@ -395,11 +402,11 @@ impl Model {
 
     fn judge(&self) {
         assert!(self.flushes.is_empty(), "every flush is done");
-        assert_eq!(self.core.keys.len(), 0);
-        assert!(self.core.groups.is_empty());
-        assert_eq!(self.core.batched.count() + self.core.single.count(), 0);
-        assert!(self.core.parked.is_empty());
-        assert_eq!(self.core.batched.bytes(), 0);
+        assert_eq!(self.core.queue.keys(), 0);
+        assert!(self.core.isolation.is_empty());
+        assert!(!self.core.queue.has_ready());
+        assert!(self.core.queue.parked().is_empty());
+        assert_eq!(self.core.queue.batched().bytes(), 0);
         for (number, (keys, once)) in &self.submitted {
             let outcome = self
                 .outcomes

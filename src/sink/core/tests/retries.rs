@@ -17,7 +17,7 @@ fn core_with_few(rules: Rules, concurrency: usize, retries: u32) -> TestCore {
 /// Takes all retries that are saved up, and returns their number.
 fn saved_up(core: &mut TestCore, now: Duration) -> u32 {
     let mut saved = 0;
-    while core.budget.withdraw(now) {
+    while core.retries.budget.withdraw(now) {
         saved += 1;
     }
     saved

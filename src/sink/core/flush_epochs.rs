@@ -1,4 +1,4 @@
-//! What a flush waits for: all writes submitted before it.
+//! Flush epochs: a flush waits for all writes submitted before it.
 //!
 //! Writes are counted by epoch. A flush closes the current epoch and resolves when no write of it
 //! or of an earlier one is outstanding; later writes don't hold it up.
@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 
 /// Outstanding writes by epoch, and the flushes `F` that wait for them.
 #[derive(Debug)]
-pub(super) struct Epochs<F> {
+pub(super) struct FlushEpochs<F> {
     first: u64,
     open: VecDeque<Epoch<F>>,
+    draining: bool,
 }
 
 #[derive(Debug)]
@@ -27,15 +28,16 @@ impl<F> Epoch<F> {
     }
 }
 
-impl<F> Epochs<F> {
+impl<F> FlushEpochs<F> {
     pub(super) fn new() -> Self {
         Self {
             first: 0,
             open: VecDeque::from([Epoch::new()]),
+            draining: false,
         }
     }
 
-    /// Counts a write in, and says under which epoch.
+    /// Counts a write in. Returns its epoch.
     pub(super) fn enter(&mut self) -> u64 {
         if self.open.is_empty() {
             self.open.push_back(Epoch::new());
@@ -64,9 +66,14 @@ impl<F> Epochs<F> {
         self.settle(done);
     }
 
-    /// Whether a flush waits.
-    pub(super) fn flushing(&self) -> bool {
-        self.open.len() > 1
+    /// Counts as if a flush waited, from now on.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Returns whether a flush waits.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.draining || self.open.len() > 1
     }
 
     fn settle(&mut self, done: &mut Vec<F>) {
@@ -88,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_flush_waits_for_earlier_writes_only() {
-        let mut epochs = Epochs::new();
+        let mut epochs = FlushEpochs::new();
         let mut done = Vec::new();
         let a = epochs.enter();
         epochs.flush(1, &mut done);
@@ -100,12 +107,12 @@ mod tests {
         assert!(done.is_empty(), "flush 2 waits for the older write too");
         epochs.leave(a, &mut done);
         assert_eq!(done, [1, 2]);
-        assert!(!epochs.flushing());
+        assert!(!epochs.is_flushing());
     }
 
     #[test]
     fn a_flush_of_nothing_is_done_at_once() {
-        let mut epochs = Epochs::new();
+        let mut epochs = FlushEpochs::new();
         let mut done = Vec::new();
         epochs.flush((), &mut done);
         assert_eq!(done.len(), 1);

@@ -6,8 +6,10 @@
 //! writes are rejected. If all fail alike, the table itself may have changed: it is described again
 //! before any write is rejected.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
+use super::description::Description;
 use super::lane::Ticket;
 use crate::retry::ServiceError;
 
@@ -35,21 +37,37 @@ pub(super) enum Verdict {
     Describe,
 }
 
-/// The groups of batches under bisection.
+/// Part of a batch under bisection, to be sent as it is.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// Its number, which the state of its writes holds: others have left it.
+    pub(super) number: u64,
+    pub(super) writes: Vec<Ticket>,
+    not_before: Duration,
+    /// Set if the retry budget has to pay for it.
+    pub(super) unpaid: bool,
+}
+
+/// The batches under bisection, and the descriptions of the table that their refusals ask for.
 #[derive(Debug, Default)]
-pub(super) struct Groups {
+pub(super) struct Isolation {
     groups: HashMap<u64, Group>,
-    next: u64,
+    next_group: u64,
+    parts: VecDeque<Part>,
+    next_part: u64,
+    /// Set if the next retry is for a write that is not under test.
+    others_next: bool,
+    pub(super) description: Description,
     /// The newest request up to which the table is proven to be unchanged: one that was carried
     /// out, or the one that was next when a description was requested.
     proven: Option<u64>,
 }
 
-impl Groups {
+impl Isolation {
     /// Opens a group of `count` writes, refused in the request of number `since`.
     pub(super) fn open(&mut self, count: usize, since: u64) -> u64 {
-        let id = self.next;
-        self.next += 1;
+        let id = self.next_group;
+        self.next_group += 1;
         self.groups.insert(
             id,
             Group {
@@ -162,9 +180,69 @@ impl Groups {
         self.groups.values().any(|group| group.undecided == 0)
     }
 
-    /// Removes all groups, since nothing is sent any more.
+    /// Removes all groups and parts, since nothing is sent any more.
     pub(super) fn clear(&mut self) {
         self.groups.clear();
+        self.parts.clear();
+    }
+
+    /// Adds a part of a batch, to be sent at this time. Returns its number.
+    pub(super) fn add_part(
+        &mut self,
+        writes: Vec<Ticket>,
+        not_before: Duration,
+        unpaid: bool,
+    ) -> u64 {
+        let number = self.next_part;
+        self.next_part += 1;
+        self.parts.push_back(Part {
+            number,
+            writes,
+            not_before,
+            unpaid,
+        });
+        number
+    }
+
+    /// Removes the first part that can be sent now, and returns it. One that is unpaid can be if it is
+    /// `payable`.
+    pub(super) fn take_part(&mut self, now: Duration, payable: bool) -> Option<Part> {
+        let ready = |part: &Part| part.not_before <= now && (payable || !part.unpaid);
+        let place = self.parts.iter().position(ready)?;
+        self.parts.remove(place)
+    }
+
+    /// Returns whether parts wait to be sent.
+    pub(super) fn has_parts(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// Returns whether a part waits for the retry budget alone.
+    pub(super) fn has_unpaid_part(&self, now: Duration) -> bool {
+        let mut parts = self.parts.iter();
+        parts.any(|part| part.unpaid && part.not_before <= now)
+    }
+
+    /// Returns the time at which the next part can be sent, if the budget has a retry at `paid_at`.
+    pub(super) fn wake_at(&self, paid_at: Duration) -> Option<Duration> {
+        let times = self.parts.iter().map(|part| {
+            if part.unpaid {
+                part.not_before.max(paid_at)
+            } else {
+                part.not_before
+            }
+        });
+        times.min()
+    }
+
+    /// Gives the next retry to what is under test, or to the others: the two have them by turns.
+    pub(super) fn set_others_next(&mut self, others_next: bool) {
+        self.others_next = others_next;
+    }
+
+    /// Returns whether the next retry is for a write that is not under test.
+    pub(super) fn others_next(&self) -> bool {
+        self.others_next
     }
 
     /// Returns whether a batch is under bisection. One that only waits for a description is not.

@@ -1,0 +1,135 @@
+//! The queue holds what is in it, and gives back what has left.
+
+use super::*;
+use crate::sink::core::queue::Queue;
+
+#[test]
+fn writes_that_expire_behind_a_stuck_head_leave_nothing() {
+    let mut core = core(rules(), 1);
+    core.submit(ms(0), put(9, 0));
+    let stuck = core.next_request(ms(0)).expect("takes the one slot");
+    let mut now = ms(1);
+    for n in 0..20_000 {
+        core.submit(now, until(10, put(u8::try_from(n % 7).expect("a key"), n)));
+        now += ms(1);
+        assert!(core.next_request(now).is_none());
+        assert!(core.queue.len() <= 11);
+        assert!(core.queue.batched().count() <= 10);
+    }
+    assert_eq!(settled(&mut core).len(), 20_000 - 9);
+    all_written(&mut core, now, &stuck);
+    assert!(core.wake_at().is_some_and(|wake| wake <= now + ms(10)));
+}
+
+#[test]
+fn a_key_gives_up_many_late_writes_a_step_at_a_time() {
+    const WRITES: u64 = 100_000;
+    let mut core = core(rules(), 1);
+    core.submit(ms(0), put(1, 0));
+    let first = core.next_request(ms(0)).expect("takes the one slot");
+    for n in 1..=WRITES {
+        core.submit(ms(0), until(10, put(1, n)));
+    }
+    let (mut steps, mut late) = (0, 0);
+    while core.queue.len() > 1 {
+        assert!(core.wake_at().is_some_and(|wake| wake <= ms(10)));
+        assert!(core.next_request(ms(10)).is_none());
+        let given_up = settled(&mut core).len();
+        assert!(given_up <= 1_000, "other tasks have their turn");
+        late += given_up;
+        steps += 1;
+    }
+    assert_eq!((late as u64, steps), (WRITES, 100));
+    all_written(&mut core, ms(11), &first);
+    assert_eq!(written(&mut core), [0]);
+    assert!(core.is_idle());
+}
+
+#[test]
+fn what_is_late_is_not_sent_while_others_are_given_up() {
+    let mut core = core(rules(), 2);
+    for n in 0..1_500 {
+        core.submit(ms(0), until(10, put(u8::try_from(n % 250).expect("a key"), n)));
+    }
+    assert!(core.next_request(ms(10)).is_none(), "the first thousand");
+    assert!(core.next_request(ms(10)).is_none(), "the others");
+    assert_eq!(settled(&mut core).len(), 1_500);
+    assert!(core.is_idle());
+}
+
+#[test]
+fn a_write_that_was_asked_alone_waits_for_its_own_delay() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let batch = core.next_request(ms(0)).expect("a batch");
+    core.on_batch(ms(1), batch.id, Ok(left_over(&batch)));
+    let first = delay(&core);
+    core.throttle.probe_cause(core.queue.tickets(|_| true).first().copied());
+    let alone = core.next_request(ms(1)).expect("it is asked alone");
+    core.on_batch(first, alone.id, Ok(left_over(&alone)));
+    let second = delay(&core);
+    assert!(second > first);
+    core.throttle.probe_cause(None);
+    assert!(core.next_request(first).is_none(), "its first delay is void");
+    assert_eq!(core.wake_at(), Some(second));
+}
+
+#[test]
+fn a_queue_without_writes_gives_its_memory_back() {
+    let mut core = core(rules(), 4);
+    for n in 0..1_000 {
+        core.submit(ms(0), put(u8::try_from(n % 250).expect("a key"), n));
+    }
+    while let Some(request) = core.next_request(ms(0)) {
+        all_written(&mut core, ms(0), &request);
+    }
+    assert_eq!(written(&mut core).len(), 1_000);
+    assert!(core.queue.slots() >= 1_000);
+    core.shrink();
+    assert_eq!(core.queue.slots(), 0);
+    core.submit(ms(1), put(1, 1));
+    let slots = core.queue.slots();
+    core.shrink();
+    assert_eq!(core.queue.slots(), slots, "it is in use");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+#[should_panic(expected = "a write in flight is not queued")]
+fn a_state_that_cannot_be_panics_where_it_is_met() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    let batch = core.next_request(ms(0)).expect("a batch");
+    core.queue = Queue::default();
+    all_written(&mut core, ms(1), &batch);
+}
+
+#[cfg(not(debug_assertions))]
+#[test]
+fn a_state_that_cannot_be_ends_the_table() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(2, 2));
+    let batch = core.next_request(ms(0)).expect("a batch");
+    core.queue = Queue::default();
+    all_written(&mut core, ms(1), &batch);
+    assert!(core.failure().is_some_and(|error| error.to_string().contains("defect")));
+}
+
+fn left_over(request: &Request) -> BatchOutcome {
+    let keys = contents(request).into_iter();
+    let number = |name: String| name[1..].parse().expect("a key's number");
+    BatchOutcome {
+        unprocessed: keys.map(|(name, _)| key(number(name))).collect(),
+        consumed: None,
+    }
+}
+
+fn delay(core: &TestCore) -> Duration {
+    let states = core.queue.iter().map(|(_, entry)| &entry.state);
+    let delays = states.filter_map(|state| match state {
+        State::Delayed { until, .. } => Some(*until),
+        _ => None,
+    });
+    delays.min().expect("it waits")
+}
