@@ -13,6 +13,8 @@ pub(crate) enum Limit {
     Linger,
     /// As many requests are in flight as the limit allows.
     Concurrency(usize),
+    /// As many requests are in flight as the limit over all tables allows.
+    AllTables,
     /// The table's rate, in units a second.
     Rate { units: f64, bursting: bool },
     /// Nothing is sent for a while, since the service refused writes for this cause.

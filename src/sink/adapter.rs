@@ -14,8 +14,8 @@ use futures::Sink;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
+use super::admission::Charge;
 use super::error::{DrainError, SubmitError};
-use super::gate::Charge;
 use super::outcome::Outcome;
 use super::receipt::Completion;
 use super::submit::Submit;
@@ -250,8 +250,8 @@ impl<T> Sink<T> for RecordSink<T> {
 /// Failures that nobody has asked for go to the table, for its next flush or close.
 impl<T> Drop for RecordSink<T> {
     fn drop(&mut self) {
-        let unheard = self.verdicts.orphan();
-        self.table.leave_unclaimed(unheard);
+        let unobserved = self.verdicts.orphan();
+        self.table.leave_unobserved(unobserved);
     }
 }
 

@@ -7,20 +7,24 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use futures::future::join_all;
+use tokio::sync::Notify;
 
+use super::admission::{Admission, Bounds};
 use super::config::TableSettings;
 use super::core::{Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
 use super::describing::{self, SharedShape};
 use super::error::OpenError;
-use super::gate::{Bounds, Gate};
 use super::handle::Sink;
+use super::limits::SinkLimits;
 use super::opening;
 use super::payload::TOKEN_LIFE;
 use super::settings::SinkSettings;
+use super::shared::Shared;
+use super::shared_limit::SharedLimit;
 use super::stats::{Meter, Published};
-use super::table::{Handle, TableSink};
-use super::worker::Worker;
+use super::table::TableSink;
+use super::worker::{Account, Worker};
 use crate::capacity::{Budgets, CapacityConfig, ConcurrencyLimit, TableCapacity};
 use crate::clock::Clock;
 use crate::health::Reporter;
@@ -52,6 +56,7 @@ use crate::transport::{Transport, TransportKind};
 pub struct SinkBuilder {
     pub(super) client: Client,
     pub(super) tables: Vec<(String, TableSettings)>,
+    pub(super) limits: SinkLimits,
     pub(super) shapes: Vec<(String, TableShape)>,
     pub(super) transport: TransportKind,
     pub(super) dead_letters: Option<DeadLetterHandler>,
@@ -66,8 +71,23 @@ impl SinkBuilder {
         self
     }
 
-    /// Adds all tables of a settings file.
+    /// Sets the most requests that all tables together may have in flight, as
+    /// [`SinkSettings::max_requests`] does.
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.limits.max_requests = Some(requests);
+        self
+    }
+
+    /// Sets the most bytes that all tables together may have buffered, as [`SinkSettings::buffer_bytes`]
+    /// does.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.limits.set_buffer_bytes(bytes);
+        self
+    }
+
+    /// Adds all tables of a settings file, and the limits over all of them.
     pub fn settings(mut self, settings: &SinkSettings) -> Self {
+        self.limits = settings.limits().or(self.limits);
         let tables = settings.tables();
         self.tables
             .extend(tables.map(|(name, settings)| (name.to_owned(), settings.clone())));
@@ -154,6 +174,7 @@ impl SinkBuilder {
         let Self {
             client,
             tables,
+            limits,
             mut shapes,
             transport,
             dead_letters,
@@ -172,6 +193,8 @@ impl SinkBuilder {
                 });
             }
         }
+        let named = tables.iter();
+        limits.check(named.map(|(name, settings)| (format!("table {name:?}"), settings)))?;
         let mut keyed = std::collections::HashSet::new();
         if let Some((table, _)) = shapes
             .iter()
@@ -219,13 +242,17 @@ impl SinkBuilder {
             }
         });
         let opened: Result<Vec<Opening>, OpenError> = join_all(opening).await.into_iter().collect();
-        let account = Arc::new(AtomicU64::new(0));
-        let tables = opened?
+        let opened = opened?;
+        let settings = || opened.iter().map(|opening| &opening.settings);
+        let common = Common {
+            requests: SharedLimit::new(limits.requests(settings())),
+            bytes: SharedLimit::new(limits.bytes(settings())),
+            account: Account::default(),
+            dead_letters,
+        };
+        let tables = opened
             .into_iter()
-            .map(|opening| {
-                let name = opening.name.clone();
-                (name, opening.start(dead_letters.clone(), &account))
-            })
+            .map(|opening| (opening.name.clone(), opening.start(&common)))
             .collect();
         Ok(Sink {
             tables: Arc::new(tables),
@@ -240,6 +267,14 @@ impl fmt::Debug for SinkBuilder {
             .field("transport", &self.transport)
             .finish_non_exhaustive()
     }
+}
+
+/// The parts that all tables of a sink have in common.
+struct Common {
+    requests: Arc<SharedLimit>,
+    bytes: Arc<SharedLimit>,
+    account: Account,
+    dead_letters: Option<DeadLetterHandler>,
 }
 
 /// A table that is ready to be started.
@@ -257,7 +292,7 @@ struct Opening {
 }
 
 impl Opening {
-    fn start(self, dead_letters: Option<DeadLetterHandler>, account: &Arc<AtomicU64>) -> TableSink {
+    fn start(self, common: &Common) -> TableSink {
         let Self {
             name,
             settings,
@@ -270,11 +305,15 @@ impl Opening {
         } = self;
         let name: Arc<str> = name.into();
         let records = settings.get_buffer_records();
-        let gate = Arc::new(Gate::new(Bounds {
+        let bounds = Bounds {
             records,
             bytes: settings.get_buffer_bytes(),
             share: settings.key_share_records(),
-        }));
+        };
+        let wake = Arc::new(Notify::new());
+        let requests = common.requests.join(&wake);
+        let admission = Arc::new(Admission::new(bounds, wake, &common.bytes));
+        let dead_letters = common.dead_letters.clone();
         let rules = Rules {
             max_batch_items: settings.get_max_batch_items(),
             max_batch_bytes: settings.get_max_batch_bytes(),
@@ -307,11 +346,12 @@ impl Opening {
             rng.fork(),
         );
         let stats = Arc::new(Mutex::new(Published::default()));
-        let handle = Handle {
+        let shared = Shared {
             name: Arc::clone(&name),
             shape: shape.clone(),
-            gate: Arc::clone(&gate),
+            admission: Arc::clone(&admission),
             deadline: settings.get_deadline(),
+            max_requests: common.requests.limit(),
             stats: Arc::clone(&stats),
             token_prefix: entropy(),
             tokens: AtomicU64::new(0),
@@ -326,16 +366,17 @@ impl Opening {
             table: name,
             shape,
             core,
-            gate,
+            admission,
+            requests,
             transport,
             clock,
             dead_letters,
             reporter,
             meter,
             stats,
-            account: Arc::clone(account),
+            account: common.account.of_other_table(),
         };
         runtime.spawn(worker.run());
-        TableSink::from_handle(Arc::new(handle))
+        TableSink::from_shared(Arc::new(shared))
     }
 }

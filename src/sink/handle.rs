@@ -9,6 +9,7 @@ use futures::future::join_all;
 
 use super::builder::SinkBuilder;
 use super::error::{DrainError, OpenError, SubmitError};
+use super::limits::SinkLimits;
 use super::outcome::Outcome;
 use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
@@ -32,6 +33,7 @@ impl Sink {
         SinkBuilder {
             client: client.clone(),
             tables: Vec::new(),
+            limits: SinkLimits::default(),
             shapes: Vec::new(),
             transport: TransportKind::Auto,
             dead_letters: None,

@@ -32,6 +32,9 @@ pub enum LimitedBy {
         /// The number of requests that may be in flight.
         requests: usize,
     },
+    /// As many requests are in flight as the limit over all tables of the sink allows; raise
+    /// [`max_requests`](super::SinkSettings::max_requests).
+    AllTables,
     /// The table's write units: the provisioned or warm ones, or as many as its answers show that
     /// it takes, or the [`rate`](super::TableSettings::rate) that was set.
     Rate {
@@ -112,6 +115,7 @@ impl LimitedBy {
             Limit::Answers => Self::Answers,
             Limit::Linger => Self::Linger,
             Limit::Concurrency(requests) => Self::Concurrency { requests },
+            Limit::AllTables => Self::AllTables,
             Limit::Rate { units, bursting } => Self::Rate {
                 units_per_second: units,
                 bursting,
@@ -146,6 +150,9 @@ impl fmt::Display for LimitedBy {
             Self::Nothing => f.write_str("nothing waits"),
             Self::Answers => f.write_str("all that waits is in flight"),
             Self::Linger => f.write_str("linger: batches wait to fill"),
+            Self::AllTables => f.write_str(
+                "all tables: as many requests as the sink may have in flight are (max_requests)",
+            ),
             Self::Concurrency { requests } => write!(
                 f,
                 "concurrency: all {requests} requests that may be in flight are"

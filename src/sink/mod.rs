@@ -9,11 +9,11 @@
 //! in exactly one [`Outcome`].
 //!
 //! ```text
-//! put, delete, update ─▶ gate ─▶ worker ──▶ requests ──▶ DynamoDB
-//!   encode once,         room by   core: keys,  │ one task each      │
-//!   checked here         records   batches,     └──── answers ◀──────┘
-//!                        and bytes retries │
-//!            Receipt ◀── Outcome ◀─────────┘
+//! put, delete, update ─▶ admission ─▶ worker ──▶ requests ──▶ DynamoDB
+//!   encode once,         room by     core: keys,  │ one task each      │
+//!   checked here         records     batches,     └──── answers ◀──────┘
+//!                        and bytes   retries │
+//!            Receipt ◀── Outcome ◀───────────┘
 //! ```
 //!
 //! **Rejected.** A shared buffer to whose head failed writes return (Flink's): with requests in
@@ -26,6 +26,7 @@
 //! [`Write::newer_by`].
 
 mod adapter;
+mod admission;
 mod builder;
 mod config;
 mod core;
@@ -34,10 +35,11 @@ mod dead_letter;
 mod describing;
 mod error;
 mod expressions;
-mod gate;
 mod guard;
 mod handle;
 mod limited;
+mod limits;
+mod message;
 mod opening;
 mod outcome;
 mod payload;
@@ -46,6 +48,8 @@ mod receipt;
 mod record;
 mod report;
 mod settings;
+mod shared;
+mod shared_limit;
 pub mod snapshot;
 mod stats;
 mod submit;

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admission::Charge;
 use super::core::{Submission, SubmissionKeys};
 use super::cost::Cost;
 use super::error::SubmitError;
-use super::gate::Charge;
 use super::payload::Payload;
 use super::table::TableSink;
 

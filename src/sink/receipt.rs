@@ -1,4 +1,4 @@
-//! What a caller holds of an accepted write.
+//! A caller's hold on an accepted write.
 
 use std::fmt;
 use std::future::Future;
@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::adapter::Verdicts;
-use super::gate::{Charge, Gate};
+use super::admission::{Admission, Charge};
+use super::message::{Message, UNREPORTED};
 use super::outcome::Outcome;
-use super::worker::{Message, NOBODY_LEFT};
 
 /// A future of a write's [`Outcome`].
 ///
-/// Dropping it does not take the write back: the write is carried out all the same, and if it
-/// fails, or has failed and nobody has looked, the dead-letter handler or else the next `flush` or
+/// Dropping it does not take the write back: the write is carried out all the same. If it fails, or
+/// has failed and the outcome was not observed, the dead-letter handler or else the next `flush` or
 /// `close` reports it.
 ///
 /// Where the sink's runtime is shut down before the write has its outcome, it resolves to
@@ -28,22 +28,22 @@ use super::worker::{Message, NOBODY_LEFT};
 /// Cancel safe: an outcome is lost only with the receipt itself.
 #[must_use = "the outcome of the write comes from here; drop it explicitly to leave it to `flush`"]
 pub struct Receipt {
-    outcome: oneshot::Receiver<Told>,
-    /// What it was, once it was asked for: a channel tells it only once.
-    told: Option<Outcome>,
+    outcome: oneshot::Receiver<Delivery>,
+    /// The outcome, once it was received: a channel gives it only once.
+    received: Option<Outcome>,
 }
 
 impl Receipt {
     /// The outcome if it is there already, else `None`. It can be asked for again.
     pub fn try_outcome(&mut self) -> Option<Outcome> {
-        if self.told.is_none() {
-            self.told = match self.outcome.try_recv() {
-                Ok(mut told) => told.outcome.take(),
+        if self.received.is_none() {
+            self.received = match self.outcome.try_recv() {
+                Ok(mut delivery) => delivery.outcome.take(),
                 Err(oneshot::error::TryRecvError::Empty) => None,
                 Err(oneshot::error::TryRecvError::Closed) => Some(GONE),
             };
         }
-        self.told.clone()
+        self.received.clone()
     }
 }
 
@@ -58,13 +58,15 @@ impl Future for Receipt {
     type Output = Outcome;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        if let Some(told) = &self.told {
-            return Poll::Ready(told.clone());
+        if let Some(outcome) = &self.received {
+            return Poll::Ready(outcome.clone());
         }
-        Pin::new(&mut self.outcome).poll(cx).map(|told| {
-            let told = told.ok().and_then(|mut told| told.outcome.take());
-            let outcome = told.unwrap_or(GONE);
-            self.told = Some(outcome.clone());
+        Pin::new(&mut self.outcome).poll(cx).map(|delivery| {
+            let delivered = delivery
+                .ok()
+                .and_then(|mut delivery| delivery.outcome.take());
+            let outcome = delivered.unwrap_or(GONE);
+            self.received = Some(outcome.clone());
             outcome
         })
     }
@@ -76,27 +78,27 @@ impl fmt::Debug for Receipt {
     }
 }
 
-/// An outcome on its way to whoever holds the receipt. Where that is dropped before it was looked
-/// at, one that must not vanish goes to the table's next flush or close.
+/// An outcome on its way to the receipt. Where that is dropped before the outcome was observed, one
+/// that must not vanish goes to the table's next flush or close.
 #[derive(Debug)]
-struct Told {
+struct Delivery {
     outcome: Option<Outcome>,
-    unheard: Option<Arc<Gate<Message>>>,
+    unobserved: Option<Arc<Admission<Message>>>,
 }
 
-impl Drop for Told {
+impl Drop for Delivery {
     fn drop(&mut self) {
-        let (Some(outcome), Some(gate)) = (self.outcome.take(), &self.unheard) else {
+        let (Some(outcome), Some(admission)) = (self.outcome.take(), &self.unobserved) else {
             return;
         };
         let table = outcome.record().map(|record| record.table().to_owned());
-        if !gate.send(Message::Unclaimed(vec![outcome])) {
-            tracing::error!(table, writes = 1, "{NOBODY_LEFT}");
+        if !admission.send(Message::Unobserved(vec![outcome])) {
+            tracing::error!(table, writes = 1, "{UNREPORTED}");
         }
     }
 }
 
-/// Completes a write: tells its caller, and knows what room to free.
+/// The way of a write's outcome to its caller, and the room that the write frees.
 #[derive(Debug)]
 pub(super) struct Completion {
     recipient: Recipient,
@@ -105,7 +107,7 @@ pub(super) struct Completion {
 
 #[derive(Debug)]
 enum Recipient {
-    Receipt(oneshot::Sender<Told>),
+    Receipt(oneshot::Sender<Delivery>),
     Adapter(Arc<Verdicts>),
 }
 
@@ -119,7 +121,7 @@ impl Completion {
             },
             Receipt {
                 outcome,
-                told: None,
+                received: None,
             },
         )
     }
@@ -131,20 +133,23 @@ impl Completion {
         }
     }
 
-    /// Tells the outcome; gives it back where nobody is left to hear it. `handled` where the
-    /// dead-letter handler has taken the write; `unheard` where it must not vanish with a receipt
+    /// Delivers the outcome, or gives it back where its receipt is gone. `handled` where the
+    /// dead-letter handler has taken the write; `unobserved` where it must not vanish with a receipt
     /// that is dropped later.
     pub(super) fn complete(
         self,
         outcome: Outcome,
         handled: bool,
-        unheard: Option<Arc<Gate<Message>>>,
+        unobserved: Option<Arc<Admission<Message>>>,
     ) -> Result<(), Outcome> {
         match self.recipient {
             Recipient::Receipt(sender) => {
                 let outcome = Some(outcome);
-                let told = sender.send(Told { outcome, unheard });
-                told.map_err(|mut told| told.outcome.take().unwrap_or(GONE))
+                let sent = sender.send(Delivery {
+                    outcome,
+                    unobserved,
+                });
+                sent.map_err(|mut delivery| delivery.outcome.take().unwrap_or(GONE))
             }
             Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
         }

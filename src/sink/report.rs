@@ -1,15 +1,16 @@
-//! What a flush or a close found, on its way to the caller.
+//! The result of a flush or a close, on its way to the caller.
 //!
-//! The failed writes in it are nobody else's any more. Dropped anywhere on its way, sent and not yet
+//! It alone holds the failed writes that it reports. Dropped anywhere on its way, sent and not yet
 //! looked at or held until other tables are done, it gives them back to the table, whose next flush or
 //! close reports them.
 
 use tokio::sync::oneshot;
 
 use super::error::DrainError;
+use super::message::{Control, Reply};
 use super::table::TableSink;
-use super::worker::{Flush, Message};
 
+/// The answer to a flush or a close.
 pub(super) struct Report<'a> {
     table: &'a TableSink,
     answer: oneshot::Receiver<Result<(), DrainError>>,
@@ -17,13 +18,13 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    /// Asks the table's worker for one.
-    pub(super) fn ask(table: &'a TableSink, message: fn(Flush) -> Message) -> Self {
+    /// Asks the table's worker for a report.
+    pub(super) fn ask(table: &'a TableSink, control: fn(Reply) -> Control) -> Self {
         let (reply, answer) = oneshot::channel();
         Self {
             table,
             answer,
-            found: table.send(message(reply)).err().map(Err),
+            found: table.send(control(reply)).err().map(Err),
         }
     }
 
@@ -35,13 +36,13 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Waits for what was found, for the caller to keep.
+    /// Waits for the result, for the caller to keep.
     pub(super) async fn found(mut self) -> Result<(), DrainError> {
         self.wait().await;
         self.take()
     }
 
-    /// What was found, for the caller to keep.
+    /// Returns the result, for the caller to keep.
     pub(super) fn take(mut self) -> Result<(), DrainError> {
         self.found.take().unwrap_or(Ok(()))
     }
@@ -53,7 +54,7 @@ impl Drop for Report<'_> {
         self.answer.close();
         let found = self.found.take().or_else(|| self.answer.try_recv().ok());
         if let Some(Err(error)) = found {
-            self.table.leave_unclaimed(error.into_outcomes());
+            self.table.leave_unobserved(error.into_outcomes());
         }
     }
 }

@@ -1,23 +1,29 @@
-//! The way of one write through the gate.
+//! The way of one write through admission.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::admission::{Charge, Turn};
 use super::error::SubmitError;
-use super::gate::{Charge, Turn};
+use super::message::Message;
 use super::receipt::Receipt;
-use super::table::Handle;
-use super::worker::Message;
+use super::shared::Shared;
 
 /// A future that resolves to the write's [`Receipt`] once it is accepted.
 ///
 /// # Cancel safety
 ///
 /// Dropped before it resolves, nothing was submitted, and the callers behind are served.
+///
+/// # Poll it or drop it
+///
+/// Once there is room for its record, the future holds that room until it is polled or dropped, as a
+/// future of tokio's `Semaphore` does. One that is kept and not polled keeps the room from the callers
+/// behind it. Room is not passed on after a time: the caller that waited longest would lose its place.
 #[must_use = "a write is submitted by awaiting it"]
 pub struct Submit {
-    handle: Option<Arc<Handle>>,
+    shared: Option<Arc<Shared>>,
     message: Option<Message>,
     charge: Charge,
     receipt: Option<Receipt>,
@@ -27,14 +33,14 @@ pub struct Submit {
 
 impl Submit {
     pub(super) fn new(
-        handle: Arc<Handle>,
+        shared: Arc<Shared>,
         message: Message,
         charge: Charge,
         receipt: Option<Receipt>,
     ) -> Self {
-        let (handle, message) = (Some(handle), Some(message));
+        let (shared, message) = (Some(shared), Some(message));
         Self {
-            handle,
+            shared,
             message,
             charge,
             receipt,
@@ -45,7 +51,7 @@ impl Submit {
 
     pub(super) fn refused(error: SubmitError) -> Self {
         Self {
-            handle: None,
+            shared: None,
             message: None,
             charge: Charge::NONE,
             receipt: None,
@@ -59,10 +65,10 @@ impl Submit {
         if let Some(error) = self.refused.take() {
             return Err(error);
         }
-        let Some(handle) = &self.handle else {
+        let Some(shared) = &self.shared else {
             return Err(SubmitError::Closed);
         };
-        if handle.gate.try_enter(self.charge, &mut self.message)? {
+        if shared.admission.try_enter(self.charge, &mut self.message)? {
             self.receipt.take().ok_or(SubmitError::Closed)
         } else {
             Err(SubmitError::Full)
@@ -73,7 +79,7 @@ impl Submit {
         if let Some(error) = self.refused.take() {
             return Poll::Ready(Err(error));
         }
-        let Some(handle) = &self.handle else {
+        let Some(shared) = &self.shared else {
             return Poll::Ready(Err(SubmitError::Closed));
         };
         if let Some(turn) = self.turn {
@@ -82,11 +88,11 @@ impl Submit {
         if self.message.is_none() {
             return Poll::Ready(Err(SubmitError::Closed));
         }
-        match handle.gate.try_enter(self.charge, &mut self.message) {
+        match shared.admission.try_enter(self.charge, &mut self.message) {
             Ok(true) => Poll::Ready(Ok(())),
             Err(reason) => Poll::Ready(Err(reason)),
             Ok(false) => {
-                let turn = handle.gate.queue(self.charge);
+                let turn = shared.admission.queue(self.charge);
                 self.turn = Some(turn);
                 self.poll_turn(turn, cx)
             }
@@ -94,12 +100,12 @@ impl Submit {
     }
 
     fn poll_turn(&mut self, turn: Turn, cx: &mut Context<'_>) -> Poll<Result<(), SubmitError>> {
-        let Some(handle) = &self.handle else {
+        let Some(shared) = &self.shared else {
             return Poll::Ready(Err(SubmitError::Closed));
         };
-        let entered = ready!(handle.gate.poll_turn(turn, &mut self.message, cx));
+        let entered = ready!(shared.admission.poll_turn(turn, &mut self.message, cx));
         if entered.is_err() {
-            handle.gate.leave(turn);
+            shared.admission.leave(turn);
         }
         self.turn = None;
         Poll::Ready(entered)
@@ -119,8 +125,8 @@ impl Future for Submit {
 
 impl Drop for Submit {
     fn drop(&mut self) {
-        if let (Some(turn), Some(handle)) = (self.turn.take(), &self.handle) {
-            handle.gate.leave(turn);
+        if let (Some(turn), Some(shared)) = (self.turn.take(), &self.shared) {
+            shared.admission.leave(turn);
         }
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -14,24 +13,25 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::adapter::{RecordSink, Verdicts};
+use super::admission::{Bounds, Charge};
 use super::config::TableSettings;
-use super::dead_letter::{DeadLetter, DeadLetterHandler, PANICKED};
-use super::describing::SharedShape;
+use super::dead_letter::{DeadLetter, PANICKED};
 use super::error::{DrainError, OpenError, SubmitError};
-use super::gate::{Bounds, Charge, Gate};
 use super::handle::Sink;
 use super::limited::LimitedBy;
+use super::limits::SinkLimits;
+use super::message::{Control, Message, UNREPORTED};
 use super::outcome::{Outcome, RejectReason, WriteKind};
 use super::payload::Payload;
-use super::prepared::{Prepared, token};
+use super::prepared::Prepared;
 use super::receipt::{Completion, Receipt};
 use super::record::Record;
 use super::report::Report;
+use super::shared::Shared;
 use super::snapshot::{Restored, Snapshot, SnapshotError, one_line, prepare};
-use super::stats::{Published, Stats};
+use super::stats::Stats;
 use super::submit::Submit;
 use super::transaction::Transaction;
-use super::worker::{Message, NOBODY_LEFT};
 use super::write::Write;
 use crate::capacity::{Concurrency, Rate};
 use crate::health::Health;
@@ -78,26 +78,7 @@ use crate::settings::{ConfigError, SettingsPlace};
 /// `close` to [`DrainError::Gone`]. None of them waits for ever. Close the table before.
 #[derive(Clone)]
 pub struct TableSink {
-    handle: Arc<Handle>,
-}
-
-/// What the clones of a table's handle share.
-pub(super) struct Handle {
-    pub(super) name: Arc<str>,
-    pub(super) shape: SharedShape,
-    pub(super) gate: Arc<Gate<Message>>,
-    pub(super) deadline: Option<Duration>,
-    pub(super) stats: Arc<Mutex<Published>>,
-    pub(super) token_prefix: u64,
-    pub(super) tokens: AtomicU64,
-    pub(super) dead_letters: Option<DeadLetterHandler>,
-    pub(super) runtime: tokio::runtime::Handle,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.gate.orphan();
-    }
+    shared: Arc<Shared>,
 }
 
 impl TableSink {
@@ -126,21 +107,21 @@ impl TableSink {
         sink.into_table(&table)
     }
 
-    pub(super) fn from_handle(handle: Arc<Handle>) -> Self {
-        Self { handle }
+    pub(super) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
     }
 
     /// The table's name, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.handle.name
+        &self.shared.name
     }
 
     /// The table's keys, and its indexes as they were when it was opened. Those that were dropped since
     /// are marked so, once a description shows it.
     #[must_use]
     pub fn shape(&self) -> Arc<TableShape> {
-        self.handle.shape.get()
+        self.shared.shape.get()
     }
 
     /// Stores a record as a whole item.
@@ -243,19 +224,19 @@ impl TableSink {
         if !error.is_record() {
             return Err(error);
         }
-        if let Some(closed) = self.handle.gate.closed() {
+        if let Some(closed) = self.shared.admission.closed() {
             return Err(closed);
         }
         let outcome = Outcome::Rejected {
             reason: RejectReason::Invalid(Box::new(error.clone())),
-            record: Record::of_row(Arc::clone(&self.handle.name), row),
+            record: Record::of_row(Arc::clone(&self.shared.name), row),
         };
-        let handler = self.handle.dead_letters.clone();
+        let handler = self.shared.dead_letters.clone();
         let handled = handler.is_some();
         if let (Some(handler), Some(letter)) = (handler, DeadLetter::of(&outcome)) {
             // A task of its own: its panic must not be the caller's, and a caller that gives up must
             // not leave half a letter.
-            let handling = self.handle.runtime.spawn(handler.handle(letter));
+            let handling = self.shared.runtime.spawn(handler.handle(letter));
             let result = match handling.await {
                 Ok(result) => result,
                 Err(lost) if lost.is_panic() => Err(PANICKED.to_owned()),
@@ -267,12 +248,12 @@ impl TableSink {
             })?;
         }
         // On a table that has ended, the counts have ended too.
-        self.handle.gate.send(Message::Misfit(outcome.clone()));
-        let unheard = (!handled).then(|| Arc::clone(&self.handle.gate));
-        if let Err(outcome) = completion.complete(outcome, handled, unheard)
+        self.shared.admission.send(Message::Misfit(outcome.clone()));
+        let unobserved = (!handled).then(|| Arc::clone(&self.shared.admission));
+        if let Err(outcome) = completion.complete(outcome, handled, unobserved)
             && !handled
         {
-            self.leave_unclaimed(vec![outcome]);
+            self.leave_unobserved(vec![outcome]);
         }
         // The worker must count these, and stop a table of which too many pile up.
         if !handled {
@@ -391,7 +372,7 @@ impl TableSink {
     }
 
     pub(super) fn begin_flush(&self) -> Report<'_> {
-        Report::ask(self, Message::Flush)
+        Report::ask(self, Control::Flush)
     }
 
     /// Takes no more writes, on any handle of this table, and waits until every accepted one has
@@ -411,8 +392,8 @@ impl TableSink {
     }
 
     pub(super) fn begin_close(&self) -> Report<'_> {
-        self.handle.gate.close(SubmitError::Closed);
-        Report::ask(self, Message::Close)
+        self.shared.admission.close(SubmitError::Closed);
+        Report::ask(self, Control::Close)
     }
 
     /// Ends at once: no write is sent any more, every one without an outcome is handed back as
@@ -424,8 +405,8 @@ impl TableSink {
     ///
     /// Once polled, the abort takes place; dropped then, the receipts still tell.
     pub async fn abort(&self) -> Vec<Outcome> {
-        self.handle.gate.close(SubmitError::Closed);
-        self.ask(Message::Abort).await.unwrap_or_default()
+        self.shared.admission.close(SubmitError::Closed);
+        self.ask(Control::Abort).await.unwrap_or_default()
     }
 
     /// The writes without an outcome at this moment, in order, without stopping the sink.
@@ -440,8 +421,8 @@ impl TableSink {
     ///
     /// Cancel safe.
     pub async fn snapshot(&self) -> Result<Snapshot, DrainError> {
-        let saved = self.ask(Message::Snapshot).await??;
-        Ok(Snapshot::of(&self.handle.name, saved))
+        let saved = self.ask(Control::Snapshot).await??;
+        Ok(Snapshot::of(&self.shared.name, saved))
     }
 
     /// Submits the writes that a snapshot holds for this table, in their order. Call it before
@@ -466,12 +447,12 @@ impl TableSink {
     /// Numbers of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let published = self.handle.stats.lock();
+        let published = self.shared.stats.lock();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         let mut stats = published.stats.clone();
         stats.limited_by = LimitedBy::new(published.limit, &self.shape());
         drop(published);
-        let (records, bytes, waiting) = self.handle.gate.level();
+        let (records, bytes, waiting) = self.shared.admission.level();
         match &mut stats.limited_by {
             LimitedBy::Nothing if waiting > 0 => {
                 stats.limited_by = LimitedBy::Buffer { callers: waiting };
@@ -494,7 +475,7 @@ impl TableSink {
     /// alone cannot help, and for want of capacity after ten seconds without a write.
     #[must_use]
     pub fn health(&self) -> Health {
-        let published = self.handle.stats.lock();
+        let published = self.shared.stats.lock();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         published.health.clone()
     }
@@ -508,7 +489,7 @@ impl TableSink {
     pub fn set_rate(&self, rate: impl Into<Rate>) -> Result<(), ConfigError> {
         let rate = rate.into();
         rate.check(&SettingsPlace::Table(self.name().to_owned()))?;
-        self.handle.gate.send(Message::SetRate(rate));
+        self.control(Control::SetRate(rate));
         Ok(())
     }
 
@@ -520,25 +501,32 @@ impl TableSink {
     /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no effect.
     pub fn set_concurrency(&self, requests: impl Into<Concurrency>) -> Result<(), ConfigError> {
         let concurrency = requests.into();
-        concurrency.check(&SettingsPlace::Table(self.name().to_owned()))?;
-        self.handle.gate.send(Message::SetConcurrency(concurrency));
+        let place = SettingsPlace::Table(self.name().to_owned());
+        concurrency.check(&place)?;
+        SinkLimits::check_requests(&place, concurrency, self.shared.max_requests)?;
+        self.control(Control::SetConcurrency(concurrency));
         Ok(())
     }
 
     async fn ask<R>(
         &self,
-        message: impl FnOnce(oneshot::Sender<R>) -> Message,
+        control: impl FnOnce(oneshot::Sender<R>) -> Control,
     ) -> Result<R, DrainError> {
         let (reply, answer) = oneshot::channel();
-        self.send(message(reply))?;
+        self.send(control(reply))?;
         answer.await.map_err(|_| DrainError::Gone)
     }
 
-    /// Sends the worker a message that takes no room.
-    pub(super) fn send(&self, message: Message) -> Result<(), DrainError> {
-        if self.handle.gate.send(message) {
+    /// Sends the worker a request. On a table that is closed it has no effect.
+    fn control(&self, control: Control) -> bool {
+        self.shared.admission.send(Message::Control(control))
+    }
+
+    /// Sends the worker a request that it answers.
+    pub(super) fn send(&self, control: Control) -> Result<(), DrainError> {
+        if self.control(control) {
             Ok(())
-        } else if self.handle.gate.is_lost() {
+        } else if self.shared.admission.is_lost() {
             Err(DrainError::Gone)
         } else {
             Err(DrainError::Closed)
@@ -554,41 +542,38 @@ impl TableSink {
         let charge = prepared.charge;
         let (completion, receipt) = Completion::with_receipt(charge);
         let message = Message::Write(prepared.submission(completion, may_have_applied));
-        Submit::new(Arc::clone(&self.handle), message, charge, Some(receipt))
+        Submit::new(Arc::clone(&self.shared), message, charge, Some(receipt))
     }
 
     pub(super) fn enter_for_adapter(&self, prepared: Prepared, verdicts: Arc<Verdicts>) -> Submit {
         let charge = prepared.charge;
         let completion = Completion::for_adapter(verdicts, charge);
         let message = Message::Write(prepared.submission(completion, false));
-        Submit::new(Arc::clone(&self.handle), message, charge, None)
+        Submit::new(Arc::clone(&self.shared), message, charge, None)
     }
 
     pub(super) fn has_dead_letters(&self) -> bool {
-        self.handle.dead_letters.is_some()
+        self.shared.dead_letters.is_some()
     }
 
     pub(super) fn bounds(&self) -> Bounds {
-        self.handle.gate.bounds()
+        self.shared.admission.bounds()
     }
 
     pub(super) fn default_deadline(&self) -> Option<Duration> {
-        self.handle.deadline
+        self.shared.deadline
     }
 
     /// Leaves failed writes that nobody has looked at to the next flush or close.
-    pub(super) fn leave_unclaimed(&self, outcomes: Vec<Outcome>) {
+    pub(super) fn leave_unobserved(&self, outcomes: Vec<Outcome>) {
         let writes = outcomes.len();
-        if writes > 0 && !self.handle.gate.send(Message::Unclaimed(outcomes)) {
-            tracing::error!(table = self.name(), writes, "{NOBODY_LEFT}");
+        if writes > 0 && !self.shared.admission.send(Message::Unobserved(outcomes)) {
+            tracing::error!(table = self.name(), writes, "{UNREPORTED}");
         }
     }
 
     pub(super) fn token(&self) -> Arc<str> {
-        token(
-            self.handle.token_prefix,
-            self.handle.tokens.fetch_add(1, Ordering::Relaxed),
-        )
+        self.shared.token()
     }
 }
 
@@ -600,7 +585,7 @@ pub(super) fn row<T: Serialize + ?Sized>(record: &T) -> Option<Bytes> {
 impl fmt::Debug for TableSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableSink")
-            .field("name", &self.handle.name)
+            .field("name", &self.shared.name)
             .finish_non_exhaustive()
     }
 }

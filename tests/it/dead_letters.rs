@@ -243,7 +243,7 @@ async fn without_a_handler_a_wrong_row_is_in_its_outcome() {
     table.flush().await.unwrap();
     drop(table.put_or_dead_letter(&json!({"n": 1})).await.unwrap());
     let error = table.flush().await.unwrap_err();
-    assert!(matches!(error, DrainError::Unclaimed { .. }), "{error:?}");
+    assert!(matches!(error, DrainError::Unobserved { .. }), "{error:?}");
     assert_misfit(&error.outcomes()[0]);
     assert_eq!(error.kind(), ErrorKind::Invalid);
     table.close().await.unwrap();

@@ -548,7 +548,7 @@ impl Run {
     async fn flush(&self) {
         let count = self.accepted.borrow().len();
         match self.table.flush().await {
-            Ok(()) | Err(DrainError::Unclaimed { .. } | DrainError::Closed) => {}
+            Ok(()) | Err(DrainError::Unobserved { .. } | DrainError::Closed) => {}
             Err(error) => panic!("flush: {error}"),
         }
         assert!(
@@ -667,7 +667,7 @@ async fn run(case: &Case) {
                     tokio::time::sleep(ms(after)).await;
                     let closed = table.close().await;
                     assert!(
-                        matches!(closed, Ok(()) | Err(DrainError::Unclaimed { .. })),
+                        matches!(closed, Ok(()) | Err(DrainError::Unobserved { .. })),
                         "{closed:?}"
                     );
                 }
@@ -702,7 +702,7 @@ async fn run(case: &Case) {
     let closed = table.close().await;
     match case.ending {
         Ending::Close => assert!(
-            matches!(closed, Ok(()) | Err(DrainError::Unclaimed { .. })),
+            matches!(closed, Ok(()) | Err(DrainError::Unobserved { .. })),
             "{closed:?}"
         ),
         _ => assert!(matches!(closed, Err(DrainError::Closed)), "{closed:?}"),

@@ -598,7 +598,7 @@ async fn the_failure_of_a_dropped_receipt_is_reported_by_the_next_flush_once() {
     drop(table.put(&row("bad", 1)).await.unwrap());
     drop(table.put(&row("good", 1)).await.unwrap());
     let error = table.flush().await.unwrap_err();
-    let DrainError::Unclaimed { outcomes, .. } = &error else {
+    let DrainError::Unobserved { outcomes, .. } = &error else {
         panic!("{error:?}");
     };
     let [Outcome::Rejected { record, .. }] = &outcomes[..] else {
@@ -683,7 +683,7 @@ async fn failures_that_nobody_looks_at_stop_the_table() {
         }
         assert!(accepted < 20_000);
     };
-    let SubmitError::Stopped(StopReason::Unclaimed(count)) = &error else {
+    let SubmitError::Stopped(StopReason::Unobserved(count)) = &error else {
         panic!("{error:?}");
     };
     assert_eq!(*count, 1_000);

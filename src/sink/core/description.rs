@@ -31,6 +31,8 @@ impl Described {
 #[derive(Debug, Default)]
 pub(super) struct Description {
     wanted: bool,
+    /// Set while the table is described for its capacity: one description is under way at a time.
+    refreshing: bool,
     /// The time of the next one, if one is wanted.
     due: Duration,
     /// The number of the next request when the one under way was asked for.
@@ -58,7 +60,11 @@ impl Description {
 
     /// Returns the time at which to ask for one; `None` where none is wanted, or one is under way.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        (self.wanted && self.asked_at.is_none()).then_some(self.due)
+        (self.wanted && !self.is_under_way()).then_some(self.due)
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.refreshing || self.asked_at.is_some()
     }
 
     /// Returns whether the table may not be described.
@@ -80,6 +86,7 @@ impl Description {
     fn settle(&mut self, now: Duration) {
         *self = Self {
             due: now.saturating_add(MIN_INTERVAL),
+            refreshing: self.refreshing,
             ..Self::default()
         };
     }
@@ -99,6 +106,22 @@ impl<C, F> Core<C, F> {
             self.isolation.description.asked_at = Some(self.requests.next());
         }
         due
+    }
+
+    /// Returns whether the table should be described for its capacity now. It must be followed by
+    /// [`refreshed`](Self::refreshed).
+    pub(crate) fn take_refresh(&mut self, now: Duration) -> bool {
+        let description = &mut self.isolation.description;
+        let may = !self.queue.is_empty() && self.failed.is_none() && !description.is_under_way();
+        if may && self.throttle.budgets.take_describe(now) {
+            description.refreshing = true;
+        }
+        description.refreshing && may
+    }
+
+    /// Notes that the table was described for its capacity, or could not be.
+    pub(crate) fn refreshed(&mut self) {
+        self.isolation.description.refreshing = false;
     }
 
     /// Returns whether the table is still in doubt: it is to be described again, or a write to be tried.

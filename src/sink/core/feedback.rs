@@ -69,11 +69,6 @@ impl<C, F> Core<C, F> {
         self.throttle.short_indexes(now, is_parked)
     }
 
-    /// Returns whether the table's capacity should be described now, and notes that it was.
-    pub(crate) fn take_refresh(&mut self, now: Duration) -> bool {
-        !self.queue.is_empty() && self.failed.is_none() && self.throttle.budgets.take_describe(now)
-    }
-
     /// Sets another rate, chosen by the user.
     pub(crate) fn set_rate(&mut self, now: Duration, rate: Rate) {
         self.throttle.budgets.set_rate(now, rate);
@@ -168,6 +163,9 @@ impl<C, F> Core<C, F> {
         let ready = self.queue.has_ready();
         if ready && self.requests.len() >= self.throttle.limit.limit() {
             return Limit::Concurrency(self.throttle.limit.limit());
+        }
+        if ready && self.throttle.is_held() {
+            return Limit::AllTables;
         }
         if self.throttle.table_waits()
             && let Some(units) = self.throttle.budgets.rate(now)

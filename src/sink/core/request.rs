@@ -125,11 +125,37 @@ pub(super) struct Sum {
 impl<C, F> Core<C, F> {
     /// Returns the next request to send now, if there is one. Call until `None`.
     pub(crate) fn next_request(&mut self, now: Duration) -> Option<Request> {
-        self.expire(now);
-        self.queue.mature(now);
+        self.advance(now);
         let request = self.choose_request(now);
         self.check(now);
         request
+    }
+
+    /// Gives up what is late, and makes ready whose delay is over.
+    pub(crate) fn advance(&mut self, now: Duration) {
+        self.expire(now);
+        self.queue.mature(now);
+    }
+
+    /// Returns whether [`next_request`](Self::next_request) may have one: it is not worth while to ask
+    /// for permission to send otherwise.
+    pub(crate) fn may_send(&self) -> bool {
+        let waits = self.queue.has_ready()
+            || self.queue.first_unpaid().is_some()
+            || !self.queue.parked().is_empty()
+            || self.isolation.has_parts()
+            || self.throttle.has_cause_probe();
+        waits && self.failed.is_none() && self.requests.len() < self.throttle.limit.limit()
+    }
+
+    /// Sends nothing while the limit over all tables does not permit it.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.throttle.hold(held);
+    }
+
+    /// Returns whether nothing is sent because of the limit over all tables.
+    pub(crate) fn is_held(&self) -> bool {
+        self.throttle.is_held()
     }
 
     fn choose_request(&mut self, now: Duration) -> Option<Request> {
@@ -152,7 +178,7 @@ impl<C, F> Core<C, F> {
 
     /// Returns whether as many requests are in flight as there may be.
     fn is_busy(&self) -> bool {
-        self.requests.len() >= self.throttle.limit.limit()
+        self.throttle.is_held() || self.requests.len() >= self.throttle.limit.limit()
     }
 
     /// Returns the next request of those writes that are in a lane.

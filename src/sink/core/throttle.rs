@@ -35,6 +35,8 @@ pub(super) struct Throttle {
     short_indexes: Vec<(usize, Duration)>,
     /// The write that is sent alone to obtain a reason: a request that is refused whole bears one.
     cause_probe: Option<Ticket>,
+    /// Set while the limit over all tables lets no request be sent.
+    held: bool,
     /// Set where this table met the account's limit.
     pub(super) account: bool,
     pub(super) consumed: ConsumedAnswer,
@@ -49,9 +51,25 @@ impl Throttle {
             parked_until: None,
             short_indexes: Vec::new(),
             cause_probe: None,
+            held: false,
             account: false,
             consumed: ConsumedAnswer::default(),
         }
+    }
+
+    /// Sets whether the limit over all tables lets no request be sent.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Returns whether the limit over all tables lets no request be sent.
+    pub(super) fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// Returns whether a write is to be sent by itself next, to obtain a reason.
+    pub(super) fn has_cause_probe(&self) -> bool {
+        self.cause_probe.is_some()
     }
 
     /// Returns the write units a second that may leave now; `None` where nothing limits them.

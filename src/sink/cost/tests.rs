@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::item::{KeyKind, KeySchema, check_json, encode, encode_key};
+use crate::sink::admission::{Admission, Bounds};
 use crate::sink::core::{Saved, Submission};
 use crate::sink::describing::SharedShape;
-use crate::sink::gate::{Bounds, Gate};
+use crate::sink::message::Message;
 use crate::sink::receipt::Completion;
+use crate::sink::shared::Shared;
+use crate::sink::shared_limit::SharedLimit;
 use crate::sink::snapshot::Snapshot;
 use crate::sink::stats::Published;
-use crate::sink::table::{Handle, TableSink};
-use crate::sink::worker::Message;
+use crate::sink::table::TableSink;
 
 /// A local index of keys, then global ones: of all, of keys, of some attributes.
 fn shape() -> TableShape {
@@ -172,31 +174,36 @@ fn a_cost_is_small() {
 }
 
 /// A table whose worker is the test, and what leads to it.
-fn table() -> (TableSink, Arc<Gate<Message>>) {
+fn table() -> (TableSink, Arc<Admission<Message>>) {
     let bounds = Bounds {
         records: 100,
         bytes: 1 << 20,
         share: 100,
     };
-    let gate = Arc::new(Gate::new(bounds));
-    let handle = Handle {
+    let admission = Arc::new(Admission::new(
+        bounds,
+        Arc::default(),
+        &SharedLimit::new(usize::MAX),
+    ));
+    let shared = Shared {
         name: "decisions".into(),
         shape: SharedShape::new(shape()),
-        gate: Arc::clone(&gate),
+        admission: Arc::clone(&admission),
         deadline: None,
+        max_requests: 256,
         stats: Arc::new(Mutex::new(Published::default())),
         token_prefix: 0,
         tokens: AtomicU64::new(0),
         dead_letters: None,
         runtime: tokio::runtime::Handle::current(),
     };
-    (TableSink::from_handle(Arc::new(handle)), gate)
+    (TableSink::from_shared(Arc::new(shared)), admission)
 }
 
-/// What has passed the gate.
-fn submitted(gate: &Gate<Message>) -> Vec<Submission<Completion>> {
-    let mut inbox = Vec::new();
-    gate.receive(&mut inbox);
+/// What has passed the admission.
+fn submitted(admission: &Admission<Message>) -> Vec<Submission<Completion>> {
+    let mut inbox = std::collections::VecDeque::new();
+    admission.receive(&mut inbox);
     inbox
         .into_iter()
         .map(|message| match message {
@@ -208,7 +215,7 @@ fn submitted(gate: &Gate<Message>) -> Vec<Submission<Completion>> {
 
 #[tokio::test]
 async fn every_way_into_the_sink_says_what_the_write_costs() {
-    let (table, gate) = table();
+    let (table, admission) = table();
     let item = record(1_500, json!({"state": "x", "owner": "o", "at": 7}));
     let key = json!({"pk": "p", "sk": "s"});
     let attributes = crate::item::Item::from_json(encode(&item, &shape()).unwrap().json.into());
@@ -247,7 +254,7 @@ async fn every_way_into_the_sink_says_what_the_write_costs() {
             assert_eq!(one.partition, partition, "{n}");
         }
     };
-    let first = submitted(&gate);
+    let first = submitted(&admission);
     check(&first);
 
     let saved = |one: &Submission<Completion>| Saved {
@@ -257,7 +264,7 @@ async fn every_way_into_the_sink_says_what_the_write_costs() {
     let snapshot = Snapshot::of("decisions", first.iter().map(saved).collect());
     let snapshot = Snapshot::from_bytes(&snapshot.to_bytes()).unwrap();
     table.restore(&snapshot).await.unwrap();
-    let again = submitted(&gate);
+    let again = submitted(&admission);
     check(&again);
     for (first, again) in first.iter().zip(&again) {
         assert_eq!(first.cost, again.cost);

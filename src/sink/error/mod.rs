@@ -212,14 +212,14 @@ pub enum StopReason {
     #[error(
         "more than {0} failed writes, whose receipts were dropped, were left to flush or close"
     )]
-    Unclaimed(usize),
+    Unobserved(usize),
 }
 
 impl StopReason {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::DeadLetter(_) => ErrorKind::Handler,
-            Self::Unclaimed(_) => ErrorKind::Closed,
+            Self::Unobserved(_) => ErrorKind::Closed,
         }
     }
 }
@@ -247,7 +247,7 @@ pub enum DrainError {
         outcomes.len(),
         outcomes.first().map(ToString::to_string).unwrap_or_default()
     )]
-    Unclaimed {
+    Unobserved {
         /// The table.
         table: String,
         /// Their outcomes, records included; each is reported once.
@@ -272,12 +272,12 @@ pub enum DrainError {
 }
 
 impl DrainError {
-    /// Returns the kind of error; of [`Unclaimed`](Self::Unclaimed), that of the first outcome.
+    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of the first outcome.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Failed { error, .. } => error.kind(),
-            Self::Unclaimed { outcomes, .. } => Outcome::first_kind(outcomes),
+            Self::Unobserved { outcomes, .. } => Outcome::first_kind(outcomes),
             Self::Stopped { reason, .. } => reason.kind(),
             Self::Closed | Self::Gone => ErrorKind::Closed,
         }
@@ -287,7 +287,7 @@ impl DrainError {
     pub(super) fn with(mut self, more: Vec<Outcome>) -> Self {
         match &mut self {
             Self::Failed { outcomes, .. }
-            | Self::Unclaimed { outcomes, .. }
+            | Self::Unobserved { outcomes, .. }
             | Self::Stopped { outcomes, .. } => outcomes.extend(more),
             Self::Closed | Self::Gone if more.is_empty() => {}
             Self::Closed | Self::Gone => {
@@ -295,7 +295,7 @@ impl DrainError {
                     .iter()
                     .find_map(|outcome| Some(outcome.record()?.table().to_owned()))
                     .unwrap_or_default();
-                return Self::Unclaimed {
+                return Self::Unobserved {
                     table,
                     outcomes: more,
                 };
@@ -307,7 +307,7 @@ impl DrainError {
     pub(super) fn into_outcomes(self) -> Vec<Outcome> {
         match self {
             Self::Failed { outcomes, .. }
-            | Self::Unclaimed { outcomes, .. }
+            | Self::Unobserved { outcomes, .. }
             | Self::Stopped { outcomes, .. } => outcomes,
             Self::Closed | Self::Gone => Vec::new(),
         }
@@ -327,7 +327,7 @@ impl DrainError {
     pub fn outcomes(&self) -> &[Outcome] {
         match self {
             Self::Failed { outcomes, .. }
-            | Self::Unclaimed { outcomes, .. }
+            | Self::Unobserved { outcomes, .. }
             | Self::Stopped { outcomes, .. } => outcomes,
             Self::Closed | Self::Gone => &[],
         }

@@ -115,7 +115,7 @@ fn with_causes() -> Vec<(Box<dyn Error>, ErrorKind)> {
                 ErrorKind::NotFound,
             ),
             (
-                DrainError::Unclaimed {
+                DrainError::Unobserved {
                     table: table(),
                     outcomes: vec![rejected(given_up()), rejected(refused())],
                 },
@@ -240,7 +240,7 @@ fn without_a_cause_the_text_is_the_whole_story() {
             ErrorKind::Config,
         ),
         (
-            Box::new(SubmitError::Stopped(StopReason::Unclaimed(1_000))),
+            Box::new(SubmitError::Stopped(StopReason::Unobserved(1_000))),
             ErrorKind::Closed,
         ),
         (Box::new(DrainError::Closed), ErrorKind::Closed),

@@ -182,7 +182,7 @@ fn a_mistake_names_table_field_value_and_range() {
         ),
         (
             "a = 7",
-            "settings: a: unknown field `a`, expected `defaults` or `tables`",
+            "settings: a: unknown field `a`, expected one of `max_requests`, `buffer_bytes`, `defaults`, `tables`",
         ),
     ];
     for (toml, expected) in cases {
@@ -337,7 +337,7 @@ prop_compose! {
         defaults in table(),
         tables in prop::collection::btree_map("[a-zA-Z0-9_.-]{3,12}", table(), 0..3),
     ) -> SinkSettings {
-        SinkSettings { defaults, tables }
+        SinkSettings { limits: SinkLimits::default(), defaults, tables }
     }
 }
 
@@ -374,4 +374,65 @@ fn a_line_break_in_a_name_does_not_break_the_message() {
         SinkSettings::from_json(r#"{"defaults": {"l\nger": "5ms"}}"#).expect_err("unknown");
     assert_eq!(refused.to_string().lines().count(), 1, "{refused}");
     assert!(refused.to_string().contains(r"l\nger"), "{refused}");
+}
+
+#[test]
+fn the_limits_over_all_tables_are_read_and_written() {
+    let text = "max_requests = 300\nbuffer_bytes = \"512MiB\"\n[tables.a]\nconcurrency = 300";
+    let settings = SinkSettings::from_toml(text).unwrap();
+    let by_setters = SinkSettings::default()
+        .max_requests(300)
+        .buffer_bytes(512 << 20)
+        .table("a", TableSettings::default().concurrency(300));
+    assert_eq!(settings, by_setters);
+    let written = toml::to_string(&settings).unwrap();
+    assert_eq!(SinkSettings::from_toml(&written).unwrap(), settings);
+    let default = toml::to_string(&SinkSettings::default()).unwrap();
+    assert!(!default.contains("max_requests"));
+    assert_eq!(
+        SinkSettings::from_toml(&default).unwrap(),
+        SinkSettings::default()
+    );
+}
+
+#[test]
+fn a_limit_below_that_of_a_table_is_refused() {
+    for (text, message) in [
+        (
+            "max_requests = 8\n[tables.a]\nconcurrency = { max = 9 }",
+            "settings: max_requests is 8, allowed 9 (concurrency of table \"a\") to 1000000",
+        ),
+        (
+            "max_requests = 31\n[tables.b]",
+            "settings: max_requests is 31, allowed 32 (concurrency of table \"b\") to 1000000",
+        ),
+        (
+            "buffer_bytes = \"63MiB\"\n[tables.b]",
+            "settings: buffer_bytes is 63MiB, allowed 64MiB (buffer_bytes of table \"b\") to 1024GiB",
+        ),
+        (
+            "max_requests = 0",
+            "settings: max_requests is 0, allowed 1 to 1000000",
+        ),
+    ] {
+        let refused = SinkSettings::from_toml(text).unwrap_err();
+        assert_eq!(refused.to_string(), message);
+    }
+    let refused = SinkSettings::default()
+        .table("a", TableSettings::default().buffer_bytes(128 << 20))
+        .buffer_bytes(100 << 20);
+    assert!(refused.validate().is_err());
+}
+
+#[test]
+fn by_default_the_largest_table_fits_the_limits() {
+    let limits = SinkLimits::default();
+    let small = TableSettings::default();
+    let large = TableSettings::default()
+        .concurrency(1..=700)
+        .buffer_bytes(1 << 30);
+    assert_eq!(limits.requests([&small].into_iter()), 256);
+    assert_eq!(limits.bytes([&small].into_iter()), 256 << 20);
+    assert_eq!(limits.requests([&small, &large].into_iter()), 700);
+    assert_eq!(limits.bytes([&small, &large].into_iter()), 1 << 30);
 }

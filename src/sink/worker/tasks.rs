@@ -1,4 +1,4 @@
-//! What a worker has done outside its loop: requests, descriptions, dead letters.
+//! Tasks outside the worker's loop: requests, descriptions, dead letters.
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use tracing::Instrument;
 
-use super::{Done, Running};
+use super::Running;
 use crate::capacity::Consumption;
 use crate::item::{self, IndexShape};
 use crate::retry::{ErrorClass, ServiceError};
@@ -17,6 +17,23 @@ use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
 use crate::sink::stats::LastError;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
+
+/// The result of a task.
+pub(super) enum Done {
+    Answer {
+        id: u64,
+        operation: Operation,
+        items: usize,
+        took: Duration,
+        body: Result<Bytes, ServiceError>,
+    },
+    Described(Described),
+    Capacity(Result<TableDescription, ServiceError>),
+    DeadLetter {
+        ticket: (usize, u64),
+        result: Result<(), String>,
+    },
+}
 
 impl Running {
     pub(super) fn spawn(&mut self, request: Request) {
@@ -171,7 +188,10 @@ impl Running {
             } => {
                 self.answer(now, id, (operation, items), took, body);
             }
-            Done::Capacity(described) => self.described(now, described),
+            Done::Capacity(described) => {
+                self.worker.core.refreshed();
+                self.described(now, described);
+            }
             Done::Described(described) => {
                 match &described {
                     Described::Failed(error) | Described::Missing(error) => {
@@ -207,6 +227,7 @@ impl Running {
         took: Duration,
         body: Result<Bytes, ServiceError>,
     ) {
+        self.worker.requests.free(1);
         if operation == Operation::BatchWriteItem {
             let answer = body.and_then(|body| self.read_batch(&body));
             let unprocessed = answer.as_ref().map(|answer| answer.unprocessed.len());

@@ -17,7 +17,7 @@ use crate::setup::{
 fn failures(result: Result<(), DrainError>) -> usize {
     match result {
         Ok(()) => 0,
-        Err(DrainError::Unclaimed { outcomes, .. }) => {
+        Err(DrainError::Unobserved { outcomes, .. }) => {
             let rejected = |outcome: &Outcome| matches!(outcome, Outcome::Rejected { .. });
             assert!(outcomes.iter().all(rejected), "{outcomes:?}");
             outcomes.len()

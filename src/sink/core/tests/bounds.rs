@@ -49,7 +49,10 @@ fn a_key_gives_up_many_late_writes_a_step_at_a_time() {
 fn what_is_late_is_not_sent_while_others_are_given_up() {
     let mut core = core(rules(), 2);
     for n in 0..1_500 {
-        core.submit(ms(0), until(10, put(u8::try_from(n % 250).expect("a key"), n)));
+        core.submit(
+            ms(0),
+            until(10, put(u8::try_from(n % 250).expect("a key"), n)),
+        );
     }
     assert!(core.next_request(ms(10)).is_none(), "the first thousand");
     assert!(core.next_request(ms(10)).is_none(), "the others");
@@ -64,13 +67,17 @@ fn a_write_that_was_asked_alone_waits_for_its_own_delay() {
     let batch = core.next_request(ms(0)).expect("a batch");
     core.on_batch(ms(1), batch.id, Ok(left_over(&batch)));
     let first = delay(&core);
-    core.throttle.probe_cause(core.queue.tickets(|_| true).first().copied());
+    core.throttle
+        .probe_cause(core.queue.tickets(|_| true).first().copied());
     let alone = core.next_request(ms(1)).expect("it is asked alone");
     core.on_batch(first, alone.id, Ok(left_over(&alone)));
     let second = delay(&core);
     assert!(second > first);
     core.throttle.probe_cause(None);
-    assert!(core.next_request(first).is_none(), "its first delay is void");
+    assert!(
+        core.next_request(first).is_none(),
+        "its first delay is void"
+    );
     assert_eq!(core.wake_at(), Some(second));
 }
 
@@ -113,7 +120,10 @@ fn a_state_that_cannot_be_ends_the_table() {
     let batch = core.next_request(ms(0)).expect("a batch");
     core.queue = Queue::default();
     all_written(&mut core, ms(1), &batch);
-    assert!(core.failure().is_some_and(|error| error.to_string().contains("defect")));
+    assert!(
+        core.failure()
+            .is_some_and(|error| error.to_string().contains("defect"))
+    );
 }
 
 fn left_over(request: &Request) -> BatchOutcome {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::config::TableSettings;
+use super::limits::{SinkLimits, Size};
 use crate::settings::{ConfigError, SettingsPlace};
 
 /// The settings of every table a sink writes to.
@@ -20,6 +21,9 @@ use crate::settings::{ConfigError, SettingsPlace};
 /// use dynamodb_connector::sink::{SinkSettings, TableSettings};
 ///
 /// let settings = SinkSettings::from_toml(r#"
+///     max_requests = 512             # of all tables together
+///     buffer_bytes = "1GiB"
+///
 ///     [defaults]
 ///     linger = "5ms"
 ///     retry.max_attempts = 20
@@ -41,11 +45,46 @@ use crate::settings::{ConfigError, SettingsPlace};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SinkSettings {
+    #[serde(flatten)]
+    limits: SinkLimits,
     defaults: TableSettings,
     tables: BTreeMap<String, TableSettings>,
 }
 
 impl SinkSettings {
+    /// Sets the most requests that all tables together may have in flight, and so the connections that
+    /// the sink keeps open.
+    ///
+    /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where that is
+    /// more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it evenly: one that
+    /// has more than its even share in flight leaves an eighth of the limit to the others.
+    #[must_use]
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.limits.max_requests = Some(requests);
+        self
+    }
+
+    /// Sets the most bytes, in memory, of records that all tables together have accepted and not yet
+    /// settled. A submit beyond waits.
+    ///
+    /// Default: 256 MiB, or the largest [`buffer_bytes`](TableSettings::buffer_bytes) of a table where that
+    /// is more. Valid: from the largest `buffer_bytes` of a table to 1 TiB.
+    ///
+    /// A table may always hold one record. Up to its even share (the limit divided by the open tables) it
+    /// goes ahead of those that hold more; beyond that it takes only what no other table waits for, and
+    /// leaves an eighth of the limit free. So at worst the buffers hold the limit and one record of each
+    /// table.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.limits.set_buffer_bytes(bytes);
+        self
+    }
+
+    /// Returns the limits over all tables.
+    pub(super) fn limits(&self) -> SinkLimits {
+        self.limits
+    }
+
     /// Sets what a table has that is not mentioned. Settings already given to a table stay as they are.
     #[must_use]
     pub fn defaults(mut self, defaults: TableSettings) -> Self {
@@ -123,7 +162,7 @@ impl SinkSettings {
         parse(&text)
     }
 
-    /// Checks the defaults and every table's settings.
+    /// Checks the defaults, every table's settings, and the limits over all tables.
     ///
     /// # Errors
     /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its table, its value and the range.
@@ -131,7 +170,14 @@ impl SinkSettings {
         self.defaults.check(&SettingsPlace::Defaults)?;
         self.tables
             .iter()
-            .try_for_each(|(name, settings)| settings.validate(name))
+            .try_for_each(|(name, settings)| settings.validate(name))?;
+        self.limits.check(self.named_settings())
+    }
+
+    /// Returns each table's settings, by the names that messages give them.
+    fn named_settings(&self) -> impl Iterator<Item = (String, &TableSettings)> {
+        let tables = self.tables.iter();
+        tables.map(|(name, settings)| (format!("table {name:?}"), settings))
     }
 
     fn from_value(value: Value) -> Result<Self, ConfigError> {
@@ -151,7 +197,16 @@ impl SinkSettings {
             settings.check(&place)?;
             tables.insert(name, settings);
         }
-        Ok(Self { defaults, tables })
+        let settings = Self {
+            limits: SinkLimits {
+                max_requests: file.max_requests,
+                buffer_bytes: file.buffer_bytes,
+            },
+            defaults,
+            tables,
+        };
+        settings.limits.check(settings.named_settings())?;
+        Ok(settings)
     }
 }
 
@@ -165,6 +220,8 @@ impl<'de> Deserialize<'de> for SinkSettings {
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct File {
+    max_requests: Option<usize>,
+    buffer_bytes: Option<Size>,
     defaults: Map<String, Value>,
     tables: BTreeMap<String, Map<String, Value>>,
 }

@@ -1,6 +1,7 @@
-//! Whose records may have only a share of the buffer: those of one partition key, and those that
-//! enter an index that is short of capacity. Either can fill the whole buffer with records that
-//! can't go on, while others could.
+//! Quota groups: records that may have only a share of the buffer together.
+//!
+//! They are those of one partition key, and those that enter an index that is short of capacity.
+//! Either can fill the whole buffer with records that can't go on, while others could.
 
 use std::collections::HashMap;
 
@@ -8,11 +9,11 @@ use super::Charge;
 use super::prehashed::Prehashed;
 
 /// A partition key, by its hash, or an index, by a number that stands above.
-pub(super) type Crowd = u64;
+pub(super) type QuotaGroup = u64;
 
-/// Records in the buffer by crowd.
+/// Records in the buffer by group.
 #[derive(Debug, Default)]
-pub(super) struct Crowds {
+pub(super) struct QuotaGroups {
     partitions: HashMap<u64, usize, Prehashed>,
     /// Records that enter each index.
     entered: [usize; INDEXES],
@@ -22,7 +23,7 @@ pub(super) struct Crowds {
 
 const INDEXES: usize = 32;
 
-impl Crowds {
+impl QuotaGroups {
     pub(super) fn take(&mut self, charge: Charge) {
         *self.partitions.entry(charge.partition).or_insert(0) += 1;
         if charge.indexes != 0 {
@@ -46,44 +47,49 @@ impl Crowds {
         }
     }
 
-    /// Sets which indexes are short. Returns the crowds that are no longer bounded, or none where
+    /// Gives memory back that is not in use.
+    pub(super) fn shrink(&mut self) {
+        self.partitions.shrink_to_fit();
+    }
+
+    /// Sets which indexes are short. Returns the quota groups that are no longer bounded, or none where
     /// nothing has changed.
-    pub(super) fn hold(&mut self, indexes: u32) -> Vec<Crowd> {
+    pub(super) fn hold(&mut self, indexes: u32) -> Vec<QuotaGroup> {
         let lifted = self.held & !indexes;
         self.held = indexes;
-        bits(lifted).map(index_crowd).collect()
+        bits(lifted).map(index_group).collect()
     }
 
     pub(super) fn held(&self) -> u32 {
         self.held
     }
 
-    /// Whether a crowd has its share of the buffer.
-    pub(super) fn is_full(&self, crowd: Crowd, share: usize) -> bool {
-        if let Some(at) = index_of(crowd) {
+    /// Whether a group has its share of the buffer.
+    pub(super) fn is_full(&self, group: QuotaGroup, share: usize) -> bool {
+        if let Some(at) = index_of(group) {
             let held = self.held & (1 << at) != 0;
             return held && self.entered.get(at).is_some_and(|&count| count >= share);
         }
         self.partitions
-            .get(&crowd)
+            .get(&group)
             .is_some_and(|&count| count >= share)
     }
 
-    /// The crowds of a record that may have a share only.
-    pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = Crowd> + use<> {
-        let indexes = bits(charge.indexes & self.held).map(index_crowd);
+    /// The quota groups of a record that may have a share only.
+    pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = QuotaGroup> + use<> {
+        let indexes = bits(charge.indexes & self.held).map(index_group);
         std::iter::once(charge.partition).chain(indexes)
     }
 }
 
-fn index_crowd(at: usize) -> Crowd {
+fn index_group(at: usize) -> QuotaGroup {
     u64::MAX - u64::try_from(at).unwrap_or(0)
 }
 
 /// A hash that comes out as one of these numbers is held for an index's: its records are then bounded
 /// by the wrong count, one key in 10^18.
-fn index_of(crowd: Crowd) -> Option<usize> {
-    usize::try_from(u64::MAX - crowd)
+fn index_of(group: QuotaGroup) -> Option<usize> {
+    usize::try_from(u64::MAX - group)
         .ok()
         .filter(|at| *at < INDEXES)
 }

@@ -1,4 +1,4 @@
-//! The bounded way in: room by records and by bytes, given in the order of asking.
+//! Admission to a table's buffer: room by records and by bytes, given in the order of asking.
 //!
 //! ```text
 //! callers ─▶ enter ──room──▶ inbox ─▶ worker
@@ -10,20 +10,24 @@
 //! A channel of `tokio` bounds a count; this one bounds bytes too, and keeps the room of a record
 //! taken until the record has its outcome, not just until the worker has picked it up. A caller
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
+//!
+//! The bytes count against the limit of all tables of the handle too ([`Share`]), which is asked
+//! last. What it grants later is passed on by the worker, which it wakes ([`Admission::receive`]).
 
-mod crowds;
 mod prehashed;
+mod quota_groups;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 use tokio::sync::Notify;
 
 use super::error::SubmitError;
-use crowds::{Crowd, Crowds};
+use super::shared_limit::{Share, SharedLimit};
 use prehashed::Prehashed;
+use quota_groups::{QuotaGroup, QuotaGroups};
 
 /// What a record takes of the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,7 @@ pub(super) struct Bounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Line,
-    Apart(Crowd),
+    Apart(QuotaGroup),
     Granted,
 }
 
@@ -74,15 +78,19 @@ struct Waiter {
 
 #[derive(Debug)]
 struct State<M> {
-    inbox: Vec<M>,
+    inbox: VecDeque<M>,
+    /// The share of the bytes of all tables; none once the table takes no more.
+    share: Option<Share>,
+    /// Set while the head of the line waits for the share.
+    waits_for_share: bool,
     records: usize,
     bytes: usize,
-    crowds: Crowds,
+    groups: QuotaGroups,
     waiters: Slab<Waiter>,
     /// Waiters by the order of their arrival.
     line: Queue,
-    /// Those whose crowd has its share, by crowd.
-    apart: HashMap<Crowd, Queue, Prehashed>,
+    /// Those whose group has its share, by group.
+    apart: HashMap<QuotaGroup, Queue, Prehashed>,
     arrivals: u64,
     closed: Option<SubmitError>,
     /// The worker has ended: nobody receives any more.
@@ -95,25 +103,28 @@ struct State<M> {
 
 /// See the module's documentation. `M` is what goes through.
 #[derive(Debug)]
-pub(super) struct Gate<M> {
+pub(super) struct Admission<M> {
     bounds: Bounds,
     state: Mutex<State<M>>,
-    wake: Notify,
+    wake: Arc<Notify>,
 }
 
-/// A place in line; given up when dropped through [`Gate::leave`].
+/// A place in line; given up when dropped through [`Admission::leave`].
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Turn(usize);
 
-impl<M> Gate<M> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+impl<M> Admission<M> {
+    /// `wake` wakes the worker, and `bytes` is the limit over all tables.
+    pub(super) fn new(bounds: Bounds, wake: Arc<Notify>, bytes: &Arc<SharedLimit>) -> Self {
         Self {
             bounds,
             state: Mutex::new(State {
-                inbox: Vec::new(),
+                inbox: VecDeque::new(),
+                share: Some(bytes.join(&wake)),
+                waits_for_share: false,
                 records: 0,
                 bytes: 0,
-                crowds: Crowds::default(),
+                groups: QuotaGroups::default(),
                 waiters: Slab::new(),
                 line: Queue::new(),
                 apart: HashMap::default(),
@@ -123,7 +134,7 @@ impl<M> Gate<M> {
                 lost: false,
                 orphaned: false,
             }),
-            wake: Notify::new(),
+            wake,
         }
     }
 
@@ -136,7 +147,7 @@ impl<M> Gate<M> {
     ///
     /// # Errors
     ///
-    /// The reason why the gate is closed.
+    /// The reason why the admission is closed.
     pub(super) fn try_enter(
         &self,
         charge: Charge,
@@ -147,8 +158,9 @@ impl<M> Gate<M> {
             return Err(reason.clone());
         }
         if state.line.is_empty()
-            && state.full_crowd(charge, self.bounds).is_none()
+            && state.full_group(charge, self.bounds).is_none()
             && state.fits(charge, self.bounds)
+            && state.try_share(charge, false)
         {
             state.take(charge);
             if let Some(message) = message.take() {
@@ -159,7 +171,7 @@ impl<M> Gate<M> {
         Ok(false)
     }
 
-    /// Returns the reason why the gate is closed, if it is.
+    /// Returns the reason why the admission is closed, if it is.
     pub(super) fn closed(&self) -> Option<SubmitError> {
         self.lock().closed.clone()
     }
@@ -167,7 +179,7 @@ impl<M> Gate<M> {
     /// Takes a place in line.
     pub(super) fn queue(&self, charge: Charge) -> Turn {
         let mut state = self.lock();
-        let apart = state.full_crowd(charge, self.bounds);
+        let apart = state.full_group(charge, self.bounds);
         let place = apart.map_or(Place::Line, Place::Apart);
         let arrival = state.arrivals;
         state.arrivals += 1;
@@ -178,7 +190,7 @@ impl<M> Gate<M> {
             waker: None,
         });
         match apart {
-            Some(crowd) => state.apart.entry(crowd).or_default().insert(arrival, at),
+            Some(group) => state.apart.entry(group).or_default().insert(arrival, at),
             None => state.line.insert(arrival, at),
         };
         // Room may have been freed since the caller last looked.
@@ -227,15 +239,18 @@ impl<M> Gate<M> {
             Place::Line => {
                 state.line.remove(&waiter.arrival);
             }
-            Place::Apart(crowd) => {
-                if let Some(queue) = state.apart.get_mut(&crowd) {
+            Place::Apart(group) => {
+                if let Some(queue) = state.apart.get_mut(&group) {
                     queue.remove(&waiter.arrival);
                     if queue.is_empty() {
-                        state.apart.remove(&crowd);
+                        state.apart.remove(&group);
                     }
                 }
             }
-            Place::Granted => state.free(charge),
+            Place::Granted => {
+                state.free(charge);
+                state.free_share(charge.bytes);
+            }
         }
         state.promote_all(charge, self.bounds);
         let wakers = state.grant(self.bounds);
@@ -246,10 +261,13 @@ impl<M> Gate<M> {
     /// Frees the room of records that have their outcome.
     pub(super) fn release(&self, charges: impl Iterator<Item = Charge>) {
         let mut state = self.lock();
+        let mut bytes = 0;
         for charge in charges {
+            bytes += charge.bytes;
             state.free(charge);
             state.promote_all(charge, self.bounds);
         }
+        state.free_share(bytes);
         let wakers = state.grant(self.bounds);
         drop(state);
         wake_all(wakers);
@@ -259,11 +277,11 @@ impl<M> Gate<M> {
     /// of the buffer from now on.
     pub(super) fn hold(&self, indexes: u32) {
         let mut state = self.lock();
-        if state.crowds.held() == indexes {
+        if state.groups.held() == indexes {
             return;
         }
-        for crowd in state.crowds.hold(indexes) {
-            for (arrival, at) in state.apart.remove(&crowd).unwrap_or_default() {
+        for group in state.groups.hold(indexes) {
+            for (arrival, at) in state.apart.remove(&group).unwrap_or_default() {
                 state.join_line(arrival, at);
             }
         }
@@ -307,15 +325,17 @@ impl<M> Gate<M> {
         let mut state = self.lock();
         state.lost = !state.ended;
         state.ended = true;
-        let unheard = std::mem::take(&mut state.inbox);
+        state.share = None;
+        let unreceived = std::mem::take(&mut state.inbox);
         drop(state);
-        drop(unheard);
+        drop(unreceived);
     }
 
     /// The worker is about to end in order: nothing passes any more. Gives what was not received.
-    pub(super) fn finish(&self) -> Vec<M> {
+    pub(super) fn finish(&self) -> VecDeque<M> {
         let mut state = self.lock();
         state.ended = true;
+        state.share = None;
         std::mem::take(&mut state.inbox)
     }
 
@@ -342,11 +362,29 @@ impl<M> Gate<M> {
     }
 
     /// Moves what came in to `inbox`, which must be empty.
-    pub(super) fn receive(&self, inbox: &mut Vec<M>) {
-        std::mem::swap(&mut self.lock().inbox, inbox);
+    pub(super) fn receive(&self, inbox: &mut VecDeque<M>) {
+        let mut state = self.lock();
+        let wakers = if state.waits_for_share {
+            state.grant(self.bounds)
+        } else {
+            Vec::new()
+        };
+        std::mem::swap(&mut state.inbox, inbox);
+        drop(state);
+        wake_all(wakers);
     }
 
-    /// Resolves when something came in, or the gate was closed. Cancel safe.
+    /// Gives memory back that is not in use.
+    pub(super) fn shrink(&self) {
+        let mut state = self.lock();
+        state.inbox.shrink_to_fit();
+        state.groups.shrink();
+        if state.waiters.is_empty() {
+            state.waiters = Slab::new();
+        }
+    }
+
+    /// Resolves when something came in, or the admission was closed. Cancel safe.
     pub(super) async fn arrival(&self) {
         self.wake.notified().await;
     }
@@ -359,7 +397,7 @@ impl<M> Gate<M> {
 
     fn push(&self, state: &mut State<M>, message: M) {
         let idle = state.inbox.is_empty();
-        state.inbox.push(message);
+        state.inbox.push_back(message);
         if idle {
             self.wake.notify_one();
         }
@@ -372,11 +410,11 @@ impl<M> Gate<M> {
 }
 
 impl<M> State<M> {
-    /// The crowd of a record that has its share of the buffer, or callers that wait for it.
-    fn full_crowd(&self, charge: Charge, bounds: Bounds) -> Option<Crowd> {
-        self.crowds.of(charge).find(|crowd| {
-            self.crowds.is_full(*crowd, bounds.share)
-                || (!self.apart.is_empty() && self.apart.contains_key(crowd))
+    /// The group of a record that has its share of the buffer, or callers that wait for it.
+    fn full_group(&self, charge: Charge, bounds: Bounds) -> Option<QuotaGroup> {
+        self.groups.of(charge).find(|group| {
+            self.groups.is_full(*group, bounds.share)
+                || (!self.apart.is_empty() && self.apart.contains_key(group))
         })
     }
 
@@ -384,38 +422,50 @@ impl<M> State<M> {
         self.records < bounds.records && charge.bytes <= bounds.bytes.saturating_sub(self.bytes)
     }
 
+    /// Takes a record's bytes of the limit over all tables, or else waits for them if it is to.
+    fn try_share(&self, charge: Charge, wait: bool) -> bool {
+        let share = self.share.as_ref();
+        share.is_none_or(|share| share.try_take(charge.bytes, wait))
+    }
+
+    fn free_share(&self, bytes: usize) {
+        if let Some(share) = &self.share {
+            share.free(bytes);
+        }
+    }
+
     fn take(&mut self, charge: Charge) {
         self.records += 1;
         self.bytes += charge.bytes;
-        self.crowds.take(charge);
+        self.groups.take(charge);
     }
 
     fn free(&mut self, charge: Charge) {
         self.records = self.records.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(charge.bytes);
-        self.crowds.free(charge);
+        self.groups.free(charge);
     }
 
-    /// Lets the next caller of each crowd of a record join the line.
+    /// Lets the next caller of each group of a record join the line.
     fn promote_all(&mut self, charge: Charge, bounds: Bounds) {
         if !self.apart.is_empty() {
-            for crowd in self.crowds.of(charge) {
-                self.promote(crowd, bounds);
+            for group in self.groups.of(charge) {
+                self.promote(group, bounds);
             }
         }
     }
 
-    /// Lets the next of a crowd's callers join the line, if the crowd has room for it.
-    fn promote(&mut self, crowd: Crowd, bounds: Bounds) {
-        if self.crowds.is_full(crowd, bounds.share) {
+    /// Lets the next of a group's callers join the line, if the group has room for it.
+    fn promote(&mut self, group: QuotaGroup, bounds: Bounds) {
+        if self.groups.is_full(group, bounds.share) {
             return;
         }
-        let Some(queue) = self.apart.get_mut(&crowd) else {
+        let Some(queue) = self.apart.get_mut(&group) else {
             return;
         };
         let first = queue.pop_first();
         if queue.is_empty() {
-            self.apart.remove(&crowd);
+            self.apart.remove(&group);
         }
         if let Some((arrival, at)) = first {
             self.join_line(arrival, at);
@@ -437,19 +487,23 @@ impl<M> State<M> {
                 self.line.pop_first();
                 continue;
             };
-            let mut crowds = self.crowds.of(charge);
-            let full = crowds.find(|crowd| self.crowds.is_full(*crowd, bounds.share));
-            if let Some(crowd) = full {
+            let mut groups = self.groups.of(charge);
+            let full = groups.find(|group| self.groups.is_full(*group, bounds.share));
+            if let Some(group) = full {
                 // It filled up while the caller stood in line.
                 self.line.pop_first();
-                self.apart.entry(crowd).or_default().insert(arrival, at);
+                self.apart.entry(group).or_default().insert(arrival, at);
                 if let Some(waiter) = self.waiters.get_mut(at) {
-                    waiter.place = Place::Apart(crowd);
+                    waiter.place = Place::Apart(group);
                 }
                 continue;
             }
             if !self.fits(charge, bounds) {
                 break;
+            }
+            if !self.try_share(charge, true) {
+                self.waits_for_share = true;
+                return wakers;
             }
             self.line.pop_first();
             self.take(charge);
@@ -457,6 +511,11 @@ impl<M> State<M> {
                 waiter.place = Place::Granted;
                 wakers.extend(waiter.waker.take());
             }
+        }
+        if std::mem::take(&mut self.waits_for_share)
+            && let Some(share) = &self.share
+        {
+            share.stop_waiting();
         }
         wakers
     }

@@ -1,0 +1,295 @@
+//! The task that owns a table's state.
+//!
+//! One task per table drives the pure [`Core`]: it takes in what passed admission, sends the
+//! requests that are due (each a task of its own, so that signing and I/O use all cores), feeds
+//! the answers back, passes the outcomes on, and frees their room.
+//!
+//! | file | part |
+//! |---|---|
+//! | `inbox` | messages of the handles, and the end by an abort |
+//! | `tasks` | requests, descriptions, dead letters, and their results |
+//! | `outcomes` | outcomes on their way to receipts, flushes and numbers |
+
+mod inbox;
+mod outcomes;
+mod tasks;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::admission::{Admission, Charge};
+use super::core::{Core, Settled};
+use super::dead_letter::DeadLetterHandler;
+use super::describing::SharedShape;
+use super::error::{StopReason, SubmitError};
+use super::message::{Message, Reply};
+use super::receipt::Completion;
+use super::shared_limit::Share;
+use super::stats::{Meter, Published};
+use crate::clock::Clock;
+use crate::health::Reporter;
+use crate::transport::Transport;
+use outcomes::Unobserved;
+use tasks::Done;
+
+/// The time after which a table without a write gives back memory that its writes took.
+///
+/// Chosen: longer than the pauses of a table in use, which would only take it anew.
+const IDLE_BEFORE_SHRINK: Duration = Duration::from_secs(1);
+
+/// All that a worker is made of.
+pub(super) struct Worker {
+    pub(super) table: Arc<str>,
+    pub(super) shape: SharedShape,
+    pub(super) core: Core<Completion, Reply>,
+    pub(super) admission: Arc<Admission<Message>>,
+    /// The table's share of the requests that all tables may have in flight.
+    pub(super) requests: Share,
+    pub(super) transport: Transport,
+    pub(super) clock: Clock,
+    pub(super) dead_letters: Option<DeadLetterHandler>,
+    pub(super) meter: Meter,
+    pub(super) reporter: Reporter,
+    pub(super) stats: Arc<Mutex<Published>>,
+    pub(super) account: Account,
+}
+
+/// The times that tables of the sink have met the account's quota, and those that this table knows of.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    met: Arc<AtomicU64>,
+    known: u64,
+}
+
+impl Account {
+    /// Returns the view of another table.
+    pub(super) fn of_other_table(&self) -> Self {
+        Self {
+            met: Arc::clone(&self.met),
+            known: 0,
+        }
+    }
+
+    /// Notes that this table has met the quota.
+    fn note(&mut self) {
+        self.met.fetch_add(1, Ordering::Relaxed);
+        self.known += 1;
+    }
+
+    /// Returns whether another table has met the quota since the last call.
+    fn take_others(&mut self) -> bool {
+        let met = self.met.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.known, met) < met
+    }
+}
+
+/// A worker that runs.
+struct Running {
+    worker: Worker,
+    tasks: JoinSet<Done>,
+    inbox: VecDeque<Message>,
+    settled: Vec<Settled<Completion>>,
+    freed: Vec<Charge>,
+    unobserved: Unobserved,
+    stopped: Option<StopReason>,
+    closing: Vec<Reply>,
+    /// Set once the log has the table's failure.
+    failed: bool,
+    /// The indexes that admission knows to be short.
+    short_indexes: u32,
+    /// The time of the last publication, if numbers have changed since.
+    unpublished_since: Option<Duration>,
+    /// The time since which there is no write, until memory was given back.
+    idle_since: Option<Duration>,
+}
+
+impl Worker {
+    /// Runs until the table is closed or aborted, or all its handles are dropped and all accepted
+    /// writes have their outcome.
+    ///
+    /// Dropped before that, polled or not, it lets all that wait know: a runtime may go as soon as the
+    /// table is open.
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
+        let mut running = Running {
+            worker: self,
+            tasks: JoinSet::new(),
+            inbox: VecDeque::new(),
+            settled: Vec::new(),
+            freed: Vec::new(),
+            unobserved: Unobserved::default(),
+            stopped: None,
+            closing: Vec::new(),
+            failed: false,
+            short_indexes: 0,
+            unpublished_since: None,
+            idle_since: None,
+        };
+        async move {
+            running.run().await;
+            running.dismiss();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Ends here in order, or because the runtime was shut down: then receipts and callers wait.
+        self.worker.admission.end(SubmitError::Gone);
+    }
+}
+
+impl Running {
+    async fn run(&mut self) {
+        let admission = Arc::clone(&self.worker.admission);
+        loop {
+            let now = self.worker.clock.now();
+            if self.receive(now) {
+                return;
+            }
+            self.send(now);
+            self.pass_on(now);
+            if self.finished(now) {
+                return;
+            }
+            self.shrink_if_idle(now);
+            let wake = self.wake_at();
+            if !self.inbox.is_empty() || wake.is_some_and(|wake| wake <= now) {
+                // There is more to do at once: one step at a time, and other tasks in between.
+                tokio::task::yield_now().await;
+                self.collect();
+                continue;
+            }
+            tokio::select! {
+                biased;
+                Some(done) = self.tasks.join_next() => {
+                    let now = self.worker.clock.now();
+                    self.done(now, done);
+                    self.collect();
+                }
+                () = admission.arrival() => {}
+                () = sleep(self.worker.clock, wake), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// Takes the results of all tasks that are done.
+    fn collect(&mut self) {
+        let now = self.worker.clock.now();
+        while let Some(done) = self.tasks.try_join_next() {
+            self.done(now, done);
+        }
+    }
+
+    fn wake_at(&mut self) -> Option<Duration> {
+        let idle = self.idle_since;
+        let times = [
+            self.worker.core.wake_at(),
+            self.worker.reporter.wake_at(),
+            self.publish_at(),
+            idle.map(|since| since.saturating_add(IDLE_BEFORE_SHRINK)),
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    /// Sends all that is due.
+    fn send(&mut self, now: Duration) {
+        self.heed_account(now);
+        self.send_requests(now);
+        let core = &mut self.worker.core;
+        let short = core.short_indexes(now);
+        if short != self.short_indexes {
+            self.short_indexes = short;
+            self.worker.admission.hold(short);
+        }
+        if core.take_refresh(now) {
+            self.refresh();
+        }
+        if self.worker.core.take_describe(now) {
+            self.describe();
+        }
+        for letter in self.worker.core.take_dead_letters() {
+            self.dead_letter(now, letter);
+        }
+    }
+
+    /// Sends the requests that are due, each within the table's share of the requests in flight.
+    fn send_requests(&mut self, now: Duration) {
+        loop {
+            let core = &mut self.worker.core;
+            core.advance(now);
+            let may_send = core.may_send();
+            if !may_send && core.is_held() {
+                self.worker.requests.stop_waiting();
+            }
+            let granted = may_send && self.worker.requests.try_take(1, true);
+            core.hold(may_send && !granted);
+            if !granted {
+                return;
+            }
+            let Some(request) = core.next_request(now) else {
+                self.worker.requests.free(1);
+                return;
+            };
+            self.spawn(request);
+        }
+    }
+
+    /// Slows down where another table of the sink has met the account's quota, which is theirs in
+    /// common.
+    fn heed_account(&mut self, now: Duration) {
+        if self.worker.core.take_account() {
+            self.worker.account.note();
+        }
+        if self.worker.account.take_others() {
+            self.worker.core.yield_to_account(now);
+        }
+    }
+
+    /// Returns whether the table is closed (or its handles are gone) and nothing is outstanding.
+    fn finished(&mut self, now: Duration) -> bool {
+        let admission = &self.worker.admission;
+        let idle = self.worker.core.is_idle() && self.inbox.is_empty();
+        if !idle || admission.has_messages() {
+            return false;
+        }
+        if self.closing.is_empty() && !admission.is_orphaned() {
+            return false;
+        }
+        self.publish(now);
+        for close in std::mem::take(&mut self.closing) {
+            self.report(close);
+        }
+        self.unobserved.log(&self.worker.table);
+        true
+    }
+
+    /// Gives memory back once there was no write for a time.
+    fn shrink_if_idle(&mut self, now: Duration) {
+        if !self.worker.core.is_idle() {
+            self.idle_since = None;
+            return;
+        }
+        match self.idle_since {
+            Some(since) if now >= since.saturating_add(IDLE_BEFORE_SHRINK) => {
+                self.idle_since = None;
+                self.worker.core.shrink();
+                self.worker.admission.shrink();
+                self.inbox = VecDeque::new();
+                self.settled = Vec::new();
+                self.freed = Vec::new();
+            }
+            _ => {}
+        }
+    }
+}
+
+async fn sleep(clock: Clock, until: Option<Duration>) {
+    match until {
+        Some(time) => clock.until(time).await,
+        None => std::future::pending().await,
+    }
+}
