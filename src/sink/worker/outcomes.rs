@@ -18,10 +18,11 @@ use crate::transport::Operation;
 /// the table stops taking more.
 const MAX_UNOBSERVED: usize = 1_000;
 
-/// The least time between two publications of a table that is busy.
+/// The longest time by which the numbers of a busy table are behind.
 ///
-/// Chosen: far below the interval at which numbers are looked at, and above the time of a request.
-const PUBLISH_INTERVAL: Duration = Duration::from_millis(10);
+/// Chosen: below the time of a request, and so long that a table at full speed publishes once in ten
+/// answers.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Failed writes that the next flush or close reports.
 #[derive(Debug, Default)]
