@@ -64,6 +64,14 @@ impl Key {
         }
     }
 
+    /// Returns the bytes that the key takes beside its own size in memory: none unless it is long.
+    pub(crate) fn heap_len(&self) -> usize {
+        match &self.bytes {
+            Repr::Inline { .. } => 0,
+            Repr::Shared(bytes) => bytes.len() + 2 * size_of::<usize>(),
+        }
+    }
+
     /// A hash of the whole key.
     pub(crate) fn hash64(&self) -> u64 {
         self.hash

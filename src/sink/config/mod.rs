@@ -198,9 +198,12 @@ impl TableSettings {
         self
     }
 
-    /// The most bytes, as sent, of records that are accepted and not yet settled; a submit beyond waits.
+    /// Sets the most bytes, in memory, of records that are accepted and not yet settled; a submit beyond
+    /// waits. A record counts with its data as sent, its key where that is longer than 46 bytes, and 832
+    /// bytes for its place in the queue and its receipt.
     ///
-    /// Default: 64 MiB. Valid: 4 MiB to 1 GiB.
+    /// Default: 64 MiB. Valid: 4 MiB to 1 GiB. All tables together are bounded by
+    /// [`SinkSettings::buffer_bytes`](super::SinkSettings::buffer_bytes).
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;

@@ -30,6 +30,15 @@ pub(crate) enum SubmissionKeys {
     Many(Vec<Key>),
 }
 
+impl SubmissionKeys {
+    pub(crate) fn as_slice(&self) -> &[Key] {
+        match self {
+            Self::One(key) => std::slice::from_ref(key),
+            Self::Many(keys) => keys,
+        }
+    }
+}
+
 /// A write with its outcome.
 #[derive(Debug)]
 pub(crate) struct Settled<C> {

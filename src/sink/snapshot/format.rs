@@ -113,6 +113,28 @@ pub(super) fn line(out: &mut Vec<u8>, value: &impl Serialize) {
     }
 }
 
+/// The most bytes of a header, table or end line beside the name of a table. Counted, with numbers of
+/// 20 digits.
+pub(super) const MAX_LINE_LEN: usize = 80;
+
+/// The most bytes of a byte of text that is escaped (`\u001f`).
+pub(super) const MAX_ESCAPED: usize = 6;
+
+/// The most bytes of a write's object beside its parts and token. Counted in [`write_object`].
+const MAX_OBJECT_LEN: usize = 96;
+
+/// The most bytes of a part beside its data and expressions. Counted in [`write_object`].
+const MAX_PART_LEN: usize = 72;
+
+/// Returns the most bytes that [`write_object`] writes.
+pub(super) fn max_object_len(payload: &Payload) -> usize {
+    let (parts, token) = match payload {
+        Payload::Plain { .. } | Payload::Single { .. } => (1, 0),
+        Payload::Transaction { parts, token } => (parts.len(), token.len()),
+    };
+    payload.len() + MAX_OBJECT_LEN + parts * MAX_PART_LEN + token
+}
+
 /// Writes a write as a JSON object, without a line break. By hand, since the data are JSON already
 /// and need no second look.
 pub(in crate::sink) fn write_object(out: &mut Vec<u8>, payload: &Payload, may_have_applied: bool) {
@@ -298,4 +320,70 @@ pub(super) fn is_token(token: &str) -> bool {
         && token
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_object_is_longer_than_reckoned() {
+        let part = |kind| Part {
+            kind,
+            data: Bytes::from_static(br#"{"pk":{"S":"k"}}"#),
+            expressions: Bytes::from_static(br#""ConditionExpression":"a""#),
+            conditional: true,
+        };
+        let token = "0123456789abcdef0123456789abcdef";
+        let mut payloads = vec![Payload::Plain {
+            delete: true,
+            data: part(WriteKind::Delete).data,
+        }];
+        for kind in [
+            WriteKind::Put,
+            WriteKind::Delete,
+            WriteKind::Update,
+            WriteKind::Check,
+        ] {
+            let single = Box::new(part(kind));
+            payloads.push(Payload::Single {
+                part: single,
+                idempotent: true,
+            });
+            payloads.push(Payload::Transaction {
+                parts: vec![part(kind); 100],
+                token: token.into(),
+            });
+        }
+        for payload in payloads {
+            let mut out = Vec::new();
+            write_object(&mut out, &payload, true);
+            assert!(out.len() <= max_object_len(&payload), "{payload:?}");
+            assert!(max_object_len(&payload) < out.len() * 3 / 2 + MAX_OBJECT_LEN);
+        }
+    }
+
+    #[test]
+    fn no_line_is_longer_than_reckoned() {
+        let table = "\u{1f}".repeat(255);
+        let mut out = Vec::new();
+        let writes = usize::MAX;
+        line(
+            &mut out,
+            &TableLine {
+                table: table.as_str().into(),
+                writes,
+            },
+        );
+        assert!(out.len() <= MAX_LINE_LEN + MAX_ESCAPED * table.len());
+        out.clear();
+        let crc32 = u32::MAX;
+        line(
+            &mut out,
+            &EndLine {
+                end: End { writes, crc32 },
+            },
+        );
+        assert!(out.len() <= MAX_LINE_LEN);
+    }
 }

@@ -72,7 +72,10 @@ use super::core::Saved;
 use super::error::SubmitError;
 use crate::error::ErrorKind;
 use crate::item::ItemError;
-use format::{End, EndLine, FORMAT, Header, Lines, TableLine, VERSION, line};
+use format::{
+    End, EndLine, FORMAT, Header, Lines, MAX_ESCAPED, MAX_LINE_LEN, TableLine, VERSION, line,
+    max_object_len,
+};
 pub(super) use format::{WriteLine, json_fault, one_line, write_object};
 pub use restore::Restored;
 pub(super) use restore::prepare;
@@ -197,19 +200,19 @@ impl Snapshot {
         self
     }
 
-    /// Its bytes, in the newest format.
+    /// Returns its bytes, in the newest format.
     ///
-    /// Copies all writes, which takes about a millisecond a MiB: with a large buffer this belongs on a thread for what
-    /// blocks (`tokio::task::spawn_blocking`).
+    /// Copies all writes once, which takes about a millisecond a MiB: with a large buffer this belongs on a thread for
+    /// blocking work (`tokio::task::spawn_blocking`).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let size: usize = self
-            .tables
-            .iter()
-            .flat_map(|table| &table.writes)
-            .map(|write| write.payload.len() + 128)
-            .sum();
-        let mut out = Vec::with_capacity(size + 256);
+        let lines = self.tables.iter().flat_map(|table| {
+            let writes = table.writes.iter();
+            let writes = writes.map(|write| max_object_len(&write.payload) + 1);
+            writes.chain([MAX_LINE_LEN + MAX_ESCAPED * table.name.len()])
+        });
+        // Enough for all of it: growing would copy the whole, and hold it twice meanwhile.
+        let mut out = Vec::with_capacity(lines.sum::<usize>() + 2 * MAX_LINE_LEN);
         line(
             &mut out,
             &Header {
