@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_write_is_charged_what_it_holds() {
-        assert_eq!(charged("k", None), 18 + RECORD_OVERHEAD);
+        assert_eq!(charged("k", None), 16 + RECORD_OVERHEAD);
         let long = "k".repeat(2_000);
         let key = 2_000 + 16 + 3;
-        assert!(charged(&long, None) >= 2_017 + key + RECORD_OVERHEAD);
+        assert!(charged(&long, None) >= 2_015 + key + RECORD_OVERHEAD);
         assert_eq!(
             charged("k", Some(10)),
-            2 * 180 + 10 * PART_OVERHEAD + RECORD_OVERHEAD
+            2 * 160 + 10 * PART_OVERHEAD + RECORD_OVERHEAD
         );
     }
 }
