@@ -11,6 +11,7 @@ mod class;
 mod error;
 mod message;
 mod policy;
+mod retries;
 mod throttling;
 
 pub(crate) use backoff::Backoff;
@@ -24,4 +25,5 @@ pub(crate) use class::{
 pub use error::{CancellationReason, ServiceError};
 pub(crate) use error::{Failure, code};
 pub use policy::{RetryBudgetSettings, RetryPolicy};
+pub(crate) use retries::{Decision, Retries};
 pub use throttling::{ThrottlingLimit, ThrottlingReason};

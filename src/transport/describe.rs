@@ -3,9 +3,9 @@
 use super::answer::{Lenient, parse};
 use super::{Operation, Transport};
 use crate::item::{IndexShape, KeyKind, KeySchema, Projection, TableShape};
-#[cfg(feature = "streams")]
-use crate::retry::Backoff;
 use crate::retry::ServiceError;
+#[cfg(feature = "streams")]
+use crate::retry::{Decision, Retries};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
@@ -48,24 +48,21 @@ impl Transport {
         parse_describe(&self.call(Operation::DescribeTable, body).await?)
     }
 
-    /// Describes the transport's table, and tries again up to `attempts` times where the failure may pass.
+    /// Describes the transport's table, in up to `max_attempts` attempts where the failure may pass.
     #[cfg(feature = "streams")]
-    pub(crate) async fn learn(
+    pub(crate) async fn describe_patiently(
         &self,
-        attempts: u32,
-        backoff: &Backoff,
-        rng: &mut fastrand::Rng,
+        max_attempts: u32,
+        retries: &mut Retries,
     ) -> Result<TableDescription, ServiceError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.describe().await {
-                Err(error) if error.is_retryable() && attempt < attempts => {
-                    tokio::time::sleep(backoff.delay(attempt, rng)).await;
-                }
-                described => return described,
+        let decide = |error: ServiceError, failures| {
+            if error.is_retryable() && failures < max_attempts {
+                Decision::Retry
+            } else {
+                Decision::GiveUp(error)
             }
-        }
+        };
+        retries.call(|| self.describe(), decide).await
     }
 }
 

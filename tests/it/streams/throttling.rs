@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dynamodb_connector::streams::StreamSettings;
-use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
+use dynamodb_connector::test_util::{Fault, FaultPlan, FaultyDynamoDb, Operation};
+use tokio::time::Instant;
 
 use super::rig::{LEASES, Log, TABLE, Worker, eventually, nth, open_shards, put_each, table};
 
@@ -196,4 +197,28 @@ async fn slow_and_broken_shards_hold_nothing_else_back() {
     worker.stop().await;
     log.assert_each(200, 0..1);
     assert!(fake.item_count(LEASES) > 0);
+}
+
+/// Returns the time for which a source asks for a table's description that is never given.
+async fn time_of_describing(fake: &FaultyDynamoDb, seed: u64) -> Duration {
+    let began = Instant::now();
+    let opened = nth(fake, seed).open().await;
+    opened.expect_err("the table can't be described");
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_can_not_describe_their_table_do_not_come_back_in_step() {
+    let fake = table(1);
+    let fault = Fault::internal_error().on(Operation::DescribeTable);
+    fake.inject(fault.always());
+    let mut times = Vec::new();
+    for seed in 0..4 {
+        times.push(time_of_describing(&fake, seed).await);
+    }
+    let again = time_of_describing(&fake, 0).await;
+    assert_eq!(times[0], again, "a seed fixes the delays");
+    times.sort();
+    times.dedup();
+    assert_eq!(times.len(), 4, "{times:?}");
 }

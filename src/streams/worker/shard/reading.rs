@@ -54,7 +54,8 @@ impl ShardTask {
             Ok(page) => page,
             Err(failure) => return self.unread(failure, now),
         };
-        (self.failures, self.gone) = (0, 0);
+        self.reads.succeeded();
+        self.gone = 0;
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
         self.poll.read(count, full, now);
@@ -182,9 +183,9 @@ impl ShardTask {
                 return Err(self.unreadable(error));
             }
         }
-        self.failures += 1;
-        let pause = self.shared.backoff.delay(self.failures, &mut self.rng);
-        tracing::debug!(shard = %self.shard, %error, failures = self.failures, "a read failed");
+        let pause = self.reads.failed();
+        let failures = self.reads.failures();
+        tracing::debug!(shard = %self.shard, %error, failures, "a read failed");
         self.poll.pause_until(now + pause);
         Ok(())
     }
