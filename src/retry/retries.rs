@@ -38,6 +38,7 @@ impl Retries {
     }
 
     /// Returns the number of failures since the last success.
+    #[cfg(any(feature = "streams", test))]
     pub(crate) fn failures(&self) -> u32 {
         self.failures
     }

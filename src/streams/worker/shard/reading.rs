@@ -52,7 +52,7 @@ impl ShardTask {
         let now = self.shared.clock.now();
         let (page, bytes) = match end.result {
             Ok(page) => page,
-            Err(failure) => return self.unread(failure, now),
+            Err(failure) => return self.unread(failure, end.limit, now),
         };
         self.reads.succeeded();
         self.gone = 0;
@@ -142,7 +142,12 @@ impl ShardTask {
             .is_none_or(|filter| filter(record))
     }
 
-    fn unread(&mut self, failure: ReadFailure, now: Duration) -> Result<(), StreamsError> {
+    fn unread(
+        &mut self,
+        failure: ReadFailure,
+        limit: usize,
+        now: Duration,
+    ) -> Result<(), StreamsError> {
         let ReadFailure {
             error,
             fresh,
@@ -182,6 +187,10 @@ impl ShardTask {
             if self.refusals >= MOST_REFUSALS {
                 return Err(self.unreadable(error));
             }
+        }
+        if error.is_past_limit() {
+            // A local server's page knows no megabyte: the next asks for half as many records.
+            self.record_bytes = self.shared.part().div_ceil((limit / 2).max(1));
         }
         let pause = self.reads.failed();
         let failures = self.reads.failures();
