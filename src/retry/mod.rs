@@ -5,8 +5,8 @@
 //! one to the other is in one place, exhaustive over the codes known, so that no caller ever
 //! matches on a code to decide whether to send again.
 //!
-//! A call that is repeated on its own goes through [`Retries::call`]. The sink's writes do not:
-//! they are queued again, one record at a time, and paid for from the [`RetryBudget`].
+//! A call that is repeated on its own goes through `Retries::call`. The sink's writes do not:
+//! they are queued again, one record at a time, and paid for from the `RetryBudget`.
 
 mod backoff;
 mod budget;
