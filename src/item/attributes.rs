@@ -1,8 +1,8 @@
 //! The SDK's form of an item, to and from the wire.
 
 use super::ItemError;
-use super::error::Fault;
-use super::serializer::Wanted;
+use super::fault::Fault;
+use super::serializer::Selection;
 use super::set::SetKind;
 use super::writer::Writer;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,11 +11,11 @@ use std::collections::HashMap;
 pub(super) fn write_item(
     writer: &mut Writer,
     item: &HashMap<String, AttributeValue>,
-    wanted: Wanted<'_>,
+    selection: Selection<'_>,
 ) -> Result<(), Fault> {
     let mut open = writer.open_item();
     for (name, value) in item {
-        if writer.item_name(&mut open, wanted, name)? {
+        if writer.item_name(&mut open, selection, name)? {
             write_value(writer, value).map_err(|fault| fault.under(name))?;
         }
     }
@@ -23,7 +23,8 @@ pub(super) fn write_item(
     Ok(())
 }
 
-/// Recursion is bounded: the writer refuses to open more than its limit of maps and lists.
+/// Writes one value. Recursion is bounded: the writer refuses to open more than its limit of maps
+/// and lists.
 pub(super) fn write_value(writer: &mut Writer, value: &AttributeValue) -> Result<(), Fault> {
     match value {
         AttributeValue::S(text) => writer.string(text),

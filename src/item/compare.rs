@@ -1,11 +1,12 @@
-//! Whether two items are one by value.
+//! Equality of items by value.
 
 use super::json::parse;
 use super::number::{self, Decimal};
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// Whether two items in DynamoDB's JSON are equal: numbers by value, sets and maps in any order.
+/// Returns whether two items in DynamoDB's JSON are equal: numbers by value, sets and maps in any
+/// order.
 ///
 /// Bytes that are no items equal nothing, not even themselves.
 pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
@@ -36,7 +37,7 @@ pub(super) fn same_value(a: &AttributeValue, b: &AttributeValue) -> bool {
     }
 }
 
-/// A number by value; text that is none by itself.
+/// Returns a number by its value, and a text that is none as it is.
 fn by_value(text: &String) -> Result<Decimal, &String> {
     Decimal::parse(text.as_bytes()).map_err(|_| text)
 }

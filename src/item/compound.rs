@@ -2,10 +2,10 @@
 
 use super::ItemError;
 use super::elements::takes_elements;
-use super::error::Fault;
+use super::fault::Fault;
 use super::marked::text_of;
-use super::refuse::refuse;
-use super::serializer::{ValueSerializer, Wanted};
+use super::serializer::{Selection, ValueSerializer};
+use super::unsupported::refuse;
 use super::writer::{OpenMap, Writer};
 use serde::Serialize;
 use serde::ser::{self, Impossible};
@@ -42,20 +42,20 @@ takes_elements!(ListWriter);
 
 /// The entries of a map, or of the item itself, one after another.
 pub(super) struct MapWriter<'w, 's> {
-    writer: &'w mut Writer,
+    pub(super) writer: &'w mut Writer,
     open: OpenMap,
-    /// What the record is wanted for, where this is the item itself.
-    item: Option<Wanted<'s>>,
+    /// The attributes to write, where this is the item itself.
+    item: Option<Selection<'s>>,
     pending: Pending,
 }
 
-/// Whether a name waits for its value, for `SerializeMap` gives them in two calls.
+/// The name that waits for its value: `SerializeMap` gives them in two calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Nothing,
     /// The name is written.
     Value,
-    /// The entry is not wanted.
+    /// The entry is left out.
     Skipped,
 }
 
@@ -71,20 +71,20 @@ impl<'w> MapWriter<'w, 'static> {
 }
 
 impl<'w, 's> MapWriter<'w, 's> {
-    pub(super) fn item(writer: &'w mut Writer, open: OpenMap, wanted: Wanted<'s>) -> Self {
+    pub(super) fn item(writer: &'w mut Writer, open: OpenMap, selection: Selection<'s>) -> Self {
         Self {
             writer,
             open,
-            item: Some(wanted),
+            item: Some(selection),
             pending: Pending::Nothing,
         }
     }
 
-    /// Writes a name; false where the entry is not wanted.
-    fn name(&mut self, name: &str) -> Result<bool, Fault> {
+    /// Writes a name, and returns `false` where the entry is left out.
+    pub(super) fn name(&mut self, name: &str) -> Result<bool, Fault> {
         match self.item {
             None => self.writer.name(&mut self.open, name)?,
-            Some(wanted) => return self.writer.item_name(&mut self.open, wanted, name),
+            Some(selection) => return self.writer.item_name(&mut self.open, selection, name),
         }
         Ok(true)
     }
@@ -115,18 +115,18 @@ impl<'w, 's> MapWriter<'w, 's> {
 }
 
 impl Writer {
-    /// Writes the name of an attribute of the item; false where the attribute is not wanted.
+    /// Writes the name of an attribute of the item, and returns `false` where it is left out.
     pub(super) fn item_name(
         &mut self,
         open: &mut OpenMap,
-        wanted: Wanted<'_>,
+        selection: Selection<'_>,
         name: &str,
     ) -> Result<bool, Fault> {
-        if wanted.key_only && !wanted.shape.keys().contains(name) {
+        if selection.key_only && !selection.shape.keys().contains(name) {
             return Ok(false);
         }
         self.name(open, name)?;
-        if let Some(position) = wanted.shape.watched().position(name) {
+        if let Some(position) = selection.shape.watched().position(name) {
             self.watch(position);
         }
         Ok(true)
@@ -207,8 +207,8 @@ impl ser::SerializeMap for MapWriter<'_, '_> {
             Pending::Skipped => return Ok(()),
             Pending::Value => {}
         }
-        // The path is built from the buffer: by the time of an error it holds the name still, as the entry's,
-        // unless inner maps left theirs behind it.
+        // The path is built from the buffer: by the time of an error it still holds the name, as
+        // the entry's, unless inner maps left theirs behind it.
         let entry = self.writer.entries.len();
         value
             .serialize(ValueSerializer {
@@ -233,7 +233,8 @@ impl ser::SerializeMap for MapWriter<'_, '_> {
     }
 }
 
-/// Takes the key of a map entry, which names an attribute: strings, and what `serde_dynamo` turns into them.
+/// A serializer of the key of a map entry, which names an attribute: strings, and the types that
+/// `serde_dynamo` turns into strings.
 struct NameSerializer<'m, 'w, 's> {
     map: &'m mut MapWriter<'w, 's>,
 }
@@ -256,7 +257,7 @@ macro_rules! integer_names {
 }
 
 impl ser::Serializer for NameSerializer<'_, '_, '_> {
-    /// Whether the name was written.
+    /// `true` where the name was written.
     type Ok = bool;
     type Error = Fault;
     type SerializeSeq = Impossible<bool, Fault>;
@@ -304,114 +305,5 @@ impl ser::Serializer for NameSerializer<'_, '_, '_> {
         value: &T,
     ) -> Result<bool, Fault> {
         value.serialize(self)
-    }
-}
-
-/// A map of one entry that holds a list: a tuple variant.
-pub(super) struct VariantList<'w, 's> {
-    map: MapWriter<'w, 's>,
-    /// The position of the next element; `None` where the entry is not wanted.
-    next: Option<usize>,
-    variant: &'static str,
-}
-
-impl<'w, 's> VariantList<'w, 's> {
-    pub(super) fn open(mut map: MapWriter<'w, 's>, variant: &'static str) -> Result<Self, Fault> {
-        let wanted = map.name(variant)?;
-        if wanted {
-            map.writer
-                .open_list()
-                .map_err(|fault| fault.under(variant))?;
-        }
-        Ok(Self {
-            map,
-            next: wanted.then_some(0),
-            variant,
-        })
-    }
-}
-
-impl ser::SerializeTupleVariant for VariantList<'_, '_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        let Some(next) = &mut self.next else {
-            return Ok(());
-        };
-        let at = *next;
-        *next += 1;
-        self.map.writer.element(at);
-        value
-            .serialize(ValueSerializer {
-                writer: self.map.writer,
-            })
-            .map_err(|fault| self.map.writer.breaks(fault.at(at).under(self.variant)))
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        if self.next.is_some() {
-            self.map.writer.close_list();
-        }
-        self.map.close()
-    }
-}
-
-/// A map of one entry that holds a map: a struct variant.
-pub(super) struct VariantMap<'w, 's> {
-    outer: MapWriter<'w, 's>,
-    /// `None` where the entry is not wanted.
-    inner: Option<OpenMap>,
-    variant: &'static str,
-}
-
-impl<'w, 's> VariantMap<'w, 's> {
-    pub(super) fn open(mut outer: MapWriter<'w, 's>, variant: &'static str) -> Result<Self, Fault> {
-        let inner = if outer.name(variant)? {
-            Some(
-                outer
-                    .writer
-                    .open_map()
-                    .map_err(|fault| fault.under(variant))?,
-            )
-        } else {
-            None
-        };
-        Ok(Self {
-            outer,
-            inner,
-            variant,
-        })
-    }
-}
-
-impl ser::SerializeStructVariant for VariantMap<'_, '_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_field<T: Serialize + ?Sized>(
-        &mut self,
-        key: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        let Some(inner) = &mut self.inner else {
-            return Ok(());
-        };
-        let writer = &mut *self.outer.writer;
-        let written = writer.name(inner, key).and_then(|()| {
-            value
-                .serialize(ValueSerializer {
-                    writer: &mut *writer,
-                })
-                .map_err(|fault| fault.under(key))
-        });
-        written.map_err(|fault| writer.breaks(fault.under(self.variant)))
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        if let Some(inner) = self.inner {
-            self.outer.writer.close_map(inner);
-        }
-        self.outer.close()
     }
 }

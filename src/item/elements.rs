@@ -1,7 +1,7 @@
-//! serde's three ways to hand over elements, which are one here.
+//! serde's three kinds of sequences, written alike.
 
-/// Implements `SerializeSeq`, `SerializeTuple` and `SerializeTupleStruct` by the type's own `add` and
-/// `close`.
+/// Implements `SerializeSeq`, `SerializeTuple` and `SerializeTupleStruct` by the type's own `add`
+/// and `close`.
 macro_rules! takes_elements {
     ($type:ident) => {
         $crate::item::elements::takes_elements!(@ $type, SerializeSeq, serialize_element);
@@ -11,7 +11,7 @@ macro_rules! takes_elements {
     (@ $type:ident, $trait:ident, $method:ident) => {
         impl serde::ser::$trait for $type<'_> {
             type Ok = ();
-            type Error = $crate::item::error::Fault;
+            type Error = $crate::item::fault::Fault;
 
             fn $method<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Self::Error> {
                 self.add(value)

@@ -1,13 +1,13 @@
-//! From a record to the bytes that go out: one pass, then the checks that need the whole.
+//! From a record to the bytes that are sent: one pass, then the checks that need the whole item.
 
 use dynamodb_table_spec::KeyAttribute;
 
-use super::error::Fault;
+use super::fault::Fault;
+use super::find::{key_part, primary_part};
 use super::index_set::IndexSet;
 use super::key::{Key, KeyPart};
 use super::limits::{MAX_ITEM_SIZE, MAX_PARTITION_KEY, MAX_SORT_KEY};
-use super::raw::{key_part, primary_part};
-use super::serializer::{ItemSerializer, ValueSerializer, Wanted};
+use super::serializer::{ItemSerializer, Selection, ValueSerializer};
 use super::shape::{IndexShape, TableShape};
 use super::writer::Writer;
 use super::{ItemError, attributes, json};
@@ -25,7 +25,8 @@ pub(crate) struct Encoded {
     pub(crate) stored_size: usize,
     /// The primary key.
     pub(crate) key: Key,
-    /// The secondary indexes that the item is in: those whose key attributes it has. None for a key alone.
+    /// The secondary indexes that the item is in: those whose key attributes it has. None for a key
+    /// alone.
     pub(crate) indexes: IndexSet,
 }
 
@@ -43,22 +44,23 @@ impl std::fmt::Debug for Encoded {
 ///
 /// # Errors
 ///
-/// Whatever DynamoDB would refuse about the item by itself, and whatever `serde_dynamo` would.
+/// Everything that DynamoDB would refuse about the item by itself, and everything that
+/// `serde_dynamo` would.
 pub(crate) fn encode<T: Serialize + ?Sized>(
     record: &T,
     shape: &TableShape,
 ) -> Result<Encoded, ItemError> {
     encode_record(
         record,
-        Wanted {
+        Selection {
             shape,
             key_only: false,
         },
     )
 }
 
-/// Encodes the key of a record: of a struct that holds the key attributes, or of a whole item, whose other
-/// attributes are left out unread.
+/// Encodes the key of a record: of a struct that holds the key attributes, or of a whole item,
+/// whose other attributes are left out unread.
 ///
 /// # Errors
 ///
@@ -69,7 +71,7 @@ pub(crate) fn encode_key<T: Serialize + ?Sized>(
 ) -> Result<Encoded, ItemError> {
     encode_record(
         record,
-        Wanted {
+        Selection {
             shape,
             key_only: true,
         },
@@ -78,15 +80,15 @@ pub(crate) fn encode_key<T: Serialize + ?Sized>(
 
 fn encode_record<T: Serialize + ?Sized>(
     record: &T,
-    wanted: Wanted<'_>,
+    selection: Selection<'_>,
 ) -> Result<Encoded, ItemError> {
     with_scratch(|writer| {
-        record.serialize(ItemSerializer { writer, wanted })?;
-        finish(writer, wanted)
+        record.serialize(ItemSerializer { writer, selection })?;
+        finish(writer, selection)
     })
 }
 
-/// As [`encode`], for an item in the SDK's form.
+/// Encodes an item in the SDK's form, as [`encode`] does.
 ///
 /// # Errors
 ///
@@ -97,14 +99,14 @@ pub(crate) fn encode_attributes(
 ) -> Result<Encoded, ItemError> {
     encode_map(
         item,
-        Wanted {
+        Selection {
             shape,
             key_only: false,
         },
     )
 }
 
-/// As [`encode_key`], for a key or an item in the SDK's form.
+/// Encodes a key, or the key of an item, in the SDK's form, as [`encode_key`] does.
 ///
 /// # Errors
 ///
@@ -115,7 +117,7 @@ pub(crate) fn encode_key_attributes(
 ) -> Result<Encoded, ItemError> {
     encode_map(
         key,
-        Wanted {
+        Selection {
             shape,
             key_only: true,
         },
@@ -124,16 +126,16 @@ pub(crate) fn encode_key_attributes(
 
 fn encode_map(
     item: &HashMap<String, AttributeValue>,
-    wanted: Wanted<'_>,
+    selection: Selection<'_>,
 ) -> Result<Encoded, ItemError> {
     with_scratch(|writer| {
-        attributes::write_item(writer, item, wanted)?;
-        finish(writer, wanted)
+        attributes::write_item(writer, item, selection)?;
+        finish(writer, selection)
     })
 }
 
-/// Checks an item in DynamoDB's JSON from outside by all the rules of [`encode`] and gives it in the form
-/// that [`encode`] does. With `key_only` the other attributes are left out unchecked.
+/// Checks an item in DynamoDB's JSON from outside by all the rules of [`encode`], and returns it in
+/// the same form. With `key_only` the other attributes are left out unchecked.
 ///
 /// # Errors
 ///
@@ -143,10 +145,10 @@ pub(crate) fn check_json(
     shape: &TableShape,
     key_only: bool,
 ) -> Result<Encoded, ItemError> {
-    let wanted = Wanted { shape, key_only };
+    let selection = Selection { shape, key_only };
     with_scratch(|writer| {
-        json::copy_item(writer, json, wanted)?;
-        finish(writer, wanted)
+        json::copy_item(writer, json, selection)?;
+        finish(writer, selection)
     })
 }
 
@@ -154,7 +156,7 @@ pub(crate) fn check_json(
 ///
 /// # Errors
 ///
-/// What [`encode`] has against a value.
+/// As [`encode`], for a value.
 pub(crate) fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, ItemError> {
     with_scratch(|writer| {
         writer.begin_value();
@@ -165,7 +167,7 @@ pub(crate) fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, 
     })
 }
 
-/// As [`encode_value`], for a value in the SDK's form.
+/// Encodes a value in the SDK's form, as [`encode_value`] does.
 ///
 /// # Errors
 ///
@@ -178,8 +180,8 @@ pub(crate) fn encode_attribute_value(value: &AttributeValue) -> Result<Vec<u8>, 
     })
 }
 
-/// Runs `f` with this thread's scratch writer. A record whose `Serialize` encodes another record finds none
-/// and gets a new one.
+/// Runs `f` with this thread's scratch writer. A record whose `Serialize` encodes another record
+/// finds none and gets a new one.
 fn with_scratch<R>(f: impl FnOnce(&mut Writer) -> Result<R, Fault>) -> Result<R, ItemError> {
     thread_local! {
         static SCRATCH: Cell<Option<Writer>> = const { Cell::new(None) };
@@ -189,24 +191,24 @@ fn with_scratch<R>(f: impl FnOnce(&mut Writer) -> Result<R, Fault>) -> Result<R,
     let mut writer = kept.unwrap_or_else(Writer::new);
     let result = f(&mut writer);
     writer.reset();
-    // Not being able to keep it costs an allocation next time.
+    // Where it can't be kept, the next encoding allocates again.
     let _ = SCRATCH.try_with(|scratch| scratch.set(Some(writer)));
     result.map_err(ItemError::from)
 }
 
-/// The checks of the whole item, and the copy out of the scratch buffer.
-fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
+/// Checks the whole item, and copies it out of the scratch buffer.
+fn finish(writer: &Writer, selection: Selection<'_>) -> Result<Encoded, Fault> {
     writer.check_whole()?;
-    let keys = wanted.shape.keys();
-    let partition = checked_part(writer, wanted.shape, keys.partition(), MAX_PARTITION_KEY)?;
+    let keys = selection.shape.keys();
+    let partition = checked_part(writer, selection.shape, keys.partition(), MAX_PARTITION_KEY)?;
     let sort = keys
         .sort()
-        .map(|sort| checked_part(writer, wanted.shape, sort, MAX_SORT_KEY))
+        .map(|sort| checked_part(writer, selection.shape, sort, MAX_SORT_KEY))
         .transpose()?;
     let mut indexes = IndexSet::default();
-    if !wanted.key_only {
-        for (position, index) in wanted.shape.indexes().iter().enumerate() {
-            if !index.is_dropped() && check_index(writer, wanted.shape, index)? {
+    if !selection.key_only {
+        for (position, index) in selection.shape.indexes().iter().enumerate() {
+            if !index.is_dropped() && check_index(writer, selection.shape, index)? {
                 indexes.insert(position);
             }
         }
@@ -222,7 +224,7 @@ fn finish(writer: &Writer, wanted: Wanted<'_>) -> Result<Encoded, Fault> {
     })
 }
 
-/// The value bytes of a watched attribute of the item in the writer.
+/// Returns the value bytes of a watched attribute of the item in the writer.
 fn watched<'w>(writer: &'w Writer, shape: &TableShape, name: &str) -> Option<&'w [u8]> {
     let position = Some(shape.watched().position(name)?);
     let (i, entry) = writer
@@ -258,8 +260,8 @@ fn checked_part<'w>(
     }
 }
 
-/// Whether the item is in the index: one without a key attribute of the index is not. One with an unfit value
-/// is refused whole.
+/// Returns whether the item is in the index: one without a key attribute of the index is not. One
+/// with an unfit value is refused whole.
 fn check_index(writer: &Writer, shape: &TableShape, index: &IndexShape) -> Result<bool, Fault> {
     let mut entered = true;
     for (attribute, limit) in index

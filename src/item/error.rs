@@ -1,28 +1,20 @@
-//! Why a record is no item that DynamoDB would take.
-//!
-//! Inside the room an error is a [`Fault`]: a boxed pair of the error and the way to it, which grows a step a
-//! level while the encoder unwinds. So the good path neither builds nor carries a path, and results stay one
-//! word wide. At the door it becomes an [`ItemError`], the path written out.
+//! The error of a record that is no item that DynamoDB would take.
 
 use super::KeyKind;
-use super::number::NumberFault;
 use crate::error::ErrorKind;
-use std::fmt::{self, Write as _};
 
-/// Names longer than this are cut in messages.
-const SHOWN_NAME: usize = 80;
-
-/// Why a record can't be written as an item, or bytes can't be read as one.
+/// The reason that a record can't be written as an item, or bytes can't be read as one.
 ///
-/// Every variant names the place, as a path like `parts[2].score`, what was found there, and the limit where
-/// there is one. None carries what the item holds. All are final: the same record fails in the same way.
+/// Every variant names the place, as a path like `parts[2].score`, what was found there, and the
+/// limit where there is one. None carries the item's contents. All are final: the same record fails
+/// in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ItemError {
     /// The record is not a struct or a map.
     #[error("a record must be a struct or a map, this one is {found}")]
     NotAMap {
-        /// What the record is.
+        /// The kind of value that the record is.
         found: &'static str,
     },
     /// An attribute of the primary key is not there.
@@ -71,7 +63,8 @@ pub enum ItemError {
         /// The type that the index has.
         wanted: KeyKind,
     },
-    /// A key attribute of a secondary index is empty; leave it out to leave the item out of the index.
+    /// A key attribute of a secondary index is empty; leave it out to leave the item out of the
+    /// index.
     #[error("attribute `{attribute}` is empty, index `{index}` has it as a key")]
     EmptyIndexKey {
         /// The index.
@@ -104,7 +97,7 @@ pub enum ItemError {
         limit: usize,
         /// The attribute that takes most.
         largest: String,
-        /// What it takes in bytes, its name included.
+        /// Its size in bytes, its name included.
         largest_size: usize,
     },
     /// Maps and lists are nested too deep.
@@ -134,7 +127,7 @@ pub enum ItemError {
         path: String,
         /// `SS`, `NS` or `BS`.
         wanted: &'static str,
-        /// What the value is.
+        /// The kind of value that it is.
         found: &'static str,
     },
     /// A member of a set is of the wrong kind.
@@ -144,7 +137,7 @@ pub enum ItemError {
         path: String,
         /// `SS`, `NS` or `BS`.
         wanted: &'static str,
-        /// What the member is.
+        /// The kind of value that the member is.
         found: &'static str,
     },
     /// The text of a number is not one: NaN and infinity included.
@@ -196,7 +189,7 @@ pub enum ItemError {
     NotAName {
         /// The map.
         path: String,
-        /// What the key is.
+        /// The kind of value that the key is.
         found: &'static str,
     },
     /// A value is of a Rust type that the mapping lacks.
@@ -204,7 +197,7 @@ pub enum ItemError {
     Unsupported {
         /// The attribute.
         path: String,
-        /// What the value is.
+        /// The kind of value that it is.
         found: &'static str,
     },
     /// An `AttributeValue::Null(false)`: DynamoDB has only `true` there.
@@ -222,18 +215,19 @@ pub enum ItemError {
     /// The record's own `Serialize` failed. Its message is left out, since it may quote the record.
     #[error("{} could not be serialised by its own type", place(.path))]
     Refused {
-        /// Where it failed.
+        /// The place of the failure.
         path: String,
     },
     /// Bytes that should be an item in DynamoDB's JSON are not.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
     Json {
-        /// Where in the bytes; in those of the attribute's value alone for a key.
+        /// The position in the bytes; in those of the attribute's value alone for a key.
         offset: usize,
-        /// What should be there.
+        /// The expected text.
         expected: &'static str,
     },
-    /// An item doesn't fit the type asked for. What serde said is left out, since it may quote the item.
+    /// An item doesn't fit the type asked for. serde's message is left out, since it may quote the
+    /// item.
     #[error("the item does not read as `{wanted}`")]
     Decode {
         /// The type.
@@ -241,10 +235,7 @@ pub enum ItemError {
     },
 }
 
-/// The place of a key of an inner map in a path.
-const HIDDEN_KEY: &str = "*";
-
-/// The words for a path in a message.
+/// Returns the words for a path in a message.
 pub(super) fn place(path: &str) -> String {
     if path.is_empty() {
         "the item".to_owned()
@@ -259,8 +250,9 @@ impl ItemError {
         ErrorKind::Invalid
     }
 
-    /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
-    /// A key of an inner map may be data, and is `*`: `scores.*`. The fields of a struct are shown.
+    /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the
+    /// item as a whole. A key of an inner map may be data, and is `*`: `scores.*`. The fields of a
+    /// struct are shown.
     pub fn path(&self) -> &str {
         match self {
             Self::NotAMap { .. }
@@ -304,7 +296,7 @@ impl ItemError {
         self
     }
 
-    fn path_mut(&mut self) -> Option<&mut String> {
+    pub(super) fn path_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::TooDeep { path, .. }
             | Self::EmptySet { path }
@@ -326,149 +318,3 @@ impl ItemError {
         }
     }
 }
-
-/// An error on its way out, one word wide.
-pub(crate) struct Fault(Box<Inner>);
-
-struct Inner {
-    /// Its path still empty.
-    error: ItemError,
-    way: Way,
-}
-
-/// The way from an item to a place in it, put together from its end.
-#[derive(Default)]
-pub(super) struct Way(Vec<Step>);
-
-enum Step {
-    Name(String),
-    /// A name that may be data. It is shown only where it names an attribute of the item itself.
-    Key(String),
-    Index(usize),
-}
-
-impl Way {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn under(&mut self, name: &str) {
-        self.0.push(Step::Name(shown(name)));
-    }
-
-    pub(super) fn key(&mut self, name: &str) {
-        self.0.push(Step::Key(shown(name)));
-    }
-
-    pub(super) fn at(&mut self, index: usize) {
-        self.0.push(Step::Index(index));
-    }
-
-    /// Appends it as messages show it, such as `parts[2].score`.
-    pub(super) fn write(&self, path: &mut String) {
-        for (depth, step) in self.0.iter().rev().enumerate() {
-            let written = match step {
-                Step::Name(name) | Step::Key(name) if depth == 0 => write!(path, "{name}"),
-                Step::Name(name) => write!(path, ".{name}"),
-                Step::Key(_) => write!(path, ".{HIDDEN_KEY}"),
-                Step::Index(index) => write!(path, "[{index}]"),
-            };
-            debug_assert!(written.is_ok(), "writing to a string does not fail");
-        }
-    }
-}
-
-impl Fault {
-    #[cold]
-    pub(super) fn new(error: ItemError) -> Self {
-        Self(Box::new(Inner {
-            error,
-            way: Way::default(),
-        }))
-    }
-
-    /// The same, found in the entry of this name.
-    #[cold]
-    pub(super) fn under(mut self, name: &str) -> Self {
-        self.0.way.under(name);
-        self
-    }
-
-    /// Returns this fault in an entry of an inner map. Its key may be data, and is not shown.
-    #[cold]
-    pub(super) fn under_key(mut self) -> Self {
-        self.0.way.under(HIDDEN_KEY);
-        self
-    }
-
-    /// Returns this fault in an entry of an item or of an inner map.
-    #[cold]
-    pub(super) fn key(mut self, name: &str) -> Self {
-        self.0.way.key(name);
-        self
-    }
-
-    /// The same, found in the element at this position.
-    #[cold]
-    pub(super) fn at(mut self, index: usize) -> Self {
-        self.0.way.at(index);
-        self
-    }
-}
-
-/// A name as messages show it: cut where it is very long.
-pub(super) fn shown(name: &str) -> String {
-    match name.char_indices().nth(SHOWN_NAME) {
-        Some((cut, _)) => format!("{}…", name.get(..cut).unwrap_or_default()),
-        None => name.to_owned(),
-    }
-}
-
-impl From<NumberFault> for Fault {
-    fn from(fault: NumberFault) -> Self {
-        let path = String::new();
-        Self::new(match fault {
-            NumberFault::Syntax => ItemError::NotANumber { path },
-            NumberFault::Digits(digits) => ItemError::TooManyDigits {
-                path,
-                digits,
-                limit: super::limits::MAX_DIGITS,
-            },
-            NumberFault::TooLarge => ItemError::NumberTooLarge { path },
-            NumberFault::TooSmall => ItemError::NumberTooSmall { path },
-        })
-    }
-}
-
-impl From<Fault> for ItemError {
-    fn from(fault: Fault) -> Self {
-        let Inner { mut error, way } = *fault.0;
-        if let Some(path) = error.path_mut() {
-            way.write(path);
-        }
-        error
-    }
-}
-
-impl serde::ser::Error for Fault {
-    /// The message is dropped: a `Serialize` implementation may well put the value into it.
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::new(ItemError::Refused {
-            path: String::new(),
-        })
-    }
-}
-
-impl fmt::Debug for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.error.fmt(f)
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.error.fmt(f)
-    }
-}
-
-impl std::error::Error for Fault {}

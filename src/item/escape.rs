@@ -1,22 +1,23 @@
-//! JSON strings: escaping what goes out, unescaping what comes in.
+//! JSON strings: escaped on the way out, unescaped on the way in.
 
 use std::borrow::Cow;
 
-/// How many bytes are looked at together; a fixed-size inner loop is turned into vector instructions.
-const BLOCK: usize = 16;
+/// The number of bytes that are looked at together; a fixed-size inner loop is turned into vector
+/// instructions.
+const BLOCK_BYTES: usize = 16;
 
 /// Appends `text` as the inside of a JSON string, without the quotes.
 ///
-/// Only what JSON demands is escaped (quote, backslash, control characters), so equal texts have equal
-/// bytes: names and set members are compared on the escaped form.
+/// Only the characters that JSON demands are escaped (quote, backslash, control characters), so
+/// equal texts have equal bytes: names and set members are compared on the escaped form.
 ///
-/// Most texts are names and short values. Up to a block they are looked at and written as two words that overlap,
-/// since calls to copy a handful of bytes cost more than the bytes.
+/// Most texts are names and short values. Up to a block they are looked at and written as two words
+/// that overlap, since calls to copy a handful of bytes cost more than the bytes.
 #[inline]
 pub(super) fn push(buf: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let len = bytes.len();
-    if let (8..=BLOCK, Some(first), Some(last)) =
+    if let (8..=BLOCK_BYTES, Some(first), Some(last)) =
         (len, bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
     {
         let (first, last) = (u64::from_le_bytes(*first), u64::from_le_bytes(*last));
@@ -32,7 +33,7 @@ pub(super) fn push(buf: &mut Vec<u8>, text: &str) {
     {
         let (first, last) = (u32::from_le_bytes(*first), u32::from_le_bytes(*last));
         let joined = u64::from(first) | u64::from(last) << (8 * (len - 4));
-        // What the last bytes leave empty would look like control characters.
+        // The places that the last bytes leave empty would look like control characters.
         if specials(u64::from(first) | u64::from(last) << 32) == 0 {
             let end = buf.len() + len;
             buf.extend_from_slice(&joined.to_le_bytes());
@@ -43,7 +44,7 @@ pub(super) fn push(buf: &mut Vec<u8>, text: &str) {
     push_runs(buf, bytes);
 }
 
-/// Appends what is plain as it is and the rest escaped, run by run.
+/// Appends plain bytes as they are and the rest escaped, run by run.
 fn push_runs(buf: &mut Vec<u8>, bytes: &[u8]) {
     let mut rest = bytes;
     loop {
@@ -58,51 +59,52 @@ fn push_runs(buf: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Control characters, quote and backslash. With its second bit turned over, the quote comes right behind the control
-/// characters, which stay among themselves, so that one comparison finds both.
+/// Returns whether a byte is a control character, a quote or a backslash. With its second bit
+/// turned over, the quote comes right behind the control characters, which stay among themselves,
+/// so that one comparison finds both.
 fn needs_escape(byte: u8) -> bool {
     (byte ^ 0x02) < 0x21 || byte == b'\\'
 }
 
-/// The number of leading bytes that are neither quote nor backslash nor control character.
+/// Returns the number of leading bytes that are neither quote nor backslash nor control character.
 ///
-/// The last block overlaps the one before it, so that what is left over is not looked at byte by byte.
+/// The last block overlaps the one before it, so that the rest is not looked at byte by byte.
 pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
-    let Some(last) = bytes.last_chunk::<BLOCK>() else {
+    let Some(last) = bytes.last_chunk::<BLOCK_BYTES>() else {
         let special = |&byte: &u8| needs_escape(byte);
         return bytes.iter().position(special).unwrap_or(bytes.len());
     };
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let (blocks, rest) = bytes.as_chunks::<BLOCK_BYTES>();
     for (at, block) in blocks.iter().enumerate() {
         if has_special(block) {
-            return at * BLOCK + first_special(block);
+            return at * BLOCK_BYTES + first_special(block);
         }
     }
     if rest.is_empty() || !has_special(last) {
         return bytes.len();
     }
-    bytes.len() - BLOCK + first_special(last)
+    bytes.len() - BLOCK_BYTES + first_special(last)
 }
 
 #[inline(always)]
-fn has_special(block: &[u8; BLOCK]) -> bool {
+fn has_special(block: &[u8; BLOCK_BYTES]) -> bool {
     block
         .iter()
         .fold(false, |any, &byte| any | needs_escape(byte))
 }
 
-/// Where in a block the first byte is that needs escaping.
-fn first_special(block: &[u8; BLOCK]) -> usize {
+/// Returns the position of the first byte in a block that needs escaping.
+fn first_special(block: &[u8; BLOCK_BYTES]) -> usize {
     let word = |word: Option<&[u8; 8]>| word.map_or(0, |word| specials(u64::from_le_bytes(*word)));
     let (low, high) = (word(block.first_chunk()), word(block.last_chunk()));
     let found = u128::from(low) | u128::from(high) << 64;
-    usize::try_from(found.trailing_zeros() / 8).unwrap_or(BLOCK)
+    usize::try_from(found.trailing_zeros() / 8).unwrap_or(BLOCK_BYTES)
 }
 
-/// Has a bit set where a byte of the word needs escaping.
+/// Returns a word with a bit set where a byte needs escaping.
 ///
-/// A byte below `n` borrows on `n` being taken from it, and shows that in its top bit. A borrow may reach higher
-/// bytes, so only the lowest bit is in the right place, and no bit means none.
+/// A byte below `n` borrows when `n` is taken from it, and shows that in its top bit. A borrow may
+/// reach higher bytes, so only the lowest bit is in the right place, and no bit means none.
 fn specials(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 128;
@@ -130,7 +132,7 @@ fn push_special(buf: &mut Vec<u8>, byte: u8) {
     buf.extend_from_slice(&[b'\\', short]);
 }
 
-/// The text of a JSON string from its inside; `None` where an escape or the UTF-8 is wrong.
+/// Returns the text of a JSON string from its inside; `None` where an escape or the UTF-8 is wrong.
 pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(inside).ok()?;
     let Some(first) = text.find('\\') else {
@@ -162,7 +164,7 @@ pub(super) fn unescape(inside: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(out))
 }
 
-/// The character of a `\u` escape, the second half of a surrogate pair included.
+/// Reads the character of a `\u` escape, the second half of a surrogate pair included.
 fn unicode(chars: &mut std::str::Chars<'_>) -> Option<char> {
     let first = hex4(chars)?;
     if !(0xd800..0xdc00).contains(&first) {

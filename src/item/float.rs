@@ -1,23 +1,26 @@
 //! Floats as the shortest decimal that reads back to them.
 //!
-//! Now and then two such decimals are equally near, and then the standard library, by which `serde_dynamo` writes, and
-//! `zmij`, which is several times faster, choose differently. Both read back to the float, but DynamoDB keeps the
-//! decimal. So where it may be so, the standard library writes.
+//! Now and then two such decimals are equally near. Then the standard library, by which
+//! `serde_dynamo` writes, and `zmij`, which is several times faster, choose differently. Both read
+//! back to the float, but DynamoDB keeps the decimal. So where two may be equally near, the
+//! standard library writes.
 //!
-//! A float halfway between two decimals has itself exactly one decimal place more than they have. How many a float has is
-//! plain to see: it is an odd number divided by a power of two, and each halving takes one more place.
+//! A float halfway between two decimals has itself exactly one decimal place more than they have.
+//! The number of its places follows from its bits: it is an odd number divided by a power of two,
+//! and each halving takes one more place.
 
-/// Shorter texts have too few digits for two of them to read back to one `f32`, which tells 6 apart, if it is not subnormal.
-const LONG_F32: usize = 7;
+/// The least length of a text that may be halfway. Shorter ones have too few digits for two of them
+/// to read back to one `f32`, which keeps 6 apart, if it is not subnormal.
+const MIN_HALFWAY_CHARS_F32: usize = 7;
 
-/// As [`LONG_F32`], for the 15 digits of an `f64`.
-const LONG_F64: usize = 16;
+/// As [`MIN_HALFWAY_CHARS_F32`], for the 15 digits of an `f64`.
+const MIN_HALFWAY_CHARS_F64: usize = 16;
 
 /// Calls `f` with the text of `value`.
 pub(super) fn with_f32<R>(value: f32, f: impl FnOnce(&str) -> R) -> R {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(value);
-    let long = text.len() >= LONG_F32 || value.is_subnormal();
+    let long = text.len() >= MIN_HALFWAY_CHARS_F32 || value.is_subnormal();
     if long && may_be_halfway(f64::from(value), text) {
         f(&by_the_standard_library(value))
     } else {
@@ -25,11 +28,11 @@ pub(super) fn with_f32<R>(value: f32, f: impl FnOnce(&str) -> R) -> R {
     }
 }
 
-/// As [`with_f32`].
+/// Calls `f` with the text of `value`.
 pub(super) fn with_f64<R>(value: f64, f: impl FnOnce(&str) -> R) -> R {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format(value);
-    let long = text.len() >= LONG_F64 || value.is_subnormal();
+    let long = text.len() >= MIN_HALFWAY_CHARS_F64 || value.is_subnormal();
     if long && may_be_halfway(value, text) {
         f(&by_the_standard_library(value))
     } else {
@@ -42,9 +45,9 @@ fn by_the_standard_library(value: impl std::fmt::LowerExp) -> String {
     format!("{value:e}")
 }
 
-/// Whether a float has one decimal place more than its text.
+/// Returns whether a float has one decimal place more than its text.
 fn may_be_halfway(value: f64, text: &str) -> bool {
-    /// What is left of the bits beside sign and fraction.
+    /// The bits beside sign and fraction.
     const EXPONENT: u64 = 0x7ff;
     const FRACTION: u32 = f64::MANTISSA_DIGITS - 1;
     let bits = value.to_bits();
@@ -60,7 +63,7 @@ fn may_be_halfway(value: f64, text: &str) -> bool {
     decimal_places(text).is_none_or(|shown| places == shown + 1)
 }
 
-/// How many decimal places a text has; negative for one that ends before the point.
+/// Returns the number of decimal places of a text; negative for one that ends before the point.
 fn decimal_places(text: &str) -> Option<i64> {
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let shown = match digits.split_once('.') {

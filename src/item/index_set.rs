@@ -1,10 +1,11 @@
-//! Which of a table's indexes an item is in.
+//! The indexes of a table that an item is in.
 
-/// A set of secondary indexes, by their positions in [`TableShape::indexes`](super::TableShape::indexes).
+/// A set of secondary indexes, by their positions in
+/// [`TableShape::indexes`](super::TableShape::indexes).
 ///
-/// Positions from 32 on are not represented: AWS's default quotas are 20 global and 5 local indexes a table
-/// (developer guide, "Quotas in Amazon DynamoDB"). An index left out costs a prediction only, which the
-/// service's own figures correct.
+/// Positions from 32 on are not represented: AWS's default quotas are 20 global and 5 local indexes
+/// a table (developer guide, "Quotas in Amazon DynamoDB"). An index left out costs a prediction
+/// only, which the service's own figures correct.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct IndexSet(u32);
 
@@ -17,7 +18,7 @@ impl IndexSet {
         self.0 & bit(position) != 0
     }
 
-    /// A bit for each position.
+    /// Returns a bit for each position.
     pub(crate) fn bits(self) -> u32 {
         self.0
     }
@@ -26,14 +27,14 @@ impl IndexSet {
         self.0 == 0
     }
 
-    /// What is in either.
+    /// Returns the indexes in either.
     #[must_use]
     pub(crate) fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 }
 
-/// No bit for a position that is not represented.
+/// Returns the bit of a position, or none for one that is not represented.
 fn bit(position: usize) -> u32 {
     u32::try_from(position)
         .ok()

@@ -1,22 +1,26 @@
 //! DynamoDB's JSON from outside: checked and copied, or read into the SDK's form.
 
 use super::ItemError;
-use super::error::Fault;
+use super::fault::Fault;
 use super::limits::MAX_DEPTH;
-use super::raw::Scanner;
-use super::serializer::Wanted;
+use super::scanner::Scanner;
+use super::serializer::Selection;
 use super::set::SetKind;
 use super::writer::Writer;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// Writes the item that `json` is, checking everything on the way.
-pub(super) fn copy_item(writer: &mut Writer, json: &[u8], wanted: Wanted<'_>) -> Result<(), Fault> {
+/// Writes the item that `json` holds, and checks everything on the way.
+pub(super) fn copy_item(
+    writer: &mut Writer,
+    json: &[u8],
+    selection: Selection<'_>,
+) -> Result<(), Fault> {
     let mut scanner = Scanner::new(json);
     let mut open = writer.open_item();
     entries(&mut scanner, |scanner, name| {
-        if writer.item_name(&mut open, wanted, name)? {
+        if writer.item_name(&mut open, selection, name)? {
             copy_value(writer, scanner).map_err(|fault| fault.under(name))
         } else {
             scanner.skip().map(drop)
@@ -27,7 +31,8 @@ pub(super) fn copy_item(writer: &mut Writer, json: &[u8], wanted: Wanted<'_>) ->
     Ok(())
 }
 
-/// Recursion is bounded: the writer refuses to open more than its limit of maps and lists.
+/// Copies one value. Recursion is bounded: the writer refuses to open more than its limit of maps
+/// and lists.
 fn copy_value(writer: &mut Writer, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
     scanner.expect(b'{', "an attribute value")?;
     match scanner.name()? {
@@ -84,8 +89,8 @@ fn copy_set(writer: &mut Writer, scanner: &mut Scanner<'_>, kind: SetKind) -> Re
 ///
 /// # Errors
 ///
-/// Where the bytes are no item in DynamoDB's JSON, or are nested deeper than an item can be. Limits of size
-/// and range are not looked at: what comes from DynamoDB keeps them.
+/// Where the bytes are no item in DynamoDB's JSON, or are nested deeper than an item can be. Limits
+/// of size and range are not checked: DynamoDB's items keep them.
 pub(crate) fn parse(json: &[u8]) -> Result<HashMap<String, AttributeValue>, ItemError> {
     let mut scanner = Scanner::new(json);
     let item = parse_entries(&mut scanner, 1)?;

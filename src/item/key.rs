@@ -7,17 +7,17 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-/// Keys up to this many bytes, the framing included, need no allocation of their own.
-const INLINE: usize = 46;
+/// The length of the longest key, in bytes with its framing, that needs no allocation of its own.
+const MAX_INLINE_BYTES: usize = 46;
 
 /// An item's primary key, equal where DynamoDB has one item.
 ///
-/// The bytes are, for the partition key and then the sort key: a type tag, the length, the value in canonical
-/// form (text, raw bytes, or a number's sign, exponent and digits). So `ab`+`cd` is not `a`+`bcd`, the number
-/// 1 is not the string `1`, and 1, 1.0 and 1e0 are one.
+/// The bytes are, for the partition key and then the sort key: a type tag, the length, the value in
+/// canonical form (text, raw bytes, or a number's sign, exponent and digits). So `ab`+`cd` is not
+/// `a`+`bcd`, the number 1 is not the string `1`, and 1, 1.0 and 1e0 are one.
 ///
-/// Both hashes are worked out once. They are the same in every process of one build and no more than that: do
-/// not store them. `Debug` shows none of the contents.
+/// Both hashes are worked out once. They are the same in every process of one build and no more
+/// than that: do not store them. `Debug` shows none of the contents.
 #[derive(Clone)]
 pub(crate) struct Key {
     hash: u64,
@@ -27,7 +27,10 @@ pub(crate) struct Key {
 
 #[derive(Clone)]
 enum Repr {
-    Inline { len: u8, bytes: [u8; INLINE] },
+    Inline {
+        len: u8,
+        bytes: [u8; MAX_INLINE_BYTES],
+    },
     Shared(Arc<[u8]>),
 }
 
@@ -35,7 +38,7 @@ impl Key {
     pub(super) fn new(partition: &KeyPart<'_>, sort: Option<&KeyPart<'_>>) -> Self {
         let mut draft = Draft {
             len: 0,
-            bytes: [0; INLINE],
+            bytes: [0; MAX_INLINE_BYTES],
             spilled: Vec::new(),
         };
         let mut hasher = DefaultHasher::new();
@@ -56,7 +59,7 @@ impl Key {
         }
     }
 
-    /// The canonical bytes: equal for equal keys of one table.
+    /// Returns the canonical bytes: equal for equal keys of one table.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         match &self.bytes {
             Repr::Inline { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
@@ -72,12 +75,12 @@ impl Key {
         }
     }
 
-    /// A hash of the whole key.
+    /// Returns a hash of the whole key.
     pub(crate) fn hash64(&self) -> u64 {
         self.hash
     }
 
-    /// A hash of the partition key alone: one for all items of an item collection.
+    /// Returns a hash of the partition key alone: one for all items of an item collection.
     pub(crate) fn partition_hash(&self) -> u64 {
         self.partition_hash
     }
@@ -114,7 +117,7 @@ pub(super) enum KeyPart<'a> {
 }
 
 impl KeyPart<'_> {
-    /// The length that DynamoDB limits; `None` for numbers, which have no such limit.
+    /// Returns the length that DynamoDB limits; `None` for numbers, which have no such limit.
     pub(super) fn limited_len(&self) -> Option<usize> {
         match self {
             Self::Text(text) => Some(text.len()),
@@ -135,7 +138,7 @@ impl KeyPart<'_> {
 /// A key under construction, on the stack as long as it fits.
 struct Draft {
     len: usize,
-    bytes: [u8; INLINE],
+    bytes: [u8; MAX_INLINE_BYTES],
     spilled: Vec<u8>,
 }
 
@@ -154,7 +157,8 @@ impl Draft {
     }
 
     fn framed(&mut self, tag: u8, value: &[u8]) {
-        // Four bytes hold any length: over-long keys are refused before, but the form must not depend on it.
+        // Four bytes hold any length: over-long keys are refused before, but the form must not
+        // depend on it.
         let len = u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes();
         self.push(&[tag, len[0], len[1], len[2], len[3]]);
         self.push(value);
@@ -166,7 +170,7 @@ impl Draft {
             free.copy_from_slice(more);
         } else {
             if self.spilled.is_empty() {
-                self.spilled.reserve(end + INLINE);
+                self.spilled.reserve(end + MAX_INLINE_BYTES);
                 self.spilled
                     .extend_from_slice(self.bytes.get(..self.len).unwrap_or_default());
             }

@@ -1,8 +1,8 @@
-//! DynamoDB's limits on one item, and what a write of it costs.
+//! DynamoDB's limits on one item, and the cost of a write.
 //!
-//! The numbers are those of the developer guide ("Quotas in Amazon DynamoDB", "Constraints in Amazon
-//! DynamoDB"); each boundary was tried on DynamoDB Local 3.1.0, which passes the limit itself and refuses
-//! one more.
+//! The numbers are those of the developer guide ("Quotas in Amazon DynamoDB", "Constraints in
+//! Amazon DynamoDB"); each boundary was tried on DynamoDB Local 3.1.0, which passes the limit
+//! itself and refuses one more.
 
 /// The largest item, in bytes as stored: 400 KB.
 pub(crate) const MAX_ITEM_SIZE: usize = 409_600;
@@ -18,9 +18,9 @@ pub(crate) const MAX_NAME: usize = 65_535;
 
 /// The deepest nesting of maps and lists, the item itself being the first level.
 ///
-/// The guide says "up to 32 levels deep" without saying what counts. DynamoDB Local takes 31 maps or lists
-/// inside one another below the item, whatever the innermost holds (a set is no level of its own), and
-/// refuses 32.
+/// The guide says "up to 32 levels deep" without saying what counts. DynamoDB Local takes 31 maps
+/// or lists inside one another below the item, whatever the innermost holds (a set is no level of
+/// its own), and refuses 32.
 pub(crate) const MAX_DEPTH: usize = 32;
 
 /// The most significant digits of a number.
@@ -32,19 +32,20 @@ pub(crate) const MAX_EXPONENT: i64 = 125;
 /// The smallest power of ten a number's first digit may stand for.
 pub(crate) const MIN_EXPONENT: i64 = -130;
 
-/// What a list or a map takes besides its elements, in bytes.
+/// The bytes of a list or a map beside its elements.
 pub(crate) const CONTAINER_SIZE: usize = 3;
 
-/// What each element of a list or entry of a map takes besides its own bytes.
+/// The bytes of each element of a list or entry of a map beside its own.
 pub(crate) const ELEMENT_SIZE: usize = 1;
 
 /// The size of a write unit in bytes.
 const WRITE_UNIT: usize = 1024;
 
-/// The write units that a standard write of an item costs its table: 1 KB rounded up, at least one.
+/// Returns the write units that a standard write of an item costs its table: 1 KB rounded up, at
+/// least one.
 ///
-/// A delete or an update is charged for the larger of the old and the new item, a transaction twice, and
-/// every index adds its own.
+/// A delete or an update is charged for the larger of the old and the new item, a transaction
+/// twice, and every index adds its own.
 pub(crate) fn write_units(stored_size: usize) -> u64 {
     u64::try_from(stored_size.div_ceil(WRITE_UNIT))
         .unwrap_or(u64::MAX)

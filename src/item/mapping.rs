@@ -1,6 +1,7 @@
-//! What must hold of any record: its encoding is `serde_dynamo`'s mapping, whichever way it came in.
+//! The property of every record: its encoding is `serde_dynamo`'s mapping, by each of the three
+//! ways in.
 //!
-//! For the property tests, which draw records that mean something, and for fuzzing, which draws any.
+//! For the property tests, which draw meaningful records, and for fuzzing, which draws any.
 
 use super::compare::same_value;
 use super::model::{Model, entries_given};
@@ -11,12 +12,12 @@ use super::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use std::collections::HashMap;
 
-/// A table with a key of two parts.
+/// Returns a table with a key of two parts.
 pub(crate) fn shape() -> TableShape {
     TableShape::new(KeySchema::new("pk", KeyKind::String).with_sort("sk", KeyKind::Number))
 }
 
-/// The entries that came of those given.
+/// Returns the number of entries of all maps in a value.
 fn entries_made(value: &AttributeValue) -> usize {
     match value {
         AttributeValue::L(all) => all.iter().map(entries_made).sum(),
@@ -25,12 +26,13 @@ fn entries_made(value: &AttributeValue) -> usize {
     }
 }
 
-/// Both refuse a value, or ours does for something in an entry that a later one of its name replaces.
+/// Returns whether both refuse a value, or ours does for something in an entry that a later one of
+/// its name replaces.
 fn both_refuse(value: &Model, made: &AttributeValue, ours: bool, encoded: bool) -> bool {
     ours && (encoded || entries_given(value) > entries_made(made))
 }
 
-/// Holds the encoding of one value to `serde_dynamo`'s.
+/// Compares the encoding of one value with `serde_dynamo`'s.
 ///
 /// # Panics
 ///
@@ -55,8 +57,8 @@ pub(crate) fn check_value(value: &Model) {
     }
 }
 
-/// Holds the encoding of a record to `serde_dynamo`'s, and its size and key to those of the other ways
-/// in. Gives the encoding, if there is one.
+/// Compares the encoding of a record with `serde_dynamo`'s, and its size and key with those of the
+/// other ways in. Returns the encoding, if there is one.
 ///
 /// # Panics
 ///

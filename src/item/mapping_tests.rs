@@ -1,4 +1,5 @@
-//! The mapping is `serde_dynamo`'s, over the whole of serde's data model and the attributes of derive.
+//! The mapping is `serde_dynamo`'s, over the whole of serde's data model and the attributes of
+//! derive.
 
 pub(super) mod draw;
 

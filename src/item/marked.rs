@@ -1,7 +1,7 @@
 //! Values that other crates mark by the private name of a struct.
 //!
-//! serde has no such kinds, so these crates use a struct of one field. Only their own serializers know the
-//! names; any other would store a map with a private name. The names are pinned by tests.
+//! serde has no such kinds, so these crates use a struct of one field. Only their own serializers
+//! know the names; any other would store a map with a private name. The names are pinned by tests.
 
 use std::any::type_name;
 use std::fmt;
@@ -14,15 +14,16 @@ pub(crate) const MARKED_NUMBER: &str = "$serde_json::private::Number";
 /// The kind of value that a struct stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Marked {
-    /// A number of any precision, as text: `serde_json::Number`, if the feature `arbitrary_precision` of
-    /// `serde_json` is on. Features add up over a build, so any crate in it may have switched it on.
+    /// A number of any precision, as text: `serde_json::Number`, if the feature
+    /// `arbitrary_precision` of `serde_json` is on. Features add up over a build, so any crate in
+    /// it may have switched it on.
     Number,
     /// A value without a form in DynamoDB.
     Unsupported(&'static str),
 }
 
 impl Marked {
-    /// Returns what a struct of this name stands for, if it is one of these.
+    /// Returns the kind of value that a struct of this name stands for, if it is one of these.
     pub(super) fn of_struct(name: &str) -> Option<Self> {
         // One comparison settles the usual case.
         if !name.starts_with('$') {
@@ -37,9 +38,10 @@ impl Marked {
     }
 }
 
-/// Returns whether a type is one of `serde_json`'s that keep a number as text, and so take a marked one.
+/// Returns whether a type is one of `serde_json`'s that keep a number as text, and so take a marked
+/// one.
 ///
-/// The feature can't be seen from here, only what it does; and a deserializer is handed a visitor, of which
+/// The feature can't be seen from here, only its effect. A deserializer is handed a visitor, and
 /// the name of its type is all there is to go by. Without the name, digits are lost.
 pub(super) fn keeps_digits<T: ?Sized>() -> bool {
     let name = type_name::<T>();
@@ -183,7 +185,7 @@ mod tests {
         let either: Row<BTreeMap<String, Either>> = item.deserialize().unwrap();
         let Either::Number(big) = either.v["big"];
         assert_eq!(big.to_bits(), 1e38_f64.to_bits());
-        // What is no number in JSON is one in DynamoDB's, and loses no more than digits.
+        // A text that is no number in JSON is one in DynamoDB's, and loses no more than digits.
         let values: Row<BTreeMap<String, Value>> = item.deserialize().unwrap();
         assert_eq!(values.v["odd"].as_f64(), Some(0.5));
     }

@@ -1,5 +1,20 @@
 //! A record's wire form: encode, decode, size, key.
 //!
+//! A sink must know of each record what DynamoDB will make of it: the bytes of its JSON, its size
+//! as stored, its key, the indexes that it is in, and every rule that it breaks. The AWS SDK takes
+//! a tree of `AttributeValue` with an allocation for each name and value, and knows none of that.
+//! So a record is **encoded once**, straight from serde to DynamoDB's JSON, and the rest is worked
+//! out in the same pass. That one buffer is queued, batched, sent again and stored in snapshots.
+//!
+//! ```text
+//!  T: Serialize ────▶ serializer ─┐                    ┌▶ JSON ──────────▶ request body
+//!  AttributeValue ──▶ attributes ─┼─▶ Writer ─▶ encode ┼▶ size as stored ▶ write units, limits
+//!  JSON ─▶ Scanner ─▶ json ───────┘   (rules)          ├▶ Key ───────────▶ order of one item's writes
+//!                                                      └▶ IndexSet ──────▶ units of indexes
+//!
+//!  JSON of an answer or a stream ─▶ Scanner ─▶ decode ─▶ T: Deserialize
+//! ```
+//!
 //! A record maps to an item as in `serde_dynamo`. serde has no sets: a field becomes one by
 //! [`string_set`], [`number_set`] or [`binary_set`], which are that crate's.
 //!
@@ -14,6 +29,27 @@
 //!     rules: Vec<String>, // {"SS":["age","income"]}, not a list
 //! }
 //! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `encode` | a record, a key or a value encoded, and the checks that need the whole item |
+//! | `serializer`, `compound`, `variants`, `set` | the serde side: values, lists and maps, enum variants, sets |
+//! | `attributes`, `json` | the other two ways in: the SDK's form, and JSON from outside |
+//! | `writer`, `names` | the buffer, the size and the rules; equal names in one map |
+//! | `scanner`, `find` | a walk over JSON that builds nothing; attributes and keys found by it |
+//! | `decode` | items read straight into types |
+//! | `key`, `number` | keys and numbers in canonical form, to compare and to hash |
+//! | `escape`, `float` | JSON strings; the shortest text of a float |
+//! | `limits` | DynamoDB's limits on one item, and the units of a write |
+//! | `shape`, `index_set` | the keys of a table and its indexes; the indexes that an item is in |
+//! | `error`, `fault` | the error, and its form while the encoder unwinds |
+//! | `record`, `compare` | an item that is handed back; equality by value |
+//! | `marked`, `elements`, `unsupported` | what serializers share: private markers, and methods written by macros |
+//! | `model`, `mapping` | tests alone: any value of serde's, held to `serde_dynamo`'s mapping |
+//!
+//! **Why not `serde_dynamo`, then the SDK**: a tree is built and taken apart again, and size and
+//! key take two more walks; together three times the CPU. **Why not `serde_json::Value` in
+//! between**: it knows neither sets nor bytes, and numbers of 38 digits lose some.
 
 mod attributes;
 mod compare;
@@ -27,6 +63,8 @@ mod elements;
 mod encode;
 mod error;
 mod escape;
+mod fault;
+mod find;
 mod float;
 mod index_set;
 mod json;
@@ -41,16 +79,17 @@ mod marked;
 pub(crate) mod model;
 mod names;
 mod number;
-mod raw;
 mod record;
-mod refuse;
 #[cfg(test)]
 mod rule_tests;
+mod scanner;
 #[cfg(test)]
 mod seeded;
 mod serializer;
 mod set;
 mod shape;
+mod unsupported;
+mod variants;
 mod writer;
 
 #[cfg(feature = "streams")]
@@ -70,7 +109,8 @@ pub(crate) use encode::{
     encode_key_attributes, encode_value,
 };
 #[cfg(feature = "streams")]
-pub(crate) use error::Fault;
+pub(crate) use fault::Fault;
+pub(crate) use find::{find_attribute, key_of_json};
 pub(crate) use index_set::IndexSet;
 #[cfg(any(test, fuzzing))]
 pub(crate) use json::parse;
@@ -80,5 +120,4 @@ pub(crate) use key::Key;
 pub(crate) use limits::write_units;
 pub(crate) use marked::MARKED_NUMBER;
 #[cfg(feature = "streams")]
-pub(crate) use raw::Scanner;
-pub(crate) use raw::{find_attribute, key_of_json};
+pub(crate) use scanner::Scanner;

@@ -1,4 +1,5 @@
-//! Values over the whole of serde's data model, to hold the encoder to `serde_dynamo`'s mapping.
+//! Values over the whole of serde's data model, to compare the encoder with `serde_dynamo`'s
+//! mapping.
 
 use serde::ser::{
     SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -7,7 +8,7 @@ use serde::ser::{
 use serde::{Serialize, Serializer};
 use serde_dynamo::{binary_set::BinarySet, number_set::NumberSet, string_set::StringSet};
 
-/// A value of serde's data model, serialised through the method of its name.
+/// A value of serde's data model, serialized through the method of its name.
 #[derive(Clone, Debug)]
 pub(crate) enum Model {
     Bool(bool),
@@ -140,7 +141,7 @@ impl Serialize for Model {
     }
 }
 
-/// The entries of all maps in a value, repeated names counted each time.
+/// Returns the number of entries of all maps in a value, repeated names counted each time.
 pub(super) fn entries_given(value: &Model) -> usize {
     let of = |all: &[Model]| all.iter().map(entries_given).sum::<usize>();
     match value {

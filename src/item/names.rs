@@ -1,33 +1,35 @@
 //! Names within one map: the last of equal names wins.
 //!
-//! A map may name an attribute twice, through `#[serde(flatten)]` or `#[serde(rename)]` or in JSON from
-//! outside. As in a hash map, the last value is the attribute's; DynamoDB reads JSON the same way, but then
-//! the size and the key worked out here would be wrong, so the earlier ones are taken out of the buffer.
-//! Looking must cost next to nothing where there is nothing to find: while a map goes by, each name sets one
-//! bit of a word, and only a bit that is set already makes it look at the hashes.
+//! A map may name an attribute twice, through `#[serde(flatten)]` or `#[serde(rename)]` or in JSON
+//! from outside. As in a hash map, the last value is the attribute's. DynamoDB reads JSON the same
+//! way, but then the size and the key worked out here would be wrong, so the earlier ones are taken
+//! out of the buffer. The search must cost next to nothing where there is nothing to find: each
+//! name of a map sets one bit of a word, and only a bit that is set already makes it look at the
+//! hashes.
 
 use super::writer::{OpenMap, Writer};
 
-/// From this many entries on, hashes are compared once at the end rather than one against all.
-const MANY: usize = 32;
+/// The number of entries from which hashes are compared once at the end, not one against all.
+const MIN_SORTED_ENTRIES: usize = 32;
 
 /// An entry of a map that is being written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) hash: u64,
-    /// Where its name's opening quote is.
+    /// The position of its name's opening quote.
     pub(super) start: usize,
-    /// Where its value begins.
+    /// The position of its value.
     pub(super) value: usize,
     /// The size as stored before it.
     pub(super) size: usize,
-    /// Which watched attribute it is.
+    /// Its position among the watched attributes, where it is one.
     pub(super) watched: Option<usize>,
 }
 
-/// A hash of a name, good enough to tell the names of one map apart.
+/// Returns a hash of a name, good enough to keep the names of one map apart.
 ///
-/// Names made to collide cost time, not correctness: equal hashes are settled by comparing the names.
+/// Names made to collide cost time, not correctness: equal hashes are settled by comparing the
+/// names.
 pub(super) fn hash_of(name: &str) -> u64 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mix = |hash: u64, word: u64| {
@@ -58,12 +60,13 @@ pub(super) fn hash_of(name: &str) -> u64 {
 }
 
 impl Writer {
-    /// Looks whether a name that is about to be added may be there already.
+    /// Notes whether a name that is about to be added may be there already.
     pub(super) fn note(&self, map: &mut OpenMap, hash: u64) {
         let bit = 1 << (hash >> 58);
         if map.seen & bit != 0 && !map.suspect {
             let earlier = self.entries.get(map.first..).unwrap_or_default();
-            map.suspect = earlier.len() >= MANY || earlier.iter().any(|entry| entry.hash == hash);
+            map.suspect = earlier.len() >= MIN_SORTED_ENTRIES
+                || earlier.iter().any(|entry| entry.hash == hash);
         }
         map.seen |= bit;
     }

@@ -1,15 +1,15 @@
 //! Numbers: DynamoDB's syntax, range, equality and size.
 //!
-//! A number is text on the wire and a decimal of up to 38 digits in the table. Two texts of one value (`1`,
-//! `1.0`, `1e0`) are one key and one member of a set, so comparing needs a canonical form: sign, power of
-//! ten of the first digit, digits without zeros on either side.
+//! A number is text on the wire and a decimal of up to 38 digits in the table. Two texts of one
+//! value (`1`, `1.0`, `1e0`) are one key and one member of a set, so comparing needs a canonical
+//! form: sign, power of ten of the first digit, digits without zeros on either side.
 
 use super::limits::{MAX_DIGITS, MAX_EXPONENT, MIN_EXPONENT};
 
 /// An exponent larger than any text that fits in memory could make up for.
 const EXPONENT_CAP: i64 = 1 << 40;
 
-/// Why a text is not a number that DynamoDB stores.
+/// The reason that a text is not a number that DynamoDB stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberFault {
     Syntax,
@@ -19,7 +19,7 @@ pub(super) enum NumberFault {
     TooSmall,
 }
 
-/// Where the digits of a number lie, from one pass over its text.
+/// The places of the digits of a number, from one pass over its text.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     negative: bool,
@@ -27,7 +27,7 @@ struct Layout {
     span: Option<(i64, i64)>,
 }
 
-/// The stored size of a number, or why it can't be stored.
+/// Returns the stored size of a number, or the reason that it can't be stored.
 pub(super) fn check(text: &[u8]) -> Result<usize, NumberFault> {
     let layout = layout(text)?;
     let Some((high, low)) = layout.span else {
@@ -36,7 +36,7 @@ pub(super) fn check(text: &[u8]) -> Result<usize, NumberFault> {
     Ok(size(layout.negative, high, low))
 }
 
-/// The stored size of a whole number from its plain digits, as an integer formats.
+/// Returns the stored size of a whole number from its plain digits, as an integer formats.
 ///
 /// No range check: a 64-bit integer is always in range.
 pub(super) fn integer_size(text: &[u8]) -> usize {
@@ -51,13 +51,13 @@ pub(super) fn integer_size(text: &[u8]) -> usize {
     1 + (digits.len() - zeros).div_ceil(2) + usize::from(negative)
 }
 
-/// Returns the stored size: one byte, one for each two digits before the point and each two after it, and
-/// one more for a negative number. Zeros at both ends do not count.
+/// Returns the stored size: one byte, one for each two digits before the point and each two after
+/// it, and one more for a negative number. Zeros at both ends do not count.
 ///
-/// Measured by others at the 400 KB limit of a region, item by item up to the last byte taken. The developer guide
-/// says "approximately one byte per two significant digits, plus one". DynamoDB Local 3.1.0 aligns the pairs to the
-/// decimal point, and may count one byte more. A size too small costs a refused write, one too large refuses good
-/// items, so the region's rule is followed.
+/// Measured by others at the 400 KB limit of a region, item by item up to the last byte taken. The
+/// developer guide says "approximately one byte per two significant digits, plus one". DynamoDB
+/// Local 3.1.0 aligns the pairs to the decimal point, and may count one byte more. A size too small
+/// costs a refused write, one too large refuses good items, so the region's rule is followed.
 fn size(negative: bool, high: i64, low: i64) -> usize {
     let (whole, fraction) = if low >= 0 {
         (high - low + 1, 0)
@@ -144,7 +144,7 @@ fn parse_exponent(text: &[u8]) -> Result<i64, NumberFault> {
     Ok(if negative { -value } else { value })
 }
 
-/// A number by value: equal for every way to write it.
+/// A number by value: all texts of one number are equal.
 ///
 /// The order is a total one that agrees with equality, for sorting; it is not numeric.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,7 +191,7 @@ impl Decimal {
         Ok(decimal)
     }
 
-    /// The canonical form as bytes: different for every two values.
+    /// Calls `f` with the canonical form as bytes: different for every two values.
     pub(super) fn with_bytes<R>(&self, f: impl FnOnce(&[u8]) -> R) -> R {
         let mut bytes = [0; 2 + MAX_DIGITS.div_ceil(2)];
         bytes[0] = self.class;
@@ -202,7 +202,8 @@ impl Decimal {
     }
 }
 
-/// Whether two numbers are one value; two texts that are no numbers are compared as they are.
+/// Returns whether two numbers are one value; two texts that are no numbers are compared as they
+/// are.
 pub(super) fn equal(a: &str, b: &str) -> bool {
     match (Decimal::parse(a.as_bytes()), Decimal::parse(b.as_bytes())) {
         (Ok(a), Ok(b)) => a == b,
@@ -216,7 +217,8 @@ mod tests {
     use crate::item::seeded::config;
     use proptest::prelude::*;
 
-    /// Sizes by the rule measured in a region. DynamoDB Local 3.1.0 counts one byte more where it is marked.
+    /// Sizes by the rule measured in a region. DynamoDB Local 3.1.0 counts one byte more where it
+    /// is marked.
     #[test]
     fn sizes_follow_the_regions_rule() {
         for (text, size) in [
@@ -261,7 +263,7 @@ mod tests {
         }
     }
 
-    /// What DynamoDB Local takes and refuses.
+    /// The texts that DynamoDB Local takes and refuses.
     #[test]
     fn syntax_and_range() {
         for text in [

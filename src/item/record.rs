@@ -18,31 +18,33 @@ pub struct Item {
 }
 
 impl Item {
-    /// An item of bytes that are DynamoDB's JSON.
+    /// Returns an item of bytes that are DynamoDB's JSON.
     pub(crate) fn from_json(json: Bytes) -> Self {
         Self { json }
     }
 
-    /// The item in DynamoDB's JSON, such as `{"pk":{"S":"a"}}`.
+    /// Returns the item in DynamoDB's JSON, such as `{"pk":{"S":"a"}}`.
     pub fn as_json(&self) -> &[u8] {
         &self.json
     }
 
-    /// The item in the SDK's form.
+    /// Returns the item in the SDK's form.
     ///
     /// # Errors
     ///
-    /// [`ItemError::Json`] where the bytes are no item; what this crate encoded or DynamoDB answered always is.
+    /// [`ItemError::Json`] where the bytes are no item; those that this crate encoded or DynamoDB
+    /// answered always are.
     pub fn to_attributes(&self) -> Result<HashMap<String, AttributeValue>, ItemError> {
         parse(&self.json)
     }
 
-    /// The item as a type of yours, by `serde_dynamo`'s mapping.
+    /// Reads the item as a type of yours, by `serde_dynamo`'s mapping.
     ///
     /// # Errors
     ///
-    /// [`ItemError::Decode`] where the item doesn't fit. It names the type only, because serde's message may
-    /// quote the item; to see that, pass [`to_attributes`](Self::to_attributes) to `serde_dynamo::from_item`.
+    /// [`ItemError::Decode`] where the item doesn't fit. It names the type only, because serde's message
+    /// may quote the item; to see that, pass [`to_attributes`](Self::to_attributes) to
+    /// `serde_dynamo::from_item`.
     pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ItemError> {
         decode_item(&self.json).map_err(|_| ItemError::Decode {
             wanted: std::any::type_name::<T>(),

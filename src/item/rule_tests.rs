@@ -39,7 +39,7 @@ fn item<const N: usize>(more: [(&str, AttributeValue); N]) -> Attributes {
         .collect()
 }
 
-/// What all three ways in say; they must agree.
+/// Returns the answer of all three ways in, which must agree.
 fn outcome(item: &Attributes) -> Result<usize, String> {
     let by_sdk = encode_attributes(item, &shape()).map(|e| e.stored_size);
     let typed: serde_dynamo::Item = item.clone().into();

@@ -9,23 +9,24 @@
 //! | sequence, tuple, tuple struct | `L`, or a set inside `serde_dynamo`'s marker |
 //! | map, struct | `M` |
 //! | newtype, tuple and struct variant | `M` of one entry, named after the variant |
-//! | some, newtype struct | what they hold |
+//! | some, newtype struct | their contents |
 //!
 //! 128-bit integers are refused as values and taken as map keys, as `serde_dynamo` does.
 
 use super::ItemError;
-use super::compound::{ListWriter, MapWriter, StructWriter, VariantList, VariantMap};
-use super::error::Fault;
+use super::compound::{ListWriter, MapWriter, StructWriter};
+use super::fault::Fault;
 use super::float;
 use super::marked::Marked;
-use super::refuse::refuse;
 use super::set::{SetKind, SetSerializer};
 use super::shape::TableShape;
+use super::unsupported::refuse;
+use super::variants::{VariantList, VariantMap};
 use super::writer::Writer;
 use serde::Serialize;
 use serde::ser::{self, Impossible};
 
-/// Takes one value of any kind.
+/// A serializer of one value of any kind.
 pub(super) struct ValueSerializer<'w> {
     pub(super) writer: &'w mut Writer,
 }
@@ -204,24 +205,24 @@ impl<'w> ser::Serializer for ValueSerializer<'w> {
     }
 }
 
-/// What is wanted of a record.
+/// The attributes of a record that are written.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Wanted<'s> {
+pub(super) struct Selection<'s> {
     pub(super) shape: &'s TableShape,
     /// Only the attributes of the primary key.
     pub(super) key_only: bool,
 }
 
-/// Takes the record itself, which must come as a map.
+/// A serializer of the record itself, which must come as a map.
 pub(super) struct ItemSerializer<'w, 's> {
     pub(super) writer: &'w mut Writer,
-    pub(super) wanted: Wanted<'s>,
+    pub(super) selection: Selection<'s>,
 }
 
 impl<'w, 's> ItemSerializer<'w, 's> {
     fn map(self) -> MapWriter<'w, 's> {
         let open = self.writer.open_item();
-        MapWriter::item(self.writer, open, self.wanted)
+        MapWriter::item(self.writer, open, self.selection)
     }
 
     fn refusal(&self, found: &'static str) -> Fault {

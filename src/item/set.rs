@@ -1,22 +1,22 @@
-//! Sets: what `serde_dynamo`'s markers ask for, and the rules that DynamoDB has for them.
+//! Sets: `serde_dynamo`'s markers, and DynamoDB's rules for sets.
 //!
-//! serde knows no sets. `serde_dynamo` marks them with a newtype of a private name around a sequence; the
-//! same names are honoured here (pinned by a test), so its modules work, under its own name and
-//! as `item::string_set`.
+//! serde knows no sets. `serde_dynamo` marks them with a newtype of a private name around a
+//! sequence. The same names are honored here (pinned by a test), so its modules work, under its own
+//! name and as `item::string_set`.
 
 use super::ItemError;
 use super::elements::takes_elements;
-use super::error::Fault;
+use super::fault::Fault;
 use super::float;
 use super::marked::{Marked, text_of};
 use super::number::Decimal;
-use super::refuse::refuse;
+use super::unsupported::refuse;
 use super::writer::Writer;
 use serde::Serialize;
 use serde::ser::{self, Impossible};
 
-/// Up to this many members are compared one with another; more are sorted.
-const FEW: usize = 8;
+/// The most members that are compared one with another; more are sorted.
+const MAX_PAIRWISE_MEMBERS: usize = 8;
 
 /// The type of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +27,10 @@ pub(super) enum SetKind {
 }
 
 impl SetKind {
-    /// The set that a newtype of this name asks for.
+    /// Returns the set that a newtype of this name asks for.
     pub(super) fn of_marker(name: &str) -> Option<Self> {
-        // Each begins with U+037E, which no Rust identifier may; one comparison settles the usual case.
+        // Each begins with U+037E, which no Rust identifier may; one comparison settles the usual
+        // case.
         if !name.starts_with('\u{37e}') {
             return None;
         }
@@ -41,7 +42,7 @@ impl SetKind {
         }
     }
 
-    /// DynamoDB's name of the type.
+    /// Returns DynamoDB's name of the type.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Strings => "SS",
@@ -110,8 +111,8 @@ impl Writer {
         Ok(())
     }
 
-    /// The position of a member that is there before. Escaping and base64 give equal bytes for equal values;
-    /// numbers need their canonical form.
+    /// Returns the position of a member that was there before. Escaping and base64 give equal bytes
+    /// for equal values; numbers need their canonical form.
     fn repeated_member(&self, kind: SetKind) -> Option<usize> {
         let texts = self
             .members
@@ -129,7 +130,7 @@ fn repeated<T: Ord>(values: impl ExactSizeIterator<Item = T>) -> Option<usize> {
         return None;
     }
     let mut values: Vec<(T, usize)> = values.enumerate().map(|(i, value)| (value, i)).collect();
-    if values.len() <= FEW {
+    if values.len() <= MAX_PAIRWISE_MEMBERS {
         let same_before = |i: usize| {
             values
                 .iter()
@@ -146,7 +147,7 @@ fn repeated<T: Ord>(values: impl ExactSizeIterator<Item = T>) -> Option<usize> {
         .min()
 }
 
-/// Takes the sequence inside a set marker.
+/// A serializer of the sequence inside a set marker.
 pub(super) struct SetSerializer<'w> {
     pub(super) writer: &'w mut Writer,
     pub(super) kind: SetKind,
@@ -223,7 +224,7 @@ impl SetMembers<'_> {
 
 takes_elements!(SetMembers);
 
-/// Takes one member of a set: what would be `S`, `N` or `B` by itself, without its type.
+/// A serializer of one member of a set: an `S`, `N` or `B` without its type.
 struct MemberSerializer<'w> {
     writer: &'w mut Writer,
     kind: SetKind,
@@ -322,7 +323,7 @@ impl<'w> ser::Serializer for MemberSerializer<'w> {
     }
 }
 
-/// Takes the text of a number that is marked by the name of a struct.
+/// A serializer of the text of a number that is marked by the name of a struct.
 struct NumberMember<'w>(&'w mut Writer);
 
 impl ser::SerializeStruct for NumberMember<'_> {

@@ -1,8 +1,8 @@
-//! What a record is checked against: the keys of a table and of its indexes.
+//! The form that a record is checked against: the keys of a table and of its indexes.
 
 use dynamodb_table_spec::{KeySchema, Projection};
 
-/// The form of a secondary index: its key, whether it is local, and what it holds of an item.
+/// The form of a secondary index: its key, its kind, and the attributes that it holds.
 ///
 /// ```
 /// use dynamodb_connector::item::{IndexShape, KeyKind, KeySchema, Projection};
@@ -22,7 +22,7 @@ pub struct IndexShape {
 }
 
 impl IndexShape {
-    /// A global index of whole items, by its name and its key.
+    /// Returns a global index of whole items, by its name and its key.
     pub fn new(name: impl Into<String>, keys: KeySchema) -> Self {
         Self {
             name: name.into(),
@@ -33,48 +33,49 @@ impl IndexShape {
         }
     }
 
-    /// Makes it a local index. Its writes are paid for with the table's capacity, those of a global index
-    /// with the index's own. Default: global.
+    /// Makes it a local index. Its writes are paid for with the table's capacity, those of a global
+    /// index with the index's own. Default: global.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.local = true;
         self
     }
 
-    /// Which attributes the index holds. Default: [`Projection::All`].
+    /// Sets the attributes that the index holds. Default: [`Projection::All`].
     #[must_use]
     pub fn projection(mut self, projection: Projection) -> Self {
         self.projection = projection;
         self
     }
 
-    /// The index's name.
+    /// Returns the index's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The index's key.
+    /// Returns the index's key.
     pub fn keys(&self) -> &KeySchema {
         &self.keys
     }
 
-    /// Whether the index is local.
+    /// Returns whether the index is local.
     pub fn is_local(&self) -> bool {
         self.local
     }
 
-    /// Which attributes the index holds.
+    /// Returns the attributes that the index holds.
     pub fn projected(&self) -> &Projection {
         &self.projection
     }
 
-    /// Returns whether it was dropped from the table since that was opened. It is not checked any more.
+    /// Returns whether it was dropped from the table since that was opened. It is not checked any
+    /// more.
     pub fn is_dropped(&self) -> bool {
         self.dropped
     }
 }
 
-/// What is known of a table's form: its primary key and its indexes.
+/// The known form of a table: its primary key and its indexes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableShape {
     keys: KeySchema,
@@ -83,7 +84,7 @@ pub struct TableShape {
 }
 
 impl TableShape {
-    /// A table without indexes.
+    /// Returns a table without indexes.
     pub fn new(keys: KeySchema) -> Self {
         let mut watched = Watched::default();
         watched.add(&keys);
@@ -94,7 +95,7 @@ impl TableShape {
         }
     }
 
-    /// The same with one more index.
+    /// Returns the same table with one more index.
     #[must_use]
     pub fn with_index(mut self, index: IndexShape) -> Self {
         if !index.dropped {
@@ -105,7 +106,8 @@ impl TableShape {
     }
 
     /// Returns this shape with its indexes as a later description has them: those that it lacks are
-    /// dropped, and others of the same name have its keys. Positions stay. `None` if nothing changed.
+    /// dropped, and others of the same name have its keys. Positions stay. `None` if nothing
+    /// changed.
     pub(crate) fn followed_by(&self, described: &Self) -> Option<Self> {
         let mut followed = Self::new(self.keys.clone());
         for index in &self.indexes {
@@ -125,27 +127,28 @@ impl TableShape {
         (followed != *self).then_some(followed)
     }
 
-    /// The primary key.
+    /// Returns the primary key.
     pub fn keys(&self) -> &KeySchema {
         &self.keys
     }
 
-    /// The indexes, also those that were dropped since the table was opened.
+    /// Returns the indexes, also those that were dropped since the table was opened.
     pub fn indexes(&self) -> &[IndexShape] {
         &self.indexes
     }
 
-    /// The key attributes of the table and its indexes, each name once, the table's own first.
+    /// Returns the key attributes of the table and its indexes, each name once, the table's own
+    /// first.
     pub(super) fn watched(&self) -> &Watched {
         &self.watched
     }
 }
 
-/// The names to look out for while a record goes by.
+/// The names to look out for while a record is encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Watched {
     names: Vec<String>,
-    /// A bit for each length of a name: most other attributes are told apart by it alone.
+    /// A bit for each length of a name: most other attributes are excluded by it alone.
     lengths: u64,
 }
 
@@ -159,7 +162,7 @@ impl Watched {
         }
     }
 
-    /// Which of the watched names this is.
+    /// Returns the position of a name among the watched.
     pub(super) fn position(&self, name: &str) -> Option<usize> {
         if self.lengths & length_bit(name) == 0 {
             return None;

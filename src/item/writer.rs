@@ -1,21 +1,22 @@
 //! DynamoDB's JSON, written value by value into one buffer, with the size as stored kept along.
 //!
-//! Everything that becomes an item passes here: serde records, `AttributeValue` maps and JSON from outside.
-//! So the rules on nesting, names, numbers and sets are checked in one place.
+//! Everything that becomes an item passes here: serde records, `AttributeValue` maps and JSON from
+//! outside. So the rules on nesting, names, numbers and sets are checked in one place.
 
 use super::ItemError;
-use super::error::{Fault, shown};
 use super::escape;
+use super::fault::{Fault, shown};
 use super::limits::{CONTAINER_SIZE, ELEMENT_SIZE, MAX_DEPTH, MAX_NAME};
 use super::names::{Entry, hash_of};
 use super::number;
 use super::set::SetKind;
 
-/// What a scratch buffer starts with and shrinks back to after a huge record.
-const SCRATCH: usize = 4 * 1024;
+/// The bytes that a scratch buffer starts with, and shrinks back to after a huge record.
+const SCRATCH_BYTES: usize = 4 * 1024;
 
-/// What a scratch buffer may keep: more than most records need, little enough to hold for every thread.
-const SCRATCH_KEPT: usize = 512 * 1024;
+/// The most bytes that a scratch buffer keeps: more than most records need, few enough to hold for
+/// every thread.
+const MAX_KEPT_SCRATCH_BYTES: usize = 512 * 1024;
 
 /// The buffer, the size so far, and the names of the maps that are open.
 #[derive(Debug)]
@@ -27,9 +28,10 @@ pub(super) struct Writer {
     depth: usize,
     /// The entries of all open maps, those of the innermost last.
     pub(super) entries: Vec<Entry>,
-    /// The members of the open set: where each starts and ends.
+    /// The start and the end of each member of the open set.
     pub(super) members: Vec<(usize, usize)>,
-    /// Something failed half-way, so the buffer is no item, whatever the record's type made of the error.
+    /// Set if something failed half-way: the buffer is no item, even where the record's type
+    /// ignored the error.
     broken: bool,
 }
 
@@ -40,16 +42,16 @@ pub(super) struct OpenMap {
     pub(super) first: usize,
     /// A bit for each hash seen: a name that sets no new bit may be there already.
     pub(super) seen: u64,
-    /// Two hashes were equal: look closer at the end.
+    /// Set if two hashes were equal: the names are compared at the end.
     pub(super) suspect: bool,
-    /// What each entry costs besides name and value.
+    /// The bytes of each entry beside its name and value.
     per_entry: usize,
 }
 
 impl Writer {
     pub(super) fn new() -> Self {
         Self {
-            buf: Vec::with_capacity(SCRATCH),
+            buf: Vec::with_capacity(SCRATCH_BYTES),
             size: 0,
             depth: 0,
             entries: Vec::with_capacity(32),
@@ -58,18 +60,18 @@ impl Writer {
         }
     }
 
-    /// Makes it as good as new; keeps the memory within bounds.
+    /// Resets the writer, and keeps its memory within bounds.
     pub(super) fn reset(&mut self) {
         self.buf.clear();
         self.entries.clear();
         self.members.clear();
-        if self.buf.capacity() > SCRATCH_KEPT {
-            self.buf.shrink_to(SCRATCH);
+        if self.buf.capacity() > MAX_KEPT_SCRATCH_BYTES {
+            self.buf.shrink_to(SCRATCH_BYTES);
         }
-        if self.entries.capacity() * size_of::<Entry>() > SCRATCH_KEPT {
+        if self.entries.capacity() * size_of::<Entry>() > MAX_KEPT_SCRATCH_BYTES {
             self.entries.shrink_to(32);
         }
-        if self.members.capacity() * size_of::<(usize, usize)>() > SCRATCH_KEPT {
+        if self.members.capacity() * size_of::<(usize, usize)>() > MAX_KEPT_SCRATCH_BYTES {
             self.members.shrink_to(32);
         }
         self.size = 0;
@@ -77,25 +79,26 @@ impl Writer {
         self.broken = false;
     }
 
-    /// Prepares for a value by itself, which is to become an attribute: the item around it counts as a level.
+    /// Prepares for a value by itself, which is to become an attribute: the item around it counts
+    /// as a level.
     pub(super) fn begin_value(&mut self) {
         self.depth = 1;
     }
 
-    /// The value written, in an allocation of its size.
+    /// Returns the value written, in an allocation of its size.
     pub(super) fn copy_value(&self) -> Result<Vec<u8>, Fault> {
         self.check_whole()?;
         Ok(self.buf.as_slice().to_vec())
     }
 
-    /// Remembers that a part was left unfinished.
+    /// Notes that a part was left unfinished.
     #[cold]
     pub(super) fn breaks(&mut self, fault: Fault) -> Fault {
         self.broken = true;
         fault
     }
 
-    /// Fails where a `Serialize` went on as if an error had not been.
+    /// Fails where a `Serialize` ignored an error.
     pub(super) fn check_whole(&self) -> Result<(), Fault> {
         if self.broken {
             return Err(Fault::new(ItemError::Refused {
@@ -168,7 +171,7 @@ impl Writer {
         self.size += number::integer_size(text);
     }
 
-    /// A float by its shortest text, `text`; `value` is looked at for NaN, infinity and zero.
+    /// Writes a float by its shortest text, `text`; `value` is checked for NaN, infinity and zero.
     pub(super) fn bare_float(&mut self, value: f64, text: &str) -> Result<(), Fault> {
         if !value.is_finite() {
             return Err(number::NumberFault::Syntax.into());
@@ -206,7 +209,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on to the next element of a list.
+    /// Moves to the next element of a list.
     pub(super) fn element(&mut self, index: usize) {
         self.size += ELEMENT_SIZE;
         if index > 0 {
@@ -243,7 +246,7 @@ impl Writer {
         })
     }
 
-    /// Goes on to the entry of this name.
+    /// Moves to the entry of this name.
     pub(super) fn name(&mut self, map: &mut OpenMap, name: &str) -> Result<(), Fault> {
         if name.is_empty() {
             return Err(Fault::new(ItemError::EmptyName {
@@ -278,14 +281,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Says which watched attribute the entry just begun is.
+    /// Notes the watched attribute that the entry just begun is.
     pub(super) fn watch(&mut self, position: usize) {
         if let Some(entry) = self.entries.last_mut() {
             entry.watched = Some(position);
         }
     }
 
-    /// Takes back an entry whose value never came.
+    /// Removes an entry whose value never came.
     pub(super) fn drop_entry(&mut self, map: &OpenMap) {
         if let Some(entry) = self.entries.pop() {
             let comma = usize::from(self.entries.len() > map.first);
@@ -308,14 +311,14 @@ impl Writer {
         self.buf.push(b'}');
     }
 
-    /// The last entry's name as messages show it.
+    /// Returns the last entry's name as messages show it.
     pub(super) fn last_name(&self) -> String {
         self.entries
             .last()
             .map_or_else(String::new, |entry| self.name_of(entry))
     }
 
-    /// An entry's name as messages show it.
+    /// Returns an entry's name as messages show it.
     pub(super) fn name_of(&self, entry: &Entry) -> String {
         // Between the quotes, before the colon.
         let inside = self

@@ -1,9 +1,10 @@
-//! How long to wait before a record is sent again.
+//! The delays between attempts.
 //!
-//! The delays before jitter are those of the `backoff` crate's exponential policy. This is the only file that knows that
-//! crate: it is unmaintained, and putting another in its place is a change to this file alone. Its own jitter is off, and of its
-//! clock and its random numbers nothing is used: the schedule is worked out once, when the sink opens, and jitter
-//! comes from the generator handed in, so that a test with a fixed seed sees the same delays every time.
+//! The delays before jitter are those of the `backoff` crate's exponential policy. This is the only
+//! file that knows that crate: it is unmaintained, and another in its place is a change to this
+//! file alone. Its own jitter is off, and its clock and random numbers are not used: the schedule
+//! is worked out once, and jitter comes from the generator handed in, so that a test with a fixed
+//! seed has the same delays every time.
 
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use backoff::backoff::Backoff as _;
 
 use super::RetryPolicy;
 
-/// Bounds the schedule where settings that were never validated would make it endless. Valid ones reach the longest delay
-/// within 133 steps (1 ms growing by 1.1 to 5 min).
-const MOST_STEPS: usize = 256;
+/// The most steps of a schedule, where settings that were never validated would make it endless.
+/// Valid ones reach the longest delay within 133 steps (1 ms growing by 1.1 to 5 min).
+const MAX_STEPS: usize = 256;
 
 /// The delays before the first, second, … retry, up to the longest.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// Returns the delays of a policy.
     pub(crate) fn new(policy: &RetryPolicy) -> Self {
         let longest = policy.get_max_backoff();
         let mut exponential = ExponentialBackoff {
@@ -37,9 +39,9 @@ impl Backoff {
             ..ExponentialBackoff::default()
         };
         let mut schedule = Vec::new();
-        // `next_backoff` adds up to a nanosecond of its own randomness even with a factor of 0; the interval it steps
-        // from is exact.
-        while exponential.current_interval < longest && schedule.len() < MOST_STEPS {
+        // `next_backoff` adds up to a nanosecond of its own randomness even with a factor of 0; the
+        // interval it steps from is exact.
+        while exponential.current_interval < longest && schedule.len() < MAX_STEPS {
             schedule.push(exponential.current_interval);
             exponential.next_backoff();
         }
@@ -51,11 +53,11 @@ impl Backoff {
         self.longest
     }
 
-    /// The delay before a record is sent again that failed `attempt` times, counted from 1: between half the schedule's
-    /// delay and all of it.
+    /// Returns the delay after failure number `attempt`, counted from 1: between half the
+    /// schedule's delay and all of it.
     ///
-    /// Half is kept, so that a retry never follows its failure at once; the other half is random, so that records which
-    /// failed together do not come back together.
+    /// Half is kept, so that a retry never follows its failure at once; the other half is random,
+    /// so that records which failed together do not come back together.
     pub(crate) fn delay(&self, attempt: u32, rng: &mut fastrand::Rng) -> Duration {
         let step = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
         let full = self.schedule.get(step).copied().unwrap_or(self.longest);
@@ -94,7 +96,7 @@ mod tests {
     #[test]
     fn the_slowest_valid_growth_fits_the_schedule() {
         let steps = Backoff::new(&policy(1, 300_000, 1.1)).schedule.len();
-        assert!((100..MOST_STEPS).contains(&steps), "{steps}");
+        assert!((100..MAX_STEPS).contains(&steps), "{steps}");
     }
 
     #[test]

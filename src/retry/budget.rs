@@ -1,38 +1,43 @@
-//! How many retries all records of a table may cause together.
+//! The budget of the retries that all records of a table may cause together.
 //!
-//! When a service fails, every client's retries are added to the load it already cannot bear: with three attempts each, three
-//! times the load. Backoff spreads those over time but does not lessen them. So retries are paid for, after tower's retry
-//! budget: each success earns a share of one and time earns a few more, and what cannot be paid waits. Tower drops
-//! what cannot be paid; a sink may not, so here the answer is a time from which it is paid.
+//! When a service fails, every client's retries are added to the load it already cannot bear: with
+//! three attempts each, three times the load. Backoff spreads those over time but does not lessen
+//! them. So retries are paid for, after tower's retry budget: each success earns a share of one and
+//! time earns a few more. A retry that cannot be paid waits. Tower drops it; a sink may not, so
+//! here the answer is a time from which it is paid.
 //!
-//! A retry that succeeds is given back. The budget bounds the requests that a failing service is asked in vain, and what
-//! waits after an outage is sent as fast as the service takes it: each success lets the next one go.
+//! A retry that succeeds is given back. The budget bounds the requests that a failing service is
+//! asked in vain. After an outage the waiting writes are sent as fast as the service takes them:
+//! each success lets the next one go.
 
 use std::time::Duration;
 
 use super::RetryBudgetSettings;
 
-/// One retry in the fixed-point numbers of the balance. A retry a second then earns one of these a microsecond.
-const ONE: u64 = 1_000_000;
+/// One retry in the fixed-point numbers of the balance. A retry a second then earns one of these a
+/// microsecond.
+const ONE_RETRY: u64 = 1_000_000;
 
-/// A bucket of retries, in requests: a retry is one request sent again, a success one request answered without failure.
+/// A bucket of retries, in requests: a retry is one request sent again, a success one request
+/// answered without failure.
 #[derive(Debug)]
 pub(crate) struct RetryBudget {
     balance: u64,
-    most: u64,
+    max_balance: u64,
     per_success: u64,
     per_micro: u64,
-    /// Up to when time has been paid for; whole microseconds, so that no fraction is lost.
+    /// The time up to which time has been paid for; whole microseconds, so that no fraction is
+    /// lost.
     paid_until: Duration,
 }
 
 impl RetryBudget {
-    /// A full bucket.
+    /// Returns a full bucket.
     pub(crate) fn new(settings: &RetryBudgetSettings) -> Self {
-        let most = u64::from(settings.get_burst().max(1)) * ONE;
+        let max_balance = u64::from(settings.get_burst().max(1)) * ONE_RETRY;
         Self {
-            balance: most,
-            most,
+            balance: max_balance,
+            max_balance,
             per_success: millionths(settings.get_ratio()),
             per_micro: u64::from(settings.get_min_per_second().max(1)),
             paid_until: Duration::ZERO,
@@ -47,27 +52,27 @@ impl RetryBudget {
 
     /// Gives retries back that have succeeded, or were not used.
     pub(crate) fn refund(&mut self, retries: u32) {
-        self.earn(u64::from(retries) * ONE);
+        self.earn(u64::from(retries) * ONE_RETRY);
     }
 
     /// Returns whether a retry is saved up at `now`.
     pub(crate) fn has_retry(&mut self, now: Duration) -> bool {
         self.advance(now);
-        self.balance >= ONE
+        self.balance >= ONE_RETRY
     }
 
-    /// Takes a retry out at `now`. Returns whether one was saved up.
+    /// Takes a retry out at `now`, and returns whether one was saved up.
     pub(crate) fn withdraw(&mut self, now: Duration) -> bool {
         let saved = self.has_retry(now);
         if saved {
-            self.balance -= ONE;
+            self.balance -= ONE_RETRY;
         }
         saved
     }
 
     /// Returns the time at which a retry is saved up, if nothing succeeds before.
     pub(crate) fn due_at(&self) -> Duration {
-        let missing = ONE.saturating_sub(self.balance);
+        let missing = ONE_RETRY.saturating_sub(self.balance);
         let wait = Duration::from_micros(missing.div_ceil(self.per_micro));
         self.paid_until.saturating_add(wait)
     }
@@ -83,7 +88,7 @@ impl RetryBudget {
     }
 
     fn earn(&mut self, earned: u64) {
-        self.balance = self.balance.saturating_add(earned).min(self.most);
+        self.balance = self.balance.saturating_add(earned).min(self.max_balance);
     }
 }
 
@@ -168,7 +173,8 @@ mod tests {
     }
 
     proptest! {
-        /// Over any run, no more is granted by any time than was saved up, earned and given back by then.
+        /// Over any run, no more is granted by any time than was saved up, earned and given back by
+        /// then.
         #[test]
         fn no_more_is_granted_than_earned(
             min_per_second in 1_u32..1_000,

@@ -1,9 +1,9 @@
 //! One classification of every error, matched exhaustively.
 
-/// What to do about a failed request.
+/// The way to treat a failed request.
 ///
-/// Of a request that reads, nothing is ever applied: there [`Ambiguous`](Self::Ambiguous) says that no
-/// answer is known, and it is sent again as after [`Transient`](Self::Transient).
+/// Of a request that reads, nothing is ever applied: there [`Ambiguous`](Self::Ambiguous) says that
+/// no answer is known, and it is sent again as after [`Transient`](Self::Transient).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// The service refused for want of capacity and applied nothing: send again, later and slower.
@@ -28,9 +28,9 @@ pub enum ErrorClass {
     Fatal,
 }
 
-/// The codes known, one variant for every group that is treated alike and means the same.
+/// The codes known, one variant for each group of codes that are treated alike and mean the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Known {
+enum CodeGroup {
     CapacityExceeded,
     /// Control-plane limits; on Streams more than two readers of a shard.
     LimitExceeded,
@@ -43,7 +43,8 @@ enum Known {
     SignatureRefused,
     ClockSkewed,
     AccessRefused,
-    /// The table; on Streams also the stream or the shard, which vanishes a day after it was closed.
+    /// The table; on Streams also the stream or the shard, which vanishes a day after it was
+    /// closed.
     ResourceMissing,
     WrongEndpoint,
     /// A compatible server that does not have the operation.
@@ -60,11 +61,12 @@ enum Known {
     IteratorExpired,
 }
 
-impl Known {
-    /// Sources: the errors of `BatchWriteItem`, `PutItem`, `UpdateItem`, `DeleteItem`,
-    /// `TransactWriteItems`, `DescribeTable`, `GetItem`, `Scan` and `Query` and, of Streams,
-    /// `DescribeStream`, `GetShardIterator` and `GetRecords` in the API reference, "Common Errors" there, and
-    /// the code lists of the SDK's own classifiers (aws-runtime, `retries/classifiers.rs`).
+impl CodeGroup {
+    /// Returns the group of a code. Sources: the errors of `BatchWriteItem`, `PutItem`,
+    /// `UpdateItem`, `DeleteItem`, `TransactWriteItems`, `DescribeTable`, `GetItem`, `Scan` and
+    /// `Query` and, of Streams, `DescribeStream`, `GetShardIterator` and `GetRecords` in the API
+    /// reference, "Common Errors" there, and the code lists of the SDK's own classifiers
+    /// (aws-runtime, `retries/classifiers.rs`).
     fn of(code: &str) -> Option<Self> {
         Some(match code {
             "ProvisionedThroughputExceededException"
@@ -157,22 +159,22 @@ impl Known {
     }
 }
 
-/// The class of an answer that is not a success.
+/// Returns the class of an answer that is not a success.
 pub(crate) fn classify(status: u16, code: Option<&str>) -> ErrorClass {
-    if let Some(known) = code.and_then(Known::of) {
+    if let Some(known) = code.and_then(CodeGroup::of) {
         return known.class();
     }
     match (status, code) {
         (429, _) => ErrorClass::Throttled,
         // The server gave up waiting for the request, or for its upstream.
         (408, _) | (500.., _) => ErrorClass::Ambiguous,
-        // Refused by whatever stands before the service: no record is at fault.
+        // Refused by a proxy before the service: no record is at fault.
         (401 | 403 | 407, _) | (404 | 405, None) => ErrorClass::Fatal,
         (413, _) => ErrorClass::Invalid,
         (400..=499, Some(_)) => ErrorClass::Refused,
         // Every refusal of the service bears a code: this one is cut short, or another's.
         (400..=499, None) => ErrorClass::Transient,
-        // Nothing DynamoDB sends: what became of the request nobody knows.
+        // Nothing DynamoDB sends: the outcome is unknown.
         (0..=399, _) => ErrorClass::Ambiguous,
     }
 }
@@ -215,193 +217,41 @@ fn gravity(class: ErrorClass) -> u8 {
     }
 }
 
-/// Returns whether a code refuses one action only: its caller may not use it, or the server does not
-/// have it.
+/// Returns whether a code refuses one action only: its caller may not use it, or the server does
+/// not have it.
 pub(crate) fn is_action_code(code: &str) -> bool {
     matches!(
-        Known::of(code),
-        Some(Known::AccessRefused | Known::OperationUnknown)
+        CodeGroup::of(code),
+        Some(CodeGroup::AccessRefused | CodeGroup::OperationUnknown)
     )
 }
 
 /// Returns whether a code refuses the credentials or the signature.
 pub(crate) fn is_identity_code(code: &str) -> bool {
     matches!(
-        Known::of(code),
-        Some(Known::CredentialsExpired | Known::CredentialsRefused | Known::SignatureRefused)
+        CodeGroup::of(code),
+        Some(
+            CodeGroup::CredentialsExpired
+                | CodeGroup::CredentialsRefused
+                | CodeGroup::SignatureRefused
+        )
     )
 }
 
-/// Whether a code says that the credentials have run out: a newer set may do.
+/// Returns whether a code says that the credentials have run out: a newer set may do.
 pub(crate) fn is_credentials_code(code: &str) -> bool {
-    Known::of(code) == Some(Known::CredentialsExpired)
+    CodeGroup::of(code) == Some(CodeGroup::CredentialsExpired)
 }
 
 /// Returns whether a code says that the clock is off.
 pub(super) fn is_clock_code(code: &str) -> bool {
-    Known::of(code) == Some(Known::ClockSkewed)
+    CodeGroup::of(code) == Some(CodeGroup::ClockSkewed)
 }
 
-/// Whether a code may come of a clock that is off.
+/// Returns whether a code may be caused by a clock that is off.
 pub(crate) fn is_skew_code(code: &str) -> bool {
     matches!(
-        Known::of(code),
-        Some(Known::ClockSkewed | Known::SignatureRefused | Known::AccessRefused)
+        CodeGroup::of(code),
+        Some(CodeGroup::ClockSkewed | CodeGroup::SignatureRefused | CodeGroup::AccessRefused)
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use ErrorClass::{Ambiguous, Fatal, Invalid, Permanent, Refused, Throttled, Transient};
-
-    #[test]
-    fn every_code_has_its_class() {
-        for (code, class) in [
-            ("ProvisionedThroughputExceededException", Throttled),
-            ("ThrottlingException", Throttled),
-            ("RequestLimitExceeded", Throttled),
-            ("Throttling", Throttled),
-            ("TooManyRequestsException", Throttled),
-            ("ThrottledException", Throttled),
-            ("RequestThrottled", Throttled),
-            ("RequestThrottledException", Throttled),
-            ("SlowDown", Throttled),
-            ("BandwidthLimitExceeded", Throttled),
-            ("PriorRequestNotComplete", Throttled),
-            ("TransactionThrottlingException", Throttled),
-            ("EC2ThrottledException", Throttled),
-            ("LimitExceededException", Throttled),
-            ("InternalServerError", Ambiguous),
-            ("InternalServerErrorException", Ambiguous),
-            ("InternalError", Ambiguous),
-            ("InternalFailure", Ambiguous),
-            ("ServiceUnavailable", Ambiguous),
-            ("ServiceUnavailableException", Ambiguous),
-            ("RequestTimeout", Ambiguous),
-            ("RequestTimeoutException", Ambiguous),
-            ("TransactionInProgressException", Ambiguous),
-            ("ReplicatedWriteConflictException", Transient),
-            ("TransactionConflictException", Transient),
-            ("ResourceInUseException", Transient),
-            ("ExpiredTokenException", Transient),
-            ("ExpiredToken", Transient),
-            ("UnrecognizedClientException", Fatal),
-            ("InvalidClientTokenId", Fatal),
-            ("MissingAuthenticationToken", Fatal),
-            ("MissingAuthenticationTokenException", Fatal),
-            ("InvalidSignatureException", Fatal),
-            ("SignatureDoesNotMatch", Fatal),
-            ("IncompleteSignature", Fatal),
-            ("IncompleteSignatureException", Fatal),
-            ("AuthFailure", Fatal),
-            ("RequestTimeTooSkewed", Fatal),
-            ("RequestExpired", Fatal),
-            ("RequestInTheFuture", Fatal),
-            ("AccessDeniedException", Fatal),
-            ("AccessDenied", Fatal),
-            ("NotAuthorized", Fatal),
-            ("OptInRequired", Fatal),
-            ("SubscriptionRequiredException", Fatal),
-            ("ResourceNotFoundException", Fatal),
-            ("TableNotFoundException", Fatal),
-            ("InvalidEndpointException", Fatal),
-            ("InvalidAction", Fatal),
-            ("UnknownOperation", Fatal),
-            ("UnknownOperationException", Fatal),
-            ("ConditionalCheckFailedException", Permanent),
-            ("TransactionCanceledException", Permanent),
-            ("IdempotentParameterMismatchException", Permanent),
-            ("ItemCollectionSizeLimitExceededException", Permanent),
-            ("ValidationException", Invalid),
-            ("ValidationError", Invalid),
-            ("SerializationException", Invalid),
-            ("RequestEntityTooLarge", Invalid),
-            ("RequestEntityTooLargeException", Invalid),
-            ("TrimmedDataAccessException", Permanent),
-            ("ExpiredIteratorException", Permanent),
-        ] {
-            for status in [200, 400, 403, 413, 429, 500, 503] {
-                assert_eq!(classify(status, Some(code)), class, "{code} {status}");
-            }
-        }
-    }
-
-    #[test]
-    fn codes_of_credentials_and_of_clocks_are_told_apart() {
-        for (code, credentials, skew) in [
-            ("ExpiredTokenException", true, false),
-            ("ExpiredToken", true, false),
-            ("InvalidSignatureException", false, true),
-            ("SignatureDoesNotMatch", false, true),
-            ("RequestTimeTooSkewed", false, true),
-            ("RequestExpired", false, true),
-            ("AccessDeniedException", false, true),
-            ("UnrecognizedClientException", false, false),
-            ("ThrottlingException", false, false),
-            ("NewException", false, false),
-        ] {
-            assert_eq!(is_credentials_code(code), credentials, "{code}");
-            assert_eq!(is_skew_code(code), skew, "{code}");
-        }
-    }
-
-    #[test]
-    fn a_code_not_known_goes_by_its_status() {
-        for (status, code, class) in [
-            (400, Some("NewException"), Refused),
-            (404, Some("NewException"), Refused),
-            (400, Some("ReplicaUnavailableException"), Refused),
-            (400, Some("KMSDisabledException"), Refused),
-            (429, Some("NewException"), Throttled),
-            (429, None, Throttled),
-            (500, Some("NewException"), Ambiguous),
-            (500, None, Ambiguous),
-            (502, None, Ambiguous),
-            (503, None, Ambiguous),
-            (504, None, Ambiguous),
-            (408, None, Ambiguous),
-            (400, None, Transient),
-            (413, None, Invalid),
-            (401, None, Fatal),
-            (403, None, Fatal),
-            (407, None, Fatal),
-            (404, None, Fatal),
-            (302, None, Ambiguous),
-            (204, None, Ambiguous),
-            (0, None, Ambiguous),
-            (999, None, Ambiguous),
-        ] {
-            assert_eq!(classify(status, code), class, "{status} {code:?}");
-        }
-    }
-
-    #[test]
-    fn a_cancelled_transaction_goes_by_its_gravest_reason() {
-        for (codes, class) in [
-            (&["None", "TransactionConflict"][..], Transient),
-            (&["ThrottlingError", "TransactionConflict"], Throttled),
-            (&["ProvisionedThroughputExceeded", "None"], Throttled),
-            (
-                &[
-                    "TransactionConflict",
-                    "ConditionalCheckFailed",
-                    "ThrottlingError",
-                ],
-                Permanent,
-            ),
-            (&["ValidationError"], Invalid),
-            (&["ItemCollectionSizeLimitExceeded"], Permanent),
-            (&["SomethingNew", "TransactionConflict"], Refused),
-            (&["AccessDenied", "ValidationError"], Fatal),
-            (&["None", "None"], Refused),
-            (&[], Refused),
-        ] {
-            assert_eq!(
-                classify_cancellation(codes.iter().copied()),
-                class,
-                "{codes:?}"
-            );
-        }
-    }
 }

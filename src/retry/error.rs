@@ -1,95 +1,25 @@
-//! The one error of a request, whichever way it went out and wherever it failed.
+//! The one error of a request, for both ways out and every place of failure.
 
 use super::message;
-use super::{ErrorClass, ThrottlingReason, is_action_code, is_clock_code, is_identity_code};
+use super::{
+    CancellationReason, ErrorClass, Failure, ThrottlingReason, code, is_action_code, is_clock_code,
+    is_identity_code,
+};
 use crate::error::ErrorKind;
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-/// Our own words, next to the service's codes, for failures that bear no code.
-pub(crate) mod code {
-    /// No connection could be made: nothing was sent.
-    pub(crate) const CONNECT_FAILED: &str = "ConnectFailed";
-    /// The connection broke after the request was under way.
-    pub(crate) const CONNECTION_CLOSED: &str = "ConnectionClosed";
-    /// No answer within the time an attempt may take.
-    pub(crate) const ATTEMPT_TIMEOUT: &str = "AttemptTimeout";
-    /// No answer within the HTTP client's read timeout.
-    pub(crate) const READ_TIMEOUT: &str = "ReadTimeout";
-    /// An answer that can't be what the service sent.
-    pub(crate) const GARBLED_ANSWER: &str = "GarbledAnswer";
-    /// The credentials provider failed or took too long: nothing was sent.
-    pub(crate) const CREDENTIALS_UNAVAILABLE: &str = "CredentialsUnavailable";
-    /// The client's configuration does not allow a request to be made.
-    pub(crate) const CLIENT_MISCONFIGURED: &str = "ClientMisconfigured";
-    /// The table has other keys than it had.
-    pub(crate) const KEYS_CHANGED: &str = "TableKeysChanged";
-    /// The state of the sink itself is broken.
-    pub(crate) const INTERNAL: &str = "ConnectorInternalError";
-    /// HTTP 413 without a code of the service.
-    pub(crate) const REQUEST_TOO_LARGE: &str = "RequestEntityTooLarge";
-    /// An HTTP status that bears no code.
-    pub(crate) const BARE_STATUS: &str = "HttpStatus";
-}
-
 /// A failed request to DynamoDB or to DynamoDB Streams: what went wrong and what to do about it.
 ///
 /// Cheap to clone. Neither `Display` nor `Debug` shows anything of an item: of the service's own
-/// messages those appear that name expressions, placeholders, attributes, rights and limits alone. Of
-/// any other they say that it is withheld. [`service_message`] gives the message whatever it is.
+/// messages those appear that name expressions, placeholders, attributes, rights and limits alone.
+/// Of any other they say that it is withheld. [`service_message`] gives the message whatever it is.
 ///
 /// [`service_message`]: Self::service_message
 #[derive(Clone)]
 pub struct ServiceError(Arc<Failure>);
-
-/// What a [`ServiceError`] is made of.
-pub(crate) struct Failure {
-    pub(crate) class: ErrorClass,
-    pub(crate) code: Cow<'static, str>,
-    pub(crate) status: Option<u16>,
-    pub(crate) request_id: Option<Box<str>>,
-    pub(crate) message: Option<Box<str>>,
-    /// Set where messages are shown whatever they may quote.
-    pub(crate) show_message: bool,
-    /// What the network or the credentials provider said; never anything of an item.
-    pub(crate) detail: Option<Box<str>>,
-    pub(crate) credentials: bool,
-    pub(crate) throttling: Vec<ThrottlingReason>,
-    pub(crate) item: Option<Box<[u8]>>,
-    pub(crate) cancellation: Vec<CancellationReason>,
-}
-
-impl Failure {
-    pub(crate) fn new(class: ErrorClass, code: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            class,
-            code: code.into(),
-            status: None,
-            request_id: None,
-            message: None,
-            show_message: false,
-            detail: None,
-            credentials: false,
-            throttling: Vec::new(),
-            item: None,
-            cancellation: Vec::new(),
-        }
-    }
-
-    pub(crate) fn is_failed_condition(&self) -> bool {
-        let mut reasons = self.cancellation.iter();
-        self.code == "ConditionalCheckFailedException"
-            || reasons.any(|reason| reason.code() == "ConditionalCheckFailed")
-    }
-
-    pub(crate) fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-}
 
 impl From<Failure> for ServiceError {
     fn from(failure: Failure) -> Self {
@@ -98,21 +28,21 @@ impl From<Failure> for ServiceError {
 }
 
 impl ServiceError {
-    /// An answer that can't be what the service sent: what became of the request nobody knows.
+    /// Returns the error of an answer that can't be what the service sent: the outcome is unknown.
     pub(crate) fn garbled(detail: &str) -> Self {
         Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
             .with_detail(detail)
             .into()
     }
 
-    /// What was to send the request, or to take its answer, panicked.
+    /// Returns the error of a task that panicked while it sent the request or took its answer.
     pub(crate) fn lost() -> Self {
         Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
-            .with_detail("what sends requests panicked")
+            .with_detail("the task that sends requests panicked")
             .into()
     }
 
-    /// The table's keys are no longer those it was opened with.
+    /// Returns the error of a table whose keys are no longer those it was opened with.
     pub(crate) fn keys_changed() -> Self {
         Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)
             .with_detail("the table's keys are not those that it was opened with")
@@ -127,8 +57,8 @@ impl ServiceError {
             .into()
     }
 
-    /// Returns whether one action was refused, and others may be allowed: its caller lacks the right,
-    /// or the server does not have it.
+    /// Returns whether one action was refused, and others may be allowed: its caller lacks the
+    /// right, or the server does not have it.
     pub(crate) fn is_for_action(&self) -> bool {
         let mut reasons = self.cancellation_reasons().iter();
         is_action_code(self.code()) || reasons.any(|reason| reason.code() == "AccessDenied")
@@ -141,7 +71,7 @@ impl ServiceError {
             || self.status().is_some_and(|status| status >= 500)
     }
 
-    /// Returns whether no credentials are to be had, or those that were sent are refused.
+    /// Returns whether no credentials could be loaded, or those that were sent are refused.
     pub(crate) fn is_identity(&self) -> bool {
         self.is_credentials() || is_identity_code(self.code())
     }
@@ -176,20 +106,30 @@ impl ServiceError {
         self.code() == code::CLIENT_MISCONFIGURED
     }
 
-    /// Whether what was asked for has left the stream for good: records beyond its 24 hours. Read on from the oldest.
+    /// Returns whether the records asked for have left the stream for good: they are beyond its 24
+    /// hours. The oldest are still there.
     #[cfg(feature = "streams")]
     pub(crate) fn is_trimmed(&self) -> bool {
         self.code() == "TrimmedDataAccessException"
     }
 
-    /// Whether the shard iterator has outlived its 15 minutes: a new one, from the same place, will do.
+    /// Returns whether the shard iterator has outlived its 15 minutes: a new one, from the same
+    /// place, will do.
     #[cfg(feature = "streams")]
     pub(crate) fn is_expired_iterator(&self) -> bool {
         self.code() == "ExpiredIteratorException"
     }
 
-    /// Whether the table, the stream or the shard is not there, or not any more. [`Fatal`](ErrorClass::Fatal) by class,
-    /// yet a shard that has vanished is no fault of the stream's.
+    /// Returns whether the answer had more bytes than any answer to its request may have: a smaller
+    /// request may have a smaller one.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_past_limit(&self) -> bool {
+        self.0.past_limit
+    }
+
+    /// Returns whether the table, the stream or the shard is not there, or not any more.
+    /// [`Fatal`](ErrorClass::Fatal) by class, yet a shard that has vanished is no fault of the
+    /// stream's.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(
             self.code(),
@@ -202,12 +142,12 @@ impl ServiceError {
         self.0.is_failed_condition()
     }
 
-    /// If a condition did not hold: the item that was found in place, where there was one.
+    /// Returns the item that was found in place, where there was one, if a condition did not hold.
     pub(crate) fn failed_condition(&self) -> Option<Option<Bytes>> {
         if self.code() == "ConditionalCheckFailedException" {
             return Some(self.existing_item().map(Bytes::copy_from_slice));
         }
-        // One condition is enough to cancel a transaction, whatever else speaks against it.
+        // One condition is enough to cancel a transaction, whatever its other reasons are.
         self.cancellation_reasons()
             .iter()
             .find(|reason| reason.code() == "ConditionalCheckFailed")
@@ -231,34 +171,34 @@ impl ServiceError {
         }
     }
 
-    /// What to do about it.
+    /// Returns the class, which says what to do about it.
     pub fn class(&self) -> ErrorClass {
         self.0.class
     }
 
-    /// The service's code, such as `ValidationException`, or for failures without one:
+    /// Returns the service's code, such as `ValidationException`, or for failures without one:
     /// `ConnectFailed`, `ConnectionClosed`, `AttemptTimeout`, `ReadTimeout`, `GarbledAnswer`,
     /// `CredentialsUnavailable`, `ClientMisconfigured`, `TableKeysChanged`, `HttpStatus`.
     pub fn code(&self) -> &str {
         &self.0.code
     }
 
-    /// The HTTP status of the answer, where there was one.
+    /// Returns the HTTP status of the answer, where there was one.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// The service's id of the request, where there was an answer: what AWS support asks for.
+    /// Returns the service's id of the request, where there was an answer. AWS support asks for it.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// Why the request was throttled, as far as the service tells.
+    /// Returns the reasons for throttling, where the service gives any.
     pub fn throttling_reasons(&self) -> &[ThrottlingReason] {
         &self.0.throttling
     }
 
-    /// Whether the same request may succeed later.
+    /// Returns whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         match self.0.class {
             ErrorClass::Throttled
@@ -269,34 +209,34 @@ impl ServiceError {
         }
     }
 
-    /// Whether the request may have been applied all the same: by its class, whatever the request. One that reads
-    /// applies nothing.
+    /// Returns whether the request may have been applied all the same: by its class, whatever the
+    /// request. One that reads applies nothing.
     pub fn may_have_applied(&self) -> bool {
         self.0.class == ErrorClass::Ambiguous
     }
 
-    /// Whether the credentials are the cause: expired, or not to be had from their provider.
+    /// Returns whether the credentials are the cause: expired, or refused by their provider.
     pub fn is_credentials(&self) -> bool {
         self.0.credentials
     }
 
-    /// The item that was found in place when a condition failed, as DynamoDB JSON, where the
-    /// request asked for it.
+    /// Returns the item that was found in place when a condition failed, as DynamoDB JSON, where
+    /// the request asked for it.
     pub fn existing_item(&self) -> Option<&[u8]> {
         self.0.item.as_deref()
     }
 
-    /// Why a transaction was cancelled: one reason for every write of it, in their order.
+    /// Returns the reasons of a canceled transaction: one for each of its writes, in their order.
     pub fn cancellation_reasons(&self) -> &[CancellationReason] {
         &self.0.cancellation
     }
 
-    /// The service's own message. **It may quote item data**: mind where it is logged.
+    /// Returns the service's own message. **It may quote item data**: mind where it is logged.
     pub fn service_message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }
 
-    /// Returns the service's message, as far as it may be shown.
+    /// Returns the part of the service's message that may be shown.
     fn shown_message(&self) -> Option<&str> {
         let message = self.service_message()?;
         if self.0.show_message {
@@ -314,7 +254,7 @@ impl ServiceError {
     }
 }
 
-/// Said in place of a message that may quote an item.
+/// The text in place of a message that may quote an item.
 const WITHHELD: &str = "the service's message is withheld, since it may quote an item; \
     ServiceError::service_message has it, and SinkBuilder::show_service_messages shows it";
 
@@ -348,6 +288,7 @@ impl fmt::Debug for ServiceError {
             .field("request_id", &self.0.request_id)
             .field("message", &self.shown_message())
             .field("detail", &self.0.detail)
+            .field("past_limit", &self.0.past_limit)
             .field("throttling", &self.0.throttling)
             .field("cancellation", &self.0.cancellation)
             .finish_non_exhaustive()
@@ -355,33 +296,6 @@ impl fmt::Debug for ServiceError {
 }
 
 impl Error for ServiceError {}
-
-/// Why one write of a cancelled transaction failed; code `None` where it did not.
-#[derive(Clone)]
-pub struct CancellationReason {
-    pub(crate) code: Box<str>,
-    pub(crate) item: Option<Box<[u8]>>,
-}
-
-impl CancellationReason {
-    /// The reason's code, such as `ConditionalCheckFailed`, or `None`.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// The item that was found in place, as DynamoDB JSON, where the write asked for it.
-    pub fn existing_item(&self) -> Option<&[u8]> {
-        self.item.as_deref()
-    }
-}
-
-impl fmt::Debug for CancellationReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancellationReason")
-            .field("code", &self.code)
-            .finish_non_exhaustive()
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,14 @@
 //! The service's messages: those that may be shown, since they quote no item.
 //!
-//! Most of what a user does wrong is in the message alone: a reserved word, a placeholder without a
-//! value, an action that is denied. But some messages quote keys or values. So a message is shown only
-//! if it has one of the forms below; of any other it is said that it is withheld.
+//! A user's mistake is mostly in the message alone: a reserved word, a placeholder without a value,
+//! an action that is denied. But some messages quote keys or values. So a message is shown only if
+//! it has one of the forms below. In place of any other stands that it is withheld.
 
 /// The most of a message that is shown, in bytes. Chosen: several lines of a terminal.
 const MAX_SHOWN_BYTES: usize = 500;
 
-/// Messages, and beginnings (which end in a space) after which the service names expressions, placeholders, attributes, types, actions,
-/// resources or limits, and no value of an item.
+/// Messages, and beginnings (which end in a space) after which the service names expressions,
+/// placeholders, attributes, types, actions, resources or limits, and no value of an item.
 ///
 /// Seen in answers of DynamoDB and of DynamoDB Local 3.1.0, and in the API reference.
 const SAFE_MESSAGES: &[&str] = &[
@@ -78,8 +78,8 @@ const SAFE_MESSAGES: &[&str] = &[
     "The operation conflicts with the resource's availability",
 ];
 
-/// Where a message begins to quote: the text of an expression at a syntax error, paths with the keys
-/// of inner maps, values of operands.
+/// The places from which a message quotes: the text of an expression at a syntax error, paths with
+/// the keys of inner maps, values of operands.
 const QUOTES: &[&str] = &[
     "; token: ",
     "; path one: ",
@@ -88,7 +88,7 @@ const QUOTES: &[&str] = &[
     "AttributeValue: {",
 ];
 
-/// Returns as much of a message as may be shown; `None` where it may quote an item.
+/// Returns the part of a message that may be shown; `None` where it may quote an item.
 pub(super) fn shown(message: &str) -> Option<&str> {
     let safe = SAFE_MESSAGES.iter().any(|safe| {
         let rest = message.strip_prefix(safe);
@@ -99,12 +99,14 @@ pub(super) fn shown(message: &str) -> Option<&str> {
     (safe || is_of_access(message) || is_of_table_name(message)).then(|| shortened(message))
 }
 
-/// `User: arn:… is not authorized to perform: dynamodb:PutItem on resource: arn:… because …`.
+/// Returns whether a message is `User: arn:… is not authorized to perform: dynamodb:PutItem on
+/// resource: arn:… because …`.
 fn is_of_access(message: &str) -> bool {
     message.starts_with("User: ") && message.contains(" is not authorized to perform: dynamodb:")
 }
 
-/// `1 validation error detected: Value 'a b' at 'tableName' failed to satisfy constraint: …`.
+/// Returns whether a message is `1 validation error detected: Value 'a b' at 'tableName' failed to
+/// satisfy constraint: …`.
 fn is_of_table_name(message: &str) -> bool {
     let rest = message.strip_prefix("1 validation error detected: Value '");
     rest.is_some_and(|rest| {

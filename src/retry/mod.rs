@@ -1,16 +1,23 @@
-//! Error classes, delays, retry budget.
+//! Error classes, delays, the one retry loop, retry budget.
 //!
 //! Every answer of the service and every failure of the network becomes one [`ServiceError`], and
 //! every `ServiceError` has one [`ErrorClass`], which says what to do next. The table that maps
 //! one to the other is in one place, exhaustive over the codes known, so that no caller ever
 //! matches on a code to decide whether to send again.
+//!
+//! A call that is repeated on its own goes through `Retries::call`. The sink's writes do not:
+//! they are queued again, one record at a time, and paid for from the `RetryBudget`.
 
 mod backoff;
 mod budget;
 mod class;
+#[cfg(test)]
+mod class_tests;
 mod error;
+mod failure;
 mod message;
 mod policy;
+mod retries;
 mod throttling;
 
 pub(crate) use backoff::Backoff;
@@ -21,7 +28,9 @@ pub(crate) use class::{
     classify, classify_cancellation, is_action_code, is_credentials_code, is_identity_code,
     is_skew_code,
 };
-pub use error::{CancellationReason, ServiceError};
-pub(crate) use error::{Failure, code};
+pub use error::ServiceError;
+pub use failure::CancellationReason;
+pub(crate) use failure::{Failure, code};
 pub use policy::{RetryBudgetSettings, RetryPolicy};
+pub(crate) use retries::{Decision, Retries};
 pub use throttling::{ThrottlingLimit, ThrottlingReason};

@@ -1,4 +1,4 @@
-//! The settings: when to send again, and how often.
+//! The settings of retries: delays, attempts and the budget.
 
 use std::time::Duration;
 
@@ -22,11 +22,12 @@ const RATIO: Bound<f64> = Bound::new("retry.budget.ratio", 0.0, 10.0);
 const MIN_PER_SECOND: Bound<u32> = Bound::new("retry.budget.min_per_second", 1, 10_000);
 const BURST: Bound<u32> = Bound::new("retry.budget.burst", 1, 100_000);
 
-/// When a record whose write failed is sent again.
+/// The rules by which a record whose write failed is sent again.
 ///
-/// A record is sent again until it is written, until its failure is one that no attempt can mend, until
-/// [`max_attempts`](Self::max_attempts) or until its deadline, which is a setting of the table. Throttling is no failure: a
-/// table that is short of capacity will take the record later, so throttled attempts count towards the deadline only.
+/// A record is sent again until it is written, until its failure is one that no attempt can repair,
+/// until [`max_attempts`](Self::max_attempts) or until its deadline, which is a setting of the
+/// table. Throttling is no failure: a table that is short of capacity will take the record later,
+/// so throttled attempts count towards the deadline only.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,17 +66,19 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How many attempts of one record may fail, the first among them, for a reason other than throttling.
+    /// Sets the number of attempts of one record that may fail for a reason other than throttling,
+    /// the first attempt included.
     ///
-    /// `None` sends again until the record's deadline, and without one until the sink is closed or aborted. Default: `None`.
-    /// Valid: 1, which never sends again, to 10,000. In a settings file a number, or `"none"`.
+    /// `None` sends again until the record's deadline, and without one until the sink is closed or
+    /// aborted. Default: `None`. Valid: 1, which never sends again, to 10,000. In a settings file a
+    /// number, or `"none"`.
     #[must_use]
     pub fn max_attempts(mut self, attempts: impl Into<Option<u32>>) -> Self {
         self.max_attempts = attempts.into();
         self
     }
 
-    /// The delay before the first retry, before jitter takes up to half of it away.
+    /// Sets the delay before the first retry, before jitter takes up to half of it away.
     ///
     /// Default: 50 ms. Valid: 1 ms to 60 s.
     #[must_use]
@@ -84,23 +87,24 @@ impl RetryPolicy {
         self
     }
 
-    /// The longest delay before a retry, before jitter takes up to half of it away.
+    /// Sets the longest delay before a retry, before jitter takes up to half of it away.
     ///
-    /// Default: 10 s. Valid: from `initial_backoff` to 5 min; where the two are equal, so is every delay.
+    /// Default: 10 s. Valid: from `initial_backoff` to 5 min; where the two are equal, so is every
+    /// delay.
     #[must_use]
     pub fn max_backoff(mut self, delay: Duration) -> Self {
         self.max_backoff = delay;
         self
     }
 
-    /// What each delay is multiplied by to give the next. Default: 2. Valid: 1.1 to 10.
+    /// Sets the factor from each delay to the next. Default: 2. Valid: 1.1 to 10.
     #[must_use]
     pub fn multiplier(mut self, factor: f64) -> Self {
         self.multiplier = factor;
         self
     }
 
-    /// How many retries all records of a table may cause together.
+    /// Sets the budget of the retries that all records of a table may cause together.
     #[must_use]
     pub fn budget(mut self, budget: RetryBudgetSettings) -> Self {
         self.budget = budget;
@@ -144,7 +148,7 @@ impl RetryPolicy {
         BURST.check(place, self.budget.burst)
     }
 
-    /// The allowed values of the field at `path`, in words.
+    /// Returns the allowed values of the field at `path`, in words.
     pub(crate) fn allowed(path: &str) -> Option<String> {
         allowed_at(path, &[MAX_ATTEMPTS, MIN_PER_SECOND, BURST])
             .or_else(|| allowed_at(path, &[INITIAL_BACKOFF, MAX_BACKOFF]))
@@ -152,11 +156,12 @@ impl RetryPolicy {
     }
 }
 
-/// How many retries all records of a table may cause together, in requests.
+/// The budget of the retries that all records of a table may cause together, in requests.
 ///
-/// Every request that succeeds earns a share of a retry, and every second earns a few, so that a table that fails altogether is
-/// still tried. A retry that succeeds is given back: after an outage, what waits is sent as fast as the table takes it. Retries
-/// beyond that wait until they are earned; none is given up for want of budget.
+/// Every request that succeeds earns a share of a retry, and every second earns a few, so that a
+/// table that fails altogether is still tried. A retry that succeeds is given back: after an
+/// outage, waiting writes are sent as fast as the table takes them. Retries beyond that wait until
+/// they are earned; a short budget gives none up.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
@@ -168,7 +173,8 @@ pub struct RetryBudgetSettings {
 
 impl Default for RetryBudgetSettings {
     fn default() -> Self {
-        // tower's defaults: a fifth of the successes, ten a second, and ten seconds' worth of those saved up.
+        // tower's defaults: a fifth of the successes, ten a second, and ten seconds' worth of those
+        // saved up.
         Self {
             ratio: 0.2,
             min_per_second: 10,
@@ -178,21 +184,22 @@ impl Default for RetryBudgetSettings {
 }
 
 impl RetryBudgetSettings {
-    /// How many retries one successful request earns. Default: 0.2. Valid: 0 to 10.
+    /// Sets the retries that one successful request earns. Default: 0.2. Valid: 0 to 10.
     #[must_use]
     pub fn ratio(mut self, retries: f64) -> Self {
         self.ratio = retries;
         self
     }
 
-    /// How many retries one second earns. Default: 10. Valid: 1 to 10,000.
+    /// Sets the retries that one second earns. Default: 10. Valid: 1 to 10,000.
     #[must_use]
     pub fn min_per_second(mut self, retries: u32) -> Self {
         self.min_per_second = retries;
         self
     }
 
-    /// How many retries can be saved up, and are there at the start. Default: 100. Valid: 1 to 100,000.
+    /// Sets the retries that can be saved up, and are there at the start. Default: 100. Valid: 1 to
+    /// 100,000.
     #[must_use]
     pub fn burst(mut self, retries: u32) -> Self {
         self.burst = retries;

@@ -1,4 +1,4 @@
-//! Why a request was throttled, as the service tells it.
+//! The reasons for throttling that the service gives.
 
 /// A reason for a throttling exception, with the table or index concerned.
 ///
@@ -17,9 +17,9 @@ pub enum ThrottlingLimit {
     TableProvisioned,
     /// The provisioned capacity of a global index.
     IndexProvisioned,
-    /// What one partition of the table can take: a hot key.
+    /// The capacity of one partition of the table: a hot key.
     TableKeyRange,
-    /// What one partition of a global index can take: a hot key of the index.
+    /// The capacity of one partition of a global index: a hot key of the index.
     IndexKeyRange,
     /// The account's quota for a table.
     TableAccountLimit,
@@ -42,12 +42,12 @@ impl ThrottlingReason {
         }
     }
 
-    /// The limit that was met.
+    /// Returns the limit that was met.
     pub fn limit(&self) -> &ThrottlingLimit {
         &self.limit
     }
 
-    /// The ARN of the table or index whose limit it is, where the service names it.
+    /// Returns the ARN of the table or index whose limit it is, where the service names it.
     pub fn resource(&self) -> Option<&str> {
         self.resource.as_deref()
     }
@@ -58,7 +58,7 @@ impl ThrottlingLimit {
         Self::parse_known(reason).unwrap_or_else(|| Self::Unknown(reason.to_owned()))
     }
 
-    /// `Table|Index` + `Read|Write` + the limit.
+    /// Parses `Table|Index` + `Read|Write` + the limit.
     /// Source: `API_ThrottlingReason` in the DynamoDB API reference.
     fn parse_known(reason: &str) -> Option<Self> {
         let (table, rest) = match reason.strip_prefix("Table") {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::OpenError;
 use crate::clock::Clock;
-use crate::retry::{Backoff, ServiceError};
+use crate::retry::{Backoff, Decision, Retries, ServiceError};
 use crate::transport::{TableDescription, Transport};
 
 /// The time for which a description is tried again that the service throttles or fails.
@@ -29,39 +29,49 @@ pub(super) async fn describe(
     rng: &mut fastrand::Rng,
 ) -> Result<TableDescription, OpenError> {
     let clock = Clock::start();
-    let mut attempt = 0;
     let mut creating = false;
     let mut answered_at = clock.now();
-    loop {
-        attempt += 1;
-        match transport.describe().await {
-            Ok(description) => match description.status.as_str() {
-                // A compatible server may give none.
-                "ACTIVE" | "UPDATING" | "" => return Ok(description),
-                "CREATING" if clock.now() < CREATING_PATIENCE => {
-                    answered_at = clock.now();
-                    if !std::mem::replace(&mut creating, true) {
-                        tracing::info!(table, "the table is being created: waiting for it");
-                    }
-                }
-                _ => {
-                    return Err(OpenError::NotActive {
-                        table: table.to_owned(),
-                        status: description.status,
-                    });
-                }
-            },
-            Err(error) if error.is_retryable() && clock.now() < answered_at + patience(&error) => {
-                tracing::debug!(table, %error, "the table could not be described: trying again");
+    let decide = |not_ready, _| match not_ready {
+        NotReady::Status(status) if status == "CREATING" && clock.now() < CREATING_PATIENCE => {
+            answered_at = clock.now();
+            if !std::mem::replace(&mut creating, true) {
+                tracing::info!(table, "the table is being created: waiting for it");
             }
-            Err(error) => {
-                return Err(OpenError::Describe {
-                    table: table.to_owned(),
-                    error,
-                });
-            }
+            Decision::Retry
         }
-        tokio::time::sleep(backoff.delay(attempt, rng)).await;
+        NotReady::Status(status) => Decision::GiveUp(OpenError::NotActive {
+            table: table.to_owned(),
+            status,
+        }),
+        NotReady::Failed(error)
+            if error.is_retryable() && clock.now() < answered_at + patience(&error) =>
+        {
+            tracing::debug!(table, %error, "the table could not be described: trying again");
+            Decision::Retry
+        }
+        NotReady::Failed(error) => Decision::GiveUp(OpenError::Describe {
+            table: table.to_owned(),
+            error,
+        }),
+    };
+    let mut retries = Retries::new(backoff.clone(), rng.fork());
+    retries.call(|| describe_ready(transport), decide).await
+}
+
+/// The reason that a table can't be written to.
+enum NotReady {
+    /// Its status in a description.
+    Status(String),
+    /// There is no description.
+    Failed(ServiceError),
+}
+
+async fn describe_ready(transport: &Transport) -> Result<TableDescription, NotReady> {
+    let description = transport.describe().await.map_err(NotReady::Failed)?;
+    match description.status.as_str() {
+        // A compatible server may give none.
+        "ACTIVE" | "UPDATING" | "" => Ok(description),
+        _ => Err(NotReady::Status(description.status)),
     }
 }
 

@@ -9,15 +9,15 @@ use serde_json::json;
 use super::ShardId;
 use super::graph::{Inconsistent, ListedShard, ShardGraph};
 use crate::clock::Clock;
-use crate::retry::{Backoff, RetryPolicy, ServiceError};
+use crate::retry::{Backoff, Decision, Retries, RetryPolicy, ServiceError};
 use crate::transport::{Operation, Transport};
 
 /// How far apart the requests of one worker are. An account may call `DescribeStream` about ten times a second, all its workers and streams
 /// together (DynamoDB Developer Guide, quotas).
 const PACE: Duration = Duration::from_millis(200);
 
-/// How often a page is asked for again before the listing is given up.
-const ATTEMPTS: u32 = 8;
+/// The number of times that a page is asked for again before the listing is given up.
+const MAX_PAGE_RETRIES: u32 = 8;
 
 /// What a listing says.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ pub(crate) struct Lister {
     transport: Transport,
     stream_arn: String,
     clock: Clock,
-    backoff: Backoff,
-    rng: fastrand::Rng,
+    retries: Retries,
+    /// The earliest time of the next request.
     next: Duration,
 }
 
@@ -58,8 +58,7 @@ impl Lister {
             transport,
             stream_arn: stream_arn.to_owned(),
             clock,
-            backoff: Backoff::new(&RetryPolicy::default()),
-            rng,
+            retries: Retries::new(Backoff::new(&RetryPolicy::default()), rng),
             next: Duration::ZERO,
         }
     }
@@ -97,27 +96,31 @@ impl Lister {
 }
 
 impl Lister {
-    /// One page, asked for again where that may help: a long listing is not begun anew for one page.
+    /// Reads one page, and asks for it again where that may help: a long listing is not begun anew
+    /// for one page.
     async fn page(&mut self, request: Bytes) -> Result<Bytes, ServiceError> {
-        let mut attempt = 0;
-        loop {
-            if self.clock.now() < self.next {
-                self.clock.until(self.next).await;
-            }
-            self.next = self.clock.now() + PACE;
-            let called = self
-                .transport
-                .call(Operation::DescribeStream, request.clone())
-                .await;
-            match called {
-                Err(error) if error.is_retryable() && attempt < ATTEMPTS => {
-                    attempt += 1;
-                    let pause = self.backoff.delay(attempt, &mut self.rng);
-                    self.next = self.clock.now() + pause.max(PACE);
+        let (clock, transport, next) = (self.clock, &self.transport, &mut self.next);
+        let paced = || {
+            let at = clock.now().max(*next);
+            // Reserved before the wait: a listing that is dropped meanwhile costs one turn.
+            *next = at + PACE;
+            let request = request.clone();
+            async move {
+                if clock.now() < at {
+                    clock.until(at).await;
                 }
-                ended => return ended,
+                let called = transport.call(Operation::DescribeStream, request);
+                called.await
             }
-        }
+        };
+        let decide = |error: ServiceError, failures| {
+            if error.is_retryable() && failures <= MAX_PAGE_RETRIES {
+                Decision::Retry
+            } else {
+                Decision::GiveUp(error)
+            }
+        };
+        self.retries.call(paced, decide).await
     }
 }
 

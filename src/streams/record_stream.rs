@@ -14,12 +14,11 @@ use super::ShardId;
 use super::book::Book;
 use super::error::StreamsError;
 use super::feed::Chunk;
-use super::policy::{DeadLetter, DeadLetterFn, DeadReason, bury};
+use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
 use super::source::{Running, StreamControl};
-use crate::clock::Clock;
 use crate::progress::{Ack, Acknowledge};
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, Retries, RetryPolicy};
 
 /// A record, and the duty to say when all its effects are durable.
 #[derive(Debug)]
@@ -53,9 +52,10 @@ pub struct RecordStream {
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamControl,
-    clock: Clock,
     dead_letters: Option<DeadLetterFn>,
-    burying: JoinSet<()>,
+    /// Letters that their handler has not taken yet.
+    writing_letters: JoinSet<()>,
+    rng: fastrand::Rng,
 }
 
 impl fmt::Debug for RecordStream {
@@ -69,8 +69,8 @@ impl RecordStream {
         chunks: mpsc::Receiver<Chunk>,
         running: Running,
         control: StreamControl,
-        clock: Clock,
         dead_letters: Option<DeadLetterFn>,
+        rng: fastrand::Rng,
     ) -> Self {
         Self {
             chunks,
@@ -78,9 +78,9 @@ impl RecordStream {
             book: None,
             running: Some(running),
             control,
-            clock,
             dead_letters,
-            burying: JoinSet::new(),
+            writing_letters: JoinSet::new(),
+            rng,
         }
     }
 
@@ -130,7 +130,7 @@ impl RecordStream {
 
     /// Sees to it that something is ready to be taken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
-        while let Poll::Ready(Some(_)) = self.burying.poll_join_next(context) {}
+        while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
         if self.book.as_ref().is_some_and(|book| book.is_revoked()) {
             self.ready.clear();
         }
@@ -168,13 +168,13 @@ impl RecordStream {
             let ack = Ack::new(Arc::clone(book) as Arc<dyn Acknowledge>, number);
             match entry {
                 Ok(record) => self.ready.push_back(Delivery { record, ack }),
-                Err(malformed) => self.bury(shard, malformed, ack)?,
+                Err(malformed) => self.dead_letter(shard, malformed, ack)?,
             }
         }
         Ok(())
     }
 
-    fn bury(
+    fn dead_letter(
         &mut self,
         shard: &ShardId,
         malformed: MalformedRecord,
@@ -192,11 +192,10 @@ impl RecordStream {
             reason: DeadReason::Malformed,
             failures: 0,
         };
-        let clock = self.clock;
         let backoff = Backoff::new(&RetryPolicy::default());
-        let mut rng = fastrand::Rng::with_seed(ack.number());
-        self.burying.spawn(async move {
-            bury(&dead_letters, letter, clock, &backoff, &mut rng).await;
+        let mut retries = Retries::new(backoff, self.rng.fork());
+        self.writing_letters.spawn(async move {
+            write_dead_letter(&dead_letters, letter, &mut retries).await;
             ack.done();
         });
         Ok(())

@@ -24,14 +24,14 @@ use super::stats::{Counters, StreamStats};
 use super::worker::{CLOCKS_APART, Destination, FilterFn, GapFn, Order, Shared, Worker, millis};
 use crate::clock::Clock;
 use crate::random::entropy;
-use crate::retry::{Backoff, RetryPolicy};
+use crate::retry::{Backoff, Retries, RetryPolicy};
 use crate::transport::{Transport, TransportKind};
 
 /// How many pages wait, read and not yet taken, in a source that is taken as a stream.
 const CHUNKS: usize = 16;
 
-/// How often the table is described before opening gives up.
-const DESCRIBE_ATTEMPTS: u32 = 6;
+/// The number of times that the table is described before opening gives up.
+const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
 
 /// Where an application that has no leases yet begins. One that has goes on from its checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -202,7 +202,8 @@ impl StreamSourceBuilder {
         let mut rng = fastrand::Rng::with_seed(self.seed.unwrap_or_else(entropy));
         let timeout = settings.get_request_timeout();
         let table = Transport::new(&self.dynamodb, self.transport, &self.table, timeout);
-        let (stream_arn, keys) = stream_of(&table, &self.table).await?;
+        let mut retries = Retries::new(Backoff::new(&RetryPolicy::default()), rng.fork());
+        let (stream_arn, keys) = stream_of(&table, &self.table, &mut retries).await?;
 
         let name = self.worker.unwrap_or_else(|| "worker".to_owned());
         // Nobody else ever writes under this name: a row that names it is this worker's own doing.
@@ -261,6 +262,7 @@ impl StreamSourceBuilder {
             }
         };
         let lister = Lister::new(streams, &stream_arn, clock, rng.fork());
+        let letters_rng = rng.fork();
         let mut worker = Worker::new(
             Arc::new(shared),
             Destination::Channel(sender),
@@ -278,6 +280,7 @@ impl StreamSourceBuilder {
             receiver,
             orders: Arc::new(orders),
             obey,
+            rng: letters_rng,
         })
     }
 }
@@ -290,6 +293,8 @@ pub struct StreamSource {
     receiver: mpsc::Receiver<super::feed::Chunk>,
     orders: Arc<watch::Sender<Order>>,
     obey: watch::Receiver<Order>,
+    /// For the delays of dead letters, where records are taken as a stream.
+    rng: fastrand::Rng,
 }
 
 impl fmt::Debug for StreamSource {
@@ -368,10 +373,9 @@ impl StreamSource {
     /// Must be called within a tokio runtime.
     pub fn into_stream(self) -> RecordStream {
         let control = self.control();
-        let shared = self.worker.shared();
-        let (clock, dead_letters) = (shared.clock, shared.dead_letters.clone());
+        let dead_letters = self.worker.shared().dead_letters.clone();
         let running = Running(tokio::spawn(self.worker.run(self.obey)));
-        RecordStream::new(self.receiver, running, control, clock, dead_letters)
+        RecordStream::new(self.receiver, running, control, dead_letters, self.rng)
     }
 }
 
@@ -437,14 +441,15 @@ impl Drop for Running {
     }
 }
 
-/// The ARN of a table's stream, and the names of the table's key attributes.
+/// Returns the ARN of a table's stream, and the names of the table's key attributes.
 async fn stream_of(
     transport: &Transport,
     table: &str,
+    retries: &mut Retries,
 ) -> Result<(String, Arc<[String]>), StreamsError> {
-    let backoff = Backoff::new(&RetryPolicy::default());
-    let mut rng = fastrand::Rng::with_seed(0);
-    let described = transport.learn(DESCRIBE_ATTEMPTS, &backoff, &mut rng).await;
+    let described = transport
+        .describe_patiently(MAX_DESCRIBE_ATTEMPTS, retries)
+        .await;
     let described =
         described.map_err(|error| StreamsError::service("DescribeTable", table, error))?;
     let keys = described.shape.keys();

@@ -8,16 +8,16 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// What `BatchWriteItem` says.
+/// The answer of a `BatchWriteItem`.
 #[derive(Debug)]
 pub(crate) struct BatchAnswer<'a> {
-    /// What was not applied, in the service's order.
+    /// The writes that were not applied, in the service's order.
     pub(crate) unprocessed: Vec<Unprocessed<'a>>,
-    /// What was consumed, where the request asked for it.
+    /// The consumed capacity, where the request asked for it.
     pub(crate) consumed: Option<Consumed>,
 }
 
-/// A write that the service did not get to.
+/// A write that the service did not apply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unprocessed<'a> {
     pub(crate) kind: UnprocessedKind,
@@ -56,7 +56,7 @@ pub(crate) struct Consumed {
 ///
 /// Ambiguous if it can't be what the service sent.
 pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> {
-    // What nearly every batch is answered with when no capacity is asked for.
+    // The answer to nearly every batch when no capacity is asked for.
     if body == b"{\"UnprocessedItems\":{}}" {
         return Ok(BatchAnswer {
             unprocessed: Vec::new(),
@@ -87,7 +87,8 @@ pub(crate) fn parse_batch(body: &[u8]) -> Result<BatchAnswer<'_>, ServiceError> 
 
 /// The members of the answers to `PutItem`, `UpdateItem`, `DeleteItem` and `TransactWriteItems`
 /// (API reference). All of them are optional, so `{}` is the usual answer.
-const SINGLE_MEMBERS: [&str; 3] = ["Attributes", "ConsumedCapacity", "ItemCollectionMetrics"];
+const SINGLE_ANSWER_MEMBERS: [&str; 3] =
+    ["Attributes", "ConsumedCapacity", "ItemCollectionMetrics"];
 
 /// Reads the answer of a `PutItem`, `UpdateItem`, `DeleteItem` or `TransactWriteItems`.
 ///
@@ -107,7 +108,7 @@ pub(crate) fn parse_single(body: &[u8]) -> Result<Option<Consumed>, ServiceError
         return Err(garbled("it is an error in place of an answer"));
     }
     if !members.is_empty()
-        && SINGLE_MEMBERS
+        && SINGLE_ANSWER_MEMBERS
             .iter()
             .all(|name| members.raw(name).is_none())
     {
@@ -119,9 +120,9 @@ pub(crate) fn parse_single(body: &[u8]) -> Result<Option<Consumed>, ServiceError
     Ok(consumed.map(|units| sum(&units.0)))
 }
 
-/// A member that may be odd: it is not there then.
+/// A member that may be odd: it counts as missing then.
 ///
-/// What was written is written, whatever the answer says of its cost.
+/// A write that was applied is applied, whatever the answer says of its cost.
 #[derive(Debug)]
 pub(super) struct Lenient<T>(pub(super) Option<T>);
 
@@ -156,7 +157,7 @@ fn sum(units: &[ConsumedBody<'_>]) -> Consumed {
     for unit in units {
         let total = unit.units.unwrap_or_default();
         sum.total += total;
-        // Without a breakdown, all of it is the table's as far as anybody knows.
+        // Without a breakdown, all of it counts as the table's.
         sum.table_units += unit
             .table
             .as_ref()

@@ -1,7 +1,8 @@
-//! What the SDK resolved for a request, kept so that later requests need not resolve it again.
+//! The parts that the SDK resolved for a request, kept so that later requests need not resolve them
+//! again.
 
-use super::direct::sign_by_sdk;
 use super::operation::Service;
+use super::signature::sign_by_sdk;
 use super::signer::Signer;
 use super::{Operation, Shared, TransportKind, clock};
 use aws_credential_types::Credentials;
@@ -32,11 +33,11 @@ use std::time::{Duration, SystemTime};
 const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
 
 /// Headers that the direct way sends as captured: they are the same for every request.
-const KEPT: [&str; 3] = ["content-type", "user-agent", "x-amz-user-agent"];
+const CAPTURED_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-amz-user-agent"];
 
 /// Headers of a request that the direct way makes anew, or does without: the invocation id and the
 /// attempt's number only tell retries of the SDK's apart, which are off.
-const REMADE: [&str; 8] = [
+const REMADE_HEADERS: [&str; 8] = [
     "authorization",
     "content-length",
     "host",
@@ -54,7 +55,8 @@ pub(super) struct Captured {
     connector: SharedHttpConnector,
     resolver: SharedIdentityResolver,
     cache: Option<SharedIdentityCache>,
-    /// What identity caches and resolvers read: the client's own retry and timeout settings.
+    /// The settings that identity caches and resolvers read: the client's own of retries and
+    /// timeouts.
     config: ConfigBag,
     account: Account,
     pub(super) uri: http::Uri,
@@ -66,9 +68,9 @@ pub(super) struct Captured {
     headers: Vec<Headers>,
     /// The shortest of the timeouts that bound one attempt.
     pub(super) limit: Duration,
-    /// Signs for less where it signs as `aws-sigv4` does.
+    /// The cheaper signer, where it signs as `aws-sigv4` does.
     pub(super) signer: Option<Signer>,
-    /// Only until it has been told: a request's body may be large.
+    /// Kept only until it has been compared: a request's body may be large.
     proof: Option<Proof>,
 }
 
@@ -86,7 +88,7 @@ impl fmt::Debug for Proof {
     }
 }
 
-/// Why a request could not be captured: the direct way would not send the same.
+/// The reason that a request could not be captured: the direct way would not send the same.
 #[derive(Debug)]
 pub(super) struct NotDirect(pub(super) &'static str);
 
@@ -105,8 +107,8 @@ impl Captured {
 
         let endpoint_headers = endpoint_headers(config);
         let known = |name: &str| {
-            KEPT.contains(&name)
-                || REMADE.contains(&name)
+            CAPTURED_HEADERS.contains(&name)
+                || REMADE_HEADERS.contains(&name)
                 || endpoint_headers.iter().any(|(known, _)| known == name)
         };
         if shared.kind == TransportKind::Auto
@@ -139,7 +141,7 @@ impl Captured {
             && now
                 .duration_since(signed_at)
                 .unwrap_or_else(|e| e.duration())
-                > TRUSTED
+                > MIN_SKEW
         {
             shared.skew.set(signed_at, now);
         }
@@ -177,14 +179,13 @@ impl Captured {
         })
     }
 
-    /// Whether the direct way signs as the SDK did: signs the captured request again and compares.
-    /// `None` if that can't be told now, for want of the keys that the SDK had.
+    /// Signs the captured request again and returns whether the direct way signs as the SDK did.
+    /// `None` if the keys that the SDK had are no longer at hand.
     ///
-    /// Whatever way the SDK was made to sign in, if it is not ours it shows here and not as a
-    /// refused request.
+    /// A client that was made to sign in another way shows here, and not as a refused request.
     pub(super) async fn prove(&mut self) -> Option<bool> {
         let proof = self.proof.take()?;
-        let resolving = tokio::time::timeout(PATIENCE, self.identity());
+        let resolving = tokio::time::timeout(PROOF_TIMEOUT, self.identity());
         let identity = resolving.await.ok()?.ok()?;
         let key = identity.data::<Credentials>()?.access_key_id();
         let credential = proof.authorization.split("Credential=").nth(1)?;
@@ -219,7 +220,7 @@ impl Captured {
         Some(proven)
     }
 
-    /// Who to sign as: from the client's identity cache, so that rotation is seen.
+    /// Returns the identity to sign as: from the client's identity cache, so that rotation is seen.
     pub(super) async fn identity(&self) -> Result<Identity, BoxError> {
         match &self.cache {
             Some(cache) => {
@@ -236,8 +237,8 @@ impl Captured {
         }
     }
 
-    /// Whether an identity belongs to the account that the endpoint was resolved for: account-id
-    /// endpoints differ between accounts.
+    /// Returns whether an identity belongs to the account that the endpoint was resolved for:
+    /// account-id endpoints differ between accounts.
     pub(super) fn serves(&self, identity: &Identity) -> bool {
         match &self.account {
             #[cfg(feature = "streams")]
@@ -262,13 +263,13 @@ impl Captured {
     }
 }
 
-/// How long the proof of a capture waits for an identity, which is in a cache as a rule.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time that the proof of a capture waits for an identity, which is in a cache as a rule.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A signature's time is in whole seconds: what is less tells no skew.
-const TRUSTED: Duration = Duration::from_secs(5);
+/// The least difference that is taken for a skew: a signature's time is in whole seconds.
+const MIN_SKEW: Duration = Duration::from_secs(5);
 
-/// Whose requests an endpoint takes.
+/// The accounts whose requests an endpoint takes.
 #[derive(Debug)]
 enum Account {
     /// The endpoint is one for all accounts.
@@ -293,7 +294,7 @@ impl Account {
     }
 }
 
-/// The account, as endpoint rules see it.
+/// Returns the account, as endpoint rules see it.
 fn account_id(identity: &Identity) -> Option<&str> {
     identity.property::<AccountId>().map(AccountId::as_str)
 }
@@ -317,7 +318,7 @@ fn templates(
     service: Service,
 ) -> Vec<Headers> {
     let mut common = Headers::new();
-    for name in KEPT {
+    for name in CAPTURED_HEADERS {
         if let Some(value) = request.headers().get(name) {
             // A value that was sent once can be sent again: nothing here can fail.
             let _ = common.try_insert(name, value.to_owned());
@@ -337,7 +338,7 @@ fn templates(
         .collect()
 }
 
-/// What a `SigV4` `authorization` header tells.
+/// The contents of a `SigV4` `authorization` header.
 struct Scope<'a> {
     authorization: &'a str,
     region: &'a str,

@@ -1,8 +1,9 @@
 //! The SDK's clients: one for each service, alike in all but their types.
 
 use super::Operation;
+use super::failure::misconfigured;
 use super::operation::Service;
-use super::sdk::{Tap, misconfigured};
+use super::tap::Tap;
 use crate::retry::ServiceError;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use aws_smithy_types::retry::{RetryConfig, RetryMode};
@@ -41,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Whether the client has parts of its own that the direct way would pass by.
+    /// Returns whether the client has parts of its own that the direct way would pass by.
     pub(super) fn is_customised(&self) -> bool {
         config!(self, |config| config.interceptors().next().is_some()
             || config.auth_schemes().next().is_some()
@@ -53,15 +54,16 @@ impl Client {
         !disabled.unwrap_or(false)
     }
 
-    /// The adaptive retry mode delays first attempts too: pacing is the caller's, as retries are.
+    /// Returns the retry settings without the adaptive mode, which delays first attempts too:
+    /// pacing is the caller's, as retries are.
     fn without_rate_limiter(&self) -> Option<RetryConfig> {
         let retry = config!(self, |config| config.retry_config())?;
         let adaptive = retry.mode() == RetryMode::Adaptive;
         adaptive.then(|| RetryConfig::standard().with_max_attempts(retry.max_attempts()))
     }
 
-    /// Sends an input that names the table or the stream and nothing else, which is all that endpoint rules read: the
-    /// body is the tap's to give.
+    /// Sends an input that names the table or the stream and nothing else, which is all that
+    /// endpoint rules read. The tap swaps the body in.
     pub(super) async fn send(
         &self,
         operation: Operation,
@@ -142,7 +144,7 @@ impl Client {
     }
 }
 
-/// An operation of another service than the client's: nothing is sent.
+/// Returns the error of an operation of another service than the client's: nothing is sent.
 pub(super) fn foreign(operation: Operation) -> ServiceError {
     let name = operation.name();
     misconfigured(&format!(

@@ -1,19 +1,19 @@
-//! The clock's skew: learnt from answers that refuse a signature, applied to later signatures.
+//! The clock's skew: learned from answers that refuse a signature, applied to later signatures.
 //!
-//! The SDK's orchestrator corrects its own clock; this is for the direct way, and for telling a
-//! refusal that a corrected clock cures from one that nothing cures.
+//! The SDK's orchestrator corrects its own clock. This is for the direct way, and to separate
+//! refusals that a corrected clock cures from those that nothing cures.
 
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-/// A signature refused while the clocks are closer than this has another cause. DynamoDB takes
+/// The least skew for which a signature is refused: closer clocks are not the cause. DynamoDB takes
 /// signatures of up to five minutes; the SDK's threshold is the same four (aws-runtime 1.10,
 /// `service_clock_skew.rs`).
-const THRESHOLD: Duration = Duration::from_secs(4 * 60);
+const MIN_REFUSED_SKEW: Duration = Duration::from_secs(4 * 60);
 
-/// By how much the service's clock is ahead of ours, in milliseconds.
+/// The time by which the service's clock is ahead of this machine's, in milliseconds.
 #[derive(Debug)]
 pub(super) struct Skew {
     millis: AtomicI64,
@@ -21,7 +21,7 @@ pub(super) struct Skew {
 }
 
 impl Skew {
-    /// No skew so far; never any if the client's configuration has correction disabled.
+    /// Returns no skew so far, and never any if the client's configuration has correction disabled.
     pub(super) fn new(corrects: bool) -> Self {
         Self {
             millis: AtomicI64::new(0),
@@ -29,18 +29,19 @@ impl Skew {
         }
     }
 
-    /// The time to sign with.
+    /// Returns the time to sign with.
     pub(super) fn apply(&self, now: SystemTime) -> SystemTime {
         let millis = self.millis.load(Ordering::Relaxed);
         shift(now, millis)
     }
 
-    /// Whether the answer's date tells that the signature was off by so much that this is why it
-    /// was refused, and that the next one will be right.
+    /// Returns whether the signature was off by the answer's date so far that it was refused for
+    /// that: the next one will be right.
     pub(super) fn explains(&self, answered_at: &str, signed_at: SystemTime) -> bool {
         self.corrects
-            && parse_http_date(answered_at)
-                .is_some_and(|server| millis_between(signed_at, server).unsigned_abs() > limit())
+            && parse_http_date(answered_at).is_some_and(|server| {
+                millis_between(signed_at, server).unsigned_abs() > min_refused_millis()
+            })
     }
 
     /// Learns the service's time from the date of an answer, `now` being ours, uncorrected.
@@ -61,8 +62,8 @@ impl Skew {
     }
 }
 
-fn limit() -> u64 {
-    u64::try_from(THRESHOLD.as_millis()).unwrap_or(u64::MAX)
+fn min_refused_millis() -> u64 {
+    u64::try_from(MIN_REFUSED_SKEW.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn millis_between(from: SystemTime, to: SystemTime) -> i64 {
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skew_is_learnt_both_ways() {
+    fn a_skew_is_learned_both_ways() {
         for (date, expected) in [
             ("Thu, 01 Jan 1970 02:00:00 GMT", at(7200)),
             ("Thu, 01 Jan 1970 00:10:00 GMT", at(600)),
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learnt_from_garbage_or_when_disabled() {
+    fn nothing_is_learned_from_garbage_or_when_disabled() {
         let skew = Skew::new(true);
         assert!(!skew.explains("yesterday", at(3600)));
         skew.learn("yesterday", at(3600));

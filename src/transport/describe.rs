@@ -3,15 +3,15 @@
 use super::answer::{Lenient, parse};
 use super::{Operation, Transport};
 use crate::item::{IndexShape, KeyKind, KeySchema, Projection, TableShape};
-#[cfg(feature = "streams")]
-use crate::retry::Backoff;
 use crate::retry::ServiceError;
+#[cfg(feature = "streams")]
+use crate::retry::{Decision, Retries};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// What `DescribeTable` says, as far as a writer cares.
+/// The parts of a `DescribeTable` that a writer needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TableDescription {
     pub(crate) shape: TableShape,
@@ -24,11 +24,11 @@ pub(crate) struct TableDescription {
     pub(crate) provisioned_write_units: Option<u64>,
     /// The cap set on an on-demand table, `OnDemandThroughput.MaxWriteRequestUnits`.
     pub(crate) max_on_demand_write_units: Option<u64>,
-    /// What the table takes at once, `WarmThroughput.WriteUnitsPerSecond`.
+    /// The units that the table takes at once, `WarmThroughput.WriteUnitsPerSecond`.
     pub(crate) warm_write_units: Option<u64>,
     pub(crate) global_indexes: Vec<GlobalIndex>,
-    /// Whether the table's ARN gives a region that AWS doesn't have: a local server's own. Such a server
-    /// repeats the numbers a table was created with and enforces none of them.
+    /// Set if the table's ARN gives a region that AWS doesn't have: a local server's own. Such a
+    /// server repeats the numbers a table was created with and enforces none of them.
     ///
     /// DynamoDB Local 3.1.0 says `arn:aws:dynamodb:ddblocal:000000000000:table/…` whatever region a
     /// request was signed for. It gives the provisioned units of tables and global indexes and the
@@ -48,24 +48,22 @@ impl Transport {
         parse_describe(&self.call(Operation::DescribeTable, body).await?)
     }
 
-    /// Describes the transport's table, and tries again up to `attempts` times where the failure may pass.
+    /// Describes the transport's table, in up to `max_attempts` attempts where the failure may
+    /// pass.
     #[cfg(feature = "streams")]
-    pub(crate) async fn learn(
+    pub(crate) async fn describe_patiently(
         &self,
-        attempts: u32,
-        backoff: &Backoff,
-        rng: &mut fastrand::Rng,
+        max_attempts: u32,
+        retries: &mut Retries,
     ) -> Result<TableDescription, ServiceError> {
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            match self.describe().await {
-                Err(error) if error.is_retryable() && attempt < attempts => {
-                    tokio::time::sleep(backoff.delay(attempt, rng)).await;
-                }
-                described => return described,
+        let decide = |error: ServiceError, failures| {
+            if error.is_retryable() && failures < max_attempts {
+                Decision::Retry
+            } else {
+                Decision::GiveUp(error)
             }
-        }
+        };
+        retries.call(|| self.describe(), decide).await
     }
 }
 
@@ -135,10 +133,11 @@ pub(crate) fn parse_describe(body: &[u8]) -> Result<TableDescription, ServiceErr
     })
 }
 
-/// Returns whether an ARN, `arn:partition:service:region:account:resource`, is of an imitation's making.
+/// Returns whether an ARN, `arn:partition:service:region:account:resource`, is that of an
+/// imitation.
 ///
-/// The partitions of AWS are `aws`, `aws-cn`, `aws-us-gov` and more of that form. `ScyllaDB`'s Alternator says
-/// `arn:scylla:alternator:…`.
+/// The partitions of AWS are `aws`, `aws-cn`, `aws-us-gov` and more of that form. `ScyllaDB`'s
+/// Alternator says `arn:scylla:alternator:…`.
 fn is_local(arn: &str) -> bool {
     let region = arn.split(':').nth(3);
     !arn.starts_with("arn:aws") || region.is_some_and(|region| LOCAL_REGIONS.contains(&region))
@@ -250,7 +249,7 @@ struct ProjectionBody<'a> {
 }
 
 impl ProjectionBody<'_> {
-    /// A kind that is not known is taken for the dearest.
+    /// Returns the projection. A kind that is not known counts as the most expensive.
     fn projection(&self) -> Projection {
         match self.kind.as_deref() {
             Some("KEYS_ONLY") => Projection::KeysOnly,
@@ -262,7 +261,7 @@ impl ProjectionBody<'_> {
 
 /// The numbers that tables and global indexes describe alike.
 ///
-/// One that is odd is not known: capacity never keeps a table from opening.
+/// An odd one counts as unknown: capacity never keeps a table from opening.
 #[derive(Deserialize)]
 struct Throughput {
     #[serde(rename = "ProvisionedThroughput", default)]
@@ -287,7 +286,8 @@ impl Throughput {
     }
 }
 
-/// Returns a number of units, given as `5`, `5.0` or `"5"`. A maximum of -1 says that there is none.
+/// Returns a number of units, given as `5`, `5.0` or `"5"`. A maximum of -1 says that there is
+/// none.
 fn units(numbers: &Value, name: &str) -> Option<u64> {
     let units: f64 = match numbers.get(name)? {
         Value::Number(number) => number.to_string().parse().ok()?,

@@ -1,25 +1,23 @@
 //! The direct way: sign and send, nothing between.
 
+use super::answer_limit::{answer_limit, limited};
 use super::capture::Captured;
 use super::failure::{self, Received};
+use super::signature::sign_by_sdk;
 use super::{Operation, Shared};
-use crate::retry::{ErrorClass, Failure, ServiceError, code};
+use crate::retry::ServiceError;
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{
-    SignableBody, SignableRequest, SigningInstructions, SigningParams, SigningSettings,
-};
-use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::http::HttpConnector;
 use aws_smithy_runtime_api::client::identity::Identity;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::byte_stream::ByteStream;
 use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-/// What came of going the direct way.
+/// The result of a call by the direct way.
 pub(super) enum Outcome {
     Settled(Result<Bytes, ServiceError>),
     /// The credentials are now of another account: the endpoint must be resolved again. Nothing
@@ -62,18 +60,21 @@ async fn attempt(
     let signed_at = shared.skew.apply(now);
     let Ok(request) = request(captured, &identity, operation, signed_at, body) else {
         // The error's text may quote the request.
-        let failure = Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
-            .with_detail("the request could not be signed");
-        return Outcome::Settled(Err(failure.into()));
+        let error = failure::misconfigured("the request could not be signed");
+        return Outcome::Settled(Err(error));
     };
     sent.store(true, Ordering::Relaxed);
     let mut response = match captured.connector().call(request).await {
         Ok(response) => response,
         Err(error) => return Outcome::Settled(Err(failure::connector(&error, &captured.uri_text))),
     };
-    let body = match ByteStream::new(response.take_body()).collect().await {
-        Ok(body) => body.into_bytes(),
-        Err(error) => return Outcome::Settled(Err(failure::body_lost(&error))),
+    let limit = answer_limit(operation, body.len());
+    let body = match limited(response.take_body(), limit).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => {
+            let error = failure::body_lost(error.as_ref(), operation, limit);
+            return Outcome::Settled(Err(error));
+        }
     };
     let received = Received {
         status: response.status().as_u16(),
@@ -131,28 +132,4 @@ fn request(
     request.set_uri(captured.uri.clone())?;
     *request.headers_mut() = headers;
     Ok(request)
-}
-
-/// Signs a POST as the SDK signs DynamoDB's requests: the default settings of `SigV4`, in headers.
-/// `host`, the date and the session token are the signer's to add.
-pub(super) fn sign_by_sdk<'a>(
-    identity: &Identity,
-    (region, service): (&str, &str),
-    time: SystemTime,
-    uri: &'a str,
-    headers: impl Iterator<Item = (&'a str, &'a str)>,
-    body: &'a [u8],
-) -> Result<SigningInstructions, BoxError> {
-    let params = v4::SigningParams::builder()
-        .identity(identity)
-        .region(region)
-        .name(service)
-        .time(time)
-        .settings(SigningSettings::default())
-        .build()?;
-    let request = SignableRequest::new("POST", uri, headers, SignableBody::Bytes(body))?;
-    let params = SigningParams::V4(params);
-    Ok(aws_sigv4::http_request::sign(request, &params)?
-        .into_parts()
-        .0)
 }

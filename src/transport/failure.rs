@@ -1,5 +1,7 @@
-//! Every way a request can fail, turned into one error.
+//! Every failure of a request, turned into one error.
 
+use super::Operation;
+use super::answer_limit::is_past_limit;
 use super::clock::Skew;
 use super::members::Members;
 use crate::retry::{
@@ -24,7 +26,7 @@ pub(super) struct Received<'a> {
 }
 
 impl Received<'_> {
-    /// The body if the answer is a success.
+    /// Returns the body if the answer is a success.
     pub(super) fn settle(self, skew: &Skew) -> Result<Bytes, ServiceError> {
         if !self.is_whole() {
             let mut failure = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
@@ -44,8 +46,8 @@ impl Received<'_> {
         Err(self.failure(skew).into())
     }
 
-    /// Compares the checksum that DynamoDB sends. It is of the bytes on the wire, so not where
-    /// somebody has decoded them on the way.
+    /// Compares the checksum that DynamoDB sends. It is of the bytes on the wire, so it is not
+    /// compared where they were decoded on the way.
     fn is_whole(&self) -> bool {
         let Some(expected) = self.headers.get("x-amz-crc32") else {
             return true;
@@ -112,7 +114,8 @@ impl Received<'_> {
                 classify_cancellation(failure.cancellation.iter().map(CancellationReason::code));
         }
         if !exact && failure.is_failed_condition() {
-            // The item in place may have been lost with the rest, and it decides what became of the write.
+            // The item in place may have been lost with the rest, and it decides the write's
+            // outcome.
             let mut garbled = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
                 .with_detail("a condition did not hold, and the answer is not whole");
             self.identify(&mut garbled);
@@ -129,8 +132,8 @@ impl Received<'_> {
     }
 }
 
-/// What becomes of an answer of this status and body, which names its error in a header or has no
-/// headers.
+/// Returns the result of an answer of this status and body, which names its error in a header or
+/// has no headers.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn settle(
     status: u16,
@@ -152,19 +155,20 @@ pub(crate) fn settle(
 
 const CLOCK_IS_OFF: &str = "the local clock is off and has been corrected";
 
-/// Whether a refusal came of a clock that was off.
+/// Returns whether a clock that was off caused a refusal.
 pub(super) fn is_skewed(error: &ServiceError) -> bool {
     error.class() == ErrorClass::Transient && is_skew_code(error.code())
 }
 
-/// `com.amazonaws.dynamodb.v20120810#ValidationException:http://…` → `ValidationException`.
+/// Reads `ValidationException` from
+/// `com.amazonaws.dynamodb.v20120810#ValidationException:http://…`.
 fn readable_code(text: &str) -> Option<String> {
     let code = text.rsplit_once('#').map_or(text, |(_, code)| code);
     let code = code.split(':').next().unwrap_or(code).trim();
     is_plain(code).then(|| code.to_owned())
 }
 
-/// Whether a text is what codes and ids look like, so that nothing else can pass for one.
+/// Returns whether a text looks like a code or an id, so that nothing else can pass for one.
 fn is_plain(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text
@@ -211,7 +215,7 @@ fn reasons_in(message: &str) -> Vec<CancellationReason> {
     codes.into_iter().map(reason).collect()
 }
 
-/// The time for an attempt is up.
+/// Returns the failure of an attempt whose time is up.
 pub(super) fn timed_out(sent: bool, after: Option<Duration>) -> ServiceError {
     let detail = match after {
         Some(after) => format!("no answer after {after:?}"),
@@ -229,7 +233,7 @@ pub(super) fn timed_out(sent: bool, after: Option<Duration>) -> ServiceError {
     failure.into()
 }
 
-/// No credentials could be had.
+/// Returns the failure of a request for which no credentials could be loaded.
 pub(super) fn credentials(error: &(dyn Error + 'static)) -> ServiceError {
     let mut failure = Failure::new(ErrorClass::Transient, code::CREDENTIALS_UNAVAILABLE)
         .with_detail(chain(error));
@@ -237,21 +241,39 @@ pub(super) fn credentials(error: &(dyn Error + 'static)) -> ServiceError {
     failure.into()
 }
 
-/// The answer's body broke off.
-pub(super) fn body_lost(error: &(dyn Error + 'static)) -> ServiceError {
+/// Returns the failure of an answer whose body broke off, or went past its limit.
+pub(super) fn body_lost(
+    error: &(dyn Error + 'static),
+    operation: Operation,
+    limit: usize,
+) -> ServiceError {
+    if is_past_limit(error) {
+        let name = operation.name();
+        let mut failure = Failure::new(ErrorClass::Ambiguous, code::GARBLED_ANSWER)
+            .with_detail(format!("the answer to {name} has more than {limit} bytes"));
+        failure.past_limit = true;
+        return failure.into();
+    }
     Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
         .with_detail(chain(error))
         .into()
 }
 
-/// The host and the port of a URL.
+/// Returns the failure of a client whose configuration does not allow a request to be made.
+pub(super) fn misconfigured(detail: &str) -> ServiceError {
+    Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
+        .with_detail(detail)
+        .into()
+}
+
+/// Returns the host and the port of a URL.
 fn authority(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit('@').next().unwrap_or_default()
 }
 
-/// The HTTP client gave up on a request to this URL.
+/// Returns the failure of a request to this URL that the HTTP client gave up.
 pub(super) fn connector(error: &ConnectorError, url: &str) -> ServiceError {
     let text = chain(error);
     let failure = if error.is_user() {
@@ -269,10 +291,10 @@ pub(super) fn connector(error: &ConnectorError, url: &str) -> ServiceError {
     failure.with_detail(text).into()
 }
 
-/// Whether no connection came about, so that certainly nothing was sent. In doubt, no.
+/// Returns whether no connection came about, so that certainly nothing was sent. In doubt, no.
 ///
-/// The HTTP client's errors are private types: what they say is all there is to go by, and the
-/// tests over real sockets hold it to that.
+/// The HTTP client's errors are private types: their texts are all there is to go by, and the tests
+/// over real sockets pin those.
 fn never_connected(error: &ConnectorError, text: &str) -> bool {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -299,7 +321,7 @@ fn never_connected(error: &ConnectorError, text: &str) -> bool {
     .any(|sign| text.contains(sign))
 }
 
-/// An error and its sources, without repeating one that quotes the next.
+/// Returns the texts of an error and its sources, without repeating one that quotes the next.
 pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

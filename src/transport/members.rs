@@ -1,8 +1,8 @@
 //! The members of a JSON object, each read by itself.
 //!
 //! An answer is made by more programs than DynamoDB: by compatible servers, proxies and load
-//! balancers. A member that is odd must not hide the others, so each is kept as raw text, and a body
-//! that breaks off keeps the members before the break.
+//! balancers. A member that is odd must not hide the others, so each is kept as raw text, and a
+//! body that breaks off keeps the members before the break.
 
 use std::fmt;
 

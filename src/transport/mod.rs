@@ -1,7 +1,7 @@
 //! One request to DynamoDB and its answer.
 //!
 //! **Problem.** The sink encodes a record once, to the JSON that DynamoDB takes, and wants that
-//! very buffer on the wire. The AWS SDK takes trees of `AttributeValue`, serialises them itself,
+//! very buffer on the wire. The AWS SDK takes trees of `AttributeValue`, serializes them itself,
 //! and costs more than all the rest of a batch. Yet it is the SDK that knows everything about
 //! *where* and *as whom* to send: endpoints, regions, FIPS, dual stack, account ids, credentials
 //! and their rotation, timeouts, the HTTP client, the user agent.
@@ -13,40 +13,63 @@
 //! call(operation, body) ─▶ Way ───┤      ▲ captured: components, URI, headers, connector      ├─▶ settle
 //!                                 │      │                                                    │
 //!                                 └─▶ sdk: the orchestrator, our body swapped in at its ──────┘
-//!                                        serialiser, the raw answer tapped after it
+//!                                        serializer, the raw answer tapped after it
 //! ```
 //!
-//! The first call of a [`Transport`] goes through the SDK's orchestrator, tapped by an interceptor
-//! of ours that keeps what the SDK resolved ([`capture`]). From then on the *direct* way signs and
-//! sends without the orchestrator. The capture proves itself before it is used: it signs the SDK's
-//! own request again and must come to the same signature.
+//! The first call of a [`Transport`] goes through the SDK's orchestrator. An interceptor of ours
+//! keeps what the SDK resolved ([`capture`]). From then on the *direct* way signs and sends without
+//! the orchestrator. The capture is proven before it is used: it signs the SDK's own request again
+//! and must come to the same signature.
 //!
 //! The *sdk* way stays for clients with interceptors or auth schemes of their own, which the
 //! direct way would pass by.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `operation` | the operations, their services and targets |
+//! | `client` | the SDK's clients: one for each service, alike in all but their types |
+//! | `direct` | the direct way: sign and send |
+//! | `sdk` | the SDK's way, and the decision on the way of later requests |
+//! | `tap` | the interceptor: swaps the body in, keeps the answer, captures what was resolved |
+//! | `elided_answer` | items kept from the SDK's deserializers |
+//! | `capture` | what the SDK resolved, and its proof |
+//! | `signer` | signatures with all that stays the same worked out once |
+//! | `signature` | a signature by `aws-sigv4`, which the other two are measured by |
+//! | `clock` | the skew between this clock and the service's |
+//! | `answer_limit` | the most bytes that an answer may have |
+//! | `failure` | every failure as one error |
+//! | `members` | the members of a JSON object, each read by itself |
+//! | `answer`, `describe` | the answers of writes, and of `DescribeTable` |
+//!
+//! Imports go one way: `sdk` and `client` ─▶ `tap` ─▶ `capture` ─▶ `signer` ─▶ `signature`, and
+//! `direct` ─▶ `capture`. All of them see the transport's shared state, which stands here.
 //!
 //! **Rejected.** Reading the parts from `Config`: `credentials_provider()` is `None` in 1.136, and
 //! endpoint rules can't be run from outside. Building requests from `AttributeValue` trees: three
 //! times the CPU. An HTTP client of our own: users have configured theirs.
 //!
-//! The same for DynamoDB Streams, whose SDK differs in its types alone ([`client`]): a transport is made over a client of
-//! one service and calls the operations of that. Pages of records are why the body comes out as it is, too: the SDK's own
-//! way is kept from making trees of them.
+//! DynamoDB Streams differs in the types of its SDK alone: a transport is made over a client of one
+//! service and calls the operations of that. Pages of records are another reason for raw bodies:
+//! the SDK is kept from making trees of them.
 //!
-//! Neither way ever sends a request twice: retries belong to the caller. Both turn every failure into
-//! one [`ServiceError`] whose class says whether the request may have been applied.
+//! Neither way ever sends a request twice: retries belong to the caller. Both turn every failure
+//! into one [`ServiceError`] whose class says whether the request may have been applied.
 
 mod answer;
+mod answer_limit;
 mod capture;
 mod client;
 mod clock;
 mod describe;
 mod direct;
+mod elided_answer;
 mod failure;
 mod members;
 mod operation;
 mod sdk;
+mod signature;
 mod signer;
-mod spared;
+mod tap;
 #[cfg(test)]
 mod tests;
 
@@ -67,7 +90,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-/// Which way requests go out.
+/// The way that requests go out.
 ///
 /// Both ways honour the client's configuration: endpoint, region, FIPS, dual stack, account id,
 /// credentials and their rotation, timeouts, HTTP client, app name, clock skew. Its retries are
@@ -90,7 +113,8 @@ pub enum TransportKind {
     Sdk,
 }
 
-/// The way to one table, or to one stream. Cheap to clone; clones share what was captured and the clock's skew.
+/// The way to one table, or to one stream. Cheap to clone: clones share the capture and the clock's
+/// skew.
 #[derive(Clone, Debug)]
 pub(crate) struct Transport(Arc<Shared>);
 
@@ -107,7 +131,7 @@ struct Shared {
     show_messages: AtomicBool,
 }
 
-/// What is known of the way out so far.
+/// The way out, as far as it is known.
 #[derive(Clone, Debug)]
 enum Way {
     /// Nothing captured yet: by the orchestrator, capturing.
@@ -118,8 +142,8 @@ enum Way {
 }
 
 impl Transport {
-    /// A way to `table`, a name or an ARN, through a client's configuration. An attempt ends after
-    /// `attempt_timeout`, or earlier where the client's own timeouts say so.
+    /// Returns a way to `table`, a name or an ARN, through a client's configuration. An attempt
+    /// ends after `attempt_timeout`, or earlier where the client's own timeouts say so.
     pub(crate) fn new(
         client: &aws_sdk_dynamodb::Client,
         kind: TransportKind,
@@ -134,8 +158,8 @@ impl Transport {
         )
     }
 
-    /// A way to the stream of that ARN, through a client's configuration. An attempt ends after
-    /// `attempt_timeout`, or earlier where the client's own timeouts say so.
+    /// Returns a way to the stream of that ARN, through a client's configuration. An attempt ends
+    /// after `attempt_timeout`, or earlier where the client's own timeouts say so.
     #[cfg(feature = "streams")]
     pub(crate) fn streams(
         client: &aws_sdk_dynamodbstreams::Client,
@@ -179,7 +203,7 @@ impl Transport {
     ///
     /// # Errors
     ///
-    /// Whatever keeps a success from being known; [`ServiceError::class`] says what to do. An
+    /// Fails where no success is known; [`ServiceError::class`] says what to do. An
     /// operation of the other service is `ClientMisconfigured`, and nothing is sent.
     ///
     /// # Cancel safety

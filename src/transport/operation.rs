@@ -1,4 +1,4 @@
-//! What can be called, and of which service it is.
+//! The operations that can be called, and their services.
 
 /// The operations that sinks, sources and their surroundings call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,7 +20,8 @@ pub(crate) enum Operation {
     GetRecords,
 }
 
-/// The services that a [`Transport`](super::Transport) can be made over: they have endpoints and clients of their own.
+/// The services that a [`Transport`](super::Transport) can be made over: they have endpoints and
+/// clients of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Service {
     DynamoDb,
@@ -29,7 +30,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// Its operations, in the order of [`Operation::index`].
+    /// Returns its operations, in the order of [`Operation::index`].
     pub(super) fn operations(self) -> &'static [Operation] {
         match self {
             Self::DynamoDb => &[
@@ -54,12 +55,12 @@ impl Service {
 }
 
 impl Operation {
-    /// Its name, for spans.
+    /// Returns its name, for spans.
     pub(crate) fn name(self) -> &'static str {
         self.target().rsplit('.').next().unwrap_or_default()
     }
 
-    /// The value of `x-amz-target`.
+    /// Returns the value of `x-amz-target`.
     pub(super) fn target(self) -> &'static str {
         match self {
             Self::BatchWriteItem => "DynamoDB_20120810.BatchWriteItem",
@@ -96,7 +97,7 @@ impl Operation {
         }
     }
 
-    /// Its place among the operations of its service.
+    /// Returns its place among the operations of its service.
     pub(super) fn index(self) -> usize {
         match self {
             Self::BatchWriteItem => 0,

@@ -1,14 +1,15 @@
-//! Signatures in `SigV4`, with all that is the same from request to request worked out once.
+//! Signatures in `SigV4`, with everything that stays the same between requests worked out once.
 //!
-//! `aws-sigv4` parses, sorts and formats the headers of every request and derives the day's key for each. That is
-//! a tenth of what a batch costs, and here only the time, the session token and the body differ. So this keeps the
-//! headers sorted and the key derived, and leaves the arithmetic to the same crates.
+//! `aws-sigv4` parses, sorts and formats the headers of every request and derives the day's key for
+//! each. That is a tenth of the cost of a batch, and here only the time, the session token and the
+//! body differ. So the headers are kept sorted and the key derived. The arithmetic is left to the
+//! same crates.
 //!
-//! It is not trusted, but proven: a [`Signer`] comes into being only if it signs a request of every operation as
-//! `aws-sigv4` does. Where it can't, `aws-sigv4` goes on signing.
+//! A [`Signer`] is proven before it is used: it is made only if it signs a request of every
+//! operation as `aws-sigv4` does. Where it can't, `aws-sigv4` signs.
 
 use super::Operation;
-use super::direct::sign_by_sdk;
+use super::signature::sign_by_sdk;
 use aws_credential_types::Credentials;
 use aws_sigv4::sign::v4::{calculate_signature, generate_signing_key};
 use aws_smithy_runtime_api::client::identity::Identity;
@@ -20,17 +21,17 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Headers that `aws-sigv4` does not sign (its `SigningSettings::default`).
-const UNSIGNED: [&str; 4] = [
+const UNSIGNED_HEADERS: [&str; 4] = [
     "authorization",
     "user-agent",
     "x-amzn-trace-id",
     "transfer-encoding",
 ];
 
-const DATE: &str = "x-amz-date";
-const TOKEN: &str = "x-amz-security-token";
+const DATE_HEADER: &str = "x-amz-date";
+const TOKEN_HEADER: &str = "x-amz-security-token";
 
-/// What a signature adds to the headers of a request.
+/// The headers that a signature adds to a request.
 #[derive(PartialEq, Eq)]
 pub(super) struct Signed {
     pub(super) date: String,
@@ -38,7 +39,7 @@ pub(super) struct Signed {
 }
 
 /// A header's place in the text that is signed.
-struct Line {
+struct SignedHeader {
     name: String,
     value: Value,
 }
@@ -51,15 +52,15 @@ enum Value {
 }
 
 /// An operation's signed headers, sorted by name.
-struct Lines {
-    lines: Vec<Line>,
+struct SignedHeaders {
+    lines: Vec<SignedHeader>,
     /// The names, with and without that of the token.
     with_token: String,
     without_token: String,
 }
 
-/// What holds for a second, or for a day.
-struct Kept {
+/// The date of a second and the key of a day.
+struct DayKey {
     credentials: Credentials,
     second: u64,
     /// `20250131T235959Z`
@@ -67,12 +68,12 @@ struct Kept {
     key: Vec<u8>,
 }
 
-/// See the module's documentation.
+/// A signer of the requests of one transport: see the module's documentation.
 pub(super) struct Signer {
-    operations: Vec<Lines>,
+    operations: Vec<SignedHeaders>,
     region: String,
     service: String,
-    kept: Mutex<Option<Kept>>,
+    kept: Mutex<Option<DayKey>>,
 }
 
 /// Nothing of keys.
@@ -86,8 +87,8 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// A signer of POSTs to `uri` for a service's operations, in their order, with the headers that `headers` gives
-    /// for each; `None` where it would not sign as `aws-sigv4` does.
+    /// Returns a signer of POSTs to `uri` for a service's operations, in their order, with the
+    /// headers that `headers` gives for each; `None` where it would not sign as `aws-sigv4` does.
     pub(super) fn proven(
         operations: &[Operation],
         headers: impl Fn(Operation) -> Headers,
@@ -104,7 +105,7 @@ impl Signer {
         let signer = Self {
             operations: operations
                 .iter()
-                .map(|&operation| Lines::of(&headers(operation), host))
+                .map(|&operation| SignedHeaders::of(&headers(operation), host))
                 .collect(),
             region: region.to_owned(),
             service: service.to_owned(),
@@ -122,12 +123,13 @@ impl Signer {
             };
             let is =
                 |name: &str, value: &str| theirs.headers().any(|header| header == (name, value));
-            is("authorization", &ours.authorization) && is(DATE, &ours.date)
+            is("authorization", &ours.authorization) && is(DATE_HEADER, &ours.date)
         });
         proven.then_some(signer)
     }
 
-    /// Signs. `None` for a time before 1970 or an operation without headers, which there is none.
+    /// Signs a request. `None` for a time before 1970, or an operation without headers: no
+    /// operation is.
     pub(super) fn sign(
         &self,
         operation: Operation,
@@ -196,7 +198,8 @@ impl Signer {
         }
     }
 
-    /// The second's date and the day's key, made anew where the second, the day or the credentials are others.
+    /// Returns the second's date and the day's key, made anew where the second, the day or the
+    /// credentials are others.
     fn date_and_key(&self, credentials: &Credentials, second: u64) -> Option<(String, Vec<u8>)> {
         const DAY: u64 = 24 * 60 * 60;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,7 +216,7 @@ impl Signer {
         let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(second))?;
         let secret = credentials.secret_access_key();
         let key = generate_signing_key(secret, time, &self.region, &self.service);
-        let new = Kept {
+        let new = DayKey {
             credentials: credentials.clone(),
             second,
             date_time: date_time(second)?,
@@ -225,25 +228,27 @@ impl Signer {
     }
 }
 
-impl Lines {
+impl SignedHeaders {
     fn of(headers: &Headers, host: &str) -> Self {
         let fixed = headers
             .iter()
-            .filter(|(name, _)| !UNSIGNED.contains(name))
+            .filter(|(name, _)| !UNSIGNED_HEADERS.contains(name))
             .map(|(name, value)| (name.to_owned(), Value::Fixed(value.to_owned())));
         let own = [
             ("host".to_owned(), Value::Fixed(host.to_owned())),
-            (DATE.to_owned(), Value::Date),
-            (TOKEN.to_owned(), Value::Token),
+            (DATE_HEADER.to_owned(), Value::Date),
+            (TOKEN_HEADER.to_owned(), Value::Token),
         ];
-        let mut lines: Vec<Line> = fixed
+        let mut lines: Vec<SignedHeader> = fixed
             .chain(own)
-            .map(|(name, value)| Line { name, value })
+            .map(|(name, value)| SignedHeader { name, value })
             .collect();
         lines.sort_by(|a, b| a.name.cmp(&b.name));
         let names = |token: bool| {
             let names = lines.iter().map(|line| line.name.as_str());
-            let kept: Vec<&str> = names.filter(|name| token || *name != TOKEN).collect();
+            let kept: Vec<&str> = names
+                .filter(|name| token || *name != TOKEN_HEADER)
+                .collect();
             kept.join(";")
         };
         Self {
@@ -254,7 +259,7 @@ impl Lines {
     }
 }
 
-/// The host as the HTTP client sends it: without the scheme's own port.
+/// Returns the host as the HTTP client sends it: without the scheme's own port.
 fn host(uri: &http::Uri) -> Option<&str> {
     let implied = matches!(
         (uri.scheme_str(), uri.port_u16()),
@@ -267,7 +272,7 @@ fn host(uri: &http::Uri) -> Option<&str> {
     }
 }
 
-/// `20250131T235959Z`
+/// Returns a time as `20250131T235959Z`.
 fn date_time(second: u64) -> Option<String> {
     let time = DateTime::from_secs(i64::try_from(second).ok()?);
     let mut text = time.fmt(Format::DateTime).ok()?;

@@ -1,13 +1,13 @@
-//! What is inside maps, lists and sets.
+//! The contents of maps, lists and sets.
 
 use super::error::Fault;
 use super::scalar::Name;
 use super::value::Value;
-use crate::item::raw::Scanner;
+use crate::item::scanner::Scanner;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 
-/// Whether anything was taken yet, and whether all was.
+/// The state of a sequence: not begun, begun or at its end.
 struct Commas {
     end: u8,
     taken: usize,
@@ -23,7 +23,7 @@ impl Commas {
         }
     }
 
-    /// Goes on to the next element, if there is one.
+    /// Moves to the next element, if there is one.
     #[inline]
     fn next(&mut self, scanner: &mut Scanner<'_>) -> Result<bool, Fault> {
         if self.ended {
@@ -62,7 +62,7 @@ impl<'a, 'de> Elements<'a, 'de> {
         })
     }
 
-    /// Passes over what was not asked for, such as what a list has more than a tuple.
+    /// Skips the elements that were not asked for, such as those that a list has more than a tuple.
     pub(super) fn close(mut self) -> Result<(), Fault> {
         while self.commas.next(self.scanner)? {
             self.scanner.skip()?;
@@ -100,7 +100,7 @@ where
     D: Deserializer<'de, Error = Fault>,
     R: FnMut(&mut Scanner<'de>) -> Result<D, Fault>,
 {
-    /// Has a set visited, each member of which is read by `read`.
+    /// Has a set visited, each member read by `read`.
     pub(super) fn visit<V: Visitor<'de>>(
         scanner: &'a mut Scanner<'de>,
         visitor: V,
@@ -148,9 +148,9 @@ pub(super) struct Entries<'a, 'de> {
     /// The names that the type knows.
     fields: &'static [&'static str],
     commas: Commas,
-    /// Where the last name begins. Should there be an error, it is read again from there.
+    /// The position of the last name. Should there be an error, it is read again from there.
     name_at: usize,
-    /// Whether the value of that name is still to be taken.
+    /// Set if the value of that name is still to be taken.
     pending: bool,
 }
 
@@ -171,7 +171,7 @@ impl<'a, 'de> Entries<'a, 'de> {
         })
     }
 
-    /// Goes on to the next name, past a value that nobody asked for.
+    /// Moves to the next name, past a value that was not asked for.
     #[inline]
     fn next(&mut self) -> Result<Option<Cow<'de, str>>, Fault> {
         if std::mem::take(&mut self.pending) {
@@ -198,7 +198,7 @@ impl<'a, 'de> Entries<'a, 'de> {
     }
 }
 
-/// The name that was read there before.
+/// Returns the name that was read there before.
 pub(super) fn name_at<'de>(scanner: &Scanner<'de>, offset: usize) -> Cow<'de, str> {
     let mut again = scanner.clone();
     again.rewind(offset);

@@ -1,16 +1,17 @@
-//! Why an item does not read as a type.
+//! The error of an item that does not read as a type.
 
 use crate::item::ItemError;
-use crate::item::error::{Way, place, shown};
+use crate::item::error::place;
+use crate::item::fault::{Path, shown};
 use serde::de::{self, Expected, Unexpected};
 use std::fmt::{self, Write as _};
 
-/// Why an item could not be read as a type of yours.
+/// The reason that an item could not be read as a type of yours.
 ///
-/// The variants name the place, as a path like `parts[2].score`, what is there and what the type wanted. None carries
-/// anything of a value: what a type says about a value that it refuses is left out, since it may quote it. Nor does any
-/// carry the key of an inner map, which may be data: it is `*`, as in `scores.*`. All are final: the same item fails in
-/// the same way.
+/// The variants name the place, as a path like `parts[2].score`, the type found and the type
+/// wanted. None carries anything of a value: a type's message about a value that it refuses is left
+/// out, since it may quote it. None carries the key of an inner map, which may be data: it is `*`,
+/// as in `scores.*`. All are final: the same item fails in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -19,7 +20,7 @@ pub enum DecodeError {
     Unfit {
         /// The attribute; empty for the item as a whole.
         path: String,
-        /// What the field wants, in the words of its type, such as `u8` or `struct Part`.
+        /// The type that the field wants, in its own words, such as `u8` or `struct Part`.
         wanted: String,
         /// The attribute's DynamoDB type, such as `N`.
         found: &'static str,
@@ -29,7 +30,7 @@ pub enum DecodeError {
     Name {
         /// The attribute.
         path: String,
-        /// What the key's type wants.
+        /// The type that the key wants.
         wanted: String,
     },
     /// A field has no attribute.
@@ -50,7 +51,8 @@ pub enum DecodeError {
         /// The field.
         path: String,
     },
-    /// The type's own `Deserialize` refuses a value. Its message is left out, since it may quote the item.
+    /// The type's own `Deserialize` refuses a value. Its message is left out, since it may quote
+    /// the item.
     #[error("{} is refused by its type", place(.path))]
     Refused {
         /// The attribute.
@@ -67,17 +69,18 @@ pub enum DecodeError {
     /// The bytes are no item in DynamoDB's JSON.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
     Json {
-        /// Where in the bytes.
+        /// The position in the bytes.
         offset: usize,
-        /// What should be there.
+        /// The expected text.
         expected: &'static str,
     },
 }
 
 #[cfg(any(test, feature = "streams"))]
 impl DecodeError {
-    /// The path of the attribute at fault, such as `parts[2].score`; empty where the item as a whole is.
-    /// Of the names within attributes it shows those of the type's own fields and variants.
+    /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the
+    /// item as a whole. Of the names within attributes it shows those of the type's own fields and
+    /// variants.
     pub fn path(&self) -> &str {
         match self {
             Self::Unfit { path, .. }
@@ -91,7 +94,7 @@ impl DecodeError {
         }
     }
 
-    /// What the type wanted, in its own words, where it is known.
+    /// Returns the type wanted, in its own words, where it is known.
     pub fn wanted(&self) -> Option<&str> {
         match self {
             Self::Unfit { wanted, .. } | Self::Name { wanted, .. } => Some(wanted),
@@ -99,7 +102,8 @@ impl DecodeError {
         }
     }
 
-    /// The DynamoDB type of the attribute at fault, such as `N`, where that is what is wrong.
+    /// Returns the DynamoDB type of the attribute at fault, such as `N`, where the type is the
+    /// fault.
     pub fn found(&self) -> Option<&'static str> {
         match self {
             Self::Unfit { found, .. } => Some(found),
@@ -137,9 +141,12 @@ impl From<ItemError> for DecodeError {
 
 impl From<Fault> for DecodeError {
     fn from(fault: Fault) -> Self {
-        let Inner { mut error, way } = *fault.0;
+        let Inner {
+            mut error,
+            path: end,
+        } = *fault.0;
         if let Some(path) = error.path_mut() {
-            way.write(path);
+            end.write(path);
         }
         error
     }
@@ -151,7 +158,7 @@ pub(super) struct Fault(Box<Inner>);
 struct Inner {
     /// Its path still empty.
     error: DecodeError,
-    way: Way,
+    path: Path,
 }
 
 impl Fault {
@@ -159,11 +166,11 @@ impl Fault {
     pub(super) fn new(error: DecodeError) -> Self {
         Self(Box::new(Inner {
             error,
-            way: Way::default(),
+            path: Path::default(),
         }))
     }
 
-    /// A type that wants something else than what it was given.
+    /// Returns the fault of a type that wants another value than it was given.
     #[cold]
     pub(super) fn unfit(found: &'static str, wanted: &dyn Expected) -> Self {
         Self::new(DecodeError::Unfit {
@@ -173,7 +180,7 @@ impl Fault {
         })
     }
 
-    /// A key of a map that its type does not take.
+    /// Returns the fault of a key of a map that its type does not take.
     #[cold]
     pub(super) fn name(wanted: &dyn Expected) -> Self {
         Self::new(DecodeError::Name {
@@ -190,32 +197,32 @@ impl Fault {
         })
     }
 
-    /// The same, found in the entry of this name.
+    /// Returns this fault in the entry of this name.
     #[cold]
     pub(super) fn under(mut self, name: &str) -> Self {
-        self.0.way.under(name);
+        self.0.path.under(name);
         self
     }
 
-    /// The same, found in an entry whose name the type does not know: it may be data.
+    /// Returns this fault in an entry whose name the type does not know: it may be data.
     #[cold]
     pub(super) fn key(mut self, name: &str) -> Self {
-        self.0.way.key(name);
+        self.0.path.key(name);
         self
     }
 
-    /// The same, found in the element at this position.
+    /// Returns this fault in the element at this position.
     #[cold]
     pub(super) fn at(mut self, index: usize) -> Self {
-        self.0.way.at(index);
+        self.0.path.at(index);
         self
     }
 
-    /// The same, found while the name itself was read as the key of a map.
+    /// Returns this fault in a name that was read as the key of a map.
     #[cold]
     pub(super) fn of_name(mut self, name: &str) -> Self {
         // The field that is unknown has put its name there itself.
-        if !self.0.way.is_empty() {
+        if !self.0.path.is_empty() {
             return self;
         }
         if let DecodeError::Unfit { path, wanted, .. } = self.0.error {
@@ -224,10 +231,10 @@ impl Fault {
         self.key(name)
     }
 
-    /// The same of a list or a set: serde does not tell one from the other.
+    /// Returns this fault of a list or a set: serde knows them as one.
     #[cold]
     pub(super) fn of_sequence(mut self, sequence: &'static str) -> Self {
-        if self.0.way.is_empty()
+        if self.0.path.is_empty()
             && let DecodeError::Unfit { found, .. } = &mut self.0.error
         {
             *found = sequence;
@@ -240,20 +247,20 @@ impl Fault {
     }
 }
 
-/// What a type says that it wants, which it says without having seen a value.
+/// Returns the words of a type for the values that it takes. They are fixed, and quote no value.
 fn words(wanted: &dyn Expected) -> String {
     shown(&wanted.to_string())
 }
 
-impl From<crate::item::error::Fault> for Fault {
+impl From<crate::item::fault::Fault> for Fault {
     #[cold]
-    fn from(fault: crate::item::error::Fault) -> Self {
+    fn from(fault: crate::item::fault::Fault) -> Self {
         Self::new(DecodeError::from(ItemError::from(fault)))
     }
 }
 
 impl de::Error for Fault {
-    /// The message is dropped: a `Deserialize` implementation may well put the value into it.
+    /// Drops the message: a `Deserialize` implementation may well put the value into it.
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::new(DecodeError::Refused {
             path: String::new(),
@@ -268,7 +275,7 @@ impl de::Error for Fault {
         Self::unfit("L", wanted)
     }
 
-    /// `expected` is fixed and holds names of variants; what was found is a value.
+    /// Drops the variant found, which is a value. `expected` is fixed and holds names of variants.
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
         let mut wanted = String::from("one of ");
         for (i, variant) in expected.iter().enumerate() {
@@ -295,7 +302,7 @@ impl de::Error for Fault {
     }
 }
 
-/// The DynamoDB type that a value of serde's came from.
+/// Returns the DynamoDB type that a value of serde's came from.
 fn type_of(found: Unexpected<'_>) -> &'static str {
     match found {
         Unexpected::Bool(_) => "BOOL",

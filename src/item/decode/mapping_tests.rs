@@ -3,7 +3,7 @@
 use super::Value;
 use crate::item::mapping_tests::draw;
 use crate::item::model::Model;
-use crate::item::raw::Scanner;
+use crate::item::scanner::Scanner;
 use crate::item::seeded::config;
 use crate::item::{encode_value, parse};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -14,7 +14,7 @@ use serde::de::{
 };
 use std::fmt;
 
-/// What is asked of a deserializer, method by method.
+/// The requests to a deserializer, method by method.
 #[derive(Clone, Debug)]
 enum Ask {
     Any,
@@ -25,7 +25,7 @@ enum Ask {
     Tuple(usize, Box<Ask>),
     Map(Box<Ask>, Box<Ask>),
     Struct(Box<Ask>),
-    /// What is asked of the variant, and of what it holds.
+    /// The requests to the variant, and to its contents.
     Enum(usize, Box<Ask>),
     Ignored,
 }
@@ -47,7 +47,7 @@ macro_rules! ask_leaf {
     };
 }
 
-/// Asks, and tells as a text what came.
+/// Asks, and returns the result as a text.
 #[derive(Clone, Copy)]
 struct See<'a>(&'a Ask);
 
@@ -220,7 +220,8 @@ fn ask(value: &AttributeValue, dice: &mut fastrand::Rng) -> Ask {
                 _ => Ask::Map(Box::new(Ask::Any), inner),
             }
         }
-        // No options and newtypes among members: there ours has a reading where `serde_dynamo` has none.
+        // No options and newtypes among members: there ours has a reading where `serde_dynamo` has
+        // none.
         _ => Ask::Seq(Box::new(one(
             dice,
             &[0, 1, 4, 8, 9, 10, 11, 13, 14, 17, 19],
@@ -228,7 +229,7 @@ fn ask(value: &AttributeValue, dice: &mut fastrand::Rng) -> Ask {
     }
 }
 
-/// Whether both read the same, or neither reads anything; and whether they read.
+/// Checks that both read the same or neither reads anything, and returns whether they read.
 fn read_alike(model: &Model, seed: u64) -> Option<bool> {
     let json = encode_value(model).ok()?;
     let json = [b"{\"v\":", json.as_slice(), b"}"].concat();

@@ -1,13 +1,15 @@
 //! Items in DynamoDB's JSON, read straight into types.
 //!
-//! A page of a stream holds up to a thousand records with two images each. Through the SDK's `AttributeValue`s every
-//! attribute would cost a string for its name, a string for its value and a place in a hash map, only to be taken apart
-//! again; here the text is walked once, and what serde asks for is made at once.
+//! A page of a stream holds up to a thousand records with two images each. Through the SDK's
+//! `AttributeValue`s every attribute would cost a string for its name, a string for its value and a
+//! place in a hash map, only to be taken apart again. Here the text is walked once, and serde's
+//! values are made directly.
 //!
-//! The mapping is that of `serde_dynamo::from_item`. Where that has a reading, this has the same. Beyond it there are:
-//! texts without escapes, which can be borrowed; 128-bit integers, which `serde_dynamo` writes but does not read; newtypes
-//! and options as members of sets. An attribute that no field asks for is passed over unread, of whatever type it
-//! is. An item that names an attribute twice comes from no DynamoDB: it is up to the type what becomes of it.
+//! The mapping is that of `serde_dynamo::from_item`. Where that has a reading, this has the same.
+//! In addition there are: texts without escapes, which can be borrowed; 128-bit integers, which
+//! `serde_dynamo` writes but does not read; newtypes and options as members of sets. An attribute
+//! that no field asks for is skipped unread, of any type. An item that names an attribute twice
+//! comes from no DynamoDB: its reading is up to the type.
 //!
 //! ```text
 //! Value ── a map ──▶ Entries ── Name, then Value ── …
@@ -32,7 +34,7 @@ pub use error::DecodeError;
 
 use self::error::Fault;
 use self::value::Value;
-use super::raw::Scanner;
+use super::scanner::Scanner;
 use serde::Deserialize;
 #[cfg(any(test, feature = "streams"))]
 use {super::json::parse, aws_sdk_dynamodb::types::AttributeValue, std::collections::HashMap};

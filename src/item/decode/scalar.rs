@@ -19,7 +19,7 @@ pub(super) fn visit_text<'de, V: Visitor<'de>>(
     }
 }
 
-/// An enum of which the variant is all there is.
+/// Visits an enum whose variants hold nothing.
 pub(super) fn visit_unit_variant<'de, V: Visitor<'de>>(
     variant: Cow<'de, str>,
     visitor: V,
@@ -30,7 +30,8 @@ pub(super) fn visit_unit_variant<'de, V: Visitor<'de>>(
     }
 }
 
-/// What a member of a set has in common with the value of its type: it can be inside a newtype or an option.
+/// The methods that a member of a set shares with a value of its type: it can be inside a newtype
+/// or an option.
 macro_rules! wrapped {
     () => {
         fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -111,8 +112,8 @@ macro_rules! parsed {
 impl<'de> Deserializer<'de> for Number<'de> {
     type Error = Fault;
 
-    /// A whole number is one of 64 bits where it fits. Any other loses digits in an `f64`, except in a type of
-    /// `serde_json` that keeps them.
+    /// Reads a whole number as one of 64 bits where it fits. Any other loses digits in an `f64`,
+    /// except in a type of `serde_json` that keeps them.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if let Ok(number) = self.0.parse() {
             visitor.visit_i64(number)

@@ -391,7 +391,8 @@ fn depth_is_bounded() {
     }
 }
 
-/// Reads bytes in several ways, of which each must end; what theirs reads of them ours reads as well.
+/// Reads bytes in several ways, of which each must end; what theirs reads of them ours reads as
+/// well.
 fn try_everything(json: &[u8]) {
     type Any = BTreeMap<String, serde_json::Value>;
     let _ = decode_item::<Strict>(json);

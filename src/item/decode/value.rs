@@ -6,7 +6,7 @@ use super::scalar::{Binary, Number, Text, visit_text, visit_unit_variant};
 use super::variant::Variant;
 use crate::item::json::{base64, boolean};
 use crate::item::limits::MAX_DEPTH;
-use crate::item::raw::Scanner;
+use crate::item::scanner::Scanner;
 use serde::de::{Deserializer, Visitor};
 use std::borrow::Cow;
 
@@ -42,7 +42,7 @@ impl Kind {
         })
     }
 
-    /// DynamoDB's name of it.
+    /// Returns DynamoDB's name of it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::String => "S",
@@ -62,7 +62,8 @@ impl Kind {
 /// A value that is next in the text, not yet taken from it.
 pub(super) struct Value<'a, 'de> {
     scanner: &'a mut Scanner<'de>,
-    /// How many maps and lists it is in, the item included; none for the item, which is bare of a type.
+    /// The number of maps and lists around it, the item included; none for the item, which has no
+    /// type.
     depth: usize,
 }
 
@@ -75,8 +76,8 @@ impl<'a, 'de> Value<'a, 'de> {
         Self { scanner, depth }
     }
 
-    /// Has the value read and leaves the text behind it, even where it was not read to its end: a type may leave a value
-    /// alone, and one that goes on after an error finds the next value where it should be.
+    /// Has the value read and moves past it, even where it was not read to its end: a type may
+    /// leave a value alone, and one that ignores an error finds the next value where it should be.
     #[inline]
     pub(super) fn take<T>(
         self,
@@ -97,7 +98,7 @@ impl<'a, 'de> Value<'a, 'de> {
         result
     }
 
-    /// Takes what says the type of the value.
+    /// Takes the opening, which holds the type of the value.
     #[inline]
     fn open(&mut self) -> Result<Kind, Fault> {
         if self.depth == 0 {
@@ -108,7 +109,7 @@ impl<'a, 'de> Value<'a, 'de> {
         Ok(Kind::of(name).ok_or_else(|| self.scanner.fault("an attribute type"))?)
     }
 
-    /// Takes what ends the value.
+    /// Takes the end of the value.
     #[inline]
     fn close(&mut self) -> Result<(), Fault> {
         if self.depth == 0 {
@@ -147,7 +148,7 @@ impl<'a, 'de> Value<'a, 'de> {
         Ok(value)
     }
 
-    /// The text of what has to be a string.
+    /// Takes the text of a value that has to be a string.
     #[inline]
     fn string<V: Visitor<'de>>(mut self, visitor: &V) -> Result<Cow<'de, str>, Fault> {
         self.expect(Kind::String, visitor)?;
@@ -165,7 +166,7 @@ impl<'a, 'de> Value<'a, 'de> {
         self.visit_null(visitor)
     }
 
-    /// DynamoDB has no NULL but true.
+    /// Visits a NULL, which is always true in DynamoDB.
     fn visit_null<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if self.boolean()? {
             visitor.visit_unit()
@@ -215,7 +216,7 @@ impl<'a, 'de> Value<'a, 'de> {
         Ok(value)
     }
 
-    /// Reads a map, of which the type knows these names.
+    /// Reads a map; the type knows these of its names.
     pub(super) fn map<V: Visitor<'de>>(
         mut self,
         fields: &'static [&'static str],
@@ -225,7 +226,7 @@ impl<'a, 'de> Value<'a, 'de> {
         self.visit_entries(found, fields, visitor)
     }
 
-    /// The depth of what is in this map or list. The limit bounds the recursion.
+    /// Returns the depth of the values in this map or list. The limit bounds the recursion.
     fn deeper(&self) -> Result<usize, Fault> {
         if self.depth == MAX_DEPTH {
             return Err(Fault::too_deep());

@@ -1,16 +1,17 @@
-//! An enum of which the variant holds something: a map of one entry, the variant's name.
+//! An enum whose variant holds something: a map of one entry, the variant's name.
 
 use super::access::name_at;
 use super::error::Fault;
 use super::scalar::Text;
 use super::value::Value;
-use crate::item::raw::Scanner;
+use crate::item::scanner::Scanner;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
 use std::borrow::Cow;
 
 /// The one entry, its value still to be read.
 ///
-/// It has a place in the text of its own: a type may leave the value alone, and nothing tells when it is done with it.
+/// It has a place in the text of its own: a type may leave the value alone, and gives no sign when
+/// it is done with it.
 pub(super) struct Variant<'de> {
     name: Cow<'de, str>,
     content: Content<'de>,
@@ -86,7 +87,7 @@ impl<'de> Content<'de> {
 impl<'de> VariantAccess<'de> for Content<'de> {
     type Error = Fault;
 
-    /// Whatever the variant holds, it is not asked for.
+    /// Leaves the contents of the variant unread.
     fn unit_variant(self) -> Result<(), Fault> {
         Ok(())
     }

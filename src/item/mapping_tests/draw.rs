@@ -1,4 +1,4 @@
-//! How to draw values and records.
+//! Values and records drawn for property tests.
 
 use crate::item::model::{Model, NAMES, name};
 use proptest::prelude::*;

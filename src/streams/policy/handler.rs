@@ -1,5 +1,6 @@
 //! What a handler is given, and what it may answer.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,9 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::super::ShardId;
 use super::super::record::{EventKind, MalformedRecord, Record};
-use crate::clock::Clock;
 use crate::item::DecodeError;
-use crate::retry::Backoff;
+use crate::retry::{Decision, Retries};
 
 /// A change of an item, its images read as `T`.
 #[derive(Clone, Debug)]
@@ -204,24 +204,22 @@ where
     })
 }
 
-/// Has a dead letter taken. Nobody else would: until it is taken it waits, and its lane with it.
-pub(crate) async fn bury(
+/// Gives a dead letter to its handler until the handler takes it: until then it waits, and its lane
+/// with it.
+pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
     letter: DeadLetter,
-    clock: Clock,
-    backoff: &Backoff,
-    rng: &mut fastrand::Rng,
+    retries: &mut Retries,
 ) {
-    let mut attempt = 0;
-    loop {
+    let give = || {
         let given = letter.clone();
-        let taking = async { dead_letters(given).await };
-        if let Ok(Ok(())) = AssertUnwindSafe(taking).catch_unwind().await {
-            return;
-        }
-        attempt += 1;
+        // The call itself is within, since it too may panic.
+        let taking = AssertUnwindSafe(async { dead_letters(given).await });
+        async move { taking.catch_unwind().await.map_err(drop)?.map_err(drop) }
+    };
+    let decide = |(), attempt| {
         tracing::warn!(shard = %letter.shard, attempt, "a dead letter was not taken");
-        let pause = backoff.delay(attempt, rng);
-        clock.until(clock.now() + pause).await;
-    }
+        Decision::<Infallible>::Retry
+    };
+    let Ok(()) = retries.call(give, decide).await;
 }

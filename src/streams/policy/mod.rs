@@ -10,5 +10,5 @@ mod lanes;
 mod runner;
 
 pub use handler::{Batch, BatchError, Change, DeadLetter, DeadReason};
-pub(crate) use handler::{DeadLetterFn, HandleFn, bury, erase};
+pub(crate) use handler::{DeadLetterFn, HandleFn, erase, write_dead_letter};
 pub(crate) use runner::Runner;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::task::JoinSet;
 
-use super::handler::{DeadLetter, DeadLetterFn, DeadReason, HandleFn, Handled, bury};
+use super::handler::{DeadLetter, DeadLetterFn, DeadReason, HandleFn, Handled, write_dead_letter};
 use super::lanes::{Ending, Lanes, Piece, Rules};
 use crate::clock::Clock;
 use crate::progress::Acknowledge;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, Retries};
 use crate::streams::ShardId;
 use crate::streams::book::Book;
 use crate::streams::error::StreamsError;
@@ -257,8 +257,7 @@ impl Runner {
         };
         self.counters.dead_lettered(records.len());
         let (shard, reason) = (self.shard.clone(), reason.clone());
-        let (backoff, clock) = (self.backoff.clone(), self.clock);
-        let mut rng = self.rng.fork();
+        let mut retries = Retries::new(self.backoff.clone(), self.rng.fork());
         self.running.spawn(async move {
             for record in &records {
                 let letter = DeadLetter {
@@ -267,7 +266,7 @@ impl Runner {
                     reason: reason.clone(),
                     failures,
                 };
-                bury(&dead_letters, letter, clock, &backoff, &mut rng).await;
+                write_dead_letter(&dead_letters, letter, &mut retries).await;
             }
             Ran::DeadLettered(lane, records)
         });

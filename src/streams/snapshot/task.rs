@@ -19,7 +19,7 @@ use super::pace::Pace;
 use super::scan::Scanned;
 use super::store::{Positions, SnapshotTable};
 use crate::progress::Acknowledge as _;
-use crate::retry::{ErrorClass, ServiceError};
+use crate::retry::{ErrorClass, Retries, ServiceError};
 use crate::streams::StreamsError;
 use crate::streams::book::Book;
 use crate::streams::feed::{Feed, FeedEvent};
@@ -99,7 +99,7 @@ pub(crate) struct SnapshotTask {
     segments: Vec<Segment>,
     pace: Pace,
     scans: FuturesUnordered<BoxFuture<'static, ScanEnd>>,
-    failures: u32,
+    retries: Retries,
 
     phase: Phase,
     out: VecDeque<Out>,
@@ -152,6 +152,7 @@ pub(crate) async fn take_snapshot(
     let book = Arc::new(Book::new());
     let lane = SnapshotTable::shard();
     let feed = shared.feed(&destination, &lane, &book, &mut rng);
+    let retries = shared.retries(&mut rng);
     shared.junction.activate();
     let mut task = SnapshotTask {
         hold,
@@ -163,7 +164,7 @@ pub(crate) async fn take_snapshot(
         segments: Vec::new(),
         pace: Pace::new(settings.get_read_units()),
         scans: FuturesUnordered::new(),
-        failures: 0,
+        retries,
         phase: Phase::Gathering,
         out: VecDeque::new(),
         write: None,

@@ -76,7 +76,7 @@ impl Worker {
         self.next_list = if !complete {
             now
         } else if self.childless.is_empty() {
-            self.failed_lists = 0;
+            self.lists.succeeded();
             self.child_wait = CHILD_WAIT;
             // Together the workers list about once an interval.
             let failover = shared.settings.get_failover();
@@ -181,6 +181,7 @@ impl Worker {
         Ok(is_all)
     }
 
+    /// Counts a failed listing and returns the delay before the next.
     pub(super) fn listing_failed(
         &mut self,
         error: &ListingError,
@@ -190,9 +191,10 @@ impl Worker {
         {
             return Err(self.unlisted(ListingError::Service(error.clone())));
         }
-        let attempts = self.failed_lists;
+        let pause = self.lists.failed();
+        let attempts = self.lists.failures();
         tracing::debug!(%error, attempts, "the stream's shards could not be listed");
-        Ok(self.shared.backoff.delay(attempts, &mut self.rng))
+        Ok(pause)
     }
 
     pub(super) fn unlisted(&self, error: ListingError) -> StreamsError {

@@ -25,7 +25,7 @@ use super::lease::{Begin, Checkpoint, LeaseRow, LookError, Manner, Observed, has
 use super::listing::{Lister, Listing, ListingError};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
-use crate::retry::ErrorClass;
+use crate::retry::{ErrorClass, Retries};
 pub(crate) use shard::{CLOCKS_APART, Order};
 use shard::{Ended, Event, ShardTask};
 pub(crate) use shared::{Destination, FilterFn, GapFn, Shared, millis};
@@ -61,7 +61,7 @@ pub(crate) struct Worker {
     lister: Option<Lister>,
     listing: Option<BoxFuture<'static, (Lister, Result<Listing, ListingError>)>>,
     next_list: Duration,
-    failed_lists: u32,
+    lists: Retries,
     /// Closed shards whose children have not been listed yet.
     childless: BTreeSet<ShardId>,
     child_wait: Duration,
@@ -72,7 +72,7 @@ pub(crate) struct Worker {
 
     next_look: Duration,
     looked: Duration,
-    failed_looks: u32,
+    looks: Retries,
     failure: Option<StreamsError>,
 
     /// Snapshots, where there may be any.
@@ -85,9 +85,10 @@ impl Worker {
         destination: Destination,
         begin: Begin,
         lister: Lister,
-        rng: fastrand::Rng,
+        mut rng: fastrand::Rng,
     ) -> Self {
         let (tell, events) = mpsc::unbounded_channel();
+        let (lists, looks) = (shared.retries(&mut rng), shared.retries(&mut rng));
         Self {
             shared,
             destination,
@@ -105,7 +106,7 @@ impl Worker {
             lister: Some(lister),
             listing: None,
             next_list: Duration::ZERO,
-            failed_lists: 0,
+            lists,
             childless: BTreeSet::new(),
             child_wait: CHILD_WAIT,
             disabled: false,
@@ -113,7 +114,7 @@ impl Worker {
             strange: 0,
             next_look: Duration::ZERO,
             looked: Duration::ZERO,
-            failed_looks: 0,
+            looks,
             failure: None,
             watch: None,
         }
@@ -144,11 +145,9 @@ impl Worker {
                     match self.shared.leases.scan().await {
                         Ok(rows) => self.saw_all(rows),
                         Err(LookError::Service(error))
-                            if error.is_retryable() && self.failed_lists < OPENING_ATTEMPTS =>
+                            if error.is_retryable() && self.lists.failures() < OPENING_ATTEMPTS =>
                         {
-                            self.failed_lists += 1;
-                            let pause = self.shared.backoff.delay(self.failed_lists, &mut self.rng);
-                            tokio::time::sleep(pause).await;
+                            tokio::time::sleep(self.lists.failed()).await;
                             continue;
                         }
                         Err(error) => return Err(self.look_error(error)),
@@ -157,9 +156,9 @@ impl Worker {
                     if self.listed(listing).await? {
                         break;
                     }
-                    self.failed_lists += 1;
-                    // Most often it is only to be listed again, to be believed.
-                    if self.failed_lists >= OPENING_ATTEMPTS * 3 {
+                    // Most often it is only to be listed again, to be believed: at once.
+                    self.lists.count_failure();
+                    if self.lists.failures() >= OPENING_ATTEMPTS * 3 {
                         return Err(StreamsError::InconsistentShards {
                             table: self.shared.table.clone(),
                             problem: "not every shard could be given a lease".to_owned(),
@@ -167,16 +166,15 @@ impl Worker {
                     }
                 }
                 Err(error) => {
-                    self.failed_lists += 1;
                     let pause = self.listing_failed(&error)?;
-                    if self.failed_lists >= OPENING_ATTEMPTS {
+                    if self.lists.failures() >= OPENING_ATTEMPTS {
                         return Err(self.unlisted(error));
                     }
                     tokio::time::sleep(pause).await;
                 }
             }
         }
-        self.failed_lists = 0;
+        self.lists.succeeded();
         Ok(())
     }
 
@@ -264,7 +262,6 @@ impl Worker {
                     let done = match listed {
                         Ok(listing) => self.listed(listing).await.map(|_| ()),
                         Err(error) => {
-                            self.failed_lists += 1;
                             let pause = self.listing_failed(&error);
                             pause.map(|pause| self.next_list = clock.now() + pause)
                         }
@@ -306,15 +303,14 @@ impl Worker {
         let rows = match shared.leases.scan().await {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
-                self.failed_looks += 1;
-                let pause = shared.backoff.delay(self.failed_looks, &mut self.rng);
+                let pause = self.looks.failed();
                 tracing::debug!(%error, "the lease table could not be read");
                 self.next_look = clock.now() + pause.min(failover / 10);
                 return Ok(());
             }
             Err(error) => return Err(self.look_error(error)),
         };
-        self.failed_looks = 0;
+        self.looks.succeeded();
         self.saw_all(rows);
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;

@@ -30,7 +30,7 @@ use super::super::read::{ReadFailure, ReadFrom};
 use super::super::snapshot::Epoch;
 use super::super::{SequenceNumber, ShardId, StreamsError};
 use super::shared::{Destination, Shared};
-use crate::retry::ServiceError;
+use crate::retry::{Retries, ServiceError};
 
 /// How much earlier than the row of a shard that begins at LATEST its records may have been made, by the clocks of two machines. Matters only
 /// where a worker takes such a shard over before any of it was checkpointed: records from before the start may be given then, but none
@@ -110,7 +110,7 @@ pub(crate) struct ShardTask {
     iterator: Option<String>,
     record_bytes: usize,
     read: Option<BoxFuture<'static, ReadEnd>>,
-    failures: u32,
+    reads: Retries,
     gone: u32,
     refusals: u32,
     /// The shard has been read to its end.
@@ -204,6 +204,7 @@ impl ShardTask {
         let (interval, idle_interval, idle_after) = settings.get_poll();
         let book = Arc::new(Book::new());
         let feed = shared.feed(&destination, &row.shard, &book, &mut rng);
+        let reads = shared.retries(&mut rng);
         shared.counters.begins(&row.shard);
         Self {
             shard: row.shard.clone(),
@@ -224,7 +225,7 @@ impl ShardTask {
             iterator: pinned.filter(|_| row.checkpoint == Checkpoint::Latest),
             record_bytes: TYPICAL_RECORD,
             read: None,
-            failures: 0,
+            reads,
             gone: 0,
             refusals: 0,
             closed: false,

@@ -18,7 +18,7 @@ use super::super::snapshot::Junction;
 use super::super::stats::Counters;
 use super::super::{ShardId, StreamsError};
 use crate::clock::Clock;
-use crate::retry::Backoff;
+use crate::retry::{Backoff, Retries};
 use crate::transport::Transport;
 
 pub(crate) type FilterFn = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
@@ -72,6 +72,11 @@ impl Shared {
     /// The time of day in milliseconds since 1970.
     pub(crate) fn millis(&self) -> u64 {
         millis(self.clock.time_of_day())
+    }
+
+    /// Returns retries with the source's delays.
+    pub(crate) fn retries(&self, rng: &mut fastrand::Rng) -> Retries {
+        Retries::new(self.backoff.clone(), rng.fork())
     }
 
     pub(crate) fn feed(

@@ -14,10 +14,10 @@ use super::super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots, take_snapsho
 use super::super::{ShardId, StreamsError};
 use super::shard::Order;
 use super::{Worker, millis};
-use crate::retry::ErrorClass;
+use crate::retry::{Decision, ErrorClass, ServiceError};
 
-/// How often the request for a rescan is tried.
-const ATTEMPTS: u32 = 10;
+/// The number of times that the request for a rescan is tried.
+const MAX_RESCAN_ATTEMPTS: u32 = 10;
 
 pub(super) struct Watch {
     pub(super) snapshots: Arc<Snapshots>,
@@ -222,15 +222,15 @@ impl Worker {
             return Ok(());
         }
         let table = &watch.snapshots.table;
-        let mut attempt = 0;
-        while let Err(error) = table.rescan().await {
-            attempt += 1;
-            if attempt >= ATTEMPTS || error.class() == ErrorClass::Fatal {
-                let name = table.leases.name();
-                return Err(StreamsError::service("UpdateItem", name, error));
+        let decide = |error: ServiceError, failures| {
+            if failures < MAX_RESCAN_ATTEMPTS && error.class() != ErrorClass::Fatal {
+                return Decision::Retry;
             }
-            tokio::time::sleep(shared.backoff.delay(attempt, &mut self.rng)).await;
-        }
+            let name = table.leases.name();
+            Decision::GiveUp(StreamsError::service("UpdateItem", name, error))
+        };
+        let mut retries = shared.retries(&mut self.rng);
+        retries.call(|| table.rescan(), decide).await?;
         watch.under_way = Some(true);
         // A snapshot that this worker is taking is of before the gap.
         watch.tasks.abort_all();

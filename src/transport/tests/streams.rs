@@ -19,7 +19,7 @@ use aws_sdk_dynamodbstreams::{self as sdk, Client};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 use std::time::Duration;
 
-/// What the suite opens, and the operation that it calls where any will do.
+/// The resource that the suite opens, and the operation that it calls where any will do.
 const RESOURCE: &str =
     "arn:aws:dynamodb:eu-west-1:123456789012:table/orders/stream/2026-01-31T23:59:59.123";
 const CALL: Operation = Operation::GetRecords;
@@ -57,7 +57,7 @@ const WHERE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Whether an endpoint is that of every account.
+/// `true` if an endpoint is that of every account.
 const ACCOUNTS_SHARE: bool = true;
 
 fn transport(client: &Client, kind: TransportKind, stream: &str, attempt: Duration) -> Transport {

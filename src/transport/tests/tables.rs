@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{self as sdk, Client};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
 use std::time::Duration;
 
-/// What the suite opens, and the operation that it calls where any will do.
+/// The resource that the suite opens, and the operation that it calls where any will do.
 const RESOURCE: &str = "orders";
 const CALL: Operation = Operation::PutItem;
 
@@ -57,7 +57,7 @@ const WHERE: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// Whether an endpoint is that of every account.
+/// `true` if an endpoint is that of every account.
 const ACCOUNTS_SHARE: bool = false;
 
 fn transport(client: &Client, kind: TransportKind, table: &str, attempt: Duration) -> Transport {

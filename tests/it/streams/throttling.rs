@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamodb_connector::streams::StreamSettings;
-use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
+use dynamodb_connector::test_util::{Fault, FaultPlan, FaultyDynamoDb, Operation};
 
 use super::rig::{LEASES, Log, TABLE, Worker, eventually, nth, open_shards, put_each, table};
 
@@ -196,4 +196,58 @@ async fn slow_and_broken_shards_hold_nothing_else_back() {
     worker.stop().await;
     log.assert_each(200, 0..1);
     assert!(fake.item_count(LEASES) > 0);
+}
+
+/// Returns the gaps between the requests of a source for a description that it never gets.
+async fn gaps_of_describing(fake: &FaultyDynamoDb, seed: u64) -> Vec<Duration> {
+    fake.take_requests();
+    let opened = nth(fake, seed).open().await;
+    opened.expect_err("the table can't be described");
+    let requests = fake.take_requests();
+    let pairs = requests.windows(2);
+    pairs
+        .map(|two| two[1].received() - two[0].received())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_that_can_not_describe_their_table_do_not_come_back_in_step() {
+    let fake = table(1);
+    let fault = Fault::internal_error().on(Operation::DescribeTable);
+    fake.inject(fault.always());
+    let mut gaps = Vec::new();
+    for seed in 0..4 {
+        gaps.push(gaps_of_describing(&fake, seed).await);
+    }
+    assert_eq!(gaps[0].len(), 5, "{gaps:?}");
+    let again = gaps_of_describing(&fake, 0).await;
+    assert_eq!(gaps[0], again, "a seed fixes the delays");
+    gaps.sort();
+    gaps.dedup();
+    assert_eq!(gaps.len(), 4, "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_beyond_every_limit_is_asked_for_again_with_fewer_records() {
+    let fake = table(1);
+    let page: &'static str = " ".repeat(70 << 20).leak();
+    let fault = Fault::answer(200, page).on(Operation::GetRecords);
+    fake.inject(fault.times(2));
+    put_each(&fake, 40, 0).await;
+    let log = Log::default();
+    let settings = StreamSettings::default().page_records(100);
+    let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
+    log.until(40).await;
+    assert_eq!(worker.control.stats().failed_reads, 2);
+    worker.stop().await;
+    log.assert_each(40, 0..1);
+    let requests = fake.requests().into_iter();
+    let reads = requests.filter(|request| request.operation() == Some(Operation::GetRecords));
+    let sizes: Vec<_> = reads.map(|request| request.body_bytes()).take(3).collect();
+    // The same iterator, and limits of 100 records, half of them and a quarter: one digit less.
+    assert_eq!(
+        (sizes[0] - sizes[1], sizes[1] - sizes[2]),
+        (1, 0),
+        "{sizes:?}"
+    );
 }

@@ -78,7 +78,7 @@ impl SnapshotTask {
         segment.busy = false;
         match end.result {
             Ok(scanned) => {
-                self.failures = 0;
+                self.retries.succeeded();
                 let units = scanned.units.unwrap_or(end.predicted);
                 self.pace.answered(end.predicted, units, scanned.count);
                 self.shared.counters.snapshot_items(scanned.count);
@@ -91,10 +91,8 @@ impl SnapshotTask {
                 Err(StreamsError::service("Scan", &self.shared.table, error))
             }
             Err(error) => {
-                self.failures += 1;
                 self.shared.junction.failed(end.segment);
-                let pause = self.shared.backoff.delay(self.failures, &mut self.rng);
-                segment.not_before = now + pause;
+                segment.not_before = now + self.retries.failed();
                 tracing::debug!(segment = end.segment, %error, "a page could not be scanned");
                 Ok(())
             }

@@ -52,9 +52,10 @@ impl ShardTask {
         let now = self.shared.clock.now();
         let (page, bytes) = match end.result {
             Ok(page) => page,
-            Err(failure) => return self.unread(failure, now),
+            Err(failure) => return self.unread(failure, end.limit, now),
         };
-        (self.failures, self.gone) = (0, 0);
+        self.reads.succeeded();
+        self.gone = 0;
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
         self.poll.read(count, full, now);
@@ -141,7 +142,12 @@ impl ShardTask {
             .is_none_or(|filter| filter(record))
     }
 
-    fn unread(&mut self, failure: ReadFailure, now: Duration) -> Result<(), StreamsError> {
+    fn unread(
+        &mut self,
+        failure: ReadFailure,
+        limit: usize,
+        now: Duration,
+    ) -> Result<(), StreamsError> {
         let ReadFailure {
             error,
             fresh,
@@ -182,9 +188,13 @@ impl ShardTask {
                 return Err(self.unreadable(error));
             }
         }
-        self.failures += 1;
-        let pause = self.shared.backoff.delay(self.failures, &mut self.rng);
-        tracing::debug!(shard = %self.shard, %error, failures = self.failures, "a read failed");
+        if error.is_past_limit() {
+            // A local server's page knows no megabyte: the next asks for half as many records.
+            self.record_bytes = self.shared.part().div_ceil((limit / 2).max(1));
+        }
+        let pause = self.reads.failed();
+        let failures = self.reads.failures();
+        tracing::debug!(shard = %self.shard, %error, failures, "a read failed");
         self.poll.pause_until(now + pause);
         Ok(())
     }

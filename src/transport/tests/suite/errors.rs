@@ -1,4 +1,4 @@
-//! What comes back: every failure as the same error, whichever way the request went.
+//! Failures: each as the same error, either way.
 
 use super::fake::{Fake, Reply};
 use super::{CALL, RESOURCE, WAYS, body, client, opened, operations};
@@ -260,7 +260,8 @@ async fn a_success_is_given_as_it_came() {
     }
 }
 
-/// What is no answer at all is for the parser to find: the SDK's own must not come before it.
+/// A body that is no answer at all is for the parser to find: the SDK's own must not come before
+/// it.
 #[tokio::test]
 async fn garbage_with_a_200_is_handed_on() {
     for kind in WAYS {

@@ -1,5 +1,5 @@
-//! What is asserted of every service, either way. Compiled once for each: `super` says of which one, by its `sdk`,
-//! `RESOURCE`, `CALL` and the like.
+//! The assertions about every service, either way. Compiled once for each: `super` names it, by its
+//! `sdk`, `RESOURCE`, `CALL` and the like.
 
 mod errors;
 mod kinds;

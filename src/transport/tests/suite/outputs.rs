@@ -1,4 +1,4 @@
-//! What a client's interceptors see of an answer that is made of items.
+//! The view that a client's interceptors have of an answer that is made of items.
 
 use super::fake::Fake;
 use super::{READ, RESOURCE, body, client, code_of, holds_items, page, read, sdk, transport};

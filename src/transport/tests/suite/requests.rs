@@ -1,4 +1,4 @@
-//! What goes out: the bytes, the headers, the signature, the credentials, the clock.
+//! Requests as they are sent: the bytes, the headers, the signature, the credentials, the clock.
 
 use super::fake::{Fake, Reply};
 use super::{

@@ -1,4 +1,4 @@
-//! What the client's configuration says is done, either way.
+//! The client's configuration is obeyed, either way.
 
 use super::fake::{Fake, Reply};
 use super::{CALL, RESOURCE, WAYS, WHERE, body, client, opened, operations, sdk, transport};

@@ -1,10 +1,11 @@
-//! Real sockets and the SDK's own HTTP client: its private errors are told apart by what they say,
-//! and this holds them to it.
+//! Real sockets and the SDK's own HTTP client: its private errors are kept apart by their texts,
+//! which these tests pin.
 
 use super::{ATTEMPT, CALL, READ, RESOURCE, WAYS, body, sdk, transport};
 use crate::retry::ErrorClass::{Ambiguous, Transient};
 use crate::retry::ServiceError;
 use crate::transport::TransportKind;
+use crate::transport::answer_limit::answer_limit;
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use sdk::Client;
@@ -13,6 +14,7 @@ use sdk::config::{Credentials, Region};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot::{self, Receiver};
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
@@ -139,7 +141,7 @@ async fn a_large_body_arrives_as_it_is() {
 
 #[tokio::test]
 async fn a_large_answer_arrives_as_it_is() {
-    // What a local server gives for a page: it knows no megabyte.
+    // A page of a local server: it knows no megabyte.
     let items = "{\"dynamodb\":{\"NewImage\":{\"id\":{\"S\":\"a\"}}}},".repeat(200_000);
     let large = Bytes::from(format!("{{\"Records\":[{items}{{}}],\"Items\":[]}}"));
     let checksum = crc32fast::hash(&large);
@@ -227,6 +229,67 @@ async fn where_no_connection_comes_about_nothing_was_sent() {
                 );
                 assert_eq!(error.class(), Transient, "{kind:?} {endpoint}");
             }
+        }
+    }
+}
+
+/// A server that answers the first request well, the second without an end, and closes the
+/// connection only when the client has. Sends a message then.
+async fn endless_server(head: &'static str, chunk: &'static [u8]) -> (String, Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (dropped, when_dropped) = oneshot::channel();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read(&mut stream).await.unwrap();
+        stream.write_all(GOOD).await.unwrap();
+        read(&mut stream).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while stream.write_all(chunk).await.is_ok() {}
+        dropped.send(()).unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read(&mut stream).await.unwrap();
+        stream.write_all(GOOD).await.unwrap();
+    });
+    (endpoint, when_dropped)
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_leaves_the_outcome_open_and_is_dropped() {
+    let chunk: Vec<u8> = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
+    let chunk: &'static [u8] = chunk.leak();
+    for kind in WAYS {
+        for (head, endless) in [
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+                chunk,
+            ),
+            (
+                "HTTP/1.1 400 Bad Request\r\ntransfer-encoding: chunked\r\n\r\n",
+                chunk,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000\r\n\r\n",
+                &[b' '; 0x10000],
+            ),
+        ] {
+            let (endpoint, dropped) = endless_server(head, endless).await;
+            let transport = transport(&client(&endpoint, LONG, LONG), kind, RESOURCE, ATTEMPT);
+            transport.call(CALL, body("{}")).await.unwrap();
+            let error = transport.call(CALL, body("{}")).await.unwrap_err();
+            assert_eq!(
+                (error.code(), error.class()),
+                ("GarbledAnswer", Ambiguous),
+                "{kind:?} {head} {error:?}"
+            );
+            let limit = answer_limit(CALL, 2).to_string();
+            let text = error.to_string();
+            assert!(
+                text.contains(&limit) && text.contains(CALL.name()),
+                "{text}"
+            );
+            dropped.await.unwrap();
+            transport.call(CALL, body("{}")).await.unwrap();
         }
     }
 }

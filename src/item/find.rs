@@ -1,215 +1,14 @@
-//! Walking over DynamoDB's JSON without building anything.
+//! Attributes and keys found in an item's JSON, without reading the rest.
 
-use super::ItemError;
-use super::KeySchema;
-use super::error::Fault;
 use super::escape;
+use super::fault::Fault;
 use super::key::{Key, KeyPart};
 use super::number::Decimal;
-use super::{KeyAttribute, KeyKind};
+use super::scanner::Scanner;
+use super::{ItemError, KeyAttribute, KeyKind, KeySchema};
 use std::borrow::Cow;
 
-/// A place in JSON text. Every step either moves on or says what it expected and where.
-#[derive(Clone, Debug)]
-pub(crate) struct Scanner<'a> {
-    json: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Scanner<'a> {
-    pub(crate) fn new(json: &'a [u8]) -> Self {
-        Self { json, at: 0 }
-    }
-
-    #[cold]
-    pub(crate) fn fault(&self, expected: &'static str) -> Fault {
-        Fault::new(ItemError::Json {
-            offset: self.at,
-            expected,
-        })
-    }
-
-    /// How many bytes were taken, white space looked past included.
-    pub(crate) fn offset(&self) -> usize {
-        self.at
-    }
-
-    /// Goes back to a place that it was at before.
-    pub(crate) fn rewind(&mut self, offset: usize) {
-        self.at = offset;
-    }
-
-    /// The next byte that is no white space, still to be taken.
-    #[inline]
-    pub(crate) fn peek(&mut self) -> Option<u8> {
-        loop {
-            let byte = *self.json.get(self.at)?;
-            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-                return Some(byte);
-            }
-            self.at += 1;
-        }
-    }
-
-    /// Takes this byte if it is next.
-    #[inline]
-    pub(crate) fn eat(&mut self, byte: u8) -> bool {
-        let next = self.peek() == Some(byte);
-        self.at += usize::from(next);
-        next
-    }
-
-    #[inline]
-    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Fault> {
-        if self.eat(byte) {
-            Ok(())
-        } else {
-            Err(self.fault(what))
-        }
-    }
-
-    /// Takes a literal such as `true`.
-    pub(crate) fn word(&mut self, word: &[u8]) -> bool {
-        self.peek();
-        let next = self
-            .json
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word));
-        if next {
-            self.at += word.len();
-        }
-        next
-    }
-
-    pub(crate) fn end(&mut self) -> Result<(), Fault> {
-        if self.peek().is_none() {
-            Ok(())
-        } else {
-            Err(self.fault("the end"))
-        }
-    }
-
-    /// Takes a string and gives its inside, escapes and all.
-    #[inline]
-    pub(crate) fn string(&mut self) -> Result<&'a [u8], Fault> {
-        self.expect(b'"', "a string")?;
-        if let Some(plain) = self.plain() {
-            return Ok(plain);
-        }
-        self.past_escapes()
-    }
-
-    /// Takes what is left of a string that has no escapes, its quote included, or nothing.
-    #[inline]
-    fn plain(&mut self) -> Option<&'a [u8]> {
-        let rest = self.json.get(self.at..)?;
-        let (plain, after) = rest.split_at_checked(escape::plain_prefix(rest))?;
-        if after.first() != Some(&b'"') {
-            return None;
-        }
-        self.at += plain.len() + 1;
-        Some(plain)
-    }
-
-    /// Takes what is left of a string, its quote included.
-    fn past_escapes(&mut self) -> Result<&'a [u8], Fault> {
-        let start = self.at;
-        loop {
-            let rest = self.json.get(self.at..).unwrap_or_default();
-            self.at += escape::plain_prefix(rest);
-            match self.json.get(self.at) {
-                Some(b'"') => {
-                    let inside = self.json.get(start..self.at).unwrap_or_default();
-                    self.at += 1;
-                    return Ok(inside);
-                }
-                Some(b'\\') => self.at = (self.at + 2).min(self.json.len()),
-                Some(_) => return Err(self.fault("no bare control character")),
-                None => return Err(self.fault("the end of a string")),
-            }
-        }
-    }
-
-    /// Takes a string and gives its text.
-    #[inline]
-    pub(crate) fn text(&mut self) -> Result<Cow<'a, str>, Fault> {
-        let start = self.at;
-        self.expect(b'"', "a string")?;
-        let text = match self.plain() {
-            Some(plain) => std::str::from_utf8(plain).ok().map(Cow::Borrowed),
-            None => escape::unescape(self.past_escapes()?),
-        };
-        text.ok_or_else(|| Self { at: start, ..*self }.fault("a well-formed string"))
-    }
-
-    /// Takes a name and its colon.
-    #[inline]
-    pub(crate) fn name(&mut self) -> Result<&'a [u8], Fault> {
-        let name = self.string()?;
-        self.expect(b':', "a colon")?;
-        Ok(name)
-    }
-
-    /// Takes any value and gives its bytes. Brackets are counted, not matched by kind: what is skipped is
-    /// only ever passed on or read by the full parser later. There is no recursion, so depth is no danger.
-    pub(crate) fn skip(&mut self) -> Result<&'a [u8], Fault> {
-        self.peek();
-        let start = self.at;
-        let mut depth = 0_usize;
-        loop {
-            match self.peek() {
-                None => return Err(self.fault("a value")),
-                Some(b'"') => {
-                    self.string()?;
-                }
-                Some(b'{' | b'[') => {
-                    self.at += 1;
-                    depth += 1;
-                }
-                Some(b'}' | b']') => {
-                    if depth == 0 {
-                        return Err(self.fault("a value"));
-                    }
-                    self.at += 1;
-                    depth -= 1;
-                }
-                Some(b',' | b':') => {
-                    if depth == 0 {
-                        return Err(self.fault("a value"));
-                    }
-                    self.at += 1;
-                    continue;
-                }
-                Some(_) => {
-                    while self.json.get(self.at).is_some_and(|&b| is_bare(b)) {
-                        self.at += 1;
-                    }
-                    if self.json.get(self.at).is_some_and(|&b| !ends_bare(b)) {
-                        return Err(self.fault("a value"));
-                    }
-                }
-            }
-            if depth == 0 {
-                return Ok(self.json.get(start..self.at).unwrap_or_default());
-            }
-        }
-    }
-}
-
-/// A byte of a number or of a literal.
-fn is_bare(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-}
-
-/// A byte that may follow one.
-fn ends_bare(byte: u8) -> bool {
-    matches!(
-        byte,
-        b',' | b':' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'
-    )
-}
-
-/// Whether the inside of a JSON string is this text.
+/// Returns whether the inside of a JSON string is this text.
 fn is_text(inside: &[u8], text: &str) -> bool {
     if inside.contains(&b'\\') {
         escape::unescape(inside).is_some_and(|unescaped| unescaped == text)
@@ -218,7 +17,7 @@ fn is_text(inside: &[u8], text: &str) -> bool {
     }
 }
 
-/// Calls `visit` with each attribute's name (still escaped) and value until it says false.
+/// Calls `visit` with each attribute's name (still escaped) and value until it returns false.
 fn each_attribute<'a>(
     json: &'a [u8],
     mut visit: impl FnMut(&'a [u8], &'a [u8]) -> bool,
@@ -237,9 +36,9 @@ fn each_attribute<'a>(
     }
 }
 
-/// The bytes of a top-level attribute's value in an item, such as `{"N":"1"}`.
+/// Returns the bytes of a top-level attribute's value in an item, such as `{"N":"1"}`.
 ///
-/// The first of that name, should there be several; what is encoded here has each name once.
+/// The first of that name, should there be several; this crate's encoding has each name once.
 pub(crate) fn find_attribute<'a>(json: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut found = None;
     each_attribute(json, |candidate, value| {
@@ -252,7 +51,7 @@ pub(crate) fn find_attribute<'a>(json: &'a [u8], name: &str) -> Option<&'a [u8]>
     found
 }
 
-/// The primary key of an item in DynamoDB's JSON. Attributes that are no part of it are skipped unread.
+/// Reads the primary key of an item in DynamoDB's JSON. Other attributes are skipped unread.
 ///
 /// # Errors
 ///
@@ -277,7 +76,7 @@ pub(crate) fn key_of_json(json: &[u8], keys: &KeySchema) -> Result<Key, ItemErro
     Ok(Key::new(&partition, sort.as_ref()))
 }
 
-/// The value of an attribute of the primary key, which must be there and of the key's type.
+/// Returns the value of an attribute of the primary key, which must be there and of the key's type.
 pub(super) fn primary_part<'a>(
     attribute: &KeyAttribute,
     value: Option<&'a [u8]>,
@@ -294,7 +93,7 @@ pub(super) fn primary_part<'a>(
     })
 }
 
-/// A key attribute's value of a wanted type, or the type that it has instead.
+/// Returns a key attribute's value of a wanted type, or the type that it has instead.
 pub(super) fn key_part(
     value: &[u8],
     wanted: KeyKind,
@@ -325,9 +124,10 @@ pub(super) fn key_part(
     }))
 }
 
-/// The text of a value in exactly the form that the writer gives it, nothing escaped: the usual case.
+/// Returns the text of a value in exactly the form that the writer gives it, nothing escaped: the
+/// usual case.
 ///
-/// As bytes: what the writer wrote is UTF-8, and a key in an answer that is not equals none that was sent.
+/// As bytes: the writer writes UTF-8, and a key in an answer that is not equals none that was sent.
 fn written_here(value: &[u8], wanted: KeyKind) -> Option<&[u8]> {
     let opening: &[u8] = match wanted {
         KeyKind::String => b"{\"S\":\"",
@@ -338,7 +138,7 @@ fn written_here(value: &[u8], wanted: KeyKind) -> Option<&[u8]> {
     (escape::plain_prefix(inside) == inside.len()).then_some(inside)
 }
 
-/// DynamoDB's name of an attribute type.
+/// Returns DynamoDB's name of an attribute type.
 pub(super) fn type_name(found: &[u8]) -> &'static str {
     const NAMES: [&str; 10] = ["S", "N", "B", "BOOL", "NULL", "M", "L", "SS", "NS", "BS"];
     NAMES
@@ -427,7 +227,7 @@ mod tests {
         }
     }
 
-    /// Whatever the bytes: an answer, and no panic.
+    /// Asks for every kind of thing: any bytes have an answer, and none panics.
     fn try_everything(json: &[u8]) {
         let keys = KeySchema::new("a", KeyKind::String).with_sort("b", KeyKind::Number);
         let shape = TableShape::new(keys.clone());

@@ -1,14 +1,15 @@
-//! Answers made of items, spared to the SDK's deserialisers.
+//! Answers made of items, kept from the SDK's deserializers.
 //!
-//! **Problem.** A page of records is a megabyte, from local servers thirty. On the way through the orchestrator the SDK
-//! makes trees of `AttributeValue` of it, which nobody reads: the answer is kept as it came.
+//! **Problem.** A page of records is a megabyte, from local servers thirty. On the way through the
+//! orchestrator the SDK makes trees of `AttributeValue` of it, which are never read: the answer is
+//! kept as it came.
 //!
-//! **Choice.** In the deserialiser's place one that gives it an empty success, `{}`, to read: an output of the right type,
-//! without anything in it. Errors it reads as ever, so that a client's interceptors see which one it is. The response
-//! itself is left as it is.
+//! **Choice.** In the deserializer's place one that gives it an empty success, `{}`, to read: an
+//! output of the right type, without anything in it. Errors are deserialized as ever, so that a
+//! client's interceptors see which one it is. The response itself is left as it is.
 //!
-//! **Rejected.** Taking the body out before it is deserialised: interceptors are not asynchronous, and the body is still
-//! on its way by then.
+//! **Rejected.** Taking the body out before it is deserialized: interceptors are not asynchronous,
+//! and the body is still on its way by then.
 
 use super::Operation;
 use aws_sdk_dynamodb::config::ConfigBag;
@@ -20,20 +21,21 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::FrozenLayer;
 use std::fmt;
 
-/// The deserialiser of an operation whose answer is made of items, spared the items.
-pub(super) struct Spared {
-    /// What the SDK configures for the operation, its deserialiser among it.
+/// The deserializer of an operation whose answer is made of items: it leaves the items out.
+pub(super) struct ElidedAnswer {
+    /// The SDK's configuration of the operation, its deserializer included.
     operation: FrozenLayer,
 }
 
-impl fmt::Debug for Spared {
+impl fmt::Debug for ElidedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spared").finish_non_exhaustive()
+        f.debug_struct("ElidedAnswer").finish_non_exhaustive()
     }
 }
 
-impl Spared {
-    /// `None` where the SDK's own deserialiser can stay: the answer is small.
+impl ElidedAnswer {
+    /// Returns the deserializer of an operation, or `None` where the SDK's own can stay: the answer
+    /// is small.
     pub(super) fn of(operation: Operation) -> Option<Self> {
         use aws_sdk_dynamodb::operation::{get_item, query, scan};
         #[cfg(feature = "streams")]
@@ -59,7 +61,7 @@ impl Spared {
     }
 }
 
-impl DeserializeResponse for Spared {
+impl DeserializeResponse for ElidedAnswer {
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
@@ -67,7 +69,7 @@ impl DeserializeResponse for Spared {
     ) -> Result<Output, OrchestratorError<Error>> {
         let deserializer = self.operation.load::<SharedResponseDeserializer>();
         let deserializer = deserializer
-            .ok_or_else(|| OrchestratorError::other("the operation has no deserialiser"))?;
+            .ok_or_else(|| OrchestratorError::other("the operation has no deserializer"))?;
         if !response.status().is_success() {
             return deserializer.deserialize_nonstreaming_with_config(response, config);
         }
