@@ -245,8 +245,8 @@ impl SinkBuilder {
         let opened = opened?;
         let settings = || opened.iter().map(|opening| &opening.settings);
         let common = Common {
-            requests: SharedLimit::new(limits.requests(settings())),
-            bytes: SharedLimit::new(limits.bytes(settings())),
+            requests: SharedLimit::of_requests(limits.requests(settings())),
+            bytes: SharedLimit::of_bytes(limits.bytes(settings())),
             account: Account::default(),
             dead_letters,
         };

@@ -23,6 +23,7 @@ mod lasting;
 #[path = "../servers/local.rs"]
 mod local;
 mod loss;
+mod many_tables;
 mod model;
 mod opening;
 mod order;

@@ -3,12 +3,14 @@
 //! Each table has a [`Share`]. It takes what it needs if there is room, else it waits in line and is
 //! woken once it has been granted:
 //!
-//! - A table that holds nothing may always take. So each table makes progress, and the limit is
-//!   exceeded by one record (or request) of each table at most.
 //! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
 //!   hold more.
 //! - Beyond that it takes only what no other table waits for, and leaves [`RESERVE`] of the limit
 //!   free. A table that is throttled or hangs gives back slowly: the others need room to begin with.
+//!
+//! - Of bytes, a table that holds none may always take a record. So each table makes progress beside
+//!   others that are stuck, and the limit is exceeded by one record of each table at most. Of
+//!   requests it may not: each of them ends, and the limit is one on connections.
 //!
 //! What one table waits for is granted in the order of asking, so that a large record is not passed
 //! for ever by small ones.
@@ -28,6 +30,8 @@ const RESERVE: usize = 8;
 #[derive(Debug)]
 pub(super) struct SharedLimit {
     limit: usize,
+    /// Set if a table that holds nothing may always take.
+    one_always: bool,
     state: Mutex<State>,
 }
 
@@ -53,9 +57,20 @@ struct Table {
 }
 
 impl SharedLimit {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    /// Returns a limit on bytes: a table that holds none may always take a record.
+    pub(super) fn of_bytes(limit: usize) -> Arc<Self> {
+        Self::new(limit, true)
+    }
+
+    /// Returns a limit on requests.
+    pub(super) fn of_requests(limit: usize) -> Arc<Self> {
+        Self::new(limit, false)
+    }
+
+    fn new(limit: usize, one_always: bool) -> Arc<Self> {
         Arc::new(Self {
             limit,
+            one_always,
             state: Mutex::new(State::default()),
         })
     }
@@ -97,13 +112,18 @@ impl SharedLimit {
     }
 
     fn even_share(&self, state: &State) -> usize {
-        self.limit / state.tables.len().max(1)
+        (self.limit / state.tables.len().max(1)).max(1)
+    }
+
+    /// Returns whether a table may take whatever there is.
+    fn may_always_take(&self, table: &Table) -> bool {
+        self.one_always && table.used == 0
     }
 
     /// Returns whether a table that does not wait may take an amount now.
     fn admits(&self, state: &State, table: &Table, amount: usize) -> bool {
         let holds = table.used.saturating_add(amount);
-        if table.used == 0 {
+        if self.may_always_take(table) {
             return true;
         }
         let first = table.waits.map_or(u64::MAX, |(turn, _)| turn);
@@ -134,7 +154,7 @@ impl SharedLimit {
                 break;
             };
             let holds = table.holds_then();
-            if table.used > 0 && amount > self.room(state, holds) {
+            if !self.may_always_take(table) && amount > self.room(state, holds) {
                 break;
             }
             state.line.remove(&turn);
@@ -155,7 +175,9 @@ impl SharedLimit {
         let even_share = self.even_share(state);
         let within = |at: &&usize| {
             let table = state.tables.get(**at);
-            table.is_some_and(|table| table.used == 0 || table.holds_then() <= even_share)
+            table.is_some_and(|table| {
+                self.may_always_take(table) || table.holds_then() <= even_share
+            })
         };
         let line = || state.line.values();
         line().find(within).or_else(|| line().next()).copied()

@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn shares(limit: usize, tables: usize) -> (Arc<SharedLimit>, Vec<Share>) {
-    let shared = SharedLimit::new(limit);
+    share(SharedLimit::of_bytes(limit), tables)
+}
+
+fn share(shared: Arc<SharedLimit>, tables: usize) -> (Arc<SharedLimit>, Vec<Share>) {
     let join = |_| shared.join(&Arc::new(Notify::new()));
     let shares = (0..tables).map(join).collect();
     (shared, shares)
@@ -29,6 +32,19 @@ fn a_table_that_holds_nothing_takes_one_record_whatever_its_size() {
     assert!(!shares[1].try_take(1, true));
     assert!(shares[2].try_take(1, true));
     assert_eq!(shared.lock().used, 1_501);
+}
+
+#[test]
+fn requests_never_exceed_the_limit_and_go_round() {
+    let (shared, shares) = share(SharedLimit::of_requests(4), 10);
+    let taken = shares.iter().filter(|share| share.try_take(1, true));
+    assert_eq!(taken.count(), 4);
+    for first in 0..6 {
+        shares[first].free(1);
+        assert!(shares[first + 4].try_take(1, true), "it is the next");
+        assert!(!shares[first].try_take(1, true), "others waited before it");
+        assert_eq!(shared.lock().used, 4);
+    }
 }
 
 #[test]
