@@ -205,21 +205,22 @@ impl Bodies {
         body.extend_from_slice(b":[");
     }
 
-    /// Moves a plain write into the body and says where its data now is.
-    pub(crate) fn add_to_batch(body: &mut Vec<u8>, payload: &mut Payload) -> Range<usize> {
+    /// Moves a plain write into the body. Returns the range of its data there, or `None` for a write
+    /// that does not go in batches.
+    pub(crate) fn add_to_batch(body: &mut Vec<u8>, payload: &mut Payload) -> Option<Range<usize>> {
+        let Payload::Plain { delete, data } = payload else {
+            return None;
+        };
         if body.last() == Some(&b'}') {
             body.push(b',');
         }
-        let Payload::Plain { delete, data } = payload else {
-            return 0..0;
-        };
         body.extend_from_slice(if *delete { DELETE_OPEN } else { PUT_OPEN });
         let start = body.len();
         body.extend_from_slice(data);
         let range = start..body.len();
         body.extend_from_slice(CLOSE);
         *data = Bytes::new();
-        range
+        Some(range)
     }
 
     /// Ends a `BatchWriteItem` body.

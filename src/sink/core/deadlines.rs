@@ -75,9 +75,6 @@ impl<C, F> Core<C, F> {
             }
             _ => {}
         }
-        let Some(entry) = self.queue.get(ticket) else {
-            return;
-        };
         let reason = RejectReason::DeadlineExceeded {
             attempts: entry.write.attempts.count,
             may_have_applied: entry.write.attempts.may_have_applied,
@@ -88,11 +85,14 @@ impl<C, F> Core<C, F> {
 
     /// Rejects a write whose place a newer one has taken.
     fn expire_older(&mut self, now: Duration, place: Ticket, nth: usize) {
-        let Some(entry) = self.queue.get_mut(place) else {
+        let Some(entry) = self
+            .queue
+            .queued(place, "the place of a late write is empty")
+        else {
             return;
         };
         let Some(older) = entry.older.remove(nth) else {
-            return;
+            return self.queue.report("a late write has left its place");
         };
         let newer = entry.write.attempts.last_error.as_ref();
         let last = older.attempts.last_error.as_ref().or(newer);

@@ -55,8 +55,10 @@ impl<C, F> Core<C, F> {
     fn due_parked(&mut self, now: Duration) -> Vec<(Ticket, BudgetKey, u32)> {
         let most = self.rules.max_batch_items;
         let mut due = Vec::new();
+        let mut empty = false;
         for (&key, lane) in self.queue.parked() {
             let Some((first, entry)) = self.queue.first_parked(key) else {
+                empty = true;
                 continue;
             };
             let least = entry.write.cost.units;
@@ -65,6 +67,9 @@ impl<C, F> Core<C, F> {
                 Ok(allowed) => due.push((first, key, allowed)),
                 Err(until) => self.throttle.wait_for_parked(until),
             }
+        }
+        if empty {
+            self.queue.report("a lane of parked writes is empty");
         }
         due.sort_unstable();
         due

@@ -232,7 +232,7 @@ impl<C> Queue<C> {
                     let seq = follower.seq;
                     self.make_ready(now, Ticket { seq, at }, true);
                 }
-                // A transaction may be the head of one line, and wait in another.
+                // A dead letter keeps its place and is not sent.
                 Some(_) => {}
                 None => self.report("the next write of a key is not queued"),
             }

@@ -377,12 +377,12 @@ impl<C, F> Core<C, F> {
         let mut sent: Vec<(Ticket, Range<usize>)> = Vec::with_capacity(writes.len());
         self.bodies.open_batch(&mut body);
         for ticket in writes {
-            let entry = self
-                .queue
-                .queued(ticket, "a write of a batch is not queued");
-            if let Some(entry) = entry {
-                let range = Bodies::add_to_batch(&mut body, &mut entry.write.payload);
-                sent.push((ticket, range));
+            let broken = "a write of a batch is not queued, or is no put or delete";
+            let entry = self.queue.queued(ticket, broken);
+            let payload = entry.map(|entry| &mut entry.write.payload);
+            match payload.and_then(|payload| Bodies::add_to_batch(&mut body, payload)) {
+                Some(range) => sent.push((ticket, range)),
+                None => self.queue.report(broken),
             }
         }
         self.bodies.close_batch(&mut body);
@@ -442,7 +442,11 @@ impl<C, F> Core<C, F> {
             .queue
             .queued(ticket, "a write of a call is not queued")?;
         let operation = entry.write.payload.operation();
-        let body = self.bodies.call(&entry.write.payload)?;
+        let Some(body) = self.bodies.call(&entry.write.payload) else {
+            self.queue
+                .report("a put or delete for a batch is sent by itself");
+            return None;
+        };
         self.throttle.budgets.take_for_write(now, cost);
         self.throttle.budgets.take(now, cost.units);
         Some(self.sent(now, operation, body, vec![ticket], false))

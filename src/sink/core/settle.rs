@@ -36,7 +36,8 @@ impl<C, F> Core<C, F> {
         self.isolation.clear();
         let before = self.outbox.settled();
         for ticket in self.queue.tickets(|_| true) {
-            let Some(entry) = self.queue.get_mut(ticket) else {
+            let entry = self.queue.queued(ticket, "a write has no place any more");
+            let Some(entry) = entry else {
                 continue;
             };
             let sent = matches!(entry.state, State::InFlight);
@@ -173,7 +174,7 @@ impl<C, F> Core<C, F> {
 
     /// Rejects a write that the service refused.
     pub(super) fn reject_refused(&mut self, now: Duration, ticket: Ticket, error: ServiceError) {
-        if let Some(entry) = self.queue.get(ticket) {
+        if let Some(entry) = self.queue.queued(ticket, "a rejected write is not queued") {
             let may_have_applied = entry.write.attempts.may_have_applied;
             let reason = RejectReason::Refused {
                 error,
@@ -184,7 +185,7 @@ impl<C, F> Core<C, F> {
     }
 
     pub(super) fn reject(&mut self, now: Duration, ticket: Ticket, reason: RejectReason) {
-        if let Some(entry) = self.queue.get(ticket) {
+        if let Some(entry) = self.queue.queued(ticket, "a rejected write is not queued") {
             let record = entry.write.to_record(&self.table);
             self.settle(now, ticket, Outcome::Rejected { reason, record });
         }
@@ -192,7 +193,7 @@ impl<C, F> Core<C, F> {
 
     /// Settles a write that must not be sent again, and whose answer was lost.
     pub(super) fn unknown(&mut self, now: Duration, ticket: Ticket) {
-        if let Some(entry) = self.queue.get(ticket) {
+        if let Some(entry) = self.queue.queued(ticket, "an unknown write is not queued") {
             let record = entry.write.to_record(&self.table);
             let existing = None;
             self.settle(now, ticket, Outcome::Unknown { existing, record });

@@ -46,7 +46,7 @@ impl<C, F> Core<C, F> {
         written: bool,
         cause: Option<&ServiceError>,
     ) {
-        let Some(entry) = self.queue.get_mut(ticket) else {
+        let Some(entry) = self.queue.queued(ticket, "a write that ends is not queued") else {
             return;
         };
         for older in std::mem::take(&mut entry.older) {

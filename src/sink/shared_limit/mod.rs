@@ -147,10 +147,10 @@ impl SharedLimit {
     fn grant(&self, state: &mut State) -> Vec<Arc<Notify>> {
         let mut woken = Vec::new();
         while let Some(at) = self.next_in_line(state) {
-            let Some(table) = state.tables.get(at) else {
-                break;
-            };
-            let Some((turn, amount)) = table.waits else {
+            let waiting = state.tables.get(at);
+            let waiting = waiting.and_then(|table| Some((table, table.waits?)));
+            let Some((table, (turn, amount))) = waiting else {
+                debug_assert!(false, "a table in line does not wait");
                 break;
             };
             let holds = table.holds_then();
