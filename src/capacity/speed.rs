@@ -11,31 +11,18 @@
 
 use std::time::Duration;
 
-use super::allowance::{Allowance, KnownUnits};
+use super::allowance::{Allowance, KnownUnits, UTILIZED_RATIO};
+use super::budget::MAX_FILL_TIME;
 use super::burst_credit::BurstCredit;
-use super::ceiling::Ceiling;
+use super::ceiling::{CUT_SHARE, Ceiling, MIN_CUT_INTERVAL};
 use super::delivered::Delivered;
-use super::estimator::{Estimator, Reaction, Tally, rest_of_burst};
-
-/// The share of a rate from which on it counts as used. Chosen.
-const USED_SHARE: f64 = 0.8;
-
-/// The least time between two lowerings of the ceiling: by then refused writes were sent again.
-const MIN_CAP_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The same where more than this share is refused, so that there is nothing to wait for.
-const MIN_CAP_INTERVAL_FAR: Duration = Duration::from_millis(60);
-const FAR_REFUSED_SHARE: f64 = 0.2;
-
-/// The share below a speed that went well at which a burst goes on where the next speed did not.
-const CAP_BELOW_SHARE: f64 = 0.1;
+use super::estimator::{Estimator, REST_SECONDS, Reaction, Tally};
 
 /// The multiple of the rate from which on a burst is worth going on with. Chosen.
 const MIN_BURST_MULTIPLE: f64 = 1.2;
 
-/// The least time for which writes count as waiting for the rate after they were held back, and the
-/// same in units of the rate. Chosen: a few batches.
-const WAITING_SECONDS: f64 = 0.1;
+/// The time for which writes count as waiting after they were held back, in units of the rate. It is at
+/// least the time in which two requests fill. Chosen.
 const WAITING_UNITS: f64 = 2.0;
 
 /// The reason of a refusal, as far as one budget goes.
@@ -69,13 +56,6 @@ impl Answer {
     }
 }
 
-/// Units since the ceiling was last lowered.
-#[derive(Clone, Copy, Debug, Default)]
-struct Capped {
-    refused: f64,
-    taken: f64,
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Speed {
@@ -83,7 +63,6 @@ pub(super) struct Speed {
     estimator: Estimator,
     credit: BurstCredit,
     ceiling: Option<Ceiling>,
-    capped: Capped,
     delivered: Delivered,
     waited_at: Option<Duration>,
 }
@@ -102,7 +81,7 @@ pub(super) struct SpeedConfig {
 }
 
 impl SpeedConfig {
-    /// A budget that spends no burst credit and shares its probes with no other.
+    /// Returns the settings of a budget that spends no burst credit and shares its probes with no other.
     pub(super) fn plain() -> Self {
         Self {
             burst: false,
@@ -122,7 +101,6 @@ impl Speed {
             estimator,
             credit: BurstCredit::new(now, config.burst, config.may_seek),
             ceiling: None,
-            capped: Capped::default(),
             delivered: Delivered::new(now),
             waited_at: None,
         }
@@ -173,26 +151,27 @@ impl Speed {
     /// Returns whether about all of what can be kept up is used.
     pub(super) fn is_used(&mut self, now: Duration) -> bool {
         let used = self.delivered.rate(now);
-        self.rate().is_none_or(|rate| used >= rate * USED_SHARE)
+        self.rate().is_none_or(|rate| used >= rate * UTILIZED_RATIO)
     }
 
     /// Returns whether writes wait for units, or did a moment ago.
     pub(super) fn binds(&self, now: Duration) -> bool {
-        let waiting = WAITING_SECONDS.max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
+        let waiting = (2.0 * MAX_FILL_TIME.as_secs_f64())
+            .max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
         self.waited_at
             .is_some_and(|at| now.saturating_sub(at).as_secs_f64() < waiting)
     }
 
     /// Caps the speed at what was delivered in the last second, less a share of it.
-    pub(super) fn cap_at_delivered(&mut self, now: Duration, cut_share: f64) {
+    pub(super) fn cap_at_delivered(&mut self, now: Duration) {
         let delivered = self.delivered.rate(now).max(1.0);
-        self.ceiling = Some(Ceiling::new(now, delivered, cut_share));
+        self.ceiling = Some(Ceiling::new(now, delivered, CUT_SHARE));
     }
 
     /// Takes a share off the ceiling, if there is one.
-    pub(super) fn lower_ceiling(&mut self, now: Duration, cut_share: f64) {
+    pub(super) fn lower_ceiling(&mut self, now: Duration) {
         if let Some(ceiling) = &self.ceiling {
-            self.ceiling = Some(Ceiling::new(now, ceiling.at(now), cut_share));
+            self.ceiling = Some(Ceiling::new(now, ceiling.at(now), CUT_SHARE));
         }
     }
 
@@ -211,7 +190,6 @@ impl Speed {
 
     /// Notes that the service took units.
     pub(super) fn delivered(&mut self, now: Duration, units: f64) {
-        self.capped.taken += units;
         self.delivered.add(now, units);
     }
 
@@ -238,14 +216,7 @@ impl Speed {
     }
 
     /// Takes in the answer to a request. `why` is the reason of its refusals, if there were any.
-    /// `refused` counts their units.
-    pub(super) fn answered(
-        &mut self,
-        now: Duration,
-        answer: Answer,
-        refused: u32,
-        why: Refusal,
-    ) -> Reaction {
+    pub(super) fn answered(&mut self, now: Duration, answer: Answer, why: Refusal) -> Reaction {
         self.advance(now);
         if answer.refused > 0 {
             let reported = match why {
@@ -258,7 +229,7 @@ impl Speed {
                 }
             };
             if self.is_bursting() {
-                return self.cap(now, answer, refused, reported);
+                return self.cap(now, answer, reported);
             }
             if reported {
                 let taken = Answer {
@@ -291,7 +262,7 @@ impl Speed {
         reaction
     }
 
-    /// There is no burst credit, and the rate may be too much.
+    /// Takes in refusals where there is no burst credit, and the rate may be too much.
     fn short(&mut self, now: Duration, answer: Answer) -> Reaction {
         if self.is_bursting() {
             self.credit.end(now);
@@ -307,36 +278,25 @@ impl Speed {
         reaction
     }
 
-    /// The speed above the rate is too much, since partitions are the limit, or, where that is not
-    /// reported, since there is no credit left. A lower speed will show which.
-    fn cap(&mut self, now: Duration, answer: Answer, refused: u32, reported: bool) -> Reaction {
+    /// Caps a burst that is too fast, since partitions are the limit, or, where that is not reported, since
+    /// there is no credit left. A lower speed shows which.
+    fn cap(&mut self, now: Duration, answer: Answer, reported: bool) -> Reaction {
         self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
         if cut_at.is_some_and(|cut_at| answer.sent_at < cut_at) {
             // It was sent at the speed of before.
             return Reaction::default();
         }
-        self.capped.refused += f64::from(refused);
-        let Capped { refused, taken } = self.capped;
-        let ratio = refused / (refused + taken);
-        let interval = if ratio > FAR_REFUSED_SHARE {
-            MIN_CAP_INTERVAL_FAR
-        } else {
-            MIN_CAP_INTERVAL
-        };
-        if cut_at.is_some_and(|cut_at| now < cut_at + interval) {
+        if cut_at.is_some_and(|cut_at| now < cut_at + MIN_CUT_INTERVAL) {
             return self.rest_unless(now, reported);
         }
-        self.capped = Capped::default();
         let rate = self.rate().unwrap_or(1.0);
         let speed = self.at(now).unwrap_or(rate);
         let (to, below) = if self.credit.take_doubled() {
-            // The units taken until then.
-            (speed / 2.0, CAP_BELOW_SHARE)
-        } else if ratio > FAR_REFUSED_SHARE {
-            (speed * (1.0 - ratio.min(0.5)), CAP_BELOW_SHARE)
+            // The speed before that went well.
+            (speed / 2.0, CUT_SHARE)
         } else {
-            (speed, CAP_BELOW_SHARE / 2.0)
+            (speed, CUT_SHARE / 2.0)
         };
         if !reported && to * (1.0 - below) <= rate * MIN_BURST_MULTIPLE {
             return self.short(now, answer);
@@ -348,13 +308,13 @@ impl Speed {
     /// Returns the rest after a burst ended or was capped.
     fn rest(&self, now: Duration) -> Reaction {
         Reaction {
-            hold_back: rest_of_burst(self.at(now).unwrap_or_default()),
+            hold_back: REST_SECONDS * self.at(now).unwrap_or_default(),
             ..Reaction::default()
         }
     }
 
-    /// Partitions with units left need no rest. Where it is not reported that they are the limit, the
-    /// table may be.
+    /// Returns the rest after a burst was capped. Partitions with units left need none. Where it is not
+    /// reported that they are the limit, the table may be.
     fn rest_unless(&self, now: Duration, reported: bool) -> Reaction {
         if reported {
             Reaction::default()
