@@ -41,12 +41,11 @@ pub(super) const DEEPEST_CUT_FACTOR: f64 = 0.55;
 /// The share of the known units above which a sink has no equal beside it.
 const EVEN_SHARE: f64 = 0.5;
 
-/// The share of the known units above which a sink is nearly alone: fairness needs no deep cut, and it
-/// may grow faster by this factor.
+/// The share of the known units above which a sink is nearly alone: fairness needs no deep cut and no
+/// slow growth.
 ///
 /// Simulation: moments in which all is refused then cost little more than their own time.
-const LONE_SHARE: f64 = 0.8;
-const LONE_GROWTH_FACTOR: f64 = 3.0;
+const LONE_SHARE: f64 = 0.7;
 
 /// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is nearly
 /// alone, and is the most that a probe sends.
@@ -154,12 +153,10 @@ impl Level {
             // Doubled in each slot, a sixty-fold capacity is found in 1.5 s.
             return self.rate * LN_2 / SLOT_SECONDS;
         };
+        let fastest = MAX_GROWTH_SHARE / 2.0;
         let (usual, most) = match self.known {
-            Some(known) if self.rate > LONE_SHARE * known => {
-                let growth = LONE_GROWTH_FACTOR * KNOWN_GROWTH_SHARE;
-                (growth * known, MAX_GROWTH_SHARE / 2.0)
-            }
-            Some(known) => (KNOWN_GROWTH_SHARE * known, MAX_GROWTH_SHARE / 2.0),
+            Some(known) if self.rate > LONE_SHARE * known => (fastest * known, fastest),
+            Some(known) => (KNOWN_GROWTH_SHARE * known, fastest),
             None => {
                 // Where a second has less than a large sample, probes learn too little before the rate
                 // is far too high.

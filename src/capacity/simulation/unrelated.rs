@@ -325,7 +325,8 @@ proptest! {
         let mut world = World::new(refusing(units, share), &[allowance], seed);
         world.run(60, offered);
         let below = world.longest_below(5..60, units.min(offered));
-        let most = if known { 25 } else { 15 };
+        // A probe of a small table has few writes, and a cut grows back slowly.
+        let most = if !known { 15 } else if units >= 400.0 { 25 } else { 45 };
         prop_assert!(below <= most, "{} s", below);
     }
 }
