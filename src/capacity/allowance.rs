@@ -10,8 +10,8 @@ const DOUBLING_SECONDS: f64 = 1800.0;
 /// It takes as long to see what is granted, and nothing at all for longer than that is an outage.
 pub(super) const CAPACITY_PERIOD_SECONDS: f64 = 1.0;
 
-/// The share of a rate from which on it counts as used. Chosen: a sender that waits for units uses a
-/// little less than all.
+/// The share of a rate from which on it counts as used. Chosen: a sender that waits for units uses
+/// a little less than all.
 pub(super) const UTILIZED_RATIO: f64 = 0.9;
 
 /// The least number of units a second that a description means.

@@ -124,8 +124,8 @@ impl Budgets {
         follow_up
     }
 
-    /// Returns the reason of refusals as far as the table goes; `None` where they are not its concern.
-    /// The request had `items` writes.
+    /// Returns the reason of refusals as far as the table goes; `None` where they are not its
+    /// concern. The request had `items` writes.
     fn of_table(
         &mut self,
         now: Duration,
@@ -158,8 +158,8 @@ impl Budgets {
         }
     }
 
-    /// Returns whether a few writes were refused without a reason while no write waits for known units.
-    /// They say nothing of the rate.
+    /// Returns whether a few writes were refused without a reason while no write waits for known
+    /// units. They say nothing of the rate.
     fn is_unexplained(&self, now: Duration, cold: Answer, why: Refusal) -> bool {
         why == Refusal::NotReported
             && cold.refused <= cold.taken

@@ -1,15 +1,15 @@
 //! Unused capacity that DynamoDB keeps, and how fast it may be spent.
 //!
-//! What this sink left unused itself it knows. What was there before it, or what others left, it finds
-//! by doubling its speed each half second until the first refusal.
+//! What this sink left unused itself it knows. What was there before it, or what others left, it
+//! finds by doubling its speed each half second until the first refusal.
 
 use std::time::Duration;
 
 use super::allowance::{CAPACITY_PERIOD_SECONDS, UTILIZED_RATIO};
 use super::budget::LONGEST_PAUSE;
 
-/// The time between two looks at the speed, and the least between two doublings. Chosen: long beside
-/// a round trip.
+/// The time between two looks at the speed, and the least between two doublings. Chosen: long
+/// beside a round trip.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Seconds of unused capacity that DynamoDB keeps (developer guide, "Burst capacity").

@@ -1,8 +1,8 @@
 //! A limit that is lowered by a little and comes back.
 //!
-//! It caps a burst at what partitions take, and a hot key at what its partition takes. After a cut it
-//! goes back to where it was by the cubic function of CUBIC (RFC 9438): at first fast, at last slowly,
-//! and then beyond, ever faster.
+//! It caps a burst at what partitions take, and a hot key at what its partition takes. After a cut
+//! it goes back to where it was by the cubic function of CUBIC (RFC 9438): at first fast, at last
+//! slowly, and then beyond, ever faster.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use std::time::Duration;
 /// partition.
 pub(super) const CUT_SHARE: f64 = 0.1;
 
-/// The least time between two cuts. Chosen: by then the writes that were refused have been sent again.
+/// The least time between two cuts. Chosen: by then the writes that were refused have been sent
+/// again.
 pub(super) const MIN_CUT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The factor of the cubic function, for a ceiling of 1, in 1 / s³.
 ///
-/// Chosen: after a usual cut a ceiling is back in 4.4 s. The table's other users may do something else
-/// by then.
+/// Chosen: after a usual cut a ceiling is back in 4.4 s. The table's other users may do something
+/// else by then.
 const CUBIC_FACTOR: f64 = 0.0012;
 
 /// The share of itself that a ceiling grows by each second beyond what was too much. Chosen: the

@@ -5,8 +5,8 @@
 //! key that met this limit: unprocessed items of a batch bear no reason. So refusals and successes
 //! are counted by key. A key that is refused far more often than the others is hot, and gets a
 //! budget of its own. Its writes then wait apart, and those of other keys in the same partition are
-//! no longer refused. While it is refused no more often than the others are, its partition is not the
-//! cause, and its rate stays.
+//! no longer refused. While it is refused no more often than the others are, its partition is not
+//! the cause, and its rate stays.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,8 +35,8 @@ const MIN_REFUSAL_SHARE: f64 = 0.02;
 /// a ratio of 1.
 const MIN_REFUSAL_RATIO: f64 = 2.0;
 
-/// The least number of a hot key's refusals, halved each second, beyond those that others' explain, for
-/// its rate to be lowered.
+/// The least number of a hot key's refusals, halved each second, beyond those that others' explain,
+/// for its rate to be lowered.
 ///
 /// Chosen: of a slow key whose share is as large as the others', chance rarely gives as many.
 const MIN_EXCESS_REFUSALS: f64 = 2.0;
@@ -80,8 +80,8 @@ impl Watched {
         self.refused / (self.refused + self.passed).max(1.0)
     }
 
-    /// Returns whether writes pass. Where none of the others does, the table is short, and not a key's
-    /// partition.
+    /// Returns whether writes pass. Where none of the others does, the table is short, and not a
+    /// key's partition.
     fn passes(self) -> bool {
         self.passed >= 1.0
     }

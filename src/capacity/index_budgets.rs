@@ -7,8 +7,8 @@ use super::budget::Budget;
 use super::speed::{Answer, Refusal, SpeedConfig};
 use super::write_cost::{Consumption, IndexKind, WriteCost};
 
-/// The most indexes that have budgets of their own. DynamoDB allows 20 global ones unless asked for more
-/// (developer guide, "Service quotas").
+/// The most indexes that have budgets of their own. DynamoDB allows 20 global ones unless asked for
+/// more (developer guide, "Service quotas").
 const MAX_INDEXES: usize = 32;
 
 /// Writes that entered each index, by position.
@@ -79,8 +79,8 @@ impl IndexBudgets {
         self.budgets.get(at)?.as_ref()?.speed.at(now)
     }
 
-    /// Returns the first index that lacks the units for a write, if any. `passed` is one that the write has
-    /// waited for already.
+    /// Returns the first index that lacks the units for a write, if any. `passed` is one that the
+    /// write has waited for already.
     pub(super) fn blocking(
         &mut self,
         now: Duration,

@@ -21,8 +21,8 @@ use super::estimator::{Estimator, REST_SECONDS, Reaction, Tally};
 /// The multiple of the rate from which on a burst is worth going on with. Chosen.
 const MIN_BURST_MULTIPLE: f64 = 1.2;
 
-/// The time for which writes count as waiting after they were held back, in units of the rate. It is at
-/// least the time in which two requests fill. Chosen.
+/// The time for which writes count as waiting after they were held back, in units of the rate. It
+/// is at least the time in which two requests fill. Chosen.
 const WAITING_UNITS: f64 = 2.0;
 
 /// The reason of a refusal, as far as one budget goes.
@@ -81,7 +81,8 @@ pub(super) struct SpeedConfig {
 }
 
 impl SpeedConfig {
-    /// Returns the settings of a budget that spends no burst credit and shares its probes with no other.
+    /// Returns the settings of a budget that spends no burst credit and shares its probes with no
+    /// other.
     pub(super) fn plain() -> Self {
         Self {
             burst: false,
@@ -131,8 +132,8 @@ impl Speed {
             return ceiling;
         };
         let multiple = self.credit.multiple();
-        // Partitions limit bursts only. Where a few are the limit of the rate too, the others must not
-        // wait for those.
+        // Partitions limit bursts only. Where a few are the limit of the rate too, the others must
+        // not wait for those.
         let burst = ceiling.map_or(rate * multiple, |ceiling| {
             (rate * multiple).min(ceiling.max(rate))
         });
@@ -278,8 +279,8 @@ impl Speed {
         reaction
     }
 
-    /// Caps a burst that is too fast, since partitions are the limit, or, where that is not reported, since
-    /// there is no credit left. A lower speed shows which.
+    /// Caps a burst that is too fast, since partitions are the limit, or, where that is not
+    /// reported, since there is no credit left. A lower speed shows which.
     fn cap(&mut self, now: Duration, answer: Answer, reported: bool) -> Reaction {
         self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
@@ -313,8 +314,8 @@ impl Speed {
         }
     }
 
-    /// Returns the rest after a burst was capped. Partitions with units left need none. Where it is not
-    /// reported that they are the limit, the table may be.
+    /// Returns the rest after a burst was capped. Partitions with units left need none. Where it is
+    /// not reported that they are the limit, the table may be.
     fn rest_unless(&self, now: Duration, reported: bool) -> Reaction {
         if reported {
             Reaction::default()

@@ -1,4 +1,5 @@
-//! The cost of a write in the budgets that it draws on, and the units that the service counts for it.
+//! The cost of a write in the budgets that it draws on, and the units that the service counts for
+//! it.
 
 /// The cost of a write, in the budgets that it draws on.
 #[derive(Clone, Copy, Debug)]

@@ -7,9 +7,9 @@ pub(super) const MAX_SHARE: f64 = 0.6;
 
 /// The number of writes from which on a sample is large: its share alone decides.
 ///
-/// It is also the weight of "no refusals at all" at the start, which the first probe outweighs, and the
-/// most refused writes that are remembered to be given back: four batches, so that what one has too
-/// many the next may have too few. Chosen: a standard error of one point at a share of 1 %.
+/// It is also the weight of "no refusals at all" at the start, which the first probe outweighs, and
+/// the most refused writes that are remembered to be given back: four batches, so that what one has
+/// too many the next may have too few. Chosen: a standard error of one point at a share of 1 %.
 pub(super) const LARGE_SAMPLE_WRITES: f64 = 100.0;
 
 /// The number of probes that the share is averaged over.
@@ -22,7 +22,8 @@ const AVERAGED_PROBES: f64 = 10.0;
 /// Simulation: below it, noise leads to cuts; far above it, that much of an overload stays.
 const MIN_MARGIN: f64 = 0.005;
 
-/// The same, in standard errors of the measured share. At twice that a probe contradicts the average.
+/// The same, in standard errors of the measured share. At twice that a probe contradicts the
+/// average.
 ///
 /// Simulation; one probe in some hundred is three standard errors off by chance.
 const MARGIN_STANDARD_ERRORS: f64 = 1.5;
@@ -70,8 +71,8 @@ pub(super) struct Refunds {
 }
 
 impl Refunds {
-    /// Returns the share of the refused writes of an answer to be given back. `background` and `lone`
-    /// are the shares refused whatever is sent: singly, and in requests refused alone.
+    /// Returns the share of the refused writes of an answer to be given back. `background` and
+    /// `lone` are the shares refused whatever is sent: singly, and in requests refused alone.
     pub(super) fn take(&mut self, of: Tally, background: f64, lone: f64) -> f64 {
         let share = 1.0 - (1.0 - background) * (1.0 - lone);
         self.writes = (self.writes + share * of.sent).min(LARGE_SAMPLE_WRITES);

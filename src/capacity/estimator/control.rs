@@ -21,8 +21,8 @@ pub(super) struct Control {
     pub(super) level: Level,
     pub(super) background: Background,
     pub(super) cuts: Cuts,
-    /// Set if each refusal says that the rate is too high. Those of an index do, since they have its
-    /// reason, or have the index in common.
+    /// Set if each refusal says that the rate is too high. Those of an index do, since they have
+    /// its reason, or have the index in common.
     is_certain: bool,
 }
 
@@ -95,11 +95,11 @@ impl Control {
         }
     }
 
-    /// Returns whether the sink knows the table, has no more than an equal would have, and has met no
-    /// background of refusals.
+    /// Returns whether the sink knows the table, has no more than an equal would have, and has met
+    /// no background of refusals.
     ///
-    /// Then each refusal is one sink too many at the same time, and all that see it should cut, which
-    /// evens their shares out.
+    /// Then each refusal is one sink too many at the same time, and all that see it should cut,
+    /// which evens their shares out.
     pub(super) fn may_share_evenly(&self) -> bool {
         self.background.is_none() && self.level.may_be_even(self.level.rate())
     }
@@ -129,8 +129,8 @@ impl Control {
         true
     }
 
-    /// Judges by a probe that is over. It shows the background share, and with it whether the pending
-    /// cut was right.
+    /// Judges by a probe that is over. It shows the background share, and with it whether the
+    /// pending cut was right.
     pub(super) fn judge(&mut self, now: f64, probe: Probe) {
         if probe.seen.is_whole() {
             return;

@@ -11,8 +11,8 @@ use super::background::Tally;
 use super::level::SMALL_CUT_FACTOR;
 use super::probe::{MIN_SAMPLE_WRITES, SLOT_SECONDS};
 
-/// The seconds without another gap before a long one, which is longer than a slot. A shorter one may
-/// recur each second and still be none of the rate's.
+/// The seconds without another gap before a long one, which is longer than a slot. A shorter one
+/// may recur each second and still be none of the rate's.
 ///
 /// Simulation: capacity by the second leaves gaps of a slot at 1.3 times what there is, and more is
 /// hardly sent. Capacity by the second leaves one each second.
@@ -23,8 +23,8 @@ const SOLITARY_SECONDS: f64 = 1.5;
 /// Chosen: the ends of a gap are seen by the requests that fall into it, some 25 ms apart.
 const AS_LONG_SHARE: f64 = 0.7;
 
-/// The time in which a gap must recur to be compared with the one before, in its lengths. It is at least
-/// twice [`SOLITARY_SECONDS`]. Chosen: a sixth of the time refused.
+/// The time in which a gap must recur to be compared with the one before, in its lengths. It is at
+/// least twice [`SOLITARY_SECONDS`]. Chosen: a sixth of the time refused.
 const RECURRENCE_LENGTHS: f64 = 6.0;
 
 /// The tolerated length beyond that of the longest gap that was found unrelated to the rate, in

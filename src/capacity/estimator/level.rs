@@ -22,10 +22,12 @@ const KNOWN_GROWTH_SHARE: f64 = 0.02;
 
 /// The time after a cut from which on growth doubles each second, in seconds.
 ///
-/// Simulation: longer than from one cut to the next. By then others have left, or capacity has come.
+/// Simulation: longer than from one cut to the next. By then others have left, or capacity has
+/// come.
 const PATIENCE_SECONDS: f64 = 8.0;
 
-/// The fastest growth in a second, as a share of the rate. Where units are known, it is half of that.
+/// The fastest growth in a second, as a share of the rate. Where units are known, it is half of
+/// that.
 ///
 /// Simulation: three times the capacity is found in ten seconds, and saved-up units are not overrun
 /// by far when they end.
@@ -34,21 +36,22 @@ const MAX_GROWTH_SHARE: f64 = 0.2;
 /// The share of a known rate that is left after a cut: to a sink with next to no part of the known
 /// units, less that part, and the minimum of that.
 ///
-/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35 %.
+/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35
+/// %.
 pub(super) const SMALL_CUT_FACTOR: f64 = 0.9;
 pub(super) const DEEPEST_CUT_FACTOR: f64 = 0.55;
 
 /// The share of the known units above which a sink has no equal beside it.
 const EVEN_SHARE: f64 = 0.5;
 
-/// The share of the known units above which a sink is nearly alone: fairness needs no deep cut and no
-/// slow growth.
+/// The share of the known units above which a sink is nearly alone: fairness needs no deep cut and
+/// no slow growth.
 ///
 /// Simulation: moments in which all is refused then cost little more than their own time.
 const LONE_SHARE: f64 = 0.7;
 
-/// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is nearly
-/// alone, and is the most that a probe sends.
+/// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is
+/// nearly alone, and is the most that a probe sends.
 ///
 /// Simulation: lower than the usual overshoot.
 pub(super) const BELOW_CAPACITY_FACTOR: f64 = 0.85;
@@ -60,14 +63,14 @@ const CUT_FACTOR: f64 = 0.7;
 
 /// The share that a cut takes off an unknown rate, as a multiple of the share refused in excess.
 ///
-/// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at a
-/// small cut.
+/// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at
+/// a small cut.
 const CUT_PER_EXCESS: f64 = 2.0;
 
 /// The units held back after a cut or a burst, in seconds of the rate.
 ///
-/// Simulation: the other sinks see the same shortage for less long. Longer rests of sinks that know the
-/// table make their shares differ.
+/// Simulation: the other sinks see the same shortage for less long. Longer rests of sinks that know
+/// the table make their shares differ.
 pub(in crate::capacity) const REST_SECONDS: f64 = 0.1;
 
 /// A rate in units a second, and the units that are known to be there.
@@ -119,9 +122,9 @@ impl Level {
     /// Sets the known units. Returns the factor by which a remembered rate changes, or `None` if it
     /// is of no use any more.
     ///
-    /// If they increase, a rate below the old number stays below it in proportion. If they decrease, it
-    /// stays: refusals lower it before a description shows the decrease. A sink that then has half of
-    /// them takes all. It is alone, or will be refused at once.
+    /// If they increase, a rate below the old number stays below it in proportion. If they
+    /// decrease, it stays: refusals lower it before a description shows the decrease. A sink that
+    /// then has half of them takes all. It is alone, or will be refused at once.
     pub(super) fn set_known(&mut self, known: Option<f64>) -> Option<f64> {
         let old = std::mem::replace(&mut self.known, known);
         let factor = match (old, known) {
@@ -158,8 +161,8 @@ impl Level {
             Some(known) if self.rate > LONE_SHARE * known => (fastest * known, fastest),
             Some(known) => (KNOWN_GROWTH_SHARE * known, fastest),
             None => {
-                // Where a second has less than a large sample, probes learn too little before the rate
-                // is far too high.
+                // Where a second has less than a large sample, probes learn too little before the
+                // rate is far too high.
                 let slow = (self.rate / LARGE_SAMPLE_WRITES).min(1.0);
                 (ROOT_GROWTH * self.rate.sqrt() * slow, MAX_GROWTH_SHARE)
             }

@@ -1,10 +1,10 @@
 //! The rate that a budget can keep up, estimated from what is taken of what is sent.
 //!
-//! A table takes `min(C, (1 − p) × sent)` units a second: its capacity `C` is unknown or shared with
-//! others, and a **background share** `p` of the writes may be refused whatever is sent. Refusals
-//! come as fast as successes, so the time that answers take shows nothing. A fixed cut for each
-//! refusal has the floor as its only fixed point: where a constant share is refused the rate never
-//! stops falling.
+//! A table takes `min(C, (1 − p) × sent)` units a second: its capacity `C` is unknown or shared
+//! with others, and a **background share** `p` of the writes may be refused whatever is sent.
+//! Refusals come as fast as successes, so the time that answers take shows nothing. A fixed cut for
+//! each refusal has the floor as its only fixed point: where a constant share is refused the rate
+//! never stops falling.
 //!
 //! So a cut is made at once and judged later:
 //!
@@ -19,21 +19,21 @@
 //!
 //! | refusals | reaction |
 //! |---|---|
-//! | more than the background explains | cut by 15 to 40 %, or down to what is taken |
+//! | more than the background explains | cut by 15 to 45 %, or down to what is taken |
 //! | as many after a cut as before it | they are the background. The cut is undone |
 //! | all of a request, alone | none. Others of that kind are made up for |
 //! | all for a while, and as long again at a lower rate | the cut is undone (see `gaps`) |
 //! | they end, and begin again at a far lower rate | the rate of before is tried (see `recurrence`) |
 //!
-//! The rate counts units to be **taken**. Units of refused writes come back and are sent once more, as
-//! many as the background share explains. So what is taken is never more than the rate, even where
-//! that share was measured too high, and what is sent never more than `rate / (1 − p)`.
+//! The rate counts units to be **taken**. Units of refused writes come back and are sent once more,
+//! as many as the background share explains. So what is taken is never more than the rate, even
+//! where that share was measured too high, and what is sent never more than `rate / (1 − p)`.
 //!
-//! **Probes come at one time.** Where several sinks share a table, a lower rate of one of them changes
-//! the total by little, and none could tell the background share from the overload of the others.
-//! So the slots for probes follow from the time of day: all sinks that were refused of late go slower in the
-//! same slot, without a message. Clocks that differ by seconds cost some units refused, no units
-//! used.
+//! **Probes come at one time.** Where several sinks share a table, a lower rate of one of them
+//! changes the total by little, and none could tell the background share from the overload of the
+//! others. So the slots for probes follow from the time of day: all sinks that were refused of late
+//! go slower in the same slot, without a message. Clocks that differ by seconds cost some units
+//! refused, no units used.
 //!
 //! **Shares even out**, since a cut takes a share of the rate, and growth adds the same to each
 //! (known units) or the square root (unknown).
@@ -78,8 +78,8 @@ use recurrence::{Finding, Recurrence};
 /// their part in a gap is unknown.
 const GAP_SHARE: f64 = 0.35;
 
-/// The seconds for which a finding about refusals is believed. Then it is tested again, which costs one
-/// cut. Chosen.
+/// The seconds for which a finding about refusals is believed. Then it is tested again, which costs
+/// one cut. Chosen.
 const FINDING_SECONDS: f64 = 30.0;
 
 /// The work of the bucket after an answer.
@@ -214,8 +214,8 @@ impl Estimator {
         self.control.cuts.forget_sent(now.as_secs_f64());
     }
 
-    /// Cuts the rate for a reason from outside, once in a capacity period: the answers then show what
-    /// is taken after the cut.
+    /// Cuts the rate for a reason from outside, once in a capacity period: the answers then show
+    /// what is taken after the cut.
     pub(super) fn cut(&mut self, now: Duration, delivered: f64) {
         let now = now.as_secs_f64();
         let lately = |since: f64| since < CAPACITY_PERIOD_SECONDS;
@@ -228,8 +228,8 @@ impl Estimator {
         self.control.cut_for_sure(now);
     }
 
-    /// Takes in the answer to a request sent at `sent_at`. `delivered` is what was taken of late, in
-    /// units a second.
+    /// Takes in the answer to a request sent at `sent_at`. `delivered` is what was taken of late,
+    /// in units a second.
     pub(super) fn answered(
         &mut self,
         now: Duration,
@@ -288,8 +288,8 @@ impl Estimator {
         let rate = self.control.level.rate();
         let cuts = self.control.react(now, delivered);
         // Refusals of an index, by their reason, come with the rate. Where units are known, burst
-        // credit is spent beyond them, and its end would be taken for such refusals. Sinks that start
-        // together find a rate in the first two periods.
+        // credit is spent beyond them, and its end would be taken for such refusals. Sinks that
+        // start together find a rate in the first two periods.
         if cuts
             && self.gaps.is_some()
             && !self.control.level.is_known()
@@ -300,8 +300,8 @@ impl Estimator {
         cuts
     }
 
-    /// Returns whether nothing is taken for so long that it says nothing of the rate. A cut that this
-    /// led to is undone.
+    /// Returns whether nothing is taken for so long that it says nothing of the rate. A cut that
+    /// this led to is undone.
     fn is_outage(&mut self, now: f64, of: Tally) -> bool {
         if !of.is_whole() {
             self.nothing_since = None;

@@ -5,12 +5,12 @@ use super::level::BELOW_CAPACITY_FACTOR;
 
 /// The length of a slot, in seconds. It doubles until a slot has [`MIN_SAMPLE_WRITES`].
 ///
-/// Chosen: at 1,000 units a second and a background share of 30 %, a probe shows the share with a standard
-/// error of three points. Short beside the time from one cut to the next.
+/// Chosen: at 1,000 units a second and a background share of 30 %, a probe shows the share with a
+/// standard error of three points. Short beside the time from one cut to the next.
 pub(super) const SLOT_SECONDS: f64 = 0.25;
 
-/// One slot in so many is a probe. Simulation: rare enough to cost little, and a cut is judged within
-/// seconds.
+/// One slot in so many is a probe. Simulation: rare enough to cost little, and a cut is judged
+/// within seconds.
 const SLOTS_PER_PROBE: u64 = 4;
 
 /// The slots after a refusal in which probes are sent. Chosen: five probes without a refusal.
@@ -114,11 +114,11 @@ impl Probes {
         self.current.take().is_some()
     }
 
-    /// Returns the end of the present slot if a probe is due: the slot has just begun, is one for a probe,
-    /// and refusals of late make a probe worthwhile.
+    /// Returns the end of the present slot if a probe is due: the slot has just begun, is one for a
+    /// probe, and refusals of late make a probe worthwhile.
     ///
-    /// One in four is, drawn by a hash of the time of day, so that it falls into step with nothing and
-    /// is the same for all sinks.
+    /// One in four is, drawn by a hash of the time of day, so that it falls into step with nothing
+    /// and is the same for all sinks.
     pub(super) fn due(&mut self, now: f64, rate: f64) -> Option<f64> {
         let length = slot_seconds(rate);
         #[expect(

@@ -1,11 +1,11 @@
 //! Refusals that end, and come again at a far lower rate.
 //!
-//! Where a capacity is exceeded, refusals begin at about the same rate each time, since it grows until
-//! it is refused. Where they begin at a far lower rate than not long ago, and had ended in between,
-//! either there is less capacity now, or the rate did not cause them: a partition moves, a service has
-//! bad moments. So the rate of before is tried, once the refusals have ended. Are there next to none,
-//! it did not cause them, and for a while each cut ends with its refusals. Else the lower rate is
-//! what there is.
+//! Where a capacity is exceeded, refusals begin at about the same rate each time, since it grows
+//! until it is refused. Where they begin at a far lower rate than not long ago, and had ended in
+//! between, either there is less capacity now, or the rate did not cause them: a partition moves, a
+//! service has bad moments. So the rate of before is tried, once the refusals have ended. Are there
+//! next to none, it did not cause them, and for a while each cut ends with its refusals. Else the
+//! lower rate is what there is.
 
 use super::super::allowance::CAPACITY_PERIOD_SECONDS;
 use super::FINDING_SECONDS;
@@ -14,8 +14,8 @@ use super::cut::Window;
 use super::level::{BELOW_CAPACITY_FACTOR, DEEPEST_CUT_FACTOR};
 use super::probe::{MIN_SAMPLE_WRITES, SLOT_SECONDS};
 
-/// The seconds after which a trial may fail, and half of a large sample: early, as other sinks give way
-/// to it.
+/// The seconds after which a trial may fail, and half of a large sample: early, as other sinks give
+/// way to it.
 ///
 /// Simulation: later, one of several sinks gets its way at their start.
 const LEAST_TRIED_SECONDS: f64 = 0.05;

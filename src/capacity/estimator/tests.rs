@@ -21,8 +21,8 @@ fn of(sent: u32, refused: u32) -> Tally {
     }
 }
 
-/// Answers a request of 25 each 25 ms, of which so many are refused, for a while; returns the sum of
-/// the reactions' parts.
+/// Answers a request of 25 each 25 ms, of which so many are refused, for a while; returns the sum
+/// of the reactions' parts.
 fn drive(
     estimator: &mut Estimator,
     millis: std::ops::Range<u64>,
@@ -300,8 +300,8 @@ proptest! {
     }
 }
 
-/// Refusals begin at half of the rate at which they began before. Returns the rate after they ended,
-/// and a second later, in which a share is refused again.
+/// Refusals begin at half of the rate at which they began before. Returns the rate after they
+/// ended, and a second later, in which a share is refused again.
 fn come_again_far_lower(refused_again: u32) -> [f64; 2] {
     let mut estimator = estimator(None);
     let rate = |estimator: &Estimator| estimator.rate().expect("limited");

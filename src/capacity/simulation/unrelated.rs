@@ -255,8 +255,8 @@ fn an_outage_is_forgotten_when_it_ends() {
 #[test]
 fn at_rest_what_is_taken_does_not_swing() {
     for (allowance, share) in [(KNOWN, 0.2), (BLIND, 0.1)] {
-        // A cut that chance upholds takes seconds to grow back. An unknown capacity is overshot each few
-        // seconds, and what was kept is spent then.
+        // A cut that chance upholds takes seconds to grow back. An unknown capacity is overshot
+        // each few seconds, and what was kept is spent then.
         let (least_mean, least) = if allowance == KNOWN {
             (0.93, 0.88)
         } else {
