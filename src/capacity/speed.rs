@@ -16,7 +16,16 @@ use super::budget::MAX_FILL_TIME;
 use super::burst_credit::BurstCredit;
 use super::ceiling::{CUT_SHARE, Ceiling, MIN_CUT_INTERVAL};
 use super::delivered::Delivered;
-use super::estimator::{Estimator, REST_SECONDS, Reaction, Tally};
+use super::estimator::{Estimator, Reaction, Tally};
+
+/// The share refused from which on a burst is far too fast: there is nothing to wait for. Chosen.
+const FAR_REFUSED_SHARE: f64 = 0.2;
+
+/// The least time between two cuts of the ceiling of such a burst. Chosen: a few round trips.
+const MIN_FAR_CUT_INTERVAL: Duration = Duration::from_millis(60);
+
+/// The units held back after a burst ends or is capped, in seconds of its speed. Simulation.
+const BURST_REST_SECONDS: f64 = 0.15;
 
 /// The multiple of the rate from which on a burst is worth going on with. Chosen.
 const MIN_BURST_MULTIPLE: f64 = 1.2;
@@ -56,6 +65,13 @@ impl Answer {
     }
 }
 
+/// Units since the ceiling was last lowered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Capped {
+    refused: f64,
+    taken: f64,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Speed {
@@ -63,6 +79,7 @@ pub(super) struct Speed {
     estimator: Estimator,
     credit: BurstCredit,
     ceiling: Option<Ceiling>,
+    capped: Capped,
     delivered: Delivered,
     waited_at: Option<Duration>,
 }
@@ -102,6 +119,7 @@ impl Speed {
             estimator,
             credit: BurstCredit::new(now, config.burst, config.may_seek),
             ceiling: None,
+            capped: Capped::default(),
             delivered: Delivered::new(now),
             waited_at: None,
         }
@@ -191,6 +209,7 @@ impl Speed {
 
     /// Notes that the service took units.
     pub(super) fn delivered(&mut self, now: Duration, units: f64) {
+        self.capped.taken += units;
         self.delivered.add(now, units);
     }
 
@@ -217,7 +236,14 @@ impl Speed {
     }
 
     /// Takes in the answer to a request. `why` is the reason of its refusals, if there were any.
-    pub(super) fn answered(&mut self, now: Duration, answer: Answer, why: Refusal) -> Reaction {
+    /// `refused` counts their units.
+    pub(super) fn answered(
+        &mut self,
+        now: Duration,
+        answer: Answer,
+        refused: u32,
+        why: Refusal,
+    ) -> Reaction {
         self.advance(now);
         if answer.refused > 0 {
             let reported = match why {
@@ -230,7 +256,7 @@ impl Speed {
                 }
             };
             if self.is_bursting() {
-                return self.cap(now, answer, reported);
+                return self.cap(now, answer, refused, reported);
             }
             if reported {
                 let taken = Answer {
@@ -281,21 +307,32 @@ impl Speed {
 
     /// Caps a burst that is too fast, since partitions are the limit, or, where that is not
     /// reported, since there is no credit left. A lower speed shows which.
-    fn cap(&mut self, now: Duration, answer: Answer, reported: bool) -> Reaction {
+    fn cap(&mut self, now: Duration, answer: Answer, refused: u32, reported: bool) -> Reaction {
         self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
         if cut_at.is_some_and(|cut_at| answer.sent_at < cut_at) {
             // It was sent at the speed of before.
             return Reaction::default();
         }
-        if cut_at.is_some_and(|cut_at| now < cut_at + MIN_CUT_INTERVAL) {
+        self.capped.refused += f64::from(refused);
+        let Capped { refused, taken } = self.capped;
+        let ratio = refused / (refused + taken);
+        let interval = if ratio > FAR_REFUSED_SHARE {
+            MIN_FAR_CUT_INTERVAL
+        } else {
+            MIN_CUT_INTERVAL
+        };
+        if cut_at.is_some_and(|cut_at| now < cut_at + interval) {
             return self.rest_unless(now, reported);
         }
+        self.capped = Capped::default();
         let rate = self.rate().unwrap_or(1.0);
         let speed = self.at(now).unwrap_or(rate);
         let (to, below) = if self.credit.take_doubled() {
             // The speed before that went well.
             (speed / 2.0, CUT_SHARE)
+        } else if ratio > FAR_REFUSED_SHARE {
+            (speed * (1.0 - ratio.min(0.5)), CUT_SHARE)
         } else {
             (speed, CUT_SHARE / 2.0)
         };
@@ -309,7 +346,7 @@ impl Speed {
     /// Returns the rest after a burst ended or was capped.
     fn rest(&self, now: Duration) -> Reaction {
         Reaction {
-            hold_back: REST_SECONDS * self.at(now).unwrap_or_default(),
+            hold_back: BURST_REST_SECONDS * self.at(now).unwrap_or_default(),
             ..Reaction::default()
         }
     }

@@ -67,11 +67,11 @@ const CUT_FACTOR: f64 = 0.7;
 /// a small cut.
 const CUT_PER_EXCESS: f64 = 2.0;
 
-/// The units held back after a cut or a burst, in seconds of the rate.
+/// The units held back after a cut, in seconds of the rate.
 ///
 /// Simulation: the other sinks see the same shortage for less long. Longer rests of sinks that know
 /// the table make their shares differ.
-pub(in crate::capacity) const REST_SECONDS: f64 = 0.1;
+pub(super) const REST_SECONDS: f64 = 0.1;
 
 /// A rate in units a second, and the units that are known to be there.
 #[derive(Clone, Copy, Debug)]

@@ -70,7 +70,7 @@ use background::Refunds;
 pub(super) use background::Tally;
 use control::Control;
 use gaps::{Counted, Gaps};
-pub(super) use level::REST_SECONDS;
+use level::REST_SECONDS;
 use probe::{MIN_SAMPLE_WRITES, Part, Probes, SLOT_SECONDS, slot_seconds};
 use recurrence::{Finding, Recurrence};
 
