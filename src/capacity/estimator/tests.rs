@@ -78,7 +78,7 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
     assert_eq!(estimator.rate(), Some(850.0));
     assert!(reaction.hold_back >= 85.0, "{reaction:?}");
     for (before, after) in [
-        (700.0, 385.0),
+        (650.0, 357.5),
         (400.0, 220.0),
         (250.0, 162.5),
         (125.0, 96.9),
