@@ -5,8 +5,14 @@ use std::time::Duration;
 /// The time in which on-demand throughput may double (developer guide, "On-demand capacity mode").
 const DOUBLING_SECONDS: f64 = 1800.0;
 
-/// The share of the on-demand units from which on they count as used, so that they grow. Chosen.
-const USED_SHARE: f64 = 0.9;
+/// The period by which a table may grant its units, in seconds: capacity is in units a second.
+///
+/// It takes as long to see what is granted, and nothing at all for longer than that is an outage.
+pub(super) const CAPACITY_PERIOD_SECONDS: f64 = 1.0;
+
+/// The share of a rate from which on it counts as used. Chosen: a sender that waits for units uses
+/// a little less than all.
+pub(super) const UTILIZED_RATIO: f64 = 0.9;
 
 /// The least number of units a second that a description means.
 ///
@@ -85,7 +91,7 @@ impl KnownUnits {
     pub(super) fn grow(&mut self, demand: f64, passed: Duration) {
         let used = self
             .per_second()
-            .is_some_and(|known| demand >= known * USED_SHARE);
+            .is_some_and(|known| demand >= known * UTILIZED_RATIO);
         if matches!(self.allowance, Allowance::OnDemand { .. }) && used && !self.at_maximum {
             self.grown *= (passed.as_secs_f64().min(1.0) / DOUBLING_SECONDS).exp2();
         }

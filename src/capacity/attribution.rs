@@ -6,12 +6,11 @@
 
 use std::time::Duration;
 
-use super::allowance::Allowance;
-use super::budget::Budget;
-use super::budgets::{Budgets, FollowUp, WriteCost};
+use super::budgets::{Budgets, FollowUp};
 use super::limit::ThrottleCause;
-use super::speed::{Answer, Refusal, SpeedConfig};
+use super::speed::{Answer, Refusal};
 use super::table_capacity::CapacityMode;
+use super::write_cost::WriteCost;
 use crate::retry::{ThrottlingLimit, ThrottlingReason};
 
 /// The time for which a reported reason also counts for refusals without one.
@@ -86,7 +85,10 @@ impl Budgets {
                     ThrottleCause::Index(_) => Refusal::Capacity,
                     _ => Refusal::Maximum,
                 };
-                self.index_refused(now, at, refused, why);
+                let Refused { answer, units } = refused;
+                if !self.indexes.refused(now, at, answer, units, why) {
+                    self.table.answered(now, answer, units, why);
+                }
                 self.describe_soon = true;
             }
             self.taken(now, sent_at, passed.len(), Some(at));
@@ -122,8 +124,8 @@ impl Budgets {
         follow_up
     }
 
-    /// Returns the reason of refusals as far as the table goes; `None` where they are not its concern.
-    /// The request had `items` writes.
+    /// Returns the reason of refusals as far as the table goes; `None` where they are not its
+    /// concern. The request had `items` writes.
     fn of_table(
         &mut self,
         now: Duration,
@@ -156,8 +158,8 @@ impl Budgets {
         }
     }
 
-    /// Returns whether a few writes were refused without a reason while no write waits for known units.
-    /// They say nothing of the rate.
+    /// Returns whether a few writes were refused without a reason while no write waits for known
+    /// units. They say nothing of the rate.
     fn is_unexplained(&self, now: Duration, cold: Answer, why: Refusal) -> bool {
         why == Refusal::NotReported
             && cold.refused <= cold.taken
@@ -173,24 +175,6 @@ impl Budgets {
         #[expect(clippy::cast_precision_loss, reason = "at most 100 writes")]
         let few = cold.refused as f64 <= items as f64 * HOT_NEIGHBOR_MAX_SHARE || items == 1;
         few && self.hot_keys.explains(now, units_left)
-    }
-
-    fn index_refused(&mut self, now: Duration, at: usize, of: Refused, why: Refusal) {
-        let Refused { answer, units } = of;
-        match self.indexes.get_mut(at) {
-            Some(Some(index)) => index.answered(now, answer, units, why),
-            // An index of unknown capacity gets its budget now, and its rate from the answers.
-            Some(none) => {
-                let config = SpeedConfig {
-                    burst: false,
-                    ..self.config.index_speed()
-                };
-                let mut index = Budget::new(now, Allowance::Unknown, config);
-                index.answered(now, answer, units, why);
-                *none = Some(index);
-            }
-            None => self.table.answered(now, answer, units, why),
-        }
     }
 
     /// Returns whether a probe for a reason is due, and notes that it was sent.
@@ -238,7 +222,7 @@ impl Budgets {
     fn cause_of(&self, reason: &ThrottlingReason) -> ThrottleCause {
         let index = || {
             let name = reason.resource()?.rsplit_once("/index/")?.1;
-            self.kinds.iter().position(|kind| kind.name == name)
+            self.indexes.position(name)
         };
         match reason.limit() {
             ThrottlingLimit::TableProvisioned => ThrottleCause::Table,

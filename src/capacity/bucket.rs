@@ -23,7 +23,7 @@ const NANOS_PER_UNIT: u64 = 1_000;
 /// The highest rate of a bucket.
 ///
 /// Chosen: far above any table's. Where there is no limit there is no bucket.
-const MAX_UNITS_PER_SECOND: f64 = 1e9;
+pub(super) const MAX_UNITS_PER_SECOND: f64 = 1e9;
 
 /// A clock whose time is units.
 #[derive(Clone, Debug, Default)]

@@ -7,25 +7,18 @@ use std::time::Duration;
 
 use super::budget::Budget;
 use super::hot_keys::HotKeys;
+use super::index_budgets::{Entries, IndexBudgets};
 use super::limit::ThrottleCause;
 use super::rate::Rate;
 use super::speed::{Answer, Refusal, SpeedConfig};
 use super::table_capacity::{CapacityMode, TableCapacity};
+use super::write_cost::{Consumption, IndexKind, WriteCost};
 
 /// The least time between a description and the next one that refusals cause.
 ///
 /// Chosen: a change of capacity is then followed within seconds, and constant refusals cost one
 /// `DescribeTable` in five seconds.
 const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_secs(5);
-
-/// The time between two searches for hot keys that have cooled down.
-///
-/// Chosen: short beside the 30 seconds after which a key counts as cooled down.
-const HOT_KEY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The most indexes that have budgets of their own. DynamoDB allows 20 global ones unless asked for more
-/// (developer guide, "Service quotas").
-pub(super) const MAX_INDEXES: usize = 32;
 
 /// The user's capacity settings of one table.
 #[derive(Clone, Copy, Debug)]
@@ -60,29 +53,6 @@ impl CapacityConfig {
     }
 }
 
-/// The cost of a write, in the budgets that it draws on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct WriteCost {
-    /// The hash of its partition key.
-    pub(crate) partition: u64,
-    /// Write units of the table.
-    pub(crate) units: u32,
-    /// The global indexes that the write enters, a bit for each position.
-    pub(crate) indexes: u32,
-    /// Write units of an index that projects all attributes.
-    pub(crate) index_units_all: u16,
-    /// Write units of an index that projects keys only.
-    pub(crate) index_units_keys_only: u16,
-}
-
-/// The properties of an index that its budget depends on.
-#[derive(Clone, Debug)]
-pub(crate) struct IndexKind {
-    pub(crate) name: String,
-    /// Set if the index projects keys only.
-    pub(crate) keys_only: bool,
-}
-
 /// The budget that a parked write waits for.
 ///
 /// Hot keys sort before indexes: a write waits for its key first, and then for its indexes in
@@ -110,11 +80,8 @@ pub(crate) struct FollowUp {
 pub(crate) struct Budgets {
     pub(super) config: CapacityConfig,
     pub(super) capacity: TableCapacity,
-    /// The indexes, by position.
-    pub(super) kinds: Vec<IndexKind>,
     pub(super) table: Budget,
-    /// The budgets of the indexes, by position. `None` where an index has no limit of its own.
-    pub(super) indexes: Vec<Option<Budget>>,
+    pub(super) indexes: IndexBudgets,
     pub(super) hot_keys: HotKeys,
     /// The last cause that the service reported, and when.
     pub(super) reported_cause: Option<(ThrottleCause, Duration)>,
@@ -127,10 +94,6 @@ pub(crate) struct Budgets {
     pub(super) denied: bool,
     /// The cause of the last refusal, reported or inferred, and when.
     pub(super) last_cause: Option<(ThrottleCause, Duration)>,
-    /// The time of the last search for hot keys that have cooled down.
-    pub(super) keys_checked_at: Duration,
-    /// The number of writes settled last that entered each index, by position.
-    pub(super) settled_entries: [u16; MAX_INDEXES],
 }
 
 impl Budgets {
@@ -150,10 +113,9 @@ impl Budgets {
                 config.rate.allowance(capacity.table, config.share),
                 config.speed(),
             ),
-            indexes: Vec::new(),
+            indexes: IndexBudgets::new(config.index_speed(), kinds),
             config,
             capacity,
-            kinds,
             hot_keys: HotKeys::new(),
             reported_cause: None,
             probed_at: None,
@@ -161,10 +123,8 @@ impl Budgets {
             describe_soon: false,
             denied: false,
             last_cause: None,
-            keys_checked_at: Duration::ZERO,
-            settled_entries: [0; MAX_INDEXES],
         };
-        budgets.set_indexes(now);
+        budgets.rebase(now);
         budgets
     }
 
@@ -184,24 +144,6 @@ impl Budgets {
             Some(TableCapacity::local_imitation()),
             Vec::new(),
         )
-    }
-
-    /// Brings the budgets of the indexes in line with their described capacity.
-    fn set_indexes(&mut self, now: Duration) {
-        let CapacityConfig { rate, share, .. } = self.config;
-        let count = self.kinds.len();
-        self.indexes.resize_with(count, || None);
-        for (at, slot) in self.indexes.iter_mut().enumerate() {
-            let units = self.capacity.indexes.get(at).copied().unwrap_or_default();
-            let allowance = rate.index_allowance(units, share);
-            match (allowance, slot) {
-                (None, slot) => *slot = None,
-                (Some(allowance), Some(budget)) => budget.set(now, allowance),
-                (Some(allowance), slot) => {
-                    *slot = Some(Budget::new(now, allowance, self.config.index_speed()));
-                }
-            }
-        }
     }
 
     /// Sets the capacity from a new description.
@@ -231,7 +173,10 @@ impl Budgets {
         let CapacityConfig { rate, share, .. } = self.config;
         let allowance = rate.allowance(self.capacity.table, share);
         self.table.set(now, allowance);
-        self.set_indexes(now);
+        self.indexes.set(now, |at| {
+            let units = self.capacity.indexes.get(at).copied().unwrap_or_default();
+            rate.index_allowance(units, share)
+        });
     }
 
     /// Returns whether the table should be described now, and notes that it was.
@@ -303,14 +248,14 @@ impl Budgets {
     fn budget_for(&mut self, key: BudgetKey) -> Option<&mut Budget> {
         match key {
             BudgetKey::HotKey(key) => self.hot_keys.budget(key),
-            BudgetKey::Index(at) => self.indexes.get_mut(at)?.as_mut(),
+            BudgetKey::Index(at) => self.indexes.budget(at),
         }
     }
 
     /// Returns whether the table's budget is the only one, so that no write needs a check of its
     /// own.
     pub(crate) fn has_only_table_budget(&self) -> bool {
-        self.hot_keys.len() == 0 && self.indexes.iter().all(Option::is_none)
+        self.hot_keys.len() == 0 && self.indexes.is_empty()
     }
 
     /// Returns the first budget that lacks the units for a write, if any. `passed` is one that the
@@ -328,18 +273,12 @@ impl Budgets {
         {
             return Some(BudgetKey::HotKey(cost.partition));
         }
-        if cost.indexes != 0 {
-            for (at, index) in self.indexes.iter_mut().enumerate() {
-                if cost.enters(at)
-                    && passed != Some(BudgetKey::Index(at))
-                    && let Some(index) = index
-                    && !index.allows(now, cost.index_units(at, &self.kinds))
-                {
-                    return Some(BudgetKey::Index(at));
-                }
-            }
-        }
-        None
+        let passed = match passed {
+            Some(BudgetKey::Index(at)) => Some(at),
+            Some(BudgetKey::HotKey(_)) | None => None,
+        };
+        let blocking = self.indexes.blocking(now, cost, passed);
+        blocking.map(BudgetKey::Index)
     }
 
     /// Takes the units of a write that leaves from the budgets of its hot key and its indexes.
@@ -349,15 +288,7 @@ impl Budgets {
         {
             budget.take(now, cost.units);
         }
-        if cost.indexes != 0 {
-            for (at, index) in self.indexes.iter_mut().enumerate() {
-                if cost.enters(at)
-                    && let Some(index) = index
-                {
-                    index.take(now, cost.index_units(at, &self.kinds));
-                }
-            }
-        }
+        self.indexes.take(now, cost);
     }
 
     /// Takes the units of a request that leaves from the table's budget.
@@ -374,41 +305,18 @@ impl Budgets {
         consumed: Option<&Consumption>,
     ) {
         let mut units = 0_u32;
-        let mut entered = [0_u32; MAX_INDEXES];
-        self.settled_entries = [0; MAX_INDEXES];
-        let mut indexes = 0;
+        let mut entries = Entries::default();
         let watches_keys = !self.hot_keys.is_idle();
         for cost in passed {
             units = units.saturating_add(cost.units);
-            indexes |= cost.indexes;
-            let mut bits = cost.indexes;
-            while bits != 0 {
-                let at = bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                if let Some(sum) = entered.get_mut(at) {
-                    *sum = sum.saturating_add(cost.index_units(at, &self.kinds));
-                    self.settled_entries[at] += 1;
-                }
-            }
+            self.indexes.count(&mut entries, cost);
             if watches_keys {
                 self.hot_keys.passed(now, cost.partition, cost.units);
             }
         }
         let used = consumed.map(|consumed| consumed.table);
         self.table.settle(now, units, used);
-        let reported = consumed.is_some_and(|consumed| !consumed.indexes.is_empty());
-        if indexes == 0 && !reported {
-            return;
-        }
-        for (at, index) in self.indexes.iter_mut().enumerate() {
-            let Some(index) = index else { continue };
-            let predicted = entered.get(at).copied().unwrap_or(0);
-            // A report names every index that was written.
-            let used = consumed.map(|consumed| consumed.index(at));
-            if predicted > 0 || used.is_some_and(|used| used > 0.0) {
-                index.settle(now, predicted, used);
-            }
-        }
+        self.indexes.settle(now, entries, consumed);
     }
 
     /// Notes that the request that was settled last, of so many writes, was taken whole.
@@ -424,25 +332,15 @@ impl Budgets {
         writes: usize,
         except: Option<usize>,
     ) {
-        let answer = |taken| Answer {
-            sent_at,
-            taken,
-            refused: 0,
-        };
         if writes > 0 {
-            let answer = answer(writes);
+            let answer = Answer {
+                sent_at,
+                taken: writes,
+                refused: 0,
+            };
             self.table.answered(now, answer, 0, Refusal::NotReported);
         }
-        for (at, index) in self.indexes.iter_mut().enumerate() {
-            let entries = self.settled_entries.get(at).copied().unwrap_or(0);
-            if let Some(index) = index
-                && entries > 0
-                && except != Some(at)
-            {
-                let answer = answer(usize::from(entries));
-                index.answered(now, answer, 0, Refusal::NotReported);
-            }
-        }
+        self.indexes.taken(now, sent_at, except);
     }
 
     /// Returns whether a partition key is hot, by its hash.
@@ -459,12 +357,7 @@ impl Budgets {
     /// Drops the budgets of hot keys that have cooled down. `waits` returns whether writes of a key
     /// are parked: such a key stays.
     pub(crate) fn release_cooled_keys(&mut self, now: Duration, waits: impl Fn(u64) -> bool) {
-        if self.hot_keys.len() > 0
-            && now.saturating_sub(self.keys_checked_at) >= HOT_KEY_CHECK_INTERVAL
-        {
-            self.keys_checked_at = now;
-            self.hot_keys.release_cooled(now, waits);
-        }
+        self.hot_keys.release_cooled(now, waits);
     }
 
     /// Returns the number of hot keys.
@@ -490,50 +383,6 @@ impl Budgets {
 
     /// Returns the rate of an index in units a second; `None` where nothing limits it.
     pub(crate) fn index_rate(&self, at: usize, now: Duration) -> Option<f64> {
-        self.indexes.get(at)?.as_ref()?.speed.at(now)
-    }
-}
-
-/// Returns whether a set of positions, a bit for each, contains this one.
-fn has(set: u32, at: usize) -> bool {
-    u32::try_from(at)
-        .ok()
-        .and_then(|at| 1_u32.checked_shl(at))
-        .is_some_and(|bit| set & bit != 0)
-}
-
-impl WriteCost {
-    /// Returns whether the write enters the index at this position.
-    pub(crate) fn enters(self, at: usize) -> bool {
-        has(self.indexes, at)
-    }
-
-    /// Returns the write units that the write costs the index at this position.
-    fn index_units(self, at: usize, kinds: &[IndexKind]) -> u32 {
-        match kinds.get(at) {
-            Some(kind) if self.enters(at) => u32::from(if kind.keys_only {
-                self.index_units_keys_only
-            } else {
-                self.index_units_all
-            }),
-            _ => 0,
-        }
-    }
-}
-
-/// The units that a request consumed, as the service reports them.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Consumption {
-    /// Units of the table and its local indexes.
-    pub(crate) table: f64,
-    /// Units of the global indexes, by position.
-    pub(crate) indexes: Vec<(usize, f64)>,
-}
-
-impl Consumption {
-    /// Returns the units of one index; none where the report does not name it.
-    fn index(&self, at: usize) -> f64 {
-        let found = self.indexes.iter().find(|(index, _)| *index == at);
-        found.map_or(0.0, |(_, units)| *units)
+        self.indexes.rate(at, now)
     }
 }

@@ -6,6 +6,7 @@ use super::budgets::*;
 use super::limit::ThrottleCause;
 use super::rate::Rate;
 use super::table_capacity::{TableCapacity, Units};
+use super::write_cost::{IndexKind, WriteCost};
 use crate::retry::ThrottlingReason;
 
 const TABLE: &str = "arn:aws:dynamodb:eu-west-1:1:table/t";

@@ -1,34 +1,22 @@
 //! Unused capacity that DynamoDB keeps, and how fast it may be spent.
 //!
-//! What this sink left unused itself it knows. What was there before it, or what others left, it finds
-//! by doubling its speed each half second until the first refusal.
+//! What this sink left unused itself it knows. What was there before it, or what others left, it
+//! finds by doubling its speed each half second until the first refusal.
 
 use std::time::Duration;
 
-/// The time between two looks at the speed, and the least between two doublings. Chosen: long beside
-/// a round trip.
+use super::allowance::{CAPACITY_PERIOD_SECONDS, UTILIZED_RATIO};
+use super::budget::LONGEST_PAUSE;
+
+/// The time between two looks at the speed, and the least between two doublings. Chosen: long
+/// beside a round trip.
 const TICK: Duration = Duration::from_millis(500);
 
 /// Seconds of unused capacity that DynamoDB keeps (developer guide, "Burst capacity").
 const KEPT_SECONDS: f64 = 300.0;
 
-/// Seconds of the rate that must have been left unused before they are spent at more than the rate,
-/// and that are left over: the service may count by whole seconds.
-const START_SECONDS: f64 = 1.0;
-const STOP_SECONDS: f64 = 0.5;
-
-/// The time after a refusal in which nothing counts as left unused: longer than the longest pause.
-const NO_CREDIT: Duration = Duration::from_secs(2);
-
-/// The time after the last refusal from which on credit of others is looked for again. It may have
-/// filled by then.
-const SEEK_AGAIN: Duration = Duration::from_secs(300);
-
-/// The largest multiple of the rate. Chosen: above any ratio of partitions to provisioned units.
-const MAX_MULTIPLE: f64 = 1024.0;
-
-/// The shares of the speed from which on it counts as wanted, and below which it is halved. Chosen.
-const WANTED_SHARE: f64 = 0.9;
+/// The share of the speed below which it is halved. Chosen: half of it is then twice as much as is
+/// wanted.
 const UNWANTED_SHARE: f64 = 0.25;
 
 /// Use of a budget since the last tick.
@@ -128,7 +116,8 @@ impl BurstCredit {
         self.refused();
         self.seeking = false;
         self.credit = 0.0;
-        self.no_credit_until = now + NO_CREDIT;
+        // Nothing counts as left unused in the longest pause and after it.
+        self.no_credit_until = now + LONGEST_PAUSE * 2;
         self.refused_at = Some(now);
         self.multiple = 1.0;
     }
@@ -162,23 +151,26 @@ impl BurstCredit {
 
     /// Chooses the speed of a budget of this rate, of which `speed` could leave until now.
     pub(super) fn choose(&mut self, now: Duration, rate: f64, speed: f64, of: Use) {
-        let quiet = |at: Duration| now.saturating_sub(at) >= SEEK_AGAIN;
-        if self.refused_at.is_some_and(quiet) {
+        // The credit of others may have filled by then.
+        let is_quiet = |at: Duration| now.saturating_sub(at).as_secs_f64() >= KEPT_SECONDS;
+        if self.refused_at.is_some_and(is_quiet) {
             self.seeking = self.allowed && self.may_seek;
         }
         if !self.allowed {
             return;
         }
+        // Half a period is left over: the service may count by whole seconds.
         let enough = if self.is_bursting() {
-            STOP_SECONDS
+            CAPACITY_PERIOD_SECONDS / 2.0
         } else {
-            START_SECONDS
+            CAPACITY_PERIOD_SECONDS
         };
         if !self.seeking && self.credit < rate * enough {
             self.multiple = 1.0;
-        } else if (of.waited || of.demand >= speed * WANTED_SHARE) && speed >= rate * self.multiple
+        } else if (of.waited || of.demand >= speed * UTILIZED_RATIO)
+            && speed >= rate * self.multiple
         {
-            self.multiple = (self.multiple * 2.0).min(MAX_MULTIPLE);
+            self.multiple *= 2.0;
             self.doubled = true;
         } else if of.demand < speed * UNWANTED_SHARE {
             self.multiple = (self.multiple / 2.0).max(1.0);

@@ -1,20 +1,26 @@
 //! A limit that is lowered by a little and comes back.
 //!
-//! It caps a burst at what partitions take, and a hot key at what its partition takes. After a cut it
-//! goes back to where it was by the cubic function of CUBIC (RFC 9438): at first fast, at last slowly,
-//! and then beyond, ever faster.
+//! It caps a burst at what partitions take, and a hot key at what its partition takes. After a cut
+//! it goes back to where it was by the cubic function of CUBIC (RFC 9438): at first fast, at last
+//! slowly, and then beyond, ever faster.
 
 use std::time::Duration;
 
-/// The cut after which a ceiling is back in [`BACK_AFTER_SECONDS`]. Deeper ones take longer.
-const USUAL_CUT_SHARE: f64 = 0.15;
+/// The share that a cut takes off a ceiling.
+///
+/// Chosen small: every search for the right rate causes refusals of other keys in the same
+/// partition.
+pub(super) const CUT_SHARE: f64 = 0.1;
 
-/// Chosen: the time in which a table's other users may have changed their minds.
-const BACK_AFTER_SECONDS: f64 = 5.0;
+/// The least time between two cuts. Chosen: by then the writes that were refused have been sent
+/// again.
+pub(super) const MIN_CUT_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The factor of the cubic function, for a ceiling of 1.
-const CUBIC_FACTOR: f64 =
-    USUAL_CUT_SHARE / (BACK_AFTER_SECONDS * BACK_AFTER_SECONDS * BACK_AFTER_SECONDS);
+/// The factor of the cubic function, for a ceiling of 1, in 1 / s³.
+///
+/// Chosen: after a usual cut a ceiling is back in 4.4 s. The table's other users may do something
+/// else by then.
+const CUBIC_FACTOR: f64 = 0.0012;
 
 /// The share of itself that a ceiling grows by each second beyond what was too much. Chosen: the
 /// partition's neighbors must not suffer from each attempt.
@@ -22,9 +28,6 @@ const BEYOND_SHARE: f64 = 0.01;
 
 /// The seconds after which growth beyond goes ever faster: capacity has come.
 const PATIENCE_SECONDS: f64 = 15.0;
-
-/// The deepest cut.
-const MAX_CUT_SHARE: f64 = 0.5;
 
 /// See the module's documentation. In units a second.
 #[derive(Clone, Debug)]
@@ -36,12 +39,12 @@ pub(super) struct Ceiling {
 }
 
 impl Ceiling {
-    /// Creates a ceiling of `from`, cut by this share of it, half at most.
+    /// Creates a ceiling of `from`, cut by this share of it.
     pub(super) fn new(now: Duration, from: f64, cut_share: f64) -> Self {
         Self {
             cut_at: now,
             from,
-            floor: from * (1.0 - cut_share.clamp(0.0, MAX_CUT_SHARE)),
+            floor: from * (1.0 - cut_share),
         }
     }
 

@@ -1,8 +1,8 @@
-//! The limit of requests in flight: it grows while answers come as fast as ever, and is cut where they
-//! take far longer.
+//! The limit of requests in flight: it grows while answers come as fast as ever, and is cut where
+//! they take far longer.
 //!
-//! Refusals do not lower it. They come as fast as successes, whatever the number in flight. The rate
-//! reacts to them.
+//! Refusals do not lower it. They come as fast as successes, whatever the number in flight. The
+//! rate reacts to them.
 
 use std::time::Duration;
 

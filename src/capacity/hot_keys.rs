@@ -5,14 +5,15 @@
 //! key that met this limit: unprocessed items of a batch bear no reason. So refusals and successes
 //! are counted by key. A key that is refused far more often than the others is hot, and gets a
 //! budget of its own. Its writes then wait apart, and those of other keys in the same partition are
-//! no longer refused. While it is refused no more often than the others are, its partition is not the
-//! cause, and its rate stays.
+//! no longer refused. While it is refused no more often than the others are, its partition is not
+//! the cause, and its rate stays.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::allowance::Allowance;
 use super::budget::Budget;
+use super::ceiling::MIN_CUT_INTERVAL;
 use super::speed::SpeedConfig;
 
 /// The least number of refusals, halved each second, for a key to be hot.
@@ -34,8 +35,8 @@ const MIN_REFUSAL_SHARE: f64 = 0.02;
 /// a ratio of 1.
 const MIN_REFUSAL_RATIO: f64 = 2.0;
 
-/// The least number of a hot key's refusals, halved each second, beyond those that others' explain, for
-/// its rate to be lowered.
+/// The least number of a hot key's refusals, halved each second, beyond those that others' explain,
+/// for its rate to be lowered.
 ///
 /// Chosen: of a slow key whose share is as large as the others', chance rarely gives as many.
 const MIN_EXCESS_REFUSALS: f64 = 2.0;
@@ -51,17 +52,6 @@ const MAX_HOT_KEYS: usize = 64;
 ///
 /// Chosen: one refusal is forgotten after four seconds.
 const MIN_WATCHED_REFUSALS: f64 = 0.1;
-
-/// The share that a refusal takes off a hot key's rate.
-///
-/// Chosen small: every search for the right rate causes refusals of other keys in the same
-/// partition.
-const CUT_SHARE: f64 = 0.1;
-
-/// The least time between two cuts of a hot key's rate.
-///
-/// Chosen: by then the writes that were refused have been sent again.
-const MIN_CUT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The time for which a key that was found hot is observed before its rate is limited.
 ///
@@ -90,8 +80,8 @@ impl Watched {
         self.refused / (self.refused + self.passed).max(1.0)
     }
 
-    /// Returns whether writes pass. Where none of the others does, the table is short, and not a key's
-    /// partition.
+    /// Returns whether writes pass. Where none of the others does, the table is short, and not a
+    /// key's partition.
     fn passes(self) -> bool {
         self.passed >= 1.0
     }
@@ -135,9 +125,9 @@ impl HotKey {
     fn cut(&mut self, now: Duration) {
         match self.cut_at {
             None if now < self.since + OBSERVATION_TIME => return,
-            None => self.budget.cap_at_delivered(now, CUT_SHARE),
+            None => self.budget.cap_at_delivered(now),
             Some(at) if now < at + MIN_CUT_INTERVAL => return,
-            Some(_) => self.budget.lower_ceiling(now, CUT_SHARE),
+            Some(_) => self.budget.lower_ceiling(now),
         }
         self.cut_at = Some(now);
     }
@@ -223,7 +213,7 @@ impl HotKeys {
         self.halve(now);
         if let Some(hot) = self.hot.get_mut(&key) {
             hot.counts.refused += 1.0;
-            // Until its rate is limited, others may not pass for its sake.
+            // Until its rate is limited, it may be the reason why others do not pass.
             let is_cause = reported || hot.cut_at.is_none() || hot.counts.is_beyond(self.cold);
             if is_cause {
                 hot.refused_at = now;

@@ -17,16 +17,11 @@ const SHORTEST_WINDOW: Duration = Duration::from_secs(15);
 const NEWEST_WEIGHT: f64 = 0.1;
 
 /// The ratio of the mean to the shortest answer from which on more requests in flight are of no
-/// use.
+/// use. At twice that fewer are better.
 ///
 /// Chosen: batches of 25 large items take twice as long as small ones, which is no sign of
 /// overload.
 const SLOW_RATIO: f64 = 4.0;
-
-/// The ratio of the mean to the shortest answer from which on fewer requests in flight are better.
-///
-/// Chosen: twice [`SLOW_RATIO`].
-const VERY_SLOW_RATIO: f64 = 8.0;
 
 /// The mean answer time that counts as fast whatever the shortest is, in seconds.
 ///
@@ -75,7 +70,7 @@ impl Latency {
         let usual = self.shortest.min(self.shortest_before);
         if mean <= ALWAYS_FAST_SECONDS || mean <= usual * SLOW_RATIO {
             Pace::Usual
-        } else if mean <= usual * VERY_SLOW_RATIO {
+        } else if mean <= usual * 2.0 * SLOW_RATIO {
             Pace::Slow
         } else {
             Pace::VerySlow

@@ -20,6 +20,8 @@
 //! |---|---|
 //! | `table_capacity` | the capacity mode and its numbers, as described |
 //! | `budgets` | all budgets of a table |
+//! | `index_budgets` | those of its global indexes |
+//! | `write_cost` | the units that a write costs table and indexes, predicted and reported |
 //! | `attribution` | the budget that a refusal concerns, by its reason or by what the refused writes have in common |
 //! | `budget` | one budget: when to wait for a full request, pauses, and the correction of predictions |
 //! | `speed` | how fast its units may leave: rate, burst credit and ceiling together |
@@ -58,6 +60,7 @@ mod concurrency_range;
 mod delivered;
 mod estimator;
 mod hot_keys;
+mod index_budgets;
 mod latency;
 mod limit;
 mod rate;
@@ -70,11 +73,13 @@ mod rate;
 mod simulation;
 mod speed;
 mod table_capacity;
+mod write_cost;
 
-pub(crate) use budgets::{BudgetKey, Budgets, CapacityConfig, Consumption, IndexKind, WriteCost};
+pub(crate) use budgets::{BudgetKey, Budgets, CapacityConfig};
 pub(crate) use concurrency_limit::ConcurrencyLimit;
 pub use concurrency_range::Concurrency;
 pub(crate) use limit::{Limit, ThrottleCause};
 pub use rate::Rate;
 pub use table_capacity::CapacityMode;
 pub(crate) use table_capacity::{TableCapacity, Units};
+pub(crate) use write_cost::{Consumption, IndexKind, WriteCost};

@@ -11,31 +11,27 @@
 
 use std::time::Duration;
 
-use super::allowance::{Allowance, KnownUnits};
+use super::allowance::{Allowance, KnownUnits, UTILIZED_RATIO};
+use super::budget::MAX_FILL_TIME;
 use super::burst_credit::BurstCredit;
-use super::ceiling::Ceiling;
+use super::ceiling::{CUT_SHARE, Ceiling, MIN_CUT_INTERVAL};
 use super::delivered::Delivered;
-use super::estimator::{Estimator, Reaction, Tally, rest_of_burst};
+use super::estimator::{Estimator, Reaction, Tally};
 
-/// The share of a rate from which on it counts as used. Chosen.
-const USED_SHARE: f64 = 0.8;
-
-/// The least time between two lowerings of the ceiling: by then refused writes were sent again.
-const MIN_CAP_INTERVAL: Duration = Duration::from_millis(250);
-
-/// The same where more than this share is refused, so that there is nothing to wait for.
-const MIN_CAP_INTERVAL_FAR: Duration = Duration::from_millis(60);
+/// The share refused from which on a burst is far too fast: there is nothing to wait for. Chosen.
 const FAR_REFUSED_SHARE: f64 = 0.2;
 
-/// The share below a speed that went well at which a burst goes on where the next speed did not.
-const CAP_BELOW_SHARE: f64 = 0.1;
+/// The least time between two cuts of the ceiling of such a burst. Chosen: a few round trips.
+const MIN_FAR_CUT_INTERVAL: Duration = Duration::from_millis(60);
+
+/// The units held back after a burst ends or is capped, in seconds of its speed. Simulation.
+const BURST_REST_SECONDS: f64 = 0.15;
 
 /// The multiple of the rate from which on a burst is worth going on with. Chosen.
 const MIN_BURST_MULTIPLE: f64 = 1.2;
 
-/// The least time for which writes count as waiting for the rate after they were held back, and the
-/// same in units of the rate. Chosen: a few batches.
-const WAITING_SECONDS: f64 = 0.1;
+/// The time for which writes count as waiting after they were held back, in units of the rate. It
+/// is at least the time in which two requests fill. Chosen.
 const WAITING_UNITS: f64 = 2.0;
 
 /// The reason of a refusal, as far as one budget goes.
@@ -102,7 +98,8 @@ pub(super) struct SpeedConfig {
 }
 
 impl SpeedConfig {
-    /// A budget that spends no burst credit and shares its probes with no other.
+    /// Returns the settings of a budget that spends no burst credit and shares its probes with no
+    /// other.
     pub(super) fn plain() -> Self {
         Self {
             burst: false,
@@ -153,8 +150,8 @@ impl Speed {
             return ceiling;
         };
         let multiple = self.credit.multiple();
-        // Partitions limit bursts only. Where a few are the limit of the rate too, the others must not
-        // wait for those.
+        // Partitions limit bursts only. Where a few are the limit of the rate too, the others must
+        // not wait for those.
         let burst = ceiling.map_or(rate * multiple, |ceiling| {
             (rate * multiple).min(ceiling.max(rate))
         });
@@ -173,26 +170,27 @@ impl Speed {
     /// Returns whether about all of what can be kept up is used.
     pub(super) fn is_used(&mut self, now: Duration) -> bool {
         let used = self.delivered.rate(now);
-        self.rate().is_none_or(|rate| used >= rate * USED_SHARE)
+        self.rate().is_none_or(|rate| used >= rate * UTILIZED_RATIO)
     }
 
     /// Returns whether writes wait for units, or did a moment ago.
     pub(super) fn binds(&self, now: Duration) -> bool {
-        let waiting = WAITING_SECONDS.max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
+        let waiting = (2.0 * MAX_FILL_TIME.as_secs_f64())
+            .max(WAITING_UNITS / self.rate().unwrap_or(f64::INFINITY));
         self.waited_at
             .is_some_and(|at| now.saturating_sub(at).as_secs_f64() < waiting)
     }
 
     /// Caps the speed at what was delivered in the last second, less a share of it.
-    pub(super) fn cap_at_delivered(&mut self, now: Duration, cut_share: f64) {
+    pub(super) fn cap_at_delivered(&mut self, now: Duration) {
         let delivered = self.delivered.rate(now).max(1.0);
-        self.ceiling = Some(Ceiling::new(now, delivered, cut_share));
+        self.ceiling = Some(Ceiling::new(now, delivered, CUT_SHARE));
     }
 
     /// Takes a share off the ceiling, if there is one.
-    pub(super) fn lower_ceiling(&mut self, now: Duration, cut_share: f64) {
+    pub(super) fn lower_ceiling(&mut self, now: Duration) {
         if let Some(ceiling) = &self.ceiling {
-            self.ceiling = Some(Ceiling::new(now, ceiling.at(now), cut_share));
+            self.ceiling = Some(Ceiling::new(now, ceiling.at(now), CUT_SHARE));
         }
     }
 
@@ -291,7 +289,7 @@ impl Speed {
         reaction
     }
 
-    /// There is no burst credit, and the rate may be too much.
+    /// Takes in refusals where there is no burst credit, and the rate may be too much.
     fn short(&mut self, now: Duration, answer: Answer) -> Reaction {
         if self.is_bursting() {
             self.credit.end(now);
@@ -307,8 +305,8 @@ impl Speed {
         reaction
     }
 
-    /// The speed above the rate is too much, since partitions are the limit, or, where that is not
-    /// reported, since there is no credit left. A lower speed will show which.
+    /// Caps a burst that is too fast, since partitions are the limit, or, where that is not
+    /// reported, since there is no credit left. A lower speed shows which.
     fn cap(&mut self, now: Duration, answer: Answer, refused: u32, reported: bool) -> Reaction {
         self.credit.refused();
         let cut_at = self.ceiling.as_ref().map(Ceiling::cut_at);
@@ -320,9 +318,9 @@ impl Speed {
         let Capped { refused, taken } = self.capped;
         let ratio = refused / (refused + taken);
         let interval = if ratio > FAR_REFUSED_SHARE {
-            MIN_CAP_INTERVAL_FAR
+            MIN_FAR_CUT_INTERVAL
         } else {
-            MIN_CAP_INTERVAL
+            MIN_CUT_INTERVAL
         };
         if cut_at.is_some_and(|cut_at| now < cut_at + interval) {
             return self.rest_unless(now, reported);
@@ -331,12 +329,12 @@ impl Speed {
         let rate = self.rate().unwrap_or(1.0);
         let speed = self.at(now).unwrap_or(rate);
         let (to, below) = if self.credit.take_doubled() {
-            // The units taken until then.
-            (speed / 2.0, CAP_BELOW_SHARE)
+            // The speed before that went well.
+            (speed / 2.0, CUT_SHARE)
         } else if ratio > FAR_REFUSED_SHARE {
-            (speed * (1.0 - ratio.min(0.5)), CAP_BELOW_SHARE)
+            (speed * (1.0 - ratio.min(0.5)), CUT_SHARE)
         } else {
-            (speed, CAP_BELOW_SHARE / 2.0)
+            (speed, CUT_SHARE / 2.0)
         };
         if !reported && to * (1.0 - below) <= rate * MIN_BURST_MULTIPLE {
             return self.short(now, answer);
@@ -348,13 +346,13 @@ impl Speed {
     /// Returns the rest after a burst ended or was capped.
     fn rest(&self, now: Duration) -> Reaction {
         Reaction {
-            hold_back: rest_of_burst(self.at(now).unwrap_or_default()),
+            hold_back: BURST_REST_SECONDS * self.at(now).unwrap_or_default(),
             ..Reaction::default()
         }
     }
 
-    /// Partitions with units left need no rest. Where it is not reported that they are the limit, the
-    /// table may be.
+    /// Returns the rest after a burst was capped. Partitions with units left need none. Where it is
+    /// not reported that they are the limit, the table may be.
     fn rest_unless(&self, now: Duration, reported: bool) -> Reaction {
         if reported {
             Reaction::default()

@@ -5,10 +5,12 @@
 /// Chosen above the 50 % that C4 promises, so that noise in a measured 50 % is not cut off.
 pub(super) const MAX_SHARE: f64 = 0.6;
 
-/// The weight of "no refusals at all" at the start, in writes.
+/// The number of writes from which on a sample is large: its share alone decides.
 ///
-/// Chosen: a standard error of one point, which the first probe outweighs.
-const PRIOR_WRITES: f64 = 100.0;
+/// It is also the weight of "no refusals at all" at the start, which the first probe outweighs, and
+/// the most refused writes that are remembered to be given back: four batches, so that what one has
+/// too many the next may have too few. Chosen: a standard error of one point at a share of 1 %.
+pub(super) const LARGE_SAMPLE_WRITES: f64 = 100.0;
 
 /// The number of probes that the share is averaged over.
 ///
@@ -20,7 +22,10 @@ const AVERAGED_PROBES: f64 = 10.0;
 /// Simulation: below it, noise leads to cuts; far above it, that much of an overload stays.
 const MIN_MARGIN: f64 = 0.005;
 
-/// The same, in standard errors of the measured share. Simulation.
+/// The same, in standard errors of the measured share. At twice that a probe contradicts the
+/// average.
+///
+/// Simulation; one probe in some hundred is three standard errors off by chance.
 const MARGIN_STANDARD_ERRORS: f64 = 1.5;
 
 /// The least number of refused writes in excess that counts.
@@ -32,11 +37,6 @@ const MIN_EXCESS_WRITES: f64 = 2.0;
 ///
 /// By Wald's approximation, independent refusals reach it in one of e^(2 × 5) excursions.
 const EVIDENCE_LOG_ODDS: f64 = 5.0;
-
-/// The distance, in standard errors, from which on a probe contradicts the average.
-///
-/// Chosen: three, so that one probe in some hundred does by chance.
-const CONTRADICTION_ERRORS: f64 = 3.0;
 
 /// Writes sent, and how many of them were refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,14 +64,6 @@ impl Tally {
     }
 }
 
-/// The most of what is refused that is sent once more, as a share of what was sent, and the most that
-/// is remembered for it, in writes.
-///
-/// The share is that of C4 and a margin. The number is chosen: four batches, so that what one batch
-/// has too many the next may have too few.
-const MAX_REFUND_SHARE: f64 = 0.6;
-const MAX_REFUNDABLE_WRITES: f64 = 100.0;
-
 /// Refused writes that the background explains, and that were not given back yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Refunds {
@@ -79,11 +71,11 @@ pub(super) struct Refunds {
 }
 
 impl Refunds {
-    /// Returns the share of the refused writes of an answer to be given back. `background` and `lone`
-    /// are the shares refused whatever is sent: singly, and in requests refused alone.
+    /// Returns the share of the refused writes of an answer to be given back. `background` and
+    /// `lone` are the shares refused whatever is sent: singly, and in requests refused alone.
     pub(super) fn take(&mut self, of: Tally, background: f64, lone: f64) -> f64 {
-        let share = (1.0 - (1.0 - background) * (1.0 - lone)).min(MAX_REFUND_SHARE);
-        self.writes = (self.writes + share * of.sent).min(MAX_REFUNDABLE_WRITES);
+        let share = 1.0 - (1.0 - background) * (1.0 - lone);
+        self.writes = (self.writes + share * of.sent).min(LARGE_SAMPLE_WRITES);
         let refund = of.refused.min(self.writes);
         self.writes -= refund;
         refund / of.refused.max(1.0)
@@ -101,12 +93,17 @@ impl Background {
     pub(super) fn new() -> Self {
         Self {
             share: 0.0,
-            writes: PRIOR_WRITES,
+            writes: LARGE_SAMPLE_WRITES,
         }
     }
 
     pub(super) fn share(self) -> f64 {
         self.share
+    }
+
+    /// Returns whether there is none.
+    pub(super) fn is_none(self) -> bool {
+        self.share <= 0.0
     }
 
     /// Returns the variance of one write's outcome. It is never quite zero: one refusal and one
@@ -132,7 +129,12 @@ impl Background {
     }
 
     /// Returns the share of the writes not refused by the background that was refused for lack of
-    /// capacity. It is the least that is certain.
+    /// capacity.
+    pub(super) fn excess(self, seen: Tally) -> f64 {
+        (seen.share() - self.share) / (1.0 - self.share)
+    }
+
+    /// Returns the least of that share that is certain.
     pub(super) fn certain_excess(self, seen: Tally) -> f64 {
         let certain = self.score(seen) - self.threshold();
         (certain / (seen.sent.max(1.0) * (1.0 - self.share))).clamp(0.0, 0.95)
@@ -153,7 +155,7 @@ impl Background {
     pub(super) fn learn(&mut self, probe: Tally, of_probe: f64, around_cut: Option<Tally>) {
         let miss = probe.refused - self.share * probe.sent;
         let variance = self.variance() * probe.sent * (1.0 + probe.sent / self.writes);
-        if miss * miss <= CONTRADICTION_ERRORS.powi(2) * variance + 1.0 {
+        if miss * miss <= (2.0 * MARGIN_STANDARD_ERRORS).powi(2) * variance + 1.0 {
             let most = (AVERAGED_PROBES * of_probe).max(probe.sent);
             self.writes = (self.writes + probe.sent).min(most);
             self.share += miss / self.writes;

@@ -1,101 +1,189 @@
-//! A cut that no probe has judged yet.
+//! The last cut of the rate, and the answers since then.
+//!
+//! A cut stays **pending** until a probe has judged it. Then it is upheld, or undone.
 
-use super::background::{Background, MAX_SHARE, Tally};
+use super::background::{Background, LARGE_SAMPLE_WRITES, MAX_SHARE, Tally};
 use super::probe::SLOT_SECONDS;
 
-/// The number of writes from which on a sample is large: its share alone decides.
-pub(super) const LARGE_SAMPLE_WRITES: f64 = 100.0;
-
-/// The seconds after a cut without a probe in which refusals may end by it.
-///
-/// Simulation, as the two below.
-const QUIET_SECONDS: f64 = 0.2;
-
-/// The share refused after a cut, as a ratio to the share before it, up to which the cut has ended
-/// refusals.
+/// The largest ratio of the share refused after a cut to the share before it at which the cut has
+/// ended the refusals. Simulation, as the one below.
 const QUIET_RATIO: f64 = 0.25;
 
 /// The largest background share at which a cut of known units is judged without a probe.
 const MAX_QUIET_SHARE: f64 = 0.02;
 
-/// The share refused after a cut of a known rate at which it falls to what is taken at once. Where nothing
-/// is known, it is the largest share that a background may have.
-///
-/// Simulation: sinks that begin together at all known units then find their shares in seconds.
-const FAR_KNOWN_SHARE: f64 = 0.3;
-
-/// See the module's documentation.
+/// The answers to requests sent since a time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PendingCut {
-    /// The rate before it.
+pub(super) struct Window {
+    pub(super) from: f64,
+    pub(super) seen: Tally,
+}
+
+impl Window {
+    pub(super) fn new(from: f64) -> Self {
+        Self {
+            from,
+            seen: Tally::default(),
+        }
+    }
+}
+
+/// A cut that no probe has judged yet.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    /// The rate before the cut.
     rate: f64,
-    /// The answers that led to it.
+    /// The answers that led to the cut.
     cause: Tally,
-    /// Set if it was deepened before it was judged.
+    /// Set if the cut was deepened before it was judged.
     deepened: bool,
 }
 
-impl PendingCut {
-    pub(super) fn new(rate: f64, cause: Tally) -> Self {
+/// See the module's documentation. Times are in seconds.
+#[derive(Debug)]
+pub(super) struct Cuts {
+    /// The answers since the last cut, or since the score was zero.
+    window: Window,
+    pending: Option<Pending>,
+    /// The time when the last cut was upheld; none before the first of an unknown rate.
+    upheld_at: Option<f64>,
+}
+
+impl Cuts {
+    /// Creates the state before the first cut.
+    pub(super) fn new(now: f64, is_known: bool) -> Self {
         Self {
-            rate,
-            cause,
-            deepened: false,
+            window: Window::new(now),
+            pending: None,
+            upheld_at: is_known.then_some(now),
         }
     }
 
-    /// Returns the rate before it.
-    pub(super) fn rate(self) -> f64 {
-        self.rate
+    /// Returns whether a cut is pending.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending.is_some()
     }
 
-    /// Returns this cut with its rate multiplied.
-    pub(super) fn scaled(self, factor: f64) -> Self {
-        Self {
-            rate: self.rate * factor,
-            ..self
-        }
+    /// Returns the rate before the pending cut.
+    pub(super) fn rate_before(&self) -> Option<f64> {
+        self.pending.map(|cut| cut.rate)
     }
 
-    /// Returns the answers that led to it, and those after it.
-    pub(super) fn around(self, after: Tally) -> Tally {
-        let mut around = self.cause;
-        around.add(after);
+    /// Returns the seconds since the last cut was upheld.
+    pub(super) fn upheld_for(&self, now: f64) -> Option<f64> {
+        self.upheld_at.map(|at| now - at)
+    }
+
+    /// Returns the answers since the last cut, or since the score was zero.
+    pub(super) fn seen(&self) -> Tally {
+        self.window.seen
+    }
+
+    /// Returns the seconds since the last cut.
+    pub(super) fn since(&self, now: f64) -> f64 {
+        now - self.window.from
+    }
+
+    /// Returns the answers that led to the pending cut and those after it.
+    pub(super) fn around(&self) -> Tally {
+        let mut around = self.pending.map(|cut| cut.cause).unwrap_or_default();
+        around.add(self.window.seen);
         around
     }
 
-    /// Returns whether the background explains the refusals that led to it.
-    pub(super) fn is_explained_by(self, background: Background) -> bool {
-        background.score(self.cause) <= background.threshold() / 2.0
+    /// Adds an answer. Returns whether its request was sent after the last cut.
+    pub(super) fn add(&mut self, sent_at: f64, of: Tally) -> bool {
+        let counts = sent_at >= self.window.from;
+        if counts {
+            self.window.seen.add(of);
+        }
+        counts
     }
 
-    /// Returns whether it has surely ended the refusals, `seconds` after it.
-    pub(super) fn has_helped(self, background: Background, seconds: f64, after: Tally) -> bool {
-        background.share() <= MAX_QUIET_SHARE
-            && seconds > QUIET_SECONDS
-            && after.share() <= QUIET_RATIO * self.cause.share()
+    /// Forgets the answers so far. Those to requests that are in flight still count.
+    pub(super) fn forget_seen(&mut self) {
+        self.window.seen = Tally::default();
     }
 
-    /// Returns whether so much is refused, `seconds` after it, that there is no time to wait for a
+    /// Forgets the answers to all requests sent until now.
+    pub(super) fn forget_sent(&mut self, now: f64) {
+        self.window = Window::new(now);
+    }
+
+    /// Begins a pending cut of this rate.
+    pub(super) fn begin(&mut self, now: f64, rate: f64) {
+        self.pending = Some(Pending {
+            rate,
+            cause: self.window.seen,
+            deepened: false,
+        });
+        self.forget_sent(now);
+    }
+
+    /// Upholds the pending cut, if there is one.
+    pub(super) fn uphold(&mut self, now: f64) {
+        if self.pending.is_some() {
+            self.force(now);
+        }
+    }
+
+    /// Upholds a cut that no probe judges.
+    pub(super) fn force(&mut self, now: f64) {
+        self.undo(now);
+        self.upheld_at = Some(now);
+    }
+
+    /// Ends the pending cut without a judgment. Returns the rate before it.
+    pub(super) fn undo(&mut self, now: f64) -> Option<f64> {
+        self.forget_sent(now);
+        self.pending.take().map(|cut| cut.rate)
+    }
+
+    /// Multiplies the rate before the pending cut; without a factor the cut is forgotten.
+    pub(super) fn scale(&mut self, factor: Option<f64>) {
+        self.pending = self.pending.zip(factor).map(|(cut, factor)| Pending {
+            rate: cut.rate * factor,
+            ..cut
+        });
+    }
+
+    /// Returns whether the background explains the refusals that led to the pending cut.
+    pub(super) fn is_explained_by(&self, background: Background) -> bool {
+        self.pending
+            .is_some_and(|cut| background.score(cut.cause) <= background.threshold() / 2.0)
+    }
+
+    /// Returns whether the pending cut has surely ended the refusals.
+    pub(super) fn has_helped(&self, now: f64, background: Background) -> bool {
+        self.pending.is_some_and(|cut| {
+            background.share() <= MAX_QUIET_SHARE
+                && self.since(now) > SLOT_SECONDS
+                && self.window.seen.share() <= QUIET_RATIO * cut.cause.share()
+        })
+    }
+
+    /// Returns whether so much is refused after the pending cut that there is no time to wait for a
     /// probe. That is so once for each cut.
     pub(super) fn take_far_too_fast(
         &mut self,
+        now: f64,
         background: Background,
         is_known: bool,
-        seconds: f64,
-        after: Tally,
     ) -> bool {
         let far = if is_known && background.share() <= MAX_QUIET_SHARE {
-            FAR_KNOWN_SHARE
+            // Sinks that begin together at all known units then find their shares in seconds.
+            MAX_SHARE / 2.0
         } else {
             MAX_SHARE
         };
-        let is = !self.deepened
-            && seconds >= SLOT_SECONDS
+        let after = self.window.seen;
+        let is_far = self.since(now) >= SLOT_SECONDS
             && after.sent >= LARGE_SAMPLE_WRITES
             && !after.is_whole()
             && after.share() > far;
-        self.deepened |= is;
-        is
+        match &mut self.pending {
+            Some(cut) if is_far => !std::mem::replace(&mut cut.deepened, true),
+            _ => false,
+        }
     }
 }

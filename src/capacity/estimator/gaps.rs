@@ -1,26 +1,21 @@
 //! Requests refused whole, one after the other.
 //!
 //! Capacity granted by the second ends before the second does, and then everything is refused until
-//! the next one. A fault of the service, or a partition that moves, may look the same. What tells
+//! the next one. A fault of the service, or a partition that moves, may look the same. What sets
 //! them apart is a lower rate: it shortens or ends a gap of the first kind, not of the second. So a
 //! gap counts against the rate until one as long comes again at a lower rate. Then the rate of
 //! before is back, and for a while gaps of that length count no more.
 
+use super::FINDING_SECONDS;
 use super::background::Tally;
+use super::level::SMALL_CUT_FACTOR;
+use super::probe::{MIN_SAMPLE_WRITES, SLOT_SECONDS};
 
-/// The least number of writes in a gap, or in a request refused alone, for it to say something.
+/// The seconds without another gap before a long one, which is longer than a slot. A shorter one
+/// may recur each second and still be none of the rate's.
 ///
-/// Chosen: of ten independent writes all are refused at a share of 50 % in one request of a
-/// thousand.
-const MIN_WRITES: f64 = 10.0;
-
-/// The longest gap that may recur each second and still be none of the rate's, in seconds.
-///
-/// Simulation: capacity by the second leaves such gaps at 1.3 times what there is, and more is
-/// hardly sent. A longer gap must stand alone: see [`SOLITARY_SECONDS`].
-const LONGEST_FREQUENT_SECONDS: f64 = 0.25;
-
-/// The seconds without another gap before a long one. Capacity by the second leaves one each second.
+/// Simulation: capacity by the second leaves gaps of a slot at 1.3 times what there is, and more is
+/// hardly sent. Capacity by the second leaves one each second.
 const SOLITARY_SECONDS: f64 = 1.5;
 
 /// The share of an earlier gap's length from which on a later one is as long.
@@ -28,24 +23,13 @@ const SOLITARY_SECONDS: f64 = 1.5;
 /// Chosen: the ends of a gap are seen by the requests that fall into it, some 25 ms apart.
 const AS_LONG_SHARE: f64 = 0.7;
 
-/// The share of an earlier gap's rate below which a later one's is lower.
-///
-/// Below a cut (15 % or 30 %), above what grows back within a few seconds.
-const LOWER_RATE_SHARE: f64 = 0.9;
-
-/// The seconds in which a gap must recur to be compared with the one before.
-const RECURRENCE_SECONDS: f64 = 3.0;
-
-/// The same, in lengths of the gap, for long ones. Chosen: a sixth of the time refused.
+/// The time in which a gap must recur to be compared with the one before, in its lengths. It is at
+/// least twice [`SOLITARY_SECONDS`]. Chosen: a sixth of the time refused.
 const RECURRENCE_LENGTHS: f64 = 6.0;
 
-/// The tolerated length, in lengths of the longest gap that was found unrelated to the rate, and
-/// beyond that in seconds: a request more at each end.
-const TOLERATED_LENGTHS: f64 = 1.25;
-const TOLERATED_EXTRA_SECONDS: f64 = 0.04;
-
-/// The seconds for which gaps are tolerated. Then they are tested again, which costs one cut.
-const TOLERATED_FOR_SECONDS: f64 = 30.0;
+/// The tolerated length beyond that of the longest gap that was found unrelated to the rate, in
+/// seconds. Chosen: a request or two more at each end.
+const TOLERATED_EXTRA_SECONDS: f64 = 0.06;
 
 /// The number of writes over which the share of lone refused requests is averaged.
 ///
@@ -130,13 +114,13 @@ impl Gaps {
         self.lone = Tally::default();
     }
 
-    /// Takes in an answer, at this rate. Gaps at less than `least_rate` are not compared.
-    pub(super) fn answered(&mut self, now: f64, rate: f64, least_rate: f64, of: Tally) -> Counted {
+    /// Takes in an answer, at this rate.
+    pub(super) fn answered(&mut self, now: f64, rate: f64, of: Tally) -> Counted {
         let keep = 1.0 - of.sent / (of.sent + LONE_MEMORY_WRITES);
         self.lone.sent = self.lone.sent * keep + of.sent;
         self.lone.refused *= keep;
         if !of.is_whole() {
-            return self.close(now, rate, least_rate, of);
+            return self.close(now, rate, of);
         }
         let ended = self.ended;
         let gap = self.open.get_or_insert(OpenGap {
@@ -156,12 +140,12 @@ impl Gaps {
             && now - gap.from <= self.tolerated_length
             && (gap.solitary || !self.tolerates_solitary_only);
         // A large request refused alone is no gap. Whether it is alone, the next answer shows.
-        let may_be_alone = gap.requests == 1 && of.sent >= MIN_WRITES;
+        let may_be_alone = gap.requests == 1 && of.sent >= MIN_SAMPLE_WRITES;
         if may_be_alone || tolerated {
             return Counted::No;
         }
         let of = std::mem::take(&mut gap.held_back);
-        if gap.writes < MIN_WRITES {
+        if gap.writes < MIN_SAMPLE_WRITES {
             return Counted::Yes(of);
         }
         Counted::InGap {
@@ -170,7 +154,7 @@ impl Gaps {
         }
     }
 
-    fn close(&mut self, now: f64, rate: f64, least_rate: f64, of: Tally) -> Counted {
+    fn close(&mut self, now: f64, rate: f64, of: Tally) -> Counted {
         let Some(gap) = self.open.take() else {
             return Counted::Yes(of);
         };
@@ -178,7 +162,7 @@ impl Gaps {
             self.lone.refused += gap.held_back.refused;
             return Counted::Yes(of);
         }
-        if gap.writes < MIN_WRITES {
+        if gap.writes < MIN_SAMPLE_WRITES {
             return Counted::Yes(of);
         }
         self.ended = gap.to;
@@ -186,20 +170,18 @@ impl Gaps {
         if now < self.tolerated_until && length <= self.tolerated_length {
             return Counted::Yes(of);
         }
-        if length > LONGEST_FREQUENT_SECONDS && !gap.solitary {
+        if length > SLOT_SECONDS && !gap.solitary {
             self.reference = None;
             return Counted::Yes(of);
         }
         if let Some(past) = self.reference
-            && past.rate >= least_rate
-            && now - past.ended < RECURRENCE_SECONDS.max(RECURRENCE_LENGTHS * past.length)
+            && now - past.ended < (2.0 * SOLITARY_SECONDS).max(RECURRENCE_LENGTHS * past.length)
             && length > AS_LONG_SHARE * past.length
-            && gap.rate < LOWER_RATE_SHARE * past.rate
+            && gap.rate < SMALL_CUT_FACTOR * past.rate
         {
-            self.tolerated_length =
-                TOLERATED_LENGTHS * length.max(past.length) + TOLERATED_EXTRA_SECONDS;
-            self.tolerated_until = now + TOLERATED_FOR_SECONDS;
-            self.tolerates_solitary_only = length > LONGEST_FREQUENT_SECONDS;
+            self.tolerated_length = length.max(past.length) + TOLERATED_EXTRA_SECONDS;
+            self.tolerated_until = now + FINDING_SECONDS;
+            self.tolerates_solitary_only = length > SLOT_SECONDS;
             self.reference = None;
             return Counted::AndRestore(of, past.rate.max(rate));
         }

@@ -1,91 +1,77 @@
 //! The rate itself: how far it goes up in time, and down at a cut.
 
+use std::f64::consts::LN_2;
+
+use super::super::bucket::MAX_UNITS_PER_SECOND;
+use super::background::LARGE_SAMPLE_WRITES;
+use super::probe::SLOT_SECONDS;
+
 /// The least rate, in units a second, where less is not known.
-const MIN_UNITS_PER_SECOND: f64 = 1.0;
-
-/// The largest rate, in units a second. Above it there is no limit.
-const MAX_UNITS_PER_SECOND: f64 = 1e9;
-
-/// The exponential growth until the first cut of a rate that was not known, in 1 / s.
-///
-/// Chosen: it doubles in 250 ms, and finds a sixty-fold capacity in 1.5 s.
-const RAMP_PER_SECOND: f64 = 2.77;
+const MIN_UNKNOWN_UNITS_PER_SECOND: f64 = 1.0;
 
 /// The growth of an unknown rate, in units / s² and per square root of the rate.
 ///
 /// Simulation: at 1,000 units a second, a cut each four to six seconds.
 const ROOT_GROWTH: f64 = 3.0;
 
-/// The rate below which an unknown one grows more slowly still, in units a second.
-///
-/// Simulation: a probe then has enough writes before the rate is far too high.
-const SLOW_UNITS_PER_SECOND: f64 = 100.0;
-
 /// The share of the known units that is gained each second.
 ///
 /// Simulation: it decides how often sinks that share a table are refused, and how fast their shares
 /// even out.
-const KNOWN_GROWTH_SHARE: f64 = 0.025;
+const KNOWN_GROWTH_SHARE: f64 = 0.02;
 
 /// The time after a cut from which on growth doubles each second, in seconds.
 ///
-/// Simulation: longer than from one cut to the next. By then others have left, or capacity has come.
+/// Simulation: longer than from one cut to the next. By then others have left, or capacity has
+/// come.
 const PATIENCE_SECONDS: f64 = 8.0;
 
-/// The most doublings of growth. Chosen: more than the fastest growth allows.
-const MAX_DOUBLINGS: f64 = 20.0;
-
-/// The fastest growth in a second, in shares of the rate: unknown and known.
+/// The fastest growth in a second, as a share of the rate. Where units are known, it is half of
+/// that.
 ///
 /// Simulation: three times the capacity is found in ten seconds, and saved-up units are not overrun
 /// by far when they end.
 const MAX_GROWTH_SHARE: f64 = 0.2;
-const MAX_KNOWN_GROWTH_SHARE: f64 = 0.1;
 
 /// The share of a known rate that is left after a cut: to a sink with next to no part of the known
-/// units, the decrease of that share per part, and its minimum.
+/// units, less that part, and the minimum of that.
 ///
-/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35 %.
-const SMALL_CUT_FACTOR: f64 = 0.9;
-const CUT_PER_SHARE: f64 = 1.0;
-const DEEPEST_CUT_FACTOR: f64 = 0.6;
+/// Simulation: shares even out faster where larger ones are cut more deeply. A quarter is cut by 35
+/// %.
+pub(super) const SMALL_CUT_FACTOR: f64 = 0.9;
+pub(super) const DEEPEST_CUT_FACTOR: f64 = 0.55;
 
 /// The share of the known units above which a sink has no equal beside it.
 const EVEN_SHARE: f64 = 0.5;
 
-/// The share left to a sink that had more than so much of the known units: it is nearly alone, and
-/// fairness needs no deep cut.
-const LONE_CUT_FACTOR: f64 = 0.85;
-const LONE_SHARE: f64 = 0.8;
+/// The share of the known units above which a sink is nearly alone: fairness needs no deep cut and
+/// no slow growth.
+///
+/// Simulation: moments in which all is refused then cost little more than their own time.
+const LONE_SHARE: f64 = 0.7;
+
+/// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is
+/// nearly alone, and is the most that a probe sends.
+///
+/// Simulation: lower than the usual overshoot.
+pub(super) const BELOW_CAPACITY_FACTOR: f64 = 0.85;
 
 /// The least share that a cut leaves of an unknown rate.
 ///
 /// Simulation: deep and rare cuts waste less than shallow ones.
 const CUT_FACTOR: f64 = 0.7;
 
-/// The share that a cut takes off an unknown rate, as a multiple of the share refused in excess. It is
-/// at least 3 %.
+/// The share that a cut takes off an unknown rate, as a multiple of the share refused in excess.
 ///
-/// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at a
-/// small cut.
+/// Simulation: a few refused in excess, as partitions leave them that are not loaded alike, end at
+/// a small cut.
 const CUT_PER_EXCESS: f64 = 2.0;
-const SHALLOWEST_CUT_FACTOR: f64 = 0.97;
 
-/// The units held back after a cut, in seconds of the rate: of an unknown one, and of a known one.
+/// The units held back after a cut, in seconds of the rate.
 ///
-/// Simulation: the other sinks see the same shortage for less long. Partitions that keep little are
-/// better used after a short rest.
-const REST_SECONDS: f64 = 0.1;
-const KNOWN_REST_SECONDS: f64 = 0.2;
-
-/// The units held back after a burst ends or is capped, in seconds of its speed. Chosen: between
-/// the two above.
-const BURST_REST_SECONDS: f64 = 0.15;
-
-/// Returns the units that are held back where a burst ends, or is capped, at this speed.
-pub(in crate::capacity) fn rest_of_burst(speed: f64) -> f64 {
-    BURST_REST_SECONDS * speed
-}
+/// Simulation: the other sinks see the same shortage for less long. Longer rests of sinks that know
+/// the table make their shares differ.
+pub(super) const REST_SECONDS: f64 = 0.1;
 
 /// A rate in units a second, and the units that are known to be there.
 #[derive(Clone, Copy, Debug)]
@@ -116,11 +102,6 @@ impl Level {
         self.known.is_none_or(|known| self.rate >= share * known)
     }
 
-    /// Returns this share of the known units; nothing where none are known.
-    pub(super) fn share_of_known(self, share: f64) -> f64 {
-        self.known.map_or(0.0, |known| share * known)
-    }
-
     /// Returns whether a rate is a share of the known units that an equal could have too.
     pub(super) fn may_be_even(self, rate: f64) -> bool {
         self.known.is_some_and(|known| rate <= EVEN_SHARE * known)
@@ -130,7 +111,7 @@ impl Level {
     pub(super) fn set(&mut self, rate: f64) {
         let most = self.known.unwrap_or(MAX_UNITS_PER_SECOND);
         // Where less than the least is known, that is the least.
-        self.rate = rate.max(MIN_UNITS_PER_SECOND).min(most);
+        self.rate = rate.max(MIN_UNKNOWN_UNITS_PER_SECOND).min(most);
     }
 
     /// Goes back to the rate before a cut.
@@ -141,9 +122,9 @@ impl Level {
     /// Sets the known units. Returns the factor by which a remembered rate changes, or `None` if it
     /// is of no use any more.
     ///
-    /// If they increase, a rate below the old number stays below it in proportion. If they decrease, it
-    /// stays: refusals lower it before a description shows the decrease. A sink that then has half of
-    /// them takes all. It is alone, or will be refused at once.
+    /// If they increase, a rate below the old number stays below it in proportion. If they
+    /// decrease, it stays: refusals lower it before a description shows the decrease. A sink that
+    /// then has half of them takes all. It is alone, or will be refused at once.
     pub(super) fn set_known(&mut self, known: Option<f64>) -> Option<f64> {
         let old = std::mem::replace(&mut self.known, known);
         let factor = match (old, known) {
@@ -172,37 +153,31 @@ impl Level {
     /// Returns the units a second that the rate gains in a second.
     fn growth(self, since_cut: Option<f64>) -> f64 {
         let Some(since_cut) = since_cut else {
-            return self.rate * RAMP_PER_SECOND;
+            // Doubled in each slot, a sixty-fold capacity is found in 1.5 s.
+            return self.rate * LN_2 / SLOT_SECONDS;
         };
+        let fastest = MAX_GROWTH_SHARE / 2.0;
         let (usual, most) = match self.known {
-            Some(known) => (KNOWN_GROWTH_SHARE * known, MAX_KNOWN_GROWTH_SHARE),
+            Some(known) if self.rate > LONE_SHARE * known => (fastest * known, fastest),
+            Some(known) => (KNOWN_GROWTH_SHARE * known, fastest),
             None => {
-                let slow = (self.rate / SLOW_UNITS_PER_SECOND).min(1.0);
+                // Where a second has less than a large sample, probes learn too little before the
+                // rate is far too high.
+                let slow = (self.rate / LARGE_SAMPLE_WRITES).min(1.0);
                 (ROOT_GROWTH * self.rate.sqrt() * slow, MAX_GROWTH_SHARE)
             }
         };
-        let impatient = (since_cut - PATIENCE_SECONDS).clamp(0.0, MAX_DOUBLINGS);
+        let impatient = (since_cut - PATIENCE_SECONDS).max(0.0);
         (usual * impatient.exp2()).min((most * self.rate).max(usual))
     }
 
     /// Cuts the rate, of which this share was refused in excess.
     pub(super) fn cut(&mut self, excess: f64) {
         let factor = match self.known {
-            Some(known) if self.rate > LONE_SHARE * known => LONE_CUT_FACTOR,
-            Some(known) => {
-                (SMALL_CUT_FACTOR - CUT_PER_SHARE * self.rate / known).max(DEEPEST_CUT_FACTOR)
-            }
-            None => (1.0 - CUT_PER_EXCESS * excess).clamp(CUT_FACTOR, SHALLOWEST_CUT_FACTOR),
+            Some(known) if self.rate > LONE_SHARE * known => BELOW_CAPACITY_FACTOR,
+            Some(known) => (SMALL_CUT_FACTOR - self.rate / known).max(DEEPEST_CUT_FACTOR),
+            None => (1.0 - CUT_PER_EXCESS * excess).max(CUT_FACTOR),
         };
         self.set(self.rate * factor);
-    }
-
-    /// Returns the units that are held back after a cut.
-    pub(super) fn rest(self) -> f64 {
-        let seconds = match self.known {
-            Some(_) => KNOWN_REST_SECONDS,
-            None => REST_SECONDS,
-        };
-        seconds * self.rate
     }
 }

@@ -1,46 +1,30 @@
 //! Refusals that end, and come again at a far lower rate.
 //!
-//! Where a capacity is exceeded, refusals begin at about the same rate each time, since it grows until
-//! it is refused. Where they begin at a far lower rate than not long ago, and had ended in between,
-//! either there is less capacity now, or the rate did not cause them: a partition moves, a service has
-//! bad moments. So the rate of before is tried, once the refusals have ended. Are there next to none,
-//! it did not cause them, and for a while each cut ends with its refusals. Else the lower rate is
-//! what there is.
+//! Where a capacity is exceeded, refusals begin at about the same rate each time, since it grows
+//! until it is refused. Where they begin at a far lower rate than not long ago, and had ended in
+//! between, either there is less capacity now, or the rate did not cause them: a partition moves, a
+//! service has bad moments. So the rate of before is tried, once the refusals have ended. Are there
+//! next to none, it did not cause them, and for a while each cut ends with its refusals. Else the
+//! lower rate is what there is.
 
-use super::Window;
-use super::background::{Background, Tally};
+use super::super::allowance::CAPACITY_PERIOD_SECONDS;
+use super::FINDING_SECONDS;
+use super::background::{Background, LARGE_SAMPLE_WRITES, Tally};
+use super::cut::Window;
+use super::level::{BELOW_CAPACITY_FACTOR, DEEPEST_CUT_FACTOR};
+use super::probe::{MIN_SAMPLE_WRITES, SLOT_SECONDS};
 
-/// The share of an earlier rate below which refusals at a later one are surprising.
-///
-/// Simulation: above it, sinks that share a table try each other's part.
-const FAR_LOWER_SHARE: f64 = 0.6;
-
-/// The seconds for which an earlier rate is remembered, and the seconds for which refusals are taken
-/// for unrelated before they are tested again. Chosen.
-const REMEMBERED_SECONDS: f64 = 30.0;
-
-/// The seconds, and the least number of writes, without refusals beyond the background after which they
-/// have ended.
-///
-/// Chosen: ten batches a second are seen twice.
-const QUIET_SECONDS: f64 = 0.2;
-const QUIET_WRITES: f64 = 20.0;
-
-/// The seconds for which a rate is tried: as long as capacity by the second takes to show.
-const TRIED_SECONDS: f64 = 1.0;
-
-/// The seconds and the writes after which a trial may fail: early, as other sinks give way to it.
+/// The seconds after which a trial may fail, and half of a large sample: early, as other sinks give
+/// way to it.
 ///
 /// Simulation: later, one of several sinks gets its way at their start.
 const LEAST_TRIED_SECONDS: f64 = 0.05;
-const LEAST_TRIED_WRITES: f64 = 50.0;
 
 /// The part of what would be refused in excess, were the lower rate all there is, at which a trial
-/// fails, and the least excess for that.
+/// fails. The usual overshoot does not fail it.
 ///
 /// Simulation: below it, bad moments that come each second fail it.
 const FAILED_PART: f64 = 0.4;
-const LEAST_FAILED_EXCESS: f64 = 0.15;
 
 /// A rate, and the time when refusals began at it.
 #[derive(Clone, Copy, Debug)]
@@ -105,8 +89,9 @@ impl Recurrence {
         let mut episode = Episode { rate, then: None };
         self.window = Window::new(now);
         match self.highest {
-            Some(highest) if now - highest.at < REMEMBERED_SECONDS && rate < highest.rate => {
-                if rate < FAR_LOWER_SHARE * highest.rate {
+            Some(highest) if now - highest.at < FINDING_SECONDS && rate < highest.rate => {
+                // Above that, sinks that share a table try each other's part.
+                if rate < DEEPEST_CUT_FACTOR * highest.rate {
                     episode.then = Some(highest.rate);
                 }
             }
@@ -135,7 +120,7 @@ impl Recurrence {
         if let Some(trial) = self.trial {
             return self.judge(now, trial, background);
         }
-        if now - from < QUIET_SECONDS || seen.sent < QUIET_WRITES {
+        if now - from < SLOT_SECONDS || seen.sent < 2.0 * MIN_SAMPLE_WRITES {
             return None;
         }
         self.window = Window::new(now);
@@ -150,10 +135,13 @@ impl Recurrence {
 
     fn judge(&mut self, now: f64, trial: Trial, background: Background) -> Option<Finding> {
         let Window { from, seen } = self.window;
-        let excess = (seen.share() - background.share()) / (1.0 - background.share());
+        let excess = background.excess(seen);
         let failed = FAILED_PART * (1.0 - trial.lower / trial.rate);
-        let failed = failed.max(LEAST_FAILED_EXCESS);
-        if now - from >= LEAST_TRIED_SECONDS && seen.sent >= LEAST_TRIED_WRITES && excess > failed {
+        let failed = failed.max(1.0 - BELOW_CAPACITY_FACTOR);
+        if now - from >= LEAST_TRIED_SECONDS
+            && seen.sent >= LARGE_SAMPLE_WRITES / 2.0
+            && excess > failed
+        {
             self.trial = None;
             self.unrelated_until = f64::NEG_INFINITY;
             self.highest = Some(Beginning {
@@ -162,10 +150,10 @@ impl Recurrence {
             });
             return Some(Finding::Failed(trial.lower));
         }
-        if now - from >= TRIED_SECONDS {
+        if now - from >= CAPACITY_PERIOD_SECONDS {
             self.trial = None;
             self.window = Window::new(now);
-            self.unrelated_until = now + REMEMBERED_SECONDS;
+            self.unrelated_until = now + FINDING_SECONDS;
             self.highest = Some(Beginning {
                 rate: trial.rate,
                 at: now,

@@ -21,8 +21,8 @@ fn of(sent: u32, refused: u32) -> Tally {
     }
 }
 
-/// Answers a request of 25 each 25 ms, of which so many are refused, for a while; returns the sum of
-/// the reactions' parts.
+/// Answers a request of 25 each 25 ms, of which so many are refused, for a while; returns the sum
+/// of the reactions' parts.
 fn drive(
     estimator: &mut Estimator,
     millis: std::ops::Range<u64>,
@@ -78,13 +78,13 @@ fn a_cut_takes_more_off_a_larger_share_and_little_where_the_sink_is_nearly_alone
     assert_eq!(estimator.rate(), Some(850.0));
     assert!(reaction.hold_back >= 85.0, "{reaction:?}");
     for (before, after) in [
-        (700.0, 420.0),
-        (400.0, 240.0),
+        (650.0, 357.5),
+        (400.0, 220.0),
         (250.0, 162.5),
         (125.0, 96.9),
     ] {
         let mut estimator = self::estimator(Some(1000.0));
-        estimator.level.set(before);
+        estimator.control.level.set(before);
         drive(&mut estimator, 25..50, |_| 10);
         let rate = estimator.rate().expect("known");
         assert!((rate - after).abs() < 1.0, "{before}: {rate}");
@@ -106,14 +106,19 @@ fn a_rate_is_cut_for_a_reason_from_outside_once_a_second() {
 fn a_cut_that_ends_the_refusals_stays() {
     let mut estimator = estimator(Some(1000.0));
     drive(&mut estimator, 25..100, |_| 10);
-    drive(&mut estimator, 100..6_000, |_| 0);
-    assert!(estimator.pending.is_none(), "judged");
+    let mut judged_at = 100;
+    while estimator.control.cuts.is_pending() {
+        drive(&mut estimator, judged_at..judged_at + 25, |_| 0);
+        judged_at += 25;
+    }
+    assert!(judged_at < 6_000, "judged");
+    drive(&mut estimator, judged_at..judged_at + 1_500, |_| 0);
     let rate = estimator.rate().expect("known");
     assert!(
         (850.0..1000.0).contains(&rate),
         "it grows back slowly: {rate}"
     );
-    assert!(estimator.background.share() < 0.01);
+    assert!(estimator.control.background.share() < 0.01);
 }
 
 #[test]
@@ -122,7 +127,7 @@ fn a_cut_that_changes_nothing_is_undone_and_its_refusals_are_the_background() {
     // One fifth, whatever is sent.
     let reaction = drive(&mut estimator, 25..20_000, |_| 5);
     assert_eq!(estimator.rate(), Some(1000.0));
-    let share = estimator.background.share();
+    let share = estimator.control.background.share();
     assert!((share - 0.2).abs() < 0.02, "{share}");
     assert!(reaction.give_back > 0.0, "probes cost nothing");
     let refund = estimator
@@ -131,7 +136,7 @@ fn a_cut_that_changes_nothing_is_undone_and_its_refusals_are_the_background() {
     assert!(refund > 0.9, "what is refused is sent once more: {refund}");
     drive(&mut estimator, 20_025..30_000, |_| 0);
     assert!(
-        estimator.background.share() < 0.02,
+        estimator.control.background.share() < 0.02,
         "the refusals have ended"
     );
 }
@@ -181,7 +186,7 @@ fn after_a_second_without_a_write_taken_it_is_an_outage_and_nothing_is_learned()
     let reaction = drive(&mut estimator, 2_990..20_000, |_| 25);
     assert!(reaction.outage);
     assert_eq!(estimator.rate(), Some(1000.0));
-    assert_eq!(estimator.background.share(), 0.0);
+    assert_eq!(estimator.control.background.share(), 0.0);
     // After a time without requests a refusal is not an outage at once.
     drive(&mut estimator, 20_000..20_100, |_| 0);
     let reaction = estimator.answered(at(99_000), at(98_995), of(25, 25), 0.0);
@@ -222,7 +227,7 @@ fn another_known_number_scales_the_rate() {
     assert_eq!(estimator.rate(), Some(1700.0));
     estimator.set_known(Some(1900.0));
     assert_eq!(estimator.rate(), Some(1900.0), "alone: all of them");
-    estimator.level.set(400.0);
+    estimator.control.level.set(400.0);
     estimator.set_known(Some(1000.0));
     assert_eq!(estimator.rate(), Some(400.0), "lower already");
     estimator.set_known(None);
@@ -290,13 +295,13 @@ proptest! {
             let rate = estimator.rate();
             let least = known.unwrap_or(1.0).min(1.0);
             prop_assert!(rate.is_none_or(|rate| rate >= least && rate <= known.unwrap_or(1e12)));
-            prop_assert!((0.0..=0.6).contains(&estimator.background.share()));
+            prop_assert!((0.0..=0.6).contains(&estimator.control.background.share()));
         }
     }
 }
 
-/// Refusals begin at half of the rate at which they began before. Returns the rate after they ended,
-/// and a second later, in which a share is refused again.
+/// Refusals begin at half of the rate at which they began before. Returns the rate after they
+/// ended, and a second later, in which a share is refused again.
 fn come_again_far_lower(refused_again: u32) -> [f64; 2] {
     let mut estimator = estimator(None);
     let rate = |estimator: &Estimator| estimator.rate().expect("limited");

@@ -49,8 +49,8 @@ enum Event {
 
 struct Client {
     budget: Budget,
-    /// When refused writes go again.
-    again: Vec<Duration>,
+    /// The times at which refused writes are sent again.
+    requeue: Vec<Duration>,
     backlog: f64,
     in_flight: usize,
     limit: ConcurrencyLimit,
@@ -79,7 +79,7 @@ impl World {
         };
         let client = |allowance: &Allowance| Client {
             budget: Budget::new(Duration::ZERO, *allowance, config),
-            again: Vec::new(),
+            requeue: Vec::new(),
             backlog: 0.0,
             in_flight: 0,
             limit: ConcurrencyLimit::new((1..=32).into()),
@@ -104,23 +104,21 @@ impl World {
 
     /// Runs on for a millisecond.
     fn step(&mut self, offered: f64) {
+        while let Some(&Reverse((at, _, event))) = self.events.peek()
+            && at <= self.now
         {
-            while let Some(&Reverse((at, _, event))) = self.events.peek()
-                && at <= self.now
-            {
-                self.events.pop();
-                self.on(at, event);
-            }
-            for at in 0..self.clients.len() {
-                let client = &mut self.clients[at];
-                client.backlog = (client.backlog + offered / 1000.0).min(BUFFER);
-                self.send(at);
-            }
-            self.now += Duration::from_millis(1);
+            self.events.pop();
+            self.on(at, event);
         }
+        for at in 0..self.clients.len() {
+            let client = &mut self.clients[at];
+            client.backlog = (client.backlog + offered / 1000.0).min(BUFFER);
+            self.send(at);
+        }
+        self.now += Duration::from_millis(1);
     }
 
-    /// As [`run`](Self::run), with more than the table can take.
+    /// Runs on until a second, with more than the table can take.
     fn overload(&mut self, until: u64) {
         self.run(until, 1e6);
     }
@@ -129,7 +127,7 @@ impl World {
         let now = self.now;
         loop {
             let client = &mut self.clients[at];
-            let due = client.again.iter().filter(|time| **time <= now).count();
+            let due = client.requeue.iter().filter(|time| **time <= now).count();
             let ready = client.backlog as usize + due;
             if ready == 0 || client.in_flight >= client.limit.limit() {
                 return;
@@ -142,7 +140,7 @@ impl World {
             client.budget.take(now, writes);
             let writes = writes as usize;
             let mut left = writes;
-            client.again.retain(|time| {
+            client.requeue.retain(|time| {
                 let goes = *time <= now && left > 0;
                 left -= usize::from(goes);
                 !goes
@@ -161,7 +159,7 @@ impl World {
         }
     }
 
-    /// A round trip takes 4 to 6 ms.
+    /// Schedules an event after half of a round trip, which takes 4 to 6 ms.
     fn after_half_a_trip(&mut self, now: Duration, event: Event) {
         let at = now + Duration::from_micros(self.rng.u64(2_000..3_000));
         self.numbered += 1;
@@ -223,7 +221,7 @@ impl World {
                 client.budget.answered(now, answer, refused as u32, why);
                 for _ in 0..refused {
                     let delay = Duration::from_millis(self.rng.u64(25..50));
-                    client.again.push(now + delay);
+                    client.requeue.push(now + delay);
                 }
             }
         }

@@ -74,8 +74,8 @@ impl Table {
         self.level = self.level.min(self.rate * seconds);
     }
 
-    /// Returns whether a refusal bears the reason that partitions are the limit: the table has units
-    /// left, and refuses for no other reason.
+    /// Returns whether a refusal bears the reason that partitions are the limit: the table has
+    /// units left, and refuses for no other reason.
     pub(super) fn reports_partitions(&self) -> bool {
         self.left
             && self.background == 0.0

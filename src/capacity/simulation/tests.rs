@@ -57,7 +57,8 @@ fn burst_credit_is_found_and_the_partitions_limit_with_it() {
         let mut world = World::new(table, &[Allowance::Provisioned(1010.0)], 1);
         world.overload(15);
         let (units, throttled) = world.all(0..15);
-        // Capacity that comes by the second is all gone at the end of each, which looks like none at all.
+        // Capacity that comes by the second is all gone at the end of each, which looks like none
+        // at all.
         let least = if refill == Dripping { 7_000.0 } else { 4_000.0 };
         assert!(units >= least, "{refill:?}: {units} of 8,000");
         assert!(throttled <= 0.02, "{refill:?}: {throttled}");
