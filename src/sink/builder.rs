@@ -18,7 +18,7 @@ use super::error::OpenError;
 use super::handle::Sink;
 use super::limits::SinkLimits;
 use super::opening;
-use super::payload::TOKEN_LIFE;
+use super::payload::TOKEN_LIFETIME;
 use super::settings::SinkSettings;
 use super::shared::Shared;
 use super::shared_limit::SharedLimit;
@@ -322,7 +322,7 @@ impl Opening {
             consumed_capacity: settings.get_consumed_capacity(),
             max_attempts: settings.get_retry().get_max_attempts(),
             // Sent before that, a request has reached the service before the token lapses.
-            token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),
+            token_lifetime: TOKEN_LIFETIME.saturating_sub(settings.get_request_timeout()),
             dead_letters: dead_letters.is_some(),
         };
         let runtime = tokio::runtime::Handle::current();

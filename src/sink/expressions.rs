@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 /// Largest expression string (AWS developer guide, "Service, account, and table quotas").
-const EXPRESSION_LIMIT: usize = 4 * 1024;
+const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
 
 /// All that a plain write has none of.
 #[derive(Default)]
@@ -42,10 +42,10 @@ impl More {
         ];
         for (member, text) in texts {
             let Some(text) = text else { continue };
-            if text.len() > EXPRESSION_LIMIT {
+            if text.len() > MAX_EXPRESSION_BYTES {
                 let len = text.len();
                 return Err(format!(
-                    "{member} of {len} bytes, at most {EXPRESSION_LIMIT}"
+                    "{member} of {len} bytes, at most {MAX_EXPRESSION_BYTES}"
                 ));
             }
             member_name(&mut out, member);

@@ -101,7 +101,7 @@ pub enum ThrottledBy {
     /// The account's quota.
     Account,
     /// The service gave no reason.
-    Untold,
+    NotReported,
 }
 
 impl LimitedBy {
@@ -129,7 +129,7 @@ impl LimitedBy {
                         ThrottledBy::MaxOnDemand
                     }
                     ThrottleCause::Account => ThrottledBy::Account,
-                    ThrottleCause::NotReported => ThrottledBy::Untold,
+                    ThrottleCause::NotReported => ThrottledBy::NotReported,
                 },
             },
             Limit::Retries => Self::Retries { cause: None },
@@ -211,7 +211,7 @@ impl fmt::Display for ThrottledBy {
             Self::KeyRange => f.write_str("a partition takes no more"),
             Self::MaxOnDemand => f.write_str("the maximum on-demand throughput is reached"),
             Self::Account => f.write_str("the account's quota is reached"),
-            Self::Untold => f.write_str("the service gave no reason"),
+            Self::NotReported => f.write_str("the service gave no reason"),
         }
     }
 }

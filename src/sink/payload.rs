@@ -21,7 +21,7 @@ use crate::transport::Operation;
 
 /// How long the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10 minutes after
 /// the first request that used it finished). Counted from the first sending, so never too long.
-pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(600);
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 const PUT_OPEN: &[u8] = br#"{"PutRequest":{"Item":"#;
 const DELETE_OPEN: &[u8] = br#"{"DeleteRequest":{"Key":"#;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::adapter::Verdicts;
+use super::adapter::AdapterOutcomes;
 use super::admission::{Admission, Charge};
 use super::message::{Message, UNREPORTED};
 use super::outcome::Outcome;
@@ -108,7 +108,7 @@ pub(super) struct Completion {
 #[derive(Debug)]
 enum Recipient {
     Receipt(oneshot::Sender<Delivery>),
-    Adapter(Arc<Verdicts>),
+    Adapter(Arc<AdapterOutcomes>),
 }
 
 impl Completion {
@@ -126,9 +126,9 @@ impl Completion {
         )
     }
 
-    pub(super) fn for_adapter(verdicts: Arc<Verdicts>, charge: Charge) -> Self {
+    pub(super) fn for_adapter(outcomes: Arc<AdapterOutcomes>, charge: Charge) -> Self {
         Self {
-            recipient: Recipient::Adapter(verdicts),
+            recipient: Recipient::Adapter(outcomes),
             charge,
         }
     }
@@ -151,7 +151,7 @@ impl Completion {
                 });
                 sent.map_err(|mut delivery| delivery.outcome.take().unwrap_or(GONE))
             }
-            Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
+            Recipient::Adapter(outcomes) => outcomes.take(outcome, handled),
         }
     }
 }

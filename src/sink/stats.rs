@@ -153,6 +153,15 @@ pub(super) struct Budgeted {
 /// A table's metrics, and the totals behind [`Stats`].
 pub(super) struct Meter {
     pub(super) stats: Stats,
+    totals: Totals,
+    levels: Levels,
+    distributions: Distributions,
+    /// Consumed units that were not yet a whole one, since counters are whole.
+    units_left: f64,
+}
+
+/// The counters of a table, which only rise.
+struct Totals {
     written: Counter,
     superseded: Counter,
     condition_failed: Counter,
@@ -163,6 +172,10 @@ pub(super) struct Meter {
     requests: Counter,
     failed_requests: Counter,
     consumed_units: Counter,
+}
+
+/// The gauges of a table, each with its value at present.
+struct Levels {
     in_flight: Gauge,
     concurrency: Gauge,
     rate_units: Gauge,
@@ -171,19 +184,20 @@ pub(super) struct Meter {
     buffered_records: Gauge,
     buffered_bytes: Gauge,
     queue_age: Gauge,
+}
+
+/// The histograms of a table.
+struct Distributions {
     request_seconds: Histogram,
     acknowledge_seconds: Histogram,
     batch_items: Histogram,
     request_bytes: Histogram,
-    /// Consumed units that were not yet a whole one, since counters are whole.
-    units_left: f64,
 }
 
-impl Meter {
-    pub(super) fn new(table: &str) -> Self {
+impl Totals {
+    fn new(table: &str) -> Self {
         let label = || [("table", table.to_owned())];
         Self {
-            stats: Stats::default(),
             written: counter!("dynamodb_sink_written_total", &label()),
             superseded: counter!("dynamodb_sink_superseded_total", &label()),
             condition_failed: counter!("dynamodb_sink_condition_failed_total", &label()),
@@ -194,6 +208,14 @@ impl Meter {
             requests: counter!("dynamodb_sink_requests_total", &label()),
             failed_requests: counter!("dynamodb_sink_failed_requests_total", &label()),
             consumed_units: counter!("dynamodb_sink_consumed_units_total", &label()),
+        }
+    }
+}
+
+impl Levels {
+    fn new(table: &str) -> Self {
+        let label = || [("table", table.to_owned())];
+        Self {
             in_flight: gauge!("dynamodb_sink_in_flight", &label()),
             concurrency: gauge!("dynamodb_sink_concurrency", &label()),
             rate_units: gauge!("dynamodb_sink_rate_units", &label()),
@@ -202,26 +224,48 @@ impl Meter {
             buffered_records: gauge!("dynamodb_sink_buffered_records", &label()),
             buffered_bytes: gauge!("dynamodb_sink_buffered_bytes", &label()),
             queue_age: gauge!("dynamodb_sink_queue_age_seconds", &label()),
+        }
+    }
+}
+
+impl Distributions {
+    fn new(table: &str) -> Self {
+        let label = || [("table", table.to_owned())];
+        Self {
             request_seconds: histogram!("dynamodb_sink_request_seconds", &label()),
             acknowledge_seconds: histogram!("dynamodb_sink_acknowledge_seconds", &label()),
             batch_items: histogram!("dynamodb_sink_batch_items", &label()),
             request_bytes: histogram!("dynamodb_sink_request_bytes", &label()),
+        }
+    }
+}
+
+impl Meter {
+    /// Returns the meter of a table without any numbers yet.
+    pub(super) fn new(table: &str) -> Self {
+        Self {
+            stats: Stats::default(),
+            totals: Totals::new(table),
+            levels: Levels::new(table),
+            distributions: Distributions::new(table),
             units_left: 0.0,
         }
     }
 
     pub(super) fn sent(&mut self, items: usize, bytes: usize) {
         self.stats.requests += 1;
-        self.requests.increment(1);
-        self.batch_items.record(as_f64(items));
-        self.request_bytes.record(as_f64(bytes));
+        self.totals.requests.increment(1);
+        self.distributions.batch_items.record(as_f64(items));
+        self.distributions.request_bytes.record(as_f64(bytes));
     }
 
     pub(super) fn answered(&mut self, took: Duration, ok: bool) {
-        self.request_seconds.record(took.as_secs_f64());
+        self.distributions
+            .request_seconds
+            .record(took.as_secs_f64());
         if !ok {
             self.stats.failed_requests += 1;
-            self.failed_requests.increment(1);
+            self.totals.failed_requests.increment(1);
         }
     }
 
@@ -238,32 +282,37 @@ impl Meter {
             clippy::cast_sign_loss,
             reason = "whole, positive, and saturating"
         )]
-        self.consumed_units.increment(whole as u64);
+        self.totals.consumed_units.increment(whole as u64);
     }
 
     pub(super) fn settled(&mut self, outcome: &Outcome, took: Duration) {
         let (total, counter) = match outcome {
             Outcome::Written => {
-                self.acknowledge_seconds.record(took.as_secs_f64());
-                (&mut self.stats.written, &self.written)
+                self.distributions
+                    .acknowledge_seconds
+                    .record(took.as_secs_f64());
+                (&mut self.stats.written, &self.totals.written)
             }
-            Outcome::Superseded => (&mut self.stats.superseded, &self.superseded),
-            Outcome::ConditionFailed { .. } => {
-                (&mut self.stats.condition_failed, &self.condition_failed)
-            }
+            Outcome::Superseded => (&mut self.stats.superseded, &self.totals.superseded),
+            Outcome::ConditionFailed { .. } => (
+                &mut self.stats.condition_failed,
+                &self.totals.condition_failed,
+            ),
             Outcome::Rejected { .. } | Outcome::Unknown { .. } => {
-                (&mut self.stats.rejected, &self.rejected)
+                (&mut self.stats.rejected, &self.totals.rejected)
             }
-            Outcome::Unwritten { .. } => (&mut self.stats.unwritten, &self.unwritten),
+            Outcome::Unwritten { .. } => (&mut self.stats.unwritten, &self.totals.unwritten),
         };
         *total += 1;
         counter.increment(1);
     }
 
     pub(super) fn retries(&mut self, retried: u64, throttled: u64) {
-        self.retried
+        self.totals
+            .retried
             .increment(retried.saturating_sub(self.stats.retried));
-        self.throttled
+        self.totals
+            .throttled
             .increment(throttled.saturating_sub(self.stats.throttled));
         self.stats.retried = retried;
         self.stats.throttled = throttled;
@@ -280,9 +329,9 @@ impl Meter {
         self.stats.rate = rate;
         self.stats.hot_keys = hot_keys;
         self.stats.held = held;
-        self.rate_units.set(rate.unwrap_or(f64::INFINITY));
-        self.hot_keys.set(as_f64(hot_keys));
-        self.held_writes.set(as_f64(held));
+        self.levels.rate_units.set(rate.unwrap_or(f64::INFINITY));
+        self.levels.hot_keys.set(as_f64(hot_keys));
+        self.levels.held_writes.set(as_f64(held));
     }
 
     pub(super) fn level(
@@ -298,11 +347,11 @@ impl Meter {
         stats.buffered_bytes = bytes;
         stats.waiting_callers = waiting;
         stats.queue_age = queue_age;
-        self.in_flight.set(as_f64(in_flight));
-        self.concurrency.set(as_f64(concurrency));
-        self.buffered_records.set(as_f64(records));
-        self.buffered_bytes.set(as_f64(bytes));
-        self.queue_age.set(queue_age.as_secs_f64());
+        self.levels.in_flight.set(as_f64(in_flight));
+        self.levels.concurrency.set(as_f64(concurrency));
+        self.levels.buffered_records.set(as_f64(records));
+        self.levels.buffered_bytes.set(as_f64(bytes));
+        self.levels.queue_age.set(queue_age.as_secs_f64());
     }
 }
 

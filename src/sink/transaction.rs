@@ -15,9 +15,9 @@ use super::table::TableSink;
 use super::write::{TransactionPart, Write};
 
 /// Most operations in one transaction (`API_TransactWriteItems`).
-const MOST_PARTS: usize = 100;
+const MAX_TRANSACTION_PARTS: usize = 100;
 /// Most bytes of items in one transaction (`API_TransactWriteItems`: 4 MB in aggregate).
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// Several writes of one table that are applied all or none.
 ///
@@ -105,10 +105,10 @@ impl<'a> Transaction<'a> {
             table: table.name().to_owned(),
             what,
         };
-        if writes.is_empty() || writes.len() > MOST_PARTS {
+        if writes.is_empty() || writes.len() > MAX_TRANSACTION_PARTS {
             let count = writes.len();
             return Err(invalid(format!(
-                "a transaction of {count} writes, 1 to {MOST_PARTS} go"
+                "a transaction of {count} writes, 1 to {MAX_TRANSACTION_PARTS} go"
             )));
         }
         let mut parts = Vec::with_capacity(writes.len());
@@ -138,8 +138,10 @@ impl<'a> Transaction<'a> {
             keys.push(key);
             costs.push(cost);
         }
-        if bytes > MOST_BYTES {
-            let what = format!("a transaction of {bytes} bytes of items, at most {MOST_BYTES} go");
+        if bytes > MAX_TRANSACTION_BYTES {
+            let what = format!(
+                "a transaction of {bytes} bytes of items, at most {MAX_TRANSACTION_BYTES} go"
+            );
             return Err(invalid(what));
         }
         let Some(partition) = keys.first().map(crate::item::Key::partition_hash) else {

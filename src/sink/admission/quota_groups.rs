@@ -16,12 +16,12 @@ pub(super) type QuotaGroup = u64;
 pub(super) struct QuotaGroups {
     partitions: HashMap<u64, usize, Prehashed>,
     /// Records that enter each index.
-    entered: [usize; INDEXES],
+    entered: [usize; MAX_INDEXES],
     /// The indexes that are short, by a bit each.
-    held: u32,
+    capped: u32,
 }
 
-const INDEXES: usize = 32;
+const MAX_INDEXES: usize = 32;
 
 impl QuotaGroups {
     pub(super) fn take(&mut self, charge: Charge) {
@@ -54,21 +54,21 @@ impl QuotaGroups {
 
     /// Sets which indexes are short. Returns the quota groups that are no longer bounded, or none where
     /// nothing has changed.
-    pub(super) fn hold(&mut self, indexes: u32) -> Vec<QuotaGroup> {
-        let lifted = self.held & !indexes;
-        self.held = indexes;
+    pub(super) fn cap(&mut self, indexes: u32) -> Vec<QuotaGroup> {
+        let lifted = self.capped & !indexes;
+        self.capped = indexes;
         bits(lifted).map(index_group).collect()
     }
 
-    pub(super) fn held(&self) -> u32 {
-        self.held
+    pub(super) fn capped(&self) -> u32 {
+        self.capped
     }
 
     /// Whether a group has its share of the buffer.
     pub(super) fn is_full(&self, group: QuotaGroup, share: usize) -> bool {
         if let Some(at) = index_of(group) {
-            let held = self.held & (1 << at) != 0;
-            return held && self.entered.get(at).is_some_and(|&count| count >= share);
+            let capped = self.capped & (1 << at) != 0;
+            return capped && self.entered.get(at).is_some_and(|&count| count >= share);
         }
         self.partitions
             .get(&group)
@@ -77,7 +77,7 @@ impl QuotaGroups {
 
     /// The quota groups of a record that may have a share only.
     pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = QuotaGroup> + use<> {
-        let indexes = bits(charge.indexes & self.held).map(index_group);
+        let indexes = bits(charge.indexes & self.capped).map(index_group);
         std::iter::once(charge.partition).chain(indexes)
     }
 }
@@ -91,9 +91,9 @@ fn index_group(at: usize) -> QuotaGroup {
 fn index_of(group: QuotaGroup) -> Option<usize> {
     usize::try_from(u64::MAX - group)
         .ok()
-        .filter(|at| *at < INDEXES)
+        .filter(|at| *at < MAX_INDEXES)
 }
 
 fn bits(set: u32) -> impl Iterator<Item = usize> {
-    (0..INDEXES).filter(move |at| set & (1 << at) != 0)
+    (0..MAX_INDEXES).filter(move |at| set & (1 << at) != 0)
 }

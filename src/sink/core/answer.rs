@@ -131,7 +131,7 @@ impl<C, F> Core<C, F> {
         self.isolation.prove(request.id);
         let proven = self.isolation.take_proven();
         self.reject_refusals(now, proven);
-        self.end_doubt();
+        self.end_trial();
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
@@ -174,7 +174,7 @@ impl<C, F> Core<C, F> {
             ErrorClass::Refused | ErrorClass::Fatal if self.failed.is_some() => {
                 self.unwritten(now, &request.writes);
             }
-            ErrorClass::Refused => self.suspected(now, request, error),
+            ErrorClass::Refused => self.unclear_refused(now, request, error),
             ErrorClass::Invalid | ErrorClass::Permanent => {
                 if error.is_failed_condition() {
                     self.access.succeeded(now, request.operation);
@@ -210,7 +210,11 @@ impl<C, F> Core<C, F> {
             attempts.last_error = Some(error.clone());
             let (count, failures) = (attempts.count, attempts.failures);
             let unsure = attempts.may_have_applied;
-            if unsure && !entry.write.may_be_sent_again(now, self.rules.token_life) {
+            if unsure
+                && !entry
+                    .write
+                    .may_be_sent_again(now, self.rules.token_lifetime)
+            {
                 self.unknown(now, ticket);
                 continue;
             }
@@ -272,8 +276,8 @@ impl<C, F> Core<C, F> {
         let group = &mut entry.write.group;
         let group = *group.get_or_insert_with(|| isolation.open(1, request.id));
         self.queue.set_state(ticket, State::RefusedAlone);
-        let verdict = self.isolation.add_refusal(group, ticket, error.clone());
-        self.apply(now, verdict);
+        let step = self.isolation.add_refusal(group, ticket, error.clone());
+        self.apply(now, step);
     }
 }
 

@@ -43,14 +43,14 @@ pub(super) struct Description {
     /// Set while a write that is in doubt is tried again, for want of a description.
     trying: bool,
     /// Set once nothing is in doubt any more, without a description.
-    undoubted: bool,
+    resolved: bool,
     /// Set while descriptions are refused as writes are that break a rule: the service refuses whatever
     /// is sent.
     invalid: bool,
 }
 
 /// The least time between two descriptions. Chosen: many bad records share one.
-const MIN_INTERVAL: Duration = Duration::from_millis(500);
+const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Description {
     /// Wants one, once the time of the next is there.
@@ -85,7 +85,7 @@ impl Description {
     /// Nothing is in doubt any more.
     fn settle(&mut self, now: Duration) {
         *self = Self {
-            due: now.saturating_add(MIN_INTERVAL),
+            due: now.saturating_add(MIN_DESCRIBE_INTERVAL),
             refreshing: self.refreshing,
             ..Self::default()
         };
@@ -125,21 +125,21 @@ impl<C, F> Core<C, F> {
     }
 
     /// Returns whether the table is still in doubt: it is to be described again, or a write to be tried.
-    pub(crate) fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_unproven(&self) -> bool {
         self.isolation.description.wanted || self.isolation.description.trying
     }
 
     /// Notes that a write was carried out, which may have been the one in doubt.
-    pub(super) fn end_doubt(&mut self) {
+    pub(super) fn end_trial(&mut self) {
         if self.isolation.description.trying && !self.isolation.awaits_description() {
             self.isolation.description.trying = false;
-            self.isolation.description.undoubted = !self.isolation.description.wanted;
+            self.isolation.description.resolved = !self.isolation.description.wanted;
         }
     }
 
     /// Returns whether the doubt has ended without a description, once.
-    pub(crate) fn take_undoubted(&mut self) -> bool {
-        std::mem::take(&mut self.isolation.description.undoubted)
+    pub(crate) fn take_resolved(&mut self) -> bool {
+        std::mem::take(&mut self.isolation.description.resolved)
     }
 
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
@@ -187,7 +187,7 @@ impl<C, F> Core<C, F> {
                 if self.isolation.awaits_description() {
                     // Requests went out after this one was asked for.
                     self.isolation.description.want();
-                    self.isolation.description.due = now.saturating_add(MIN_INTERVAL);
+                    self.isolation.description.due = now.saturating_add(MIN_DESCRIBE_INTERVAL);
                     return;
                 }
             }

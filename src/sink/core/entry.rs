@@ -112,14 +112,14 @@ impl<C> Write<C> {
     }
 
     /// Returns whether a write that may have been applied may be sent again.
-    pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
+    pub(super) fn may_be_sent_again(&self, now: Duration, token_lifetime: Duration) -> bool {
         match &self.payload {
             Payload::Plain { .. } => true,
             Payload::Single { idempotent, .. } => *idempotent,
             Payload::Transaction { .. } => self
                 .attempts
                 .first_sent
-                .is_none_or(|sent| now.saturating_sub(sent) < token_life),
+                .is_none_or(|sent| now.saturating_sub(sent) < token_lifetime),
         }
     }
 }

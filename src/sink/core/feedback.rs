@@ -164,7 +164,7 @@ impl<C, F> Core<C, F> {
         if ready && self.requests.len() >= self.throttle.limit.limit() {
             return Limit::Concurrency(self.throttle.limit.limit());
         }
-        if ready && self.throttle.is_held() {
+        if ready && self.throttle.waits_for_permit() {
             return Limit::AllTables;
         }
         if self.throttle.table_waits()

@@ -23,7 +23,7 @@
 //! | [`Queue`] | the writes, their keys' lines, lanes, delays and deadlines | `queue`, `entry`, `keys`, `lane`, `list`, `deadlines` |
 //! | [`Throttle`] | concurrency and budgets, and until when to wait for them | `throttle`, `parked`, `feedback` |
 //! | [`Isolation`] | batches under bisection, descriptions that prove the table | `isolation`, `description` |
-//! | [`Access`] | refusals that no record causes | `access`, `verdict` |
+//! | [`Access`] | refusals that no record causes | `access`, `refusals` |
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
 //! | [`Retries`] | delays, and the budget that pays for retries | `requeue` |
 //! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
@@ -43,6 +43,7 @@ mod list;
 mod outbox;
 mod parked;
 mod queue;
+mod refusals;
 mod request;
 mod requeue;
 mod settle;
@@ -52,7 +53,6 @@ mod supersede;
 #[cfg(test)]
 mod tests;
 mod throttle;
-mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ use crate::transport::Operation;
 
 use access::Access;
 #[cfg(test)]
-pub(crate) use access::GRACE;
+pub(crate) use access::REFUSAL_GRACE;
 pub(crate) use answer::BatchOutcome;
 use buffer_pool::BufferPool;
 pub(crate) use description::Described;
@@ -93,7 +93,7 @@ pub(crate) struct Rules {
     pub(crate) consumed_capacity: bool,
     pub(crate) max_attempts: Option<u32>,
     /// How long after its first sending a transaction's token may be used again.
-    pub(crate) token_life: Duration,
+    pub(crate) token_lifetime: Duration,
     /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
     pub(crate) dead_letters: bool,
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Core;
 use super::entry::{Entry, State};
-use super::isolation::Verdict;
+use super::isolation::NextStep;
 use super::lane::Ticket;
 use crate::retry::ServiceError;
 use crate::sink::outcome::{Outcome, RejectReason};
@@ -14,7 +14,7 @@ use crate::transport::Operation;
 /// are refused too.
 ///
 /// Chosen: outages that come back are few, and a server that describes no table refuses for ever.
-const MAX_REPEATS: u8 = 3;
+const MAX_UNPROVEN_REPEATS: u8 = 3;
 
 impl<C, F> Core<C, F> {
     /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
@@ -87,17 +87,17 @@ impl<C, F> Core<C, F> {
 
     fn decide(&mut self, now: Duration, group: Option<u64>, written: bool) {
         if let Some(group) = group {
-            let verdict = self.isolation.decided(group, written);
-            self.apply(now, verdict);
+            let step = self.isolation.decided(group, written);
+            self.apply(now, step);
         }
     }
 
     /// Carries out the verdict on a bisection group.
-    pub(super) fn apply(&mut self, now: Duration, verdict: Verdict) {
-        match verdict {
-            Verdict::Open => {}
-            Verdict::Describe => self.isolation.description.want(),
-            Verdict::Reject(refusals) => self.reject_refusals(now, refusals),
+    pub(super) fn apply(&mut self, now: Duration, step: NextStep) {
+        match step {
+            NextStep::Open => {}
+            NextStep::Describe => self.isolation.description.want(),
+            NextStep::Reject(refusals) => self.reject_refusals(now, refusals),
         }
     }
 
@@ -107,7 +107,7 @@ impl<C, F> Core<C, F> {
     /// between are no single outage. Where the service refuses whatever is sent to it, more are asked for.
     pub(super) fn reject_refusals(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
         let invalid = self.isolation.description.is_invalid();
-        let max_repeats = if invalid { MAX_REPEATS } else { 1 };
+        let max_repeats = if invalid { MAX_UNPROVEN_REPEATS } else { 1 };
         for (ticket, error) in refusals {
             let Some(entry) = self.refused_alone(ticket) else {
                 continue;

@@ -36,7 +36,7 @@ pub(super) struct Throttle {
     /// The write that is sent alone to obtain a reason: a request that is refused whole bears one.
     cause_probe: Option<Ticket>,
     /// Set while the limit over all tables lets no request be sent.
-    held: bool,
+    waits_for_permit: bool,
     /// Set where this table met the account's limit.
     pub(super) account: bool,
     pub(super) consumed: ConsumedAnswer,
@@ -51,20 +51,20 @@ impl Throttle {
             parked_until: None,
             short_indexes: Vec::new(),
             cause_probe: None,
-            held: false,
+            waits_for_permit: false,
             account: false,
             consumed: ConsumedAnswer::default(),
         }
     }
 
     /// Sets whether the limit over all tables lets no request be sent.
-    pub(super) fn hold(&mut self, held: bool) {
-        self.held = held;
+    pub(super) fn set_waits_for_permit(&mut self, waits: bool) {
+        self.waits_for_permit = waits;
     }
 
     /// Returns whether the limit over all tables lets no request be sent.
-    pub(super) fn is_held(&self) -> bool {
-        self.held
+    pub(super) fn waits_for_permit(&self) -> bool {
+        self.waits_for_permit
     }
 
     /// Returns whether a write is to be sent by itself next, to obtain a reason.

@@ -5,7 +5,7 @@
 //!
 //! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
 //!   hold more.
-//! - Beyond that it takes only what no other table waits for, and leaves [`RESERVE`] of the limit
+//! - Beyond that it takes only what no other table waits for, and leaves [`RESERVE_DIVISOR`] of the limit
 //!   free. A table that is throttled or hangs gives back slowly: the others need room to begin with.
 //!
 //! - Of bytes, a table that holds none may always take a record. So each table makes progress beside
@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 /// The part of the limit, one in so many, that tables above their even share leave free.
 ///
 /// Chosen: of the default limits 32 requests and 32 MiB.
-const RESERVE: usize = 8;
+const RESERVE_DIVISOR: usize = 8;
 
 /// A limit and its use. See the module's documentation.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl SharedLimit {
         if holds <= self.even_share(state) {
             free
         } else if state.tables.len() > 1 {
-            free.saturating_sub(self.limit / RESERVE)
+            free.saturating_sub(self.limit / RESERVE_DIVISOR)
         } else {
             free
         }

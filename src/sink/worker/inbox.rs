@@ -12,7 +12,7 @@ use crate::sink::outcome::Outcome;
 /// The most messages that are taken in before requests are sent and other tasks have their turn.
 ///
 /// Chosen: about a millisecond of work.
-const MAX_MESSAGES: usize = 1_000;
+const MAX_MESSAGES_PER_STEP: usize = 1_000;
 
 impl Running {
     /// Takes in messages that passed admission. Returns whether the table was aborted.
@@ -20,7 +20,7 @@ impl Running {
         if self.inbox.is_empty() {
             self.worker.admission.receive(&mut self.inbox);
         }
-        for _ in 0..MAX_MESSAGES {
+        for _ in 0..MAX_MESSAGES_PER_STEP {
             let Some(message) = self.inbox.pop_front() else {
                 return false;
             };

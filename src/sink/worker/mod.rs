@@ -203,7 +203,7 @@ impl Running {
         let short = core.short_indexes(now);
         if short != self.short_indexes {
             self.short_indexes = short;
-            self.worker.admission.hold(short);
+            self.worker.admission.cap_indexes(short);
         }
         if core.take_refresh(now) {
             self.refresh();
@@ -222,11 +222,11 @@ impl Running {
             let core = &mut self.worker.core;
             core.advance(now);
             let may_send = core.may_send();
-            if !may_send && core.is_held() {
+            if !may_send && core.waits_for_permit() {
                 self.worker.requests.stop_waiting();
             }
             let granted = may_send && self.worker.requests.try_take(1, true);
-            core.hold(may_send && !granted);
+            core.set_waits_for_permit(may_send && !granted);
             if !granted {
                 return;
             }

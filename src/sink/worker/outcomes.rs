@@ -55,7 +55,7 @@ impl Running {
     /// Passes the outcomes on and frees their room.
     pub(super) fn pass_on(&mut self, now: Duration) {
         let reporter = &mut self.worker.reporter;
-        if self.worker.core.take_undoubted() {
+        if self.worker.core.take_resolved() {
             reporter.dismissed(Operation::DescribeTable.name());
         }
         reporter.advance(now);

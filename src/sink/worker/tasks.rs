@@ -205,7 +205,7 @@ impl Running {
                     Described::Denied => {}
                 }
                 self.worker.core.on_described(now, described);
-                if !self.worker.core.is_in_doubt() {
+                if !self.worker.core.is_unproven() {
                     let name = Operation::DescribeTable.name();
                     self.worker.reporter.dismissed(name);
                 }

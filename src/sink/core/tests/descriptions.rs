@@ -382,7 +382,7 @@ fn a_table_that_failed_is_not_described() {
     core.submit(ms(0), put(1, 1));
     let request = core.next_request(ms(0)).expect("a batch");
     core.on_batch(ms(0), request.id, Err(missing()));
-    assert!(core.is_in_doubt());
+    assert!(core.is_unproven());
     core.fail(ms(1), denied());
     core.fail(ms(1), missing());
     assert!(!core.take_describe(ms(60_000)));

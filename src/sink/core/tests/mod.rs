@@ -55,7 +55,7 @@ fn rules() -> Rules {
         coalesce: false,
         consumed_capacity: false,
         max_attempts: None,
-        token_life: crate::sink::payload::TOKEN_LIFE,
+        token_lifetime: crate::sink::payload::TOKEN_LIFETIME,
         dead_letters: false,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Core;
-use super::access::{Standing, Suspect, Suspicion, Why};
+use super::access::{ActionStatus, Attribution, RecordEvidence, RefusalKind};
 use super::lane::Ticket;
 use super::request::InFlight;
 use crate::retry::ServiceError;
@@ -37,11 +37,13 @@ impl<C, F> Core<C, F> {
         error: &ServiceError,
     ) {
         let operation = request.operation;
-        let standing = self.access.action_refused(now, operation, Why::Denied);
+        let standing = self
+            .access
+            .action_refused(now, operation, RefusalKind::Denied);
         match (standing, &request.writes[..]) {
-            (Standing::Passing, _) => self.failed_attempt(now, request, error),
-            (Standing::Partial, _) => self.suspect(now, request, error, Why::Denied),
-            (Standing::Refused, &[ticket]) => {
+            (ActionStatus::Passing, _) => self.failed_attempt(now, request, error),
+            (ActionStatus::Partial, _) => self.attribute(now, request, error, RefusalKind::Denied),
+            (ActionStatus::Refused, &[ticket]) => {
                 self.decide_group(now, ticket, false);
                 if operation != Operation::BatchWriteItem || !self.isolation.is_bisecting() {
                     return self.close(now, &request, error);
@@ -51,8 +53,8 @@ impl<C, F> Core<C, F> {
                 self.failed_attempt(now, request, error);
             }
             // One record's key may be the cause of all.
-            (Standing::Refused, _) => self.suspect(now, request, error, Why::Denied),
-            (Standing::Closed, _) => self.close(now, &request, error),
+            (ActionStatus::Refused, _) => self.attribute(now, request, error, RefusalKind::Denied),
+            (ActionStatus::Closed, _) => self.close(now, &request, error),
         }
     }
 
@@ -70,21 +72,32 @@ impl<C, F> Core<C, F> {
     }
 
     /// The service refused with a code that does not say whether a record is the cause.
-    pub(super) fn suspected(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+    pub(super) fn unclear_refused(
+        &mut self,
+        now: Duration,
+        request: InFlight,
+        error: &ServiceError,
+    ) {
         let standing = self
             .access
-            .action_refused(now, request.operation, Why::Unclear);
+            .action_refused(now, request.operation, RefusalKind::Unclear);
         // Where nothing passes, a batch shows whether that is because of a record.
-        if standing == Standing::Passing && request.writes.len() > 1 {
+        if standing == ActionStatus::Passing && request.writes.len() > 1 {
             self.failed_attempt(now, request, error);
         } else {
-            self.suspect(now, request, error, Why::Unclear);
+            self.attribute(now, request, error, RefusalKind::Unclear);
         }
     }
 
     /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
     /// a write by itself is rejected once it was refused again and again while others were carried out.
-    fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError, why: Why) {
+    fn attribute(
+        &mut self,
+        now: Duration,
+        mut request: InFlight,
+        error: &ServiceError,
+        kind: RefusalKind,
+    ) {
         let &[ticket] = &request.writes[..] else {
             let next = request.isolated || !self.isolation.is_bisecting();
             if next {
@@ -94,32 +107,32 @@ impl<C, F> Core<C, F> {
             }
             return;
         };
-        let suspect = self.add_suspicion(now, ticket, request.operation, why);
-        if suspect == Suspect::Cause {
+        let attribution = self.add_evidence(now, ticket, request.operation, kind);
+        if attribution == Attribution::Record {
             return self.reject_refused(now, ticket, error.clone());
         }
         self.decide_group(now, ticket, false);
         // Where nothing passes it goes with the others again, and costs no request of its own.
         request.isolated =
-            request.operation == Operation::BatchWriteItem && suspect == Suspect::Alone;
+            request.operation == Operation::BatchWriteItem && attribution == Attribution::Alone;
         self.failed_attempt(now, request, error);
     }
 
     /// Counts a refusal of a write by itself.
-    fn add_suspicion(
+    fn add_evidence(
         &mut self,
         now: Duration,
         ticket: Ticket,
         operation: Operation,
-        why: Why,
-    ) -> Suspect {
+        kind: RefusalKind,
+    ) -> Attribution {
         let tally = self.access.tally(operation);
-        let Some((number, place)) = self.queue.suspicion(ticket) else {
+        let Some((number, place)) = self.queue.evidence(ticket) else {
             self.queue.report("a refused write has no line");
-            return Suspect::OneOfAll;
+            return Attribution::OneOfAll;
         };
-        place.take_if(|known| !known.concerns(number, operation, why));
-        let new = || Box::new(Suspicion::new(now, number, operation, why, tally));
+        place.take_if(|known| !known.concerns(number, operation, kind));
+        let new = || Box::new(RecordEvidence::new(now, number, operation, kind, tally));
         place.get_or_insert_with(new).refused(now, tally)
     }
 }

@@ -1,7 +1,7 @@
 //! Refusals that no record causes: of rights, of credentials, of the table itself.
 //!
 //! A roll-out of a policy, of a key, of a load balancer refuses all requests for some seconds, and
-//! is over. So such refusals are tried again for [`GRACE`] before they count. Then it matters what
+//! is over. So such refusals are tried again for [`REFUSAL_GRACE`] before they count. Then it matters what
 //! they refuse:
 //!
 //! | refused | and meanwhile | then |
@@ -16,33 +16,26 @@
 //! Batches of puts and deletes are what most tables are for: if they are denied, and no other action was
 //! carried out either, the table fails.
 
+mod attribution;
+mod run;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::retry::ServiceError;
 use crate::transport::Operation;
 
+pub(super) use attribution::{Attribution, RecordEvidence};
+use run::Run;
+
 /// The time for which such refusals are tried again.
 ///
 /// Chosen: a provider has rotated credentials by then, and a new policy has reached all servers
 /// (IAM: usually seconds). A pipeline still learns of it soon.
-pub(crate) const GRACE: Duration = Duration::from_secs(30);
-
-/// The least number of refusals of a write by itself, each after others of its action were carried
-/// out, that make it the cause, once it has been refused for [`GRACE`].
-const CONDEMNING_REFUSALS: u32 = 5;
-
-/// The chance of being refused as often as the write was, for one that is like all others, below which
-/// it is the cause.
-///
-/// Chosen: of all that a buffer holds in an outage of nine requests in ten, none is rejected.
-const CONDEMNING_CHANCE: f64 = 1e-7;
-
-/// The least number of refusals that go on. Chosen: two may be two blips with nothing sent between.
-const LASTING_REFUSALS: u32 = 3;
+pub(crate) const REFUSAL_GRACE: Duration = Duration::from_secs(30);
 
 /// The most codes of refusals that are told apart.
-const MAX_CODES: usize = 16;
+const MAX_TRACKED_CODES: usize = 16;
 
 /// The refusals of a table and of its actions.
 #[derive(Debug)]
@@ -64,8 +57,8 @@ struct Action {
     tally: Tally,
     succeeded_at: Option<Duration>,
     /// Denials, and refusals with a code that is not known.
-    denied: Evidence,
-    unclear: Evidence,
+    denied: ActionEvidence,
+    unclear: ActionEvidence,
     closed: Option<Closed>,
 }
 
@@ -78,7 +71,7 @@ pub(super) struct Tally {
 
 /// Refusals of an action for one reason.
 #[derive(Debug, Default)]
-struct Evidence {
+struct ActionEvidence {
     /// Those since the action was last carried out.
     unbroken: Option<Run>,
     /// Those before as well.
@@ -89,57 +82,11 @@ struct Evidence {
 
 /// The reason for which an action is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Why {
+pub(super) enum RefusalKind {
     /// It may not be used, or the server does not have it.
     Denied,
     /// A code that is not known.
     Unclear,
-}
-
-/// Refusals for one reason without a pause.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    since: Duration,
-    last: Duration,
-    count: u32,
-    /// The time between those that followed each other.
-    lasted: Duration,
-    /// Set if a failure of another kind came after the last one.
-    interrupted: bool,
-}
-
-impl Run {
-    /// Adds a refusal to a run, or to a new one after a pause.
-    fn add(run: &mut Option<Self>, now: Duration, pause: Duration) -> Self {
-        let mut next = Self {
-            since: now,
-            last: now,
-            count: 1,
-            lasted: Duration::ZERO,
-            interrupted: false,
-        };
-        if let Some(before) = run.filter(|run| now.saturating_sub(run.last) < pause) {
-            next.since = before.since;
-            next.count += before.count;
-            next.lasted = before.lasted;
-            if !before.interrupted {
-                next.lasted += now.saturating_sub(before.last);
-            }
-        }
-        *run.insert(next)
-    }
-
-    /// Notes a failure that says nothing of the reason.
-    fn interrupt(run: &mut Option<Self>) {
-        if let Some(run) = run {
-            run.interrupted = true;
-        }
-    }
-
-    /// Returns whether they have gone on for [`GRACE`].
-    fn is_lasting(self) -> bool {
-        self.count >= LASTING_REFUSALS && self.lasted >= GRACE
-    }
 }
 
 /// An action that may not be used.
@@ -154,12 +101,12 @@ struct Closed {
 
 /// The consequence of an action's refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// They may pass: they have not gone on for [`GRACE`].
+pub(super) enum ActionStatus {
+    /// They may pass: they have not gone on for [`REFUSAL_GRACE`].
     Passing,
     /// They go on, while others of the action are carried out.
     Partial,
-    /// Nothing of the action was carried out for [`GRACE`].
+    /// Nothing of the action was carried out for [`REFUSAL_GRACE`].
     Refused,
     /// The same, and the action was closed before.
     Closed,
@@ -169,7 +116,7 @@ impl Access {
     /// `longest_delay` is the longest between two attempts of a write.
     pub(super) fn new(longest_delay: Duration) -> Self {
         Self {
-            pause: GRACE.max(longest_delay.saturating_mul(2)),
+            pause: REFUSAL_GRACE.max(longest_delay.saturating_mul(2)),
             refusals: HashMap::new(),
             missing: false,
             described_missing: None,
@@ -209,7 +156,7 @@ impl Access {
     pub(super) fn refused(&mut self, now: Duration, error: &ServiceError) -> bool {
         self.missing |= error.is_missing();
         let mut run = self.refusals.remove(error.code());
-        if self.refusals.len() >= MAX_CODES {
+        if self.refusals.len() >= MAX_TRACKED_CODES {
             // The codes are a server's: their number is not bounded otherwise.
             let oldest = self.refusals.iter().min_by_key(|(_, run)| run.last);
             if let Some(code) = oldest.map(|(code, _)| code.clone()) {
@@ -260,15 +207,15 @@ impl Access {
         &mut self,
         now: Duration,
         operation: Operation,
-        why: Why,
-    ) -> Standing {
+        kind: RefusalKind,
+    ) -> ActionStatus {
         let pause = self.pause;
         let action = self.actions.entry(operation).or_default();
         action.tally.refusals += 1;
         let successes = action.tally.successes;
-        let evidence = match why {
-            Why::Denied => &mut action.denied,
-            Why::Unclear => &mut action.unclear,
+        let evidence = match kind {
+            RefusalKind::Denied => &mut action.denied,
+            RefusalKind::Unclear => &mut action.unclear,
         };
         let unbroken = Run::add(&mut evidence.unbroken, now, pause);
         let all = Run::add(&mut evidence.all, now, pause);
@@ -276,14 +223,14 @@ impl Access {
             evidence.successes_before = successes;
         }
         let beside_others = successes > evidence.successes_before;
-        if why == Why::Denied && action.closed.is_some() {
-            Standing::Closed
+        if kind == RefusalKind::Denied && action.closed.is_some() {
+            ActionStatus::Closed
         } else if unbroken.is_lasting() {
-            Standing::Refused
-        } else if beside_others && (why == Why::Unclear || all.is_lasting()) {
-            Standing::Partial
+            ActionStatus::Refused
+        } else if beside_others && (kind == RefusalKind::Unclear || all.is_lasting()) {
+            ActionStatus::Partial
         } else {
-            Standing::Passing
+            ActionStatus::Passing
         }
     }
 
@@ -296,7 +243,9 @@ impl Access {
     /// Returns whether another action was carried out since this one is denied, or shortly before, and
     /// is open.
     pub(super) fn others_work(&self, now: Duration, operation: Operation) -> bool {
-        let from = self.denied_since(now, operation).saturating_sub(GRACE);
+        let from = self
+            .denied_since(now, operation)
+            .saturating_sub(REFUSAL_GRACE);
         self.actions.iter().any(|(other, action)| {
             let works = action.closed.is_none() && action.succeeded_at.is_some_and(|at| at >= from);
             *other != operation && works
@@ -313,7 +262,7 @@ impl Access {
         closed.or(denied.map(|run| run.since)).unwrap_or(now)
     }
 
-    /// Closes an action for [`GRACE`]. Returns whether it was open.
+    /// Closes an action for [`REFUSAL_GRACE`]. Returns whether it was open.
     pub(super) fn close(
         &mut self,
         now: Duration,
@@ -323,7 +272,7 @@ impl Access {
         let closed = Closed {
             error,
             since: self.denied_since(now, operation),
-            until: now.saturating_add(GRACE),
+            until: now.saturating_add(REFUSAL_GRACE),
         };
         let action = self.actions.entry(operation).or_default();
         action.closed.replace(closed).is_none()
@@ -333,95 +282,5 @@ impl Access {
     pub(super) fn closed(&self, now: Duration, operation: Operation) -> Option<&ServiceError> {
         let closed = self.actions.get(&operation)?.closed.as_ref()?;
         (now < closed.until).then_some(&closed.error)
-    }
-}
-
-/// The refusals of one write, sent by itself, for a reason that it need not be the cause of; where it
-/// is denied, of all writes of its key by the same action.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Suspicion {
-    /// The number of the first of these writes, its action, and the reason.
-    number: u64,
-    operation: Operation,
-    why: Why,
-    since: Duration,
-    /// The action's requests before the first of them, and at the last of them that counted.
-    before: Tally,
-    last: Tally,
-    /// All of them, and those that counted.
-    all: u64,
-    refusals: u32,
-}
-
-/// The consequence of a refusal of a write by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Suspect {
-    /// Nothing of its action was carried out since the last one: it says nothing.
-    OneOfAll,
-    /// Others were carried out.
-    Alone,
-    /// It is the cause.
-    Cause,
-}
-
-impl Suspicion {
-    /// `tally` is that of the action, with the write's first refusal.
-    pub(super) fn new(
-        now: Duration,
-        number: u64,
-        operation: Operation,
-        why: Why,
-        tally: Tally,
-    ) -> Self {
-        let before = Tally {
-            refusals: tally.refusals.saturating_sub(1),
-            ..tally
-        };
-        Self {
-            number,
-            operation,
-            why,
-            since: now,
-            before,
-            last: before,
-            all: 0,
-            refusals: 0,
-        }
-    }
-
-    /// Returns whether it is evidence against a write that is refused now. A transaction has more than
-    /// the key.
-    pub(super) fn concerns(&self, number: u64, operation: Operation, why: Why) -> bool {
-        let of_key = (self.operation, self.why, why) == (operation, Why::Denied, Why::Denied)
-            && operation != Operation::TransactWriteItems;
-        self.number == number || of_key
-    }
-
-    /// Counts a refusal, if others of the action were carried out since the last one that counted.
-    pub(super) fn refused(&mut self, now: Duration, tally: Tally) -> Suspect {
-        self.all += 1;
-        if tally.successes <= self.last.successes {
-            return Suspect::OneOfAll;
-        }
-        self.last = tally;
-        self.refusals += 1;
-        let lasting = now.saturating_sub(self.since) >= GRACE;
-        if lasting && self.refusals >= CONDEMNING_REFUSALS && self.chance() < CONDEMNING_CHANCE {
-            Suspect::Cause
-        } else {
-            Suspect::Alone
-        }
-    }
-
-    /// Returns the chance of so many refusals, where a request is refused as often as those of others.
-    ///
-    /// How often that is, is estimated by the rule of succession: few others prove little.
-    fn chance(&self) -> f64 {
-        let number = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
-        let successes = number(self.last.successes - self.before.successes);
-        let refusals = self.last.refusals - self.before.refusals;
-        let refusals = number(refusals.saturating_sub(self.all));
-        let share = (refusals + 1.0) / (refusals + successes + 2.0);
-        share.powf(f64::from(self.refusals))
     }
 }
