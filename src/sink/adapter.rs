@@ -23,7 +23,7 @@ use super::table::{TableSink, row};
 use super::write::Write;
 use crate::error::ErrorKind;
 
-/// What a [`RecordSink`] fails with.
+/// An error of a [`RecordSink`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordSinkError {
@@ -54,12 +54,12 @@ pub(super) struct AdapterOutcomes {
 #[derive(Debug, Default)]
 struct AdapterState {
     failed: Vec<Outcome>,
-    /// The adapter was dropped: nobody asks any more.
+    /// Set once the adapter was dropped, and reports no more.
     orphaned: bool,
 }
 
-/// How many failures an adapter holds for its owner; further ones are reported by `flush` and
-/// `close` of the table.
+/// The largest number of failures that an adapter keeps for its owner. Further ones are reported by
+/// `flush` and `close` of the table.
 const MAX_KEPT_FAILURES: usize = 100;
 
 impl RecordSinkError {
@@ -75,7 +75,7 @@ impl RecordSinkError {
 }
 
 impl AdapterOutcomes {
-    /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
+    /// Takes an outcome. A failed write that the dead-letter handler has taken is not kept.
     pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
@@ -92,7 +92,7 @@ impl AdapterOutcomes {
         Ok(())
     }
 
-    /// Nobody will ask any more. Gives back what nobody has asked for.
+    /// Notes that the adapter is gone, and returns the failures that it has not reported.
     fn orphan(&self) -> Vec<Outcome> {
         let mut state = self.lock();
         state.orphaned = true;
@@ -104,7 +104,7 @@ impl AdapterOutcomes {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails with all that is held, if anything is.
+    /// Returns the failures that are kept as an error, if there are any.
     fn report(&self) -> Result<(), RecordSinkError> {
         let outcomes = std::mem::take(&mut self.lock().failed);
         if outcomes.is_empty() {
@@ -116,7 +116,7 @@ impl AdapterOutcomes {
 
 /// A table as a [`futures::Sink`] of typed records, each one a put.
 ///
-/// - `poll_ready` waits for room, and reports the records that failed since, save those that a
+/// - `poll_ready` waits for room, and reports the records that failed since, except those that a
 ///   dead-letter handler has taken.
 /// - `start_send` encodes the record. One that breaks a limit is refused there; from
 ///   [`TableSink::records`] with a dead-letter handler, it goes to that instead.
@@ -127,7 +127,7 @@ impl AdapterOutcomes {
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves accepted records to the table; only a record that was parked by `start_send`
+/// Dropping it leaves accepted records to the table. Only a record that was parked by `start_send`
 /// and not yet brought in by `poll_ready` or `poll_flush` is dropped with it.
 pub struct RecordSink<T> {
     table: TableSink,
@@ -135,7 +135,7 @@ pub struct RecordSink<T> {
     parked: Option<Parked>,
     flush: Option<BoxFuture<'static, Result<(), DrainError>>>,
     make: Make<T>,
-    /// Makes the row of a dead letter of a record that can't be written.
+    /// The function that makes the row of a dead letter, for a record that can't be written.
     row: Option<fn(&T) -> Option<Bytes>>,
     record: PhantomData<fn(T)>,
 }
@@ -247,7 +247,7 @@ impl<T> Sink<T> for RecordSink<T> {
     }
 }
 
-/// Failures that nobody has asked for go to the table, for its next flush or close.
+/// Leaves the failures that were not reported to the next flush or close of the table.
 impl<T> Drop for RecordSink<T> {
     fn drop(&mut self) {
         let unobserved = self.outcomes.orphan();

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// Largest expression string (AWS developer guide, "Service, account, and table quotas").
+/// The largest expression, in bytes (AWS developer guide, "Service, account, and table quotas").
 const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
 
-/// All that a plain write has none of.
+/// The parts of a write that a plain one has none of.
 #[derive(Default)]
 pub(super) struct More {
     pub(super) update: Option<String>,
@@ -33,7 +33,7 @@ impl std::fmt::Debug for More {
 }
 
 impl More {
-    /// The request's members that hold the expressions, without braces.
+    /// Returns the request's members that hold the expressions, without braces.
     pub(super) fn expressions(&self) -> Result<Bytes, String> {
         let mut out = Vec::new();
         let texts = [

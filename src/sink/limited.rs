@@ -55,10 +55,11 @@ pub enum LimitedBy {
         /// The last failure, as in [`Stats::last_error`](super::Stats::last_error).
         cause: Option<String>,
     },
-    /// The service has refused all writes of a batch for what is in them, and no other was carried out
-    /// since: whether they or the table are the cause, the table's description tells, which is awaited.
+    /// The service has refused all writes of a batch for their contents, and no other was carried
+    /// out since. The table's description is awaited, which shows whether they or the table are the
+    /// cause.
     Description,
-    /// The dead-letter handler has not answered, and what else waits is behind its writes.
+    /// The dead-letter handler has not answered, and all else that waits is behind its writes.
     #[non_exhaustive]
     DeadLetters {
         /// The number of writes that the handler has.

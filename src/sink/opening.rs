@@ -12,8 +12,8 @@ use crate::transport::{TableDescription, Transport};
 /// Chosen: the control plane's bad moments are over by then.
 const MAX_SERVICE_WAIT: Duration = Duration::from_secs(10);
 
-/// The time for which it is tried again where nothing of DynamoDB answers, or no credentials are to be
-/// had. Chosen: a wrong endpoint shows at once, and a connection that broke is made again.
+/// The time for which it is tried again where nothing of DynamoDB answers, or no credentials are
+/// available. Chosen: a wrong endpoint shows at once, and a connection that broke is made again.
 const MAX_OTHER_WAIT: Duration = Duration::from_secs(2);
 
 /// The time for which a table that is being created is waited for.
@@ -58,7 +58,7 @@ pub(super) async fn describe(
     retries.call(|| describe_ready(transport), decide).await
 }
 
-/// The reason that a table can't be written to.
+/// The reason for which a table can't be written to.
 enum NotReady {
     /// Its status in a description.
     Status(String),

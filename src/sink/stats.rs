@@ -1,4 +1,4 @@
-//! What a table's sink has done and holds: a snapshot for callers, and the metrics.
+//! The numbers of a table's sink: a snapshot for callers, and the metrics.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -62,23 +62,23 @@ pub struct Stats {
     pub requests: u64,
     /// Requests answered by an error, or not at all. A condition that did not hold is an answer.
     pub failed_requests: u64,
-    /// Write units consumed, as the service counts them, indexes included. It is asked where the table's
-    /// capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
+    /// Write units consumed, as the service counts them, indexes included. It is asked where the
+    /// table's capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
     /// [`consumed_capacity`](super::TableSettings::consumed_capacity) is on; else 0.
     pub consumed_units: f64,
     /// Requests under way.
     pub in_flight: usize,
-    /// How many may be under way.
+    /// The number of requests that may be under way.
     pub concurrency: usize,
     /// Writes accepted and without outcome.
     pub buffered_records: usize,
-    /// What those take of the buffer, in bytes.
+    /// The size of those in the buffer, in bytes.
     pub buffered_bytes: usize,
     /// Callers that wait for room.
     pub waiting_callers: usize,
-    /// How long the oldest write that may be sent has waited.
+    /// The time that the oldest write that may be sent has waited.
     pub queue_age: Duration,
-    /// How the table's capacity is paid for, as far as it is known.
+    /// The mode in which the table's capacity is paid for, as far as it is known.
     pub mode: CapacityMode,
     /// Write units a second that may leave now; `None` where nothing limits them.
     pub rate: Option<f64>,
@@ -86,7 +86,7 @@ pub struct Stats {
     pub hot_keys: usize,
     /// Writes that wait for those.
     pub held: usize,
-    /// What holds writes back right now.
+    /// The reason for which writes wait right now.
     pub limited_by: LimitedBy,
     /// The last request that failed, retried or not; `None` while none has.
     pub last_error: Option<LastError>,
@@ -134,7 +134,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// What a worker shows of itself.
+/// The numbers that a worker publishes.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub(super) stats: Stats,
@@ -142,7 +142,7 @@ pub(super) struct Published {
     pub(super) health: Health,
 }
 
-/// What a worker's budgets show.
+/// The numbers of a worker's budgets.
 pub(super) struct Budgeted {
     pub(super) mode: CapacityMode,
     pub(super) rate: Option<f64>,

@@ -14,9 +14,10 @@ use super::submit::Submit;
 use super::table::TableSink;
 use super::write::{TransactionPart, Write};
 
-/// Most operations in one transaction (`API_TransactWriteItems`).
+/// The largest number of operations in one transaction (`API_TransactWriteItems`).
 const MAX_TRANSACTION_PARTS: usize = 100;
-/// Most bytes of items in one transaction (`API_TransactWriteItems`: 4 MB in aggregate).
+/// The largest size of all items in one transaction, in bytes (`API_TransactWriteItems`: 4 MB in
+/// aggregate).
 const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// Several writes of one table that are applied all or none.
@@ -67,13 +68,13 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// How long the transaction may take, in place of the table's `deadline`.
+    /// Sets the time that the transaction may take, in place of the table's `deadline`.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Submits if there is room now.
+    /// Submits the transaction if there is room now.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl<'a> Transaction<'a> {
         self.into_future().try_enter()
     }
 
-    /// Submits and waits for the outcome.
+    /// Submits the transaction and waits for its outcome.
     ///
     /// # Errors
     ///

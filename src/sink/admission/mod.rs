@@ -88,7 +88,8 @@ pub(super) struct Admission<M> {
 }
 
 impl<M> Admission<M> {
-    /// Returns an open admission. `wake` wakes the worker, and `bytes` is the limit over all tables.
+    /// Returns an open admission. `wake` wakes the worker, and `bytes` is the limit over all
+    /// tables.
     pub(super) fn new(bounds: Bounds, wake: Arc<Notify>, bytes: &Arc<SharedLimit>) -> Self {
         Self {
             bounds,

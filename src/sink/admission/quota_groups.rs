@@ -1,7 +1,7 @@
 //! Quota groups: records that may have only a share of the buffer together.
 //!
-//! They are those of one partition key, and those that enter an index that is short of capacity.
-//! Either can fill the whole buffer with records that can't go on, while others could.
+//! A group is the records of one partition key, or those that enter an index that is short of
+//! capacity. Either can fill the whole buffer with records that can't be sent, while others could.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ pub(super) struct QuotaGroups {
     partitions: HashMap<u64, usize, Prehashed>,
     /// Records that enter each index.
     entered: [usize; MAX_INDEXES],
-    /// The indexes that are short, by a bit each.
+    /// The indexes that are short, a bit for each.
     capped: u32,
 }
 
@@ -52,8 +52,8 @@ impl QuotaGroups {
         self.partitions.shrink_to_fit();
     }
 
-    /// Sets which indexes are short. Returns the quota groups that are no longer bounded, or none where
-    /// nothing has changed.
+    /// Sets which indexes are short of capacity, a bit for each. Returns the quota groups that are
+    /// no longer bounded.
     pub(super) fn cap(&mut self, indexes: u32) -> Vec<QuotaGroup> {
         let lifted = self.capped & !indexes;
         self.capped = indexes;
@@ -64,7 +64,7 @@ impl QuotaGroups {
         self.capped
     }
 
-    /// Whether a group has its share of the buffer.
+    /// Returns whether a group has its share of the buffer.
     pub(super) fn is_full(&self, group: QuotaGroup, share: usize) -> bool {
         if let Some(at) = index_of(group) {
             let capped = self.capped & (1 << at) != 0;
@@ -75,7 +75,7 @@ impl QuotaGroups {
             .is_some_and(|&count| count >= share)
     }
 
-    /// The quota groups of a record that may have a share only.
+    /// Returns the quota groups of a record that are bounded to a share of the buffer.
     pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = QuotaGroup> + use<> {
         let indexes = bits(charge.indexes & self.capped).map(index_group);
         std::iter::once(charge.partition).chain(indexes)
@@ -86,8 +86,8 @@ fn index_group(at: usize) -> QuotaGroup {
     u64::MAX - u64::try_from(at).unwrap_or(0)
 }
 
-/// A hash that comes out as one of these numbers is held for an index's: its records are then bounded
-/// by the wrong count, one key in 10^18.
+/// Returns the index of a group, if it is an index's. A hash that equals one of these numbers is
+/// taken for an index's, and its records are bounded by the wrong count: one key in 10^18.
 fn index_of(group: QuotaGroup) -> Option<usize> {
     usize::try_from(u64::MAX - group)
         .ok()

@@ -13,7 +13,8 @@ use super::prehashed::Prehashed;
 use super::quota_groups::QuotaGroup;
 use super::room::Room;
 
-/// A caller's place in line; given up when dropped through [`Admission::leave`](super::Admission::leave).
+/// A caller's place in line; given up when dropped through
+/// [`Admission::leave`](super::Admission::leave).
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sink) struct Turn(usize);
 

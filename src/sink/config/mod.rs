@@ -33,10 +33,10 @@ const REFRESH: Bound<Duration> = Bound::new(
     Duration::from_secs(24 * 60 * 60),
 );
 
-/// How the sink writes to one table.
+/// The settings of one table.
 ///
-/// Every field has a default, and setters never fail: what is out of range is found when the table is opened, or by
-/// [`validate`](Self::validate).
+/// Every field has a default, and setters never fail: what is out of range is found when the table
+/// is opened, or by [`validate`](Self::validate).
 ///
 /// ```
 /// use std::time::Duration;
@@ -115,7 +115,8 @@ impl Default for TableSettings {
 }
 
 impl TableSettings {
-    /// How many requests may be in flight at once: a number, or a range to adapt in.
+    /// Sets the number of requests that may be in flight at once: a fixed number, or a range to
+    /// adapt in.
     ///
     /// Default: `1..=32`. Valid: 1 to 1,000. Takes `8` as well as `1..=64`.
     #[must_use]
@@ -124,72 +125,84 @@ impl TableSettings {
         self
     }
 
-    /// How many write units a second are asked of the table: found out, a number, or no limit.
+    /// Sets the write units a second that are asked of the table: found from its answers, a fixed
+    /// number, or no limit.
     ///
-    /// Default: [`Rate::Adaptive`]. Valid: 1 to 10,000,000 write units a second. Takes `500` as well as [`Rate::Unlimited`].
+    /// Default: [`Rate::Adaptive`]. Valid: 1 to 10,000,000 write units a second. Takes `500` as
+    /// well as [`Rate::Unlimited`].
     #[must_use]
     pub fn rate(mut self, rate: impl Into<Rate>) -> Self {
         self.rate = rate.into();
         self
     }
 
-    /// Whether burst credit is looked for: capacity that a provisioned table has left unused and keeps for up to 300 s, found by
-    /// asking for more than is provisioned. Default: `true`.
+    /// Sets whether burst credit is looked for: capacity that a provisioned table has left unused
+    /// and keeps for up to 300 s. It is found by asking for more than is provisioned. Default:
+    /// `true`.
     ///
-    /// `false` leaves it to the table's other clients. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    /// `false` leaves it to the table's other clients. Has no effect where [`rate`](Self::rate) is
+    /// fixed or unlimited.
     #[must_use]
     pub fn burst(mut self, look_for_it: bool) -> Self {
         self.burst = look_for_it;
         self
     }
 
-    /// The share of the table's capacity that this sink may use, where it is known: `1/N` for one of N that run behind leases.
-    /// Of the burst credit it then spends only what it left unused of its share itself.
+    /// Sets the share of the table's capacity that this sink may use, where the capacity is known:
+    /// `1/N` for one of N sinks that run behind leases. Of the burst credit it then spends only
+    /// what it left unused of its own share.
     ///
-    /// Default: 1, all that the others leave. Valid: 0.001 to 1. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    /// Default: 1, all that the others leave. Valid: 0.001 to 1. Has no effect where
+    /// [`rate`](Self::rate) is fixed or unlimited.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
         self
     }
 
-    /// How old what is known of the table's capacity may become while it is written to, before the table is described again.
+    /// Sets the age at which the known capacity of the table is out of date. The table is then
+    /// described again, if it is written to.
     ///
-    /// Default: 10 s. Valid: 1 s to 24 h. Throttling that the known numbers don't explain has it described earlier.
+    /// Default: 10 s. Valid: 1 s to 24 h. It is described earlier if the known numbers don't
+    /// explain that it throttles.
     #[must_use]
     pub fn refresh(mut self, oldest: Duration) -> Self {
         self.refresh = oldest;
         self
     }
 
-    /// The most records one batch carries. Default and most: 25, which is DynamoDB's limit. Least: 1.
+    /// Sets the largest number of records in a batch. Default: 25, which is DynamoDB's limit.
+    /// Valid: 1 to 25.
     #[must_use]
     pub fn max_batch_items(mut self, records: usize) -> Self {
         self.max_batch_items = records;
         self
     }
 
-    /// The most bytes one batch's request carries, as sent. A single record that is larger goes alone.
+    /// Sets the largest size of a batch's request, in bytes as sent. A single record that is larger
+    /// is sent alone.
     ///
-    /// Default and most: 16 MiB (16,777,216 bytes), which is DynamoDB's limit. Least: 512 KiB.
+    /// Default: 16 MiB (16,777,216 bytes), which is DynamoDB's limit. Valid: 512 KiB to 16 MiB.
     #[must_use]
     pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
         self.max_batch_bytes = bytes;
         self
     }
 
-    /// The longest a record waits for others to share its batch. Default: 1 ms. Valid: 0 to 60 s.
+    /// Sets the longest time that a record waits for others to fill its batch. Default: 1 ms.
+    /// Valid: 0 to 60 s.
     ///
-    /// A bound, not a delay that every record pays: while less than half of the concurrency is in use (of its upper end, for a
-    /// range) nothing waits, and behind a limit that is reached, batches fill by themselves. Timers tick in milliseconds, so 1 ms
-    /// is up to 2.
+    /// It is a bound, not a delay of every record. While less than half of the concurrency is in
+    /// use (of its upper end, for a range) nothing waits. Behind a limit that is reached, batches
+    /// fill by themselves. Timers tick in milliseconds, so 1 ms is up to 2.
     #[must_use]
     pub fn linger(mut self, longest: Duration) -> Self {
         self.linger = longest;
         self
     }
 
-    /// The most records that are accepted and not yet settled; a submit beyond waits.
+    /// Sets the largest number of records that are accepted and not yet settled. A submit beyond
+    /// waits.
     ///
     /// Default: 10,000. Valid: from `max_batch_items` to 10,000,000.
     #[must_use]
@@ -198,9 +211,9 @@ impl TableSettings {
         self
     }
 
-    /// Sets the most bytes, in memory, of records that are accepted and not yet settled; a submit beyond
-    /// waits. A record counts with its data as sent, its key where that is longer than 46 bytes, and 832
-    /// bytes for its place in the queue and its receipt.
+    /// Sets the largest size, in bytes of memory, of all records that are accepted and not yet
+    /// settled. A submit beyond waits. A record counts with its data as sent, its key where that is
+    /// longer than 46 bytes, and 832 bytes for its place in the queue and its receipt.
     ///
     /// Default: 64 MiB. Valid: 4 MiB to 1 GiB. All tables together are bounded by
     /// [`SinkSettings::buffer_bytes`](super::SinkSettings::buffer_bytes).
@@ -210,8 +223,9 @@ impl TableSettings {
         self
     }
 
-    /// The share of the buffer that records of one partition key may take up, so that one hot key leaves room for the others;
-    /// and those that enter a global index, while that is short of capacity.
+    /// Sets the share of the buffer that records of one partition key may take, so that one hot key
+    /// leaves room for the others. It also bounds the records that enter a global index, while that
+    /// is short of capacity.
     ///
     /// Default: 0.25. Valid: 0.001 to 1.
     #[must_use]
@@ -220,40 +234,44 @@ impl TableSettings {
         self
     }
 
-    /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default: `false`.
+    /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default:
+    /// `false`.
     ///
-    /// Saves capacity where only the last value counts. The older write has its outcome with the newer one: superseded,
-    /// or written if that fails unsent. It does not wait for that beyond its own [`deadline`](Self::deadline): there it is
-    /// rejected, and the newer one goes on. A reader of the table's change stream never sees a value that was superseded.
+    /// Saves capacity where only the last value counts. The older write has its outcome with the
+    /// newer one: superseded, or written if that fails unsent. It does not wait for that beyond its
+    /// own [`deadline`](Self::deadline): there it is rejected, and the newer one is still sent. A
+    /// reader of the table's change stream never sees a value that was superseded.
     #[must_use]
     pub fn coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = coalesce;
         self
     }
 
-    /// Whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
+    /// Sets whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
     /// [`Stats::consumed_units`](super::Stats) and its metric. Default: `false`.
     ///
-    /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked all the same, because the budgets
-    /// are corrected by it. The report costs CPU on both sides, and DynamoDB Local a fifth of its speed and more.
+    /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked in any
+    /// case, because the budgets are corrected by it. The report costs CPU on both sides, and
+    /// DynamoDB Local a fifth of its speed and more.
     #[must_use]
     pub fn consumed_capacity(mut self, ask: bool) -> Self {
         self.consumed_capacity = ask;
         self
     }
 
-    /// When a record whose write failed is sent again.
+    /// Sets when a record whose write failed is sent again.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// How long after its submission a record is given up if it is not written.
+    /// Sets the time after its submission at which a record is given up if it is not written.
     ///
-    /// A bound on the time that a receipt waits: [`RejectReason::DeadlineExceeded`](super::RejectReason) comes at the
-    /// deadline, in an outage as well. Only a request in flight at that moment is waited for, since its answer may say that
-    /// the record is written: for [`request_timeout`](Self::request_timeout) at most.
+    /// This bounds the time that a receipt waits:
+    /// [`RejectReason::DeadlineExceeded`](super::RejectReason) comes at the deadline, in an outage
+    /// as well. Only a request in flight at that moment is waited for, since its answer may say
+    /// that the record is written: for [`request_timeout`](Self::request_timeout) at most.
     ///
     /// Default: `None`, never. Valid: 10 ms to 24 h. In a settings file a duration, or `"none"`.
     #[must_use]
@@ -262,17 +280,19 @@ impl TableSettings {
         self
     }
 
-    /// How long one request may take before its answer counts as lost. Default: 10 s. Valid: 100 ms to 5 min.
+    /// Sets the time that a request may take before its answer counts as lost. Default: 10 s.
+    /// Valid: 100 ms to 5 min.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Checks every field, for the table of this name.
+    /// Checks every field, for a table of this name.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the range.
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the
+    /// range.
     pub fn validate(&self, table: &str) -> Result<(), ConfigError> {
         self.check(&SettingsPlace::Table(table.to_owned()))
     }
@@ -300,7 +320,8 @@ impl TableSettings {
         REQUEST_TIMEOUT.check(place, self.request_timeout)
     }
 
-    /// The allowed values of the field at `path`, in words, for messages about values too wrong to be read.
+    /// Returns the allowed values of the field at `path`, in words, for messages about values that
+    /// can't be read.
     pub(super) fn allowed(path: &str) -> Option<String> {
         allowed_at(path, &[MAX_BATCH_ITEMS, BUFFER_RECORDS])
             .or_else(|| allowed_at(path, &[MAX_BATCH_BYTES, BUFFER_BYTES]))
@@ -335,8 +356,8 @@ impl TableSettings {
         self.buffer_bytes
     }
 
-    /// How many records one partition key may have in the buffer: its share of the records, at
-    /// least one.
+    /// Returns the number of records that one partition key may have in the buffer: its share of
+    /// the records, at least one.
     pub(crate) fn key_share_records(&self) -> usize {
         #[expect(
             clippy::cast_possible_truncation,

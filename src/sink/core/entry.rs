@@ -12,7 +12,8 @@ use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 use crate::sink::record::Record;
 
-/// The state of a queued write. It says in which queue the write stands, see [`Queue`](super::queue::Queue).
+/// The state of a queued write. It says in which queue the write stands, see
+/// [`Queue`](super::queue::Queue).
 #[derive(Debug)]
 pub(super) enum State {
     /// Behind an earlier write of one of its keys.
@@ -71,11 +72,12 @@ impl Places {
 /// The attempts to carry a write out.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// All of them, for reports.
+    /// All attempts, for reports.
     pub(super) count: u32,
-    /// Those that failed for another reason than throttling; these count against the policy.
+    /// Attempts that failed for another reason than throttling. They count against the retry
+    /// policy.
     pub(super) failures: u32,
-    /// Those throttled in a row; these drive the delay alone.
+    /// Attempts throttled in a row. They only set the delay.
     pub(super) throttles: u32,
     pub(super) may_have_applied: bool,
     pub(super) first_sent: Option<Duration>,
@@ -127,8 +129,8 @@ impl<C> Write<C> {
 /// A place in the queue, and the write that has it.
 #[derive(Debug)]
 pub(super) struct Entry<C> {
-    /// The number of the first write in this place, which a newer one may have taken since. It is the
-    /// place's age, and tells it from others that had its slot.
+    /// The number of the first write in this place, which a newer one may have taken since. It is
+    /// the place's age, and distinguishes it from others that had its slot.
     pub(super) seq: u64,
     pub(super) places: Places,
     pub(super) state: State,

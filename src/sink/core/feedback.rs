@@ -113,8 +113,8 @@ impl<C, F> Core<C, F> {
         throttle.budgets.settled(now, costs, consumed);
     }
 
-    /// Reacts to a request of which `left` were refused for want of capacity and `written` were
-    /// carried out.
+    /// Adapts to a request of which `left` were refused because capacity ran out, and `written`
+    /// were carried out.
     pub(super) fn note_refused(
         &mut self,
         now: Duration,

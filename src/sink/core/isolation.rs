@@ -204,8 +204,8 @@ impl Isolation {
         number
     }
 
-    /// Removes the first part that can be sent now, and returns it. One that is unpaid can be if it is
-    /// `payable`.
+    /// Removes the first part that can be sent now, and returns it. One that is unpaid can be if it
+    /// is `payable`.
     pub(super) fn take_part(&mut self, now: Duration, payable: bool) -> Option<Part> {
         let ready = |part: &Part| part.not_before <= now && (payable || !part.unpaid);
         let place = self.parts.iter().position(ready)?;

@@ -17,7 +17,7 @@ use crate::item::Key;
 struct Line {
     key: Key,
     places: List,
-    /// Set once a write of the key was refused by itself for a reason that it need not be the cause of.
+    /// The evidence against the key's writes, once one was refused by itself.
     evidence: Option<Box<RecordEvidence>>,
 }
 
@@ -131,7 +131,7 @@ impl Keys {
         self.places.get(last).map(|place| place.write)
     }
 
-    /// Returns the suspicion against the writes of a place's line.
+    /// Returns the evidence against the writes of a place's line.
     pub(super) fn evidence(&mut self, place: usize) -> Option<&mut Option<Box<RecordEvidence>>> {
         let line = self.places.get(place)?.line;
         self.lines.get_mut(line).map(|line| &mut line.evidence)

@@ -7,8 +7,8 @@ use slab::Slab;
 use super::entry::Entry;
 use super::list::List;
 
-/// A queued write: the slot of its place, and the place's number, which tells it from others that
-/// had the slot.
+/// A queued write: the slot of its place, and the place's number, which distinguishes it from
+/// others that had the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) seq: u64,

@@ -12,9 +12,9 @@
 //!                      └───────────────────────────────────────────┘
 //! ```
 //!
-//! Why lines per key and not Flink's way, which puts what failed back at the head of one buffer:
-//! with several requests in flight that lets an old value land after a newer one. Here a write's
-//! successors on the same key are not sendable until it has its outcome.
+//! Flink puts failed writes back at the head of one buffer. With several requests in flight, that
+//! lets an old value land after a newer one. Here a write's successors on the same key are not
+//! sendable until it has its outcome.
 //!
 //! [`Core`] only moves writes between the owners of its state:
 //!
@@ -89,16 +89,16 @@ pub(crate) struct Rules {
     pub(crate) max_batch_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) coalesce: bool,
-    /// Whether the service is asked what each request consumed.
+    /// Set if the service is asked what each request consumed.
     pub(crate) consumed_capacity: bool,
     pub(crate) max_attempts: Option<u32>,
-    /// How long after its first sending a transaction's token may be used again.
+    /// The time after its first sending for which a transaction's token may be used again.
     pub(crate) token_lifetime: Duration,
-    /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
+    /// Set if rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
     pub(crate) dead_letters: bool,
 }
 
-/// See the module's documentation. `C` completes a write, `F` a flush.
+/// The state of one table; see the module's documentation. `C` completes a write, `F` a flush.
 #[derive(Debug)]
 pub(crate) struct Core<C, F> {
     table: Arc<str>,
@@ -249,11 +249,11 @@ impl<C, F> Core<C, F> {
         self.outbox.take_flushed()
     }
 
-    /// Notes that the dead-letter handler is done with a record, and has taken it if `handled`: its write
-    /// is settled, its key is free.
+    /// Notes that the dead-letter handler is done with a record, and has taken it if `handled`: its
+    /// write is settled, its key is free.
     pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64), handled: bool) {
         let ticket = Ticket { seq, at };
-        // The table may have been aborted meanwhile.
+        // The table may have been aborted since.
         let Some(entry) = self.queue.get_mut(ticket) else {
             return;
         };
@@ -271,8 +271,8 @@ impl<C, F> Core<C, F> {
         self.outbox.shrink();
     }
 
-    /// Ends the table if its state is one that cannot be: its writes are handed back, with the fault
-    /// as the cause.
+    /// Ends the table if its state is one that cannot be: its writes are handed back, with the
+    /// fault as the cause.
     fn check(&mut self, now: Duration) {
         if let Some(fault) = self.queue.take_fault() {
             self.fail(now, ServiceError::internal(fault));

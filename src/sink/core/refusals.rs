@@ -10,14 +10,14 @@ use crate::retry::ServiceError;
 use crate::transport::Operation;
 
 impl<C, F> Core<C, F> {
-    /// Nothing more can be written.
+    /// Fails the table, and hands the writes of a request back.
     pub(super) fn fail_with(&mut self, now: Duration, request: &InFlight, error: &ServiceError) {
         self.fail(now, error.clone());
         self.unwritten(now, &request.writes);
     }
 
-    /// Any request would have been refused: the credentials, the signature, or the table itself are
-    /// the cause.
+    /// Handles a refusal that any request would have met: the credentials, the signature, or the
+    /// table itself are the cause.
     pub(super) fn table_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         let over = self.access.refused(now, error);
         // A table that is missing is gone once its description says so too.
@@ -29,7 +29,7 @@ impl<C, F> Core<C, F> {
         self.failed_attempt(now, request, error);
     }
 
-    /// The action may not be used, or not for a record of the request.
+    /// Handles a denial of an action, or of the action for a record of the request.
     pub(super) fn action_refused(
         &mut self,
         now: Duration,
@@ -48,7 +48,7 @@ impl<C, F> Core<C, F> {
                 if operation != Operation::BatchWriteItem || !self.isolation.is_bisecting() {
                     return self.close(now, &request, error);
                 }
-                // The rest of its batch shows whether others pass.
+                // The rest of its batch shows whether others are carried out.
                 request.isolated = true;
                 self.failed_attempt(now, request, error);
             }
@@ -71,7 +71,7 @@ impl<C, F> Core<C, F> {
         self.hand_back_action(now, operation, error);
     }
 
-    /// The service refused with a code that does not say whether a record is the cause.
+    /// Handles a refusal whose code does not show whether a record is the cause.
     pub(super) fn unclear_refused(
         &mut self,
         now: Duration,
@@ -81,7 +81,8 @@ impl<C, F> Core<C, F> {
         let standing = self
             .access
             .action_refused(now, request.operation, RefusalKind::Unclear);
-        // Where nothing passes, a batch shows whether that is because of a record.
+        // Where nothing is carried out, the bisection of a batch shows whether a record is the
+        // cause.
         if standing == ActionStatus::Passing && request.writes.len() > 1 {
             self.failed_attempt(now, request, error);
         } else {
@@ -89,8 +90,9 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
-    /// a write by itself is rejected once it was refused again and again while others were carried out.
+    /// Looks for the record that a refusal may be attributed to. A batch is bisected, one batch at
+    /// a time. A write by itself is rejected once it was refused again and again while others were
+    /// carried out.
     fn attribute(
         &mut self,
         now: Duration,
@@ -112,13 +114,14 @@ impl<C, F> Core<C, F> {
             return self.reject_refused(now, ticket, error.clone());
         }
         self.decide_group(now, ticket, false);
-        // Where nothing passes it goes with the others again, and costs no request of its own.
+        // Where nothing is carried out it goes with the others again, and costs no request of its
+        // own.
         request.isolated =
             request.operation == Operation::BatchWriteItem && attribution == Attribution::Alone;
         self.failed_attempt(now, request, error);
     }
 
-    /// Counts a refusal of a write by itself.
+    /// Adds a refusal of a write by itself to the evidence, and returns its attribution.
     fn add_evidence(
         &mut self,
         now: Duration,

@@ -34,7 +34,7 @@ impl Retries {
 }
 
 impl<C, F> Core<C, F> {
-    /// Requeues writes that were refused for want of capacity, for as long as their deadline
+    /// Requeues writes that were refused because capacity ran out, for as long as their deadline
     /// allows.
     pub(super) fn throttled(
         &mut self,
@@ -114,8 +114,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Requeues writes, each for the delay of its count of failures, and until the retry budget has paid
-    /// for them if they are `unpaid`.
+    /// Requeues writes, each for the delay of its count of failures, and until the retry budget has
+    /// paid for them if they are `unpaid`.
     pub(super) fn requeue(
         &mut self,
         now: Duration,

@@ -18,14 +18,14 @@ use crate::sink::snapshot::{Restored, Snapshot, SnapshotError};
 use crate::sink::stats::Stats;
 
 impl TableSink {
-    /// Waits until every write submitted before this call has its outcome. Later ones don't hold
-    /// it up.
+    /// Waits until every write submitted before this call has its outcome. Later ones don't delay
+    /// it.
     ///
-    /// Batches don't wait to fill meanwhile.
+    /// Until then, batches don't wait to fill.
     ///
     /// # Errors
     ///
-    /// [`DrainError`] if writes failed whose receipts nobody holds, or the table has failed.
+    /// [`DrainError`] if writes failed that no receipt has observed, or the table has failed.
     ///
     /// # Cancel safety
     ///
@@ -44,12 +44,11 @@ impl TableSink {
     /// # Errors
     ///
     /// As [`flush`](Self::flush), [`DrainError::Closed`] where it was closed or aborted before. The
-    /// table is closed all the same.
+    /// table is closed nevertheless.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the table is closed; dropped then, accepted writes are carried out all the
-    /// same.
+    /// Once polled, the table is closed; dropped then, accepted writes are still carried out.
     pub async fn close(&self) -> Result<(), DrainError> {
         self.begin_close().found().await
     }
@@ -59,20 +58,20 @@ impl TableSink {
         Report::ask(self, Control::Close)
     }
 
-    /// Ends at once: no write is sent any more, every one without an outcome is handed back as
-    /// [`Outcome::Unwritten`], to its receipt and here, in submission order.
+    /// Ends the table at once: no write is sent any more, and every one without an outcome is
+    /// handed back as [`Outcome::Unwritten`], to its receipt and here, in submission order.
     ///
-    /// What was in flight is marked as maybe applied.
+    /// Writes that were in flight are marked as maybe applied.
     ///
     /// # Cancel safety
     ///
-    /// Once polled, the abort takes place; dropped then, the receipts still tell.
+    /// Once polled, the abort takes place; dropped then, the receipts still have the outcomes.
     pub async fn abort(&self) -> Vec<Outcome> {
         self.shared.admission.close(SubmitError::Closed);
         self.ask(Control::Abort).await.unwrap_or_default()
     }
 
-    /// The writes without an outcome at this moment, in order, without stopping the sink.
+    /// Returns the writes without an outcome at this moment, in order, without stopping the sink.
     ///
     /// See [`Snapshot`].
     ///
@@ -93,8 +92,9 @@ impl TableSink {
     ///
     /// # Errors
     ///
-    /// See [`SnapshotError`]; nothing was submitted if it concerns the snapshot as a whole. A snapshot of
-    /// other tables alone is refused: a table goes by the name or ARN it was opened with.
+    /// See [`SnapshotError`]; nothing was submitted if it concerns the snapshot as a whole. A
+    /// snapshot of other tables alone is refused: a table goes by the name or ARN it was opened
+    /// with.
     ///
     /// # Cancel safety
     ///
@@ -107,7 +107,7 @@ impl TableSink {
         snapshot.prepare_for(self)?.submit().await
     }
 
-    /// Numbers of this moment.
+    /// Returns the numbers of this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let published = self.shared.stats.lock();
@@ -134,8 +134,8 @@ impl TableSink {
 
     /// Returns whether requests to the table succeed at present.
     ///
-    /// It fails once requests have failed for a second without a success between, at once where time
-    /// alone cannot help, and for want of capacity after ten seconds without a write.
+    /// It fails once requests have failed for a second without a success between, at once where
+    /// time alone cannot help. Where capacity is short, it fails after ten seconds without a write.
     #[must_use]
     pub fn health(&self) -> Health {
         let published = self.shared.stats.lock();
@@ -148,7 +148,8 @@ impl TableSink {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no effect.
+    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no
+    /// effect.
     pub fn set_rate(&self, rate: impl Into<Rate>) -> Result<(), ConfigError> {
         let rate = rate.into();
         rate.check(&SettingsPlace::Table(self.name().to_owned()))?;
@@ -157,11 +158,13 @@ impl TableSink {
     }
 
     /// Sets how many requests may be in flight, from now on: over the setting
-    /// [`concurrency`](crate::sink::TableSettings::concurrency). What is in flight beyond that stays.
+    /// [`concurrency`](crate::sink::TableSettings::concurrency). What is in flight beyond that
+    /// stays.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no effect.
+    /// [`ConfigError::OutOfRange`]; nothing has changed then. On a table that is closed it has no
+    /// effect.
     pub fn set_concurrency(&self, requests: impl Into<Concurrency>) -> Result<(), ConfigError> {
         let concurrency = requests.into();
         let place = SettingsPlace::Table(self.name().to_owned());
@@ -196,7 +199,7 @@ impl TableSink {
         }
     }
 
-    /// Leaves failed writes that nobody has looked at to the next flush or close.
+    /// Leaves failed writes that were not observed to the next flush or close.
     pub(in crate::sink) fn leave_unobserved(&self, outcomes: Vec<Outcome>) {
         let writes = outcomes.len();
         if writes > 0 && !self.shared.admission.send(Message::Unobserved(outcomes)) {

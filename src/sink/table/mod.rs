@@ -18,7 +18,7 @@ use crate::item::TableShape;
 
 pub(super) use writes::row;
 
-/// Writes to one table. Cheap to clone; clones share one buffer, one order and one worker.
+/// A handle to one table. Cheap to clone; clones share one buffer, one order and one worker.
 ///
 /// ```
 /// # #[cfg(feature = "test-util")]
@@ -48,14 +48,16 @@ pub(super) use writes::row;
 ///
 /// # Dropping
 ///
-/// When the last handle is dropped, the accepted writes are carried out still, as long as the
+/// When the last handle is dropped, the accepted writes are still carried out, as long as the
 /// runtime runs, and then the worker ends. Call [`close`](Self::close) to wait for that. Failures
 /// reach the receipts that are held and the dead-letter handler; where there is neither, only a log
-/// line tells of them.
+/// line reports them.
 ///
-/// A runtime that is shut down takes the worker with it, whatever it holds: receipts resolve to
-/// [`Outcome::Unwritten`](super::Outcome::Unwritten) without their record, callers that wait to [`SubmitError::Gone`](super::SubmitError::Gone), `flush` and
-/// `close` to [`DrainError::Gone`](super::DrainError::Gone). None of them waits for ever. Close the table before.
+/// A runtime that is shut down drops the worker with all that it holds: receipts resolve to
+/// [`Outcome::Unwritten`](super::Outcome::Unwritten) without their record, callers that wait to
+/// [`SubmitError::Gone`](super::SubmitError::Gone), `flush` and `close` to
+/// [`DrainError::Gone`](super::DrainError::Gone). None of them waits for ever. Close the table
+/// before.
 #[derive(Clone)]
 pub struct TableSink {
     shared: Arc<Shared>,
@@ -91,14 +93,14 @@ impl TableSink {
         Self { shared }
     }
 
-    /// The table's name, as it was given.
+    /// Returns the table's name, as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.shared.name
     }
 
-    /// The table's keys, and its indexes as they were when it was opened. Those that were dropped since
-    /// are marked so, once a description shows it.
+    /// Returns the table's keys, and its indexes as they were when it was opened. Indexes that were
+    /// dropped since are marked so, once a description shows it.
     #[must_use]
     pub fn shape(&self) -> Arc<TableShape> {
         self.shared.shape.get()

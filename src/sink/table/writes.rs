@@ -33,14 +33,14 @@ impl TableSink {
         Write::new(self, WriteKind::Put, item::encode(record, &self.shape()))
     }
 
-    /// Stores a record as [`put`](Self::put) does, and gives one that can't be written to the
+    /// Stores a record as [`put`](Self::put) does, and passes one that can't be written to the
     /// dead-letter handler, so that all wrong records take one way.
     ///
     /// The receipt of such a record resolves to [`Outcome::Rejected`] with
-    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]), in which a
-    /// float that is no number is `null`. The call
-    /// resolves once the handler is done. Without a handler the receipt alone has the outcome; if
-    /// that is dropped, the next `flush` or `close` reports it.
+    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]), in which
+    /// a float that is no number is `null`. The call resolves once the handler is done. Without a
+    /// handler the receipt alone has the outcome; if that is dropped, the next `flush` or `close`
+    /// reports it.
     ///
     /// ```
     /// # async fn example(table: dynamodb_connector::sink::TableSink) -> Result<(), Box<dyn std::error::Error>> {
@@ -52,8 +52,8 @@ impl TableSink {
     ///
     /// # Errors
     ///
-    /// [`SubmitError::DeadLetter`] where the handler fails: nothing was taken, and the table goes on.
-    /// Else as `put`: also of a wrong record where the table takes no more writes.
+    /// [`SubmitError::DeadLetter`] where the handler fails: nothing was taken, and the table keeps
+    /// running. Else as `put`, also for a wrong record where the table takes no more writes.
     ///
     /// # Cancel safety
     ///
@@ -78,8 +78,8 @@ impl TableSink {
     }
 
     /// Submits a write that came back with an outcome or was read from a dead letter
-    /// ([`Record::from_dead_letter`]), as if it were new: it is checked against this table, whichever
-    /// it was for. One that may have been applied is applied again.
+    /// ([`Record::from_dead_letter`]), as if it were new: it is checked against this table,
+    /// whichever it was for. One that may have been applied is applied again.
     ///
     /// A transaction keeps its token, so that within 10 minutes of its first attempt it is applied
     /// once.
@@ -136,8 +136,8 @@ impl TableSink {
         let handler = self.shared.dead_letters.clone();
         let handled = handler.is_some();
         if let (Some(handler), Some(letter)) = (handler, DeadLetter::of(&outcome)) {
-            // A task of its own: its panic must not be the caller's, and a caller that gives up must
-            // not leave half a letter.
+            // A task of its own: its panic must not be the caller's, and a caller that gives up
+            // must not leave half a letter.
             let handling = self.shared.runtime.spawn(handler.handle(letter));
             let result = match handling.await {
                 Ok(result) => result,
@@ -165,7 +165,7 @@ impl TableSink {
     }
 
     /// Deletes the item with this key: any record that holds the key attributes, others in it are
-    /// ignored. Deleting what isn't there is no error.
+    /// ignored. Deleting an item that isn't there is no error.
     pub fn delete<K: Serialize + ?Sized>(&self, key: &K) -> Write<'_> {
         Write::new(
             self,
@@ -174,8 +174,8 @@ impl TableSink {
         )
     }
 
-    /// Changes attributes of the item with this key by an
-    /// [update expression](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html),
+    /// Changes attributes of the item with this key by an [update
+    /// expression](https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Expressions.UpdateExpressions.html),
     /// e.g. `SET state = :state`; creates the item if there is none.
     pub fn update<K: Serialize + ?Sized>(
         &self,
@@ -190,7 +190,7 @@ impl TableSink {
         .with_update(expression.into())
     }
 
-    /// A condition on an item that a [`transaction`](Self::transaction) doesn't write.
+    /// Checks a condition on an item that a [`transaction`](Self::transaction) doesn't write.
     pub fn check<K: Serialize + ?Sized>(&self, key: &K, condition: impl Into<String>) -> Write<'_> {
         Write::new(self, WriteKind::Check, item::encode_key(key, &self.shape()))
             .condition(condition)
@@ -214,7 +214,7 @@ impl TableSink {
         )
     }
 
-    /// A put or delete as the SDK's `BatchWriteItem` takes it.
+    /// Stores or deletes an item, given as a request of the SDK's `BatchWriteItem`.
     pub fn write_request(&self, request: &WriteRequest) -> Write<'_> {
         match (&request.put_request, &request.delete_request) {
             (Some(put), None) => self.put_item(&put.item),
@@ -233,21 +233,21 @@ impl TableSink {
         }
     }
 
-    /// Several writes of this table that are applied all or none.
+    /// Returns an empty transaction: several writes of this table that are applied all or none.
     pub fn transaction(&self) -> Transaction<'_> {
         Transaction::new(self)
     }
 
-    /// This table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
+    /// Returns this table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
     ///
-    /// A record that can't be written goes to the dead-letter handler, where there is one; else it is
-    /// an error of `start_send`.
+    /// A record that can't be written goes to the dead-letter handler, where there is one; else it
+    /// is an error of `start_send`.
     #[must_use]
     pub fn records<T: Serialize + 'static>(&self) -> RecordSink<T> {
         RecordSink::puts(self.clone())
     }
 
-    /// This table as a [`futures::Sink`] of anything that can be made a write, e.g.
+    /// Returns this table as a [`futures::Sink`] of anything that can be made a write, e.g.
     /// `table.writes(|table, key: &Key| table.delete(key))`.
     #[must_use]
     pub fn writes<T>(
@@ -261,7 +261,7 @@ impl TableSink {
         self.enter_again(prepared, false)
     }
 
-    /// As `enter`, for a restored write.
+    /// Submits a write as `enter` does, for a restored one.
     pub(in crate::sink) fn enter_again(
         &self,
         prepared: Prepared,
@@ -285,7 +285,7 @@ impl TableSink {
     }
 }
 
-/// A record as plain JSON, where it has a form there.
+/// Returns a record as plain JSON, where it has a form there.
 pub(in crate::sink) fn row<T: Serialize + ?Sized>(record: &T) -> Option<Bytes> {
     serde_json::to_string(record).ok().map(|row| one_line(&row))
 }

@@ -66,8 +66,8 @@ impl Running {
         }
     }
 
-    /// Answers what came in after the close or the abort that ended the table. Left to the drop, it
-    /// would be answered as if the runtime had been shut down.
+    /// Answers the messages that came in after the close or the abort that ended the table. Left to
+    /// the drop, it would be answered as if the runtime had been shut down.
     pub(super) fn dismiss(&mut self) {
         let late = self.worker.admission.finish();
         let messages: Vec<Message> = self.inbox.drain(..).chain(late).collect();
@@ -103,7 +103,8 @@ impl Running {
         self.unobserved.log(&self.worker.table);
     }
 
-    /// Ends all that is under way. Every write is handed back, to its receipt and to the caller.
+    /// Ends all requests that are under way. Every write is handed back, to its receipt and to the
+    /// caller.
     fn abort(&mut self, now: Duration, reply: oneshot::Sender<Vec<Outcome>>) {
         self.tasks.abort_all();
         self.worker.core.abort(now);

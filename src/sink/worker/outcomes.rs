@@ -20,8 +20,8 @@ const MAX_UNOBSERVED: usize = 1_000;
 
 /// The longest time by which the numbers of a busy table are behind.
 ///
-/// Chosen: below the time of a request, and so long that a table at full speed publishes once in ten
-/// answers.
+/// Chosen: below the time of a request, and so long that a table at full speed publishes once in
+/// ten answers.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Failed writes that the next flush or close reports.
@@ -42,7 +42,7 @@ impl Unobserved {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// Logs how many are left, at the end of the table.
+    /// Logs the number of failed writes that are left, at the end of the table.
     pub(super) fn log(&mut self, table: &str) {
         let writes = self.take().len();
         if writes > 0 {
@@ -184,7 +184,7 @@ impl Running {
         }
     }
 
-    /// Answers a flush or a close. What it can't deliver is left to the next one.
+    /// Answers a flush or a close. Outcomes that can't be delivered are left to the next one.
     pub(super) fn report(&mut self, reply: Reply) {
         if reply.is_closed() {
             return;

@@ -85,8 +85,8 @@ impl Running {
         }
     }
 
-    /// Spawns a task that comes back whatever happens in it: with `lost` where something of the user's
-    /// panics, in their parts of the client, their handler or their subscriber, dropped or running.
+    /// Spawns a task that always has a result: it is `lost` if the user's code panics in it,
+    /// running or dropped (their parts of the client, their handler, their subscriber).
     pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static, lost: Done) {
         #[expect(
             clippy::redundant_async_block,
@@ -301,8 +301,8 @@ impl Running {
         })
     }
 
-    /// Counts what was consumed, and gives it by the positions of the indexes. Local ones draw on the
-    /// table.
+    /// Counts the consumed units, and returns them by the positions of the indexes. Local ones draw
+    /// on the table.
     fn consumed(&mut self, consumed: &Consumed) -> Consumption {
         self.worker.meter.consumed(consumed.total);
         let mut consumption = Consumption {

@@ -6,18 +6,18 @@ use std::time::Duration;
 use super::{REFUSAL_GRACE, RefusalKind, Tally};
 use crate::transport::Operation;
 
-/// The least number of refusals of a write by itself, each after others of its action were carried
-/// out, that make it the cause, once it has been refused for [`REFUSAL_GRACE`].
+/// The least number of refusals of a write by itself that attribute them to its record. Each must
+/// come after others of its action were carried out, and the first [`REFUSAL_GRACE`] ago.
 const MIN_ATTRIBUTED_REFUSALS: u32 = 5;
 
-/// The chance of being refused as often as the write was, for one that is like all others, below which
-/// it is the cause.
+/// The chance below which refusals are attributed to the record: that a write like all others is
+/// refused as often.
 ///
-/// Chosen: of all that a buffer holds in an outage of nine requests in ten, none is rejected.
+/// Chosen: in an outage that refuses nine requests in ten, no write of a full buffer is rejected.
 const MAX_ATTRIBUTION_CHANCE: f64 = 1e-7;
 
-/// The refusals of one write, sent by itself, for a reason that it need not be the cause of; where it
-/// is denied, of all writes of its key by the same action.
+/// The evidence against a record: refusals of its write, sent by itself, that need not be caused by
+/// it. Denials of all writes of its key by the same action count too.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::sink::core) struct RecordEvidence {
     /// The number of the first of these writes, its action, and the reason.
@@ -28,24 +28,25 @@ pub(in crate::sink::core) struct RecordEvidence {
     /// The action's requests before the first of them, and at the last of them that counted.
     before: Tally,
     last: Tally,
-    /// All of them, and those that counted.
+    /// The number of refusals, and of those that counted.
     all: u64,
     refusals: u32,
 }
 
-/// The consequence of a refusal of a write by itself.
+/// The attribution of a refusal of a write by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::sink::core) enum Attribution {
-    /// Nothing of its action was carried out since the last one: it says nothing.
+    /// Nothing of its action was carried out since the last one: the refusal is no evidence.
     OneOfAll,
-    /// Others were carried out.
+    /// Others of its action were carried out, and this one is refused alone.
     Alone,
-    /// The record is the cause.
+    /// The record is the cause of its refusals.
     Record,
 }
 
 impl RecordEvidence {
-    /// `tally` is that of the action, with the write's first refusal.
+    /// Returns the evidence before the first refusal is counted. `tally` is that of the action, the
+    /// write's first refusal included.
     pub(in crate::sink::core) fn new(
         now: Duration,
         number: u64,
@@ -69,8 +70,8 @@ impl RecordEvidence {
         }
     }
 
-    /// Returns whether it is evidence against a write that is refused now. A transaction has more than
-    /// the key.
+    /// Returns whether it also concerns a write that is refused now: the same write, or one of the
+    /// same key. A transaction has more keys than one.
     pub(in crate::sink::core) fn concerns(
         &self,
         number: u64,
@@ -102,9 +103,11 @@ impl RecordEvidence {
         }
     }
 
-    /// Returns the chance of so many refusals, where a request is refused as often as those of others.
+    /// Returns the chance of as many refusals in a row, if a request is refused as often as those
+    /// of others.
     ///
-    /// How often that is, is estimated by the rule of succession: few others prove little.
+    /// The rate of refusals is estimated by the rule of succession: a few other requests prove
+    /// little.
     fn chance(&self) -> f64 {
         let number = |n: u64| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
         let successes = number(self.last.successes - self.before.successes);

@@ -1,8 +1,8 @@
-//! Refusals that no record causes: of rights, of credentials, of the table itself.
+//! Refusals that no record causes: of permissions, of credentials, of the table itself.
 //!
-//! A roll-out of a policy, of a key, of a load balancer refuses all requests for some seconds, and
-//! is over. So such refusals are tried again for [`REFUSAL_GRACE`] before they count. Then it matters what
-//! they refuse:
+//! A roll-out of a policy, of a key or of a load balancer refuses all requests for some seconds. So
+//! such refusals are tried again for [`REFUSAL_GRACE`] before they count. Then it matters what they
+//! refuse:
 //!
 //! | refused | and meanwhile | then |
 //! |---|---|---|
@@ -10,11 +10,11 @@
 //! | one action | none of it was carried out | that action is closed, and tried again later |
 //! | one action | others of it were carried out | a record may be the cause: its batch is bisected |
 //!
-//! Only time in which nothing else was heard counts: neither successes nor failures of another kind, as
-//! of a service that is down. What is left of the refusals when that is over shows only then.
+//! Only time without any other answer counts: neither successes nor failures of another kind, such
+//! as those of a service that is down. Refusals that are left when that is over show only then.
 //!
-//! Batches of puts and deletes are what most tables are for: if they are denied, and no other action was
-//! carried out either, the table fails.
+//! Batches of puts and deletes are what most tables are for: if they are denied, and no other
+//! action was carried out either, the table fails.
 
 mod attribution;
 mod run;
@@ -34,7 +34,7 @@ use run::Run;
 /// (IAM: usually seconds). A pipeline still learns of it soon.
 pub(crate) const REFUSAL_GRACE: Duration = Duration::from_secs(30);
 
-/// The most codes of refusals that are told apart.
+/// The largest number of refusal codes that are tracked apart.
 const MAX_TRACKED_CODES: usize = 16;
 
 /// The refusals of a table and of its actions.
@@ -72,9 +72,9 @@ pub(super) struct Tally {
 /// Refusals of an action for one reason.
 #[derive(Debug, Default)]
 struct ActionEvidence {
-    /// Those since the action was last carried out.
+    /// The refusals since the action was last carried out.
     unbroken: Option<Run>,
-    /// Those before as well.
+    /// The refusals before that as well.
     all: Option<Run>,
     /// The action's successes before the first of them.
     successes_before: u64,
@@ -113,7 +113,8 @@ pub(super) enum ActionStatus {
 }
 
 impl Access {
-    /// `longest_delay` is the longest between two attempts of a write.
+    /// Returns the state of a table without refusals. `longest_delay` is the longest delay between
+    /// two attempts of a write.
     pub(super) fn new(longest_delay: Duration) -> Self {
         Self {
             pause: REFUSAL_GRACE.max(longest_delay.saturating_mul(2)),
@@ -124,15 +125,15 @@ impl Access {
         }
     }
 
-    /// Notes that a request was let in, whatever became of it.
+    /// Notes that a request was let in, whatever its outcome.
     pub(super) fn let_in(&mut self) {
         self.refusals.clear();
         self.missing = false;
         self.described_missing = None;
     }
 
-    /// Notes that a request of an action was let in, and would have been denied before that. One that
-    /// is denied meanwhile stays under suspicion: it may be denied for its key.
+    /// Notes that a request of an action was let in, and would have been denied before that. The
+    /// evidence against single records stays: one may be denied for its key.
     pub(super) fn allowed(&mut self, operation: Operation) {
         self.let_in();
         if let Some(action) = self.actions.get_mut(&operation) {
@@ -169,7 +170,8 @@ impl Access {
         lasting
     }
 
-    /// Notes that a request failed for a reason that says nothing of rights, credentials, or the table.
+    /// Notes that a request failed for a reason unrelated to permissions, credentials and the
+    /// table.
     pub(super) fn failed(&mut self, operation: Operation) {
         for run in self.refusals.values_mut() {
             run.interrupted = true;
@@ -185,14 +187,14 @@ impl Access {
         !self.refusals.is_empty()
     }
 
-    /// Notes that a description called the table missing. Returns whether it is gone: its writes have to say
-    /// the same.
+    /// Notes that a description called the table missing. Returns whether it is gone: its writes
+    /// have to say the same.
     pub(super) fn described_missing(&mut self, now: Duration) -> bool {
         let run = Run::add(&mut self.described_missing, now, Duration::MAX);
         self.missing && run.is_lasting()
     }
 
-    /// Notes that a description said nothing of the table.
+    /// Notes that a description gave no information about the table.
     pub(super) fn description_failed(&mut self) {
         Run::interrupt(&mut self.described_missing);
     }
@@ -240,8 +242,8 @@ impl Access {
         action.map(|action| action.tally).unwrap_or_default()
     }
 
-    /// Returns whether another action was carried out since this one is denied, or shortly before, and
-    /// is open.
+    /// Returns whether another action was carried out since this one is denied, or shortly before,
+    /// and is open.
     pub(super) fn others_work(&self, now: Duration, operation: Operation) -> bool {
         let from = self
             .denied_since(now, operation)
@@ -252,8 +254,8 @@ impl Access {
         })
     }
 
-    /// Returns the time of the first denial of an action. While it is closed it is hardly tried: what
-    /// closed it counts, however long ago it was.
+    /// Returns the time of the first denial of an action. While it is closed it is hardly tried:
+    /// what closed it counts, however long ago it was.
     fn denied_since(&self, now: Duration, operation: Operation) -> Duration {
         let action = self.actions.get(&operation);
         let closed = action.and_then(|action| action.closed.as_ref());

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::REFUSAL_GRACE;
 
-/// The least number of refusals that go on. Chosen: two may be two blips with nothing sent between.
+/// The least number of refusals that count as lasting. Chosen: two may be two separate moments with
+/// nothing sent in between.
 const MIN_LASTING_REFUSALS: u32 = 3;
 
 /// Refusals for one reason without a pause.
@@ -40,7 +41,7 @@ impl Run {
         *run.insert(next)
     }
 
-    /// Notes a failure that says nothing of the reason.
+    /// Notes a failure that is unrelated to the reason.
     pub(super) fn interrupt(run: &mut Option<Self>) {
         if let Some(run) = run {
             run.interrupted = true;

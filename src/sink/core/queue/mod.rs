@@ -1,4 +1,4 @@
-//! The queued writes: their places, their keys' lines, and what each of them waits for.
+//! The queued writes: their places, their keys' lines, and the queues in which they wait.
 //!
 //! A write stands in one queue at most, and its [`State`] says in which:
 //!
@@ -196,8 +196,8 @@ impl<C> Queue<C> {
         self.deadlines.extend(due);
     }
 
-    /// Puts the newest of the writes back whose place this one has taken, and returns this one; `None`
-    /// where it has taken none.
+    /// Puts the newest of the writes back whose place this one has taken, and returns this one;
+    /// `None` where it has taken none.
     pub(super) fn restore_older(&mut self, now: Duration, ticket: Ticket) -> Option<Write<C>> {
         let back = self.get_mut(ticket)?.older.pop_back()?;
         // Its queue has the weight of the write that leaves it.
@@ -255,8 +255,8 @@ impl<C> Queue<C> {
         self.set_state(ticket, state);
     }
 
-    /// Parks a write until a budget has units for it. One that was parked elsewhere keeps the place of
-    /// its age.
+    /// Parks a write until a budget has units for it. One that was parked elsewhere keeps the place
+    /// of its age.
     pub(super) fn park(&mut self, now: Duration, ticket: Ticket, key: BudgetKey) {
         let entry = self.get(ticket);
         let returned = entry.is_some_and(|entry| matches!(entry.state, State::Parked(..)));
@@ -334,7 +334,7 @@ impl<C> Queue<C> {
         self.keys.key(*place)
     }
 
-    /// Returns the number of a write, and the suspicion against the writes of its key.
+    /// Returns the number of a write, and the evidence against the writes of its key.
     pub(super) fn evidence(
         &mut self,
         ticket: Ticket,

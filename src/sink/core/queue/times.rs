@@ -7,7 +7,7 @@ use crate::sink::core::deadlines::Due;
 use crate::sink::core::entry::{State, Write};
 use crate::sink::core::lane::Ticket;
 
-/// The most writes that one call moves whose time has come.
+/// The largest number of writes that one call moves when their time has come.
 ///
 /// Chosen: about a millisecond of work, so that other tasks of the runtime have their turn.
 const MAX_WRITES_PER_STEP: usize = 1_000;
@@ -20,8 +20,8 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Moves the delayed writes on whose time has come: into their lanes, or among those that have to
-    /// be paid for. At most [`MAX_WRITES_PER_STEP`] at a time.
+    /// Moves the delayed writes whose time has come into their lanes, or to those that have to be
+    /// paid for. At most [`MAX_WRITES_PER_STEP`] at a time.
     pub(in crate::sink::core) fn mature(&mut self, now: Duration) {
         for _ in 0..MAX_WRITES_PER_STEP {
             let due = self.delayed.first().filter(|(until, _)| *until <= now);

@@ -14,14 +14,14 @@ impl<C, F> Core<C, F> {
         request
     }
 
-    /// Gives up what is late, and makes ready whose delay is over.
+    /// Gives up writes that are late, and makes those ready whose delay is over.
     pub(crate) fn advance(&mut self, now: Duration) {
         self.expire(now);
         self.queue.mature(now);
     }
 
-    /// Returns whether [`next_request`](Self::next_request) may have one: it is not worth while to ask
-    /// for permission to send otherwise.
+    /// Returns whether [`next_request`](Self::next_request) may have one. Otherwise no permit is
+    /// requested.
     pub(crate) fn may_send(&self) -> bool {
         let waits = self.queue.has_ready()
             || self.queue.first_unpaid().is_some()
@@ -31,7 +31,7 @@ impl<C, F> Core<C, F> {
         waits && self.failed.is_none() && self.requests.len() < self.throttle.limit.limit()
     }
 
-    /// Sends nothing while the limit over all tables does not permit it.
+    /// Sets whether nothing is sent because of the limit over all tables.
     pub(crate) fn set_waits_for_permit(&mut self, waits: bool) {
         self.throttle.set_waits_for_permit(waits);
     }
@@ -42,7 +42,7 @@ impl<C, F> Core<C, F> {
     }
 
     fn choose_request(&mut self, now: Duration) -> Option<Request> {
-        // What is late is not sent.
+        // A write that is late is not sent.
         if self.failed.is_some() || self.is_busy() || self.queue.has_due(now) {
             return None;
         }
@@ -132,9 +132,9 @@ impl<C, F> Core<C, F> {
         wake
     }
 
-    /// Low load sends at once; while half of the slots that there may ever be are taken, a batch
-    /// may fill, for no longer than the linger. An adapted limit below that is reached at once, and
-    /// batches fill behind it.
+    /// Returns the next batch, if it is due. Under low load it is due at once. While half of the
+    /// largest concurrency is in use, it may fill, for no longer than the linger. An adapted limit
+    /// below that is reached at once, and batches fill behind it.
     fn batch_if_due(&mut self, now: Duration, since: Duration) -> Option<Request> {
         let batched = self.queue.batched();
         let full = batched.count() >= self.rules.max_batch_items

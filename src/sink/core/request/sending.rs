@@ -74,7 +74,8 @@ impl<C, F> Core<C, F> {
         self.queue.set_state(ticket, State::InFlight);
     }
 
-    /// Returns a request of writes that are under test: one that is `payable`, or one that costs no retry.
+    /// Returns a request of writes that are under test: one that is `payable`, or one that costs no
+    /// retry.
     pub(super) fn isolated_request(&mut self, now: Duration, payable: bool) -> Option<Request> {
         if !self.isolation.has_parts() {
             return None;

@@ -1,4 +1,4 @@
-//! Refusals and their evidence, by themselves.
+//! Tests of refusals and their evidence alone.
 
 use super::*;
 use crate::sink::core::access::{ActionStatus, Attribution, RecordEvidence, RefusalKind, Tally};
@@ -44,7 +44,7 @@ fn only_time_in_which_nothing_else_is_heard_counts() {
         }
         access.failed(PUTS);
     }
-    // Failures in between do not hold a verdict up for ever.
+    // Failures in between do not delay a decision for ever.
     let mut access = Access::new(s(10));
     let mut refused = 0;
     while !access.refused(s(refused), &unrecognized()) {
@@ -54,7 +54,7 @@ fn only_time_in_which_nothing_else_is_heard_counts() {
         }
     }
     assert!((36..40).contains(&refused), "{refused}");
-    // Another action's say nothing of this one's.
+    // Refusals of another action are no evidence about this one.
     let mut access = Access::new(s(10));
     for now in 0..30 {
         access.action_refused(s(now), UPDATES, RefusalKind::Denied);

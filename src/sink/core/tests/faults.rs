@@ -1,4 +1,4 @@
-//! What becomes of a write whose request failed.
+//! Failed requests, and the outcomes of their writes.
 
 use super::*;
 
