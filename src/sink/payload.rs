@@ -183,7 +183,8 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// Returns the bodies of a table. `consumed_capacity` lets them ask what they consume.
+    /// Returns the bodies of a table. `consumed_capacity` lets them ask for the units that they
+    /// consume.
     pub(crate) fn new(table: &str, consumed_capacity: bool) -> Self {
         Self {
             table: serde_json::Value::from(table).to_string().into_bytes(),
@@ -229,12 +230,12 @@ impl Bodies {
         body.extend_from_slice(self.end);
     }
 
-    /// Sets whether bodies ask what they consume, from now on.
+    /// Sets whether bodies ask for the units that they consume, from now on.
     pub(crate) fn ask_consumed(&mut self, ask: bool) {
         self.end = Self::end(ask);
     }
 
-    /// Returns whether bodies ask what they consume.
+    /// Returns whether bodies ask for the units that they consume.
     pub(crate) fn asks_consumed(&self) -> bool {
         self.end == Self::end(true)
     }

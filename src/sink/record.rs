@@ -9,7 +9,7 @@ use super::outcome::WriteKind;
 use super::payload::Payload;
 use crate::item::Item;
 
-/// A write that is handed back or dead-lettered: its table and what it would have done.
+/// A write that is handed back or dead-lettered: its table and its operations.
 ///
 /// Cheap to clone. `Debug` and `Display` show the table, the kind and the size, never contents.
 #[derive(Clone)]

@@ -50,7 +50,7 @@ impl<'a> Report<'a> {
 
 impl Drop for Report<'_> {
     fn drop(&mut self) {
-        // Closed before it is looked at: what is sent later comes back to the worker.
+        // Closed before it is looked at: a result that is sent later comes back to the worker.
         self.answer.close();
         let found = self.found.take().or_else(|| self.answer.try_recv().ok());
         if let Some(Err(error)) = found {

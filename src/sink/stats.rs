@@ -32,7 +32,7 @@ use crate::health::Health;
 /// | `dynamodb_sink_hot_keys` | gauge | partition keys | held back |
 /// | `dynamodb_sink_held_writes` | gauge | writes | that wait for those |
 /// | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
-/// | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
+/// | `dynamodb_sink_buffered_bytes` | gauge | bytes | their size in the buffer |
 /// | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
 /// | `dynamodb_sink_request_seconds` | histogram | seconds | from sending to answer |
 /// | `dynamodb_sink_acknowledge_seconds` | histogram | seconds | from acceptance to `Written` |

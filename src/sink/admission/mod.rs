@@ -12,7 +12,8 @@
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
 //!
 //! The bytes count against the limit of all tables of the handle too ([`Share`]), which is asked
-//! last. What it grants later is passed on by the worker, which it wakes ([`Admission::receive`]).
+//! last. Bytes that it grants later are passed on by the worker, which it wakes
+//! ([`Admission::receive`]).
 //!
 //! | file | content |
 //! |---|---|
@@ -249,7 +250,7 @@ impl<M> Admission<M> {
     }
 
     /// Notes that the worker has ended. Callers that wait get `reason`. Messages not yet received
-    /// are dropped, which resolves what their senders wait for.
+    /// are dropped, which resolves the futures of their senders.
     pub(super) fn end(&self, reason: SubmitError) {
         self.close(reason);
         let mut state = self.lock();
@@ -260,8 +261,8 @@ impl<M> Admission<M> {
         drop(unreceived);
     }
 
-    /// Notes that the worker is about to end in order: nothing passes any more. Returns what was
-    /// not received.
+    /// Notes that the worker is about to end in order: nothing passes any more. Returns the
+    /// messages that were not received.
     pub(super) fn finish(&self) -> VecDeque<M> {
         let mut state = self.lock();
         state.life.finish();

@@ -167,7 +167,8 @@ impl Waiters {
         self.line.insert(arrival, at);
     }
 
-    /// Grants room to the head of the line for as long as it fits. Returns what wakes the callers.
+    /// Grants room to the head of the line for as long as it fits. Returns the wakers of the
+    /// callers.
     pub(super) fn grant(&mut self, room: &mut Room) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while let Some((&arrival, &at)) = self.line.first_key_value() {
@@ -203,7 +204,7 @@ impl Waiters {
         wakers
     }
 
-    /// Returns what wakes the callers that wait.
+    /// Returns the wakers of the callers that wait.
     pub(super) fn take_wakers(&mut self) -> Vec<Waker> {
         let waiters = self.waiters.iter_mut();
         waiters

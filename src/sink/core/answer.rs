@@ -242,7 +242,7 @@ impl<C, F> Core<C, F> {
             && self.throttle.consumed == ConsumedAnswer::Refused
             && !error.is_failed_condition()
         {
-            // It was refused for asking what it consumes, which later requests don't ask.
+            // It was refused for asking for the units that it consumes. Later requests don't ask.
             let writes = request.writes.iter().map(|ticket| (*ticket, 1)).collect();
             return self.requeue(now, writes, false, request.isolated);
         }

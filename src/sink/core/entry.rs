@@ -88,7 +88,7 @@ pub(super) struct Attempts {
     pub(super) repeats: u8,
 }
 
-/// A write as it was submitted, and its attempts. `C` is what completes it.
+/// A write as it was submitted, and its attempts. `C` completes it.
 #[derive(Debug)]
 pub(super) struct Write<C> {
     /// Its number, in the order of submission.

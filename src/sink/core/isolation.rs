@@ -235,7 +235,8 @@ impl Isolation {
         times.min()
     }
 
-    /// Gives the next retry to what is under test, or to the others: the two have them by turns.
+    /// Sets whether the next retry is for a write that is not under test. The two have the retries
+    /// by turns.
     pub(super) fn set_others_next(&mut self, others_next: bool) {
         self.others_next = others_next;
     }

@@ -31,7 +31,7 @@ impl<C, F> Core<C, F> {
         self.hand_back(now, false);
     }
 
-    /// Hands back all that waits, and what is in flight too where it has no answer any more.
+    /// Hands back all writes that wait, and those in flight too if they have no answer any more.
     fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
         self.isolation.clear();
         let before = self.outbox.settled();
@@ -200,7 +200,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Hands back what is queued of an action that was closed.
+    /// Hands back the queued writes of an action that was closed.
     pub(super) fn hand_back_action(
         &mut self,
         now: Duration,

@@ -1,8 +1,8 @@
 //! Coalescing: a newer write of a key takes the place of one that was not sent yet.
 //!
 //! The older one has its outcome when the newer one does. `Superseded` is then true: the table
-//! holds what came after it. If the newer write fails without having been applied, the older one is
-//! back in its place, and sent. It does not wait beyond its own deadline (`deadlines`).
+//! holds a later write. If the newer write fails without having been applied, the older one is back
+//! in its place, and sent. It does not wait beyond its own deadline (`deadlines`).
 
 use std::time::Duration;
 

@@ -1,11 +1,11 @@
 //! The capacity that a write takes of its table and its indexes, predicted when it is encoded.
 //!
 //! The rules are those of the developer guide ("DynamoDB provisioned capacity mode", "Local
-//! secondary indexes", "Global secondary indexes"); each number was compared with what DynamoDB
-//! Local 3.1.0 gives as `ConsumedCapacity`. What the table holds already is not known here, so a
-//! prediction is mostly too low: an item that replaces a larger one is charged by the larger, a
-//! delete by what it removes, and an index whose key changes is written twice. The service's own
-//! figures correct it.
+//! secondary indexes", "Global secondary indexes"); each number was compared with the
+//! `ConsumedCapacity` of DynamoDB Local 3.1.0. The present contents of the table are not known
+//! here, so a prediction is mostly too low: an item that replaces a larger one is charged by the
+//! larger, a delete by the item that it removes, and an index whose key changes is written twice.
+//! The service's own figures correct it.
 
 use crate::capacity::WriteCost;
 use crate::item::{self, Encoded, IndexSet, IndexShape, Projection, TableShape};
@@ -61,8 +61,9 @@ impl Cost {
         match kind {
             WriteKind::Put => Self::put(encoded, shape),
             WriteKind::Delete | WriteKind::Check => Self::delete(),
-            // The whole item is charged, of which only the key and what is set are known. Their
-            // JSON stands for the values: its punctuation is about as long as attributes' names.
+            // The whole item is charged, but only the key and the values that are set are known.
+            // Their JSON stands for the values: its punctuation is about as long as attributes'
+            // names.
             WriteKind::Update => {
                 let values = Part::values_of(expressions).map_or(0, <[u8]>::len);
                 Self::of(encoded.stored_size + values, IndexSet::default())

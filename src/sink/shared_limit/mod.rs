@@ -1,9 +1,9 @@
 //! A limit over all tables of a handle: on requests in flight, or on bytes in the buffers.
 //!
-//! Each table has a [`Share`]. It takes what it needs if there is room, else it waits in line and
-//! is woken once it has been granted:
+//! Each table has a [`Share`]. It takes the amount that it needs if there is room, else it waits in
+//! line and is woken once it has been granted:
 //!
-//! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
+//! - Up to its even share (limit / open tables) a table takes the free amount, ahead of those that
 //!   hold more.
 //! - Beyond that it takes only what no other table waits for, and leaves an eighth of the limit
 //!   free ([`RESERVE_DIVISOR`]). A table that is throttled or hangs gives back slowly: the others
@@ -76,7 +76,7 @@ impl SharedLimit {
         })
     }
 
-    /// Adds a table, which is woken by `wake` when it was granted what it waits for.
+    /// Adds a table, which is woken by `wake` when it was granted the amount that it waits for.
     pub(super) fn join(self: &Arc<Self>, wake: &Arc<Notify>) -> Share {
         let at = self.lock().tables.insert(Table {
             used: 0,
@@ -240,7 +240,7 @@ impl Share {
             }
         }
         if granted > 0 {
-            // Others may have what is left of it.
+            // Others may have the rest of it.
             self.give_back(state, 0);
         }
         admitted

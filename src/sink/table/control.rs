@@ -1,4 +1,4 @@
-//! The control of a table: flush, close, snapshot, settings that change, and what it reports.
+//! The control of a table: flush, close, snapshot, settings that change, and its numbers.
 
 use std::sync::PoisonError;
 
@@ -158,8 +158,8 @@ impl TableSink {
     }
 
     /// Sets how many requests may be in flight, from now on: over the setting
-    /// [`concurrency`](crate::sink::TableSettings::concurrency). What is in flight beyond that
-    /// stays.
+    /// [`concurrency`](crate::sink::TableSettings::concurrency). Requests in flight beyond that are
+    /// not stopped.
     ///
     /// # Errors
     ///

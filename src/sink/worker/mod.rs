@@ -1,8 +1,8 @@
 //! The task that owns a table's state.
 //!
-//! One task per table drives the pure [`Core`]: it takes in what passed admission, sends the
-//! requests that are due (each a task of its own, so that signing and I/O use all cores), feeds
-//! the answers back, passes the outcomes on, and frees their room.
+//! One task per table drives the pure [`Core`]: it takes in the messages that passed admission,
+//! sends the requests that are due (each a task of its own, so that signing and I/O use all cores),
+//! feeds the answers back, passes the outcomes on, and frees their room.
 //!
 //! | file | part |
 //! |---|---|

@@ -72,7 +72,7 @@ impl Running {
         if !self.freed.is_empty() && self.worker.core.is_idle() {
             self.idle_since = Some(now);
         }
-        // A flush, or a caller that was let in, finds the numbers of what came before it.
+        // A flush, or a caller that was let in, finds the numbers of all writes before it.
         let flushed = self.worker.core.take_flushed();
         if self.worker.core.is_idle() || !flushed.is_empty() {
             self.publish(now);
@@ -203,7 +203,7 @@ impl Running {
         }
     }
 
-    /// Takes no more writes; what was accepted is carried out.
+    /// Stops the table: it takes no more writes, and accepted ones are carried out.
     pub(super) fn stop(&mut self, reason: StopReason) {
         if self.stopped.is_some() || self.worker.core.failure().is_some() {
             return;

@@ -1,10 +1,10 @@
 //! Refusals that no record causes: of permissions, of credentials, of the table itself.
 //!
 //! A roll-out of a policy, of a key or of a load balancer refuses all requests for some seconds. So
-//! such refusals are tried again for [`REFUSAL_GRACE`] before they count. Then it matters what they
-//! refuse:
+//! such refusals are tried again for [`REFUSAL_GRACE`] before they count. Then the requests that
+//! they refuse decide:
 //!
-//! | refused | and meanwhile | then |
+//! | refused | in that time | then |
 //! |---|---|---|
 //! | whatever was sent | nothing was let in | the table fails |
 //! | one action | none of it was carried out | that action is closed, and tried again later |
@@ -13,8 +13,8 @@
 //! Only time without any other answer counts: neither successes nor failures of another kind, such
 //! as those of a service that is down. Refusals that are left when that is over show only then.
 //!
-//! Batches of puts and deletes are what most tables are for: if they are denied, and no other
-//! action was carried out either, the table fails.
+//! Most tables have batches of puts and deletes above all: if they are denied, and no other action
+//! was carried out either, the table fails.
 
 mod attribution;
 mod run;
@@ -255,7 +255,7 @@ impl Access {
     }
 
     /// Returns the time of the first denial of an action. While it is closed it is hardly tried:
-    /// what closed it counts, however long ago it was.
+    /// the denial that closed it counts, however long ago it was.
     fn denied_since(&self, now: Duration, operation: Operation) -> Duration {
         let action = self.actions.get(&operation);
         let closed = action.and_then(|action| action.closed.as_ref());

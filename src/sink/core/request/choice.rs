@@ -86,7 +86,7 @@ impl<C, F> Core<C, F> {
             [None, Some(_)] => self.call(now),
             [Some((batch, since)), Some((call, _))] => {
                 // The older goes first; a batch that should still fill lets the call pass, one that
-                // waits for units does not: what is large would wait for ever.
+                // waits for units does not: a large write would wait for ever.
                 if batch < call {
                     if let Some(request) = self.batch_if_due(now, since) {
                         return Some(request);

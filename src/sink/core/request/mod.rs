@@ -42,7 +42,7 @@ pub(super) struct InFlight {
     pub(super) isolated: bool,
     /// The newest request up to which the table was proven to be unchanged when this one was sent.
     pub(super) proven: Option<u64>,
-    /// Set if it asks what it consumes.
+    /// Set if it asks for the units that it consumes.
     pub(super) asked: bool,
     /// The number of retries that the budget has paid for it.
     pub(super) payments: u32,

@@ -107,7 +107,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-/// The service: what was applied to each key, in order, by write number.
+/// The service: the writes applied to each key, in order, by their numbers.
 struct Model {
     core: TestCore,
     now: Duration,
