@@ -23,7 +23,7 @@ use super::table::{TableSink, row};
 use super::write::Write;
 use crate::error::ErrorKind;
 
-/// What a [`RecordSink`] fails with.
+/// An error of a [`RecordSink`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordSinkError {
@@ -47,20 +47,20 @@ pub enum RecordSinkError {
 
 /// Outcomes of the writes that went through one [`RecordSink`].
 #[derive(Debug, Default)]
-pub(super) struct Verdicts {
-    held: Mutex<Held>,
+pub(super) struct AdapterOutcomes {
+    state: Mutex<AdapterState>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct AdapterState {
     failed: Vec<Outcome>,
-    /// The adapter was dropped: nobody asks any more.
+    /// Set once the adapter was dropped, and reports no more.
     orphaned: bool,
 }
 
-/// How many failures an adapter holds for its owner; further ones are reported by `flush` and
-/// `close` of the table.
-const HELD_FAILURES: usize = 100;
+/// The largest number of failures that an adapter keeps for its owner. Further ones are reported by
+/// `flush` and `close` of the table.
+const MAX_KEPT_FAILURES: usize = 100;
 
 impl RecordSinkError {
     /// Returns the kind of error; of [`NotWritten`](Self::NotWritten), that of the first outcome.
@@ -74,8 +74,8 @@ impl RecordSinkError {
     }
 }
 
-impl Verdicts {
-    /// Takes an outcome. A failed write that the dead-letter handler has taken is its business.
+impl AdapterOutcomes {
+    /// Takes an outcome. A failed write that the dead-letter handler has taken is not kept.
     pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
@@ -84,29 +84,29 @@ impl Verdicts {
         if !failed || handled {
             return Ok(());
         }
-        let mut held = self.held();
-        if held.orphaned || held.failed.len() >= HELD_FAILURES {
+        let mut state = self.lock();
+        if state.orphaned || state.failed.len() >= MAX_KEPT_FAILURES {
             return Err(outcome);
         }
-        held.failed.push(outcome);
+        state.failed.push(outcome);
         Ok(())
     }
 
-    /// Nobody will ask any more. Gives back what nobody has asked for.
+    /// Notes that the adapter is gone, and returns the failures that it has not reported.
     fn orphan(&self) -> Vec<Outcome> {
-        let mut held = self.held();
-        held.orphaned = true;
-        std::mem::take(&mut held.failed)
+        let mut state = self.lock();
+        state.orphaned = true;
+        std::mem::take(&mut state.failed)
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    fn lock(&self) -> MutexGuard<'_, AdapterState> {
         // No code that runs under the lock can leave it half changed.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fails with all that is held, if anything is.
+    /// Returns the failures that are kept as an error, if there are any.
     fn report(&self) -> Result<(), RecordSinkError> {
-        let outcomes = std::mem::take(&mut self.held().failed);
+        let outcomes = std::mem::take(&mut self.lock().failed);
         if outcomes.is_empty() {
             return Ok(());
         }
@@ -116,7 +116,7 @@ impl Verdicts {
 
 /// A table as a [`futures::Sink`] of typed records, each one a put.
 ///
-/// - `poll_ready` waits for room, and reports the records that failed since, save those that a
+/// - `poll_ready` waits for room, and reports the records that failed since, except those that a
 ///   dead-letter handler has taken.
 /// - `start_send` encodes the record. One that breaks a limit is refused there; from
 ///   [`TableSink::records`] with a dead-letter handler, it goes to that instead.
@@ -127,15 +127,15 @@ impl Verdicts {
 ///
 /// # Cancel safety
 ///
-/// Dropping it leaves accepted records to the table; only a record that was parked by `start_send`
+/// Dropping it leaves accepted records to the table. Only a record that was parked by `start_send`
 /// and not yet brought in by `poll_ready` or `poll_flush` is dropped with it.
 pub struct RecordSink<T> {
     table: TableSink,
-    verdicts: Arc<Verdicts>,
+    outcomes: Arc<AdapterOutcomes>,
     parked: Option<Parked>,
     flush: Option<BoxFuture<'static, Result<(), DrainError>>>,
     make: Make<T>,
-    /// Makes the row of a dead letter of a record that can't be written.
+    /// The function that makes the row of a dead letter, for a record that can't be written.
     row: Option<fn(&T) -> Option<Bytes>>,
     record: PhantomData<fn(T)>,
 }
@@ -170,7 +170,7 @@ impl<T> RecordSink<T> {
     ) -> Self {
         Self {
             table,
-            verdicts: Arc::default(),
+            outcomes: Arc::default(),
             parked: None,
             flush: None,
             make: Box::new(make),
@@ -196,7 +196,7 @@ impl<T> Sink<T> for RecordSink<T> {
     type Error = RecordSinkError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.verdicts.report()?;
+        self.outcomes.report()?;
         self.poll_parked(cx)
     }
 
@@ -206,12 +206,12 @@ impl<T> Sink<T> for RecordSink<T> {
             return Err(SubmitError::Full.into());
         }
         let prepared = (self.make)(&self.table, &record).prepare();
-        let verdicts = Arc::clone(&self.verdicts);
+        let outcomes = Arc::clone(&self.outcomes);
         self.parked = Some(match (prepared, self.row) {
-            (Ok(prepared), _) => Parked::Submit(self.table.enter_for_adapter(prepared, verdicts)),
+            (Ok(prepared), _) => Parked::Submit(self.table.enter_for_adapter(prepared, outcomes)),
             (Err(error), Some(row)) => {
                 let (table, row) = (self.table.clone(), row(&record));
-                let completion = Completion::for_adapter(verdicts, Charge::NONE);
+                let completion = Completion::for_adapter(outcomes, Charge::NONE);
                 Parked::Misfit(Box::pin(async move {
                     table.misfit(error, row, completion).await
                 }))
@@ -234,10 +234,10 @@ impl<T> Sink<T> for RecordSink<T> {
             self.flush = None;
             if let Err(error) = flushed {
                 return Poll::Ready(Err(error
-                    .with(std::mem::take(&mut self.verdicts.held().failed))
+                    .with(std::mem::take(&mut self.outcomes.lock().failed))
                     .into()));
             }
-            self.verdicts.report()?;
+            self.outcomes.report()?;
         }
         Poll::Ready(Ok(()))
     }
@@ -247,10 +247,10 @@ impl<T> Sink<T> for RecordSink<T> {
     }
 }
 
-/// Failures that nobody has asked for go to the table, for its next flush or close.
+/// Leaves the failures that were not reported to the next flush or close of the table.
 impl<T> Drop for RecordSink<T> {
     fn drop(&mut self) {
-        let unobserved = self.verdicts.orphan();
+        let unobserved = self.outcomes.orphan();
         self.table.leave_unobserved(unobserved);
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a sink, and the handle of all its tables.
+//! The builder of a sink.
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +18,7 @@ use super::error::OpenError;
 use super::handle::Sink;
 use super::limits::SinkLimits;
 use super::opening;
-use super::payload::TOKEN_LIFE;
+use super::payload::TOKEN_LIFETIME;
 use super::settings::SinkSettings;
 use super::shared::Shared;
 use super::shared_limit::SharedLimit;
@@ -78,8 +78,8 @@ impl SinkBuilder {
         self
     }
 
-    /// Sets the most bytes that all tables together may have buffered, as [`SinkSettings::buffer_bytes`]
-    /// does.
+    /// Sets the most bytes that all tables together may have buffered, as
+    /// [`SinkSettings::buffer_bytes`] does.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.limits.set_buffer_bytes(bytes);
         self
@@ -94,37 +94,37 @@ impl SinkBuilder {
         self
     }
 
-    /// Gives a table's keys, so that it needs not be described: for offline use, and for those who
-    /// may not describe it.
+    /// Sets a table's keys, so that the table is not described when it is opened: for offline use,
+    /// and where the credentials don't allow it to be described.
     pub fn keys(self, table: impl Into<String>, keys: KeySchema) -> Self {
         self.shape(table, TableShape::new(keys))
     }
 
-    /// As [`keys`](Self::keys), with the table's indexes, so that their keys' types are checked at
-    /// submit too.
+    /// Sets a table's keys and indexes, as [`keys`](Self::keys) does, so that the types of the
+    /// indexes' keys are checked at submit too.
     pub fn shape(mut self, table: impl Into<String>, shape: TableShape) -> Self {
         self.shapes.push((table.into(), shape));
         self
     }
 
-    /// Which way requests go out. Default: [`TransportKind::Auto`].
+    /// Sets the way in which requests are sent. Default: [`TransportKind::Auto`].
     pub fn transport(mut self, transport: TransportKind) -> Self {
         self.transport = transport;
         self
     }
 
-    /// Gives every write that failed for good to `handler`, with the reason;
+    /// Passes every write that failed for good to `handler`, with the reason.
     /// [`DeadLetter::to_json_line`] makes it a line of a file.
     ///
     /// A record that can't be made a write is an error of `put`, and goes to the handler only by
     /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter) and
     /// [`records`](super::TableSink::records).
     ///
-    /// The write has its outcome once the handler is done: until then it counts against the
-    /// buffer, `flush` and `close` wait for it, later writes of its key wait, and a snapshot holds
-    /// it, so that a crash between hands it over again (at least once). A handler that fails stops
-    /// the table: it takes no further writes, and `flush` and `close` say so. Retrying is the
-    /// handler's own business.
+    /// The write has its outcome once the handler is done: until then it counts against the buffer,
+    /// `flush` and `close` wait for it, later writes of its key wait, and a snapshot holds it, so
+    /// that a crash between hands it over again (at least once). A handler that fails stops the
+    /// table: it takes no further writes, and `flush` and `close` report it. The handler has to
+    /// retry by itself.
     pub fn dead_letters<H, R>(mut self, handler: H) -> Self
     where
         H: Fn(DeadLetter) -> R + Send + Sync + 'static,
@@ -134,11 +134,12 @@ impl SinkBuilder {
         self
     }
 
-    /// Sets whether errors show the service's own messages whatever they may quote. Default: `false`.
+    /// Sets whether errors show the service's own messages whatever they may quote. Default:
+    /// `false`.
     ///
-    /// For development. Messages that name expressions, placeholders, rights and limits are shown in
-    /// any case; of others, which may quote keys and values of an item, errors and log lines say that
-    /// they are withheld.
+    /// For development. Messages that name expressions, placeholders, rights and limits are shown
+    /// in any case; of others, which may quote keys and values of an item, errors and log lines say
+    /// that they are withheld.
     pub fn show_service_messages(mut self, show: bool) -> Self {
         self.show_service_messages = show;
         self
@@ -146,8 +147,8 @@ impl SinkBuilder {
 
     /// Seeds the generator that spreads retries, for tests that must repeat. Default: random.
     ///
-    /// A seeded sink also takes its opening for midnight. Sinks that share a table probe its capacity in
-    /// the same moments of the day, so those in use should not be seeded.
+    /// A seeded sink also takes the time of its opening as midnight. Sinks that share a table probe
+    /// its capacity in the same moments of the day, so those in use should not be seeded.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -156,8 +157,9 @@ impl SinkBuilder {
     /// Checks the settings, describes the tables whose keys were not given, and starts a worker
     /// for each on the current runtime.
     ///
-    /// A description that the service throttles or fails is tried again for 10 s, one to which nothing
-    /// of DynamoDB answers for 2 s. A table that is being created is waited for, for up to 5 minutes.
+    /// A description that the service throttles or fails is tried again for 10 s, one to which
+    /// nothing of DynamoDB answers for 2 s. A table that is being created is waited for, for up to
+    /// 5 minutes.
     ///
     /// # Errors
     ///
@@ -287,7 +289,7 @@ struct Opening {
     capacity: Option<TableCapacity>,
     backoff: Backoff,
     rng: fastrand::Rng,
-    /// The time of day that is taken for that of its opening; none for the real one.
+    /// The time of day that is taken as that of its opening; `None` for the real one.
     opened: Option<Duration>,
 }
 
@@ -322,7 +324,7 @@ impl Opening {
             consumed_capacity: settings.get_consumed_capacity(),
             max_attempts: settings.get_retry().get_max_attempts(),
             // Sent before that, a request has reached the service before the token lapses.
-            token_life: TOKEN_LIFE.saturating_sub(settings.get_request_timeout()),
+            token_lifetime: TOKEN_LIFETIME.saturating_sub(settings.get_request_timeout()),
             dead_letters: dead_letters.is_some(),
         };
         let runtime = tokio::runtime::Handle::current();

@@ -1,4 +1,4 @@
-//! Where writes go that failed for good.
+//! Dead letters: writes that failed for good, and their handler.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -26,10 +26,10 @@ const SINK: &str = "dynamodb";
 pub struct DeadLetter {
     /// The write.
     pub record: Record,
-    /// Why it failed; `None` where it must not be sent twice and its answer was lost
+    /// The reason for its failure; `None` where it must not be sent twice and its answer was lost
     /// ([`Outcome::Unknown`]).
     pub reason: Option<RejectReason>,
-    /// Whether it may have been applied all the same.
+    /// `true` if it may have been applied nevertheless.
     pub may_have_applied: bool,
 }
 
@@ -61,11 +61,11 @@ impl DeadLetter {
     /// {"v":1,"from":{"sink":"dynamodb","table":"decisions"},"reason":{"kind":"invalid","text":"refused by the service: ValidationException (http 400)","code":"ValidationException"},"attempts":2,"record":{"call":"batch","parts":[{"kind":"put","data":{"pk":{"S":"42"}}}]}}
     /// ```
     ///
-    /// `record` has the form of a write in a [snapshot](super::Snapshot). Where the row could not be
-    /// made an item ([`RejectReason::Invalid`]) it is `{"row":…}` with the row as plain JSON, and
-    /// `{"row":null}` where it has no form in JSON. A float that is no number is `null` in it. `code` stands there if the service refused the
-    /// write, and `"may_have_applied":true` if it may be in the table all the same. Later versions
-    /// may add members under the same `v`.
+    /// `record` has the form of a write in a [snapshot](super::Snapshot). Where the row could not
+    /// be made an item ([`RejectReason::Invalid`]) it is `{"row":…}` with the row as plain JSON,
+    /// and `{"row":null}` where it has no form in JSON. A float that is no number is `null` in it.
+    /// `code` stands there if the service refused the write, and `"may_have_applied":true` if it
+    /// may be in the table nevertheless. Later versions may add members under the same `v`.
     ///
     /// [`Record::from_dead_letter`] reads it, and
     /// [`TableSink::resubmit`](super::TableSink::resubmit) sends it again.
@@ -122,14 +122,14 @@ struct Row<'a> {
     row: Option<&'a RawValue>,
 }
 
-/// Why a line is not a dead letter of a sink.
+/// The reason for which a line is not a dead letter of a sink.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterFormatError {
     /// It is no letter of a sink, or was changed.
     #[error("not a dead letter of a sink: {what}")]
     Malformed {
-        /// What is wrong. Nothing of the record.
+        /// The fault, without any content of the record.
         what: String,
     },
     /// It was written by a later version of this crate.
@@ -162,8 +162,8 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`DeadLetterFormatError::Version`] for a later version,
-    /// [`DeadLetterFormatError::Malformed`] for what is no such letter.
+    /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`]
+    /// if the line is no such letter.
     pub fn from_dead_letter(line: &str) -> Result<Self, DeadLetterFormatError> {
         let malformed = |what: &str| DeadLetterFormatError::Malformed { what: what.into() };
         let json = |error: serde_json::Error| DeadLetterFormatError::json(&error);
@@ -185,7 +185,7 @@ impl Record {
         Ok(Self::new(table, payload, opened.attempts))
     }
 
-    /// The record's form in a letter.
+    /// Returns the record's form in a letter.
     fn to_raw(&self) -> Box<RawValue> {
         let mut out = Vec::new();
         match self.payload() {
@@ -229,7 +229,7 @@ impl DeadLetterHandler {
     }
 }
 
-/// The handler's error where it panicked. The panic's message is left out, since it may quote the
+/// The handler's error if it panicked. The panic's message is left out, since it may quote the
 /// record.
 pub(super) const PANICKED: &str = "it panicked";
 

@@ -6,7 +6,8 @@ use crate::capacity::{IndexKind, TableCapacity, Units};
 use crate::item::{IndexShape, Projection, TableShape};
 use crate::transport::{Billing, TableDescription};
 
-/// The shape of a table, which its handles and its worker share. Later descriptions change its indexes.
+/// The shape of a table, which its handles and its worker share. Later descriptions change its
+/// indexes.
 #[derive(Clone, Debug)]
 pub(super) struct SharedShape(Arc<RwLock<Arc<TableShape>>>);
 
@@ -20,7 +21,7 @@ impl SharedShape {
         Arc::clone(&shape)
     }
 
-    /// Takes over the indexes of a description. Returns whether they changed.
+    /// Adopts the indexes of a description. Returns whether they changed.
     pub(super) fn follow(&self, described: &TableShape) -> bool {
         let Some(followed) = self.get().followed_by(described) else {
             return false;

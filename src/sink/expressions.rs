@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// Largest expression string (AWS developer guide, "Service, account, and table quotas").
-const EXPRESSION_LIMIT: usize = 4 * 1024;
+/// The largest expression, in bytes (AWS developer guide, "Service, account, and table quotas").
+const MAX_EXPRESSION_BYTES: usize = 4 * 1024;
 
-/// All that a plain write has none of.
+/// The parts of a write that a plain one has none of.
 #[derive(Default)]
 pub(super) struct More {
     pub(super) update: Option<String>,
@@ -33,7 +33,7 @@ impl std::fmt::Debug for More {
 }
 
 impl More {
-    /// The request's members that hold the expressions, without braces.
+    /// Returns the request's members that hold the expressions, without braces.
     pub(super) fn expressions(&self) -> Result<Bytes, String> {
         let mut out = Vec::new();
         let texts = [
@@ -42,10 +42,10 @@ impl More {
         ];
         for (member, text) in texts {
             let Some(text) = text else { continue };
-            if text.len() > EXPRESSION_LIMIT {
+            if text.len() > MAX_EXPRESSION_BYTES {
                 let len = text.len();
                 return Err(format!(
-                    "{member} of {len} bytes, at most {EXPRESSION_LIMIT}"
+                    "{member} of {len} bytes, at most {MAX_EXPRESSION_BYTES}"
                 ));
             }
             member_name(&mut out, member);

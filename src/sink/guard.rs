@@ -7,7 +7,7 @@ use super::table::TableSink;
 use super::write::Write;
 use crate::item;
 
-/// Turns `newer_by` into a condition.
+/// Adds the condition of `newer_by`.
 pub(super) fn guard(
     more: &mut More,
     kind: WriteKind,

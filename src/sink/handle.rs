@@ -16,7 +16,7 @@ use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::table::TableSink;
 use crate::transport::TransportKind;
 
-/// All the tables of a sink behind one handle. Cheap to clone.
+/// A handle to all the tables of a sink. Cheap to clone.
 ///
 /// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
 /// doesn't hold up the others.
@@ -26,9 +26,9 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Builds a sink that sends through this client's configuration (credentials, region,
-    /// endpoint, HTTP client, time-outs). The client's own retries are not used: the sink has its
-    /// own.
+    /// Returns a builder of a sink that sends through this client's configuration (credentials,
+    /// region, endpoint, HTTP client, time-outs). The client's own retries are not used: the sink
+    /// has its own.
     pub fn builder(client: &Client) -> SinkBuilder {
         SinkBuilder {
             client: client.clone(),
@@ -42,7 +42,7 @@ impl Sink {
         }
     }
 
-    /// The handle of one table.
+    /// Returns the handle of one table.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Sink {
         table.ok_or_else(|| SubmitError::UnknownTable(name.to_owned()))
     }
 
-    /// All tables, in no order.
+    /// Returns all tables, in no order.
     pub fn tables(&self) -> impl Iterator<Item = &TableSink> {
         self.tables.values()
     }
@@ -65,8 +65,8 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// The first table's error, with the outcomes of the others' added; all are flushed all the
-    /// same.
+    /// The first table's error, with the outcomes of the others' added. All tables are flushed
+    /// nevertheless.
     ///
     /// # Cancel safety
     ///
@@ -79,8 +79,8 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// The first table's error, with the outcomes of the others' added; all are closed all the
-    /// same.
+    /// The first table's error, with the outcomes of the others' added. All tables are closed
+    /// nevertheless.
     ///
     /// # Cancel safety
     ///
@@ -89,8 +89,8 @@ impl Sink {
         Self::drained(self.tables().map(TableSink::begin_close)).await
     }
 
-    /// Waits for reports that were all asked for at once. What the first ones found is theirs until the
-    /// last is there, so that a drop in between loses nothing.
+    /// Waits for reports that were all requested at once. Each keeps its result until the last is
+    /// there, so that a drop in between loses nothing.
     async fn drained(reports: impl Iterator<Item = Report<'_>>) -> Result<(), DrainError> {
         let mut reports: Vec<Report<'_>> = reports.collect();
         for report in &mut reports {
@@ -99,7 +99,7 @@ impl Sink {
         DrainError::first_of(reports.into_iter().map(Report::take).collect())
     }
 
-    /// Aborts all tables; what they hand back is in order by table.
+    /// Aborts all tables, and returns the outcomes that they hand back, in order by table.
     ///
     /// # Cancel safety
     ///
@@ -112,7 +112,7 @@ impl Sink {
             .collect()
     }
 
-    /// A snapshot of all tables, each at a moment of its own.
+    /// Returns a snapshot of all tables, each at a moment of its own.
     ///
     /// # Errors
     ///

@@ -55,10 +55,11 @@ pub enum LimitedBy {
         /// The last failure, as in [`Stats::last_error`](super::Stats::last_error).
         cause: Option<String>,
     },
-    /// The service has refused all writes of a batch for what is in them, and no other was carried out
-    /// since: whether they or the table are the cause, the table's description tells, which is awaited.
+    /// The service has refused all writes of a batch for their contents, and no other was carried
+    /// out since. The table's description is awaited, which shows whether they or the table are the
+    /// cause.
     Description,
-    /// The dead-letter handler has not answered, and what else waits is behind its writes.
+    /// The dead-letter handler has not answered, and all else that waits is behind its writes.
     #[non_exhaustive]
     DeadLetters {
         /// The number of writes that the handler has.
@@ -101,7 +102,7 @@ pub enum ThrottledBy {
     /// The account's quota.
     Account,
     /// The service gave no reason.
-    Untold,
+    NotReported,
 }
 
 impl LimitedBy {
@@ -129,7 +130,7 @@ impl LimitedBy {
                         ThrottledBy::MaxOnDemand
                     }
                     ThrottleCause::Account => ThrottledBy::Account,
-                    ThrottleCause::NotReported => ThrottledBy::Untold,
+                    ThrottleCause::NotReported => ThrottledBy::NotReported,
                 },
             },
             Limit::Retries => Self::Retries { cause: None },
@@ -211,7 +212,7 @@ impl fmt::Display for ThrottledBy {
             Self::KeyRange => f.write_str("a partition takes no more"),
             Self::MaxOnDemand => f.write_str("the maximum on-demand throughput is reached"),
             Self::Account => f.write_str("the account's quota is reached"),
-            Self::Untold => f.write_str("the service gave no reason"),
+            Self::NotReported => f.write_str("the service gave no reason"),
         }
     }
 }

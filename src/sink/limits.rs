@@ -6,8 +6,8 @@ use super::config::TableSettings;
 use crate::capacity::Concurrency;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
-/// The default limit of requests in flight. Chosen: as many connections fit into the default limit of
-/// open files of a process (1,024), beside what else it has open.
+/// The default limit of requests in flight. Chosen: as many connections fit into the default limit
+/// of open files of a process (1,024), beside what else it has open.
 const DEFAULT_MAX_REQUESTS: usize = 256;
 
 /// The default limit of buffered bytes. Chosen: four tables with their default buffers full.
@@ -38,7 +38,7 @@ impl SinkLimits {
         self.buffer_bytes = Some(Size(bytes));
     }
 
-    /// Takes the limits over that others set.
+    /// Returns these limits, and those of others where one is not set.
     pub(super) fn or(self, others: Self) -> Self {
         Self {
             max_requests: self.max_requests.or(others.max_requests),

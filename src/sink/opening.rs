@@ -10,16 +10,16 @@ use crate::transport::{TableDescription, Transport};
 /// The time for which a description is tried again that the service throttles or fails.
 ///
 /// Chosen: the control plane's bad moments are over by then.
-const SERVICE_PATIENCE: Duration = Duration::from_secs(10);
+const MAX_SERVICE_WAIT: Duration = Duration::from_secs(10);
 
-/// The time for which it is tried again where nothing of DynamoDB answers, or no credentials are to be
-/// had. Chosen: a wrong endpoint shows at once, and a connection that broke is made again.
-const OTHER_PATIENCE: Duration = Duration::from_secs(2);
+/// The time for which it is tried again where nothing of DynamoDB answers, or no credentials are
+/// available. Chosen: a wrong endpoint shows at once, and a connection that broke is made again.
+const MAX_OTHER_WAIT: Duration = Duration::from_secs(2);
 
 /// The time for which a table that is being created is waited for.
 ///
 /// Chosen: most tables take ten seconds, one with many indexes a minute or two.
-const CREATING_PATIENCE: Duration = Duration::from_secs(300);
+const MAX_CREATING_WAIT: Duration = Duration::from_secs(300);
 
 /// Describes a table, once it can be written to.
 pub(super) async fn describe(
@@ -32,7 +32,7 @@ pub(super) async fn describe(
     let mut creating = false;
     let mut answered_at = clock.now();
     let decide = |not_ready, _| match not_ready {
-        NotReady::Status(status) if status == "CREATING" && clock.now() < CREATING_PATIENCE => {
+        NotReady::Status(status) if status == "CREATING" && clock.now() < MAX_CREATING_WAIT => {
             answered_at = clock.now();
             if !std::mem::replace(&mut creating, true) {
                 tracing::info!(table, "the table is being created: waiting for it");
@@ -58,7 +58,7 @@ pub(super) async fn describe(
     retries.call(|| describe_ready(transport), decide).await
 }
 
-/// The reason that a table can't be written to.
+/// The reason for which a table can't be written to.
 enum NotReady {
     /// Its status in a description.
     Status(String),
@@ -77,8 +77,8 @@ async fn describe_ready(transport: &Transport) -> Result<TableDescription, NotRe
 
 fn patience(error: &ServiceError) -> Duration {
     if error.is_of_service() {
-        SERVICE_PATIENCE
+        MAX_SERVICE_WAIT
     } else {
-        OTHER_PATIENCE
+        MAX_OTHER_WAIT
     }
 }

@@ -1,4 +1,4 @@
-//! What became of a write.
+//! The outcomes of writes.
 
 use std::fmt;
 
@@ -27,32 +27,31 @@ pub enum Outcome {
     /// After an answer was lost, a conditional put that finds an item equal to its own, and a
     /// conditional delete that finds no item, count as written: the table is as they leave it.
     Written,
-    /// A newer queued write of the same key took its place before it was sent, and was written. Only
-    /// where coalescing is switched on.
+    /// A newer queued write of the same key took its place before it was sent, and was written.
+    /// Only where coalescing is switched on.
     Superseded,
     /// The write's condition did not hold, so nothing was written.
     ConditionFailed {
         /// The item as it is in the table, where the service gave it; `None` where there is none.
         existing: Option<Item>,
     },
-    /// The write can't or may no longer be carried out; others went on.
+    /// The write can't or may no longer be carried out. Others were not affected.
     Rejected {
-        /// Why.
+        /// The reason.
         reason: RejectReason,
         /// The write itself.
         record: Record,
     },
-    /// The write was handed back: the sink was aborted, failed, or lost its runtime; its kind of write is
-    /// denied; or a newer write that had taken its place may have been applied.
+    /// The write was handed back: the sink was aborted, failed, or lost its runtime; its kind of
+    /// write is denied; or a newer write that had taken its place may have been applied.
     Unwritten {
-        /// Whether an attempt went out whose answer is unknown. Where `false`, the table
-        /// certainly does not hold this write.
+        /// `true` if an attempt went out whose answer is unknown. If `false`, the table certainly
+        /// does not hold this write.
         may_have_applied: bool,
-        /// The write itself; `None` only where the sink's task died without a word (its runtime
-        /// was shut down).
+        /// The write itself; `None` only where the sink's task was dropped with its runtime.
         record: Option<Record>,
-        /// What ended the table, or closed this kind of write; `None` where the sink was aborted or
-        /// closed.
+        /// The error that ended the table, or closed this kind of write; `None` where the sink was
+        /// aborted or closed.
         cause: Option<ServiceError>,
     },
     /// The write must not be sent twice, and the answer to it was lost: it was applied once or not
@@ -66,13 +65,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Whether the table holds this write (or held it, until a later write of the same key).
+    /// Returns whether the table holds this write (or held it, until a later write of the same
+    /// key).
     #[must_use]
     pub fn is_written(&self) -> bool {
         matches!(self, Self::Written)
     }
 
-    /// Whether the write may be in the table although this outcome doesn't say `Written`.
+    /// Returns whether the write may be in the table although the outcome is not `Written`.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         match self {
@@ -85,8 +85,8 @@ impl Outcome {
         }
     }
 
-    /// `Ok` for [`Written`](Self::Written) and [`Superseded`](Self::Superseded), the outcome as an
-    /// error otherwise, for use with `?`.
+    /// Returns `Ok` for [`Written`](Self::Written) and [`Superseded`](Self::Superseded), the
+    /// outcome as an error otherwise, for use with `?`.
     ///
     /// # Errors
     ///
@@ -98,7 +98,7 @@ impl Outcome {
         }
     }
 
-    /// The kind of failure; `None` for a write that was written or superseded.
+    /// Returns the kind of failure; `None` for a write that was written or superseded.
     fn kind(&self) -> Option<ErrorKind> {
         Some(match self {
             Self::Written | Self::Superseded => return None,
@@ -111,13 +111,13 @@ impl Outcome {
         })
     }
 
-    /// The kind of the first failure among outcomes that are not all written.
+    /// Returns the kind of the first failure among outcomes that are not all written.
     pub(super) fn first_kind(outcomes: &[Self]) -> ErrorKind {
         let kind = outcomes.iter().find_map(Self::kind);
         kind.unwrap_or(ErrorKind::Unknown)
     }
 
-    /// Whether this outcome is for the dead-letter handler: a write that failed for good.
+    /// Returns whether this outcome is for the dead-letter handler: a write that failed for good.
     pub(crate) fn is_dead_letter(&self) -> bool {
         matches!(self, Self::Rejected { .. } | Self::Unknown { .. })
     }
@@ -178,26 +178,26 @@ impl NotWritten {
         Outcome::first_kind(std::slice::from_ref(&*self.0))
     }
 
-    /// Returns whether the write may be in the table all the same.
+    /// Returns whether the write may be in the table nevertheless.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         self.0.may_have_applied()
     }
 
-    /// The outcome.
+    /// Returns the outcome.
     #[must_use]
     pub fn outcome(&self) -> &Outcome {
         &self.0
     }
 
-    /// The outcome, owned.
+    /// Returns the outcome, owned.
     #[must_use]
     pub fn into_outcome(self) -> Outcome {
         *self.0
     }
 }
 
-/// Why an accepted write was rejected.
+/// The reason for which an accepted write was rejected.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
@@ -210,15 +210,15 @@ pub enum RejectReason {
     Refused {
         /// The service's answer.
         error: ServiceError,
-        /// Whether an earlier attempt, whose answer was lost, may have been applied.
+        /// `true` if an earlier attempt, whose answer was lost, may have been applied.
         may_have_applied: bool,
     },
     /// The write's deadline passed before it could be confirmed.
     #[error("deadline passed after {attempts} attempts{}", after(last.as_ref()))]
     DeadlineExceeded {
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
-        /// Whether one of them may have been applied.
+        /// `true` if one of them may have been applied.
         may_have_applied: bool,
         /// The last failure, where there was one.
         last: Option<ServiceError>,
@@ -226,23 +226,23 @@ pub enum RejectReason {
     /// The retry policy's `max_attempts` were used up.
     #[error("given up after {attempts} attempts: {last}")]
     AttemptsExhausted {
-        /// How many attempts were made.
+        /// The number of attempts.
         attempts: u32,
-        /// Whether one of them may have been applied.
+        /// `true` if one of them may have been applied.
         may_have_applied: bool,
         /// The last failure.
         last: ServiceError,
     },
 }
 
-/// The words for the last failure of a write.
+/// Returns the words for the last failure of a write.
 fn after(last: Option<&ServiceError>) -> String {
     last.map_or_else(String::new, |last| format!(", the last: {last}"))
 }
 
 impl RejectReason {
-    /// Returns the kind of failure: [`Timeout`](ErrorKind::Timeout) for a deadline, else that of the
-    /// cause.
+    /// Returns the kind of failure: [`Timeout`](ErrorKind::Timeout) for a deadline, else that of
+    /// the cause.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -252,7 +252,7 @@ impl RejectReason {
         }
     }
 
-    /// Whether an attempt may have been applied all the same.
+    /// Returns whether an attempt may have been applied nevertheless.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         match self {
@@ -269,7 +269,7 @@ impl RejectReason {
         }
     }
 
-    /// The service's last answer, where there was one.
+    /// Returns the service's last answer, where there was one.
     #[must_use]
     pub fn service_error(&self) -> Option<&ServiceError> {
         match self {

@@ -19,15 +19,16 @@ use super::outcome::WriteKind;
 use super::record::{Record, RecordPart};
 use crate::transport::Operation;
 
-/// How long the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10 minutes after
-/// the first request that used it finished). Counted from the first sending, so never too long.
-pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(600);
+/// The time for which the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10
+/// minutes after the first request that used it finished). Counted from the first sending, so never
+/// too long.
+pub(crate) const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
 
 const PUT_OPEN: &[u8] = br#"{"PutRequest":{"Item":"#;
 const DELETE_OPEN: &[u8] = br#"{"DeleteRequest":{"Key":"#;
 const CLOSE: &[u8] = b"}}";
 
-/// One operation: its item or key, and the members that hold its expressions.
+/// An operation: its item or key, and the members that hold its expressions.
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) kind: WriteKind,
@@ -35,7 +36,7 @@ pub(crate) struct Part {
     pub(crate) data: Bytes,
     /// `"ConditionExpression":"…","ExpressionAttributeValues":{…}`, without braces; may be empty.
     pub(crate) expressions: Bytes,
-    /// Whether it has a condition.
+    /// Set if it has a condition.
     pub(crate) conditional: bool,
 }
 
@@ -48,10 +49,10 @@ impl Part {
         self.data.len() + self.expressions.len()
     }
 
-    /// The values among a part's expressions, as JSON.
+    /// Returns the values among a part's expressions, as JSON.
     ///
-    /// They are the last member as they are made here, and no expression before them can hold the text that is looked for:
-    /// the quotes in it would be escaped.
+    /// They are the last member as they are made here, and no expression before them can hold the
+    /// text that is looked for: the quotes in it would be escaped.
     pub(crate) fn values_of(expressions: &[u8]) -> Option<&[u8]> {
         const MEMBER: &[u8] = br#""ExpressionAttributeValues":"#;
         let start = expressions
@@ -61,7 +62,7 @@ impl Part {
     }
 }
 
-/// What a write asks of the service.
+/// The request that a write makes of the service.
 #[derive(Clone)]
 pub(crate) enum Payload {
     /// A put or delete without conditions: rides in batches, may be sent any number of times.
@@ -69,7 +70,7 @@ pub(crate) enum Payload {
     /// A single call.
     Single {
         part: Box<Part>,
-        /// Whether applying it twice is the same as applying it once.
+        /// Set if applying it twice is the same as applying it once.
         idempotent: bool,
     },
     /// All or nothing, under one token over all retries.
@@ -96,7 +97,7 @@ impl Payload {
         }
     }
 
-    /// Bytes held in memory while queued.
+    /// Returns the bytes held in memory while the write is queued.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Plain { data, .. } => data.len(),
@@ -105,7 +106,7 @@ impl Payload {
         }
     }
 
-    /// Bytes in a batch's body, its comma included.
+    /// Returns the bytes in a batch's body, its comma included.
     pub(crate) fn batch_len(&self) -> usize {
         match self {
             Self::Plain {
@@ -172,7 +173,7 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// Makes the bodies of one table's requests.
+/// The maker of the bodies of one table's requests.
 #[derive(Debug)]
 pub(crate) struct Bodies {
     /// `"name"`, quoted and escaped.
@@ -182,7 +183,8 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// Bodies that ask what they consume, or don't.
+    /// Returns the bodies of a table. `consumed_capacity` lets them ask for the units that they
+    /// consume.
     pub(crate) fn new(table: &str, consumed_capacity: bool) -> Self {
         Self {
             table: serde_json::Value::from(table).to_string().into_bytes(),
@@ -190,7 +192,7 @@ impl Bodies {
         }
     }
 
-    /// What a batch's body holds beside its writes.
+    /// Returns the bytes of a batch's body beside its writes.
     pub(crate) fn batch_overhead(&self) -> usize {
         Self::BATCH_OPEN.len() + self.table.len() + 2 + Self::BATCH_CLOSE.len() + self.end.len()
     }
@@ -229,12 +231,12 @@ impl Bodies {
         body.extend_from_slice(self.end);
     }
 
-    /// From now on bodies ask what they consume, or don't.
+    /// Sets whether bodies ask for the units that they consume, from now on.
     pub(crate) fn ask_consumed(&mut self, ask: bool) {
         self.end = Self::end(ask);
     }
 
-    /// Returns whether bodies ask what they consume.
+    /// Returns whether bodies ask for the units that they consume.
     pub(crate) fn asks_consumed(&self) -> bool {
         self.end == Self::end(true)
     }

@@ -12,13 +12,13 @@ use super::payload::Payload;
 use super::table::TableSink;
 use crate::item::Key;
 
-/// The memory of a queued write beside its data, in bytes: its entry, line, deadline and receipt, and
-/// its envelope in the request. Measured at 740 to 805 on x86-64, rounded up.
-pub(super) const RECORD_OVERHEAD: usize = 832;
+/// The memory of a queued write beside its data, in bytes: its entry, line, deadline and receipt,
+/// and its envelope in the request. Measured at 740 to 805 on x86-64, rounded up.
+pub(super) const RECORD_OVERHEAD_BYTES: usize = 832;
 
-/// The memory of a part of a write that is not batched, beside its data, in bytes. Measured at 150 for
-/// a single call and 300 for a part of a transaction, with its key's line.
-const PART_OVERHEAD: usize = 320;
+/// The memory of a part of a write that is not batched, beside its data, in bytes. Measured at 150
+/// for a single call and 300 for a part of a transaction, with its key's line.
+const PART_OVERHEAD_BYTES: usize = 320;
 
 /// A write that is ready to be submitted.
 #[derive(Debug)]
@@ -44,9 +44,9 @@ impl Prepared {
         let data = if payload.is_plain() {
             payload.len()
         } else {
-            payload.len() * 2 + keys_slice.len() * PART_OVERHEAD
+            payload.len() * 2 + keys_slice.len() * PART_OVERHEAD_BYTES
         };
-        let bytes = data + long_keys + RECORD_OVERHEAD;
+        let bytes = data + long_keys + RECORD_OVERHEAD_BYTES;
         Self {
             payload,
             keys,
@@ -60,7 +60,7 @@ impl Prepared {
         }
     }
 
-    /// The first part with the key of an earlier one: the write would wait for itself.
+    /// Returns the first part with the key of an earlier one: the write would wait for itself.
     pub(super) fn repeated_key(&self) -> Option<usize> {
         match &self.keys {
             SubmissionKeys::One(_) => None,
@@ -71,7 +71,7 @@ impl Prepared {
         }
     }
 
-    /// A write larger than the whole buffer could never enter it.
+    /// Refuses a write larger than the whole buffer, which could never enter it.
     pub(super) fn check_bounds(&self, table: &TableSink) -> Result<(), SubmitError> {
         let limit = table.bounds().bytes;
         if self.charge.bytes > limit {
@@ -105,7 +105,7 @@ impl Prepared {
     }
 }
 
-/// A token for a transaction: `ClientRequestToken` takes 1 to 36 characters.
+/// Returns a token for a transaction: `ClientRequestToken` takes 1 to 36 characters.
 pub(super) fn token(prefix: u64, number: u64) -> Arc<str> {
     format!("{prefix:016x}{number:016x}").into()
 }
@@ -149,13 +149,13 @@ mod tests {
 
     #[test]
     fn a_write_is_charged_what_it_holds() {
-        assert_eq!(charged("k", None), 16 + RECORD_OVERHEAD);
+        assert_eq!(charged("k", None), 16 + RECORD_OVERHEAD_BYTES);
         let long = "k".repeat(2_000);
         let key = 2_000 + 16 + 3;
-        assert!(charged(&long, None) >= 2_015 + key + RECORD_OVERHEAD);
+        assert!(charged(&long, None) >= 2_015 + key + RECORD_OVERHEAD_BYTES);
         assert_eq!(
             charged("k", Some(10)),
-            2 * 160 + 10 * PART_OVERHEAD + RECORD_OVERHEAD
+            2 * 160 + 10 * PART_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES
         );
     }
 }

@@ -1,4 +1,4 @@
-//! A caller's hold on an accepted write.
+//! The receipt of an accepted write, and the way of its outcome.
 
 use std::fmt;
 use std::future::Future;
@@ -8,20 +8,20 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::adapter::Verdicts;
+use super::adapter::AdapterOutcomes;
 use super::admission::{Admission, Charge};
 use super::message::{Message, UNREPORTED};
 use super::outcome::Outcome;
 
 /// A future of a write's [`Outcome`].
 ///
-/// Dropping it does not take the write back: the write is carried out all the same. If it fails, or
-/// has failed and the outcome was not observed, the dead-letter handler or else the next `flush` or
+/// Dropping it does not take the write back: the write is still carried out. If it fails, or has
+/// failed and the outcome was not observed, the dead-letter handler or else the next `flush` or
 /// `close` reports it.
 ///
 /// Where the sink's runtime is shut down before the write has its outcome, it resolves to
-/// [`Outcome::Unwritten`] without the record, as one that may have been applied: it is not known how far
-/// the write had come.
+/// [`Outcome::Unwritten`] without the record, as one that may have been applied: it is not known
+/// how far the write had come.
 ///
 /// # Cancel safety
 ///
@@ -34,7 +34,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The outcome if it is there already, else `None`. It can be asked for again.
+    /// Returns the outcome if it is there already, else `None`. It can be called again.
     pub fn try_outcome(&mut self) -> Option<Outcome> {
         if self.received.is_none() {
             self.received = match self.outcome.try_recv() {
@@ -47,7 +47,8 @@ impl Receipt {
     }
 }
 
-/// The worker was dropped with its runtime: whether the write went out is not known.
+/// The outcome of a write whose worker was dropped with its runtime: it is not known whether the
+/// write was sent.
 const GONE: Outcome = Outcome::Unwritten {
     may_have_applied: true,
     record: None,
@@ -108,7 +109,7 @@ pub(super) struct Completion {
 #[derive(Debug)]
 enum Recipient {
     Receipt(oneshot::Sender<Delivery>),
-    Adapter(Arc<Verdicts>),
+    Adapter(Arc<AdapterOutcomes>),
 }
 
 impl Completion {
@@ -126,16 +127,16 @@ impl Completion {
         )
     }
 
-    pub(super) fn for_adapter(verdicts: Arc<Verdicts>, charge: Charge) -> Self {
+    pub(super) fn for_adapter(outcomes: Arc<AdapterOutcomes>, charge: Charge) -> Self {
         Self {
-            recipient: Recipient::Adapter(verdicts),
+            recipient: Recipient::Adapter(outcomes),
             charge,
         }
     }
 
     /// Delivers the outcome, or gives it back where its receipt is gone. `handled` where the
-    /// dead-letter handler has taken the write; `unobserved` where it must not vanish with a receipt
-    /// that is dropped later.
+    /// dead-letter handler has taken the write; `unobserved` where it must not vanish with a
+    /// receipt that is dropped later.
     pub(super) fn complete(
         self,
         outcome: Outcome,
@@ -151,7 +152,7 @@ impl Completion {
                 });
                 sent.map_err(|mut delivery| delivery.outcome.take().unwrap_or(GONE))
             }
-            Recipient::Adapter(verdicts) => verdicts.take(outcome, handled),
+            Recipient::Adapter(outcomes) => outcomes.take(outcome, handled),
         }
     }
 }

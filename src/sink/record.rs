@@ -9,7 +9,7 @@ use super::outcome::WriteKind;
 use super::payload::Payload;
 use crate::item::Item;
 
-/// A write that is handed back or dead-lettered: its table and what it would have done.
+/// A write that is handed back or dead-lettered: its table and its operations.
 ///
 /// Cheap to clone. `Debug` and `Display` show the table, the kind and the size, never contents.
 #[derive(Clone)]
@@ -25,14 +25,14 @@ struct RecordInner {
     attempts: u32,
 }
 
-/// What a [`Record`] is made of.
+/// The content of a [`Record`].
 enum Content {
     Write(Payload),
     /// A row that could not be made an item, as plain JSON; `None` where it has no form in JSON.
     Row(Option<Bytes>),
 }
 
-/// One operation of a [`Record`]; a transaction has several.
+/// An operation of a [`Record`]; a transaction has several.
 #[derive(Clone)]
 pub struct RecordPart {
     kind: WriteKind,
@@ -49,20 +49,20 @@ impl RecordPart {
         }
     }
 
-    /// What this operation does.
+    /// Returns the kind of the operation.
     #[must_use]
     pub fn kind(&self) -> WriteKind {
         self.kind
     }
 
-    /// The whole item of a put; the key of a delete, an update or a check.
+    /// Returns the whole item of a put, or the key of a delete, an update or a check.
     #[must_use]
     pub fn item(&self) -> &Item {
         &self.item
     }
 
-    /// The members of the request that hold expressions, names and values, as the text of a JSON
-    /// object, e.g. `{"ConditionExpression":"attribute_not_exists(pk)"}`; `{}` where there are
+    /// Returns the members of the request that hold expressions, names and values, as the text of a
+    /// JSON object, e.g. `{"ConditionExpression":"attribute_not_exists(pk)"}`; `{}` where there are
     /// none.
     #[must_use]
     pub fn expressions(&self) -> String {
@@ -94,7 +94,8 @@ impl Record {
         }
     }
 
-    /// A row that could not be made an item, as plain JSON if it has a form there.
+    /// Returns the record of a row that could not be made an item, as plain JSON if it has a form
+    /// there.
     pub(super) fn of_row(table: Arc<str>, row: Option<Bytes>) -> Self {
         Self {
             inner: Arc::new(RecordInner {
@@ -106,7 +107,7 @@ impl Record {
         }
     }
 
-    /// The write in its wire form; `None` for a row that could not be made an item.
+    /// Returns the write in its wire form; `None` for a row that could not be made an item.
     pub(super) fn payload(&self) -> Option<&Payload> {
         match &self.inner.content {
             Content::Write(payload) => Some(payload),
@@ -115,8 +116,9 @@ impl Record {
     }
 
     /// Returns the row as plain JSON where it could not be made an item
-    /// ([`RejectReason::Invalid`](super::RejectReason::Invalid)), so that there are no [`parts`](Self::parts); `None` for every other
-    /// record, and for a row that has no form in JSON.
+    /// ([`RejectReason::Invalid`](super::RejectReason::Invalid)), so that there are no
+    /// [`parts`](Self::parts); `None` for every other record, and for a row that has no form in
+    /// JSON.
     #[must_use]
     pub fn row(&self) -> Option<&[u8]> {
         match &self.inner.content {
@@ -125,25 +127,26 @@ impl Record {
         }
     }
 
-    /// Returns how many requests carried it, those included that were refused for want of capacity.
+    /// Returns the number of requests that carried it, those included that were refused because
+    /// capacity ran out.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.inner.attempts
     }
 
-    /// The table's name.
+    /// Returns the table's name.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.inner.table
     }
 
-    /// The operations: one, or several for a transaction.
+    /// Returns the operations: one, or several for a transaction.
     #[must_use]
     pub fn parts(&self) -> &[RecordPart] {
         &self.inner.parts
     }
 
-    /// The kind of the first operation.
+    /// Returns the kind of the first operation.
     #[must_use]
     pub fn kind(&self) -> WriteKind {
         self.inner
@@ -152,7 +155,8 @@ impl Record {
             .map_or(WriteKind::Put, RecordPart::kind)
     }
 
-    /// The item (or key) of the first operation; with a single put, the record as it was given.
+    /// Returns the item (or key) of the first operation; with a single put, the record as it was
+    /// given.
     #[must_use]
     pub fn item(&self) -> Option<&Item> {
         self.inner.parts.first().map(RecordPart::item)

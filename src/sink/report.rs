@@ -1,7 +1,7 @@
 //! The result of a flush or a close, on its way to the caller.
 //!
-//! It alone holds the failed writes that it reports. Dropped anywhere on its way, sent and not yet
-//! looked at or held until other tables are done, it gives them back to the table, whose next flush or
+//! It alone holds the failed writes that it reports. Dropped anywhere on its way, before it is
+//! looked at or until other tables are done, it gives them back to the table, whose next flush or
 //! close reports them.
 
 use tokio::sync::oneshot;
@@ -50,7 +50,7 @@ impl<'a> Report<'a> {
 
 impl Drop for Report<'_> {
     fn drop(&mut self) {
-        // Closed before it is looked at: what is sent later comes back to the worker.
+        // Closed before it is looked at: a result that is sent later comes back to the worker.
         self.answer.close();
         let found = self.found.take().or_else(|| self.answer.try_recv().ok());
         if let Some(Err(error)) = found {

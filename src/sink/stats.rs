@@ -1,4 +1,4 @@
-//! What a table's sink has done and holds: a snapshot for callers, and the metrics.
+//! The numbers of a table's sink: a snapshot for callers, and the metrics.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -32,7 +32,7 @@ use crate::health::Health;
 /// | `dynamodb_sink_hot_keys` | gauge | partition keys | held back |
 /// | `dynamodb_sink_held_writes` | gauge | writes | that wait for those |
 /// | `dynamodb_sink_buffered_records` | gauge | writes | accepted and without outcome |
-/// | `dynamodb_sink_buffered_bytes` | gauge | bytes | what they take of the buffer |
+/// | `dynamodb_sink_buffered_bytes` | gauge | bytes | their size in the buffer |
 /// | `dynamodb_sink_queue_age_seconds` | gauge | seconds | how long the oldest sendable write has waited |
 /// | `dynamodb_sink_request_seconds` | histogram | seconds | from sending to answer |
 /// | `dynamodb_sink_acknowledge_seconds` | histogram | seconds | from acceptance to `Written` |
@@ -62,23 +62,23 @@ pub struct Stats {
     pub requests: u64,
     /// Requests answered by an error, or not at all. A condition that did not hold is an answer.
     pub failed_requests: u64,
-    /// Write units consumed, as the service counts them, indexes included. It is asked where the table's
-    /// capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
+    /// Write units consumed, as the service counts them, indexes included. It is asked where the
+    /// table's capacity is known and [`rate`](super::TableSettings::rate) adaptive, or where
     /// [`consumed_capacity`](super::TableSettings::consumed_capacity) is on; else 0.
     pub consumed_units: f64,
     /// Requests under way.
     pub in_flight: usize,
-    /// How many may be under way.
+    /// The number of requests that may be under way.
     pub concurrency: usize,
     /// Writes accepted and without outcome.
     pub buffered_records: usize,
-    /// What those take of the buffer, in bytes.
+    /// The size of those in the buffer, in bytes.
     pub buffered_bytes: usize,
     /// Callers that wait for room.
     pub waiting_callers: usize,
-    /// How long the oldest write that may be sent has waited.
+    /// The time that the oldest write that may be sent has waited.
     pub queue_age: Duration,
-    /// How the table's capacity is paid for, as far as it is known.
+    /// The mode in which the table's capacity is paid for, as far as it is known.
     pub mode: CapacityMode,
     /// Write units a second that may leave now; `None` where nothing limits them.
     pub rate: Option<f64>,
@@ -86,7 +86,7 @@ pub struct Stats {
     pub hot_keys: usize,
     /// Writes that wait for those.
     pub held: usize,
-    /// What holds writes back right now.
+    /// The reason for which writes wait right now.
     pub limited_by: LimitedBy,
     /// The last request that failed, retried or not; `None` while none has.
     pub last_error: Option<LastError>,
@@ -134,7 +134,7 @@ impl fmt::Display for Stats {
     }
 }
 
-/// What a worker shows of itself.
+/// The numbers that a worker publishes.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     pub(super) stats: Stats,
@@ -142,7 +142,7 @@ pub(super) struct Published {
     pub(super) health: Health,
 }
 
-/// What a worker's budgets show.
+/// The numbers of a worker's budgets.
 pub(super) struct Budgeted {
     pub(super) mode: CapacityMode,
     pub(super) rate: Option<f64>,
@@ -153,6 +153,15 @@ pub(super) struct Budgeted {
 /// A table's metrics, and the totals behind [`Stats`].
 pub(super) struct Meter {
     pub(super) stats: Stats,
+    totals: Totals,
+    levels: Levels,
+    distributions: Distributions,
+    /// Consumed units that were not yet a whole one, since counters are whole.
+    units_left: f64,
+}
+
+/// The counters of a table, which only rise.
+struct Totals {
     written: Counter,
     superseded: Counter,
     condition_failed: Counter,
@@ -163,6 +172,10 @@ pub(super) struct Meter {
     requests: Counter,
     failed_requests: Counter,
     consumed_units: Counter,
+}
+
+/// The gauges of a table, each with its value at present.
+struct Levels {
     in_flight: Gauge,
     concurrency: Gauge,
     rate_units: Gauge,
@@ -171,19 +184,20 @@ pub(super) struct Meter {
     buffered_records: Gauge,
     buffered_bytes: Gauge,
     queue_age: Gauge,
+}
+
+/// The histograms of a table.
+struct Distributions {
     request_seconds: Histogram,
     acknowledge_seconds: Histogram,
     batch_items: Histogram,
     request_bytes: Histogram,
-    /// Consumed units that were not yet a whole one, since counters are whole.
-    units_left: f64,
 }
 
-impl Meter {
-    pub(super) fn new(table: &str) -> Self {
+impl Totals {
+    fn new(table: &str) -> Self {
         let label = || [("table", table.to_owned())];
         Self {
-            stats: Stats::default(),
             written: counter!("dynamodb_sink_written_total", &label()),
             superseded: counter!("dynamodb_sink_superseded_total", &label()),
             condition_failed: counter!("dynamodb_sink_condition_failed_total", &label()),
@@ -194,6 +208,14 @@ impl Meter {
             requests: counter!("dynamodb_sink_requests_total", &label()),
             failed_requests: counter!("dynamodb_sink_failed_requests_total", &label()),
             consumed_units: counter!("dynamodb_sink_consumed_units_total", &label()),
+        }
+    }
+}
+
+impl Levels {
+    fn new(table: &str) -> Self {
+        let label = || [("table", table.to_owned())];
+        Self {
             in_flight: gauge!("dynamodb_sink_in_flight", &label()),
             concurrency: gauge!("dynamodb_sink_concurrency", &label()),
             rate_units: gauge!("dynamodb_sink_rate_units", &label()),
@@ -202,26 +224,48 @@ impl Meter {
             buffered_records: gauge!("dynamodb_sink_buffered_records", &label()),
             buffered_bytes: gauge!("dynamodb_sink_buffered_bytes", &label()),
             queue_age: gauge!("dynamodb_sink_queue_age_seconds", &label()),
+        }
+    }
+}
+
+impl Distributions {
+    fn new(table: &str) -> Self {
+        let label = || [("table", table.to_owned())];
+        Self {
             request_seconds: histogram!("dynamodb_sink_request_seconds", &label()),
             acknowledge_seconds: histogram!("dynamodb_sink_acknowledge_seconds", &label()),
             batch_items: histogram!("dynamodb_sink_batch_items", &label()),
             request_bytes: histogram!("dynamodb_sink_request_bytes", &label()),
+        }
+    }
+}
+
+impl Meter {
+    /// Returns the meter of a table without any numbers yet.
+    pub(super) fn new(table: &str) -> Self {
+        Self {
+            stats: Stats::default(),
+            totals: Totals::new(table),
+            levels: Levels::new(table),
+            distributions: Distributions::new(table),
             units_left: 0.0,
         }
     }
 
     pub(super) fn sent(&mut self, items: usize, bytes: usize) {
         self.stats.requests += 1;
-        self.requests.increment(1);
-        self.batch_items.record(as_f64(items));
-        self.request_bytes.record(as_f64(bytes));
+        self.totals.requests.increment(1);
+        self.distributions.batch_items.record(as_f64(items));
+        self.distributions.request_bytes.record(as_f64(bytes));
     }
 
     pub(super) fn answered(&mut self, took: Duration, ok: bool) {
-        self.request_seconds.record(took.as_secs_f64());
+        self.distributions
+            .request_seconds
+            .record(took.as_secs_f64());
         if !ok {
             self.stats.failed_requests += 1;
-            self.failed_requests.increment(1);
+            self.totals.failed_requests.increment(1);
         }
     }
 
@@ -238,32 +282,37 @@ impl Meter {
             clippy::cast_sign_loss,
             reason = "whole, positive, and saturating"
         )]
-        self.consumed_units.increment(whole as u64);
+        self.totals.consumed_units.increment(whole as u64);
     }
 
     pub(super) fn settled(&mut self, outcome: &Outcome, took: Duration) {
         let (total, counter) = match outcome {
             Outcome::Written => {
-                self.acknowledge_seconds.record(took.as_secs_f64());
-                (&mut self.stats.written, &self.written)
+                self.distributions
+                    .acknowledge_seconds
+                    .record(took.as_secs_f64());
+                (&mut self.stats.written, &self.totals.written)
             }
-            Outcome::Superseded => (&mut self.stats.superseded, &self.superseded),
-            Outcome::ConditionFailed { .. } => {
-                (&mut self.stats.condition_failed, &self.condition_failed)
-            }
+            Outcome::Superseded => (&mut self.stats.superseded, &self.totals.superseded),
+            Outcome::ConditionFailed { .. } => (
+                &mut self.stats.condition_failed,
+                &self.totals.condition_failed,
+            ),
             Outcome::Rejected { .. } | Outcome::Unknown { .. } => {
-                (&mut self.stats.rejected, &self.rejected)
+                (&mut self.stats.rejected, &self.totals.rejected)
             }
-            Outcome::Unwritten { .. } => (&mut self.stats.unwritten, &self.unwritten),
+            Outcome::Unwritten { .. } => (&mut self.stats.unwritten, &self.totals.unwritten),
         };
         *total += 1;
         counter.increment(1);
     }
 
     pub(super) fn retries(&mut self, retried: u64, throttled: u64) {
-        self.retried
+        self.totals
+            .retried
             .increment(retried.saturating_sub(self.stats.retried));
-        self.throttled
+        self.totals
+            .throttled
             .increment(throttled.saturating_sub(self.stats.throttled));
         self.stats.retried = retried;
         self.stats.throttled = throttled;
@@ -280,9 +329,9 @@ impl Meter {
         self.stats.rate = rate;
         self.stats.hot_keys = hot_keys;
         self.stats.held = held;
-        self.rate_units.set(rate.unwrap_or(f64::INFINITY));
-        self.hot_keys.set(as_f64(hot_keys));
-        self.held_writes.set(as_f64(held));
+        self.levels.rate_units.set(rate.unwrap_or(f64::INFINITY));
+        self.levels.hot_keys.set(as_f64(hot_keys));
+        self.levels.held_writes.set(as_f64(held));
     }
 
     pub(super) fn level(
@@ -298,11 +347,11 @@ impl Meter {
         stats.buffered_bytes = bytes;
         stats.waiting_callers = waiting;
         stats.queue_age = queue_age;
-        self.in_flight.set(as_f64(in_flight));
-        self.concurrency.set(as_f64(concurrency));
-        self.buffered_records.set(as_f64(records));
-        self.buffered_bytes.set(as_f64(bytes));
-        self.queue_age.set(queue_age.as_secs_f64());
+        self.levels.in_flight.set(as_f64(in_flight));
+        self.levels.concurrency.set(as_f64(concurrency));
+        self.levels.buffered_records.set(as_f64(records));
+        self.levels.buffered_bytes.set(as_f64(bytes));
+        self.levels.queue_age.set(queue_age.as_secs_f64());
     }
 }
 

@@ -18,9 +18,10 @@ use super::shared::Shared;
 ///
 /// # Poll it or drop it
 ///
-/// Once there is room for its record, the future holds that room until it is polled or dropped, as a
-/// future of tokio's `Semaphore` does. One that is kept and not polled keeps the room from the callers
-/// behind it. Room is not passed on after a time: the caller that waited longest would lose its place.
+/// Once there is room for its record, the future holds that room until it is polled or dropped, as
+/// a future of tokio's `Semaphore` does. One that is kept and not polled keeps the room from the
+/// callers behind it. Room is not passed on after a time: the caller that waited longest would lose
+/// its place.
 #[must_use = "a write is submitted by awaiting it"]
 pub struct Submit {
     shared: Option<Arc<Shared>>,
@@ -60,7 +61,7 @@ impl Submit {
         }
     }
 
-    /// Enters now or not at all.
+    /// Enters the buffer now or not at all.
     pub(super) fn try_enter(mut self) -> Result<Receipt, SubmitError> {
         if let Some(error) = self.refused.take() {
             return Err(error);

@@ -14,10 +14,11 @@ use super::submit::Submit;
 use super::table::TableSink;
 use super::write::{TransactionPart, Write};
 
-/// Most operations in one transaction (`API_TransactWriteItems`).
-const MOST_PARTS: usize = 100;
-/// Most bytes of items in one transaction (`API_TransactWriteItems`: 4 MB in aggregate).
-const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// The largest number of operations in one transaction (`API_TransactWriteItems`).
+const MAX_TRANSACTION_PARTS: usize = 100;
+/// The largest size of all items in one transaction, in bytes (`API_TransactWriteItems`: 4 MB in
+/// aggregate).
+const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 
 /// Several writes of one table that are applied all or none.
 ///
@@ -67,13 +68,13 @@ impl<'a> Transaction<'a> {
         self
     }
 
-    /// How long the transaction may take, in place of the table's `deadline`.
+    /// Sets the time that the transaction may take, in place of the table's `deadline`.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// Submits if there is room now.
+    /// Submits the transaction if there is room now.
     ///
     /// # Errors
     ///
@@ -82,7 +83,7 @@ impl<'a> Transaction<'a> {
         self.into_future().try_enter()
     }
 
-    /// Submits and waits for the outcome.
+    /// Submits the transaction and waits for its outcome.
     ///
     /// # Errors
     ///
@@ -105,10 +106,10 @@ impl<'a> Transaction<'a> {
             table: table.name().to_owned(),
             what,
         };
-        if writes.is_empty() || writes.len() > MOST_PARTS {
+        if writes.is_empty() || writes.len() > MAX_TRANSACTION_PARTS {
             let count = writes.len();
             return Err(invalid(format!(
-                "a transaction of {count} writes, 1 to {MOST_PARTS} go"
+                "a transaction of {count} writes, 1 to {MAX_TRANSACTION_PARTS} go"
             )));
         }
         let mut parts = Vec::with_capacity(writes.len());
@@ -138,8 +139,10 @@ impl<'a> Transaction<'a> {
             keys.push(key);
             costs.push(cost);
         }
-        if bytes > MOST_BYTES {
-            let what = format!("a transaction of {bytes} bytes of items, at most {MOST_BYTES} go");
+        if bytes > MAX_TRANSACTION_BYTES {
+            let what = format!(
+                "a transaction of {bytes} bytes of items, at most {MAX_TRANSACTION_BYTES} go"
+            );
             return Err(invalid(what));
         }
         let Some(partition) = keys.first().map(crate::item::Key::partition_hash) else {

@@ -1,7 +1,7 @@
-//! Reads an update expression for one question: may it be applied twice?
+//! The reading of update expressions: may one be applied twice?
 
-/// Whether applying the update twice is surely the same as once: it only sets attributes (or map
-/// members) to given values, removes them, or takes elements from sets.
+/// Returns whether applying the update twice is surely the same as once: it only sets attributes
+/// (or map members) to given values, removes them, or takes elements from sets.
 ///
 /// Not so: `ADD`, arithmetic, functions, one attribute set from another, and anything with a list
 /// index (removing `a[0]` twice removes two elements; setting `a[9]` may append twice).

@@ -1,4 +1,4 @@
-//! A write in the making.
+//! A write before its submission.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct Write<'a> {
 struct Draft {
     kind: WriteKind,
     encoded: Encoded,
-    /// All that a plain write has none of.
+    /// The parts of a write that a plain one has none of.
     more: Option<Box<More>>,
     deadline: Option<Duration>,
 }
@@ -49,7 +49,7 @@ struct Draft {
 struct Ready {
     part: Part,
     key: Key,
-    /// Whether applying it twice is the same as once.
+    /// Set if applying it twice is the same as once.
     idempotent: bool,
     cost: Cost,
 }
@@ -108,7 +108,7 @@ impl<'a> Write<'a> {
         })
     }
 
-    /// A put that never replaces a newer version: it is written only if the table holds no item of
+    /// Makes a put never replace a newer version: it is written only if the table holds no item of
     /// this key, or one whose attribute `version` is less than this record's.
     ///
     /// The attribute must be in the record, as a string, number or binary. An item as new or newer
@@ -119,18 +119,19 @@ impl<'a> Write<'a> {
         self.more(|more| more.newer_by = Some(version))
     }
 
-    /// What a `#placeholder` of an expression stands for.
+    /// Sets the attribute name that a `#placeholder` of an expression stands for.
     pub fn name(self, placeholder: impl Into<String>, attribute: impl Into<String>) -> Self {
         let name = (placeholder.into(), attribute.into());
         self.more(|more| more.names.push(name))
     }
 
-    /// What a `:placeholder` of an expression stands for: any value that serde can serialise.
+    /// Sets the value that a `:placeholder` of an expression stands for: any that serde can
+    /// serialize.
     pub fn value<V: Serialize + ?Sized>(self, placeholder: impl Into<String>, value: &V) -> Self {
         self.encoded_value(placeholder.into(), item::encode_value(value))
     }
 
-    /// What a `:placeholder` of an expression stands for, as the SDK's value.
+    /// Sets the value that a `:placeholder` of an expression stands for, as the SDK's type.
     pub fn attribute_value(self, placeholder: impl Into<String>, value: &AttributeValue) -> Self {
         self.encoded_value(placeholder.into(), item::encode_attribute_value(value))
     }
@@ -149,9 +150,10 @@ impl<'a> Write<'a> {
         }
     }
 
-    /// How long this write may take from its acceptance on, in place of the table's `deadline`.
+    /// Sets the time that this write may take from its acceptance on, in place of the table's
+    /// `deadline`.
     ///
-    /// When it has passed, the write is rejected, save while an attempt is under way: then the
+    /// When it has passed, the write is rejected, except while an attempt is under way: then the
     /// answer decides.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         if let Ok(draft) = &mut self.draft {
@@ -160,8 +162,8 @@ impl<'a> Write<'a> {
         self
     }
 
-    /// Says that applying this update twice is the same as once (`true`) or not (`false`), where
-    /// the sink's own reading of its expression is wrong.
+    /// Sets whether applying this update twice is the same as once, where the sink's own reading of
+    /// its expression is wrong.
     ///
     /// The sink takes an update for idempotent if it only sets whole attributes or map members to
     /// given values (`SET a = :a, b.c = :b`) or removes them. One that is not idempotent, and
@@ -173,22 +175,22 @@ impl<'a> Write<'a> {
     /// Sends this write as a transaction of its own, with one token over all its retries, so that
     /// it is applied once even if answers are lost: for counters (`ADD n :one`).
     ///
-    /// Costs twice the write units. The service remembers a token for 10 minutes; if no answer
-    /// was had by then, the outcome is [`Outcome::Unknown`].
+    /// Costs twice the write units. The service remembers a token for 10 minutes; without an answer
+    /// by then, the outcome is [`Outcome::Unknown`].
     pub fn exactly_once(self) -> Self {
         self.more(|more| more.exactly_once = true)
     }
 
-    /// The write units that a put takes of its table, if it replaces no larger item: 1 for each
-    /// KB begun, by its size as DynamoDB stores it. Indexes take theirs on top. `None` for what
-    /// is not a put, since the item's size is not known.
+    /// Returns the write units that a put takes of its table, if it replaces no larger item: 1 for
+    /// each KB begun, by its size as DynamoDB stores it. Indexes take theirs on top. `None` for
+    /// other kinds of write, since the item's size is not known.
     #[must_use]
     pub fn write_units(&self) -> Option<u64> {
         let draft = self.draft.as_ref().ok()?;
         (draft.kind == WriteKind::Put).then(|| item::write_units(draft.encoded.stored_size))
     }
 
-    /// Submits if there is room now.
+    /// Submits the write if there is room now.
     ///
     /// # Errors
     ///
@@ -198,7 +200,7 @@ impl<'a> Write<'a> {
         self.into_future().try_enter()
     }
 
-    /// Submits and waits for the outcome.
+    /// Submits the write and waits for its outcome.
     ///
     /// # Errors
     ///
@@ -206,8 +208,8 @@ impl<'a> Write<'a> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the write was accepted, nothing was submitted; after that, it goes on, and
-    /// a failure is reported as that of a dropped receipt.
+    /// Dropped before the write was accepted, nothing was submitted. After that, the write is
+    /// carried out, and a failure is reported as that of a dropped receipt.
     pub async fn confirm(self) -> Result<Outcome, SubmitError> {
         Ok(self.await?.await)
     }
@@ -323,7 +325,7 @@ impl<'a> Write<'a> {
         })
     }
 
-    /// As a part of a transaction.
+    /// Returns the write as a part of a transaction.
     pub(super) fn into_part(self) -> Result<TransactionPart, SubmitError> {
         let Draft {
             kind,
@@ -366,7 +368,8 @@ impl<'a> IntoFuture for Write<'a> {
     type Output = Result<Receipt, SubmitError>;
     type IntoFuture = Submit;
 
-    /// Submits: resolves once the write is accepted, waiting for room where there is none.
+    /// Submits the write. The future resolves once it is accepted, and waits for room where there
+    /// is none.
     ///
     /// An accepted write ends in exactly one [`Outcome`]. It is not durable before its outcome is
     /// [`Outcome::Written`].

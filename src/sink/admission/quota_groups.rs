@@ -1,7 +1,7 @@
 //! Quota groups: records that may have only a share of the buffer together.
 //!
-//! They are those of one partition key, and those that enter an index that is short of capacity.
-//! Either can fill the whole buffer with records that can't go on, while others could.
+//! A group is the records of one partition key, or those that enter an index that is short of
+//! capacity. Either can fill the whole buffer with records that can't be sent, while others could.
 
 use std::collections::HashMap;
 
@@ -16,12 +16,12 @@ pub(super) type QuotaGroup = u64;
 pub(super) struct QuotaGroups {
     partitions: HashMap<u64, usize, Prehashed>,
     /// Records that enter each index.
-    entered: [usize; INDEXES],
-    /// The indexes that are short, by a bit each.
-    held: u32,
+    entered: [usize; MAX_INDEXES],
+    /// The indexes that are short, a bit for each.
+    capped: u32,
 }
 
-const INDEXES: usize = 32;
+const MAX_INDEXES: usize = 32;
 
 impl QuotaGroups {
     pub(super) fn take(&mut self, charge: Charge) {
@@ -52,32 +52,32 @@ impl QuotaGroups {
         self.partitions.shrink_to_fit();
     }
 
-    /// Sets which indexes are short. Returns the quota groups that are no longer bounded, or none where
-    /// nothing has changed.
-    pub(super) fn hold(&mut self, indexes: u32) -> Vec<QuotaGroup> {
-        let lifted = self.held & !indexes;
-        self.held = indexes;
+    /// Sets which indexes are short of capacity, a bit for each. Returns the quota groups that are
+    /// no longer bounded.
+    pub(super) fn cap(&mut self, indexes: u32) -> Vec<QuotaGroup> {
+        let lifted = self.capped & !indexes;
+        self.capped = indexes;
         bits(lifted).map(index_group).collect()
     }
 
-    pub(super) fn held(&self) -> u32 {
-        self.held
+    pub(super) fn capped(&self) -> u32 {
+        self.capped
     }
 
-    /// Whether a group has its share of the buffer.
+    /// Returns whether a group has its share of the buffer.
     pub(super) fn is_full(&self, group: QuotaGroup, share: usize) -> bool {
         if let Some(at) = index_of(group) {
-            let held = self.held & (1 << at) != 0;
-            return held && self.entered.get(at).is_some_and(|&count| count >= share);
+            let capped = self.capped & (1 << at) != 0;
+            return capped && self.entered.get(at).is_some_and(|&count| count >= share);
         }
         self.partitions
             .get(&group)
             .is_some_and(|&count| count >= share)
     }
 
-    /// The quota groups of a record that may have a share only.
+    /// Returns the quota groups of a record that are bounded to a share of the buffer.
     pub(super) fn of(&self, charge: Charge) -> impl Iterator<Item = QuotaGroup> + use<> {
-        let indexes = bits(charge.indexes & self.held).map(index_group);
+        let indexes = bits(charge.indexes & self.capped).map(index_group);
         std::iter::once(charge.partition).chain(indexes)
     }
 }
@@ -86,14 +86,14 @@ fn index_group(at: usize) -> QuotaGroup {
     u64::MAX - u64::try_from(at).unwrap_or(0)
 }
 
-/// A hash that comes out as one of these numbers is held for an index's: its records are then bounded
-/// by the wrong count, one key in 10^18.
+/// Returns the index of a group, if it is an index's. A hash that equals one of these numbers is
+/// taken for an index's, and its records are bounded by the wrong count: one key in 10^18.
 fn index_of(group: QuotaGroup) -> Option<usize> {
     usize::try_from(u64::MAX - group)
         .ok()
-        .filter(|at| *at < INDEXES)
+        .filter(|at| *at < MAX_INDEXES)
 }
 
 fn bits(set: u32) -> impl Iterator<Item = usize> {
-    (0..INDEXES).filter(move |at| set & (1 << at) != 0)
+    (0..MAX_INDEXES).filter(move |at| set & (1 << at) != 0)
 }

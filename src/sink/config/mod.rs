@@ -1,4 +1,6 @@
-//! The settings of one table.
+//! The settings of one table. Their bounds are in `bounds`.
+
+mod bounds;
 
 use std::time::Duration;
 
@@ -6,37 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{Concurrency, Rate};
 use crate::retry::RetryPolicy;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
+use crate::settings::{ConfigError, SettingsPlace, units};
 
-const MAX_BATCH_ITEMS: Bound<usize> = Bound::new("max_batch_items", 1, 25);
-const MAX_BATCH_BYTES: Bound<Bytes> =
-    Bound::new("max_batch_bytes", Bytes(512 << 10), Bytes(16 << 20));
-const LINGER: Bound<Duration> = Bound::new("linger", Duration::ZERO, Duration::from_secs(60));
-const BUFFER_RECORDS: Bound<usize> = Bound::new("buffer_records", 1, 10_000_000);
-// The least holds one record of 400 KB whose text is all escapes of six bytes each.
-const BUFFER_BYTES: Bound<Bytes> = Bound::new("buffer_bytes", Bytes(4 << 20), Bytes(1 << 30));
-const MAX_KEY_SHARE: Bound<f64> = Bound::new("max_key_share", 0.001, 1.0);
-const DEADLINE: Bound<Duration> = Bound::new(
-    "deadline",
-    Duration::from_millis(10),
-    Duration::from_secs(24 * 60 * 60),
-);
-const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
-    "request_timeout",
-    Duration::from_millis(100),
-    Duration::from_secs(300),
-);
-const SHARE: Bound<f64> = Bound::new("share", 0.001, 1.0);
-const REFRESH: Bound<Duration> = Bound::new(
-    "refresh",
-    Duration::from_secs(1),
-    Duration::from_secs(24 * 60 * 60),
-);
-
-/// How the sink writes to one table.
+/// The settings of one table.
 ///
-/// Every field has a default, and setters never fail: what is out of range is found when the table is opened, or by
-/// [`validate`](Self::validate).
+/// Every field has a default, and setters never fail: a value out of range is found when the table
+/// is opened, or by [`validate`](Self::validate).
 ///
 /// ```
 /// use std::time::Duration;
@@ -115,7 +92,8 @@ impl Default for TableSettings {
 }
 
 impl TableSettings {
-    /// How many requests may be in flight at once: a number, or a range to adapt in.
+    /// Sets the number of requests that may be in flight at once: a fixed number, or a range to
+    /// adapt in.
     ///
     /// Default: `1..=32`. Valid: 1 to 1,000. Takes `8` as well as `1..=64`.
     #[must_use]
@@ -124,72 +102,84 @@ impl TableSettings {
         self
     }
 
-    /// How many write units a second are asked of the table: found out, a number, or no limit.
+    /// Sets the write units a second that are asked of the table: found from its answers, a fixed
+    /// number, or no limit.
     ///
-    /// Default: [`Rate::Adaptive`]. Valid: 1 to 10,000,000 write units a second. Takes `500` as well as [`Rate::Unlimited`].
+    /// Default: [`Rate::Adaptive`]. Valid: 1 to 10,000,000 write units a second. Takes `500` as
+    /// well as [`Rate::Unlimited`].
     #[must_use]
     pub fn rate(mut self, rate: impl Into<Rate>) -> Self {
         self.rate = rate.into();
         self
     }
 
-    /// Whether burst credit is looked for: capacity that a provisioned table has left unused and keeps for up to 300 s, found by
-    /// asking for more than is provisioned. Default: `true`.
+    /// Sets whether burst credit is looked for: capacity that a provisioned table has left unused
+    /// and keeps for up to 300 s. It is found by asking for more than is provisioned. Default:
+    /// `true`.
     ///
-    /// `false` leaves it to the table's other clients. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    /// `false` leaves it to the table's other clients. Has no effect where [`rate`](Self::rate) is
+    /// fixed or unlimited.
     #[must_use]
     pub fn burst(mut self, look_for_it: bool) -> Self {
         self.burst = look_for_it;
         self
     }
 
-    /// The share of the table's capacity that this sink may use, where it is known: `1/N` for one of N that run behind leases.
-    /// Of the burst credit it then spends only what it left unused of its share itself.
+    /// Sets the share of the table's capacity that this sink may use, where the capacity is known:
+    /// `1/N` for one of N sinks that run behind leases. Of the burst credit it then spends only
+    /// what it left unused of its own share.
     ///
-    /// Default: 1, all that the others leave. Valid: 0.001 to 1. Plays no part where [`rate`](Self::rate) is fixed or unlimited.
+    /// Default: 1, all that the others leave. Valid: 0.001 to 1. Has no effect where
+    /// [`rate`](Self::rate) is fixed or unlimited.
     #[must_use]
     pub fn share(mut self, share: f64) -> Self {
         self.share = share;
         self
     }
 
-    /// How old what is known of the table's capacity may become while it is written to, before the table is described again.
+    /// Sets the age at which the known capacity of the table is out of date. The table is then
+    /// described again, if it is written to.
     ///
-    /// Default: 10 s. Valid: 1 s to 24 h. Throttling that the known numbers don't explain has it described earlier.
+    /// Default: 10 s. Valid: 1 s to 24 h. It is described earlier if the known numbers don't
+    /// explain that it throttles.
     #[must_use]
     pub fn refresh(mut self, oldest: Duration) -> Self {
         self.refresh = oldest;
         self
     }
 
-    /// The most records one batch carries. Default and most: 25, which is DynamoDB's limit. Least: 1.
+    /// Sets the largest number of records in a batch. Default: 25, which is DynamoDB's limit.
+    /// Valid: 1 to 25.
     #[must_use]
     pub fn max_batch_items(mut self, records: usize) -> Self {
         self.max_batch_items = records;
         self
     }
 
-    /// The most bytes one batch's request carries, as sent. A single record that is larger goes alone.
+    /// Sets the largest size of a batch's request, in bytes as sent. A single record that is larger
+    /// is sent alone.
     ///
-    /// Default and most: 16 MiB (16,777,216 bytes), which is DynamoDB's limit. Least: 512 KiB.
+    /// Default: 16 MiB (16,777,216 bytes), which is DynamoDB's limit. Valid: 512 KiB to 16 MiB.
     #[must_use]
     pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
         self.max_batch_bytes = bytes;
         self
     }
 
-    /// The longest a record waits for others to share its batch. Default: 1 ms. Valid: 0 to 60 s.
+    /// Sets the longest time that a record waits for others to fill its batch. Default: 1 ms.
+    /// Valid: 0 to 60 s.
     ///
-    /// A bound, not a delay that every record pays: while less than half of the concurrency is in use (of its upper end, for a
-    /// range) nothing waits, and behind a limit that is reached, batches fill by themselves. Timers tick in milliseconds, so 1 ms
-    /// is up to 2.
+    /// It is a bound, not a delay of every record. While less than half of the concurrency is in
+    /// use (of its upper end, for a range) nothing waits. Behind a limit that is reached, batches
+    /// fill by themselves. Timers tick in milliseconds, so 1 ms is up to 2.
     #[must_use]
     pub fn linger(mut self, longest: Duration) -> Self {
         self.linger = longest;
         self
     }
 
-    /// The most records that are accepted and not yet settled; a submit beyond waits.
+    /// Sets the largest number of records that are accepted and not yet settled. A submit beyond
+    /// waits.
     ///
     /// Default: 10,000. Valid: from `max_batch_items` to 10,000,000.
     #[must_use]
@@ -198,9 +188,9 @@ impl TableSettings {
         self
     }
 
-    /// Sets the most bytes, in memory, of records that are accepted and not yet settled; a submit beyond
-    /// waits. A record counts with its data as sent, its key where that is longer than 46 bytes, and 832
-    /// bytes for its place in the queue and its receipt.
+    /// Sets the largest size, in bytes of memory, of all records that are accepted and not yet
+    /// settled. A submit beyond waits. A record counts with its data as sent, its key where that is
+    /// longer than 46 bytes, and 832 bytes for its place in the queue and its receipt.
     ///
     /// Default: 64 MiB. Valid: 4 MiB to 1 GiB. All tables together are bounded by
     /// [`SinkSettings::buffer_bytes`](super::SinkSettings::buffer_bytes).
@@ -210,8 +200,9 @@ impl TableSettings {
         self
     }
 
-    /// The share of the buffer that records of one partition key may take up, so that one hot key leaves room for the others;
-    /// and those that enter a global index, while that is short of capacity.
+    /// Sets the share of the buffer that records of one partition key may take, so that one hot key
+    /// leaves room for the others. It also bounds the records that enter a global index, while that
+    /// is short of capacity.
     ///
     /// Default: 0.25. Valid: 0.001 to 1.
     #[must_use]
@@ -220,40 +211,44 @@ impl TableSettings {
         self
     }
 
-    /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default: `false`.
+    /// Sets whether a newer write of a key takes the place of one that was not sent yet. Default:
+    /// `false`.
     ///
-    /// Saves capacity where only the last value counts. The older write has its outcome with the newer one: superseded,
-    /// or written if that fails unsent. It does not wait for that beyond its own [`deadline`](Self::deadline): there it is
-    /// rejected, and the newer one goes on. A reader of the table's change stream never sees a value that was superseded.
+    /// Saves capacity where only the last value counts. The older write has its outcome with the
+    /// newer one: superseded, or written if that fails unsent. It does not wait for that beyond its
+    /// own [`deadline`](Self::deadline): there it is rejected, and the newer one is still sent. A
+    /// reader of the table's change stream never sees a value that was superseded.
     #[must_use]
     pub fn coalesce(mut self, coalesce: bool) -> Self {
         self.coalesce = coalesce;
         self
     }
 
-    /// Whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
+    /// Sets whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
     /// [`Stats::consumed_units`](super::Stats) and its metric. Default: `false`.
     ///
-    /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked all the same, because the budgets
-    /// are corrected by it. The report costs CPU on both sides, and DynamoDB Local a fifth of its speed and more.
+    /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked in any
+    /// case, because the budgets are corrected by it. The report costs CPU on both sides, and
+    /// DynamoDB Local a fifth of its speed and more.
     #[must_use]
     pub fn consumed_capacity(mut self, ask: bool) -> Self {
         self.consumed_capacity = ask;
         self
     }
 
-    /// When a record whose write failed is sent again.
+    /// Sets when a record whose write failed is sent again.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
         self
     }
 
-    /// How long after its submission a record is given up if it is not written.
+    /// Sets the time after its submission at which a record is given up if it is not written.
     ///
-    /// A bound on the time that a receipt waits: [`RejectReason::DeadlineExceeded`](super::RejectReason) comes at the
-    /// deadline, in an outage as well. Only a request in flight at that moment is waited for, since its answer may say that
-    /// the record is written: for [`request_timeout`](Self::request_timeout) at most.
+    /// This bounds the time that a receipt waits:
+    /// [`RejectReason::DeadlineExceeded`](super::RejectReason) comes at the deadline, in an outage
+    /// as well. Only a request in flight at that moment is waited for, since its answer may say
+    /// that the record is written: for [`request_timeout`](Self::request_timeout) at most.
     ///
     /// Default: `None`, never. Valid: 10 ms to 24 h. In a settings file a duration, or `"none"`.
     #[must_use]
@@ -262,53 +257,21 @@ impl TableSettings {
         self
     }
 
-    /// How long one request may take before its answer counts as lost. Default: 10 s. Valid: 100 ms to 5 min.
+    /// Sets the time that a request may take before its answer counts as lost. Default: 10 s.
+    /// Valid: 100 ms to 5 min.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// Checks every field, for the table of this name.
+    /// Checks every field, for a table of this name.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the range.
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the
+    /// range.
     pub fn validate(&self, table: &str) -> Result<(), ConfigError> {
         self.check(&SettingsPlace::Table(table.to_owned()))
-    }
-
-    pub(crate) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
-        self.concurrency.check(place)?;
-        self.rate.check(place)?;
-        SHARE.check(place, self.share)?;
-        REFRESH.check(place, self.refresh)?;
-        MAX_BATCH_ITEMS.check(place, self.max_batch_items)?;
-        MAX_BATCH_BYTES.check(place, Bytes(self.max_batch_bytes))?;
-        LINGER.check(place, self.linger)?;
-        BUFFER_RECORDS.check_from(
-            place,
-            self.buffer_records,
-            self.max_batch_items,
-            MAX_BATCH_ITEMS.field(),
-        )?;
-        BUFFER_BYTES.check(place, Bytes(self.buffer_bytes))?;
-        MAX_KEY_SHARE.check(place, self.max_key_share)?;
-        self.retry.check(place)?;
-        if let Some(deadline) = self.deadline {
-            DEADLINE.check(place, deadline)?;
-        }
-        REQUEST_TIMEOUT.check(place, self.request_timeout)
-    }
-
-    /// The allowed values of the field at `path`, in words, for messages about values too wrong to be read.
-    pub(super) fn allowed(path: &str) -> Option<String> {
-        allowed_at(path, &[MAX_BATCH_ITEMS, BUFFER_RECORDS])
-            .or_else(|| allowed_at(path, &[MAX_BATCH_BYTES, BUFFER_BYTES]))
-            .or_else(|| allowed_at(path, &[LINGER, DEADLINE, REQUEST_TIMEOUT, REFRESH]))
-            .or_else(|| allowed_at(path, &[MAX_KEY_SHARE, SHARE]))
-            .or_else(|| Concurrency::allowed(path))
-            .or_else(|| Rate::allowed(path))
-            .or_else(|| RetryPolicy::allowed(path))
     }
 
     pub(crate) fn get_concurrency(&self) -> Concurrency {
@@ -335,8 +298,8 @@ impl TableSettings {
         self.buffer_bytes
     }
 
-    /// How many records one partition key may have in the buffer: its share of the records, at
-    /// least one.
+    /// Returns the number of records that one partition key may have in the buffer: its share of
+    /// the records, at least one.
     pub(crate) fn key_share_records(&self) -> usize {
         #[expect(
             clippy::cast_possible_truncation,

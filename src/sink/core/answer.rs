@@ -17,7 +17,7 @@ use crate::sink::payload::Payload;
 pub(crate) struct BatchOutcome {
     /// The keys of the writes that were not processed.
     pub(crate) unprocessed: Vec<Key>,
-    /// What the others consumed, where that was asked.
+    /// The consumption of the others, where it was requested.
     pub(crate) consumed: Option<Consumption>,
 }
 
@@ -120,7 +120,7 @@ impl<C, F> Core<C, F> {
         self.check(now);
     }
 
-    /// A request was carried out, in part at least.
+    /// Notes that a request was carried out, in part at least.
     fn succeeded(&mut self, now: Duration, request: &InFlight) {
         self.retries.budget.deposit(now);
         self.retries.budget.refund(request.payments);
@@ -131,7 +131,7 @@ impl<C, F> Core<C, F> {
         self.isolation.prove(request.id);
         let proven = self.isolation.take_proven();
         self.reject_refusals(now, proven);
-        self.end_doubt();
+        self.end_trial();
     }
 
     fn on_error(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
@@ -140,7 +140,7 @@ impl<C, F> Core<C, F> {
         self.expire_answered(now, &writes);
     }
 
-    /// Decides by the class of an error what becomes of the writes of its request.
+    /// Handles an error by its class: decides the next step of each write of its request.
     fn react(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if error.may_have_applied() {
             for ticket in &request.writes {
@@ -174,7 +174,7 @@ impl<C, F> Core<C, F> {
             ErrorClass::Refused | ErrorClass::Fatal if self.failed.is_some() => {
                 self.unwritten(now, &request.writes);
             }
-            ErrorClass::Refused => self.suspected(now, request, error),
+            ErrorClass::Refused => self.unclear_refused(now, request, error),
             ErrorClass::Invalid | ErrorClass::Permanent => {
                 if error.is_failed_condition() {
                     self.access.succeeded(now, request.operation);
@@ -192,7 +192,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// The attempt failed for a reason that may pass.
+    /// Requeues the writes of an attempt that failed for a reason that may pass.
     pub(super) fn failed_attempt(
         &mut self,
         now: Duration,
@@ -210,7 +210,11 @@ impl<C, F> Core<C, F> {
             attempts.last_error = Some(error.clone());
             let (count, failures) = (attempts.count, attempts.failures);
             let unsure = attempts.may_have_applied;
-            if unsure && !entry.write.may_be_sent_again(now, self.rules.token_life) {
+            if unsure
+                && !entry
+                    .write
+                    .may_be_sent_again(now, self.rules.token_lifetime)
+            {
                 self.unknown(now, ticket);
                 continue;
             }
@@ -232,13 +236,13 @@ impl<C, F> Core<C, F> {
         self.requeue(now, retries, true, request.isolated);
     }
 
-    /// The service refuses what is in the request.
+    /// Handles a refusal of the contents of a request.
     fn refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         if request.asked
             && self.throttle.consumed == ConsumedAnswer::Refused
             && !error.is_failed_condition()
         {
-            // It was refused for what is not asked any more.
+            // It was refused for asking for the units that it consumes. Later requests don't ask.
             let writes = request.writes.iter().map(|ticket| (*ticket, 1)).collect();
             return self.requeue(now, writes, false, request.isolated);
         }
@@ -261,7 +265,8 @@ impl<C, F> Core<C, F> {
             return self.unwritten(now, &request.writes);
         }
         let first = *entry.write.attempts.refused_in.get_or_insert(request.id);
-        // What was refused, and is sent again after others passed, is not refused in one outage.
+        // A refusal, then a proof that the table is unchanged, then another refusal: that is no
+        // single outage.
         let proven = request.proven.is_some_and(|request| request > first)
             && !self.isolation.description.is_invalid();
         if proven || error.class() == ErrorClass::Permanent {
@@ -272,12 +277,13 @@ impl<C, F> Core<C, F> {
         let group = &mut entry.write.group;
         let group = *group.get_or_insert_with(|| isolation.open(1, request.id));
         self.queue.set_state(ticket, State::RefusedAlone);
-        let verdict = self.isolation.add_refusal(group, ticket, error.clone());
-        self.apply(now, verdict);
+        let step = self.isolation.add_refusal(group, ticket, error.clone());
+        self.apply(now, step);
     }
 }
 
-/// Returns the outcome of a write whose condition did not hold; `None` where the refusal is another.
+/// Returns the outcome of a write whose condition did not hold; `None` where the refusal is
+/// another.
 fn condition_failed<C>(
     write: &Write<C>,
     error: &ServiceError,

@@ -1,9 +1,9 @@
 //! Deadlines: the times at which writes without an outcome are given up.
 //!
-//! A write that waits is rejected at its deadline. One in flight is not: the answer decides, and if it
-//! does not, the write is rejected then. The same holds of a write whose place a newer one has taken:
-//! whether it is superseded shows once the newer one is written, and it does not wait for that beyond
-//! its own deadline.
+//! A write that waits is rejected at its deadline. One in flight is not: the answer decides, and if
+//! it does not, the write is rejected then. The same holds of a write whose place a newer one has
+//! taken: whether it is superseded shows once the newer one is written, and it does not wait for
+//! that beyond its own deadline.
 
 use std::time::Duration;
 
@@ -30,8 +30,8 @@ impl Due {
 }
 
 impl<C, F> Core<C, F> {
-    /// Rejects what is late of the writes of a request that was answered, and of those whose places
-    /// they have taken.
+    /// Rejects the late writes of a request that was answered, and those whose places they have
+    /// taken.
     pub(super) fn expire_answered(&mut self, now: Duration, writes: &[Ticket]) {
         for ticket in writes {
             self.queue.renew_due(now, *ticket);
@@ -68,7 +68,7 @@ impl<C, F> Core<C, F> {
         match entry.state {
             State::DeadLettered(_) => return,
             State::RefusedAlone => {
-                // Its group has its verdict already, or goes on without it.
+                // Its group is decided already, or continues without it.
                 if let Some(group) = entry.write.group.take() {
                     self.isolation.forget(group, ticket);
                 }
@@ -124,7 +124,7 @@ impl<C, F> Core<C, F> {
                 self.queue.make_ready(now, ticket, true);
             }
             Some(State::Isolated(_)) => {
-                // The others of its batch go on.
+                // The others of its batch are sent on.
                 let until = now.saturating_add(self.retries.delay(1));
                 let unpaid = false;
                 self.queue

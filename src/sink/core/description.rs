@@ -1,4 +1,5 @@
-//! When to describe the table: while it is in doubt whether a table or its writes cause a refusal.
+//! Descriptions of the table: requested while it is unproven whether the table or its writes cause
+//! a refusal.
 
 use std::time::Duration;
 
@@ -16,18 +17,18 @@ pub(crate) enum Described {
     Missing(ServiceError),
     /// It may not be described.
     Denied,
-    /// No answer of use. It says nothing of the table.
+    /// There was no useful answer. It gives no information about the table.
     Failed(ServiceError),
 }
 
 impl Described {
-    /// Returns whether it says what the table is, or that no more is to be had.
+    /// Returns whether it gives the state of the table, or shows that none is available.
     fn is_decisive(&self) -> bool {
         !matches!(self, Self::Missing(_) | Self::Failed(_))
     }
 }
 
-/// The descriptions of a table that is in doubt.
+/// The descriptions of a table whose state is unproven.
 #[derive(Debug, Default)]
 pub(super) struct Description {
     wanted: bool,
@@ -37,23 +38,23 @@ pub(super) struct Description {
     due: Duration,
     /// The number of the next request when the one under way was asked for.
     asked_at: Option<u64>,
-    /// The number in a row that decided nothing.
+    /// The number of descriptions in a row that decided nothing.
     undecided: u32,
     denied: bool,
-    /// Set while a write that is in doubt is tried again, for want of a description.
+    /// Set while a refused write is tried again, since there is no description.
     trying: bool,
-    /// Set once nothing is in doubt any more, without a description.
-    undoubted: bool,
-    /// Set while descriptions are refused as writes are that break a rule: the service refuses whatever
-    /// is sent.
+    /// Set once the table was proven without a description.
+    resolved: bool,
+    /// Set while descriptions are refused like writes that break a rule: the service refuses every
+    /// request.
     invalid: bool,
 }
 
 /// The least time between two descriptions. Chosen: many bad records share one.
-const MIN_INTERVAL: Duration = Duration::from_millis(500);
+const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Description {
-    /// Wants one, once the time of the next is there.
+    /// Requests a description, once the next one is due.
     pub(super) fn want(&mut self) {
         self.wanted = true;
     }
@@ -72,20 +73,21 @@ impl Description {
         self.denied
     }
 
-    /// Notes that a write in doubt is tried again.
+    /// Notes that a refused write is tried again.
     pub(super) fn begin_trying(&mut self) {
         self.trying = true;
     }
 
-    /// Returns whether refusals of writes for what is in them are in doubt themselves.
+    /// Returns whether refusals of writes for their contents are unproven, since descriptions are
+    /// refused too.
     pub(super) fn is_invalid(&self) -> bool {
         self.invalid
     }
 
-    /// Nothing is in doubt any more.
+    /// Ends the search: the state of the table is proven.
     fn settle(&mut self, now: Duration) {
         *self = Self {
-            due: now.saturating_add(MIN_INTERVAL),
+            due: now.saturating_add(MIN_DESCRIBE_INTERVAL),
             refreshing: self.refreshing,
             ..Self::default()
         };
@@ -124,22 +126,23 @@ impl<C, F> Core<C, F> {
         self.isolation.description.refreshing = false;
     }
 
-    /// Returns whether the table is still in doubt: it is to be described again, or a write to be tried.
-    pub(crate) fn is_in_doubt(&self) -> bool {
+    /// Returns whether the state of the table is unproven: it is to be described again, or a write
+    /// to be tried.
+    pub(crate) fn is_unproven(&self) -> bool {
         self.isolation.description.wanted || self.isolation.description.trying
     }
 
-    /// Notes that a write was carried out, which may have been the one in doubt.
-    pub(super) fn end_doubt(&mut self) {
+    /// Notes that a write was carried out, which may have been the one that was tried again.
+    pub(super) fn end_trial(&mut self) {
         if self.isolation.description.trying && !self.isolation.awaits_description() {
             self.isolation.description.trying = false;
-            self.isolation.description.undoubted = !self.isolation.description.wanted;
+            self.isolation.description.resolved = !self.isolation.description.wanted;
         }
     }
 
-    /// Returns whether the doubt has ended without a description, once.
-    pub(crate) fn take_undoubted(&mut self) -> bool {
-        std::mem::take(&mut self.isolation.description.undoubted)
+    /// Returns, once, whether the table was proven without a description.
+    pub(crate) fn take_resolved(&mut self) -> bool {
+        std::mem::take(&mut self.isolation.description.resolved)
     }
 
     /// Takes the table's description, asked for by [`take_describe`](Self::take_describe).
@@ -147,7 +150,7 @@ impl<C, F> Core<C, F> {
         let asked_at = self.isolation.description.asked_at.take();
         let decisive = described.is_decisive();
         if !self.isolation.awaits_description() && !self.access.is_refused() {
-            // It says nothing of the writes that are there now. One that is tried again may be in doubt soon.
+            // It gives no information about the writes that are queued now.
             if decisive {
                 self.isolation.description.settle(now);
             } else {
@@ -173,7 +176,7 @@ impl<C, F> Core<C, F> {
             Described::Unchanged | Described::Denied => {
                 self.access.described();
                 self.isolation.description.denied = matches!(described, Described::Denied);
-                // Where it may not be described, nothing speaks for the records.
+                // Where the table may not be described, nothing else can prove it unchanged.
                 if let Some(asked_at) = asked_at {
                     self.isolation.prove(asked_at);
                 }
@@ -187,7 +190,7 @@ impl<C, F> Core<C, F> {
                 if self.isolation.awaits_description() {
                     // Requests went out after this one was asked for.
                     self.isolation.description.want();
-                    self.isolation.description.due = now.saturating_add(MIN_INTERVAL);
+                    self.isolation.description.due = now.saturating_add(MIN_DESCRIBE_INTERVAL);
                     return;
                 }
             }

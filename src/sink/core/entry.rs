@@ -12,7 +12,8 @@ use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
 use crate::sink::record::Record;
 
-/// The state of a queued write. It says in which queue the write stands, see [`Queue`](super::queue::Queue).
+/// The state of a queued write. It says in which queue the write stands, see
+/// [`Queue`](super::queue::Queue).
 #[derive(Debug)]
 pub(super) enum State {
     /// Behind an earlier write of one of its keys.
@@ -71,11 +72,12 @@ impl Places {
 /// The attempts to carry a write out.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
-    /// All of them, for reports.
+    /// All attempts, for reports.
     pub(super) count: u32,
-    /// Those that failed for another reason than throttling; these count against the policy.
+    /// Attempts that failed for another reason than throttling. They count against the retry
+    /// policy.
     pub(super) failures: u32,
-    /// Those throttled in a row; these drive the delay alone.
+    /// Attempts throttled in a row. They only set the delay.
     pub(super) throttles: u32,
     pub(super) may_have_applied: bool,
     pub(super) first_sent: Option<Duration>,
@@ -86,7 +88,7 @@ pub(super) struct Attempts {
     pub(super) repeats: u8,
 }
 
-/// A write as it was submitted, and its attempts. `C` is what completes it.
+/// A write as it was submitted, and its attempts. `C` completes it.
 #[derive(Debug)]
 pub(super) struct Write<C> {
     /// Its number, in the order of submission.
@@ -112,14 +114,14 @@ impl<C> Write<C> {
     }
 
     /// Returns whether a write that may have been applied may be sent again.
-    pub(super) fn may_be_sent_again(&self, now: Duration, token_life: Duration) -> bool {
+    pub(super) fn may_be_sent_again(&self, now: Duration, token_lifetime: Duration) -> bool {
         match &self.payload {
             Payload::Plain { .. } => true,
             Payload::Single { idempotent, .. } => *idempotent,
             Payload::Transaction { .. } => self
                 .attempts
                 .first_sent
-                .is_none_or(|sent| now.saturating_sub(sent) < token_life),
+                .is_none_or(|sent| now.saturating_sub(sent) < token_lifetime),
         }
     }
 }
@@ -127,8 +129,8 @@ impl<C> Write<C> {
 /// A place in the queue, and the write that has it.
 #[derive(Debug)]
 pub(super) struct Entry<C> {
-    /// The number of the first write in this place, which a newer one may have taken since. It is the
-    /// place's age, and tells it from others that had its slot.
+    /// The number of the first write in this place, which a newer one may have taken since. It is
+    /// the place's age, and distinguishes it from others that had its slot.
     pub(super) seq: u64,
     pub(super) places: Places,
     pub(super) state: State,

@@ -113,8 +113,8 @@ impl<C, F> Core<C, F> {
         throttle.budgets.settled(now, costs, consumed);
     }
 
-    /// Reacts to a request of which `left` were refused for want of capacity and `written` were
-    /// carried out.
+    /// Adapts to a request of which `left` were refused because capacity ran out, and `written`
+    /// were carried out.
     pub(super) fn note_refused(
         &mut self,
         now: Duration,
@@ -164,7 +164,7 @@ impl<C, F> Core<C, F> {
         if ready && self.requests.len() >= self.throttle.limit.limit() {
             return Limit::Concurrency(self.throttle.limit.limit());
         }
-        if ready && self.throttle.is_held() {
+        if ready && self.throttle.waits_for_permit() {
             return Limit::AllTables;
         }
         if self.throttle.table_waits()

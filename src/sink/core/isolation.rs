@@ -28,7 +28,7 @@ struct Group {
 
 /// The next step for a group.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum NextStep {
     /// Wait for the others.
     Open,
     /// These are rejected.
@@ -91,39 +91,39 @@ impl Isolation {
     }
 
     /// Notes that one write of the group has an outcome, and returns the next step.
-    pub(super) fn decided(&mut self, id: u64, written: bool) -> Verdict {
+    pub(super) fn decided(&mut self, id: u64, written: bool) -> NextStep {
         if let Some(group) = self.groups.get_mut(&id) {
             group.undecided = group.undecided.saturating_sub(1);
             group.written |= written;
         }
-        self.judge(id)
+        self.next_step(id)
     }
 
     /// Adds a write of the group that was refused alone, and returns the next step.
-    pub(super) fn add_refusal(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> Verdict {
+    pub(super) fn add_refusal(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> NextStep {
         if let Some(group) = self.groups.get_mut(&id) {
             group.undecided = group.undecided.saturating_sub(1);
             group.refusals.push((ticket, error));
         }
-        self.judge(id)
+        self.next_step(id)
     }
 
-    fn judge(&mut self, id: u64) -> Verdict {
+    fn next_step(&mut self, id: u64) -> NextStep {
         let Some(group) = self.groups.get_mut(&id) else {
-            return Verdict::Open;
+            return NextStep::Open;
         };
         let proven = group.written || self.proven.is_some_and(|request| request > group.since);
-        let verdict = if group.refusals.is_empty() || (group.undecided > 0 && !proven) {
-            Verdict::Open
+        let step = if group.refusals.is_empty() || (group.undecided > 0 && !proven) {
+            NextStep::Open
         } else if proven {
-            Verdict::Reject(std::mem::take(&mut group.refusals))
+            NextStep::Reject(std::mem::take(&mut group.refusals))
         } else {
-            Verdict::Describe
+            NextStep::Describe
         };
         if group.undecided == 0 && group.refusals.is_empty() {
             self.groups.remove(&id);
         }
-        verdict
+        step
     }
 
     /// Removes the groups whose writes have all failed alike, where the table is now proven
@@ -204,8 +204,8 @@ impl Isolation {
         number
     }
 
-    /// Removes the first part that can be sent now, and returns it. One that is unpaid can be if it is
-    /// `payable`.
+    /// Removes the first part that can be sent now, and returns it. One that is unpaid can be if it
+    /// is `payable`.
     pub(super) fn take_part(&mut self, now: Duration, payable: bool) -> Option<Part> {
         let ready = |part: &Part| part.not_before <= now && (payable || !part.unpaid);
         let place = self.parts.iter().position(ready)?;
@@ -235,7 +235,8 @@ impl Isolation {
         times.min()
     }
 
-    /// Gives the next retry to what is under test, or to the others: the two have them by turns.
+    /// Sets whether the next retry is for a write that is not under test. The two have the retries
+    /// by turns.
     pub(super) fn set_others_next(&mut self, others_next: bool) {
         self.others_next = others_next;
     }

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 use slab::Slab;
 
-use super::access::Suspicion;
+use super::access::RecordEvidence;
 use super::list::{Linked, Links, List};
 use crate::item::Key;
 
@@ -17,8 +17,8 @@ use crate::item::Key;
 struct Line {
     key: Key,
     places: List,
-    /// Set once a write of the key was refused by itself for a reason that it need not be the cause of.
-    suspicion: Option<Box<Suspicion>>,
+    /// The evidence against the key's writes, once one was refused by itself.
+    evidence: Option<Box<RecordEvidence>>,
 }
 
 /// The place of a write in a line.
@@ -66,7 +66,7 @@ impl Keys {
                 let line = lines.insert(Line {
                     key,
                     places: List::default(),
-                    suspicion: None,
+                    evidence: None,
                 });
                 slot.insert(line);
                 line
@@ -131,10 +131,10 @@ impl Keys {
         self.places.get(last).map(|place| place.write)
     }
 
-    /// Returns the suspicion against the writes of a place's line.
-    pub(super) fn suspicion(&mut self, place: usize) -> Option<&mut Option<Box<Suspicion>>> {
+    /// Returns the evidence against the writes of a place's line.
+    pub(super) fn evidence(&mut self, place: usize) -> Option<&mut Option<Box<RecordEvidence>>> {
         let line = self.places.get(place)?.line;
-        self.lines.get_mut(line).map(|line| &mut line.suspicion)
+        self.lines.get_mut(line).map(|line| &mut line.evidence)
     }
 
     /// Returns the key of a place's line.

@@ -7,8 +7,8 @@ use slab::Slab;
 use super::entry::Entry;
 use super::list::List;
 
-/// A queued write: the slot of its place, and the place's number, which tells it from others that
-/// had the slot.
+/// A queued write: the slot of its place, and the place's number, which distinguishes it from
+/// others that had the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket {
     pub(super) seq: u64,
@@ -35,8 +35,8 @@ pub(super) struct Stay {
 /// Writes in the order in which they are sent.
 ///
 /// Writes that come back have a list of their own beside the arrivals. The older of the two heads
-/// goes first: a busy key's next write comes back again and again, and must not hold up for ever
-/// what arrived before it.
+/// goes first: a busy key's next write comes back again and again, and must not delay for ever the
+/// writes that arrived before it.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     returned: List,

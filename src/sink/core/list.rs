@@ -1,8 +1,9 @@
 //! Doubly linked lists through the slots of a slab.
 //!
 //! A write that leaves a queue by another way than its head (expired, superseded, handed back) has
-//! to leave nothing behind: with queues that keep what left until it reaches the head, writes that
-//! expire behind a stuck head pile up without a bound. A list gives a slot back in constant time.
+//! to leave nothing behind: with queues that keep such a write until it reaches the head, writes
+//! that expire behind a stuck head pile up without a bound. A list gives a slot back in constant
+//! time.
 
 use slab::Slab;
 

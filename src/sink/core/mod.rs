@@ -12,9 +12,9 @@
 //!                      └───────────────────────────────────────────┘
 //! ```
 //!
-//! Why lines per key and not Flink's way, which puts what failed back at the head of one buffer:
-//! with several requests in flight that lets an old value land after a newer one. Here a write's
-//! successors on the same key are not sendable until it has its outcome.
+//! Flink puts failed writes back at the head of one buffer. With several requests in flight, that
+//! lets an old value land after a newer one. Here a write's successors on the same key are not
+//! sendable until it has its outcome.
 //!
 //! [`Core`] only moves writes between the owners of its state:
 //!
@@ -23,7 +23,7 @@
 //! | [`Queue`] | the writes, their keys' lines, lanes, delays and deadlines | `queue`, `entry`, `keys`, `lane`, `list`, `deadlines` |
 //! | [`Throttle`] | concurrency and budgets, and until when to wait for them | `throttle`, `parked`, `feedback` |
 //! | [`Isolation`] | batches under bisection, descriptions that prove the table | `isolation`, `description` |
-//! | [`Access`] | refusals that no record causes | `access`, `verdict` |
+//! | [`Access`] | refusals that no record causes | `access`, `refusals` |
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
 //! | [`Retries`] | delays, and the budget that pays for retries | `requeue` |
 //! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
@@ -43,6 +43,7 @@ mod list;
 mod outbox;
 mod parked;
 mod queue;
+mod refusals;
 mod request;
 mod requeue;
 mod settle;
@@ -52,7 +53,6 @@ mod supersede;
 #[cfg(test)]
 mod tests;
 mod throttle;
-mod verdict;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,7 +65,7 @@ use crate::transport::Operation;
 
 use access::Access;
 #[cfg(test)]
-pub(crate) use access::GRACE;
+pub(crate) use access::REFUSAL_GRACE;
 pub(crate) use answer::BatchOutcome;
 use buffer_pool::BufferPool;
 pub(crate) use description::Described;
@@ -89,16 +89,16 @@ pub(crate) struct Rules {
     pub(crate) max_batch_bytes: usize,
     pub(crate) linger: Duration,
     pub(crate) coalesce: bool,
-    /// Whether the service is asked what each request consumed.
+    /// Set if the service is asked what each request consumed.
     pub(crate) consumed_capacity: bool,
     pub(crate) max_attempts: Option<u32>,
-    /// How long after its first sending a transaction's token may be used again.
-    pub(crate) token_life: Duration,
-    /// Whether rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
+    /// The time after its first sending for which a transaction's token may be used again.
+    pub(crate) token_lifetime: Duration,
+    /// Set if rejected writes wait for a dead-letter handler's answer ([`Core::dead_lettered`]).
     pub(crate) dead_letters: bool,
 }
 
-/// See the module's documentation. `C` completes a write, `F` a flush.
+/// The state of one table; see the module's documentation. `C` completes a write, `F` a flush.
 #[derive(Debug)]
 pub(crate) struct Core<C, F> {
     table: Arc<str>,
@@ -249,11 +249,11 @@ impl<C, F> Core<C, F> {
         self.outbox.take_flushed()
     }
 
-    /// Notes that the dead-letter handler is done with a record, and has taken it if `handled`: its write
-    /// is settled, its key is free.
+    /// Notes that the dead-letter handler is done with a record, and has taken it if `handled`: its
+    /// write is settled, its key is free.
     pub(crate) fn dead_lettered(&mut self, now: Duration, (at, seq): (usize, u64), handled: bool) {
         let ticket = Ticket { seq, at };
-        // The table may have been aborted meanwhile.
+        // The table may have been aborted since.
         let Some(entry) = self.queue.get_mut(ticket) else {
             return;
         };
@@ -271,8 +271,8 @@ impl<C, F> Core<C, F> {
         self.outbox.shrink();
     }
 
-    /// Ends the table if its state is one that cannot be: its writes are handed back, with the fault
-    /// as the cause.
+    /// Ends the table if its state is one that cannot be: its writes are handed back, with the
+    /// fault as the cause.
     fn check(&mut self, now: Duration) {
         if let Some(fault) = self.queue.take_fault() {
             self.fail(now, ServiceError::internal(fault));

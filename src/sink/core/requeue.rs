@@ -34,7 +34,7 @@ impl Retries {
 }
 
 impl<C, F> Core<C, F> {
-    /// Requeues writes that were refused for want of capacity, for as long as their deadline
+    /// Requeues writes that were refused because capacity ran out, for as long as their deadline
     /// allows.
     pub(super) fn throttled(
         &mut self,
@@ -67,7 +67,7 @@ impl<C, F> Core<C, F> {
     /// Puts writes back into their lane for which the retry budget can pay.
     ///
     /// While others are under test the two have its retries by turns: a search for a cause does not
-    /// starve what is not under test, nor does an outage hold up the search.
+    /// starve the writes that are not under test, nor does an outage delay the search.
     pub(super) fn pay(&mut self, now: Duration) {
         let by_turns = self.isolation.has_unpaid_part(now);
         // The writes of one request come back together, and are one retry.
@@ -114,8 +114,8 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Requeues writes, each for the delay of its count of failures, and until the retry budget has paid
-    /// for them if they are `unpaid`.
+    /// Requeues writes, each for the delay of its count of failures, and until the retry budget has
+    /// paid for them if they are `unpaid`.
     pub(super) fn requeue(
         &mut self,
         now: Duration,

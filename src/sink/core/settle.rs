@@ -4,26 +4,26 @@ use std::time::Duration;
 
 use super::Core;
 use super::entry::{Entry, State};
-use super::isolation::Verdict;
+use super::isolation::NextStep;
 use super::lane::Ticket;
 use crate::retry::ServiceError;
 use crate::sink::outcome::{Outcome, RejectReason};
 use crate::transport::Operation;
 
-/// The most times that a write is sent again because its refusal proves nothing, while descriptions
-/// are refused too.
+/// The largest number of times that a write is sent again because its refusal proves nothing, while
+/// descriptions are refused too.
 ///
-/// Chosen: outages that come back are few, and a server that describes no table refuses for ever.
-const MAX_REPEATS: u8 = 3;
+/// Chosen: outages that recur are few, and a server that describes no table refuses for ever.
+const MAX_UNPROVEN_REPEATS: u8 = 3;
 
 impl<C, F> Core<C, F> {
-    /// Ends all: what waits is handed back, what is in flight counts as maybe applied.
+    /// Ends the table: all writes are handed back, those in flight as maybe applied.
     pub(crate) fn abort(&mut self, now: Duration) {
         self.requests.clear();
         self.hand_back(now, true);
     }
 
-    /// The table has failed: what waits is handed back; what is in flight keeps its answer.
+    /// Fails the table: writes that wait are handed back, those in flight await their answers.
     pub(crate) fn fail(&mut self, now: Duration, error: ServiceError) {
         if self.failed.is_none() {
             self.failed = Some(error);
@@ -31,7 +31,7 @@ impl<C, F> Core<C, F> {
         self.hand_back(now, false);
     }
 
-    /// Hands back all that waits, and what is in flight too where it has no answer any more.
+    /// Hands back all writes that wait, and those in flight too if they have no answer any more.
     fn hand_back(&mut self, now: Duration, in_flight_too: bool) {
         self.isolation.clear();
         let before = self.outbox.settled();
@@ -61,7 +61,7 @@ impl<C, F> Core<C, F> {
     }
 
     /// Gives a write its outcome. A dead letter keeps its key until the handler has answered, so
-    /// that a snapshot taken meanwhile restores in order.
+    /// that a snapshot taken before that restores in order.
     pub(super) fn settle(&mut self, now: Duration, ticket: Ticket, outcome: Outcome) {
         if self.rules.dead_letters && outcome.is_dead_letter() {
             let state = State::DeadLettered(Box::new(outcome.clone()));
@@ -88,27 +88,28 @@ impl<C, F> Core<C, F> {
 
     fn decide(&mut self, now: Duration, group: Option<u64>, written: bool) {
         if let Some(group) = group {
-            let verdict = self.isolation.decided(group, written);
-            self.apply(now, verdict);
+            let step = self.isolation.decided(group, written);
+            self.apply(now, step);
         }
     }
 
-    /// Carries out the verdict on a bisection group.
-    pub(super) fn apply(&mut self, now: Duration, verdict: Verdict) {
-        match verdict {
-            Verdict::Open => {}
-            Verdict::Describe => self.isolation.description.want(),
-            Verdict::Reject(refusals) => self.reject_refusals(now, refusals),
+    /// Carries out the next step of a bisection group.
+    pub(super) fn apply(&mut self, now: Duration, step: NextStep) {
+        match step {
+            NextStep::Open => {}
+            NextStep::Describe => self.isolation.description.want(),
+            NextStep::Reject(refusals) => self.reject_refusals(now, refusals),
         }
     }
 
-    /// Sends writes once more that were refused alone, now that others pass, or the table is described.
+    /// Sends writes once more that were refused alone, now that others pass, or the table is
+    /// described.
     ///
-    /// They may have been refused in an outage that is over since: only two refusals with a proof in
-    /// between are no single outage. Where the service refuses whatever is sent to it, more are asked for.
+    /// They may have been refused in an outage that is over since: only two refusals with a proof
+    /// in between are no single outage. Where the service refuses every request, more are needed.
     pub(super) fn reject_refusals(&mut self, now: Duration, refusals: Vec<(Ticket, ServiceError)>) {
         let invalid = self.isolation.description.is_invalid();
-        let max_repeats = if invalid { MAX_REPEATS } else { 1 };
+        let max_repeats = if invalid { MAX_UNPROVEN_REPEATS } else { 1 };
         for (ticket, error) in refusals {
             let Some(entry) = self.refused_alone(ticket) else {
                 continue;
@@ -134,8 +135,8 @@ impl<C, F> Core<C, F> {
         entry.filter(|entry| matches!(entry.state, State::RefusedAlone))
     }
 
-    /// Sends the oldest write again that waits for a description, since none is to be had: it may pass by
-    /// now, and so prove the others.
+    /// Sends the oldest write again that waits for a description, since none is available. If it is
+    /// carried out, it proves the table unchanged for the others.
     pub(super) fn try_refused(&mut self, now: Duration) {
         let Some(ticket) = self.isolation.take_oldest() else {
             return;
@@ -200,7 +201,7 @@ impl<C, F> Core<C, F> {
         }
     }
 
-    /// Hands back what is queued of an action that was closed.
+    /// Hands back the queued writes of an action that was closed.
     pub(super) fn hand_back_action(
         &mut self,
         now: Duration,
@@ -214,8 +215,8 @@ impl<C, F> Core<C, F> {
         self.unwritten_for(now, &tickets, Some(cause));
     }
 
-    /// Hands back the writes of a request whose answer came after the table failed, or its action was
-    /// closed.
+    /// Hands back the writes of a request whose answer came after the table failed, or its action
+    /// was closed.
     pub(super) fn unwritten(&mut self, now: Duration, writes: &[Ticket]) {
         let cause = self.failed.clone();
         self.unwritten_for(now, writes, cause.as_ref());

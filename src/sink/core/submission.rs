@@ -1,4 +1,4 @@
-//! What goes into the state machine, and what comes out.
+//! The input of the state machine, and its output.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::sink::payload::Payload;
 pub(crate) struct Submission<C> {
     pub(crate) payload: Payload,
     pub(crate) keys: SubmissionKeys,
-    /// How long it may take, from now on.
+    /// The time that it may take, from now on.
     pub(crate) deadline: Option<Duration>,
     pub(crate) completion: C,
     /// Set for a restored write that was in flight when it was saved.
     pub(crate) may_have_applied: bool,
-    /// What it is taken to cost.
+    /// Its predicted cost.
     pub(crate) cost: Cost,
     /// The hash of its partition key; of a transaction, of its first part's.
     pub(crate) partition: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Settled<C> {
     pub(crate) completion: C,
     pub(crate) outcome: Outcome,
     pub(crate) accepted_at: Duration,
-    /// The dead-letter handler has taken it.
+    /// Set if the dead-letter handler has taken it.
     pub(crate) handled: bool,
 }
 

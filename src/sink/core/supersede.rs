@@ -1,7 +1,7 @@
 //! Coalescing: a newer write of a key takes the place of one that was not sent yet.
 //!
-//! The older one has its outcome when the newer one does. `Superseded` is then true: the table holds
-//! what came after it. If the newer write fails without having been applied, the older one is back
+//! The older one has its outcome when the newer one does. `Superseded` is then true: the table
+//! holds a later write. If the newer write fails without having been applied, the older one is back
 //! in its place, and sent. It does not wait beyond its own deadline (`deadlines`).
 
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::sink::outcome::Outcome;
 impl<C, F> Core<C, F> {
     /// Settles the writes whose place this one has taken, now that it has its outcome.
     ///
-    /// If it failed and was not applied, the newest of them takes its place back, and the write that
-    /// failed is returned.
+    /// If it failed and was not applied, the newest of them takes its place back, and the write
+    /// that failed is returned.
     pub(super) fn settle_older(
         &mut self,
         now: Duration,

@@ -1,4 +1,5 @@
-//! The throttle: how much may be sent now, by concurrency and by budgets, and until when to wait.
+//! The throttle: the amount that may be sent now, by concurrency and by budgets, and the time until
+//! which to wait.
 
 use std::time::Duration;
 
@@ -13,12 +14,12 @@ const SHORT_INDEX_MEMORY: Duration = Duration::from_secs(1);
 /// The answer to requests that ask for the units that they consume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ConsumedAnswer {
-    /// None was carried out.
+    /// No request that asks was carried out.
     #[default]
     Unknown,
-    /// One was carried out.
+    /// A request that asks was carried out.
     Given,
-    /// All were refused: it is not asked any more.
+    /// All requests that ask were refused: they don't ask any more.
     Refused,
 }
 
@@ -27,16 +28,16 @@ pub(super) enum ConsumedAnswer {
 pub(super) struct Throttle {
     pub(super) limit: ConcurrencyLimit,
     pub(super) budgets: Budgets,
-    /// Until when the lanes wait for the table's budget, as of the last check.
+    /// The time until which the lanes wait for the table's budget, as of the last check.
     table_until: Option<Duration>,
-    /// Until when parked writes wait for theirs, as of the last check.
+    /// The time until which parked writes wait for their budgets, as of the last check.
     parked_until: Option<Duration>,
     /// The indexes that writes were parked for, and the last time of each.
     short_indexes: Vec<(usize, Duration)>,
     /// The write that is sent alone to obtain a reason: a request that is refused whole bears one.
     cause_probe: Option<Ticket>,
     /// Set while the limit over all tables lets no request be sent.
-    held: bool,
+    waits_for_permit: bool,
     /// Set where this table met the account's limit.
     pub(super) account: bool,
     pub(super) consumed: ConsumedAnswer,
@@ -51,20 +52,20 @@ impl Throttle {
             parked_until: None,
             short_indexes: Vec::new(),
             cause_probe: None,
-            held: false,
+            waits_for_permit: false,
             account: false,
             consumed: ConsumedAnswer::default(),
         }
     }
 
     /// Sets whether the limit over all tables lets no request be sent.
-    pub(super) fn hold(&mut self, held: bool) {
-        self.held = held;
+    pub(super) fn set_waits_for_permit(&mut self, waits: bool) {
+        self.waits_for_permit = waits;
     }
 
     /// Returns whether the limit over all tables lets no request be sent.
-    pub(super) fn is_held(&self) -> bool {
-        self.held
+    pub(super) fn waits_for_permit(&self) -> bool {
+        self.waits_for_permit
     }
 
     /// Returns whether a write is to be sent by itself next, to obtain a reason.
@@ -99,12 +100,12 @@ impl Throttle {
         self.table_until.is_some()
     }
 
-    /// Returns until when the lanes wait for the table's budget.
+    /// Returns the time until which the lanes wait for the table's budget.
     pub(super) fn table_until(&self) -> Option<Duration> {
         self.table_until
     }
 
-    /// Returns until when parked writes wait for their budgets.
+    /// Returns the time until which parked writes wait for their budgets.
     pub(super) fn parked_until(&self) -> Option<Duration> {
         self.parked_until
     }
@@ -153,7 +154,7 @@ impl Throttle {
         self.cause_probe.take()
     }
 
-    /// Does not send this write by itself.
+    /// Cancels the sending of this write by itself.
     pub(super) fn cancel_cause_probe(&mut self, ticket: Ticket) {
         self.cause_probe.take_if(|probe| *probe == ticket);
     }

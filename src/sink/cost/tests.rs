@@ -1,4 +1,4 @@
-//! What writes cost, and that every way into the sink says so.
+//! The costs of writes, the same by every way into the sink.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::sink::snapshot::Snapshot;
 use crate::sink::stats::Published;
 use crate::sink::table::TableSink;
 
-/// A local index of keys, then global ones: of all, of keys, of some attributes.
+/// Returns a local index of keys, then global ones: of all, of keys, of some attributes.
 fn shape() -> TableShape {
     let keys = KeySchema::new("pk", KeyKind::String).with_sort("sk", KeyKind::String);
     let state = KeySchema::new("state", KeyKind::String);
@@ -45,7 +45,7 @@ fn bare() -> TableShape {
     TableShape::new(KeySchema::new("pk", KeyKind::String))
 }
 
-/// A record of this size as stored, with these attributes.
+/// Returns a record of this size as stored, with these attributes.
 fn record(size: usize, more: Value) -> Value {
     let mut record = json!({"pk": "p", "sk": "s", "text": ""});
     if let (Some(record), Value::Object(more)) = (record.as_object_mut(), more) {
@@ -76,7 +76,7 @@ fn a_put_costs_a_unit_for_each_kilobyte_begun() {
     }
 }
 
-/// As DynamoDB Local 3.1.0 charges an item of 3 KB for each of these indexes.
+/// Compares with DynamoDB Local 3.1.0: its charges for an item of 3 KB in each of these indexes.
 #[test]
 fn each_index_takes_what_it_holds_of_the_item() {
     let shape = shape();
@@ -151,7 +151,8 @@ fn an_updates_size_is_its_keys_and_its_values() {
     }
 }
 
-/// As DynamoDB Local 3.1.0 charges a put of 3 KB and a check in one transaction.
+/// Compares with DynamoDB Local 3.1.0: its charges for a put of 3 KB and a check in one
+/// transaction.
 #[test]
 fn a_transaction_is_charged_twice() {
     let shape = shape();
@@ -173,7 +174,7 @@ fn a_cost_is_small() {
     assert!(size_of::<Cost>() <= 16);
 }
 
-/// A table whose worker is the test, and what leads to it.
+/// Returns a table whose worker is the test, and its admission.
 fn table() -> (TableSink, Arc<Admission<Message>>) {
     let bounds = Bounds {
         records: 100,
@@ -200,7 +201,7 @@ fn table() -> (TableSink, Arc<Admission<Message>>) {
     (TableSink::from_shared(Arc::new(shared)), admission)
 }
 
-/// What has passed the admission.
+/// Returns the writes that have passed the admission.
 fn submitted(admission: &Admission<Message>) -> Vec<Submission<Completion>> {
     let mut inbox = std::collections::VecDeque::new();
     admission.receive(&mut inbox);
@@ -271,7 +272,7 @@ async fn every_way_into_the_sink_says_what_the_write_costs() {
     }
 }
 
-/// Items are held to be in the indexes that the faulty DynamoDB counts them in.
+/// Checks that items are predicted to be in the indexes that the faulty DynamoDB counts them in.
 #[cfg(feature = "test-util")]
 mod against_a_service {
     use std::collections::HashMap;
@@ -314,7 +315,7 @@ mod against_a_service {
         .collect()
     }
 
-    /// For each index its name, what it holds there, and what was said of it here.
+    /// Returns for each index its name, its content there, and the prediction here.
     async fn counts(all: &[Has]) -> Vec<(String, i64, i64)> {
         let fake = FaultyDynamoDb::new();
         fake.create_table(spec());

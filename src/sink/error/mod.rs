@@ -7,7 +7,7 @@ use crate::retry::ServiceError;
 use super::outcome::Outcome;
 use crate::settings::ConfigError;
 
-/// Why a sink could not be opened.
+/// The reason for which a sink could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -103,7 +103,8 @@ fn remedy(error: &ServiceError) -> &'static str {
     }
 }
 
-/// Why a write was not accepted. Nothing was queued; the record is still the caller's.
+/// The reason for which a write was not accepted. Nothing was queued, and the record is still the
+/// caller's.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -115,12 +116,12 @@ pub enum SubmitError {
         /// Attribute, size and limit.
         error: ItemError,
     },
-    /// The write itself makes no sense.
+    /// The write is invalid in itself.
     #[error("table {table:?}: {what}")]
     Invalid {
         /// The table.
         table: String,
-        /// What is wrong with it.
+        /// The fault of the write.
         what: String,
     },
     /// The record alone is larger than the buffer.
@@ -128,7 +129,7 @@ pub enum SubmitError {
     LargerThanBuffer {
         /// The table.
         table: String,
-        /// What the write would take of the buffer.
+        /// The size that the write would take of the buffer.
         bytes: usize,
         /// `buffer_bytes`.
         limit: usize,
@@ -144,10 +145,10 @@ pub enum SubmitError {
     Failed {
         /// The table.
         table: String,
-        /// What ended it.
+        /// The error that ended it.
         error: ServiceError,
     },
-    /// The dead-letter handler failed, or failed writes that nobody looks at have piled up.
+    /// The dead-letter handler failed, or too many failed writes were not observed.
     #[error("the sink has stopped: {0}")]
     Stopped(StopReason),
     /// No table of this name was opened.
@@ -160,7 +161,7 @@ pub enum SubmitError {
     /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter).
     #[error("{error}; the dead-letter handler failed: {handler}")]
     DeadLetter {
-        /// Why the record can't be written.
+        /// The reason for which the record can't be written.
         error: Box<Self>,
         /// The handler's error, its causes included.
         handler: String,
@@ -184,13 +185,13 @@ impl SubmitError {
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Full)
     }
 
-    /// Whether the record itself is at fault, so that others may go on.
+    /// Returns whether the record itself is at fault, so that others may be accepted.
     #[must_use]
     pub fn is_record(&self) -> bool {
         matches!(
@@ -200,14 +201,14 @@ impl SubmitError {
     }
 }
 
-/// Why a table stopped although DynamoDB would go on.
+/// The reason for which a table stopped although DynamoDB would accept more.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StopReason {
     /// The dead-letter handler failed: a write that it should have taken would have been lost.
     #[error("the dead-letter handler failed: {0}")]
     DeadLetter(String),
-    /// More failed writes than this, whose receipts were dropped, wait to be seen by `flush` or
+    /// More failed writes than this, whose receipts were dropped, wait to be reported by `flush` or
     /// `close`.
     #[error(
         "more than {0} failed writes, whose receipts were dropped, were left to flush or close"
@@ -224,7 +225,7 @@ impl StopReason {
     }
 }
 
-/// What `flush` and `close` found.
+/// The error of a `flush` or a `close`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DrainError {
@@ -236,14 +237,14 @@ pub enum DrainError {
     Failed {
         /// The table.
         table: String,
-        /// What ended it.
+        /// The error that ended it.
         error: ServiceError,
-        /// Writes that failed or were handed back, and whose receipts nobody holds.
+        /// Writes that failed or were handed back, and that no receipt has observed.
         outcomes: Vec<Outcome>,
     },
-    /// Writes failed whose receipts nobody holds. `close` has closed all the same.
+    /// Writes failed that no receipt has observed. `close` has closed the table nevertheless.
     #[error(
-        "table {table:?}: {} writes failed and nobody holds their receipts; the first: {}",
+        "table {table:?}: {} writes failed that no receipt has observed; the first: {}",
         outcomes.len(),
         outcomes.first().map(ToString::to_string).unwrap_or_default()
     )]
@@ -258,9 +259,9 @@ pub enum DrainError {
     Stopped {
         /// The table.
         table: String,
-        /// Why.
+        /// The reason.
         reason: StopReason,
-        /// Writes that failed or were handed back, and whose receipts nobody holds.
+        /// Writes that failed or were handed back, and that no receipt has observed.
         outcomes: Vec<Outcome>,
     },
     /// The sink is closed already.
@@ -283,7 +284,7 @@ impl DrainError {
         }
     }
 
-    /// This error with more outcomes to report.
+    /// Adds more outcomes to report.
     pub(super) fn with(mut self, more: Vec<Outcome>) -> Self {
         match &mut self {
             Self::Failed { outcomes, .. }
@@ -313,7 +314,7 @@ impl DrainError {
         }
     }
 
-    /// The first error of several tables, which carries the outcomes of all.
+    /// Returns the first error of several tables, with the outcomes of all.
     pub(super) fn first_of(results: Vec<Result<(), Self>>) -> Result<(), Self> {
         let mut errors = results.into_iter().filter_map(Result::err);
         let Some(first) = errors.next() else {
@@ -322,7 +323,7 @@ impl DrainError {
         Err(first.with(errors.flat_map(Self::into_outcomes).collect()))
     }
 
-    /// The outcomes that this error carries.
+    /// Returns the outcomes that this error carries.
     #[must_use]
     pub fn outcomes(&self) -> &[Outcome] {
         match self {
@@ -333,7 +334,7 @@ impl DrainError {
         }
     }
 
-    /// Whether any of them may be in the table all the same.
+    /// Returns whether any of these writes may be in the table nevertheless.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         matches!(self, Self::Gone) || self.outcomes().iter().any(Outcome::may_have_applied)

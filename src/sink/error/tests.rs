@@ -80,7 +80,7 @@ fn not_written(outcome: Outcome) -> NotWritten {
     outcome.into_result().unwrap_err()
 }
 
-/// The errors that have a cause, each with its kind.
+/// Returns the errors that have a cause, each with its kind.
 fn with_causes() -> Vec<(Box<dyn Error>, ErrorKind)> {
     let table = || "decisions".to_owned();
     let boxed = |error: SubmitError| Box::new(error);
@@ -190,7 +190,7 @@ fn with_causes() -> Vec<(Box<dyn Error>, ErrorKind)> {
     all
 }
 
-/// The kind of an error of the sink, whichever it is.
+/// Returns the kind of any error of the sink.
 fn kind(error: &(dyn Error + 'static)) -> Option<ErrorKind> {
     fn of<E: Error + 'static>(
         error: &(dyn Error + 'static),

@@ -10,11 +10,11 @@ use super::config::TableSettings;
 use super::limits::{SinkLimits, Size};
 use crate::settings::{ConfigError, SettingsPlace};
 
-/// The settings of every table a sink writes to.
+/// The settings of every table that a sink writes to.
 ///
-/// Read from TOML or JSON, a table takes each field it does not name from `defaults`, those within `retry` and
-/// `concurrency` included, and each that `defaults` does not name either from [`TableSettings::default`]. A table that is not
-/// mentioned at all has the defaults.
+/// Read from TOML or JSON, a table takes each field it does not name from `defaults`, those within
+/// `retry` and `concurrency` included, and each that `defaults` does not name either from
+/// [`TableSettings::default`]. A table that is not mentioned at all has the defaults.
 ///
 /// ```
 /// use std::time::Duration;
@@ -52,28 +52,29 @@ pub struct SinkSettings {
 }
 
 impl SinkSettings {
-    /// Sets the most requests that all tables together may have in flight, and so the connections that
-    /// the sink keeps open.
+    /// Sets the most requests that all tables together may have in flight, and so the connections
+    /// that the sink keeps open.
     ///
-    /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where that is
-    /// more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it evenly: one that
-    /// has more than its even share in flight leaves an eighth of the limit to the others.
+    /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where
+    /// that is more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it
+    /// evenly: one that has more than its even share in flight leaves an eighth of the limit to the
+    /// others.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
         self
     }
 
-    /// Sets the most bytes, in memory, of records that all tables together have accepted and not yet
-    /// settled. A submit beyond waits.
+    /// Sets the most bytes, in memory, of records that all tables together have accepted and not
+    /// yet settled. A submit beyond waits.
     ///
-    /// Default: 256 MiB, or the largest [`buffer_bytes`](TableSettings::buffer_bytes) of a table where that
-    /// is more. Valid: from the largest `buffer_bytes` of a table to 1 TiB.
+    /// Default: 256 MiB, or the largest [`buffer_bytes`](TableSettings::buffer_bytes) of a table
+    /// where that is more. Valid: from the largest `buffer_bytes` of a table to 1 TiB.
     ///
-    /// A table may always hold one record. Up to its even share (the limit divided by the open tables) it
-    /// goes ahead of those that hold more; beyond that it takes only what no other table waits for, and
-    /// leaves an eighth of the limit free. So at worst the buffers hold the limit and one record of each
-    /// table.
+    /// A table may always hold one record. Up to its even share (the limit divided by the open
+    /// tables) it goes ahead of those that hold more; beyond that it takes only what no other table
+    /// waits for, and leaves an eighth of the limit free. So at worst the buffers hold the limit
+    /// and one record of each table.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.limits.set_buffer_bytes(bytes);
@@ -85,27 +86,28 @@ impl SinkSettings {
         self.limits
     }
 
-    /// Sets what a table has that is not mentioned. Settings already given to a table stay as they are.
+    /// Sets the settings of the tables that are not mentioned. Settings already given to a table
+    /// stay as they are.
     #[must_use]
     pub fn defaults(mut self, defaults: TableSettings) -> Self {
         self.defaults = defaults;
         self
     }
 
-    /// Sets one table's settings, all of them; to change some fields of the defaults, begin with a clone of
-    /// [`for_table`](Self::for_table).
+    /// Sets one table's settings, all of them; to change some fields of the defaults, begin with a
+    /// clone of [`for_table`](Self::for_table).
     #[must_use]
     pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
         self.tables.insert(name.into(), settings);
         self
     }
 
-    /// The settings of the table of this name: its own, or the defaults.
+    /// Returns the settings of the table of this name: its own, or the defaults.
     pub fn for_table(&self, name: &str) -> &TableSettings {
         self.tables.get(name).unwrap_or(&self.defaults)
     }
 
-    /// The tables that have settings of their own.
+    /// Returns the tables that have settings of their own.
     pub fn tables(&self) -> impl Iterator<Item = (&str, &TableSettings)> {
         self.tables
             .iter()
@@ -115,8 +117,8 @@ impl SinkSettings {
     /// Reads TOML and checks it.
     ///
     /// # Errors
-    /// [`ConfigError::Syntax`] where it is no TOML, [`ConfigError::Unreadable`] for an unknown field or a value of the
-    /// wrong type, [`ConfigError::OutOfRange`] for a value out of range.
+    /// [`ConfigError::Syntax`] where it is no TOML, [`ConfigError::Unreadable`] for an unknown
+    /// field or a value of the wrong type, [`ConfigError::OutOfRange`] for a value out of range.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let value = toml::from_str(text).map_err(|error| ConfigError::Syntax {
             format: "TOML",
@@ -139,11 +141,12 @@ impl SinkSettings {
 
     /// Reads a file ending in `.toml` or `.json` and checks it.
     ///
-    /// Blocks the calling thread while it reads: meant for the start of a program, not for a running task.
+    /// Blocks the calling thread while it reads: meant for the start of a program, not for a
+    /// running task.
     ///
     /// # Errors
-    /// [`ConfigError::Format`] for any other ending, [`ConfigError::File`] where the file cannot be read or is not UTF-8,
-    /// and as [`from_toml`](Self::from_toml).
+    /// [`ConfigError::Format`] for any other ending, [`ConfigError::File`] where the file cannot be
+    /// read or is not UTF-8, and as [`from_toml`](Self::from_toml).
     pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let parse = match path.extension().and_then(|ending| ending.to_str()) {
@@ -165,7 +168,8 @@ impl SinkSettings {
     /// Checks the defaults, every table's settings, and the limits over all tables.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its table, its value and the range.
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its table, its
+    /// value and the range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.defaults.check(&SettingsPlace::Defaults)?;
         self.tables
@@ -183,7 +187,8 @@ impl SinkSettings {
     fn from_value(value: Value) -> Result<Self, ConfigError> {
         let file: File = read(&SettingsPlace::Whole, value)?;
 
-        // The defaults are read and checked before any table is, so that a mistake in them is not blamed on a table.
+        // The defaults are read and checked before any table is, so that a mistake in them is not
+        // reported as a table's.
         let defaults: TableSettings = read(
             &SettingsPlace::Defaults,
             Value::Object(file.defaults.clone()),
@@ -210,7 +215,7 @@ impl SinkSettings {
     }
 }
 
-/// For settings within an application's own; the same checks and the same messages.
+/// Reads settings within an application's own, with the same checks and the same messages.
 impl<'de> Deserialize<'de> for SinkSettings {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Self::from_value(Value::deserialize(from)?).map_err(serde::de::Error::custom)
@@ -240,7 +245,7 @@ fn overlay(mut base: Map<String, Value>, own: Map<String, Value>) -> Map<String,
     base
 }
 
-/// Reads a part of the settings so that a complaint says which field of what it is about.
+/// Reads a part of the settings. An error names the table and the field.
 fn read<T: serde::de::DeserializeOwned>(
     place: &SettingsPlace,
     value: Value,
@@ -260,7 +265,7 @@ fn read<T: serde::de::DeserializeOwned>(
     })
 }
 
-/// A name from a file may hold a line break; a message has one line.
+/// Returns a text on one line: a name from a file may hold a line break.
 fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for c in text.chars() {
@@ -273,7 +278,7 @@ fn one_line(text: &str) -> String {
     line
 }
 
-/// The parser's complaint on one line, with its place.
+/// Returns the parser's error on one line, with its place.
 fn located(text: &str, error: &toml::de::Error) -> String {
     let message = error.message().replace('\n', ", ");
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {

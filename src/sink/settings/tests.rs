@@ -341,7 +341,7 @@ prop_compose! {
     }
 }
 
-/// Text that is close enough to settings to get past the parsers.
+/// Returns text that is close enough to settings to get past the parsers.
 fn nearly_settings() -> impl Strategy<Value = String> {
     let place = "(defaults|tables|tables\\.[a-c]|tables\\.\"é \")";
     let field = "(rate|burst|share|refresh|concurrency|concurrency\\.m(in|ax)|linger|deadline|buffer_bytes|retry|retry\\.budget\\.ratio|max_attempts|x)";

@@ -1,19 +1,20 @@
 //! A limit over all tables of a handle: on requests in flight, or on bytes in the buffers.
 //!
-//! Each table has a [`Share`]. It takes what it needs if there is room, else it waits in line and is
-//! woken once it has been granted:
+//! Each table has a [`Share`]. It takes the amount that it needs if there is room, else it waits in
+//! line and is woken once it has been granted:
 //!
-//! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
+//! - Up to its even share (limit / open tables) a table takes the free amount, ahead of those that
 //!   hold more.
-//! - Beyond that it takes only what no other table waits for, and leaves [`RESERVE`] of the limit
-//!   free. A table that is throttled or hangs gives back slowly: the others need room to begin with.
+//! - Beyond that it takes only what no other table waits for, and leaves an eighth of the limit
+//!   free ([`RESERVE_DIVISOR`]). A table that is throttled or hangs gives back slowly: the others
+//!   need room to begin with.
 //!
-//! - Of bytes, a table that holds none may always take a record. So each table makes progress beside
-//!   others that are stuck, and the limit is exceeded by one record of each table at most. Of
-//!   requests it may not: each of them ends, and the limit is one on connections.
+//! - Of bytes, a table that holds none may always take a record. So each table makes progress
+//!   beside others that are stuck, and the limit is exceeded by one record of each table at most.
+//!   Of requests it may not: each of them ends, and the limit is one on connections.
 //!
-//! What one table waits for is granted in the order of asking, so that a large record is not passed
-//! for ever by small ones.
+//! Amounts that a table waits for are granted in the order of asking, so that a large record is not
+//! passed for ever by small ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,10 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use slab::Slab;
 use tokio::sync::Notify;
 
-/// The part of the limit, one in so many, that tables above their even share leave free.
+/// The divisor of the limit that gives the part that tables above their even share leave free.
 ///
 /// Chosen: of the default limits 32 requests and 32 MiB.
-const RESERVE: usize = 8;
+const RESERVE_DIVISOR: usize = 8;
 
 /// A limit and its use. See the module's documentation.
 #[derive(Debug)]
@@ -47,11 +48,11 @@ struct State {
 /// The use that one table makes of the limit.
 #[derive(Debug)]
 struct Table {
-    /// What it holds, with what it was granted.
+    /// The amount that it holds, with the amount that it was granted.
     used: usize,
-    /// What it was granted, and has not taken yet.
+    /// The amount that it was granted, and has not taken yet.
     granted: usize,
-    /// Its turn in line, and what it waits for.
+    /// Its turn in line, and the amount that it waits for.
     waits: Option<(u64, usize)>,
     wake: Arc<Notify>,
 }
@@ -75,7 +76,7 @@ impl SharedLimit {
         })
     }
 
-    /// Adds a table, which is woken by `wake` when it was granted what it waits for.
+    /// Adds a table, which is woken by `wake` when it was granted the amount that it waits for.
     pub(super) fn join(self: &Arc<Self>, wake: &Arc<Notify>) -> Share {
         let at = self.lock().tables.insert(Table {
             used: 0,
@@ -105,7 +106,7 @@ impl SharedLimit {
         if holds <= self.even_share(state) {
             free
         } else if state.tables.len() > 1 {
-            free.saturating_sub(self.limit / RESERVE)
+            free.saturating_sub(self.limit / RESERVE_DIVISOR)
         } else {
             free
         }
@@ -115,7 +116,7 @@ impl SharedLimit {
         (self.limit / state.tables.len().max(1)).max(1)
     }
 
-    /// Returns whether a table may take whatever there is.
+    /// Returns whether a table may take any amount.
     fn may_always_take(&self, table: &Table) -> bool {
         self.one_always && table.used == 0
     }
@@ -143,7 +144,7 @@ impl SharedLimit {
         !passes_others && amount <= self.room(state, holds)
     }
 
-    /// Grants what is free to those that wait. Returns what wakes them.
+    /// Grants the free amount to the tables that wait. Returns their wakers.
     fn grant(&self, state: &mut State) -> Vec<Arc<Notify>> {
         let mut woken = Vec::new();
         while let Some(at) = self.next_in_line(state) {
@@ -185,7 +186,7 @@ impl SharedLimit {
 }
 
 impl Table {
-    /// Returns what it holds once it has what it waits for.
+    /// Returns the amount that it holds once it has the amount that it waits for.
     fn holds_then(&self) -> usize {
         let waits = self.waits.map_or(0, |(_, amount)| amount);
         self.used.saturating_add(waits)
@@ -200,8 +201,8 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// Takes an amount if there is room. Else the table waits for it if it is to `wait`, and is woken
-    /// when it can take it.
+    /// Takes an amount if there is room. Else the table waits for it if it is to `wait`, and is
+    /// woken when it can take it.
     pub(super) fn try_take(&self, amount: usize, wait: bool) -> bool {
         let mut state = self.shared.lock();
         let State {
@@ -213,7 +214,7 @@ impl Share {
         let Some(table) = tables.get_mut(self.at) else {
             return false;
         };
-        // What was granted is taken, or given back where it is not enough any more.
+        // The granted amount is taken, or given back if it is not enough any more.
         let granted = std::mem::take(&mut table.granted);
         if granted > 0 && granted >= amount {
             self.give_back(state, granted - amount);
@@ -239,7 +240,7 @@ impl Share {
             }
         }
         if granted > 0 {
-            // Others may have what is left of it.
+            // Others may have the rest of it.
             self.give_back(state, 0);
         }
         admitted
@@ -252,7 +253,7 @@ impl Share {
         }
     }
 
-    /// Waits no more, and gives back what was granted meanwhile.
+    /// Ends the wait, and gives back the amount that was granted since.
     pub(super) fn stop_waiting(&self) {
         let mut state = self.shared.lock();
         self.leave_line(&mut state);

@@ -108,8 +108,8 @@ fn a_share_that_ends_frees_what_it_held_and_was_granted() {
 }
 
 proptest! {
-    /// Tables take and free as they like. The sums agree, nothing but first records exceeds the limit,
-    /// and once what is held is given back all that wait have what they wait for.
+    /// Tables take and free as they like. The sums agree, nothing but first records exceeds the
+    /// limit, and once what is held is given back all that wait have what they wait for.
     #[test]
     fn no_table_is_forgotten_and_the_limit_holds(
         limit in 1..200_usize,

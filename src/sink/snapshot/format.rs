@@ -1,4 +1,4 @@
-//! The lines of a snapshot; see the module above for the format.
+//! The lines of a snapshot; see the [parent module](super) for the format.
 
 use std::borrow::Cow;
 
@@ -113,8 +113,8 @@ pub(super) fn line(out: &mut Vec<u8>, value: &impl Serialize) {
     }
 }
 
-/// The most bytes of a header, table or end line beside the name of a table. Counted, with numbers of
-/// 20 digits.
+/// The most bytes of a header, table or end line beside the name of a table. Counted, with numbers
+/// of 20 digits.
 pub(super) const MAX_LINE_LEN: usize = 80;
 
 /// The most bytes of a byte of text that is escaped (`\u001f`).
@@ -199,7 +199,7 @@ pub(in crate::sink) fn write_object(out: &mut Vec<u8>, payload: &Payload, may_ha
 }
 
 impl WriteLine<'_> {
-    /// Returns the write, or what is wrong with it.
+    /// Returns the write, or its fault.
     pub(in crate::sink) fn into_payload(self) -> Result<Payload, &'static str> {
         let parts: Result<Vec<Part>, _> = self.parts.iter().map(PartLine::to_part).collect();
         let parts = parts?;
@@ -304,7 +304,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// The position and kind of a JSON error in a line; its text could quote contents.
+/// Returns the position and kind of a JSON error in a line, without its text, which could quote
+/// contents.
 pub(in crate::sink) fn json_fault(error: &serde_json::Error) -> String {
     let what = match error.classify() {
         serde_json::error::Category::Eof => "the line is cut short",
@@ -314,7 +315,8 @@ pub(in crate::sink) fn json_fault(error: &serde_json::Error) -> String {
     format!("column {}: {what}", error.column())
 }
 
-/// The characters and the length that our own tokens have, and the service takes.
+/// Returns whether a token has the characters and the length that the sink's own have, and the
+/// service takes.
 pub(super) fn is_token(token: &str) -> bool {
     (1..=36).contains(&token.len())
         && token

@@ -6,19 +6,19 @@
 //! # What holds over a crash
 //!
 //! Take the snapshot, then look at the outcomes that have come, then store snapshot, position and
-//! what you keep of the outcomes as one: in a file that is renamed over the old one, or in one
+//! the outcomes that you keep as one: in a file that is renamed over the old one, or in one
 //! transaction. The position is the first of the input that was not accepted when the snapshot was
 //! asked for. Then, restored before anything is read on:
 //!
-//! - **Nothing accepted is lost.** A write had told its outcome when the snapshot was there, or is
-//!   in it, or comes from the input again. A dead letter is in it until its handler has returned.
-//!   Failures that wait for a flush to report them, since their receipts were dropped or they went
-//!   through a `futures::Sink`, are not in it: with a dead-letter handler there are none.
-//! - **Puts and deletes, and updates that are idempotent, are sent again**, in their old order. Until
-//!   they and the input have caught up, the table may show older values than before the crash;
-//!   under `newer_by` it never does.
-//! - **Other updates, and transactions, are handed back** ([`Restored::handed_back`]) where the snapshot
-//!   holds them as sent, and not sent again.
+//! - **Nothing accepted is lost.** Each write had reported its outcome when the snapshot was there,
+//!   or is in it, or comes from the input again. A dead letter is in it until its handler has
+//!   returned. Failures that wait for a flush to report them, since their receipts were dropped or
+//!   they went through a `futures::Sink`, are not in it: with a dead-letter handler there are none.
+//! - **Puts and deletes, and updates that are idempotent, are sent again**, in their old order.
+//!   Until they and the input have caught up, the table may show older values than before the
+//!   crash; under `newer_by` it never does.
+//! - **Other updates, and transactions, are handed back** ([`Restored::handed_back`]) where the
+//!   snapshot holds them as sent, and not sent again.
 //! - **Where it holds them as not yet sent, they are sent**, and those that the input brings again
 //!   are submitted again, although the old process may have sent either after the snapshot. So
 //!   each process applies such an update at most once, and several processes may apply it once
@@ -26,7 +26,8 @@
 //!   minutes; one from the input gets a new token.
 //!
 //! An update that must count once over any number of crashes carries its own proof: it keeps the
-//! place in the input that it came from, and is conditional on it. Say that it may then be repeated:
+//! place in the input that it came from, and is conditional on it. Declare that it may then be
+//! repeated:
 //!
 //! ```
 //! # async fn count(
@@ -83,8 +84,9 @@ pub(super) use restore::prepare;
 /// The un-acknowledged writes of one or more tables. See the [module](self) for what holds after a
 /// crash, and for its format.
 ///
-/// Taken by [`TableSink::snapshot`](super::TableSink::snapshot) or [`Sink::snapshot`](super::Sink::snapshot) while the sink
-/// goes on; holds the writes' bytes in common with it, so it is cheap until it is written out.
+/// Taken by [`TableSink::snapshot`](super::TableSink::snapshot) or
+/// [`Sink::snapshot`](super::Sink::snapshot) while the sink keeps running. It shares the writes'
+/// bytes with the sink, so it is cheap until it is written out.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     tables: Vec<TableSnapshot>,
@@ -96,7 +98,7 @@ struct TableSnapshot {
     writes: Vec<Saved>,
 }
 
-/// Why a snapshot can't be read or restored.
+/// The reason for which a snapshot can't be read or restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -105,7 +107,7 @@ pub enum SnapshotError {
     Malformed {
         /// Counted from 1.
         line: usize,
-        /// What is wrong.
+        /// The fault.
         what: String,
     },
     /// It was written by a later version of this crate.
@@ -122,7 +124,7 @@ pub enum SnapshotError {
     UnknownTable {
         /// The table.
         table: String,
-        /// How many.
+        /// The number of writes.
         writes: usize,
     },
     /// A write breaks a limit or doesn't fit the table as it is now. None was submitted.
@@ -140,7 +142,7 @@ pub enum SnapshotError {
     Submit {
         /// Counted from 0.
         place: usize,
-        /// Why.
+        /// The reason.
         error: SubmitError,
     },
 }
@@ -170,25 +172,25 @@ impl Snapshot {
         }
     }
 
-    /// How many writes it holds.
+    /// Returns the number of writes that it holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.tables.iter().map(|table| table.writes.len()).sum()
     }
 
-    /// Whether it holds none: all that was accepted had its outcome.
+    /// Returns whether it holds none: every accepted write had its outcome.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The tables in it.
+    /// Returns the tables in it.
     pub fn tables(&self) -> impl Iterator<Item = &str> {
         self.tables.iter().map(|table| table.name.as_str())
     }
 
-    /// This one with the writes of another behind it, as where several sinks become one. Where
-    /// both hold writes of one key, `self`'s come first.
+    /// Adds the writes of another snapshot behind those of this one, as where several sinks become
+    /// one. If both hold writes of one key, those of `self` come first.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         for table in other.tables {
@@ -202,8 +204,8 @@ impl Snapshot {
 
     /// Returns its bytes, in the newest format.
     ///
-    /// Copies all writes once, which takes about a millisecond a MiB: with a large buffer this belongs on a thread for
-    /// blocking work (`tokio::task::spawn_blocking`).
+    /// Copies all writes once, which takes about a millisecond a MiB: with a large buffer this
+    /// belongs on a thread for blocking work (`tokio::task::spawn_blocking`).
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let lines = self.tables.iter().flat_map(|table| {
@@ -211,7 +213,7 @@ impl Snapshot {
             let writes = writes.map(|write| max_object_len(&write.payload) + 1);
             writes.chain([MAX_LINE_LEN + MAX_ESCAPED * table.name.len()])
         });
-        // Enough for all of it: growing would copy the whole, and hold it twice meanwhile.
+        // Enough for all of it: growing would copy the whole, and hold it twice for that time.
         let mut out = Vec::with_capacity(lines.sum::<usize>() + 2 * MAX_LINE_LEN);
         line(
             &mut out,
@@ -247,12 +249,13 @@ impl Snapshot {
         out
     }
 
-    /// Reads what [`to_bytes`](Self::to_bytes) of this or an older version of the crate wrote.
+    /// Reads the bytes that [`to_bytes`](Self::to_bytes) of this or an older version of the crate
+    /// wrote.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::Version`] for a later version, [`SnapshotError::Malformed`] or
-    /// [`SnapshotError::Damaged`] for what is no snapshot or not a whole one.
+    /// [`SnapshotError::Damaged`] for bytes that are no snapshot or not a whole one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SnapshotError> {
         let mut lines = Lines {
             rest: bytes,

@@ -37,7 +37,7 @@ impl Ready {
     }
 }
 
-/// What became of a snapshot's writes.
+/// The result of restoring a snapshot's writes.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Restored {
@@ -49,7 +49,7 @@ pub struct Restored {
 }
 
 impl Snapshot {
-    /// Checks the writes held for this table; those of other tables are not its business.
+    /// Checks the writes of this table, and ignores those of other tables.
     pub(in crate::sink) fn prepare_for(&self, table: &TableSink) -> Result<Ready, SnapshotError> {
         let mut prepared = Vec::new();
         let mut handed_back = Vec::new();
@@ -99,8 +99,8 @@ impl Snapshot {
     }
 }
 
-/// Whether a write that was in flight when the snapshot was taken may be sent again. A
-/// transaction's token may have lapsed by now, so it may not.
+/// Returns whether a write that was in flight when the snapshot was taken may be sent again. A
+/// transaction may not, since its token may have lapsed by now.
 fn may_be_sent_again(payload: &Payload) -> bool {
     match payload {
         Payload::Plain { .. } => true,

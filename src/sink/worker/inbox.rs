@@ -12,7 +12,7 @@ use crate::sink::outcome::Outcome;
 /// The most messages that are taken in before requests are sent and other tasks have their turn.
 ///
 /// Chosen: about a millisecond of work.
-const MAX_MESSAGES: usize = 1_000;
+const MAX_MESSAGES_PER_STEP: usize = 1_000;
 
 impl Running {
     /// Takes in messages that passed admission. Returns whether the table was aborted.
@@ -20,7 +20,7 @@ impl Running {
         if self.inbox.is_empty() {
             self.worker.admission.receive(&mut self.inbox);
         }
-        for _ in 0..MAX_MESSAGES {
+        for _ in 0..MAX_MESSAGES_PER_STEP {
             let Some(message) = self.inbox.pop_front() else {
                 return false;
             };
@@ -66,8 +66,8 @@ impl Running {
         }
     }
 
-    /// Answers what came in after the close or the abort that ended the table. Left to the drop, it
-    /// would be answered as if the runtime had been shut down.
+    /// Answers the messages that came in after the close or the abort that ended the table. Left to
+    /// the drop, it would be answered as if the runtime had been shut down.
     pub(super) fn dismiss(&mut self) {
         let late = self.worker.admission.finish();
         let messages: Vec<Message> = self.inbox.drain(..).chain(late).collect();
@@ -103,7 +103,8 @@ impl Running {
         self.unobserved.log(&self.worker.table);
     }
 
-    /// Ends all that is under way. Every write is handed back, to its receipt and to the caller.
+    /// Ends all requests that are under way. Every write is handed back, to its receipt and to the
+    /// caller.
     fn abort(&mut self, now: Duration, reply: oneshot::Sender<Vec<Outcome>>) {
         self.tasks.abort_all();
         self.worker.core.abort(now);

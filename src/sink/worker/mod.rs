@@ -1,8 +1,8 @@
 //! The task that owns a table's state.
 //!
-//! One task per table drives the pure [`Core`]: it takes in what passed admission, sends the
-//! requests that are due (each a task of its own, so that signing and I/O use all cores), feeds
-//! the answers back, passes the outcomes on, and frees their room.
+//! One task per table drives the pure [`Core`]: it takes in the messages that passed admission,
+//! sends the requests that are due (each a task of its own, so that signing and I/O use all cores),
+//! feeds the answers back, passes the outcomes on, and frees their room.
 //!
 //! | file | part |
 //! |---|---|
@@ -41,7 +41,7 @@ use tasks::Done;
 /// Chosen: longer than the pauses of a table in use, which would only take it anew.
 const IDLE_BEFORE_SHRINK: Duration = Duration::from_secs(1);
 
-/// All that a worker is made of.
+/// The parts of a worker.
 pub(super) struct Worker {
     pub(super) table: Arc<str>,
     pub(super) shape: SharedShape,
@@ -58,7 +58,8 @@ pub(super) struct Worker {
     pub(super) account: Account,
 }
 
-/// The times that tables of the sink have met the account's quota, and those that this table knows of.
+/// The times that tables of the sink have met the account's quota, and those that this table knows
+/// of.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     met: Arc<AtomicU64>,
@@ -87,7 +88,7 @@ impl Account {
     }
 }
 
-/// A worker that runs.
+/// A worker that runs, and its state.
 struct Running {
     worker: Worker,
     tasks: JoinSet<Done>,
@@ -111,8 +112,8 @@ impl Worker {
     /// Runs until the table is closed or aborted, or all its handles are dropped and all accepted
     /// writes have their outcome.
     ///
-    /// Dropped before that, polled or not, it lets all that wait know: a runtime may go as soon as the
-    /// table is open.
+    /// Dropped before that, polled or not, it resolves all that wait: a runtime may be shut down as
+    /// soon as the table is open.
     pub(super) fn run(self) -> impl Future<Output = ()> + Send {
         let mut running = Running {
             worker: self,
@@ -158,7 +159,7 @@ impl Running {
             self.shrink_if_idle(now);
             let wake = self.wake_at();
             if !self.inbox.is_empty() || wake.is_some_and(|wake| wake <= now) {
-                // There is more to do at once: one step at a time, and other tasks in between.
+                // There is more to do at once: one step at a time, with other tasks in between.
                 tokio::task::yield_now().await;
                 self.collect();
                 continue;
@@ -203,7 +204,7 @@ impl Running {
         let short = core.short_indexes(now);
         if short != self.short_indexes {
             self.short_indexes = short;
-            self.worker.admission.hold(short);
+            self.worker.admission.cap_indexes(short);
         }
         if core.take_refresh(now) {
             self.refresh();
@@ -222,11 +223,11 @@ impl Running {
             let core = &mut self.worker.core;
             core.advance(now);
             let may_send = core.may_send();
-            if !may_send && core.is_held() {
+            if !may_send && core.waits_for_permit() {
                 self.worker.requests.stop_waiting();
             }
             let granted = may_send && self.worker.requests.try_take(1, true);
-            core.hold(may_send && !granted);
+            core.set_waits_for_permit(may_send && !granted);
             if !granted {
                 return;
             }

@@ -20,8 +20,8 @@ const MAX_UNOBSERVED: usize = 1_000;
 
 /// The longest time by which the numbers of a busy table are behind.
 ///
-/// Chosen: below the time of a request, and so long that a table at full speed publishes once in ten
-/// answers.
+/// Chosen: below the time of a request, and so long that a table at full speed publishes once in
+/// ten answers.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Failed writes that the next flush or close reports.
@@ -42,7 +42,7 @@ impl Unobserved {
         std::mem::take(&mut self.outcomes)
     }
 
-    /// Logs how many are left, at the end of the table.
+    /// Logs the number of failed writes that are left, at the end of the table.
     pub(super) fn log(&mut self, table: &str) {
         let writes = self.take().len();
         if writes > 0 {
@@ -55,7 +55,7 @@ impl Running {
     /// Passes the outcomes on and frees their room.
     pub(super) fn pass_on(&mut self, now: Duration) {
         let reporter = &mut self.worker.reporter;
-        if self.worker.core.take_undoubted() {
+        if self.worker.core.take_resolved() {
             reporter.dismissed(Operation::DescribeTable.name());
         }
         reporter.advance(now);
@@ -72,7 +72,7 @@ impl Running {
         if !self.freed.is_empty() && self.worker.core.is_idle() {
             self.idle_since = Some(now);
         }
-        // A flush, or a caller that was let in, finds the numbers of what came before it.
+        // A flush, or a caller that was let in, finds the numbers of all writes before it.
         let flushed = self.worker.core.take_flushed();
         if self.worker.core.is_idle() || !flushed.is_empty() {
             self.publish(now);
@@ -105,6 +105,12 @@ impl Running {
             table: self.worker.table.to_string(),
             error: error.clone(),
         });
+    }
+
+    /// Has the numbers published with the next outcomes: after a refusal or a failure, which change how
+    /// fast the table goes on.
+    pub(super) fn publish_soon(&mut self) {
+        self.unpublished_since = Some(Duration::ZERO);
     }
 
     /// Returns the time by which the numbers are to be published.
@@ -184,7 +190,7 @@ impl Running {
         }
     }
 
-    /// Answers a flush or a close. What it can't deliver is left to the next one.
+    /// Answers a flush or a close. Outcomes that can't be delivered are left to the next one.
     pub(super) fn report(&mut self, reply: Reply) {
         if reply.is_closed() {
             return;
@@ -203,7 +209,7 @@ impl Running {
         }
     }
 
-    /// Takes no more writes; what was accepted is carried out.
+    /// Stops the table: it takes no more writes, and accepted ones are carried out.
     pub(super) fn stop(&mut self, reason: StopReason) {
         if self.stopped.is_some() || self.worker.core.failure().is_some() {
             return;

@@ -85,8 +85,8 @@ impl Running {
         }
     }
 
-    /// Spawns a task that comes back whatever happens in it: with `lost` where something of the user's
-    /// panics, in their parts of the client, their handler or their subscriber, dropped or running.
+    /// Spawns a task that always has a result: it is `lost` if the user's code panics in it,
+    /// running or dropped (their parts of the client, their handler, their subscriber).
     pub(super) fn start(&mut self, work: impl Future<Output = Done> + Send + 'static, lost: Done) {
         #[expect(
             clippy::redundant_async_block,
@@ -205,7 +205,7 @@ impl Running {
                     Described::Denied => {}
                 }
                 self.worker.core.on_described(now, described);
-                if !self.worker.core.is_in_doubt() {
+                if !self.worker.core.is_unproven() {
                     let name = Operation::DescribeTable.name();
                     self.worker.reporter.dismissed(name);
                 }
@@ -231,6 +231,9 @@ impl Running {
         if operation == Operation::BatchWriteItem {
             let answer = body.and_then(|body| self.read_batch(&body));
             let unprocessed = answer.as_ref().map(|answer| answer.unprocessed.len());
+            if unprocessed.is_ok_and(|unprocessed| unprocessed > 0) {
+                self.publish_soon();
+            }
             let result = unprocessed.map(|unprocessed| unprocessed < items);
             self.note_answer(now, operation, took, result);
             self.worker.core.on_batch(now, id, answer);
@@ -255,6 +258,9 @@ impl Running {
         let name = operation.name();
         let failure = result.err().filter(|error| !error.is_failed_condition());
         self.worker.meter.answered(took, failure.is_none());
+        if failure.is_some() {
+            self.publish_soon();
+        }
         match (result, failure) {
             (Ok(false), _) => self.worker.reporter.starved(now, name),
             (_, Some(error)) => {
@@ -301,8 +307,8 @@ impl Running {
         })
     }
 
-    /// Counts what was consumed, and gives it by the positions of the indexes. Local ones draw on the
-    /// table.
+    /// Counts the consumed units, and returns them by the positions of the indexes. Local ones draw
+    /// on the table.
     fn consumed(&mut self, consumed: &Consumed) -> Consumption {
         self.worker.meter.consumed(consumed.total);
         let mut consumption = Consumption {

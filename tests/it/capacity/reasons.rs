@@ -268,7 +268,7 @@ async fn a_reason_that_is_not_known_is_as_good_as_none() {
     let _load = Class::overload("all").start(&table);
     let fault = refused("TableWriteMoonPhaseExceeded", ARN);
     let reaction = Reaction::to(fault, &fake, &table).await;
-    assert_eq!(reaction.by, Some(ThrottledBy::Untold));
+    assert_eq!(reaction.by, Some(ThrottledBy::NotReported));
     assert!(reaction.slows_the_table(), "{reaction:?}");
 }
 

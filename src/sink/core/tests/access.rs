@@ -3,8 +3,8 @@
 use super::*;
 use crate::sink::core::description::Described;
 
-/// Runs a core until `until`, or until it is idle. `answer` gives the error of a request, or none where it
-/// is carried out; `described` gives the answer of each description.
+/// Runs a core until `until`, or until it is idle. `answer` gives the error of a request, or none
+/// where it is carried out; `described` gives the answer of each description.
 pub(super) fn run(
     core: &mut TestCore,
     mut now: Duration,
@@ -472,7 +472,8 @@ fn what_is_handed_back_may_have_been_applied_by_an_earlier_attempt() {
     ));
 }
 
-/// Runs a core with a put of another key each 100 ms. Returns the numbers of the writes that failed.
+/// Runs a core with a put of another key each 100 ms. Returns the numbers of the writes that
+/// failed.
 fn run_beside_others(
     core: &mut TestCore,
     until: Duration,

@@ -1,4 +1,4 @@
-//! What goes into a request, and when it goes out.
+//! The contents of requests, and the time of their sending.
 
 use super::*;
 

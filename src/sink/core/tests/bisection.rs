@@ -1,4 +1,4 @@
-//! One bad record never fails its neighbours.
+//! Bisection: a bad record never fails its neighbors.
 
 use super::*;
 use crate::item::Item;

@@ -1,4 +1,4 @@
-//! The queue holds what is in it, and gives back what has left.
+//! The queue holds the writes that are in it, and gives back the memory of those that have left.
 
 use super::*;
 use crate::sink::core::queue::Queue;

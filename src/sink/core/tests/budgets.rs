@@ -5,12 +5,13 @@ use crate::capacity::{CapacityConfig, Consumption, IndexKind, Rate, TableCapacit
 use crate::item::IndexSet;
 use crate::sink::cost::Cost;
 
-/// A table of so many units, with indexes of so many, without a search for burst credit.
+/// Returns the core of a table with these write units, and indexes with these, without a search for
+/// burst credit.
 fn indexed(table: u64, indexes: &[u64]) -> TestCore {
     with_budgets(rules(), 8, table, indexes)
 }
 
-/// The same by these rules, with so many requests in flight.
+/// Returns the same core with these rules and this concurrency.
 pub(super) fn with_budgets(
     rules: Rules,
     concurrency: usize,
@@ -43,7 +44,7 @@ pub(super) fn with_budgets(
     )
 }
 
-/// A put of this size that enters these indexes.
+/// Returns a put of this size that enters these indexes.
 fn entering(key: u8, write: u64, size: usize, indexes: &[usize]) -> Submission<u64> {
     let mut set = IndexSet::default();
     for index in indexes {

@@ -9,7 +9,7 @@ fn coalescing() -> Rules {
     }
 }
 
-/// The writes that were rejected for their deadline, as the reasons say, and the others.
+/// Returns the writes that were rejected for their deadline, by their reasons, and the others.
 fn expired(core: &mut TestCore) -> (Vec<(u64, u32)>, Vec<Settled<u64>>) {
     let mut late = Vec::new();
     let mut others = Vec::new();
@@ -174,7 +174,7 @@ fn a_write_that_was_replaced_keeps_its_own_deadline() {
     all_written(&mut core, ms(60), &first);
     let batch = core.next_request(ms(60)).expect("the newest");
     assert_eq!(contents(&batch), [("k1".to_owned(), Some(4))]);
-    // While it is in flight its answer decides, of both.
+    // While it is in flight its answer decides about both.
     assert!(core.next_request(ms(1_000)).is_none());
     assert!(expired(&mut core).0.is_empty());
     let failed = Err(error(ErrorClass::Transient, "ConnectFailed"));
@@ -187,7 +187,7 @@ fn a_write_that_was_replaced_keeps_its_own_deadline() {
     assert!(core.is_idle());
     assert_eq!(core.wake_at(), None);
 
-    // Written in time, the answer says so of both.
+    // Written in time, both are confirmed by the answer.
     core.submit(ms(3_000), put(9, 10));
     let first = core.next_request(ms(3_000)).expect("takes the one slot");
     core.submit(ms(3_000), until(50, put(1, 11)));

@@ -1,4 +1,4 @@
-//! Writes and tables in doubt, and what a description decides.
+//! Refusals that leave the state of the table unproven, and the decisions of descriptions.
 
 use super::access::{denied, holds, invalid, missing, run, unchanged};
 use super::*;
@@ -40,7 +40,7 @@ fn a_poisoned_record_waits_for_a_description_and_the_table_goes_on() {
         assert_eq!(settled.outcome.is_written(), !is_bad, "{outcomes:?}");
     }
     assert!(core.is_idle());
-    // The answer to one asked for before is of no use, whatever it says.
+    // The answer to one requested before is of no use, whatever its content.
     core.submit(now, put(3, 3));
     core.on_described(now, Described::KeysChanged(missing()));
     assert!(core.failure().is_none());
@@ -104,7 +104,8 @@ fn a_server_that_describes_no_table_does_not_keep_a_bad_write_for_ever() {
     );
 }
 
-/// A bad record, and good ones, all sent by themselves or in batches, beside a blip in which all is refused.
+/// Sends a bad record and good ones, by themselves or in batches, beside a moment in which all is
+/// refused.
 #[test]
 fn no_length_of_a_blip_has_good_records_rejected() {
     for blip in (1..200).chain((200..2_000).step_by(40)) {
@@ -186,7 +187,7 @@ fn a_table_that_takes_writes_is_not_gone_whatever_describes_it() {
         });
         assert!(core.failure().is_none(), "{n}");
     }
-    // Nor one that refuses a bad record for what is in it.
+    // Nor one that refuses a bad record for its contents.
     let mut core = self::core(rules(), 4);
     core.submit(ms(0), put(1, 1));
     let poison = |_, _: &Request| Some(invalid());
@@ -255,7 +256,7 @@ fn a_table_that_its_description_calls_missing_too_is_gone() {
         Some("ResourceNotFoundException")
     );
 
-    // One that is described goes on, and so does one whose description fails.
+    // A table that is described continues, and so does one whose description fails.
     for described in [unchanged, described_failed] {
         let mut core = self::core(rules(), 4);
         core.submit(ms(0), put(1, 1));
@@ -382,7 +383,7 @@ fn a_table_that_failed_is_not_described() {
     core.submit(ms(0), put(1, 1));
     let request = core.next_request(ms(0)).expect("a batch");
     core.on_batch(ms(0), request.id, Err(missing()));
-    assert!(core.is_in_doubt());
+    assert!(core.is_unproven());
     core.fail(ms(1), denied());
     core.fail(ms(1), missing());
     assert!(!core.take_describe(ms(60_000)));
@@ -458,7 +459,7 @@ fn what_was_refused_for_what_is_not_asked_any_more_is_judged_anew() {
         let asks = body.contains("ReturnConsumedCapacity");
         (asks || holds(request, 1)).then(invalid)
     };
-    // Another write is in doubt when the batch is half judged.
+    // Another write is under test when the batch is half decided.
     core.submit(ms(0), single(WriteKind::Update, 9, 9, true));
     let requests = [(); 2].map(|()| core.next_request(ms(0)).expect("a batch and a call"));
     for request in requests {

@@ -1,4 +1,4 @@
-//! What becomes of a write whose request failed.
+//! Failed requests, and the outcomes of their writes.
 
 use super::*;
 
@@ -133,7 +133,7 @@ fn a_transaction_is_sent_again_with_its_token_until_the_token_lapses() {
         );
     }
     assert!(sendings > 10);
-    assert!(now >= crate::sink::payload::TOKEN_LIFE);
+    assert!(now >= crate::sink::payload::TOKEN_LIFETIME);
     assert!(matches!(
         settled(&mut core)[..],
         [Settled {
@@ -324,7 +324,7 @@ fn refused_credentials_are_not_tried_for_ever() {
         expired.credentials = true;
         core.on_batch(now, request.id, Err(expired.into()));
     }
-    assert!((GRACE..GRACE * 2).contains(&now), "{now:?}");
+    assert!((REFUSAL_GRACE..REFUSAL_GRACE * 2).contains(&now), "{now:?}");
     let outcome = settled(&mut core).pop().expect("an outcome").outcome;
     assert!(matches!(
         outcome,

@@ -1,11 +1,11 @@
-//! What answers teach: how fast to go on, what to count, when to ask for the table's description.
+//! The feedback of answers: on the rate, the counts, and the requests for the table's description.
 
 use std::collections::VecDeque;
 
 use super::*;
 use crate::retry::RetryBudgetSettings;
 
-/// A core whose budget holds one retry and earns one by a success, one by a second.
+/// Returns a core whose budget holds one retry, and earns one by a success and one by a second.
 fn frugal() -> TestCore {
     let retry = RetryPolicy::default();
     let budget = RetryBudgetSettings::default()
@@ -47,7 +47,7 @@ fn left(core: &mut TestCore, now: Duration, request: &Request, keys: &[u8]) {
 
 #[test]
 fn a_success_pays_for_a_retry_and_an_answer_that_wrote_nothing_does_not() {
-    /// What is answered between the failure that uses the budget up and the one after it.
+    /// The answer between the failure that uses the budget up and the one after it.
     enum Between {
         Nothing,
         Batch,
@@ -137,7 +137,7 @@ fn more_requests_go_out_side_by_side_once_as_many_as_allowed_were_answered_well(
     assert_eq!((flying.len(), core.concurrency()), (7, 7));
 }
 
-/// The next request, after as long a wait as it takes.
+/// Returns the next request, after as long a wait as it takes.
 fn next(core: &mut TestCore, now: &mut Duration) -> Request {
     loop {
         if let Some(request) = core.next_request(*now) {

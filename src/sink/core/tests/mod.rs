@@ -1,8 +1,8 @@
 //! The state machine against a model of the service that it can't see into.
 //!
-//! The model reads the request bodies, applies them (or not), and answers as it likes. It keeps
-//! what was applied, so that "nothing lost, duplicated or reordered" is judged by what would stand
-//! in the table.
+//! The model reads the request bodies, applies them (or not), and answers as it likes. It keeps the
+//! applied writes, so that "nothing lost, duplicated or reordered" is checked against the contents
+//! of the table.
 
 mod access;
 mod batching;
@@ -55,7 +55,7 @@ fn rules() -> Rules {
         coalesce: false,
         consumed_capacity: false,
         max_attempts: None,
-        token_life: crate::sink::payload::TOKEN_LIFE,
+        token_lifetime: crate::sink::payload::TOKEN_LIFETIME,
         dead_letters: false,
     }
 }
@@ -112,7 +112,7 @@ fn put(k: u8, number: u64) -> Submission<u64> {
     submission(payload, SubmissionKeys::One(key(k)), number)
 }
 
-/// The write with a deadline, in milliseconds.
+/// Returns the write with a deadline, in milliseconds.
 fn until(deadline: u64, submission: Submission<u64>) -> Submission<u64> {
     Submission {
         deadline: Some(ms(deadline)),
@@ -130,7 +130,7 @@ fn delete(k: u8, number: u64) -> Submission<u64> {
 
 fn part(kind: WriteKind, k: u8, number: u64) -> Part {
     let data = data(k, (kind == WriteKind::Put).then_some(number));
-    // The number goes along in the values, so that the model can tell updates and deletes apart.
+    // The values hold the number too, so that the model can distinguish updates and deletes.
     let expressions = format!("\"ExpressionAttributeValues\":{{\":n\":{{\"N\":\"{number}\"}}}}");
     Part {
         kind,
@@ -194,7 +194,7 @@ fn all_written(core: &mut TestCore, now: Duration, request: &Request) {
     }
 }
 
-/// The writes in a request: key, and the number if it has one.
+/// Returns the writes in a request: the key, and the number if it has one.
 fn contents(request: &Request) -> Vec<(String, Option<u64>)> {
     let body: Value = serde_json::from_slice(&request.body).expect("a request is JSON");
     let number = |write: &Value| {

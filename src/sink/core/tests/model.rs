@@ -4,7 +4,7 @@ use super::budgets::with_budgets;
 use super::*;
 use crate::item::IndexSet;
 
-/// What the model of the service does with a request.
+/// The reaction of the model of the service to a request.
 #[derive(Clone, Debug)]
 enum Answer {
     Done,
@@ -16,7 +16,7 @@ enum Answer {
     Refused,
 }
 
-/// A time in which the service answers all alike, for no record's sake.
+/// A time in which the service answers all alike, whatever the record.
 #[derive(Clone, Copy, Debug)]
 enum Outage {
     UnknownCode,
@@ -107,7 +107,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-/// The service: what was applied to each key, in order, by write number.
+/// The service: the writes applied to each key, in order, by their numbers.
 struct Model {
     core: TestCore,
     now: Duration,
@@ -127,7 +127,7 @@ struct Model {
 }
 
 impl Model {
-    /// `budgeted` has a table of little capacity, and two indexes of less.
+    /// Returns a new model. `budgeted` has a table of little capacity, and two indexes of less.
     fn new(rules: Rules, concurrency: usize, budgeted: bool) -> Self {
         Self {
             core: if budgeted {
@@ -168,7 +168,8 @@ impl Model {
         self.core.submit(self.now, submission);
     }
 
-    /// The writes of a request by key and number. A batched delete has none in the body.
+    /// Returns the writes of a request by key and number. A batched delete has no number in the
+    /// body.
     fn writes(&self, request: &Request) -> Vec<(String, u64)> {
         let sent = self.core.requests.writes(request.id);
         let number = |place: usize| {
@@ -207,7 +208,7 @@ impl Model {
         self.collect();
     }
 
-    /// Only what is in flight outlives its deadline, and the handler's answer is waited for.
+    /// Checks that only writes in flight, or with the handler, outlive their deadline.
     fn assert_none_late(&self) {
         for (_, entry) in self.core.queue.iter() {
             let late = |write: &Write<u64>| write.deadline.is_some_and(|at| at <= self.now);
@@ -377,7 +378,7 @@ impl Model {
         }
     }
 
-    /// From here on the service is well.
+    /// Runs to the end, with a service that fails no more.
     fn drain(&mut self) {
         self.outage = None;
         self.core.drain();
@@ -452,7 +453,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
-    /// Arbitrary interleavings of submissions, answers, faults, time, flushes and the end.
+    /// Checks arbitrary interleavings of submissions, answers, faults, time, flushes and the end.
     #[test]
     fn nothing_is_lost_duplicated_or_reordered(
         steps in steps(),
@@ -479,7 +480,7 @@ proptest! {
         model.judge();
     }
 
-    /// Aborted at any moment, every write still has one outcome, and a true one.
+    /// Checks that every write has one true outcome if the table is aborted at any moment.
     #[test]
     fn aborted_at_any_moment_every_write_has_one_outcome(
         steps in steps(),
@@ -500,7 +501,7 @@ proptest! {
     }
 }
 
-/// 1,000 cases in a normal run; `PROPTEST_CASES` for more.
+/// Returns the number of cases: 1,000 in a normal run, `PROPTEST_CASES` for more.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()

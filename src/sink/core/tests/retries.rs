@@ -1,4 +1,4 @@
-//! The retry budget, and who has its retries.
+//! The retry budget, and the use of its retries.
 
 use super::access::{denied, run, unchanged};
 use super::*;
@@ -7,7 +7,7 @@ fn connect_failed() -> ServiceError {
     error(ErrorClass::Transient, "ConnectFailed")
 }
 
-/// A core whose retry budget saves up a few retries, and earns almost none.
+/// Returns a core whose retry budget saves up a few retries, and earns almost none.
 fn core_with_few(rules: Rules, concurrency: usize, retries: u32) -> TestCore {
     let budget = RetryBudgetSettings::default();
     let budget = budget.ratio(0.0).min_per_second(1).burst(retries);
@@ -64,7 +64,7 @@ fn a_retry_is_given_back_once() {
         core.submit(now, put(u8::try_from(number).expect("small"), number));
         let again = core.next_request(now).expect("a batch");
         assert_eq!(again.items, 2);
-        // The retry was paid. What follows is for want of capacity.
+        // The retry was paid. The next refusals are of capacity.
         if number == 2 {
             saved_up(&mut core, now);
         }
@@ -132,8 +132,9 @@ fn nothing_is_due_while_no_request_may_be_sent() {
     assert!(core.is_idle());
 }
 
-/// Runs a core whose service denies the keys below `denied_keys`, with a put of another key each 100 ms,
-/// whose first attempt fails. Returns the longest time that one of those took, and those of the others.
+/// Runs a core whose service denies the keys below `denied_keys`, with a put of another key each
+/// 100 ms, whose first attempt fails. Returns the longest time that one of those took, and those of
+/// the others.
 fn run_beside_denied(
     core: &mut TestCore,
     denied_keys: u8,

@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use super::Core;
-use super::access::{Standing, Suspect, Suspicion, Why};
+use super::access::{ActionStatus, Attribution, RecordEvidence, RefusalKind};
 use super::lane::Ticket;
 use super::request::InFlight;
 use crate::retry::ServiceError;
 use crate::transport::Operation;
 
 impl<C, F> Core<C, F> {
-    /// Nothing more can be written.
+    /// Fails the table, and hands the writes of a request back.
     pub(super) fn fail_with(&mut self, now: Duration, request: &InFlight, error: &ServiceError) {
         self.fail(now, error.clone());
         self.unwritten(now, &request.writes);
     }
 
-    /// Any request would have been refused: the credentials, the signature, or the table itself are
-    /// the cause.
+    /// Handles a refusal that any request would have met: the credentials, the signature, or the
+    /// table itself are the cause.
     pub(super) fn table_refused(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
         let over = self.access.refused(now, error);
         // A table that is missing is gone once its description says so too.
@@ -29,7 +29,7 @@ impl<C, F> Core<C, F> {
         self.failed_attempt(now, request, error);
     }
 
-    /// The action may not be used, or not for a record of the request.
+    /// Handles a denial of an action, or of the action for a record of the request.
     pub(super) fn action_refused(
         &mut self,
         now: Duration,
@@ -37,22 +37,24 @@ impl<C, F> Core<C, F> {
         error: &ServiceError,
     ) {
         let operation = request.operation;
-        let standing = self.access.action_refused(now, operation, Why::Denied);
+        let standing = self
+            .access
+            .action_refused(now, operation, RefusalKind::Denied);
         match (standing, &request.writes[..]) {
-            (Standing::Passing, _) => self.failed_attempt(now, request, error),
-            (Standing::Partial, _) => self.suspect(now, request, error, Why::Denied),
-            (Standing::Refused, &[ticket]) => {
+            (ActionStatus::Passing, _) => self.failed_attempt(now, request, error),
+            (ActionStatus::Partial, _) => self.attribute(now, request, error, RefusalKind::Denied),
+            (ActionStatus::Refused, &[ticket]) => {
                 self.decide_group(now, ticket, false);
                 if operation != Operation::BatchWriteItem || !self.isolation.is_bisecting() {
                     return self.close(now, &request, error);
                 }
-                // The rest of its batch shows whether others pass.
+                // The rest of its batch shows whether others are carried out.
                 request.isolated = true;
                 self.failed_attempt(now, request, error);
             }
             // One record's key may be the cause of all.
-            (Standing::Refused, _) => self.suspect(now, request, error, Why::Denied),
-            (Standing::Closed, _) => self.close(now, &request, error),
+            (ActionStatus::Refused, _) => self.attribute(now, request, error, RefusalKind::Denied),
+            (ActionStatus::Closed, _) => self.close(now, &request, error),
         }
     }
 
@@ -69,22 +71,35 @@ impl<C, F> Core<C, F> {
         self.hand_back_action(now, operation, error);
     }
 
-    /// The service refused with a code that does not say whether a record is the cause.
-    pub(super) fn suspected(&mut self, now: Duration, request: InFlight, error: &ServiceError) {
+    /// Handles a refusal whose code does not show whether a record is the cause.
+    pub(super) fn unclear_refused(
+        &mut self,
+        now: Duration,
+        request: InFlight,
+        error: &ServiceError,
+    ) {
         let standing = self
             .access
-            .action_refused(now, request.operation, Why::Unclear);
-        // Where nothing passes, a batch shows whether that is because of a record.
-        if standing == Standing::Passing && request.writes.len() > 1 {
+            .action_refused(now, request.operation, RefusalKind::Unclear);
+        // Where nothing is carried out, the bisection of a batch shows whether a record is the
+        // cause.
+        if standing == ActionStatus::Passing && request.writes.len() > 1 {
             self.failed_attempt(now, request, error);
         } else {
-            self.suspect(now, request, error, Why::Unclear);
+            self.attribute(now, request, error, RefusalKind::Unclear);
         }
     }
 
-    /// Looks for the record that may be the cause of a refusal: a batch is bisected, one at a time, and
-    /// a write by itself is rejected once it was refused again and again while others were carried out.
-    fn suspect(&mut self, now: Duration, mut request: InFlight, error: &ServiceError, why: Why) {
+    /// Looks for the record that a refusal may be attributed to. A batch is bisected, one batch at
+    /// a time. A write by itself is rejected once it was refused again and again while others were
+    /// carried out.
+    fn attribute(
+        &mut self,
+        now: Duration,
+        mut request: InFlight,
+        error: &ServiceError,
+        kind: RefusalKind,
+    ) {
         let &[ticket] = &request.writes[..] else {
             let next = request.isolated || !self.isolation.is_bisecting();
             if next {
@@ -94,32 +109,33 @@ impl<C, F> Core<C, F> {
             }
             return;
         };
-        let suspect = self.add_suspicion(now, ticket, request.operation, why);
-        if suspect == Suspect::Cause {
+        let attribution = self.add_evidence(now, ticket, request.operation, kind);
+        if attribution == Attribution::Record {
             return self.reject_refused(now, ticket, error.clone());
         }
         self.decide_group(now, ticket, false);
-        // Where nothing passes it goes with the others again, and costs no request of its own.
+        // Where nothing is carried out it goes with the others again, and costs no request of its
+        // own.
         request.isolated =
-            request.operation == Operation::BatchWriteItem && suspect == Suspect::Alone;
+            request.operation == Operation::BatchWriteItem && attribution == Attribution::Alone;
         self.failed_attempt(now, request, error);
     }
 
-    /// Counts a refusal of a write by itself.
-    fn add_suspicion(
+    /// Adds a refusal of a write by itself to the evidence, and returns its attribution.
+    fn add_evidence(
         &mut self,
         now: Duration,
         ticket: Ticket,
         operation: Operation,
-        why: Why,
-    ) -> Suspect {
+        kind: RefusalKind,
+    ) -> Attribution {
         let tally = self.access.tally(operation);
-        let Some((number, place)) = self.queue.suspicion(ticket) else {
+        let Some((number, place)) = self.queue.evidence(ticket) else {
             self.queue.report("a refused write has no line");
-            return Suspect::OneOfAll;
+            return Attribution::OneOfAll;
         };
-        place.take_if(|known| !known.concerns(number, operation, why));
-        let new = || Box::new(Suspicion::new(now, number, operation, why, tally));
+        place.take_if(|known| !known.concerns(number, operation, kind));
+        let new = || Box::new(RecordEvidence::new(now, number, operation, kind, tally));
         place.get_or_insert_with(new).refused(now, tally)
     }
 }

@@ -1,4 +1,4 @@
-//! The queued writes: their places, their keys' lines, and what each of them waits for.
+//! The queued writes: their places, their keys' lines, and the queues in which they wait.
 //!
 //! A write stands in one queue at most, and its [`State`] says in which:
 //!
@@ -14,24 +14,22 @@
 //! [`set_state`](Queue::set_state) alone changes the state, and with it the queue. So no queue ever
 //! holds a write that has left it, whatever it left for.
 
+mod lanes;
+mod times;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use slab::Slab;
 
-use super::access::Suspicion;
+use super::access::RecordEvidence;
 use super::deadlines::Due;
 use super::entry::{Entry, Places, State, Write};
 use super::keys::Keys;
 use super::lane::{Lane, Stay, Ticket};
 use super::submission::SubmissionKeys;
-use crate::capacity::{BudgetKey, WriteCost};
+use crate::capacity::BudgetKey;
 use crate::item::Key;
-
-/// The most writes that one call moves whose time has come.
-///
-/// Chosen: about a millisecond of work, so that other tasks of the runtime have their turn.
-const MAX_STEP: usize = 1_000;
 
 /// Writes by the time that they wait for.
 type ByTime = BTreeSet<(Duration, Ticket)>;
@@ -198,8 +196,8 @@ impl<C> Queue<C> {
         self.deadlines.extend(due);
     }
 
-    /// Puts the newest of the writes back whose place this one has taken, and returns this one; `None`
-    /// where it has taken none.
+    /// Puts the newest of the writes back whose place this one has taken, and returns this one;
+    /// `None` where it has taken none.
     pub(super) fn restore_older(&mut self, now: Duration, ticket: Ticket) -> Option<Write<C>> {
         let back = self.get_mut(ticket)?.older.pop_back()?;
         // Its queue has the weight of the write that leaves it.
@@ -215,14 +213,14 @@ impl<C> Queue<C> {
         &mut self,
         now: Duration,
         ticket: Ticket,
-        clears_suspicion: bool,
+        clears_evidence: bool,
     ) -> Option<Entry<C>> {
         self.set_state(ticket, State::InFlight);
         self.get(ticket)?;
         let entry = self.entries.remove(ticket.at);
         for &place in entry.places.as_slice() {
-            if clears_suspicion && let Some(suspicion) = self.keys.suspicion(place) {
-                *suspicion = None;
+            if clears_evidence && let Some(evidence) = self.keys.evidence(place) {
+                *evidence = None;
             }
             let Some(at) = self.keys.leave(place) else {
                 continue;
@@ -238,13 +236,6 @@ impl<C> Queue<C> {
             }
         }
         Some(entry)
-    }
-
-    /// Forgets the deadline of a write that leaves its slot.
-    pub(super) fn drop_deadline(&mut self, write: &Write<C>, at: usize) {
-        if let Some(due) = Due::of(write, at) {
-            self.deadlines.remove(&due);
-        }
     }
 
     /// Moves a write into its lane once it is the head of its keys' lines.
@@ -264,8 +255,8 @@ impl<C> Queue<C> {
         self.set_state(ticket, state);
     }
 
-    /// Parks a write until a budget has units for it. One that was parked elsewhere keeps the place of
-    /// its age.
+    /// Parks a write until a budget has units for it. One that was parked elsewhere keeps the place
+    /// of its age.
     pub(super) fn park(&mut self, now: Duration, ticket: Ticket, key: BudgetKey) {
         let entry = self.get(ticket);
         let returned = entry.is_some_and(|entry| matches!(entry.state, State::Parked(..)));
@@ -331,62 +322,6 @@ impl<C> Queue<C> {
         }
     }
 
-    /// Moves the delayed writes on whose time has come: into their lanes, or among those that have to
-    /// be paid for. At most [`MAX_STEP`] at a time.
-    pub(super) fn mature(&mut self, now: Duration) {
-        for _ in 0..MAX_STEP {
-            let due = self.delayed.first().filter(|(until, _)| *until <= now);
-            let Some(&(until, ticket)) = due else {
-                return;
-            };
-            let state = self.get(ticket).map(|entry| &entry.state);
-            if let Some(State::Delayed { unpaid: true, .. }) = state {
-                self.set_state(ticket, State::Unpaid(until));
-            } else {
-                self.make_ready(now, ticket, true);
-            }
-        }
-    }
-
-    /// Returns the first write whose retry is to be paid for, and since when it waits.
-    pub(super) fn first_unpaid(&self) -> Option<(Duration, Ticket)> {
-        self.unpaid.first().copied()
-    }
-
-    /// Removes the deadlines that have passed, up to [`MAX_STEP`] of them.
-    pub(super) fn take_due(&mut self, now: Duration) -> Vec<Due> {
-        let mut due = Vec::new();
-        while due.len() < MAX_STEP
-            && let Some(first) = self.deadlines.first()
-            && first.time <= now
-        {
-            due.extend(self.deadlines.pop_first());
-        }
-        due
-    }
-
-    /// Adds the deadlines again that have passed of a write and of those whose place it has taken.
-    pub(super) fn renew_due(&mut self, now: Duration, ticket: Ticket) {
-        let entry = self.entries.get(ticket.at);
-        if let Some(entry) = entry.filter(|entry| entry.seq == ticket.seq) {
-            let writes = entry.older.iter().chain([&entry.write]);
-            let due = writes.filter_map(|write| Due::of(write, ticket.at));
-            self.deadlines.extend(due.filter(|due| due.time <= now));
-        }
-    }
-
-    /// Returns whether a deadline has passed.
-    pub(super) fn has_due(&self, now: Duration) -> bool {
-        self.deadlines.first().is_some_and(|due| due.time <= now)
-    }
-
-    /// Returns the next time at which a write is late, or is to be sent again.
-    pub(super) fn wake_at(&self) -> Option<Duration> {
-        let due = self.deadlines.first().map(|due| due.time);
-        let delayed = self.delayed.first().map(|(until, _)| *until);
-        due.into_iter().chain(delayed).min()
-    }
-
     /// Returns the ticket of the write in a slot.
     pub(super) fn ticket_at(&self, at: usize) -> Option<Ticket> {
         let entry = self.entries.get(at)?;
@@ -399,87 +334,14 @@ impl<C> Queue<C> {
         self.keys.key(*place)
     }
 
-    /// Returns the number of a write, and the suspicion against the writes of its key.
-    pub(super) fn suspicion(
+    /// Returns the number of a write, and the evidence against the writes of its key.
+    pub(super) fn evidence(
         &mut self,
         ticket: Ticket,
-    ) -> Option<(u64, &mut Option<Box<Suspicion>>)> {
+    ) -> Option<(u64, &mut Option<Box<RecordEvidence>>)> {
         let entry = self.get(ticket)?;
         let (number, place) = (entry.write.number, *entry.places.as_slice().first()?);
-        Some((number, self.keys.suspicion(place)?))
-    }
-
-    /// Returns the lane of the puts and deletes that go in batches.
-    pub(super) fn batched(&self) -> &Lane {
-        &self.batched
-    }
-
-    /// Returns the first write of the batched lane.
-    pub(super) fn first_batched(&self) -> Option<(Ticket, &Entry<C>)> {
-        let ticket = self.batched.first(&self.entries)?;
-        Some((ticket, self.get(ticket)?))
-    }
-
-    /// Returns the first write of the single lane.
-    pub(super) fn first_single(&self) -> Option<(Ticket, &Entry<C>)> {
-        let ticket = self.single.first(&self.entries)?;
-        Some((ticket, self.get(ticket)?))
-    }
-
-    /// Returns the first write that is parked for a budget.
-    pub(super) fn first_parked(&self, key: BudgetKey) -> Option<(Ticket, &Entry<C>)> {
-        let ticket = self.parked.get(&key)?.first(&self.entries)?;
-        Some((ticket, self.get(ticket)?))
-    }
-
-    /// Returns the first writes of the batched and the single lane, and since when each waits.
-    pub(super) fn heads(&self) -> [Option<(Ticket, Duration)>; 2] {
-        [self.first_batched(), self.first_single()].map(|head| {
-            let (ticket, entry) = head?;
-            match entry.state {
-                State::Ready(stay) => Some((ticket, stay.since)),
-                _ => None,
-            }
-        })
-    }
-
-    /// Returns whether a write can be sent.
-    pub(super) fn has_ready(&self) -> bool {
-        self.batched.count() + self.single.count() > 0
-    }
-
-    /// Returns whether a write waits for a retry.
-    pub(super) fn has_delayed(&self) -> bool {
-        !(self.delayed.is_empty() && self.unpaid.is_empty())
-    }
-
-    /// Returns the lanes of parked writes, by the budget that they wait for.
-    pub(super) fn parked(&self) -> &BTreeMap<BudgetKey, Lane> {
-        &self.parked
-    }
-
-    /// Returns the number of writes that wait for hot keys.
-    pub(super) fn behind_hot_keys(&self) -> usize {
-        let lanes = self.parked.iter();
-        lanes
-            .filter(|(key, _)| matches!(key, BudgetKey::HotKey(_)))
-            .map(|(_, lane)| lane.count())
-            .sum()
-    }
-
-    /// Returns the index that the most writes wait for.
-    pub(super) fn fullest_index(&self) -> Option<usize> {
-        let indexes = self.parked.iter().filter_map(|(key, lane)| match key {
-            BudgetKey::Index(at) => Some((lane.count(), *at)),
-            BudgetKey::HotKey(_) => None,
-        });
-        indexes.max().map(|(_, at)| at)
-    }
-
-    /// Returns the costs of writes.
-    pub(super) fn costs(&self, tickets: &[Ticket]) -> Vec<WriteCost> {
-        let entries = tickets.iter().filter_map(|ticket| self.get(*ticket));
-        entries.map(|entry| entry.write.cost).collect()
+        Some((number, self.keys.evidence(place)?))
     }
 
     /// Gives the memory of an empty queue back.
