@@ -6,7 +6,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use futures::Sink;
 use futures::future::BoxFuture;
 use serde::Serialize;
 
+use super::adapter_outcomes::AdapterOutcomes;
 use super::admission::Charge;
 use super::error::{DrainError, SubmitError};
 use super::outcome::Outcome;
@@ -45,23 +46,6 @@ pub enum RecordSinkError {
     Drain(#[from] DrainError),
 }
 
-/// Outcomes of the writes that went through one [`RecordSink`].
-#[derive(Debug, Default)]
-pub(super) struct AdapterOutcomes {
-    state: Mutex<AdapterState>,
-}
-
-#[derive(Debug, Default)]
-struct AdapterState {
-    failed: Vec<Outcome>,
-    /// Set once the adapter was dropped, and reports no more.
-    orphaned: bool,
-}
-
-/// The largest number of failures that an adapter keeps for its owner. Further ones are reported by
-/// `flush` and `close` of the table.
-const MAX_KEPT_FAILURES: usize = 100;
-
 impl RecordSinkError {
     /// Returns the kind of error; of [`NotWritten`](Self::NotWritten), that of the first outcome.
     #[must_use]
@@ -74,43 +58,24 @@ impl RecordSinkError {
     }
 }
 
-impl AdapterOutcomes {
-    /// Takes an outcome. A failed write that the dead-letter handler has taken is not kept.
-    pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
-        let failed = matches!(
-            outcome,
-            Outcome::Rejected { .. } | Outcome::Unknown { .. } | Outcome::Unwritten { .. }
-        );
-        if !failed || handled {
-            return Ok(());
-        }
-        let mut state = self.lock();
-        if state.orphaned || state.failed.len() >= MAX_KEPT_FAILURES {
-            return Err(outcome);
-        }
-        state.failed.push(outcome);
-        Ok(())
+impl TableSink {
+    /// Returns this table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
+    ///
+    /// A record that can't be written goes to the dead-letter handler, where there is one; else it
+    /// is an error of `start_send`.
+    #[must_use]
+    pub fn records<T: Serialize + 'static>(&self) -> RecordSink<T> {
+        RecordSink::puts(self.clone())
     }
 
-    /// Notes that the adapter is gone, and returns the failures that it has not reported.
-    fn orphan(&self) -> Vec<Outcome> {
-        let mut state = self.lock();
-        state.orphaned = true;
-        std::mem::take(&mut state.failed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, AdapterState> {
-        // No code that runs under the lock can leave it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the failures that are kept as an error, if there are any.
-    fn report(&self) -> Result<(), RecordSinkError> {
-        let outcomes = std::mem::take(&mut self.lock().failed);
-        if outcomes.is_empty() {
-            return Ok(());
-        }
-        Err(RecordSinkError::NotWritten { outcomes })
+    /// Returns this table as a [`futures::Sink`] of anything that can be made a write, e.g.
+    /// `table.writes(|table, key: &Key| table.delete(key))`.
+    #[must_use]
+    pub fn writes<T>(
+        &self,
+        make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
+    ) -> RecordSink<T> {
+        RecordSink::new(self.clone(), make)
     }
 }
 
@@ -156,7 +121,11 @@ type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
 impl<T: Serialize + 'static> RecordSink<T> {
     pub(super) fn puts(table: TableSink) -> Self {
-        let row = table.has_dead_letters().then_some(row::<T> as _);
+        let row = table
+            .shared()
+            .dead_letters
+            .is_some()
+            .then_some(row::<T> as _);
         let mut sink = Self::new(table, TableSink::put);
         sink.row = row;
         sink
@@ -164,6 +133,15 @@ impl<T: Serialize + 'static> RecordSink<T> {
 }
 
 impl<T> RecordSink<T> {
+    /// Returns the failures that are kept as an error, if there are any.
+    fn report_failed(&self) -> Result<(), RecordSinkError> {
+        let outcomes = self.outcomes.take_failed();
+        if outcomes.is_empty() {
+            return Ok(());
+        }
+        Err(RecordSinkError::NotWritten { outcomes })
+    }
+
     pub(super) fn new(
         table: TableSink,
         make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
@@ -196,7 +174,7 @@ impl<T> Sink<T> for RecordSink<T> {
     type Error = RecordSinkError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.outcomes.report()?;
+        self.report_failed()?;
         self.poll_parked(cx)
     }
 
@@ -208,7 +186,11 @@ impl<T> Sink<T> for RecordSink<T> {
         let prepared = (self.make)(&self.table, &record).prepare();
         let outcomes = Arc::clone(&self.outcomes);
         self.parked = Some(match (prepared, self.row) {
-            (Ok(prepared), _) => Parked::Submit(self.table.enter_for_adapter(prepared, outcomes)),
+            (Ok(prepared), _) => Parked::Submit(Submit::enter_for_adapter(
+                self.table.shared(),
+                prepared,
+                outcomes,
+            )),
             (Err(error), Some(row)) => {
                 let (table, row) = (self.table.clone(), row(&record));
                 let completion = Completion::for_adapter(outcomes, Charge::NONE);
@@ -233,11 +215,9 @@ impl<T> Sink<T> for RecordSink<T> {
             let flushed = ready!(flush.as_mut().poll(cx));
             self.flush = None;
             if let Err(error) = flushed {
-                return Poll::Ready(Err(error
-                    .with(std::mem::take(&mut self.outcomes.lock().failed))
-                    .into()));
+                return Poll::Ready(Err(error.with(self.outcomes.take_failed()).into()));
             }
-            self.outcomes.report()?;
+            self.report_failed()?;
         }
         Poll::Ready(Ok(()))
     }
@@ -251,7 +231,7 @@ impl<T> Sink<T> for RecordSink<T> {
 impl<T> Drop for RecordSink<T> {
     fn drop(&mut self) {
         let unobserved = self.outcomes.orphan();
-        self.table.leave_unobserved(unobserved);
+        self.table.shared().leave_unobserved(unobserved);
     }
 }
 

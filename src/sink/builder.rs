@@ -64,6 +64,51 @@ pub struct SinkBuilder {
     pub(super) show_service_messages: bool,
 }
 
+impl Sink {
+    /// Returns a builder of a sink that sends through this client's configuration (credentials,
+    /// region, endpoint, HTTP client, time-outs). The client's own retries are not used: the sink
+    /// has its own.
+    pub fn builder(client: &Client) -> SinkBuilder {
+        SinkBuilder {
+            client: client.clone(),
+            tables: Vec::new(),
+            limits: SinkLimits::default(),
+            shapes: Vec::new(),
+            transport: TransportKind::Auto,
+            dead_letters: None,
+            seed: None,
+            show_service_messages: false,
+        }
+    }
+}
+
+impl TableSink {
+    /// Opens one table with default settings: describes it to learn its keys, and starts its
+    /// worker on the current runtime.
+    ///
+    /// For settings, several tables or a dead-letter handler see [`Sink::builder`].
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::Describe`] where the table can't be described.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it resolves, nothing was started.
+    pub async fn open(client: &Client, table: impl Into<String>) -> Result<Self, OpenError> {
+        let table = table.into();
+        let sink = Sink::builder(client)
+            .table(table.clone(), TableSettings::default())
+            .open()
+            .await?;
+        sink.into_table(&table)
+    }
+}
+
 impl SinkBuilder {
     /// Adds a table, by its name or its ARN.
     pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {

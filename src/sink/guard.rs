@@ -3,8 +3,7 @@
 use super::error::SubmitError;
 use super::expressions::More;
 use super::outcome::WriteKind;
-use super::table::TableSink;
-use super::write::Write;
+use super::shared::Shared;
 use crate::item;
 
 /// Adds the condition of `newer_by`.
@@ -13,24 +12,23 @@ pub(super) fn guard(
     kind: WriteKind,
     item: &[u8],
     version: &str,
-    table: &TableSink,
+    table: &Shared,
 ) -> Result<(), SubmitError> {
     if kind != WriteKind::Put {
         let what = format!("newer_by is for puts, not for a {}", kind.as_str());
-        return Err(Write::invalid(table, what));
+        return Err(table.invalid(what));
     }
     let value = item::find_attribute(item, version).ok_or_else(|| {
-        Write::invalid(
-            table,
-            format!("the version attribute {version:?} is not in the record"),
-        )
+        table.invalid(format!(
+            "the version attribute {version:?} is not in the record"
+        ))
     })?;
     if ![b"{\"N\":".as_slice(), b"{\"S\":", b"{\"B\":"]
         .iter()
         .any(|kind| value.starts_with(kind))
     {
         let what = format!("the version attribute {version:?} is no string, number or binary");
-        return Err(Write::invalid(table, what));
+        return Err(table.invalid(what));
     }
     let newer = "attribute_not_exists(#dc_key) OR #dc_version < :dc_version";
     more.condition = Some(match more.condition.take() {

@@ -4,17 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use aws_sdk_dynamodb::Client;
 use futures::future::join_all;
 
-use super::builder::SinkBuilder;
 use super::error::{DrainError, OpenError, SubmitError};
-use super::limits::SinkLimits;
 use super::outcome::Outcome;
 use super::report::Report;
 use super::snapshot::{Restored, Snapshot, SnapshotError};
 use super::table::TableSink;
-use crate::transport::TransportKind;
 
 /// A handle to all the tables of a sink. Cheap to clone.
 ///
@@ -26,22 +22,6 @@ pub struct Sink {
 }
 
 impl Sink {
-    /// Returns a builder of a sink that sends through this client's configuration (credentials,
-    /// region, endpoint, HTTP client, time-outs). The client's own retries are not used: the sink
-    /// has its own.
-    pub fn builder(client: &Client) -> SinkBuilder {
-        SinkBuilder {
-            client: client.clone(),
-            tables: Vec::new(),
-            limits: SinkLimits::default(),
-            shapes: Vec::new(),
-            transport: TransportKind::Auto,
-            dead_letters: None,
-            seed: None,
-            show_service_messages: false,
-        }
-    }
-
     /// Returns the handle of one table.
     ///
     /// # Errors
@@ -143,7 +123,7 @@ impl Sink {
         // All tables' writes are checked before the first is submitted.
         let ready: Result<Vec<_>, _> = self
             .tables()
-            .map(|table| snapshot.prepare_for(table))
+            .map(|table| snapshot.prepare_for(table.shared()))
             .collect();
         let mut all = Restored::default();
         for ready in ready? {

@@ -26,6 +26,7 @@
 //! [`Write::newer_by`].
 
 mod adapter;
+mod adapter_outcomes;
 mod admission;
 mod builder;
 mod config;

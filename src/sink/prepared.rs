@@ -1,7 +1,6 @@
 //! A write that is checked, and its charge on the buffer.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::Charge;
@@ -9,7 +8,7 @@ use super::core::{Submission, SubmissionKeys};
 use super::cost::Cost;
 use super::error::SubmitError;
 use super::payload::Payload;
-use super::table::TableSink;
+use super::shared::Shared;
 use crate::item::Key;
 
 /// The memory of a queued write beside its data, in bytes: its entry, line, deadline and receipt,
@@ -72,10 +71,10 @@ impl Prepared {
     }
 
     /// Refuses a write larger than the whole buffer, which could never enter it.
-    pub(super) fn check_bounds(&self, table: &TableSink) -> Result<(), SubmitError> {
+    pub(super) fn check_bounds(&self, table: &Shared) -> Result<(), SubmitError> {
         let limit = table.bounds().bytes;
         if self.charge.bytes > limit {
-            let (table, bytes) = (table.name().to_owned(), self.charge.bytes);
+            let (table, bytes) = (table.name.to_string(), self.charge.bytes);
             return Err(SubmitError::LargerThanBuffer {
                 table,
                 bytes,
@@ -103,11 +102,6 @@ impl Prepared {
             partition,
         }
     }
-}
-
-/// Returns a token for a transaction: `ClientRequestToken` takes 1 to 36 characters.
-pub(super) fn token(prefix: u64, number: u64) -> Arc<str> {
-    format!("{prefix:016x}{number:016x}").into()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::adapter::AdapterOutcomes;
+use super::adapter_outcomes::AdapterOutcomes;
 use super::admission::{Admission, Charge};
 use super::message::{Message, UNREPORTED};
 use super::outcome::Outcome;

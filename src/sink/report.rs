@@ -8,23 +8,23 @@ use tokio::sync::oneshot;
 
 use super::error::DrainError;
 use super::message::{Control, Reply};
-use super::table::TableSink;
+use super::shared::Shared;
 
 /// The answer to a flush or a close.
 pub(super) struct Report<'a> {
-    table: &'a TableSink,
+    table: &'a Shared,
     answer: oneshot::Receiver<Result<(), DrainError>>,
     found: Option<Result<(), DrainError>>,
 }
 
 impl<'a> Report<'a> {
     /// Asks the table's worker for a report.
-    pub(super) fn ask(table: &'a TableSink, control: fn(Reply) -> Control) -> Self {
+    pub(super) fn ask(table: &'a Shared, control: fn(Reply) -> Control) -> Self {
         let (reply, answer) = oneshot::channel();
         Self {
             table,
             answer,
-            found: table.send(control(reply)).err().map(Err),
+            found: table.ask(control(reply)).err().map(Err),
         }
     }
 

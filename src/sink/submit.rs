@@ -4,10 +4,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use super::adapter_outcomes::AdapterOutcomes;
 use super::admission::{Charge, Turn};
 use super::error::SubmitError;
 use super::message::Message;
-use super::receipt::Receipt;
+use super::prepared::Prepared;
+use super::receipt::{Completion, Receipt};
 use super::shared::Shared;
 
 /// A future that resolves to the write's [`Receipt`] once it is accepted.
@@ -33,7 +35,36 @@ pub struct Submit {
 }
 
 impl Submit {
-    pub(super) fn new(
+    /// Submits a write to a table.
+    pub(super) fn enter(table: &Arc<Shared>, prepared: Prepared) -> Self {
+        Self::enter_again(table, prepared, false)
+    }
+
+    /// Submits a write as `enter` does, for a restored one.
+    pub(super) fn enter_again(
+        table: &Arc<Shared>,
+        prepared: Prepared,
+        may_have_applied: bool,
+    ) -> Self {
+        let charge = prepared.charge;
+        let (completion, receipt) = Completion::with_receipt(charge);
+        let message = Message::Write(prepared.submission(completion, may_have_applied));
+        Self::new(Arc::clone(table), message, charge, Some(receipt))
+    }
+
+    /// Submits a write of an adapter, which takes the outcome.
+    pub(super) fn enter_for_adapter(
+        table: &Arc<Shared>,
+        prepared: Prepared,
+        outcomes: Arc<AdapterOutcomes>,
+    ) -> Self {
+        let charge = prepared.charge;
+        let completion = Completion::for_adapter(outcomes, charge);
+        let message = Message::Write(prepared.submission(completion, false));
+        Self::new(Arc::clone(table), message, charge, None)
+    }
+
+    fn new(
         shared: Arc<Shared>,
         message: Message,
         charge: Charge,

@@ -1,6 +1,7 @@
 //! Several writes of one table, all or none.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::SubmissionKeys;
@@ -10,8 +11,8 @@ use super::outcome::Outcome;
 use super::payload::Payload;
 use super::prepared::Prepared;
 use super::receipt::Receipt;
+use super::shared::Shared;
 use super::submit::Submit;
-use super::table::TableSink;
 use super::write::{TransactionPart, Write};
 
 /// The largest number of operations in one transaction (`API_TransactWriteItems`).
@@ -47,13 +48,13 @@ const MAX_TRANSACTION_BYTES: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 #[must_use = "a transaction is submitted by awaiting it"]
 pub struct Transaction<'a> {
-    table: &'a TableSink,
+    table: &'a Arc<Shared>,
     writes: Vec<Write<'a>>,
     deadline: Option<Duration>,
 }
 
 impl<'a> Transaction<'a> {
-    pub(super) fn new(table: &'a TableSink) -> Self {
+    pub(super) fn new(table: &'a Arc<Shared>) -> Self {
         Self {
             table,
             writes: Vec::new(),
@@ -61,7 +62,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Adds a write, or a [`check`](TableSink::check).
+    /// Adds a write, or a [`check`](super::TableSink::check).
     #[expect(clippy::should_implement_trait, reason = "it is no sum")]
     pub fn add(mut self, write: Write<'a>) -> Self {
         self.writes.push(write);
@@ -103,7 +104,7 @@ impl<'a> Transaction<'a> {
             deadline,
         } = self;
         let invalid = |what: String| SubmitError::Invalid {
-            table: table.name().to_owned(),
+            table: table.name.to_string(),
             what,
         };
         if writes.is_empty() || writes.len() > MAX_TRANSACTION_PARTS {
@@ -117,8 +118,8 @@ impl<'a> Transaction<'a> {
         let mut costs = Vec::with_capacity(writes.len());
         let mut bytes = 0;
         for (place, write) in writes.into_iter().enumerate() {
-            if write.table().name() != table.name() {
-                let other = write.table().name();
+            if write.table().name != table.name {
+                let other = &write.table().name;
                 return Err(invalid(format!(
                     "write {place} of the transaction is for {other:?}"
                 )));
@@ -152,7 +153,7 @@ impl<'a> Transaction<'a> {
             parts,
             token: table.token(),
         };
-        let deadline = deadline.or(table.default_deadline());
+        let deadline = deadline.or(table.deadline);
         let (keys, cost) = (SubmissionKeys::Many(keys), Cost::transaction(costs));
         let prepared = Prepared::new(payload, keys, partition, cost, deadline);
         if let Some(place) = prepared.repeated_key() {
@@ -171,7 +172,7 @@ impl IntoFuture for Transaction<'_> {
     fn into_future(self) -> Submit {
         let table = self.table;
         match self.prepare() {
-            Ok(prepared) => table.enter(prepared),
+            Ok(prepared) => Submit::enter(table, prepared),
             Err(error) => Submit::refused(error),
         }
     }

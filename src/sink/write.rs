@@ -1,6 +1,7 @@
 //! A write before its submission.
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -16,14 +17,14 @@ use super::outcome::{Outcome, WriteKind};
 use super::payload::{Part, Payload};
 use super::prepared::Prepared;
 use super::receipt::Receipt;
+use super::shared::Shared;
 use super::submit::Submit;
-use super::table::TableSink;
 use super::update;
 use crate::item::{self, Encoded, ItemError, Key};
 
 /// A write to a table, encoded, not yet submitted.
 ///
-/// Made by [`TableSink::put`], [`delete`](TableSink::delete), [`update`](TableSink::update) and
+/// Made by [`TableSink::put`](super::TableSink::put), [`delete`](super::TableSink::delete), [`update`](super::TableSink::update) and
 /// their kin. Awaiting it submits it and gives a [`Receipt`]; dropping it does nothing.
 ///
 /// Without a condition, a put or delete rides in batches. With one, and for updates, it goes as a
@@ -32,7 +33,7 @@ use crate::item::{self, Encoded, ItemError, Key};
 #[derive(Debug)]
 #[must_use = "a write is submitted by awaiting it"]
 pub struct Write<'a> {
-    table: &'a TableSink,
+    table: &'a Arc<Shared>,
     draft: Result<Draft, SubmitError>,
 }
 
@@ -67,7 +68,7 @@ pub(super) struct TransactionPart {
 
 impl<'a> Write<'a> {
     pub(super) fn new(
-        table: &'a TableSink,
+        table: &'a Arc<Shared>,
         kind: WriteKind,
         encoded: Result<Encoded, ItemError>,
     ) -> Self {
@@ -79,14 +80,14 @@ impl<'a> Write<'a> {
                 deadline: None,
             }),
             Err(error) => Err(SubmitError::Item {
-                table: table.name().to_owned(),
+                table: table.name.to_string(),
                 error,
             }),
         };
         Self { table, draft }
     }
 
-    pub(super) fn failed(table: &'a TableSink, error: SubmitError) -> Self {
+    pub(super) fn failed(table: &'a Arc<Shared>, error: SubmitError) -> Self {
         Self {
             table,
             draft: Err(error),
@@ -140,7 +141,7 @@ impl<'a> Write<'a> {
         match value {
             Ok(value) => self.more(|more| more.values.push((name, value))),
             Err(error) => {
-                let table = self.table.name().to_owned();
+                let table = self.table.name.to_string();
                 let error = error.within(&name);
                 Self {
                     draft: self.draft.and(Err(SubmitError::Item { table, error })),
@@ -221,16 +222,9 @@ impl<'a> Write<'a> {
         self
     }
 
-    pub(super) fn invalid(table: &TableSink, what: impl Into<String>) -> SubmitError {
-        SubmitError::Invalid {
-            table: table.name().to_owned(),
-            what: what.into(),
-        }
-    }
-
     pub(super) fn prepare(self) -> Result<Prepared, SubmitError> {
         let draft = self.draft?;
-        let deadline = draft.deadline.or(self.table.default_deadline());
+        let deadline = draft.deadline.or(self.table.deadline);
         let Draft {
             kind,
             encoded,
@@ -242,10 +236,7 @@ impl<'a> Write<'a> {
             (WriteKind::Delete, None) => Some(true),
             (WriteKind::Put | WriteKind::Delete, Some(_)) | (WriteKind::Update, _) => None,
             (WriteKind::Check, _) => {
-                return Err(Self::invalid(
-                    self.table,
-                    "a check stands only in a transaction",
-                ));
+                return Err(self.table.invalid("a check stands only in a transaction"));
             }
         };
         let shape = &self.table.shape();
@@ -291,7 +282,7 @@ impl<'a> Write<'a> {
     }
 
     fn part(
-        table: &TableSink,
+        table: &Shared,
         kind: WriteKind,
         encoded: Encoded,
         more: Option<Box<More>>,
@@ -306,9 +297,7 @@ impl<'a> Write<'a> {
             (None, None) => true,
         };
         let conditional = more.condition.is_some();
-        let expressions = more
-            .expressions()
-            .map_err(|what| Self::invalid(table, what))?;
+        let expressions = more.expressions().map_err(|what| table.invalid(what))?;
         let cost = Cost::single(kind, &encoded, &expressions, &table.shape());
         let Encoded { json, key, .. } = encoded;
         let data = Bytes::from(json);
@@ -334,17 +323,16 @@ impl<'a> Write<'a> {
             deadline,
         } = self.draft?;
         if more.as_ref().is_some_and(|more| more.exactly_once) {
-            return Err(Self::invalid(
-                self.table,
-                "a transaction is exactly once as a whole",
-            ));
+            return Err(self
+                .table
+                .invalid("a transaction is exactly once as a whole"));
         }
         let size = encoded.stored_size;
         let Ready {
             part, key, cost, ..
         } = Self::part(self.table, kind, encoded, more)?;
         if kind == WriteKind::Check && !part.conditional {
-            return Err(Self::invalid(self.table, "a check needs a condition"));
+            return Err(self.table.invalid("a check needs a condition"));
         }
         Ok(TransactionPart {
             part,
@@ -359,7 +347,7 @@ impl<'a> Write<'a> {
         self.more(|more| more.update = Some(expression))
     }
 
-    pub(super) fn table(&self) -> &'a TableSink {
+    pub(super) fn table(&self) -> &'a Arc<Shared> {
         self.table
     }
 }
@@ -376,7 +364,7 @@ impl<'a> IntoFuture for Write<'a> {
     fn into_future(self) -> Submit {
         let table = self.table;
         match self.prepare() {
-            Ok(prepared) => table.enter(prepared),
+            Ok(prepared) => Submit::enter(table, prepared),
             Err(error) => Submit::refused(error),
         }
     }

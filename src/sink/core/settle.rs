@@ -234,16 +234,22 @@ impl<C, F> Core<C, F> {
                 continue;
             };
             let group = entry.write.group.take();
-            if matches!(entry.state, State::DeadLettered(_)) {
-                continue;
-            }
+            let refused_alone = match entry.state {
+                State::DeadLettered(_) => continue,
+                State::RefusedAlone => group,
+                _ => None,
+            };
             let outcome = Outcome::Unwritten {
                 may_have_applied: entry.write.attempts.may_have_applied,
                 record: Some(entry.write.to_record(&self.table)),
                 cause: cause.cloned(),
             };
             self.remove(now, ticket, outcome);
-            self.decide(now, group, false);
+            match refused_alone {
+                // Its group has counted it.
+                Some(group) => self.isolation.forget(group, ticket),
+                None => self.decide(now, group, false),
+            }
         }
     }
 }

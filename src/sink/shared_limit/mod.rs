@@ -1,20 +1,19 @@
 //! A limit over all tables of a handle: on requests in flight, or on bytes in the buffers.
 //!
-//! Each table has a [`Share`]. It takes the amount that it needs if there is room, else it waits in
-//! line and is woken once it has been granted:
+//! Each table has a [`Share`]. It takes an amount if there is room, else it waits in line and is
+//! woken once the amount was granted:
 //!
-//! - Up to its even share (limit / open tables) a table takes the free amount, ahead of those that
-//!   hold more.
-//! - Beyond that it takes only what no other table waits for, and leaves an eighth of the limit
-//!   free ([`RESERVE_DIVISOR`]). A table that is throttled or hangs gives back slowly: the others
-//!   need room to begin with.
+//! - Up to its floor (limit / [`FLOORS`] / open tables) a table takes at once. The others leave that
+//!   much free for it, so that tables that hang or are throttled keep none from beginning.
+//! - Up to its even share (limit / open tables) it takes what is free, ahead of those that hold more.
+//! - Beyond that it takes only the room that no other table waits for.
+//! - Of bytes, a table that holds none may always take a record. So each table makes progress beside
+//!   others that are stuck, and the limit is exceeded by one record of each table at most. Of
+//!   requests it may not: each of them ends, and the limit is one on connections. Where there are
+//!   more tables than requests, the tables take turns.
 //!
-//! - Of bytes, a table that holds none may always take a record. So each table makes progress
-//!   beside others that are stuck, and the limit is exceeded by one record of each table at most.
-//!   Of requests it may not: each of them ends, and the limit is one on connections.
-//!
-//! Amounts that a table waits for are granted in the order of asking, so that a large record is not
-//! passed for ever by small ones.
+//! Amounts are granted in the order of asking, so that a large record is not passed for ever by small
+//! ones.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,10 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use slab::Slab;
 use tokio::sync::Notify;
 
-/// The divisor of the limit that gives the part that tables above their even share leave free.
+/// The divisor of the limit that gives the sum of the tables' floors.
 ///
 /// Chosen: of the default limits 32 requests and 32 MiB.
-const RESERVE_DIVISOR: usize = 8;
+const FLOORS: usize = 8;
 
 /// A limit and its use. See the module's documentation.
 #[derive(Debug)]
@@ -39,6 +38,8 @@ pub(super) struct SharedLimit {
 #[derive(Debug, Default)]
 struct State {
     used: usize,
+    /// The amount that all tables lack up to their floors.
+    lacking: usize,
     tables: Slab<Table>,
     /// The tables that wait, in the order of asking.
     line: BTreeMap<u64, usize>,
@@ -55,6 +56,14 @@ struct Table {
     /// Its turn in line, and the amount that it waits for.
     waits: Option<(u64, usize)>,
     wake: Arc<Notify>,
+}
+
+impl Table {
+    /// Returns the amount that it holds once it has the amount that it waits for.
+    fn holds_then(&self) -> usize {
+        let waits = self.waits.map_or(0, |(_, amount)| amount);
+        self.used.saturating_add(waits)
+    }
 }
 
 impl SharedLimit {
@@ -78,12 +87,15 @@ impl SharedLimit {
 
     /// Adds a table, which is woken by `wake` when it was granted the amount that it waits for.
     pub(super) fn join(self: &Arc<Self>, wake: &Arc<Notify>) -> Share {
-        let at = self.lock().tables.insert(Table {
+        let mut state = self.lock();
+        let at = state.tables.insert(Table {
             used: 0,
             granted: 0,
             waits: None,
             wake: Arc::clone(wake),
         });
+        self.follow_tables(&mut state);
+        drop(state);
         Share {
             shared: Arc::clone(self),
             at,
@@ -100,96 +112,121 @@ impl SharedLimit {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the free part of the limit for a table that would then hold this much.
-    fn room(&self, state: &State, holds: usize) -> usize {
-        let free = self.limit.saturating_sub(state.used);
-        if holds <= self.even_share(state) {
-            free
-        } else if state.tables.len() > 1 {
-            free.saturating_sub(self.limit / RESERVE_DIVISOR)
-        } else {
-            free
-        }
-    }
-
     fn even_share(&self, state: &State) -> usize {
         (self.limit / state.tables.len().max(1)).max(1)
     }
 
-    /// Returns whether a table may take any amount.
-    fn may_always_take(&self, table: &Table) -> bool {
-        self.one_always && table.used == 0
+    /// Returns the amount that a table can always have. A lone table leaves none for others.
+    fn floor(&self, state: &State) -> usize {
+        match state.tables.len() {
+            0 | 1 => 0,
+            tables => self.limit / FLOORS / tables,
+        }
     }
 
-    /// Returns whether a table that does not wait may take an amount now.
-    fn admits(&self, state: &State, table: &Table, amount: usize) -> bool {
-        let holds = table.used.saturating_add(amount);
-        if self.may_always_take(table) {
-            return true;
+    /// Returns the free part of the limit for a table that would then hold this much.
+    fn room(&self, state: &State, table: &Table, holds: usize) -> usize {
+        let free = self.limit.saturating_sub(state.used);
+        let floor = self.floor(state);
+        if holds <= floor {
+            return free;
         }
-        let first = table.waits.map_or(u64::MAX, |(turn, _)| turn);
+        let own = floor.saturating_sub(table.used);
+        free.saturating_sub(state.lacking.saturating_sub(own))
+    }
+
+    /// Returns whether a table that would then hold this much goes ahead of all that wait.
+    fn goes_first(&self, state: &State, table: &Table, holds: usize) -> bool {
+        holds <= self.floor(state) || (self.one_always && table.used == 0)
+    }
+
+    /// Returns whether there is room for an amount that a table asks for.
+    fn fits(&self, state: &State, table: &Table, amount: usize) -> bool {
+        let holds = table.used.saturating_add(amount);
+        let always = self.one_always && table.used == 0;
+        always || amount <= self.room(state, table, holds)
+    }
+
+    /// Returns whether a table would pass others that wait, by taking an amount now.
+    fn passes(&self, state: &State, table: &Table, amount: usize) -> bool {
+        let holds = table.used.saturating_add(amount);
+        if self.goes_first(state, table, holds) {
+            return false;
+        }
         let even_share = self.even_share(state);
-        let mut ahead = state
-            .line
-            .range(..first)
-            .filter_map(|(_, at)| state.tables.get(*at));
-        let passes_others = if holds <= even_share {
-            ahead.any(|other| other.holds_then() <= even_share)
-        } else {
-            state.line.values().any(|at| {
-                let other = state.tables.get(*at);
-                other.is_some_and(|other| !std::ptr::eq(other, table))
-            })
-        };
-        !passes_others && amount <= self.room(state, holds)
+        let turn = table.waits.map_or(u64::MAX, |(turn, _)| turn);
+        let mut line = state.line.iter();
+        line.any(|(&other_turn, at)| {
+            let other = state.tables.get(*at);
+            let within = other.is_some_and(|other| other.holds_then() <= even_share);
+            match other_turn < turn {
+                true if holds <= even_share => within,
+                true => true,
+                false => other_turn > turn && holds > even_share && within,
+            }
+        })
+    }
+
+    /// Sets the amount that a table holds.
+    fn set_used(&self, state: &mut State, at: usize, used: usize) {
+        let floor = self.floor(state);
+        if let Some(table) = state.tables.get_mut(at) {
+            let before = std::mem::replace(&mut table.used, used);
+            let lacked = floor.saturating_sub(before);
+            state.used = state.used.saturating_add(used).saturating_sub(before);
+            state.lacking = state.lacking + floor.saturating_sub(used) - lacked;
+        }
+    }
+
+    /// Follows a change of the number of tables.
+    fn follow_tables(&self, state: &mut State) {
+        let floor = self.floor(state);
+        let tables = state.tables.iter();
+        state.lacking = tables
+            .map(|(_, table)| floor.saturating_sub(table.used))
+            .sum();
     }
 
     /// Grants the free amount to the tables that wait. Returns their wakers.
     fn grant(&self, state: &mut State) -> Vec<Arc<Notify>> {
         let mut woken = Vec::new();
-        while let Some(at) = self.next_in_line(state) {
-            let waiting = state.tables.get(at);
-            let waiting = waiting.and_then(|table| Some((table, table.waits?)));
-            let Some((table, (turn, amount))) = waiting else {
-                debug_assert!(false, "a table in line does not wait");
+        while let Some(at) = self.next_to_grant(state) {
+            let Some(table) = state.tables.get_mut(at) else {
                 break;
             };
             let holds = table.holds_then();
-            if !self.may_always_take(table) && amount > self.room(state, holds) {
+            let Some((turn, amount)) = table.waits.take() else {
+                debug_assert!(false, "a table in line does not wait");
                 break;
-            }
+            };
+            table.granted = table.granted.saturating_add(amount);
+            woken.push(Arc::clone(&table.wake));
             state.line.remove(&turn);
-            state.used = state.used.saturating_add(amount);
-            if let Some(table) = state.tables.get_mut(at) {
-                table.waits = None;
-                table.used = holds;
-                table.granted = table.granted.saturating_add(amount);
-                woken.push(Arc::clone(&table.wake));
-            }
+            self.set_used(state, at, holds);
         }
         woken
     }
 
-    /// Returns the table whose turn it is: the first that holds nothing, or stays within its even
-    /// share, else the first.
-    fn next_in_line(&self, state: &State) -> Option<usize> {
+    /// Returns the table that waits, whose turn it is, and for which there is room.
+    fn next_to_grant(&self, state: &State) -> Option<usize> {
         let even_share = self.even_share(state);
-        let within = |at: &&usize| {
-            let table = state.tables.get(**at);
-            table.is_some_and(|table| {
-                self.may_always_take(table) || table.holds_then() <= even_share
-            })
+        let tables = || {
+            let line = state.line.values();
+            line.filter_map(|at| Some((*at, state.tables.get(*at)?)))
         };
-        let line = || state.line.values();
-        line().find(within).or_else(|| line().next()).copied()
-    }
-}
-
-impl Table {
-    /// Returns the amount that it holds once it has the amount that it waits for.
-    fn holds_then(&self) -> usize {
-        let waits = self.waits.map_or(0, |(_, amount)| amount);
-        self.used.saturating_add(waits)
+        let fits = |table: &Table| {
+            let amount = table.waits.map_or(0, |(_, amount)| amount);
+            self.fits(state, table, amount)
+        };
+        let first = |(_, table): &(usize, &Table)| {
+            self.goes_first(state, table, table.holds_then()) && fits(table)
+        };
+        if let Some((at, _)) = tables().find(first) {
+            return Some(at);
+        }
+        let within = |(_, table): &(usize, &Table)| table.holds_then() <= even_share;
+        let next = tables().find(within).or_else(|| tables().next());
+        next.filter(|(_, table)| fits(table)).map(|(at, _)| at)
     }
 }
 
@@ -204,43 +241,35 @@ impl Share {
     /// Takes an amount if there is room. Else the table waits for it if it is to `wait`, and is
     /// woken when it can take it.
     pub(super) fn try_take(&self, amount: usize, wait: bool) -> bool {
-        let mut state = self.shared.lock();
-        let State {
-            used,
-            tables,
-            line,
-            next_turn,
-        } = &mut *state;
-        let Some(table) = tables.get_mut(self.at) else {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        let next_turn = state.next_turn;
+        let Some(table) = state.tables.get_mut(self.at) else {
             return false;
         };
-        // The granted amount is taken, or given back if it is not enough any more.
         let granted = std::mem::take(&mut table.granted);
         if granted > 0 && granted >= amount {
             self.give_back(state, granted - amount);
             return true;
         }
-        table.used = table.used.saturating_sub(granted);
-        *used = used.saturating_sub(granted);
-        let turn = table.waits.map_or(*next_turn, |(turn, _)| turn);
+        // A grant that is not enough any more is given back.
+        let (used, before) = (table.used - granted, table.waits);
         if wait {
-            *next_turn += u64::from(table.waits.is_none());
+            let turn = before.map_or(next_turn, |(turn, _)| turn);
             table.waits = Some((turn, amount));
-            line.insert(turn, self.at);
+            state.line.insert(turn, self.at);
+            state.next_turn += u64::from(before.is_none());
         }
-        let Some(table) = state.tables.get(self.at) else {
-            return false;
-        };
-        let admitted = self.shared.admits(&state, table, amount);
+        shared.set_used(&mut state, self.at, used);
+        let admitted = state.tables.get(self.at).is_some_and(|table| {
+            !shared.passes(&state, table, amount) && shared.fits(&state, table, amount)
+        });
         if admitted {
             self.leave_line(&mut state);
-            state.used = state.used.saturating_add(amount);
-            if let Some(table) = state.tables.get_mut(self.at) {
-                table.used = table.used.saturating_add(amount);
-            }
+            shared.set_used(&mut state, self.at, used.saturating_add(amount));
         }
-        if granted > 0 {
-            // Others may have the rest of it.
+        if granted > 0 || before.is_some() {
+            // Others may have what this table does not wait for any more.
             self.give_back(state, 0);
         }
         admitted
@@ -270,10 +299,13 @@ impl Share {
     }
 
     fn give_back(&self, mut state: MutexGuard<'_, State>, amount: usize) {
-        state.used = state.used.saturating_sub(amount);
-        if let Some(table) = state.tables.get_mut(self.at) {
-            table.used = table.used.saturating_sub(amount);
-        }
+        let used = state.tables.get(self.at).map_or(0, |table| table.used);
+        let used = used.saturating_sub(amount);
+        self.shared.set_used(&mut state, self.at, used);
+        self.wake_granted(state);
+    }
+
+    fn wake_granted(&self, mut state: MutexGuard<'_, State>) {
         let woken = self.shared.grant(&mut state);
         drop(state);
         for table in woken {
@@ -286,14 +318,10 @@ impl Drop for Share {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         self.leave_line(&mut state);
-        if let Some(table) = state.tables.try_remove(self.at) {
-            state.used = state.used.saturating_sub(table.used);
-        }
-        let woken = self.shared.grant(&mut state);
-        drop(state);
-        for table in woken {
-            table.notify_one();
-        }
+        self.shared.set_used(&mut state, self.at, 0);
+        state.tables.try_remove(self.at);
+        self.shared.follow_tables(&mut state);
+        self.wake_granted(state);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way of a snapshot's writes into a sink.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,11 +14,12 @@ use crate::sink::outcome::{Outcome, WriteKind};
 use crate::sink::payload::{Part, Payload};
 use crate::sink::prepared::Prepared;
 use crate::sink::receipt::Receipt;
-use crate::sink::table::TableSink;
+use crate::sink::shared::Shared;
+use crate::sink::submit::Submit;
 
 /// A snapshot's writes of one table, checked and not yet submitted.
 pub(in crate::sink) struct Ready {
-    table: TableSink,
+    table: Arc<Shared>,
     /// Each with its place in the snapshot, and whether it may have been applied.
     prepared: Vec<(usize, Prepared, bool)>,
     handed_back: Vec<Outcome>,
@@ -27,7 +29,7 @@ impl Ready {
     pub(in crate::sink) async fn submit(self) -> Result<Restored, SnapshotError> {
         let mut receipts = Vec::with_capacity(self.prepared.len());
         for (place, write, may_have_applied) in self.prepared {
-            let receipt = self.table.enter_again(write, may_have_applied).await;
+            let receipt = Submit::enter_again(&self.table, write, may_have_applied).await;
             receipts.push(receipt.map_err(|error| SnapshotError::Submit { place, error })?);
         }
         Ok(Restored {
@@ -50,20 +52,20 @@ pub struct Restored {
 
 impl Snapshot {
     /// Checks the writes of this table, and ignores those of other tables.
-    pub(in crate::sink) fn prepare_for(&self, table: &TableSink) -> Result<Ready, SnapshotError> {
+    pub(in crate::sink) fn prepare_for(&self, table: &Arc<Shared>) -> Result<Ready, SnapshotError> {
         let mut prepared = Vec::new();
         let mut handed_back = Vec::new();
-        let own = self.tables.iter().filter(|own| own.name == table.name());
+        let own = self.tables.iter().filter(|own| own.name == *table.name);
         for (place, saved) in own.flat_map(|own| &own.writes).enumerate() {
             if saved.may_have_applied && !may_be_sent_again(&saved.payload) {
-                let record = saved.payload.to_record(&table.name().into(), 0);
+                let record = saved.payload.to_record(&table.name, 0);
                 handed_back.push(Outcome::Unknown {
                     existing: None,
                     record,
                 });
                 continue;
             }
-            let write = table.prepare(&saved.payload).map_err(|error| match error {
+            let write = prepare(&saved.payload, table).map_err(|error| match error {
                 SubmitError::Item { table, error } => SnapshotError::Write {
                     table,
                     place,
@@ -74,7 +76,7 @@ impl Snapshot {
             prepared.push((place, write, saved.may_have_applied));
         }
         Ok(Ready {
-            table: table.clone(),
+            table: Arc::clone(table),
             prepared,
             handed_back,
         })
@@ -110,11 +112,20 @@ fn may_be_sent_again(payload: &Payload) -> bool {
 }
 
 /// Checks a write in its wire form by the table's limits, as if it were new.
-pub(in crate::sink) fn prepare(
-    payload: &Payload,
-    table: &TableSink,
-) -> Result<Prepared, ItemError> {
-    let deadline = table.default_deadline();
+pub(in crate::sink) fn prepare(payload: &Payload, table: &Shared) -> Result<Prepared, SubmitError> {
+    let prepared = by_shape(payload, table).map_err(|error| SubmitError::Item {
+        table: table.name.to_string(),
+        error,
+    })?;
+    if prepared.repeated_key().is_some() {
+        return Err(table.invalid("a transaction's writes now have one key"));
+    }
+    prepared.check_bounds(table)?;
+    Ok(prepared)
+}
+
+fn by_shape(payload: &Payload, table: &Shared) -> Result<Prepared, ItemError> {
+    let deadline = table.deadline;
     let shape = &table.shape();
     let check_part = |part: &Part| -> Result<(Key, Cost), ItemError> {
         let encoded = item::check_json(&part.data, shape, part.kind != WriteKind::Put)?;

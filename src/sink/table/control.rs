@@ -11,7 +11,7 @@ use crate::settings::{ConfigError, SettingsPlace};
 use crate::sink::error::{DrainError, SubmitError};
 use crate::sink::limited::LimitedBy;
 use crate::sink::limits::SinkLimits;
-use crate::sink::message::{Control, Message, UNREPORTED};
+use crate::sink::message::Control;
 use crate::sink::outcome::Outcome;
 use crate::sink::report::Report;
 use crate::sink::snapshot::{Restored, Snapshot, SnapshotError};
@@ -35,7 +35,7 @@ impl TableSink {
     }
 
     pub(in crate::sink) fn begin_flush(&self) -> Report<'_> {
-        Report::ask(self, Control::Flush)
+        Report::ask(&self.shared, Control::Flush)
     }
 
     /// Takes no more writes, on any handle of this table, and waits until every accepted one has
@@ -55,7 +55,7 @@ impl TableSink {
 
     pub(in crate::sink) fn begin_close(&self) -> Report<'_> {
         self.shared.admission.close(SubmitError::Closed);
-        Report::ask(self, Control::Close)
+        Report::ask(&self.shared, Control::Close)
     }
 
     /// Ends the table at once: no write is sent any more, and every one without an outcome is
@@ -104,7 +104,7 @@ impl TableSink {
         if !snapshot.tables().any(|table| table == self.name()) {
             snapshot.check_tables(std::iter::once(self.name()))?;
         }
-        snapshot.prepare_for(self)?.submit().await
+        snapshot.prepare_for(&self.shared)?.submit().await
     }
 
     /// Returns the numbers of this moment.
@@ -153,7 +153,7 @@ impl TableSink {
     pub fn set_rate(&self, rate: impl Into<Rate>) -> Result<(), ConfigError> {
         let rate = rate.into();
         rate.check(&SettingsPlace::Table(self.name().to_owned()))?;
-        self.control(Control::SetRate(rate));
+        self.shared.control(Control::SetRate(rate));
         Ok(())
     }
 
@@ -170,7 +170,7 @@ impl TableSink {
         let place = SettingsPlace::Table(self.name().to_owned());
         concurrency.check(&place)?;
         SinkLimits::check_requests(&place, concurrency, self.shared.max_requests)?;
-        self.control(Control::SetConcurrency(concurrency));
+        self.shared.control(Control::SetConcurrency(concurrency));
         Ok(())
     }
 
@@ -179,31 +179,7 @@ impl TableSink {
         control: impl FnOnce(oneshot::Sender<R>) -> Control,
     ) -> Result<R, DrainError> {
         let (reply, answer) = oneshot::channel();
-        self.send(control(reply))?;
+        self.shared.ask(control(reply))?;
         answer.await.map_err(|_| DrainError::Gone)
-    }
-
-    /// Sends the worker a request. On a table that is closed it has no effect.
-    fn control(&self, control: Control) -> bool {
-        self.shared.admission.send(Message::Control(control))
-    }
-
-    /// Sends the worker a request that it answers.
-    pub(in crate::sink) fn send(&self, control: Control) -> Result<(), DrainError> {
-        if self.control(control) {
-            Ok(())
-        } else if self.shared.admission.is_lost() {
-            Err(DrainError::Gone)
-        } else {
-            Err(DrainError::Closed)
-        }
-    }
-
-    /// Leaves failed writes that were not observed to the next flush or close.
-    pub(in crate::sink) fn leave_unobserved(&self, outcomes: Vec<Outcome>) {
-        let writes = outcomes.len();
-        if writes > 0 && !self.shared.admission.send(Message::Unobserved(outcomes)) {
-            tracing::error!(table = self.name(), writes, "{UNREPORTED}");
-        }
     }
 }

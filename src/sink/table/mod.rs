@@ -5,14 +5,7 @@ mod writes;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-
-use super::admission::Bounds;
-use super::config::TableSettings;
-use super::error::OpenError;
-use super::handle::Sink;
 use super::shared::Shared;
 use crate::item::TableShape;
 
@@ -64,31 +57,6 @@ pub struct TableSink {
 }
 
 impl TableSink {
-    /// Opens one table with default settings: describes it to learn its keys, and starts its
-    /// worker on the current runtime.
-    ///
-    /// For settings, several tables or a dead-letter handler see [`Sink::builder`].
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::Describe`] where the table can't be described.
-    ///
-    /// # Panics
-    ///
-    /// Outside a tokio runtime.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it resolves, nothing was started.
-    pub async fn open(client: &Client, table: impl Into<String>) -> Result<Self, OpenError> {
-        let table = table.into();
-        let sink = Sink::builder(client)
-            .table(table.clone(), TableSettings::default())
-            .open()
-            .await?;
-        sink.into_table(&table)
-    }
-
     pub(super) fn from_shared(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
@@ -106,20 +74,8 @@ impl TableSink {
         self.shared.shape.get()
     }
 
-    pub(super) fn has_dead_letters(&self) -> bool {
-        self.shared.dead_letters.is_some()
-    }
-
-    pub(super) fn bounds(&self) -> Bounds {
-        self.shared.admission.bounds()
-    }
-
-    pub(super) fn default_deadline(&self) -> Option<Duration> {
-        self.shared.deadline
-    }
-
-    pub(super) fn token(&self) -> Arc<str> {
-        self.shared.token()
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 }
 

@@ -10,14 +10,11 @@ use serde::Serialize;
 
 use super::TableSink;
 use crate::item;
-use crate::sink::adapter::{AdapterOutcomes, RecordSink};
 use crate::sink::admission::Charge;
 use crate::sink::dead_letter::{DeadLetter, PANICKED};
 use crate::sink::error::SubmitError;
 use crate::sink::message::Message;
 use crate::sink::outcome::{Outcome, RejectReason, WriteKind};
-use crate::sink::payload::Payload;
-use crate::sink::prepared::Prepared;
 use crate::sink::receipt::{Completion, Receipt};
 use crate::sink::record::Record;
 use crate::sink::snapshot::{one_line, prepare};
@@ -30,7 +27,11 @@ impl TableSink {
     ///
     /// The record is encoded here and now; it must serialise to a map that holds the table's key.
     pub fn put<T: Serialize + ?Sized>(&self, record: &T) -> Write<'_> {
-        Write::new(self, WriteKind::Put, item::encode(record, &self.shape()))
+        Write::new(
+            &self.shared,
+            WriteKind::Put,
+            item::encode(record, &self.shape()),
+        )
     }
 
     /// Stores a record as [`put`](Self::put) does, and passes one that can't be written to the
@@ -67,7 +68,7 @@ impl TableSink {
         let prepared = prepared.map_err(|error| (error, row(record)));
         async move {
             match prepared {
-                Ok(prepared) => self.enter(prepared).await,
+                Ok(prepared) => Submit::enter(&self.shared, prepared).await,
                 Err((error, row)) => {
                     let (completion, receipt) = Completion::with_receipt(Charge::NONE);
                     self.misfit(error, row, completion).await?;
@@ -90,30 +91,15 @@ impl TableSink {
     /// submitting for the first time.
     pub fn resubmit(&self, record: &Record) -> Submit {
         let prepared = match record.payload() {
-            Some(payload) => self.prepare(payload),
-            None => Err(Write::invalid(
-                self,
-                "the record was never a write: put its row, corrected",
-            )),
+            Some(payload) => prepare(payload, &self.shared),
+            None => Err(self
+                .shared
+                .invalid("the record was never a write: put its row, corrected")),
         };
         match prepared {
-            Ok(prepared) => self.enter(prepared),
+            Ok(prepared) => Submit::enter(&self.shared, prepared),
             Err(error) => Submit::refused(error),
         }
-    }
-
-    /// Checks a write in its wire form, as if it were new.
-    pub(in crate::sink) fn prepare(&self, payload: &Payload) -> Result<Prepared, SubmitError> {
-        let prepared = prepare(payload, self).map_err(|error| SubmitError::Item {
-            table: self.name().to_owned(),
-            error,
-        })?;
-        if prepared.repeated_key().is_some() {
-            let what = "a transaction's writes now have one key";
-            return Err(Write::invalid(self, what));
-        }
-        prepared.check_bounds(self)?;
-        Ok(prepared)
     }
 
     /// Gives a record that can't be written its outcome, once the dead-letter handler has it.
@@ -155,7 +141,7 @@ impl TableSink {
         if let Err(outcome) = completion.complete(outcome, handled, unobserved)
             && !handled
         {
-            self.leave_unobserved(vec![outcome]);
+            self.shared.leave_unobserved(vec![outcome]);
         }
         // The worker must count these, and stop a table of which too many pile up.
         if !handled {
@@ -168,7 +154,7 @@ impl TableSink {
     /// ignored. Deleting an item that isn't there is no error.
     pub fn delete<K: Serialize + ?Sized>(&self, key: &K) -> Write<'_> {
         Write::new(
-            self,
+            &self.shared,
             WriteKind::Delete,
             item::encode_key(key, &self.shape()),
         )
@@ -183,7 +169,7 @@ impl TableSink {
         expression: impl Into<String>,
     ) -> Write<'_> {
         Write::new(
-            self,
+            &self.shared,
             WriteKind::Update,
             item::encode_key(key, &self.shape()),
         )
@@ -192,14 +178,18 @@ impl TableSink {
 
     /// Checks a condition on an item that a [`transaction`](Self::transaction) doesn't write.
     pub fn check<K: Serialize + ?Sized>(&self, key: &K, condition: impl Into<String>) -> Write<'_> {
-        Write::new(self, WriteKind::Check, item::encode_key(key, &self.shape()))
-            .condition(condition)
+        Write::new(
+            &self.shared,
+            WriteKind::Check,
+            item::encode_key(key, &self.shape()),
+        )
+        .condition(condition)
     }
 
     /// Stores an item given as the SDK's attribute values.
     pub fn put_item(&self, item: &HashMap<String, AttributeValue>) -> Write<'_> {
         Write::new(
-            self,
+            &self.shared,
             WriteKind::Put,
             item::encode_attributes(item, &self.shape()),
         )
@@ -208,7 +198,7 @@ impl TableSink {
     /// Deletes the item with this key, given as the SDK's attribute values.
     pub fn delete_item(&self, key: &HashMap<String, AttributeValue>) -> Write<'_> {
         Write::new(
-            self,
+            &self.shared,
             WriteKind::Delete,
             item::encode_key_attributes(key, &self.shape()),
         )
@@ -223,7 +213,7 @@ impl TableSink {
                 let both = if put.is_some() { "both" } else { "neither" };
                 let what = format!("a write request must put or delete, this one does {both}");
                 Write::failed(
-                    self,
+                    &self.shared,
                     SubmitError::Invalid {
                         table: self.name().to_owned(),
                         what,
@@ -235,53 +225,7 @@ impl TableSink {
 
     /// Returns an empty transaction: several writes of this table that are applied all or none.
     pub fn transaction(&self) -> Transaction<'_> {
-        Transaction::new(self)
-    }
-
-    /// Returns this table as a [`futures::Sink`] of records to put, for `stream.forward(…)`.
-    ///
-    /// A record that can't be written goes to the dead-letter handler, where there is one; else it
-    /// is an error of `start_send`.
-    #[must_use]
-    pub fn records<T: Serialize + 'static>(&self) -> RecordSink<T> {
-        RecordSink::puts(self.clone())
-    }
-
-    /// Returns this table as a [`futures::Sink`] of anything that can be made a write, e.g.
-    /// `table.writes(|table, key: &Key| table.delete(key))`.
-    #[must_use]
-    pub fn writes<T>(
-        &self,
-        make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
-    ) -> RecordSink<T> {
-        RecordSink::new(self.clone(), make)
-    }
-
-    pub(in crate::sink) fn enter(&self, prepared: Prepared) -> Submit {
-        self.enter_again(prepared, false)
-    }
-
-    /// Submits a write as `enter` does, for a restored one.
-    pub(in crate::sink) fn enter_again(
-        &self,
-        prepared: Prepared,
-        may_have_applied: bool,
-    ) -> Submit {
-        let charge = prepared.charge;
-        let (completion, receipt) = Completion::with_receipt(charge);
-        let message = Message::Write(prepared.submission(completion, may_have_applied));
-        Submit::new(Arc::clone(&self.shared), message, charge, Some(receipt))
-    }
-
-    pub(in crate::sink) fn enter_for_adapter(
-        &self,
-        prepared: Prepared,
-        outcomes: Arc<AdapterOutcomes>,
-    ) -> Submit {
-        let charge = prepared.charge;
-        let completion = Completion::for_adapter(outcomes, charge);
-        let message = Message::Write(prepared.submission(completion, false));
-        Submit::new(Arc::clone(&self.shared), message, charge, None)
+        Transaction::new(&self.shared)
     }
 }
 

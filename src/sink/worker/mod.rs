@@ -151,7 +151,10 @@ impl Running {
             if self.receive(now) {
                 return;
             }
-            self.send(now);
+            // An abort hands back all writes before it that were not sent: so it is looked for first.
+            if self.inbox.is_empty() {
+                self.send(now);
+            }
             self.pass_on(now);
             if self.finished(now) {
                 return;
@@ -270,7 +273,7 @@ impl Running {
 
     /// Gives memory back once there was no write for a time.
     fn shrink_if_idle(&mut self, now: Duration) {
-        if !self.worker.core.is_idle() {
+        if !self.worker.core.is_idle() || !self.inbox.is_empty() {
             self.idle_since = None;
             return;
         }

@@ -22,12 +22,16 @@ impl<C, F> Core<C, F> {
 
     /// Returns whether [`next_request`](Self::next_request) may have one. Otherwise no permit is
     /// requested.
-    pub(crate) fn may_send(&self) -> bool {
+    pub(crate) fn may_send(&mut self) -> bool {
         let waits = self.queue.has_ready()
             || self.queue.first_unpaid().is_some()
             || !self.queue.parked().is_empty()
             || self.isolation.has_parts()
             || self.throttle.has_cause_probe();
+        if !waits {
+            // Those that waited for a budget have left by another way.
+            self.throttle.begin_check();
+        }
         waits && self.failed.is_none() && self.requests.len() < self.throttle.limit.limit()
     }
 
