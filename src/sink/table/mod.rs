@@ -1,4 +1,9 @@
-//! The handle of one table: its writes (`writes`), and its control (`control`).
+//! The handle of one table.
+//!
+//! A handle holds no writes itself. It encodes and checks a write in the caller's task (`writes`),
+//! so that a wrong record is refused at once and encoding uses all cores. It asks the worker for
+//! all else by a message in the same line as the writes (`control`): a flush covers the writes
+//! before it.
 
 mod control;
 mod writes;

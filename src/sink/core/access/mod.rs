@@ -15,6 +15,14 @@
 //!
 //! Most tables have batches of puts and deletes above all: if they are denied, and no other action
 //! was carried out either, the table fails.
+//!
+//! A refusal is attributed to a record by its [evidence](RecordEvidence): the record is refused
+//! again and again while others are carried out, far more often than chance allows. **Rejected:**
+//! to reject a record after a number of refusals. An outage that refuses nine requests in ten would
+//! then reject good records.
+//!
+//! `run` counts refusals that follow each other, `attribution` weighs those of one record. The
+//! consequences are in `refusals`.
 
 mod attribution;
 mod run;

@@ -13,6 +13,8 @@
 //!
 //! [`set_state`](Queue::set_state) alone changes the state, and with it the queue. So no queue ever
 //! holds a write that has left it, whatever it left for.
+//!
+//! `lanes` has the views of the lanes, `times` the deadlines and delays.
 
 mod lanes;
 mod times;
