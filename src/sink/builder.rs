@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::admission::{Admission, Bounds};
 use super::config::TableSettings;
-use super::core::{Core, Rules};
+use super::core::{BufferPool, Core, Rules};
 use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
 use super::describing::{self, SharedShape};
 use super::error::OpenError;
@@ -295,6 +295,7 @@ impl SinkBuilder {
             requests: SharedLimit::of_requests(limits.requests(settings())),
             bytes: SharedLimit::of_bytes(limits.bytes(settings())),
             account: Account::default(),
+            buffers: BufferPool::default(),
             dead_letters,
         };
         let tables = opened
@@ -321,6 +322,7 @@ struct Common {
     requests: Arc<SharedLimit>,
     bytes: Arc<SharedLimit>,
     account: Account,
+    buffers: BufferPool,
     dead_letters: Option<DeadLetterHandler>,
 }
 
@@ -383,7 +385,7 @@ impl Opening {
         };
         let kinds = describing::index_kinds(&shape);
         let shape = SharedShape::new(shape);
-        let core = Core::new(
+        let mut core = Core::new(
             &name,
             rules,
             ConcurrencyLimit::new(settings.get_concurrency()),
@@ -392,6 +394,7 @@ impl Opening {
             RetryBudget::new(settings.get_retry().get_budget()),
             rng.fork(),
         );
+        core.share_buffers(&common.buffers);
         let stats = Arc::new(Mutex::new(Published::default()));
         let shared = Shared {
             name: Arc::clone(&name),

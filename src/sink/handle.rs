@@ -15,7 +15,9 @@ use super::table::TableSink;
 /// A handle to all the tables of a sink. Cheap to clone.
 ///
 /// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
-/// doesn't hold up the others.
+/// doesn't hold up the others, but for their share of the limits over all tables
+/// ([`SinkSettings::max_requests`](super::SinkSettings::max_requests),
+/// [`buffer_bytes`](super::SinkSettings::buffer_bytes)).
 #[derive(Clone)]
 pub struct Sink {
     pub(super) tables: Arc<HashMap<String, TableSink>>,

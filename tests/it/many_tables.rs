@@ -216,3 +216,37 @@ async fn a_limit_below_that_of_a_table_is_refused_at_opening_and_later() {
     );
     sink.close().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_hands_back_all_that_was_not_sent_before_it() {
+    let settings = TableSettings::default();
+    let (fake, builder) = tables(1, &settings);
+    let sink = builder.open().await.unwrap();
+    let table = table(&sink, 0);
+    let receipts: Vec<_> = (0..5_000)
+        .map(|n| table.put(&row(format!("k{n}"), n)).try_submit().unwrap())
+        .collect();
+    let handed_back = table.abort().await;
+    assert_eq!(handed_back.len(), receipts.len());
+    assert!(
+        handed_back
+            .iter()
+            .all(|outcome| !outcome.may_have_applied())
+    );
+    assert!(fake.items(&name(0)).is_empty());
+}
+
+/// More messages wait than a worker takes at a time, at the moment at which it gives memory back.
+#[tokio::test(start_paused = true)]
+async fn a_table_that_was_idle_drops_no_message() {
+    let (_, builder) = tables(1, &TableSettings::default());
+    let sink = builder.open().await.unwrap();
+    let table = table(&sink, 0);
+    table.put(&row("first", 0)).confirm().await.unwrap();
+    tokio::time::advance(Duration::from_millis(1_100)).await;
+    let flushes = join_all((0..1_500).map(|_| table.flush()));
+    let (flushed, written) = tokio::join!(flushes, table.put(&row("second", 1)));
+    assert!(flushed.iter().all(Result::is_ok));
+    assert!(written.unwrap().await.is_written());
+    table.close().await.unwrap();
+}

@@ -277,7 +277,9 @@ impl<C, F> Core<C, F> {
         let group = &mut entry.write.group;
         let group = *group.get_or_insert_with(|| isolation.open(1, request.id));
         self.queue.set_state(ticket, State::RefusedAlone);
-        let step = self.isolation.add_refusal(group, ticket, error.clone());
+        let step = self
+            .isolation
+            .add_refusal(group, request.id, ticket, error.clone());
         self.apply(now, step);
     }
 }

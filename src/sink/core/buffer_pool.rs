@@ -2,18 +2,21 @@
 //!
 //! A body is the largest allocation of a write's path. Given back to the allocator after each
 //! answer, its memory is joined and split anew for each request, and the end of the heap moves up
-//! and down with it.
+//! and down with it. All tables of a sink share one pool: a table that was busy keeps nothing.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 /// The largest number of buffers kept.
 ///
-/// Chosen: the default concurrency, so that each request in flight finds one.
-const MAX_BUFFERS: usize = 32;
+/// Chosen: twice the default concurrency of a table, so that each request in flight of a sink that is
+/// not at its limits finds one.
+const MAX_BUFFERS: usize = 64;
 
 /// The largest buffer kept, in bytes.
 ///
-/// Chosen: all buffers together take 4 MiB at most ([`MAX_BUFFERS`]).
+/// Chosen: all buffers together take 8 MiB at most ([`MAX_BUFFERS`]).
 const MAX_BUFFER_BYTES: usize = 128 * 1024;
 
 /// The largest ratio of a buffer's capacity to the body that it is reused for.
@@ -22,13 +25,14 @@ const MAX_BUFFER_BYTES: usize = 128 * 1024;
 const MAX_CAPACITY_RATIO: usize = 2;
 
 /// The buffers that are free. See the module's documentation.
-#[derive(Debug, Default)]
-pub(super) struct BufferPool(Vec<Vec<u8>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl BufferPool {
     /// Returns an empty buffer with room for `len` bytes.
-    pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
-        match self.0.pop() {
+    pub(super) fn take(&self, len: usize) -> Vec<u8> {
+        let body = self.buffers().pop();
+        match body {
             Some(mut body) if body.capacity() <= len.saturating_mul(MAX_CAPACITY_RATIO) => {
                 body.reserve_exact(len);
                 body
@@ -38,15 +42,23 @@ impl BufferPool {
     }
 
     /// Keeps a body's buffer, unless it is too large or still shared.
-    pub(super) fn keep(&mut self, body: Bytes) {
+    pub(super) fn keep(&self, body: Bytes) {
         if body.len() <= MAX_BUFFER_BYTES
-            && self.0.len() < MAX_BUFFERS
             && let Ok(mut body) = body.try_into_mut()
             && body.capacity() <= MAX_BUFFER_BYTES
         {
             body.clear();
-            self.0.push(Vec::from(body));
+            let body = Vec::from(body);
+            let mut buffers = self.buffers();
+            if buffers.len() < MAX_BUFFERS {
+                buffers.push(body);
+            }
         }
+    }
+
+    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        // No code that runs under the lock can leave it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -56,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_shared_is_reused() {
-        let mut pool = BufferPool::default();
+        let pool = BufferPool::default();
         let body = Bytes::from(vec![1; 1_000]);
         let place = body.as_ptr();
         pool.keep(body);
@@ -69,16 +81,16 @@ mod tests {
 
     #[test]
     fn a_shared_or_large_body_is_let_go() {
-        let mut pool = BufferPool::default();
+        let pool = BufferPool::default();
         let shared = Bytes::from(vec![1; 1_000]);
         let slice = shared.slice(3..5);
         pool.keep(shared);
         pool.keep(Bytes::from(vec![1; MAX_BUFFER_BYTES + 1]));
-        assert!(pool.0.is_empty());
+        assert!(pool.buffers().is_empty());
         assert_eq!(slice.len(), 2);
         for _ in 0..2 * MAX_BUFFERS {
             pool.keep(Bytes::from(vec![1; 10]));
         }
-        assert_eq!(pool.0.len(), MAX_BUFFERS);
+        assert_eq!(pool.buffers().len(), MAX_BUFFERS);
     }
 }

@@ -100,11 +100,23 @@ impl Isolation {
     }
 
     /// Adds a write of the group that was refused alone, and returns the next step.
-    pub(super) fn add_refusal(&mut self, id: u64, ticket: Ticket, error: ServiceError) -> NextStep {
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.undecided = group.undecided.saturating_sub(1);
-            group.refusals.push((ticket, error));
-        }
+    ///
+    /// A group that has ended without the write, which was in flight, is opened again for it.
+    pub(super) fn add_refusal(
+        &mut self,
+        id: u64,
+        request: u64,
+        ticket: Ticket,
+        error: ServiceError,
+    ) -> NextStep {
+        let group = self.groups.entry(id).or_insert_with(|| Group {
+            undecided: 1,
+            written: false,
+            refusals: Vec::new(),
+            since: request,
+        });
+        group.undecided = group.undecided.saturating_sub(1);
+        group.refusals.push((ticket, error));
         self.next_step(id)
     }
 

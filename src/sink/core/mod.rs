@@ -67,7 +67,7 @@ use access::Access;
 #[cfg(test)]
 pub(crate) use access::REFUSAL_GRACE;
 pub(crate) use answer::BatchOutcome;
-use buffer_pool::BufferPool;
+pub(crate) use buffer_pool::BufferPool;
 pub(crate) use description::Described;
 use entry::{Attempts, State, Write};
 use isolation::Isolation;
@@ -143,6 +143,11 @@ impl<C, F> Core<C, F> {
             outbox: Outbox::new(),
             failed: None,
         }
+    }
+
+    /// Takes buffers from a pool that other tables take from too.
+    pub(crate) fn share_buffers(&mut self, pool: &BufferPool) {
+        self.buffer_pool = pool.clone();
     }
 
     /// Queues a write. It ends in exactly one [`Settled`].

@@ -57,8 +57,9 @@ impl SinkSettings {
     ///
     /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where
     /// that is more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it
-    /// evenly: one that has more than its even share in flight leaves an eighth of the limit to the
-    /// others.
+    /// evenly, and an eighth of the limit is kept for those that begin. Where there are more tables
+    /// than requests, tables take turns: requests that hang then hold up the others too, for up to
+    /// their time-out.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
@@ -73,8 +74,9 @@ impl SinkSettings {
     ///
     /// A table may always hold one record. Up to its even share (the limit divided by the open
     /// tables) it goes ahead of those that hold more; beyond that it takes only what no other table
-    /// waits for, and leaves an eighth of the limit free. So at worst the buffers hold the limit
-    /// and one record of each table.
+    /// waits for. An eighth of the limit is kept for the tables, a part for each, so that those that
+    /// are stuck leave room to the others. So at worst the buffers hold the limit and one record of
+    /// each table.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.limits.set_buffer_bytes(bytes);

@@ -143,3 +143,25 @@ fn delay(core: &TestCore) -> Duration {
     });
     delays.min().expect("it waits")
 }
+
+/// The worker asks for a request only where there may be one.
+#[test]
+fn no_time_is_waited_for_in_vain_once_the_writes_have_left() {
+    let mut core = super::budgets::with_budgets(rules(), 4, 5, &[]);
+    let large = |n: u64| Submission {
+        cost: Cost::of_size(5_000, crate::item::IndexSet::default()),
+        ..until(100, put(u8::try_from(n).expect("a key"), n))
+    };
+    for n in 0..8 {
+        core.submit(ms(0), large(n));
+    }
+    while let Some(request) = core.next_request(ms(0)) {
+        all_written(&mut core, ms(0), &request);
+    }
+    assert!(core.wake_at().is_some_and(|wake| wake <= ms(100)));
+    assert!(!core.is_idle(), "the rate holds some back");
+    core.advance(ms(100));
+    assert!(core.is_idle());
+    assert!(!core.may_send());
+    assert_eq!(core.wake_at(), None);
+}
