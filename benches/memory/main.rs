@@ -6,22 +6,18 @@
 mod held_back;
 #[path = "../report/mod.rs"]
 mod report;
-mod resident;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use held_back::{BUFFER_BYTES, Figures, Task, mebibytes};
+use held_back::{BUFFER_BYTES, Figures, Task};
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
 use rig::records::{BATCH, NOTE_BYTES};
+use rig::resident::mebibytes;
 use rig::server::{NullServer, Serving};
-use rig::{Failure, server};
-
-/// The argument that makes this executable a variant's process; the task follows, as JSON.
-const VARIANT: &str = "--variant";
+use rig::{Failure, resident, server, variant};
 
 /// What the process may take beside the buffer, in MiB: its code, its threads' stacks, the SDK,
 /// connections, what the allocator holds.
@@ -81,11 +77,8 @@ fn main() -> Result<(), Failure> {
     if let Some(served) = server::serve_if_asked() {
         return served;
     }
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(VARIANT) {
-        let task: Task = serde_json::from_str(&arguments.next().unwrap_or_default())?;
-        println!("{}", serde_json::to_string(&task.run()?)?);
-        return Ok(());
+    if let Some(ran) = variant::run_if_asked(|task: Task| task.run()) {
+        return ran;
     }
     let quick = Arguments::read("memory", &[]).quick;
     if resident::now().is_none() {
@@ -153,14 +146,6 @@ impl Variant {
             note_bytes: self.note_bytes,
             awaited: self.awaited,
         };
-        let output = Command::new(std::env::current_exe()?)
-            .arg(VARIANT)
-            .arg(serde_json::to_string(&task)?)
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !output.status.success() {
-            return Err(format!("{}: {}", self.name, output.status).into());
-        }
-        Ok((serde_json::from_slice(&output.stdout)?, records))
+        Ok((variant::run(&task)?, records))
     }
 }
