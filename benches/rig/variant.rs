@@ -27,11 +27,15 @@ pub(crate) fn run_if_asked<T: DeserializeOwned, F: Serialize>(
     Some(print())
 }
 
-/// Has a new process carry the task out, and returns its figures.
-pub(crate) fn run<F: DeserializeOwned>(task: &impl Serialize) -> Result<F, Failure> {
+/// Has a new process carry the task out, with these environment variables, and returns its figures.
+pub(crate) fn run<F: DeserializeOwned>(
+    task: &impl Serialize,
+    environment: &[(&str, &str)],
+) -> Result<F, Failure> {
     let output = Command::new(std::env::current_exe()?)
         .arg(ARGUMENT)
         .arg(serde_json::to_string(task)?)
+        .envs(environment.iter().copied())
         .stderr(Stdio::inherit())
         .output()?;
     if !output.status.success() {

@@ -93,14 +93,15 @@ fn measure_fast(rounds: usize) -> Result<Vec<Vec<Figures>>, Failure> {
     let mut fast = vec![Vec::new(); TABLES.len()];
     for _ in 0..rounds {
         for (tables, of_tables) in TABLES.into_iter().zip(&mut fast) {
-            of_tables.push(variant::run(&Task {
+            let task = Task {
                 tables,
-                run: std::env::var("RUN").map_or(1, |r| r.parse().unwrap()),
+                run: 1,
                 warm_up: WARM_UP,
                 records: RECORDS,
                 note_bytes: NOTE_BYTES,
                 batches_per_second: None,
-            })?);
+            };
+            of_tables.push(variant::run(&task, &[])?);
         }
     }
     Ok(fast)
@@ -108,14 +109,15 @@ fn measure_fast(rounds: usize) -> Result<Vec<Vec<Figures>>, Failure> {
 
 impl Slow {
     fn measure(&self, quick: bool) -> Result<Figures, Failure> {
-        variant::run(&Task {
+        let task = Task {
             tables: TABLES[TABLES.len() - 1],
             run: 1,
             warm_up: 0,
             records: if quick { self.quick } else { self.records },
             note_bytes: self.note_bytes,
             batches_per_second: Some(self.records_per_second / BATCH as f64),
-        })
+        };
+        variant::run(&task, &[])
     }
 }
 
