@@ -19,8 +19,8 @@ pub(crate) struct Task {
     pub(crate) warm_up: usize,
     pub(crate) records: usize,
     pub(crate) note_bytes: usize,
-    /// What the server takes in a second, in batches. At its fastest it has a core to itself.
-    pub(crate) batches_per_second: Option<f64>,
+    /// What the server takes in a second. At its fastest it has a core to itself.
+    pub(crate) requests_per_second: Option<f64>,
 }
 
 /// Memory in MiB.
@@ -45,7 +45,7 @@ pub(crate) struct Figures {
 
 impl Task {
     pub(crate) fn run(&self) -> Result<Figures, Failure> {
-        let interval = self.batches_per_second.map(f64::recip);
+        let interval = self.requests_per_second.map(f64::recip);
         let server = NullServer::start(Serving {
             core: interval.is_none().then_some(cores::SERVER),
             interval: Duration::from_secs_f64(interval.unwrap_or_default()),
