@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::Notify;
 
 use super::admission::{Admission, Bounds};
@@ -210,6 +210,7 @@ impl SinkBuilder {
             });
         }
         let mut rng = fastrand::Rng::with_seed(seed.unwrap_or_else(entropy));
+        let max_requests = limits.requests(tables.iter().map(|(_, settings)| settings));
         let opening = tables.into_iter().map(|(name, settings)| {
             let known = shapes.iter().position(|(table, _)| *table == name);
             let known = known.map(|place| shapes.swap_remove(place).1);
@@ -241,12 +242,15 @@ impl SinkBuilder {
                 })
             }
         });
-        let opened: Result<Vec<Opening>, OpenError> = join_all(opening).await.into_iter().collect();
-        let opened = opened?;
+        // Descriptions are requests too, and each at a time needs a connection.
+        let opened: Vec<Opening> = stream::iter(opening)
+            .buffered(max_requests)
+            .try_collect()
+            .await?;
         let settings = || opened.iter().map(|opening| &opening.settings);
         let common = Common {
-            requests: SharedLimit::new(limits.requests(settings())),
-            bytes: SharedLimit::new(limits.bytes(settings())),
+            requests: SharedLimit::of_requests(max_requests),
+            bytes: SharedLimit::of_bytes(limits.bytes(settings())),
             account: Account::default(),
             dead_letters,
         };

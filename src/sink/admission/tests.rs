@@ -15,7 +15,7 @@ fn admission(records: usize, bytes: usize, share: usize) -> Admission<u32> {
         bytes,
         share,
     };
-    Admission::new(bounds, Arc::default(), &SharedLimit::new(usize::MAX))
+    Admission::new(bounds, Arc::default(), &SharedLimit::of_bytes(usize::MAX))
 }
 
 fn charge(bytes: usize, partition: u64) -> Charge {

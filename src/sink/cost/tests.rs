@@ -183,7 +183,7 @@ fn table() -> (TableSink, Arc<Admission<Message>>) {
     let admission = Arc::new(Admission::new(
         bounds,
         Arc::default(),
-        &SharedLimit::new(usize::MAX),
+        &SharedLimit::of_bytes(usize::MAX),
     ));
     let shared = Shared {
         name: "decisions".into(),

@@ -52,12 +52,16 @@ pub struct SinkSettings {
 }
 
 impl SinkSettings {
-    /// Sets the most requests that all tables together may have in flight, and so the connections that
-    /// the sink keeps open.
+    /// Sets the most requests that all tables together may have in flight. So many tables are described
+    /// at a time when the sink is opened, too.
+    ///
+    /// This bounds the connections as well, but not to the number: the SDK's HTTP client opens one more
+    /// where a request finds none free, even if one becomes free meanwhile. A quarter more were seen.
     ///
     /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where that is
     /// more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it evenly: one that
-    /// has more than its even share in flight leaves an eighth of the limit to the others.
+    /// has more than its even share in flight leaves an eighth of the limit to the others. Where there are
+    /// more tables than this, they take turns.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);

@@ -3,8 +3,10 @@
 //! Each table has a [`Share`]. It takes what it needs if there is room, else it waits in line and is
 //! woken once it has been granted:
 //!
-//! - A table that holds nothing may always take. So each table makes progress, and the limit is
-//!   exceeded by one record (or request) of each table at most.
+//! - Of bytes, a table that holds nothing may always take: the buffers of others may stay full for
+//!   hours. So each table makes progress, and the limit is exceeded by one record of each table at most.
+//! - Requests are never more than the limit, however many tables there are: they bound connections. Each
+//!   ends by its timeout, so a table without one has its turn.
 //! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
 //!   hold more.
 //! - Beyond that it takes only what no other table waits for, and leaves [`RESERVE`] of the limit
@@ -28,6 +30,8 @@ const RESERVE: usize = 8;
 #[derive(Debug)]
 pub(super) struct SharedLimit {
     limit: usize,
+    /// Set where a table that holds nothing waits like any other.
+    strict: bool,
     state: Mutex<State>,
 }
 
@@ -53,9 +57,20 @@ struct Table {
 }
 
 impl SharedLimit {
-    pub(super) fn new(limit: usize) -> Arc<Self> {
+    /// Makes a limit on bytes, which a table that holds nothing may exceed.
+    pub(super) fn of_bytes(limit: usize) -> Arc<Self> {
+        Self::new(limit, false)
+    }
+
+    /// Makes a limit on requests, which is never exceeded.
+    pub(super) fn of_requests(limit: usize) -> Arc<Self> {
+        Self::new(limit, true)
+    }
+
+    fn new(limit: usize, strict: bool) -> Arc<Self> {
         Arc::new(Self {
             limit,
+            strict,
             state: Mutex::new(State::default()),
         })
     }
@@ -96,14 +111,21 @@ impl SharedLimit {
         }
     }
 
+    /// Returns the even share of a table, which is never nothing: where there are more tables than
+    /// requests, one without a request goes ahead of those that have one.
     fn even_share(&self, state: &State) -> usize {
-        self.limit / state.tables.len().max(1)
+        (self.limit / state.tables.len().max(1)).max(1)
+    }
+
+    /// Returns whether a table may take whatever else is taken.
+    fn always_admits(&self, table: &Table) -> bool {
+        table.used == 0 && !self.strict
     }
 
     /// Returns whether a table that does not wait may take an amount now.
     fn admits(&self, state: &State, table: &Table, amount: usize) -> bool {
         let holds = table.used.saturating_add(amount);
-        if table.used == 0 {
+        if self.always_admits(table) {
             return true;
         }
         let first = table.waits.map_or(u64::MAX, |(turn, _)| turn);
@@ -134,7 +156,7 @@ impl SharedLimit {
                 break;
             };
             let holds = table.holds_then();
-            if table.used > 0 && amount > self.room(state, holds) {
+            if !self.always_admits(table) && amount > self.room(state, holds) {
                 break;
             }
             state.line.remove(&turn);

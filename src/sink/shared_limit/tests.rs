@@ -5,7 +5,10 @@ use proptest::prelude::*;
 use super::*;
 
 fn shares(limit: usize, tables: usize) -> (Arc<SharedLimit>, Vec<Share>) {
-    let shared = SharedLimit::new(limit);
+    joined(SharedLimit::of_bytes(limit), tables)
+}
+
+fn joined(shared: Arc<SharedLimit>, tables: usize) -> (Arc<SharedLimit>, Vec<Share>) {
     let join = |_| shared.join(&Arc::new(Notify::new()));
     let shares = (0..tables).map(join).collect();
     (shared, shares)
@@ -91,7 +94,69 @@ fn a_share_that_ends_frees_what_it_held_and_was_granted() {
     assert!(shared.lock().tables.is_empty());
 }
 
+#[test]
+fn requests_are_never_more_than_the_limit_and_each_table_has_its_turn() {
+    let (shared, shares) = joined(SharedLimit::of_requests(8), 20);
+    let granted = |shares: &[Share]| -> Vec<usize> {
+        let taken = shares.iter().map(|share| share.try_take(1, true));
+        let places = taken.enumerate().filter(|(_, taken)| *taken);
+        places.map(|(at, _)| at).collect()
+    };
+    assert_eq!(granted(&shares), (0..8).collect::<Vec<_>>());
+    assert_eq!(shared.lock().used, 8);
+    // These wait for a second one, before most of the others.
+    assert_eq!(granted(&shares[..8]), Vec::<usize>::new());
+    for first in [0, 8] {
+        for share in &shares[first..first + 4] {
+            share.free(1);
+        }
+        let next = if first == 0 { 8..12 } else { 12..16 };
+        assert_eq!(
+            granted(&shares[8..]),
+            (next.start - 8..next.end - 8).collect::<Vec<_>>()
+        );
+        assert_eq!(shared.lock().used, 8);
+    }
+}
+
 proptest! {
+    /// However tables ask for requests and end them, there are never more than the limit. Once all have
+    /// ended, each table that waits has its turn.
+    #[test]
+    fn requests_stay_within_the_limit(
+        limit in 1..8_usize,
+        tables in 1..20_usize,
+        steps in prop::collection::vec((0..20_usize, any::<bool>()), 0..300),
+    ) {
+        let (shared, shares) = joined(SharedLimit::of_requests(limit), tables);
+        let mut held = vec![0; tables];
+        let mut waits = vec![false; tables];
+        for (at, asks) in steps {
+            let at = at % tables;
+            if asks {
+                waits[at] = !shares[at].try_take(1, true);
+                held[at] += usize::from(!waits[at]);
+            } else if held[at] > 0 {
+                shares[at].free(1);
+                held[at] -= 1;
+            }
+            prop_assert!(shared.lock().used <= limit);
+        }
+        for (share, held) in shares.iter().zip(&held) {
+            share.free(*held);
+        }
+        for _ in 0..tables {
+            for (share, waits) in shares.iter().zip(&mut waits) {
+                if *waits && share.try_take(1, true) {
+                    *waits = false;
+                    share.free(1);
+                }
+            }
+        }
+        prop_assert!(!waits.contains(&true));
+        prop_assert_eq!(shared.lock().used, 0);
+    }
+
     /// Tables take and free as they like. The sums agree, nothing but first records exceeds the limit,
     /// and once what is held is given back all that wait have what they wait for.
     #[test]
