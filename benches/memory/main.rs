@@ -43,7 +43,8 @@ struct Variant {
 enum Allocator {
     /// As it does by default: glibc keeps what is free in the middle of its arenas.
     Default,
-    /// It returns them to the system at once, so that growth is the sink's and not the allocator's.
+    /// One arena, and large blocks return to the system at once: growth is the sink's and not the
+    /// allocator's.
     Returning,
 }
 
@@ -194,8 +195,12 @@ impl Allocator {
     fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Default => &[],
-            // Set, it is not raised to the largest block that was freed.
-            Self::Returning => &[("MALLOC_MMAP_THRESHOLD_", "131072")],
+            // Records are freed by other threads than made them, which leaves holes in each arena.
+            // The threshold, once set, is not raised to the largest block that was freed.
+            Self::Returning => &[
+                ("MALLOC_ARENA_MAX", "1"),
+                ("MALLOC_MMAP_THRESHOLD_", "131072"),
+            ],
         }
     }
 }

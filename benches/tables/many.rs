@@ -108,7 +108,7 @@ impl Task {
     ) -> Result<(), Failure> {
         for number in records {
             let table = &tables[number / self.run % tables.len()];
-            let _ = table.put(&decision(number, self.note_bytes)).await?;
+            drop(table.put(&decision(number, self.note_bytes)).await?);
         }
         Ok(())
     }
