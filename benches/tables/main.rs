@@ -27,9 +27,9 @@ const BUFFER: f64 = 256.0;
 const BESIDE: f64 = 64.0;
 /// What a record may cost among the most tables, as a multiple of what it costs in one.
 const RATIO: f64 = 1.2;
-/// Connections beside those of requests in flight: one that was opened while another became free, and
-/// that of the question for their number.
-const SPARE_CONNECTIONS: f64 = 8.0;
+/// Connections beside those of requests in flight, and requests beside writes: descriptions of tables,
+/// and the question for their number.
+const SPARE: f64 = 8.0;
 
 /// Against a server that is slower than the writer, on the most tables.
 struct Slow {
@@ -135,6 +135,7 @@ impl Table {
                 "batch",
                 "connections_opening",
                 "connections",
+                "at_once",
                 "at_start",
                 "opened",
                 "peak",
@@ -156,6 +157,7 @@ impl Table {
             batch: all(|round| round.batch).at(0.5),
             opening: all(|round| round.opening).most(),
             connections: all(|round| round.connections).most(),
+            at_once: all(|round| round.at_once).most(),
             at_start: all(|round| round.at_start).at(0.5),
             opened: all(|round| round.opened).at(0.5),
             peak: all(|round| round.peak).most(),
@@ -179,11 +181,13 @@ impl Table {
     }
 
     fn connections(&mut self, name: &str, figures: &Figures) {
-        let most = Bound::AtMost(MAX_REQUESTS + SPARE_CONNECTIONS);
+        let most = Bound::AtMost(MAX_REQUESTS + SPARE);
         let bar = format!("{name}, connections opening");
         self.0.bar(bar, figures.opening, most);
         self.0
             .bar(format!("{name}, connections"), figures.connections, most);
+        self.0
+            .bar(format!("{name}, requests at once"), figures.at_once, most);
     }
 
     fn row(&mut self, name: String, figures: &Figures, to_one: f64) {
@@ -195,6 +199,7 @@ impl Table {
             Cell::Number(figures.batch, 1),
             Cell::Number(figures.opening, 0),
             Cell::Number(figures.connections, 0),
+            Cell::Number(figures.at_once, 0),
             Cell::Number(figures.at_start, 1),
             Cell::Number(figures.opened, 1),
             Cell::Number(figures.peak, 1),

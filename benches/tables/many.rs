@@ -36,6 +36,8 @@ pub(crate) struct Figures {
     pub(crate) opening: f64,
     /// The most connections while it wrote.
     pub(crate) connections: f64,
+    /// The most requests that the server had at once.
+    pub(crate) at_once: f64,
     /// Before the sink was opened.
     pub(crate) at_start: f64,
     /// Once it was open.
@@ -84,7 +86,7 @@ impl Task {
         let cpu = (clock::cpu_time() - cpu).as_secs_f64();
         let seconds = began.elapsed().as_secs_f64();
         let requests = server.arrived()?.requests - arrived;
-        let connections = server.connections()?.peak;
+        let connections = server.connections()?;
         sink.close().await?;
 
         let records = self.records as f64;
@@ -93,7 +95,8 @@ impl Task {
             cpu_us: cpu * 1e6 / records,
             batch: records / f64::from(requests),
             opening: opening.into(),
-            connections: connections.into(),
+            connections: connections.peak.into(),
+            at_once: connections.busy_peak.into(),
             at_start,
             opened,
             peak: resident::read()?.peak,

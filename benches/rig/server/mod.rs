@@ -48,6 +48,10 @@ pub(crate) struct Connections {
     pub(crate) open: u32,
     /// The most that were open at once since the last question.
     pub(crate) peak: u32,
+    /// Those with a request that has no answer yet.
+    pub(crate) busy: u32,
+    /// The most that were busy at once since the last question.
+    pub(crate) busy_peak: u32,
 }
 
 /// How long the server took to answer, by its own clock: from a request's last byte to the

@@ -56,10 +56,10 @@ pub(super) fn run(serving: Serving) -> Result<(), Failure> {
                         stream.set_nodelay(true)?;
                         let (answers, pace) = (Rc::clone(&answers), Rc::clone(&pace));
                         tokio::task::spawn_local(async move {
-                            answers.opened();
+                            answers.count(|connections| connections.open += 1);
                             // A client that goes away is how every connection ends.
                             let _ = Connection::new(stream).serve(&answers, &pace).await;
-                            answers.closed();
+                            answers.count(|connections| connections.open -= 1);
                         });
                     }
                 })
@@ -91,17 +91,12 @@ impl Answers {
         }
     }
 
-    fn opened(&self) {
-        let Connections { open, peak } = self.connections.get();
-        let open = open + 1;
-        let peak = peak.max(open);
-        self.connections.set(Connections { open, peak });
-    }
-
-    fn closed(&self) {
-        let Connections { open, peak } = self.connections.get();
-        let open = open - 1;
-        self.connections.set(Connections { open, peak });
+    fn count(&self, change: impl FnOnce(&mut Connections)) {
+        let mut connections = self.connections.get();
+        change(&mut connections);
+        connections.peak = connections.peak.max(connections.open);
+        connections.busy_peak = connections.busy_peak.max(connections.busy);
+        self.connections.set(connections);
     }
 
     /// What a benchmark asks for.
@@ -111,9 +106,9 @@ impl Answers {
         }
         if head.starts_with(b"GET /connections ") {
             let connections = self.connections.get();
-            let peak = connections.open;
             self.connections.set(Connections {
-                peak,
+                peak: connections.open,
+                busy_peak: connections.busy,
                 ..connections
             });
             return report(&connections);
@@ -205,12 +200,15 @@ impl Connection {
                 self.read().await?;
             }
             let arrived = clock::instant();
+            answers.count(|connections| connections.busy += 1);
             let answer = answers.to(&self.buffer[..head], &self.buffer[head..end]);
             // The pace is that of writes: a sink of many tables asks for as many descriptions first.
             if !describes(&self.buffer[..head]) {
                 pace.due(arrived).await;
             }
-            write_all(&self.stream, answer).await?;
+            let written = write_all(&self.stream, answer).await;
+            answers.count(|connections| connections.busy -= 1);
+            written?;
             answers
                 .took
                 .borrow_mut()
