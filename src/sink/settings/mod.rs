@@ -55,8 +55,8 @@ impl SinkSettings {
     /// Sets the most requests that all tables together may have in flight. So many tables are described
     /// at a time when the sink is opened, too.
     ///
-    /// This bounds the connections as well, but not to the number: the SDK's HTTP client opens one more
-    /// where a request finds none free, even if one becomes free meanwhile. A quarter more were seen.
+    /// This is no bound on connections: the SDK's HTTP client opens one for a request that finds none free,
+    /// and keeps it. On a busy machine four times as many connections as requests were seen.
     ///
     /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where that is
     /// more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it evenly: one that

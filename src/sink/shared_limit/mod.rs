@@ -5,7 +5,7 @@
 //!
 //! - Of bytes, a table that holds nothing may always take: the buffers of others may stay full for
 //!   hours. So each table makes progress, and the limit is exceeded by one record of each table at most.
-//! - Requests are never more than the limit, however many tables there are: they bound connections. Each
+//! - Requests are never more than the limit, however many tables there are. Each
 //!   ends by its timeout, so a table without one has its turn.
 //! - Up to its even share (limit / open tables) a table takes what is free, ahead of those that
 //!   hold more.
