@@ -15,17 +15,23 @@ use std::time::Duration;
 use arrivals::{Latencies, Schedule};
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
+use rig::quantiles::{Quantiles, quantile};
 use rig::server::{NullServer, Serving, Took};
 use rig::{Failure, cores, server};
 use tokio::runtime::Runtime;
 
 /// What the server takes for an answer, before its own and the machine's overhead.
 const DELAY: Duration = Duration::from_millis(5);
-/// What a write may take beyond the server, in milliseconds, up to half load.
-const BAR: f64 = 2.0;
-const RATES: [u32; 3] = [100, 1_000, 10_000];
-/// A call for each record takes too much of one core to be asked for more.
-const MOST_OF_SINGLE_CALLS: u32 = 1_000;
+const RATES: [f64; 3] = [100.0, 1_000.0, 10_000.0];
+/// What the sink's p99 may be beyond that of `put_item`, in milliseconds, at these rates.
+const BEYOND: f64 = 1.0;
+/// The same at half load, where the client's core is busy.
+const BEYOND_AT_HALF_LOAD: f64 = 3.0;
+/// A call for each record takes too much of one core to be asked for more: above, the sink is compared
+/// to calls at this rate.
+const MOST_OF_SINGLE_CALLS: f64 = 1_000.0;
+/// How often the sink and the calls take turns at each rate.
+const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Failure> {
     if let Some(served) = server::serve_if_asked() {
@@ -47,25 +53,39 @@ fn main() -> Result<(), Failure> {
         "From a write's arrival to its outcome, in ms; items of 1 KB. \
          At full load the sink reaches {full:.0} writes/s against this server."
     );
-    let mut table = Table::new(full / 2.0);
-    for rate in RATES {
-        // The rarer the arrivals, the longer it takes to have a 99.9th percentile.
-        let lasting = match (quick, rate) {
+    let mut table = Table::new();
+    let half_load = [("half load".to_owned(), full / 2.0, BEYOND_AT_HALF_LOAD)];
+    let rates = RATES.map(|rate| (format!("{rate}/s"), rate, BEYOND));
+    for (name, rate, bar) in rates.into_iter().chain(half_load) {
+        // The rarer the arrivals, the longer it takes to have a 99th percentile.
+        let lasting = seconds(match (quick, rate) {
             (true, _) => 2,
-            (false, 100) => 40,
-            (false, _) => 12,
-        };
-        let schedule = Schedule::new(f64::from(rate), seconds(2), seconds(lasting));
-        let measured = Measured::of(contenders::sink, &runtime, &server, schedule)?;
-        table.row(format!("the sink at {rate}/s"), rate.into(), &measured);
-        if rate <= MOST_OF_SINGLE_CALLS {
-            let measured = Measured::of(contenders::single_calls, &runtime, &server, schedule)?;
-            table.row_for_comparison(format!("put_item by the SDK at {rate}/s"), &measured);
+            (false, rate) if rate < 1_000.0 => 6,
+            (false, _) => 3,
+        });
+        let rounds = if quick { 1 } else { ROUNDS };
+        let call_rate = rate.min(MOST_OF_SINGLE_CALLS);
+        let (mut sink, mut calls) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            let schedule = |rate| Schedule::new(rate, seconds(2), lasting);
+            sink.push(Measured::of(
+                contenders::sink,
+                &runtime,
+                &server,
+                schedule(rate),
+            )?);
+            let contender = contenders::single_calls;
+            calls.push(Measured::of(
+                contender,
+                &runtime,
+                &server,
+                schedule(call_rate),
+            )?);
         }
+        table.row(format!("the sink at {name}"), &sink);
+        table.row(format!("put_item by the SDK at {call_rate}/s"), &calls);
+        table.bar(&name, &sink, &calls, bar);
     }
-    let schedule = Schedule::new(full / 2.0, seconds(2), seconds(if quick { 2 } else { 8 }));
-    let measured = Measured::of(contenders::sink, &runtime, &server, schedule)?;
-    table.row("the sink at half load".to_owned(), full / 2.0, &measured);
     table.report.print();
     Ok(())
 }
@@ -74,7 +94,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What was measured of a contender at a rate.
+/// What was measured of a contender at a rate, in one round.
 struct Measured {
     latencies: Latencies,
     server: Took,
@@ -100,15 +120,18 @@ impl Measured {
             batch: f64::from(schedule.writes()) / f64::from(requests),
         })
     }
+
+    fn p99(&self) -> f64 {
+        self.latencies.from_arrival.at(0.99)
+    }
 }
 
 struct Table {
     report: Report,
-    half_load: f64,
 }
 
 impl Table {
-    fn new(half_load: f64) -> Self {
+    fn new() -> Self {
         let report = Report::new(
             "latency",
             &[
@@ -125,42 +148,37 @@ impl Table {
                 "writes",
             ],
         );
-        Self { report, half_load }
+        Self { report }
     }
 
-    fn row(&mut self, name: String, rate: f64, measured: &Measured) {
-        // Against the server's median: what its slower answers cost is not taken off.
-        let beyond = measured.latencies.from_arrival.at(0.99) - measured.server.median;
-        if rate <= self.half_load {
-            let bar = format!("{name}, p99 - server_p50");
-            self.report.bar(bar, beyond, Bound::AtMost(BAR));
-        }
-        self.row_for_comparison(name, measured);
-    }
-
-    fn row_for_comparison(&mut self, name: String, measured: &Measured) {
-        let Measured {
-            latencies,
-            server,
-            batch,
-        } = measured;
-        let Latencies {
-            rate,
-            from_arrival,
-            from_call,
-        } = latencies;
+    /// Adds the medians of these rounds, and the longest time of all.
+    fn row(&mut self, name: String, rounds: &[Measured]) {
+        let all =
+            |figure: fn(&Measured) -> f64| -> Quantiles { rounds.iter().map(figure).collect() };
+        let median = |figure: fn(&Measured) -> f64| all(figure).at(0.5);
+        let writes = rounds
+            .iter()
+            .map(|round| round.latencies.from_arrival.count());
         self.report.row([
             Cell::text(name),
-            Cell::Number(*rate, 0),
-            Cell::Number(from_arrival.at(0.5), 2),
-            Cell::Number(from_arrival.at(0.99), 2),
-            Cell::Number(from_arrival.at(0.999), 2),
-            Cell::Number(from_arrival.most(), 2),
-            Cell::Number(from_call.at(0.99), 2),
-            Cell::Number(server.median, 2),
-            Cell::Number(server.p99, 2),
-            Cell::Number(*batch, 1),
-            Cell::Number(from_arrival.count() as f64, 0),
+            Cell::Number(median(|round| round.latencies.rate), 0),
+            Cell::Number(median(|round| round.latencies.from_arrival.at(0.5)), 2),
+            Cell::Number(median(Measured::p99), 2),
+            Cell::Number(median(|round| round.latencies.from_arrival.at(0.999)), 2),
+            Cell::Number(all(|round| round.latencies.from_arrival.most()).most(), 2),
+            Cell::Number(median(|round| round.latencies.from_call.at(0.99)), 2),
+            Cell::Number(median(|round| round.server.median), 2),
+            Cell::Number(median(|round| round.server.p99), 2),
+            Cell::Number(median(|round| round.batch), 1),
+            Cell::Number(writes.sum::<usize>() as f64, 0),
         ]);
+    }
+
+    /// The machine may be slower in one round than in another: the difference is taken within a round.
+    fn bar(&mut self, rate: &str, sink: &[Measured], calls: &[Measured], limit: f64) {
+        let pairs = sink.iter().zip(calls);
+        let beyond = quantile(pairs.map(|(sink, calls)| sink.p99() - calls.p99()), 0.5);
+        let name = format!("p99 at {rate}, the sink - put_item");
+        self.report.bar(name, beyond, Bound::AtMost(limit));
     }
 }

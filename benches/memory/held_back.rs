@@ -9,8 +9,8 @@ use dynamodb_connector::sink::{Receipt, Stats, TableSink};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use crate::resident::{self, Resident};
 use crate::rig::records::{TABLE, decision};
+use crate::rig::resident::{self, Resident, mebibytes};
 use crate::rig::{Failure, clock, sdk};
 
 /// The defaults of the table's settings.
@@ -79,7 +79,7 @@ impl Task {
 
     async fn write(&self) -> Result<Figures, Failure> {
         let table = TableSink::open(&sdk::client(&self.endpoint), TABLE).await?;
-        let at_start = resident()?.now;
+        let at_start = resident::read()?.now;
         let done = Arc::new(AtomicBool::new(false));
         let sampler = {
             let (table, done) = (table.clone(), Arc::clone(&done));
@@ -102,7 +102,7 @@ impl Task {
         let seconds = began.elapsed().as_secs_f64();
 
         let samples = sampler.join().map_err(|_| "the sampler panicked")?;
-        Ok(self.figures(&samples, at_start, seconds, resident()?.peak))
+        Ok(self.figures(&samples, at_start, seconds, resident::read()?.peak))
     }
 
     fn figures(&self, samples: &[Sample], at_start: f64, seconds: f64, peak: f64) -> Figures {
@@ -156,12 +156,4 @@ async fn wait_for_all(mut receipts: mpsc::UnboundedReceiver<Receipt>) -> Result<
         receipt.await.into_result()?;
     }
     Ok(())
-}
-
-fn resident() -> Result<Resident, Failure> {
-    resident::now().ok_or_else(|| "this system has no /proc/self/status".into())
-}
-
-pub(crate) fn mebibytes(bytes: usize) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }

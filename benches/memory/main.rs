@@ -6,22 +6,18 @@
 mod held_back;
 #[path = "../report/mod.rs"]
 mod report;
-mod resident;
 #[path = "../rig/mod.rs"]
 mod rig;
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use held_back::{BUFFER_BYTES, Figures, Task, mebibytes};
+use held_back::{BUFFER_BYTES, Figures, Task};
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
 use rig::records::{BATCH, NOTE_BYTES};
+use rig::resident::mebibytes;
 use rig::server::{NullServer, Serving};
-use rig::{Failure, server};
-
-/// The argument that makes this executable a variant's process; the task follows, as JSON.
-const VARIANT: &str = "--variant";
+use rig::{Failure, resident, server, variant};
 
 /// What the process may take beside the buffer, in MiB: its code, its threads' stacks, the SDK,
 /// connections, what the allocator holds.
@@ -39,10 +35,21 @@ struct Variant {
     awaited: bool,
     /// What the server takes in a second.
     records_per_second: u32,
+    allocator: Allocator,
+}
+
+/// How the C library's allocator treats large blocks that are freed, such as bodies of batches.
+#[derive(Clone, Copy, PartialEq)]
+enum Allocator {
+    /// As it does by default: glibc keeps what is free in the middle of its arenas.
+    Default,
+    /// One arena, and large blocks return to the system at once: growth is the sink's and not the
+    /// allocator's.
+    Returning,
 }
 
 /// 1 KB: the bound of 10,000 records binds. 64 KB: that of 64 MiB does.
-const VARIANTS: [Variant; 4] = [
+const VARIANTS: [Variant; 6] = [
     Variant {
         name: "1 KB, receipts dropped",
         records: 5_000_000,
@@ -50,6 +57,7 @@ const VARIANTS: [Variant; 4] = [
         note_bytes: NOTE_BYTES,
         awaited: false,
         records_per_second: 60_000,
+        allocator: Allocator::Default,
     },
     Variant {
         name: "1 KB, receipts awaited",
@@ -58,6 +66,7 @@ const VARIANTS: [Variant; 4] = [
         note_bytes: NOTE_BYTES,
         awaited: true,
         records_per_second: 60_000,
+        allocator: Allocator::Default,
     },
     Variant {
         name: "64 KB, receipts dropped",
@@ -66,6 +75,7 @@ const VARIANTS: [Variant; 4] = [
         note_bytes: 64 << 10,
         awaited: false,
         records_per_second: 2_500,
+        allocator: Allocator::Default,
     },
     Variant {
         name: "64 KB, receipts awaited",
@@ -74,6 +84,25 @@ const VARIANTS: [Variant; 4] = [
         note_bytes: 64 << 10,
         awaited: true,
         records_per_second: 2_500,
+        allocator: Allocator::Default,
+    },
+    Variant {
+        name: "64 KB, receipts dropped, freed is returned",
+        records: 80_000,
+        quick: 10_000,
+        note_bytes: 64 << 10,
+        awaited: false,
+        records_per_second: 2_500,
+        allocator: Allocator::Returning,
+    },
+    Variant {
+        name: "64 KB, receipts awaited, freed is returned",
+        records: 80_000,
+        quick: 10_000,
+        note_bytes: 64 << 10,
+        awaited: true,
+        records_per_second: 2_500,
+        allocator: Allocator::Returning,
     },
 ];
 
@@ -81,11 +110,8 @@ fn main() -> Result<(), Failure> {
     if let Some(served) = server::serve_if_asked() {
         return served;
     }
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(VARIANT) {
-        let task: Task = serde_json::from_str(&arguments.next().unwrap_or_default())?;
-        println!("{}", serde_json::to_string(&task.run()?)?);
-        return Ok(());
+    if let Some(ran) = variant::run_if_asked(|task: Task| task.run()) {
+        return ran;
     }
     let quick = Arguments::read("memory", &[]).quick;
     if resident::now().is_none() {
@@ -128,7 +154,9 @@ fn main() -> Result<(), Failure> {
             figures.peak,
             Bound::AtMost(mebibytes(BUFFER_BYTES) + BESIDE),
         );
-        report.bar(format!("{name}, growth"), growth, Bound::AtMost(GROWTH));
+        if variant.measures_growth() {
+            report.bar(format!("{name}, growth"), growth, Bound::AtMost(GROWTH));
+        }
         if figures.full < HELD_BACK {
             println!(
                 "{name}: the writer was not held back all the time; this machine is too slow or too busy"
@@ -140,6 +168,12 @@ fn main() -> Result<(), Failure> {
 }
 
 impl Variant {
+    /// Bodies of 1 KB records fit into the buffers that the sink keeps. Those of 64 KB are freed after
+    /// each request.
+    fn measures_growth(&self) -> bool {
+        self.note_bytes == NOTE_BYTES || self.allocator == Allocator::Returning
+    }
+
     fn run(&self, quick: bool) -> Result<(Figures, usize), Failure> {
         let batches_per_second = f64::from(self.records_per_second) / BATCH as f64;
         let server = NullServer::start(Serving {
@@ -153,14 +187,20 @@ impl Variant {
             note_bytes: self.note_bytes,
             awaited: self.awaited,
         };
-        let output = Command::new(std::env::current_exe()?)
-            .arg(VARIANT)
-            .arg(serde_json::to_string(&task)?)
-            .stderr(Stdio::inherit())
-            .output()?;
-        if !output.status.success() {
-            return Err(format!("{}: {}", self.name, output.status).into());
+        Ok((variant::run(&task, self.allocator.environment())?, records))
+    }
+}
+
+impl Allocator {
+    fn environment(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Default => &[],
+            // Records are freed by other threads than made them, which leaves holes in each arena.
+            // The threshold, once set, is not raised to the largest block that was freed.
+            Self::Returning => &[
+                ("MALLOC_ARENA_MAX", "1"),
+                ("MALLOC_MMAP_THRESHOLD_", "131072"),
+            ],
         }
-        Ok((serde_json::from_slice(&output.stdout)?, records))
     }
 }

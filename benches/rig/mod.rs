@@ -1,5 +1,5 @@
 //! What every benchmark is made of: its arguments, its clock and cores, the records, the SDK's
-//! client, and a server in another process.
+//! client, a server in another process, and measurements that need a process of their own.
 #![allow(dead_code, reason = "each benchmark uses the part it needs")]
 
 pub(crate) mod arguments;
@@ -7,7 +7,9 @@ pub(crate) mod clock;
 pub(crate) mod cores;
 pub(crate) mod quantiles;
 pub(crate) mod records;
+pub(crate) mod resident;
 pub(crate) mod sdk;
 pub(crate) mod server;
+pub(crate) mod variant;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -10,9 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique};
-use crate::resident;
 use crate::rig::records::TABLE;
-use crate::rig::{Failure, clock};
+use crate::rig::{Failure, clock, resident};
 use crate::table::Table;
 
 /// The argument that makes this executable the worker; its task follows, as JSON.

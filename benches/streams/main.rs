@@ -11,8 +11,6 @@ mod local;
 mod owner;
 #[path = "../report/mod.rs"]
 mod report;
-#[path = "../memory/resident.rs"]
-mod resident;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod split;

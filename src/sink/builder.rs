@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use futures::future::join_all;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use tokio::sync::Notify;
 
 use super::admission::{Admission, Bounds};
@@ -24,7 +24,7 @@ use super::shared::Shared;
 use super::shared_limit::SharedLimit;
 use super::stats::{Meter, Published};
 use super::table::TableSink;
-use super::worker::{Account, Worker};
+use super::worker::{Account, Permits, Worker};
 use crate::capacity::{Budgets, CapacityConfig, ConcurrencyLimit, TableCapacity};
 use crate::clock::Clock;
 use crate::health::Reporter;
@@ -257,6 +257,7 @@ impl SinkBuilder {
             });
         }
         let mut rng = fastrand::Rng::with_seed(seed.unwrap_or_else(entropy));
+        let max_requests = limits.requests(tables.iter().map(|(_, settings)| settings));
         let opening = tables.into_iter().map(|(name, settings)| {
             let known = shapes.iter().position(|(table, _)| *table == name);
             let known = known.map(|place| shapes.swap_remove(place).1);
@@ -288,11 +289,14 @@ impl SinkBuilder {
                 })
             }
         });
-        let opened: Result<Vec<Opening>, OpenError> = join_all(opening).await.into_iter().collect();
-        let opened = opened?;
+        // Descriptions are requests too, and each at a time needs a connection.
+        let opened: Vec<Opening> = stream::iter(opening)
+            .buffered(max_requests)
+            .try_collect()
+            .await?;
         let settings = || opened.iter().map(|opening| &opening.settings);
         let common = Common {
-            requests: SharedLimit::of_requests(limits.requests(settings())),
+            requests: SharedLimit::of_requests(max_requests),
             bytes: SharedLimit::of_bytes(limits.bytes(settings())),
             account: Account::default(),
             buffers: BufferPool::default(),
@@ -360,7 +364,7 @@ impl Opening {
             share: settings.key_share_records(),
         };
         let wake = Arc::new(Notify::new());
-        let requests = common.requests.join(&wake);
+        let requests = Permits::new(common.requests.join(&wake));
         let admission = Arc::new(Admission::new(bounds, wake, &common.bytes));
         let dead_letters = common.dead_letters.clone();
         let rules = Rules {

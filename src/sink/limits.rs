@@ -6,8 +6,8 @@ use super::config::TableSettings;
 use crate::capacity::Concurrency;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
-/// The default limit of requests in flight. Chosen: as many connections fit into the default limit
-/// of open files of a process (1,024), beside what else it has open.
+/// The default limit of requests in flight. Chosen: eight tables at their default concurrency, and a
+/// quarter of the default limit of open files of a process (1,024).
 const DEFAULT_MAX_REQUESTS: usize = 256;
 
 /// The default limit of buffered bytes. Chosen: four tables with their default buffers full.

@@ -41,6 +41,19 @@ pub(crate) struct Arrived {
     pub(crate) bytes: u64,
 }
 
+/// The connections of clients.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Connections {
+    /// With that of the question itself.
+    pub(crate) open: u32,
+    /// The most that were open at once since the last question.
+    pub(crate) peak: u32,
+    /// Those with a request that has no answer yet.
+    pub(crate) busy: u32,
+    /// The most that were busy at once since the last question.
+    pub(crate) busy_peak: u32,
+}
+
 /// How long the server took to answer, by its own clock: from a request's last byte to the
 /// answer's, in milliseconds.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -91,6 +104,10 @@ impl NullServer {
 
     pub(crate) fn arrived(&self) -> Result<Arrived, Failure> {
         self.ask("arrived")
+    }
+
+    pub(crate) fn connections(&self) -> Result<Connections, Failure> {
+        self.ask("connections")
     }
 
     /// Its times since this or [`forget`](Self::forget) was asked last; fails where it answered

@@ -52,8 +52,11 @@ pub struct SinkSettings {
 }
 
 impl SinkSettings {
-    /// Sets the most requests that all tables together may have in flight, and so the connections
-    /// that the sink keeps open.
+    /// Sets the most requests that all tables together may have in flight. When the sink is opened, so
+    /// many tables are described at a time, too.
+    ///
+    /// It is no strict bound on connections: the SDK's HTTP client opens one for a request that finds
+    /// none free, and keeps it. On a busy machine four times as many connections as requests were seen.
     ///
     /// Default: 256, or the largest [`concurrency`](TableSettings::concurrency) of a table where
     /// that is more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it

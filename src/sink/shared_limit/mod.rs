@@ -275,6 +275,28 @@ impl Share {
         admitted
     }
 
+    /// Keeps an amount that the table holds and has no more use for at once, or gives it back to another
+    /// that waits and stays within its even share.
+    ///
+    /// Given back and taken again, an amount would go to tables beyond their share in between.
+    pub(super) fn try_keep(&self, amount: usize) -> bool {
+        let shared = &self.shared;
+        let state = shared.lock();
+        let even_share = shared.even_share(&state);
+        let crowded = state.tables.len() > shared.limit;
+        let used = state.tables.get(self.at).map_or(0, |table| table.used);
+        let within = |at: &usize| {
+            let table = state.tables.get(*at);
+            table.is_some_and(|table| table.holds_then() <= even_share)
+        };
+        let keeps = (used <= even_share && !crowded)
+            || !state.line.values().any(|at| *at != self.at && within(at));
+        if !keeps {
+            self.give_back(state, amount);
+        }
+        keeps
+    }
+
     /// Gives an amount back.
     pub(super) fn free(&self, amount: usize) {
         if amount > 0 {

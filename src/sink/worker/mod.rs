@@ -8,10 +8,12 @@
 //! |---|---|
 //! | `inbox` | messages of the handles, and the end by an abort |
 //! | `tasks` | requests, descriptions, dead letters, and their results |
+//! | `permits` | the table's part of the limit of requests over all tables |
 //! | `outcomes` | outcomes on their way to receipts, flushes and numbers |
 
 mod inbox;
 mod outcomes;
+mod permits;
 mod tasks;
 
 use std::collections::VecDeque;
@@ -28,12 +30,12 @@ use super::describing::SharedShape;
 use super::error::{StopReason, SubmitError};
 use super::message::{Message, Reply};
 use super::receipt::Completion;
-use super::shared_limit::Share;
 use super::stats::{Meter, Published};
 use crate::clock::Clock;
 use crate::health::Reporter;
 use crate::transport::Transport;
 use outcomes::Unobserved;
+pub(super) use permits::Permits;
 use tasks::Done;
 
 /// The time after which a table without a write gives back memory that its writes took.
@@ -48,7 +50,7 @@ pub(super) struct Worker {
     pub(super) core: Core<Completion, Reply>,
     pub(super) admission: Arc<Admission<Message>>,
     /// The table's share of the requests that all tables may have in flight.
-    pub(super) requests: Share,
+    pub(super) requests: Permits,
     pub(super) transport: Transport,
     pub(super) clock: Clock,
     pub(super) dead_letters: Option<DeadLetterHandler>,
@@ -229,14 +231,15 @@ impl Running {
             if !may_send && core.waits_for_permit() {
                 self.worker.requests.stop_waiting();
             }
-            let granted = may_send && self.worker.requests.try_take(1, true);
-            core.set_waits_for_permit(may_send && !granted);
-            if !granted {
-                return;
-            }
-            let Some(request) = core.next_request(now) else {
-                self.worker.requests.free(1);
-                return;
+            let permitted = may_send && self.worker.requests.try_take();
+            core.set_waits_for_permit(may_send && !permitted);
+            let request = if permitted {
+                core.next_request(now)
+            } else {
+                None
+            };
+            let Some(request) = request else {
+                return self.worker.requests.give_back(usize::from(permitted));
             };
             self.spawn(request);
         }

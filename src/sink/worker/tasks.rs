@@ -227,7 +227,7 @@ impl Running {
         took: Duration,
         body: Result<Bytes, ServiceError>,
     ) {
-        self.worker.requests.free(1);
+        self.worker.requests.note_answer();
         if operation == Operation::BatchWriteItem {
             let answer = body.and_then(|body| self.read_batch(&body));
             let unprocessed = answer.as_ref().map(|answer| answer.unprocessed.len());

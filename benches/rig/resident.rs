@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use super::Failure;
+
 /// In MiB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resident {
@@ -10,7 +12,12 @@ pub(crate) struct Resident {
     pub(crate) peak: f64,
 }
 
-/// `None` where the system does not tell.
+/// Returns the present figures, or an error where the system has none.
+pub(crate) fn read() -> Result<Resident, Failure> {
+    now().ok_or_else(|| "this system has no /proc/self/status".into())
+}
+
+/// Returns the present figures, or `None` where the system has none.
 pub(crate) fn now() -> Option<Resident> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let field = |name: &str| {
@@ -22,4 +29,8 @@ pub(crate) fn now() -> Option<Resident> {
         now: field("VmRSS:")?,
         peak: field("VmHWM:")?,
     })
+}
+
+pub(crate) fn mebibytes(bytes: usize) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
