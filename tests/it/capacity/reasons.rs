@@ -57,15 +57,21 @@ impl Reaction {
         seconds(3.0).await;
         let before = table.stats();
         fake.inject(fault);
-        let mut by = None;
+        let (mut by, mut answered) = (None, 0);
         for _ in 0..500 {
             seconds(0.001).await;
             let stats = table.stats();
             if let LimitedBy::Throttled { by: told } = stats.limited_by {
                 by.get_or_insert(told);
             }
+            // Numbers are up to a millisecond behind.
             let is_refused = stats.throttled > before.throttled && fake.waiting_faults() == 0;
-            if is_refused && stats.in_flight == 0 {
+            answered = if is_refused && stats.in_flight == 0 {
+                answered + 1
+            } else {
+                0
+            };
+            if answered == 3 {
                 break;
             }
         }
