@@ -165,3 +165,34 @@ fn no_time_is_waited_for_in_vain_once_the_writes_have_left() {
     assert!(!core.may_send());
     assert_eq!(core.wake_at(), None);
 }
+
+#[test]
+fn a_ticket_is_of_one_write_whatever_has_its_slot_since() {
+    let mut core = core(rules(), 4);
+    for n in 0..3 {
+        core.submit(ms(0), put(u8::try_from(n).expect("a key"), n));
+    }
+    let [first, second, third] = core.queue.tickets(|_| true)[..] else {
+        panic!("three writes");
+    };
+    assert!(core.queue.remove(ms(0), first, false).is_some());
+    core.submit(ms(0), put(9, 9));
+    assert!(core.queue.get(first).is_none());
+    assert!(core.queue.get_mut(first).is_none());
+    let later = core.queue.tickets(|_| true);
+    assert_eq!(later[..2], [second, third], "by age, not by slot");
+    assert_eq!(later[2].at, first.at);
+}
+
+#[test]
+fn all_writes_leave_their_groups_at_once() {
+    let mut core = core(rules(), 4);
+    core.submit(ms(0), put(1, 1));
+    core.submit(ms(0), put(2, 2));
+    for ticket in core.queue.tickets(|_| true) {
+        core.queue.get_mut(ticket).expect("queued").write.group = Some(7);
+    }
+    core.queue.leave_groups();
+    let mut groups = core.queue.iter().map(|(_, entry)| entry.write.group);
+    assert!(groups.all(|group| group.is_none()));
+}
