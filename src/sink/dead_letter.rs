@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use super::outcome::{Outcome, RejectReason};
 use super::record::Record;
-use super::snapshot::{WriteLine, json_fault, one_line, write_object};
+use super::wire::{WriteLine, json_fault, one_line, write_object};
 use crate::error::{self, ErrorKind};
 use crate::letter::{self, Letter, Opened, Reason};
 use crate::retry::ServiceError;

@@ -57,6 +57,7 @@ mod submit;
 mod table;
 mod transaction;
 mod update;
+mod wire;
 mod worker;
 mod write;
 

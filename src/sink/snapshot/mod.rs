@@ -71,13 +71,12 @@ mod restore;
 
 use super::core::Saved;
 use super::error::SubmitError;
+use super::wire::{max_object_len, write_object};
 use crate::error::ErrorKind;
 use crate::item::ItemError;
 use format::{
     End, EndLine, FORMAT, Header, Lines, MAX_ESCAPED, MAX_LINE_LEN, TableLine, VERSION, line,
-    max_object_len,
 };
-pub(super) use format::{WriteLine, json_fault, one_line, write_object};
 pub use restore::Restored;
 pub(super) use restore::prepare;
 

@@ -17,9 +17,10 @@ use crate::sink::message::Message;
 use crate::sink::outcome::{Outcome, RejectReason, WriteKind};
 use crate::sink::receipt::{Completion, Receipt};
 use crate::sink::record::Record;
-use crate::sink::snapshot::{one_line, prepare};
+use crate::sink::snapshot::prepare;
 use crate::sink::submit::Submit;
 use crate::sink::transaction::Transaction;
+use crate::sink::wire::one_line;
 use crate::sink::write::Write;
 
 impl TableSink {
