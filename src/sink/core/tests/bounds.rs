@@ -196,3 +196,23 @@ fn all_writes_leave_their_groups_at_once() {
     let mut groups = core.queue.iter().map(|(_, entry)| entry.write.group);
     assert!(groups.all(|group| group.is_none()));
 }
+
+#[test]
+fn one_description_is_under_way_at_a_time() {
+    let mut core = super::budgets::with_budgets(rules(), 4, 100, &[]);
+    core.submit(ms(0), put(1, 1));
+    let batch = core.next_request(ms(0)).expect("a batch");
+    let refreshed = (1..100).filter(|second| core.take_refresh(ms(second * 1_000)));
+    assert_eq!(refreshed.count(), 1, "it hangs");
+    core.isolation.description.want();
+    assert!(!core.take_describe(ms(100_000)));
+    assert!(core.wake_at().is_none_or(|wake| wake > ms(100_000)));
+    core.refreshed();
+    assert!(core.take_describe(ms(100_000)));
+    assert!(!core.take_refresh(ms(200_000)), "another hangs now");
+    core.on_described(ms(200_000), Described::Unchanged);
+    assert!(core.take_refresh(ms(300_000)));
+    core.refreshed();
+    all_written(&mut core, ms(300_000), &batch);
+    assert!(core.is_idle());
+}
