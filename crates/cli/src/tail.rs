@@ -133,9 +133,19 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> 
 
 /// Prints changes until the stream ends, or what reads them does.
 async fn print(mut changes: RecordStream) -> Result<Ending, Box<dyn Error>> {
-    let (lines, printer) = printer();
-    while let Some(change) = changes.next().await {
-        let change = change?;
+    let (lines, mut printer) = printer();
+    loop {
+        let change = tokio::select! {
+            // Also while no change comes: the lines before it could not be printed.
+            ended = &mut printer => {
+                ended??;
+                return Ok(Ending::Done);
+            }
+            change = changes.next() => change,
+        };
+        let Some(change) = change.transpose()? else {
+            break;
+        };
         let mut line = serde_json::to_vec(&Line::of(&change.record)?)?;
         line.push(b'\n');
         if lines.send(line).await.is_err() {
