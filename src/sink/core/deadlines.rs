@@ -129,7 +129,7 @@ impl<C, F> Core<C, F> {
                 let unpaid = false;
                 self.queue
                     .set_state(ticket, State::Delayed { until, unpaid });
-                self.decide_group(now, ticket, false);
+                self.decide_group(now, ticket);
             }
             _ => {}
         }

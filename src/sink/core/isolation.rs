@@ -18,8 +18,6 @@ use crate::retry::ServiceError;
 struct Group {
     /// The number of writes without a result of their own.
     undecided: usize,
-    /// Set if a write of the group was written.
-    written: bool,
     /// The writes that were refused alone and are not rejected yet.
     refusals: Vec<(Ticket, ServiceError)>,
     /// The request that was refused; numbers rise with the time of sending.
@@ -72,7 +70,6 @@ impl Isolation {
             id,
             Group {
                 undecided: count,
-                written: false,
                 refusals: Vec::new(),
                 since,
             },
@@ -91,10 +88,9 @@ impl Isolation {
     }
 
     /// Notes that one write of the group has an outcome, and returns the next step.
-    pub(super) fn decided(&mut self, id: u64, written: bool) -> NextStep {
+    pub(super) fn decided(&mut self, id: u64) -> NextStep {
         if let Some(group) = self.groups.get_mut(&id) {
             group.undecided = group.undecided.saturating_sub(1);
-            group.written |= written;
         }
         self.next_step(id)
     }
@@ -111,7 +107,6 @@ impl Isolation {
     ) -> NextStep {
         let group = self.groups.entry(id).or_insert_with(|| Group {
             undecided: 1,
-            written: false,
             refusals: Vec::new(),
             since: request,
         });
@@ -124,7 +119,8 @@ impl Isolation {
         let Some(group) = self.groups.get_mut(&id) else {
             return NextStep::Open;
         };
-        let proven = group.written || self.proven.is_some_and(|request| request > group.since);
+        // A write of the group that was written is such a proof.
+        let proven = self.proven.is_some_and(|request| request > group.since);
         let step = if group.refusals.is_empty() || (group.undecided > 0 && !proven) {
             NextStep::Open
         } else if proven {

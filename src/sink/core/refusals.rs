@@ -44,7 +44,7 @@ impl<C, F> Core<C, F> {
             (ActionStatus::Passing, _) => self.failed_attempt(now, request, error),
             (ActionStatus::Partial, _) => self.attribute(now, request, error, RefusalKind::Denied),
             (ActionStatus::Refused, &[ticket]) => {
-                self.decide_group(now, ticket, false);
+                self.decide_group(now, ticket);
                 if operation != Operation::BatchWriteItem || !self.isolation.is_bisecting() {
                     return self.close(now, &request, error);
                 }
@@ -113,7 +113,7 @@ impl<C, F> Core<C, F> {
         if attribution == Attribution::Record {
             return self.reject_refused(now, ticket, error.clone());
         }
-        self.decide_group(now, ticket, false);
+        self.decide_group(now, ticket);
         // Where nothing is carried out it goes with the others again, and costs no request of its
         // own.
         request.isolated =

@@ -67,28 +67,27 @@ impl<C, F> Core<C, F> {
             let state = State::DeadLettered(Box::new(outcome.clone()));
             self.queue.set_state(ticket, state);
             self.outbox.dead_letter(ticket, outcome);
-            self.decide_group(now, ticket, false);
+            self.decide_group(now, ticket);
             return;
         }
         let Some(entry) = self.queue.queued(ticket, "a settled write is not queued") else {
             return;
         };
-        let written = outcome.is_written();
         let group = entry.write.group.take();
         self.remove(now, ticket, outcome);
-        self.decide(now, group, written);
+        self.decide(now, group);
     }
 
     /// Notes in its group that a write has an outcome or waits for one no more.
-    pub(super) fn decide_group(&mut self, now: Duration, ticket: Ticket, written: bool) {
+    pub(super) fn decide_group(&mut self, now: Duration, ticket: Ticket) {
         let entry = self.queue.get_mut(ticket);
         let group = entry.and_then(|entry| entry.write.group.take());
-        self.decide(now, group, written);
+        self.decide(now, group);
     }
 
-    fn decide(&mut self, now: Duration, group: Option<u64>, written: bool) {
+    fn decide(&mut self, now: Duration, group: Option<u64>) {
         if let Some(group) = group {
-            let step = self.isolation.decided(group, written);
+            let step = self.isolation.decided(group);
             self.apply(now, step);
         }
     }
@@ -248,7 +247,7 @@ impl<C, F> Core<C, F> {
             match refused_alone {
                 // Its group has counted it.
                 Some(group) => self.isolation.forget(group, ticket),
-                None => self.decide(now, group, false),
+                None => self.decide(now, group),
             }
         }
     }

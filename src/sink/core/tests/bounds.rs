@@ -216,3 +216,48 @@ fn one_description_is_under_way_at_a_time() {
     all_written(&mut core, ms(300_000), &batch);
     assert!(core.is_idle());
 }
+
+#[test]
+fn a_part_that_is_unpaid_waits_for_the_budget_and_others_for_their_time() {
+    let mut isolation = crate::sink::core::isolation::Isolation::default();
+    let paid = isolation.add_part(Vec::new(), ms(20), false);
+    let unpaid = isolation.add_part(Vec::new(), ms(10), true);
+    assert!(isolation.take_part(ms(10), false).is_none());
+    assert_eq!(isolation.wake_at(ms(30)), Some(ms(20)));
+    assert_eq!(isolation.wake_at(ms(5)), Some(ms(10)));
+    assert!(!isolation.has_unpaid_part(ms(9)) && isolation.has_unpaid_part(ms(10)));
+    let part = isolation.take_part(ms(10), true).expect("it is paid for");
+    assert_eq!(part.number, unpaid);
+    assert!(isolation.take_part(ms(19), true).is_none());
+    let part = isolation
+        .take_part(ms(20), false)
+        .expect("it costs nothing");
+    assert_eq!(part.number, paid);
+    assert!(!isolation.has_parts());
+}
+
+#[test]
+fn batches_of_a_table_that_drains_do_not_wait_to_fill() {
+    let mut core = core(rules(), 2);
+    core.submit(ms(0), put(1, 1));
+    assert!(core.next_request(ms(0)).is_some());
+    core.submit(ms(0), put(2, 2));
+    assert!(core.next_request(ms(0)).is_none(), "half is in flight");
+    core.drain();
+    assert!(core.next_request(ms(0)).is_some());
+}
+
+#[test]
+fn outcomes_of_a_failure_are_in_order_behind_those_that_were_there() {
+    let mut core = core(rules(), 4);
+    for n in 0..4 {
+        core.submit(ms(0), put(u8::try_from(n).expect("a key"), n));
+    }
+    let tickets = core.queue.tickets(|_| true);
+    core.unwritten(ms(0), &tickets[3..]);
+    core.fail(ms(0), error(ErrorClass::Fatal, "AccessDeniedException"));
+    let order = settled(&mut core)
+        .into_iter()
+        .map(|settled| settled.completion);
+    assert_eq!(order.collect::<Vec<_>>(), [3, 0, 1, 2]);
+}
