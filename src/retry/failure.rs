@@ -30,7 +30,7 @@ pub(crate) mod code {
     pub(crate) const BARE_STATUS: &str = "HttpStatus";
 }
 
-/// The parts of a [`ServiceError`].
+/// The parts of a [`ServiceError`](super::ServiceError).
 pub(crate) struct Failure {
     pub(crate) class: ErrorClass,
     pub(crate) code: Cow<'static, str>,

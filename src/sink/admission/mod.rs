@@ -11,7 +11,7 @@
 //! taken until the record has its outcome, not just until the worker has picked it up. A caller
 //! that waits holds its record itself: dropped while it waits, it has submitted nothing.
 //!
-//! The bytes count against the limit of all tables of the handle too ([`Share`]), which is asked
+//! The bytes count against the limit of all tables of the handle too ([`Share`](super::shared_limit::Share)), which is asked
 //! last. Bytes that it grants later are passed on by the worker, which it wakes
 //! ([`Admission::receive`]).
 //!
