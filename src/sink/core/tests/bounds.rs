@@ -261,3 +261,20 @@ fn outcomes_of_a_failure_are_in_order_behind_those_that_were_there() {
         .map(|settled| settled.completion);
     assert_eq!(order.collect::<Vec<_>>(), [3, 0, 1, 2]);
 }
+
+#[test]
+fn a_write_that_comes_back_goes_before_those_that_came_after_it() {
+    let one = Rules {
+        max_batch_items: 1,
+        ..rules()
+    };
+    let mut core = core(one, 1);
+    for (k, n) in [(1, 0), (1, 1), (2, 2)] {
+        core.submit(ms(0), put(k, n));
+    }
+    for n in 0..3 {
+        let request = core.next_request(ms(0)).expect("a write");
+        assert_eq!(contents(&request)[0].1, Some(n), "the oldest");
+        all_written(&mut core, ms(0), &request);
+    }
+}
