@@ -23,14 +23,14 @@ use tokio::runtime::Runtime;
 /// What the server takes for an answer, before its own and the machine's overhead.
 const DELAY: Duration = Duration::from_millis(5);
 const RATES: [f64; 3] = [100.0, 1_000.0, 10_000.0];
-/// What the sink's p99 may be beyond that of `put_item`, in milliseconds, at these rates.
+/// The bar for the sink's p99 beyond that of `put_item`, in milliseconds, at these rates.
 const BEYOND: f64 = 1.0;
 /// The same at half load, where the client's core is busy.
 const BEYOND_AT_HALF_LOAD: f64 = 3.0;
 /// A call for each record takes too much of one core to be asked for more: above, the sink is compared
 /// to calls at this rate.
 const MOST_OF_SINGLE_CALLS: f64 = 1_000.0;
-/// How often the sink and the calls take turns at each rate.
+/// The number of turns that the sink and the calls have at each rate.
 const ROUNDS: usize = 5;
 
 fn main() -> Result<(), Failure> {
@@ -94,7 +94,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What was measured of a contender at a rate, in one round.
+/// The figures of a contender at a rate, in one round.
 struct Measured {
     latencies: Latencies,
     server: Took,

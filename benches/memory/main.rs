@@ -38,7 +38,7 @@ struct Variant {
     allocator: Allocator,
 }
 
-/// How the C library's allocator treats large blocks that are freed, such as bodies of batches.
+/// The way of the C library's allocator with large blocks that are freed, such as bodies of batches.
 #[derive(Clone, Copy, PartialEq)]
 enum Allocator {
     /// As it does by default: glibc keeps what is free in the middle of its arenas.

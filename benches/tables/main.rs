@@ -23,9 +23,9 @@ const WARM_UP: usize = 50_000;
 const MAX_REQUESTS: f64 = 256.0;
 const BUFFER: f64 = 256.0;
 
-/// What the process may take beside the buffers, in MiB, as of one table.
+/// The memory of the process beside the buffers, in MiB: the bar, as of one table.
 const BESIDE: f64 = 64.0;
-/// What a record may cost among the most tables, as a multiple of what it costs in one.
+/// The cost of a record among the most tables, as a multiple of its cost in one: the bar.
 const RATIO: f64 = 1.2;
 /// Connections beside those of requests in flight, and requests beside writes: descriptions of tables,
 /// and the question for their number.

@@ -19,7 +19,7 @@ pub(crate) struct Task {
     pub(crate) warm_up: usize,
     pub(crate) records: usize,
     pub(crate) note_bytes: usize,
-    /// What the server takes in a second. At its fastest it has a core to itself.
+    /// The requests that the server takes in a second. At its fastest it has a core to itself.
     pub(crate) requests_per_second: Option<f64>,
 }
 

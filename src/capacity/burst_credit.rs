@@ -1,6 +1,6 @@
 //! Unused capacity that DynamoDB keeps, and how fast it may be spent.
 //!
-//! What this sink left unused itself it knows. What was there before it, or what others left, it
+//! A sink knows the units that it left unused itself. Those from before it, or left by others, it
 //! finds by doubling its speed each half second until the first refusal.
 
 use std::time::Duration;

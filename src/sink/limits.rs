@@ -46,7 +46,7 @@ impl SinkLimits {
         }
     }
 
-    /// Checks the limits against each other and against those of each table.
+    /// Checks the limits against their ranges and against the limits of each table.
     pub(super) fn check<'a>(
         self,
         tables: impl Iterator<Item = (String, &'a TableSettings)>,

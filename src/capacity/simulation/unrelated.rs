@@ -264,7 +264,7 @@ fn at_rest_what_is_taken_does_not_swing() {
         };
         let mean = mean(|seed| {
             let mut table = refusing(1000.0, share);
-            // What a table keeps for longer is spent at another time than it is saved.
+            // Credit that a table keeps for longer is spent at another time than it is saved.
             table.keep_at_most(1.0);
             let mut world = World::new(table, &[allowance], seed);
             world.overload(120);

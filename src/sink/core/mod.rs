@@ -25,7 +25,7 @@
 //! | [`Isolation`] | batches under bisection, descriptions that prove the table | `isolation`, `description` |
 //! | [`Access`] | refusals that no record causes | `access`, `refusals` |
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
-//! | [`Retries`] | delays, and the budget that pays for retries | `requeue` |
+//! | [`PaidRetries`] | delays, and the budget that pays for retries | `requeue` |
 //! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
 
 mod access;
@@ -77,7 +77,7 @@ use outbox::Outbox;
 use queue::Queue;
 pub(crate) use request::Request;
 use request::Requests;
-use requeue::Retries;
+use requeue::PaidRetries;
 pub(crate) use snapshot::Saved;
 pub(crate) use submission::{DeadLettered, Settled, Submission, SubmissionKeys};
 use throttle::Throttle;
@@ -110,7 +110,7 @@ pub(crate) struct Core<C, F> {
     isolation: Isolation,
     access: Access,
     requests: Requests,
-    retries: Retries,
+    retries: PaidRetries,
     outbox: Outbox<C, F>,
     failed: Option<ServiceError>,
 }
@@ -135,7 +135,7 @@ impl<C, F> Core<C, F> {
             isolation: Isolation::default(),
             access: Access::new(backoff.longest()),
             requests: Requests::default(),
-            retries: Retries {
+            retries: PaidRetries {
                 backoff,
                 budget,
                 rng,

@@ -20,13 +20,13 @@ const MAX_THROTTLE_BACKOFF_STEPS: u32 = 4;
 
 /// The delays of retries, and the budget that pays for them.
 #[derive(Debug)]
-pub(super) struct Retries {
+pub(super) struct PaidRetries {
     pub(super) backoff: Backoff,
     pub(super) budget: RetryBudget,
     pub(super) rng: fastrand::Rng,
 }
 
-impl Retries {
+impl PaidRetries {
     /// Returns the delay of the retry of this number, counted from 1.
     pub(super) fn delay(&mut self, attempt: u32) -> Duration {
         self.backoff.delay(attempt, &mut self.rng)

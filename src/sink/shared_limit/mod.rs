@@ -135,16 +135,26 @@ impl SharedLimit {
         free.saturating_sub(state.lacking.saturating_sub(own))
     }
 
+    /// Returns whether a table may take any amount, since it holds nothing.
+    fn may_begin(&self, table: &Table) -> bool {
+        self.one_always && table.used == 0
+    }
+
     /// Returns whether a table that would then hold this much goes ahead of all that wait.
     fn goes_first(&self, state: &State, table: &Table, holds: usize) -> bool {
-        holds <= self.floor(state) || (self.one_always && table.used == 0)
+        holds <= self.floor(state) || self.may_begin(table)
+    }
+
+    /// Returns whether a table that waits stays within its even share by that.
+    fn waits_within_share(&self, state: &State, at: usize) -> bool {
+        let table = state.tables.get(at);
+        table.is_some_and(|table| table.holds_then() <= self.even_share(state))
     }
 
     /// Returns whether there is room for an amount that a table asks for.
     fn fits(&self, state: &State, table: &Table, amount: usize) -> bool {
         let holds = table.used.saturating_add(amount);
-        let always = self.one_always && table.used == 0;
-        always || amount <= self.room(state, table, holds)
+        self.may_begin(table) || amount <= self.room(state, table, holds)
     }
 
     /// Returns whether a table would pass others that wait, by taking an amount now.
@@ -157,8 +167,7 @@ impl SharedLimit {
         let turn = table.waits.map_or(u64::MAX, |(turn, _)| turn);
         let mut line = state.line.iter();
         line.any(|(&other_turn, at)| {
-            let other = state.tables.get(*at);
-            let within = other.is_some_and(|other| other.holds_then() <= even_share);
+            let within = self.waits_within_share(state, *at);
             match other_turn < turn {
                 true if holds <= even_share => within,
                 true => true,
@@ -209,7 +218,6 @@ impl SharedLimit {
 
     /// Returns the table that waits, whose turn it is, and for which there is room.
     fn next_to_grant(&self, state: &State) -> Option<usize> {
-        let even_share = self.even_share(state);
         let tables = || {
             let line = state.line.values();
             line.filter_map(|at| Some((*at, state.tables.get(*at)?)))
@@ -224,7 +232,7 @@ impl SharedLimit {
         if let Some((at, _)) = tables().find(first) {
             return Some(at);
         }
-        let within = |(_, table): &(usize, &Table)| table.holds_then() <= even_share;
+        let within = |(at, _): &(usize, &Table)| self.waits_within_share(state, *at);
         let next = tables().find(within).or_else(|| tables().next());
         next.filter(|(_, table)| fits(table)).map(|(at, _)| at)
     }
@@ -285,12 +293,9 @@ impl Share {
         let even_share = shared.even_share(&state);
         let crowded = state.tables.len() > shared.limit;
         let used = state.tables.get(self.at).map_or(0, |table| table.used);
-        let within = |at: &usize| {
-            let table = state.tables.get(*at);
-            table.is_some_and(|table| table.holds_then() <= even_share)
-        };
+        let mut line = state.line.values();
         let keeps = (used <= even_share && !crowded)
-            || !state.line.values().any(|at| *at != self.at && within(at));
+            || !line.any(|at| *at != self.at && shared.waits_within_share(&state, *at));
         if !keeps {
             self.give_back(state, amount);
         }

@@ -29,11 +29,11 @@ impl Running {
                     self.idle_since = None;
                     self.worker.core.submit(now, submission);
                 }
-                Message::Control(Control::Abort(reply)) => {
-                    self.abort(now, reply);
-                    return true;
+                Message::Control(control) => {
+                    if self.obey(now, control) {
+                        return true;
+                    }
                 }
-                Message::Control(control) => self.obey(now, control),
                 Message::Unobserved(outcomes) => {
                     for outcome in outcomes {
                         self.keep_unobserved(outcome);
@@ -45,7 +45,8 @@ impl Running {
         false
     }
 
-    fn obey(&mut self, now: Duration, control: Control) {
+    /// Carries out a request of a handle. Returns whether it was the abort of the table.
+    fn obey(&mut self, now: Duration, control: Control) -> bool {
         let core = &mut self.worker.core;
         match control {
             Control::Flush(reply) => core.flush(reply),
@@ -62,8 +63,12 @@ impl Running {
                 self.closing.push(reply);
                 core.drain();
             }
-            Control::Abort(reply) => self.abort(now, reply),
+            Control::Abort(reply) => {
+                self.abort(now, reply);
+                return true;
+            }
         }
+        false
     }
 
     /// Answers the messages that came in after the close or the abort that ended the table. Left to

@@ -104,7 +104,7 @@ struct Running {
     failed: bool,
     /// The indexes that admission knows to be short.
     short_indexes: u32,
-    /// The time of the last publication, if numbers have changed since.
+    /// The time since which numbers have changed that are not published.
     unpublished_since: Option<Duration>,
     /// The time since which there is no write, until memory was given back.
     idle_since: Option<Duration>,
@@ -224,9 +224,10 @@ impl Running {
 
     /// Sends the requests that are due, each within the table's share of the requests in flight.
     fn send_requests(&mut self, now: Duration) {
+        // Each request that is asked for does the same before it is chosen.
+        self.worker.core.advance(now);
         loop {
             let core = &mut self.worker.core;
-            core.advance(now);
             let may_send = core.may_send();
             if !may_send && core.waits_for_permit() {
                 self.worker.requests.stop_waiting();
@@ -280,16 +281,15 @@ impl Running {
             self.idle_since = None;
             return;
         }
-        match self.idle_since {
-            Some(since) if now >= since.saturating_add(IDLE_BEFORE_SHRINK) => {
-                self.idle_since = None;
-                self.worker.core.shrink();
-                self.worker.admission.shrink();
-                self.inbox = VecDeque::new();
-                self.settled = Vec::new();
-                self.freed = Vec::new();
-            }
-            _ => {}
+        let due = self
+            .idle_since
+            .take_if(|since| now >= since.saturating_add(IDLE_BEFORE_SHRINK));
+        if due.is_some() {
+            self.worker.core.shrink();
+            self.worker.admission.shrink();
+            self.inbox = VecDeque::new();
+            self.settled = Vec::new();
+            self.freed = Vec::new();
         }
     }
 }

@@ -66,12 +66,12 @@ fn a_write_that_was_asked_alone_waits_for_its_own_delay() {
     core.submit(ms(0), put(1, 1));
     let batch = core.next_request(ms(0)).expect("a batch");
     core.on_batch(ms(1), batch.id, Ok(left_over(&batch)));
-    let first = delay(&core);
+    let first = next_delayed(&core);
     core.throttle
         .probe_cause(core.queue.tickets(|_| true).first().copied());
     let alone = core.next_request(ms(1)).expect("it is asked alone");
     core.on_batch(first, alone.id, Ok(left_over(&alone)));
-    let second = delay(&core);
+    let second = next_delayed(&core);
     assert!(second > first);
     core.throttle.probe_cause(None);
     assert!(
@@ -133,15 +133,6 @@ fn left_over(request: &Request) -> BatchOutcome {
         unprocessed: keys.map(|(name, _)| key(number(name))).collect(),
         consumed: None,
     }
-}
-
-fn delay(core: &TestCore) -> Duration {
-    let states = core.queue.iter().map(|(_, entry)| &entry.state);
-    let delays = states.filter_map(|state| match state {
-        State::Delayed { until, .. } => Some(*until),
-        _ => None,
-    });
-    delays.min().expect("it waits")
 }
 
 /// The worker asks for a request only where there may be one.

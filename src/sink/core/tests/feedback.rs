@@ -186,12 +186,7 @@ fn a_place_that_is_used_again_does_not_hurry_its_new_write() {
     let request = core.next_request(ms(0)).expect("a batch");
     fail(&mut core, ms(0), &request);
     // It was to be sent again by then, and is given up before.
-    let states = core.queue.iter().map(|(_, entry)| &entry.state);
-    let delays = states.filter_map(|state| match state {
-        State::Delayed { until, .. } => Some(*until),
-        _ => None,
-    });
-    let matured = delays.min().expect("it waits");
+    let matured = next_delayed(&core);
     assert!(core.next_request(ms(5)).is_none());
     assert_eq!(settled(&mut core).len(), 1);
 

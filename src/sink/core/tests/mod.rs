@@ -179,6 +179,16 @@ fn written(core: &mut TestCore) -> Vec<u64> {
         .collect()
 }
 
+/// The time until which the first of the delayed writes waits.
+fn next_delayed(core: &TestCore) -> Duration {
+    let states = core.queue.iter().map(|(_, entry)| &entry.state);
+    let delays = states.filter_map(|state| match state {
+        State::Delayed { until, .. } => Some(*until),
+        _ => None,
+    });
+    delays.min().expect("it waits")
+}
+
 fn all_written(core: &mut TestCore, now: Duration, request: &Request) {
     if request.operation == Operation::BatchWriteItem {
         core.on_batch(
