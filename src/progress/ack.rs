@@ -12,6 +12,12 @@ pub trait Acknowledge: Send + Sync + 'static {
 
     /// The record of this number was dropped with no word on its effects: the lane must not pass it.
     fn dropped(&self, number: u64);
+
+    /// Returns whether the lane is still its source's: a shard that another worker may have, or a partition that was taken away, is not. Asked
+    /// before each step of a record's work, so it must be cheap. Default: always.
+    fn is_current(&self) -> bool {
+        true
+    }
 }
 
 /// The duty to say when the effects of a record are durable.
@@ -46,6 +52,16 @@ impl Ack {
         if let Some(lane) = self.lane.take() {
             lane.done(self.number);
         }
+    }
+
+    /// Returns whether the record is still its source's to give: `false` from when another reader may have its shard or partition, which
+    /// will be given the record too.
+    ///
+    /// To be asked before each step of the record's work, and last before the write that others see. What remains is the step that had begun
+    /// before: its effect may come after one of the next reader's.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.lane.as_ref().is_none_or(|lane| lane.is_current())
     }
 
     /// The record's number in its lane.

@@ -52,6 +52,7 @@ mod settings;
 mod shared;
 mod shared_limit;
 pub mod snapshot;
+mod start;
 mod stats;
 mod submit;
 mod table;

@@ -1,11 +1,14 @@
 //! What of a shard has been handed out and is not yet done.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::SequenceNumber;
+use crate::clock::Clock;
 use crate::progress::{Acknowledge, Contiguous};
 
 /// Shared by the task that reads a shard and whoever works on its records.
@@ -13,6 +16,9 @@ use crate::progress::{Acknowledge, Contiguous};
 pub(crate) struct Book {
     pages: Mutex<Pages>,
     changed: Notify,
+    clock: Clock,
+    /// When the shard is not this worker's any more, in milliseconds of the clock.
+    valid_until: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -42,8 +48,11 @@ impl Pages {
 }
 
 impl Book {
-    pub(crate) fn new() -> Self {
+    /// Returns an empty book of a shard that is this worker's until [`valid_until`](Self::valid_until) says otherwise.
+    pub(crate) fn new(clock: Clock) -> Self {
         Self {
+            clock,
+            valid_until: AtomicU64::new(u64::MAX),
             pages: Mutex::new(Pages {
                 records: Contiguous::new(),
                 ends: VecDeque::new(),
@@ -109,8 +118,15 @@ impl Book {
         self.pages().revoked = true;
     }
 
+    /// Notes until when the shard is this worker's, should its task not come round to say more.
+    pub(crate) fn valid_until(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.valid_until.store(millis, Ordering::Relaxed);
+    }
+
     pub(crate) fn is_revoked(&self) -> bool {
-        self.pages().revoked
+        let now = u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX);
+        self.pages().revoked || now >= self.valid_until.load(Ordering::Relaxed)
     }
 
     /// Whether everything is done that ever will be: of what follows a record that was dropped, nothing counts.
@@ -172,6 +188,10 @@ impl Acknowledge for Book {
         drop(pages);
         self.changed.notify_waiters();
     }
+
+    fn is_current(&self) -> bool {
+        !self.is_revoked()
+    }
 }
 
 #[cfg(test)]
@@ -186,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_held_until_all_its_records_are_done() {
-        let book = Book::new();
+        let book = Book::new(Clock::start());
         assert_eq!(book.push_page(sequences(0..3).iter().map(Some), 300), 0);
         assert_eq!(book.push_page(sequences(3..4).iter().map(Some), 50), 3);
         assert_eq!(
@@ -207,7 +227,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_reader_is_woken_when_there_is_room_and_when_a_record_is_dropped() {
-        let book = Book::new();
+        let book = Book::new(Clock::start());
         book.push_page(sequences(0..1).iter().map(Some), 100);
         book.push_page(sequences(1..2).iter().map(Some), 100);
         let mut waiting = waits_for_room(&book);
@@ -221,7 +241,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_came_before_a_dropped_record_is_still_waited_for() {
-        let book = Book::new();
+        let book = Book::new(Clock::start());
         book.push_page(sequences(0..3).iter().map(Some), 100);
         book.dropped(1);
         assert!(book.is_dropped() && !book.is_settled());

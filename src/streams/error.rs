@@ -49,6 +49,32 @@ pub enum StreamsError {
         /// The table.
         table: String,
     },
+    /// The table was deleted. What its stream still held has been read.
+    #[error("table {table:?} was deleted, and its stream has been read to its end")]
+    #[non_exhaustive]
+    TableDeleted {
+        /// The table.
+        table: String,
+    },
+    /// The leases are of another table's stream: another application has them.
+    #[error(
+        "the leases in table {lease_table:?} are of another stream, {stream:?}: name a table of this application's own by `lease_table`"
+    )]
+    #[non_exhaustive]
+    ForeignLeases {
+        /// The lease table.
+        lease_table: String,
+        /// The ARN of the stream that they are of.
+        stream: String,
+    },
+    /// A function that the source was given panicked. The record, or gap, that it was called with comes again when the source is opened
+    /// again.
+    #[error("the source's `{callback}` panicked")]
+    #[non_exhaustive]
+    CallbackPanicked {
+        /// The builder's method by which it was given.
+        callback: &'static str,
+    },
     /// A request failed for good.
     #[error("{operation} of {target:?} failed")]
     #[non_exhaustive]
@@ -99,7 +125,7 @@ pub enum StreamsError {
         problem: &'static str,
     },
     /// Changes were lost before they were read, and [`GapPolicy::Fail`](super::GapPolicy::Fail) stands.
-    #[error("a gap in the stream of table {table:?}: {gap}")]
+    #[error("a gap in the stream of table {table:?}: {gap}; to go on all the same, set `on_gap` to report or rescan")]
     #[non_exhaustive]
     Gap {
         /// The table.
@@ -178,6 +204,8 @@ impl StreamsError {
             | Self::NoStream { .. }
             | Self::LeaseTableCreation { .. }
             | Self::NotALeaseTable { .. }
+            | Self::ForeignLeases { .. }
+            | Self::CallbackPanicked { .. }
             | Self::MalformedLease { .. } => StreamsErrorKind::Configuration,
             Self::Service { source, .. } if source.is_retryable() => StreamsErrorKind::Unavailable,
             Self::Service { .. } => StreamsErrorKind::Configuration,
@@ -188,7 +216,7 @@ impl StreamsError {
             Self::Undecodable { .. } | Self::Malformed { .. } | Self::Refused { .. } => {
                 StreamsErrorKind::Record
             }
-            Self::StreamDisabled { .. } => StreamsErrorKind::Ended,
+            Self::StreamDisabled { .. } | Self::TableDeleted { .. } => StreamsErrorKind::Ended,
             Self::Panicked => StreamsErrorKind::Internal,
         }
     }

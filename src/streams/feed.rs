@@ -154,6 +154,15 @@ impl Feed {
         }
     }
 
+    /// Whether everything that was told to stop has stopped. Records taken as a stream are known to be
+    /// [no longer current](super::Delivery::is_current).
+    pub(crate) fn is_stopped(&self) -> bool {
+        match self {
+            Self::Handler(runner) => runner.is_stopped(),
+            Self::Channel(_) | Self::Gone => true,
+        }
+    }
+
     /// Resolves when something went on. Never, where nothing is on its way.
     ///
     /// # Cancel safety

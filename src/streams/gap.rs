@@ -25,6 +25,9 @@ pub struct Gap {
 pub enum GapCause {
     /// The shard's oldest changes were trimmed before they were read: they are older than 24 hours.
     Trimmed,
+    /// The shard's oldest changes, none of which had been read, may have been trimmed: its beginning is no longer there. A shard whose first
+    /// change came hours after it was opened may look the same.
+    PossiblyTrimmed,
     /// The shard has not been read to its end and is gone.
     ShardLost,
     /// None of the shards that have been read belongs to the table's stream: it was switched off and on again, or everything
@@ -32,10 +35,21 @@ pub enum GapCause {
     StreamReplaced,
 }
 
+impl Gap {
+    /// Returns whether changes are missing for certain. A possible gap is one that may be none: see [`GapCause::PossiblyTrimmed`].
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.cause != GapCause::PossiblyTrimmed
+    }
+}
+
 impl fmt::Display for Gap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let cause = match self.cause {
             GapCause::Trimmed => "changes were trimmed before they were read",
+            GapCause::PossiblyTrimmed => {
+                "the shard's first changes may have been trimmed before they were read"
+            }
             GapCause::ShardLost => "the shard is gone before it was read to its end",
             GapCause::StreamReplaced => "the stream has none of the shards that have been read",
         };

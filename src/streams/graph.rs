@@ -4,23 +4,34 @@
 //! the service is free to list a child before its parent or twice. So the graph takes any pages in any order and says only what
 //! follows from all of them. What is *not* listed proves nothing: a shard that is gone shows when it is read.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ShardId;
+use super::{SequenceNumber, ShardId};
 
 /// One shard as a listing tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedShard {
     pub(crate) id: ShardId,
     pub(crate) parent: Option<ShardId>,
+    /// No record of it has a lower number.
+    pub(crate) first: Option<SequenceNumber>,
+    /// It takes no more records.
+    pub(crate) closed: bool,
 }
 
 /// Shards and their parents.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShardGraph {
-    parents: BTreeMap<ShardId, Option<ShardId>>,
+    shards: BTreeMap<ShardId, Place>,
     children: BTreeMap<ShardId, BTreeSet<ShardId>>,
+}
+
+/// A shard's place in the graph.
+#[derive(Clone, Debug, Default)]
+struct Place {
+    parent: Option<ShardId>,
+    first: Option<SequenceNumber>,
+    closed: bool,
 }
 
 /// Pages that contradict each other.
@@ -44,43 +55,65 @@ impl ShardGraph {
         shards: impl IntoIterator<Item = ListedShard>,
     ) -> Result<(), Inconsistent> {
         for shard in shards {
-            match self.parents.entry(shard.id.clone()) {
-                Entry::Vacant(vacant) => {
-                    vacant.insert(shard.parent.clone());
-                }
-                Entry::Occupied(mut known) => match (known.get(), &shard.parent) {
-                    (_, None) => continue,
-                    (None, Some(_)) => {
-                        known.insert(shard.parent.clone());
-                    }
-                    (Some(known), Some(told)) if known == told => continue,
-                    (Some(_), Some(_)) => return Err(Inconsistent::TwoParents(shard.id)),
-                },
+            let place = self.shards.entry(shard.id.clone()).or_default();
+            place.first = place.first.or(shard.first);
+            place.closed |= shard.closed;
+            let Some(parent) = shard.parent else {
+                continue;
+            };
+            match &place.parent {
+                Some(known) if *known == parent => continue,
+                Some(_) => return Err(Inconsistent::TwoParents(shard.id)),
+                None => place.parent = Some(parent.clone()),
             }
-            if let Some(parent) = shard.parent {
-                if self
-                    .ancestors(&parent)
-                    .any(|ancestor| *ancestor == shard.id)
-                    || parent == shard.id
-                {
-                    return Err(Inconsistent::Circle(shard.id));
-                }
-                self.children.entry(parent).or_default().insert(shard.id);
+            if parent == shard.id || self.ancestors(&parent).any(|old| *old == shard.id) {
+                return Err(Inconsistent::Circle(shard.id));
             }
+            self.children.entry(parent).or_default().insert(shard.id);
         }
         Ok(())
     }
 
+    /// The names of the listed shards.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &ShardId> {
+        self.shards.keys()
+    }
+
+    /// Every listed shard, by name.
+    fn listed(&self) -> impl Iterator<Item = ListedShard> {
+        self.shards.iter().map(|(id, place)| ListedShard {
+            id: id.clone(),
+            parent: place.parent.clone(),
+            first: place.first,
+            closed: place.closed,
+        })
+    }
+
     pub(crate) fn contains(&self, shard: &ShardId) -> bool {
-        self.parents.contains_key(shard)
+        self.shards.contains_key(shard)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.parents.is_empty()
+        self.shards.is_empty()
     }
 
     pub(crate) fn parent(&self, shard: &ShardId) -> Option<&ShardId> {
-        self.parents.get(shard)?.as_ref()
+        self.shards.get(shard)?.parent.as_ref()
+    }
+
+    /// Returns the number at which a shard begins, where the listing says so.
+    pub(crate) fn first(&self, shard: &ShardId) -> Option<SequenceNumber> {
+        self.shards.get(shard)?.first
+    }
+
+    /// Whether a shard takes no more records, as far as that was listed.
+    pub(crate) fn is_closed(&self, shard: &ShardId) -> bool {
+        self.shards.get(shard).is_some_and(|place| place.closed) || !self.is_leaf(shard)
+    }
+
+    /// The shards that are named as parents and not listed.
+    pub(crate) fn unlisted_parents(&self) -> impl Iterator<Item = &ShardId> {
+        self.children.keys().filter(|parent| !self.contains(parent))
     }
 
     /// The shards that a shard was split into, or that follows it.
@@ -102,11 +135,10 @@ impl ShardGraph {
 
     /// All listed shards, each after its ancestors.
     pub(crate) fn in_order(&self) -> Vec<&ShardId> {
-        let mut ordered = Vec::with_capacity(self.parents.len());
-        let roots = self.parents.iter().filter(|(_, parent)| {
-            parent
-                .as_ref()
-                .is_none_or(|parent| !self.parents.contains_key(parent))
+        let mut ordered = Vec::with_capacity(self.shards.len());
+        let roots = self.shards.iter().filter(|(_, place)| {
+            let parent = place.parent.as_ref();
+            parent.is_none_or(|parent| !self.shards.contains_key(parent))
         });
         let mut ahead: Vec<&ShardId> = roots.map(|(shard, _)| shard).rev().collect();
         while let Some(shard) = ahead.pop() {
@@ -117,54 +149,63 @@ impl ShardGraph {
     }
 }
 
-/// How many listings in a row must leave a shard out before it is taken for gone.
+/// How many listings in a row must say the same against what was known before they are believed.
 pub(crate) const SURELY: u32 = 3;
 
-/// What several listings say together: each alone may leave out a shard, or a shard's parent.
+/// What several listings say together: each alone may leave out a shard, or name a wrong parent.
 #[derive(Debug, Default)]
 pub(crate) struct Lineage {
     graph: ShardGraph,
-    /// How many of the last listings left a shard out.
-    absent: BTreeMap<ShardId, u32>,
-    /// How many listings have shown a shard with no parent beside it.
-    rootless: BTreeMap<ShardId, u32>,
+    hearsay: BTreeMap<ShardId, Hearsay>,
     listings: u32,
 }
 
+/// What listings have said of one shard.
+#[derive(Clone, Debug, Default)]
+struct Hearsay {
+    /// How many of the last listings left it out.
+    absent: u32,
+    /// Another parent than the known one, and how many listings in a row have named it.
+    contrary: Option<(ShardId, u32)>,
+    /// How many listings have shown it with no parent.
+    rootless: u32,
+    /// How many listings have named the known parent.
+    confirmed: u32,
+}
+
 impl Lineage {
-    /// Takes in one listing.
+    /// Takes in one listing. Nothing has changed where it can't be believed.
     pub(crate) fn listed(&mut self, listing: &ShardGraph) -> Result<(), Inconsistent> {
-        let known = std::mem::take(&mut self.graph);
-        let mut absent = std::mem::take(&mut self.absent);
-        absent.retain(|shard, _| !listing.contains(shard));
-        for shard in known.parents.keys() {
+        let mut hearsay = std::mem::take(&mut self.hearsay);
+        let mut shards: BTreeMap<ShardId, Place> = self.graph.shards.clone();
+        for listed in listing.listed() {
+            let known = shards.entry(listed.id.clone()).or_default();
+            let heard = hearsay.entry(listed.id).or_default();
+            heard.absent = 0;
+            known.first = known.first.or(listed.first);
+            known.closed |= listed.closed;
+            heard.hear(&mut known.parent, listed.parent);
+        }
+        shards.retain(|shard, _| {
+            let heard = hearsay.entry(shard.clone()).or_default();
             if !listing.contains(shard) {
-                *absent.entry(shard.clone()).or_default() += 1;
+                heard.absent += 1;
             }
-        }
-        absent.retain(|_, times| *times < SURELY);
-        let kept = known
-            .parents
-            .iter()
-            .filter(|(shard, _)| listing.contains(shard) || absent.contains_key(*shard));
-        let all = kept.chain(&listing.parents);
-        self.graph.merge(all.map(|(id, parent)| ListedShard {
-            id: id.clone(),
-            parent: parent.clone(),
-        }))?;
-        self.absent = absent;
+            heard.absent < SURELY
+        });
+        hearsay.retain(|shard, _| shards.contains_key(shard));
+        // Beside the known one: a listing that makes a circle leaves that as it was.
+        let mut graph = ShardGraph::default();
+        let merged = graph.merge(shards.into_iter().map(|(id, place)| ListedShard {
+            id,
+            parent: place.parent,
+            first: place.first,
+            closed: place.closed,
+        }));
+        self.hearsay = hearsay;
+        merged?;
+        self.graph = graph;
         self.listings = self.listings.saturating_add(1);
-        let graph = &self.graph;
-        let is_rootless = |shard: &ShardId| {
-            graph
-                .parent(shard)
-                .is_none_or(|parent| !graph.contains(parent))
-        };
-        self.rootless
-            .retain(|shard, _| graph.contains(shard) && is_rootless(shard));
-        for shard in listing.parents.keys().filter(|shard| is_rootless(shard)) {
-            *self.rootless.entry(shard.clone()).or_default() += 1;
-        }
         Ok(())
     }
 
@@ -177,11 +218,54 @@ impl Lineage {
         self.listings >= SURELY
     }
 
-    /// Whether a shard's parent has been left out so often that there is none any more.
-    pub(crate) fn is_root(&self, shard: &ShardId) -> bool {
-        self.rootless
+    /// Whether enough listings have shown a shard with no parent: it has none.
+    pub(crate) fn is_rootless(&self, shard: &ShardId) -> bool {
+        self.hearsay
             .get(shard)
-            .is_some_and(|times| *times >= SURELY)
+            .is_some_and(|heard| heard.rootless >= SURELY)
+    }
+
+    /// Whether the last listings contradict what is known of a shard's parent.
+    pub(crate) fn is_disputed(&self, shard: &ShardId) -> bool {
+        self.hearsay
+            .get(shard)
+            .is_some_and(|heard| heard.contrary.is_some())
+    }
+
+    /// A shard's parent, where enough listings have named it.
+    pub(crate) fn confirmed_parent(&self, shard: &ShardId) -> Option<&ShardId> {
+        let heard = self.hearsay.get(shard)?;
+        (heard.confirmed >= SURELY && heard.contrary.is_none())
+            .then(|| self.graph.parent(shard))
+            .flatten()
+    }
+}
+
+impl Hearsay {
+    /// Takes in the parent that a listing names, and makes it the known one where it is to be believed.
+    fn hear(&mut self, known: &mut Option<ShardId>, told: Option<ShardId>) {
+        let Some(told) = told else {
+            // Left out of this listing, or there is none.
+            self.rootless += u32::from(known.is_none());
+            return;
+        };
+        self.rootless = 0;
+        if known.as_ref().is_none_or(|known| *known == told) {
+            *known = Some(told);
+            self.contrary = None;
+            self.confirmed = self.confirmed.saturating_add(1);
+            return;
+        }
+        let times = match self.contrary.take() {
+            Some((other, times)) if other == told => times + 1,
+            _ => 1,
+        };
+        if times < SURELY {
+            self.contrary = Some((told, times));
+        } else {
+            *known = Some(told);
+            self.confirmed = times;
+        }
     }
 }
 
@@ -194,7 +278,16 @@ mod tests {
         ListedShard {
             id: ShardId::new(id),
             parent: (!parent.is_empty()).then(|| ShardId::new(parent)),
+            first: None,
+            closed: false,
         }
+    }
+
+    fn listing(shards: &[(&str, &str)]) -> ShardGraph {
+        let mut graph = ShardGraph::default();
+        let shards = shards.iter().map(|(id, parent)| shard(id, parent));
+        graph.merge(shards).expect("a lineage");
+        graph
     }
 
     fn names(shards: &[&ShardId]) -> Vec<String> {
@@ -235,19 +328,13 @@ mod tests {
 
     #[test]
     fn what_one_listing_leaves_out_another_makes_good() {
-        let listing = |shards: &[(&str, &str)]| {
-            let mut graph = ShardGraph::default();
-            let shards = shards.iter().map(|(id, parent)| shard(id, parent));
-            graph.merge(shards).expect("a lineage");
-            graph
-        };
         let mut lineage = Lineage::default();
         let full = listing(&[("a", ""), ("b", "a")]);
         let b = ShardId::new("b");
         lineage
             .listed(&listing(&[("b", "")]))
             .expect("a parent left out");
-        assert!(!lineage.is_root(&b));
+        assert!(!lineage.is_rootless(&b));
         lineage.listed(&full).expect("it is told now");
         for _ in 0..2 {
             lineage
@@ -258,13 +345,55 @@ mod tests {
         }
         lineage.listed(&listing(&[("b", "")])).expect("and again");
         assert!(!lineage.graph().contains(&ShardId::new("a")), "it is gone");
-        assert!(!lineage.is_root(&b), "since one listing only");
-        for _ in 0..2 {
-            lineage
-                .listed(&listing(&[("b", "a")]))
-                .expect("named, not listed");
+        assert!(!lineage.is_rootless(&b), "its parent is known");
+        assert!(lineage.graph().unlisted_parents().eq([&ShardId::new("a")]));
+    }
+
+    #[test]
+    fn a_shard_that_listings_agree_to_have_no_parent_is_a_root() {
+        let mut lineage = Lineage::default();
+        let a = ShardId::new("a");
+        for times in 1..=SURELY {
+            lineage.listed(&listing(&[("a", "")])).expect("a root");
+            assert_eq!(lineage.is_rootless(&a), times == SURELY);
         }
-        assert!(lineage.is_root(&b));
+    }
+
+    #[test]
+    fn a_wrong_parent_gives_way_to_listings_that_agree() {
+        let wrong = listing(&[("a", ""), ("x", ""), ("b", "x")]);
+        let right = listing(&[("a", ""), ("x", ""), ("b", "a")]);
+        let [a, b, x] = ["a", "b", "x"].map(ShardId::new);
+        for first in [&wrong, &right] {
+            let mut lineage = Lineage::default();
+            lineage.listed(first).expect("one listing");
+            if std::ptr::eq(first, &right) {
+                lineage.listed(&wrong).expect("another");
+                assert_eq!(lineage.graph().parent(&b), Some(&a), "one against it");
+                assert!(lineage.is_disputed(&b));
+            }
+            for _ in 0..SURELY {
+                lineage.listed(&right).expect("again and again");
+            }
+            assert_eq!(lineage.graph().parent(&b), Some(&a));
+            assert!(!lineage.is_disputed(&b));
+            assert_eq!(lineage.confirmed_parent(&b), Some(&a));
+            assert_eq!(lineage.graph().children(&x).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_listing_that_makes_a_circle_changes_nothing() {
+        let mut lineage = Lineage::default();
+        lineage
+            .listed(&listing(&[("a", ""), ("b", "a")]))
+            .expect("a lineage");
+        let circle = listing(&[("a", "b")]);
+        for _ in 1..SURELY {
+            let told = lineage.listed(&circle);
+            assert_eq!(told, Err(Inconsistent::Circle(ShardId::new("b"))));
+            assert_eq!(lineage.graph().children(&ShardId::new("a")).count(), 1);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A stream's shards, as `DescribeStream` lists them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,9 +9,10 @@ use serde_json::json;
 
 use super::ShardId;
 use super::graph::{Inconsistent, ListedShard, ShardGraph};
+use super::shared::Stream;
 use crate::clock::Clock;
 use crate::retry::{Backoff, Decision, Retries, RetryPolicy, ServiceError};
-use crate::transport::{Operation, Transport};
+use crate::transport::Operation;
 
 /// How far apart the requests of one worker are. An account may call `DescribeStream` about ten times a second, all its workers and streams
 /// together (DynamoDB Developer Guide, quotas).
@@ -39,8 +41,7 @@ pub(crate) enum ListingError {
 /// Reads a stream's shards, no faster than an account may.
 #[derive(Debug)]
 pub(crate) struct Lister {
-    transport: Transport,
-    stream_arn: String,
+    stream: Arc<Stream>,
     clock: Clock,
     retries: Retries,
     /// The earliest time of the next request.
@@ -49,14 +50,12 @@ pub(crate) struct Lister {
 
 impl Lister {
     pub(crate) fn new(
-        transport: Transport,
-        stream_arn: &str,
+        stream: Arc<Stream>,
         clock: Clock,
         rng: fastrand::Rng,
     ) -> Self {
         Self {
-            transport,
-            stream_arn: stream_arn.to_owned(),
+            stream,
             clock,
             retries: Retries::new(Backoff::new(&RetryPolicy::default()), rng),
             next: Duration::ZERO,
@@ -71,7 +70,7 @@ impl Lister {
         };
         let mut after: Option<String> = None;
         loop {
-            let mut request = json!({"StreamArn": self.stream_arn, "Limit": 100});
+            let mut request = json!({"StreamArn": self.stream.arn, "Limit": 100});
             if let Some(after) = &after {
                 request["ExclusiveStartShardId"] = json!(after);
             }
@@ -85,6 +84,8 @@ impl Lister {
                 .merge(description.shards.into_iter().map(|shard| ListedShard {
                     id: ShardId::new(&shard.id),
                     parent: shard.parent.as_deref().map(ShardId::new),
+                    first: shard.numbers.first.and_then(|first| first.parse().ok()),
+                    closed: shard.numbers.last.is_some(),
                 }))?;
             match description.last {
                 // A page that ends where it began would be read for ever.
@@ -99,7 +100,7 @@ impl Lister {
     /// Reads one page, and asks for it again where that may help: a long listing is not begun anew
     /// for one page.
     async fn page(&mut self, request: Bytes) -> Result<Bytes, ServiceError> {
-        let (clock, transport, next) = (self.clock, &self.transport, &mut self.next);
+        let (clock, transport, next) = (self.clock, &self.stream.transport, &mut self.next);
         let paced = || {
             let at = clock.now().max(*next);
             // Reserved before the wait: a listing that is dropped meanwhile costs one turn.
@@ -146,4 +147,14 @@ struct Shard {
     id: String,
     #[serde(rename = "ParentShardId", default)]
     parent: Option<String>,
+    #[serde(rename = "SequenceNumberRange", default)]
+    numbers: Numbers,
+}
+
+#[derive(Default, Deserialize)]
+struct Numbers {
+    #[serde(rename = "StartingSequenceNumber", default)]
+    first: Option<String>,
+    #[serde(rename = "EndingSequenceNumber", default)]
+    last: Option<String>,
 }

@@ -80,6 +80,7 @@ mod record;
 mod record_stream;
 mod sequence_number;
 mod settings;
+mod shared;
 mod snapshot;
 mod source;
 mod stats;

@@ -1,13 +1,16 @@
 //! One read of a shard: an iterator where there is none, then a page.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::page::{Page, parse_page};
+use super::shared::Stream;
 use super::{SequenceNumber, ShardId};
 use crate::retry::ServiceError;
-use crate::transport::{Operation, Transport};
+use crate::transport::Operation;
 
 /// Where the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +19,14 @@ pub(crate) enum ReadFrom {
     Latest,
     After(SequenceNumber),
     At(SequenceNumber),
+    /// The shard's own first number, of which there may be no record.
+    First(SequenceNumber),
 }
 
 /// What a read needs to know.
 #[derive(Debug)]
 pub(crate) struct Read {
-    pub(crate) transport: Transport,
-    pub(crate) stream_arn: String,
+    pub(crate) stream: Arc<Stream>,
     pub(crate) shard: ShardId,
     pub(crate) from: ReadFrom,
     pub(crate) iterator: Option<String>,
@@ -32,6 +36,8 @@ pub(crate) struct Read {
 /// Why a read brought no page.
 #[derive(Debug)]
 pub(crate) struct ReadFailure {
+    /// The request that failed.
+    pub(crate) operation: &'static str,
     pub(crate) error: ServiceError,
     /// Whether the iterator was new: then it is the position that is refused, not the iterator's age.
     pub(crate) fresh: bool,
@@ -47,38 +53,40 @@ impl Read {
     /// A read changes nothing: harmless to drop.
     pub(crate) async fn page(self) -> Result<(Page, usize), ReadFailure> {
         let fresh = self.iterator.is_none();
-        let failed = |iterator, error| ReadFailure {
+        let failed = |operation, iterator, error| ReadFailure {
+            operation,
             error,
             fresh,
             iterator,
         };
         let iterator = match self.iterator {
             Some(iterator) => iterator,
-            None => iterator(&self.transport, &self.stream_arn, &self.shard, &self.from)
+            None => iterator(&self.stream, &self.shard, &self.from)
                 .await
-                .map_err(|error| failed(None, error))?,
+                .map_err(|error| failed("GetShardIterator", None, error))?,
         };
         let request = json!({"ShardIterator": iterator, "Limit": self.limit}).to_string();
         let called = self
+            .stream
             .transport
             .call(Operation::GetRecords, Bytes::from(request));
         let page = called.await.and_then(|body| {
             let bytes = body.len();
             Ok((parse_page(&self.shard, body)?, bytes))
         });
-        page.map_err(|error| failed(Some(iterator), error))
+        page.map_err(|error| failed("GetRecords", Some(iterator), error))
     }
 }
 
 /// An iterator of a shard.
 pub(crate) async fn iterator(
-    transport: &Transport,
-    stream_arn: &str,
+    stream: &Stream,
     shard: &ShardId,
     from: &ReadFrom,
 ) -> Result<String, ServiceError> {
-    let request = iterator_request(stream_arn, shard, from);
-    let body = transport.call(Operation::GetShardIterator, request).await?;
+    let request = iterator_request(&stream.arn, shard, from);
+    let called = stream.transport.call(Operation::GetShardIterator, request);
+    let body = called.await?;
     let answer: Iterator = serde_json::from_slice(&body)
         .map_err(|_| ServiceError::garbled("there is no shard iterator in it"))?;
     Ok(answer.iterator)
@@ -90,7 +98,9 @@ fn iterator_request(stream_arn: &str, shard: &ShardId, from: &ReadFrom) -> Bytes
         ReadFrom::TrimHorizon => ("TRIM_HORIZON", None),
         ReadFrom::Latest => ("LATEST", None),
         ReadFrom::After(sequence) => ("AFTER_SEQUENCE_NUMBER", Some(sequence)),
-        ReadFrom::At(sequence) => ("AT_SEQUENCE_NUMBER", Some(sequence)),
+        ReadFrom::At(sequence) | ReadFrom::First(sequence) => {
+            ("AT_SEQUENCE_NUMBER", Some(sequence))
+        }
     };
     if let Some(sequence) = sequence {
         request["SequenceNumber"] = json!(sequence.to_string());

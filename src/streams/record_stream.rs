@@ -31,6 +31,16 @@ pub struct Delivery {
     pub ack: Ack,
 }
 
+impl Delivery {
+    /// Returns whether this worker still has the record's shard: [`Ack::is_current`]. Records are handed out once only while it has, but
+    /// those that were handed out are yours: ask before each step, and skip the record where the answer is no; whoever has the shard now
+    /// is given it as well.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.ack.is_current()
+    }
+}
+
 /// A table's changes, those of each shard in order.
 ///
 /// Ends with the error that keeps the source from going on, if there is one, or when it was stopped by its

@@ -331,6 +331,11 @@ impl StreamSettings {
         self.request_timeout
     }
 
+    /// How long a write of a lease may take: a renewal that hangs must leave time for another before the lease lapses.
+    pub(super) fn lease_timeout(&self) -> Duration {
+        self.request_timeout.min(self.failover / 4)
+    }
+
     pub(super) fn get_drain_timeout(&self) -> Duration {
         self.drain_timeout
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
@@ -21,11 +21,12 @@ use super::record_stream::RecordStream;
 use super::settings::StreamSettings;
 use super::snapshot::{Junction, SnapshotTable, Snapshots};
 use super::stats::{Counters, StreamStats};
-use super::worker::{CLOCKS_APART, Destination, FilterFn, GapFn, Order, Shared, Worker, millis};
+use super::shared::{Destination, FilterFn, GapFn, Order, Shared, Stream, millis};
+use super::worker::Worker;
 use crate::clock::Clock;
 use crate::random::entropy;
 use crate::retry::{Backoff, Retries, RetryPolicy};
-use crate::transport::{Transport, TransportKind};
+use crate::transport::{ServiceClock, Transport, TransportKind};
 
 /// How many pages wait, read and not yet taken, in a source that is taken as a stream.
 const CHUNKS: usize = 16;
@@ -49,9 +50,9 @@ pub enum StartPosition {
     /// [`open`](StreamSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
     ///
     /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned is given by
-    /// its changes alone, so that there are items without a snapshot record. Changes of the last 15 minutes before the start may be given too, before
-    /// their items' snapshot records. The stream's view must hold new images. After a crash the scan goes on from the last page with every item
-    /// done and every change before it behind its shard's checkpoint.
+    /// its changes alone, so that there are items without a snapshot record. After a crash before a shard's first checkpoint, changes of the
+    /// last seconds before the start may be given too. The stream's view must hold new images. After a crash the scan goes on from the last
+    /// page with every item done and every change before it behind its shard's checkpoint.
     ///
     /// While it is taken, which [`StreamStats::snapshot_items`] shows, one worker reads all shards and the others wait; pages of it and
     /// changes of the stream are handed out in turn, never at the same time. How fast, and with how much memory:
@@ -107,7 +108,8 @@ impl StreamSourceBuilder {
         self
     }
 
-    /// What this worker is called in the lease table, before a suffix of its own that tells it from others of its name. Default: `worker`.
+    /// Names this worker in the lease table, before a suffix of its own that tells it from others of its name. Default: the host's name and
+    /// the process's number.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.worker = Some(name.into());
         self
@@ -158,7 +160,7 @@ impl StreamSourceBuilder {
         self
     }
 
-    /// Fixes what is random: delays and the order in which leases are taken. For tests.
+    /// Fixes the delays and the order in which leases are taken, for tests. Two sources of one seed are two workers all the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -205,9 +207,9 @@ impl StreamSourceBuilder {
         let mut retries = Retries::new(Backoff::new(&RetryPolicy::default()), rng.fork());
         let (stream_arn, keys) = stream_of(&table, &self.table, &mut retries).await?;
 
-        let name = self.worker.unwrap_or_else(|| "worker".to_owned());
-        // Nobody else ever writes under this name: a row that names it is this worker's own doing.
-        let me = format!("{name}-{:016x}", rng.u64(..));
+        let name = self.worker.unwrap_or_else(this_process);
+        // Nobody else ever writes under this name: a row that names it is this worker's own doing. Two sources of one seed are two.
+        let me = format!("{name}-{:016x}", entropy());
         let leases = self
             .lease_table
             .unwrap_or_else(|| format!("{}-leases", self.table));
@@ -215,11 +217,10 @@ impl StreamSourceBuilder {
             || settings.get_on_gap() == GapPolicy::Rescan)
             .then(|| Snapshots {
                 table: SnapshotTable::new(&self.dynamodb, self.transport, &leases, &me, timeout),
-                source: table,
+                source: table.clone(),
                 keys,
             });
-        // A renewal that hangs must leave time for another before the lease lapses.
-        let lease_timeout = timeout.min(settings.get_failover() / 4);
+        let lease_timeout = settings.lease_timeout();
         let leases = LeaseTable::new(&self.dynamodb, self.transport, &leases, &me, lease_timeout);
         let leases = if self.in_memory {
             leases.in_memory()
@@ -227,21 +228,22 @@ impl StreamSourceBuilder {
             leases
         };
         leases.ensure().await?;
-        let streams = Transport::streams(&self.streams, self.transport, &stream_arn, timeout);
-        // DynamoDB Local tells the time of a change to the minute, the service to the second.
-        let step = if stream_arn.contains(":ddblocal:") {
-            60
-        } else {
-            1
-        };
+        let time = Arc::new(ServiceClock::new());
+        let transport =
+            Transport::streams(&self.streams, self.transport, &stream_arn, timeout, &time);
+        let stream = Arc::new(Stream {
+            arn: stream_arn,
+            transport,
+        });
         let (sender, receiver) = mpsc::channel(CHUNKS);
         let shared = Shared {
             clock,
             backoff: Backoff::new(&RetryPolicy::default()),
             counters: Arc::new(Counters::new(&self.table)),
             table: self.table,
-            stream_arn: stream_arn.clone(),
-            streams: streams.clone(),
+            source: table,
+            stream: Mutex::new(Arc::clone(&stream)),
+            time,
             leases,
             settings,
             dead_letters: self.dead_letters,
@@ -250,18 +252,15 @@ impl StreamSourceBuilder {
             held: AtomicUsize::new(0),
             graph: Mutex::new(Arc::new(ShardGraph::default())),
             junction: Junction::new(),
-            time_step: Duration::from_secs(step),
-            opened: millis(clock.time_of_day()),
+            starved: Mutex::default(),
         };
         let begin = match self.start {
             StartPosition::TrimHorizon => Begin::TrimHorizon,
-            StartPosition::Latest => Begin::Latest,
+            // Before the first page of a snapshot is scanned, so that the scan shows all that came before.
+            StartPosition::Latest | StartPosition::Snapshot => Begin::Latest,
             StartPosition::AtTimestamp(time) => Begin::AtTimestamp(millis(time)),
-            StartPosition::Snapshot => {
-                Begin::AtTimestamp(millis(clock.time_of_day()).saturating_sub(CLOCKS_APART))
-            }
         };
-        let lister = Lister::new(streams, &stream_arn, clock, rng.fork());
+        let lister = Lister::new(stream, clock, rng.fork());
         let letters_rng = rng.fork();
         let mut worker = Worker::new(
             Arc::new(shared),
@@ -300,7 +299,7 @@ pub struct StreamSource {
 impl fmt::Debug for StreamSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamSource")
-            .field("stream_arn", &self.worker.shared().stream_arn)
+            .field("stream_arn", &self.worker.shared().stream().arn)
             .finish_non_exhaustive()
     }
 }
@@ -459,6 +458,16 @@ async fn stream_of(
         table: table.to_owned(),
     })?;
     Ok((stream_arn, keys))
+}
+
+/// The name of this process: the host's, and its number there.
+fn this_process() -> String {
+    let host = ["HOSTNAME", "COMPUTERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let host = host.as_deref().map_or("host", str::trim);
+    format!("{host}-{}", std::process::id())
 }
 
 impl StreamSettings {

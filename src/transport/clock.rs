@@ -83,7 +83,7 @@ fn shift(time: SystemTime, millis: i64) -> SystemTime {
     shifted.unwrap_or(time)
 }
 
-fn parse_http_date(date: &str) -> Option<SystemTime> {
+pub(super) fn parse_http_date(date: &str) -> Option<SystemTime> {
     DateTime::from_str(date, Format::HttpDate)
         .ok()
         .and_then(|date| date.try_into().ok())

@@ -36,6 +36,7 @@
 //! | `signer` | signatures with all that stays the same worked out once |
 //! | `signature` | a signature by `aws-sigv4`, which the other two are measured by |
 //! | `clock` | the skew between this clock and the service's |
+//! | `service_clock` | the service's time, for what is compared with it |
 //! | `answer_limit` | the most bytes that an answer may have |
 //! | `failure` | every failure as one error |
 //! | `members` | the members of a JSON object, each read by itself |
@@ -67,6 +68,8 @@ mod failure;
 mod members;
 mod operation;
 mod sdk;
+#[cfg(feature = "streams")]
+mod service_clock;
 mod signature;
 mod signer;
 mod tap;
@@ -82,10 +85,13 @@ pub(crate) use operation::Operation;
 pub(crate) use {answer::UnprocessedKind, failure::settle};
 
 use crate::retry::ServiceError;
+use aws_smithy_runtime_api::http::Headers;
 use bytes::Bytes;
 use capture::Captured;
 use client::Client;
 use clock::Skew;
+#[cfg(feature = "streams")]
+pub(crate) use service_clock::ServiceClock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -127,6 +133,9 @@ struct Shared {
     attempt_timeout: Duration,
     way: RwLock<Way>,
     skew: Skew,
+    /// The service's time, where it is kept.
+    #[cfg(feature = "streams")]
+    time: Option<Arc<ServiceClock>>,
     /// Set where errors show the service's messages whatever they may quote.
     show_messages: AtomicBool,
 }
@@ -150,50 +159,49 @@ impl Transport {
         table: &str,
         attempt_timeout: Duration,
     ) -> Self {
-        Self::over(
+        Self(Arc::new(Shared::new(
             Client::DynamoDb(client.clone()),
             kind,
             table,
             attempt_timeout,
-        )
+        )))
     }
 
     /// Returns a way to the stream of that ARN, through a client's configuration. An attempt ends
-    /// after `attempt_timeout`, or earlier where the client's own timeouts say so.
+    /// after `attempt_timeout`, or earlier where the client's own timeouts say so. Its answers tell
+    /// `time`.
     #[cfg(feature = "streams")]
     pub(crate) fn streams(
         client: &aws_sdk_dynamodbstreams::Client,
         kind: TransportKind,
         stream_arn: &str,
         attempt_timeout: Duration,
+        time: &Arc<ServiceClock>,
     ) -> Self {
-        Self::over(
-            Client::Streams(client.clone()),
-            kind,
-            stream_arn,
-            attempt_timeout,
-        )
+        Self(Arc::new(Shared {
+            time: Some(Arc::clone(time)),
+            ..Shared::new(
+                Client::Streams(client.clone()),
+                kind,
+                stream_arn,
+                attempt_timeout,
+            )
+        }))
     }
 
-    fn over(
-        client: Client,
-        kind: TransportKind,
-        resource: &str,
-        attempt_timeout: Duration,
-    ) -> Self {
-        let way = match kind {
-            TransportKind::Sdk => Way::Sdk,
-            TransportKind::Auto if client.is_customised() => Way::Sdk,
-            TransportKind::Auto | TransportKind::Direct => Way::Unknown,
-        };
+    /// Returns the way to another table or stream, as this one goes to its own.
+    #[cfg(feature = "streams")]
+    pub(crate) fn to(&self, resource: &str) -> Self {
+        let this = &self.0;
+        let shared = Shared::new(
+            this.client.clone(),
+            this.kind,
+            resource,
+            this.attempt_timeout,
+        );
         Self(Arc::new(Shared {
-            skew: Skew::new(client.corrects_skew()),
-            client,
-            kind,
-            resource: resource.to_owned(),
-            attempt_timeout,
-            way: RwLock::new(way),
-            show_messages: AtomicBool::new(false),
+            time: this.time.clone(),
+            ..shared
         }))
     }
 
@@ -244,6 +252,49 @@ impl Transport {
 }
 
 impl Shared {
+    fn new(
+        client: Client,
+        kind: TransportKind,
+        resource: &str,
+        attempt_timeout: Duration,
+    ) -> Self {
+        let way = match kind {
+            TransportKind::Sdk => Way::Sdk,
+            TransportKind::Auto if client.is_customised() => Way::Sdk,
+            TransportKind::Auto | TransportKind::Direct => Way::Unknown,
+        };
+        Self {
+            skew: Skew::new(client.corrects_skew()),
+            client,
+            kind,
+            resource: resource.to_owned(),
+            attempt_timeout,
+            way: RwLock::new(way),
+            #[cfg(feature = "streams")]
+            time: None,
+            show_messages: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns the moment at which a request is sent, for [`date`](Self::date).
+    fn sending(&self) -> Duration {
+        #[cfg(feature = "streams")]
+        let sent = self.time.as_ref().map(|time| time.monotonic());
+        #[cfg(not(feature = "streams"))]
+        let sent = None;
+        sent.unwrap_or_default()
+    }
+
+    /// Takes in the date of an answer to a request sent at `sent`.
+    fn date(&self, headers: &Headers, sent: Duration) {
+        #[cfg(feature = "streams")]
+        if let Some(time) = &self.time {
+            time.answered(headers.get("date"), sent);
+        }
+        #[cfg(not(feature = "streams"))]
+        let _ = (headers, sent);
+    }
+
     fn way(&self) -> Way {
         self.way
             .read()

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::super::ShardId;
-use super::super::graph::ShardGraph;
+use super::super::graph::Lineage;
 use super::row::LeaseRow;
 use super::sync::Rows;
 
@@ -97,12 +97,18 @@ impl Observed {
 
     /// Whether a shard may be read: it has something left, and all before it has been worked through.
     ///
-    /// A row may have been made without its parent by somebody whose listing left that out, so the lineage is asked too.
-    fn is_ready(&self, row: &LeaseRow, graph: &ShardGraph) -> bool {
+    /// A row may have been made without its parent, or with a wrong one, by somebody whose listing said so: the lineage is asked too, and
+    /// believed where enough listings agree.
+    fn is_ready(&self, row: &LeaseRow, lineage: &Lineage) -> bool {
         let finished = |parent| self.rows.get(parent).is_none_or(LeaseRow::is_finished);
-        !row.is_finished()
-            && row.parents.iter().all(finished)
-            && graph.parent(&row.shard).is_none_or(finished)
+        let after_parents = match lineage.confirmed_parent(&row.shard) {
+            Some(parent) => finished(parent),
+            None => {
+                let listed = lineage.graph().parent(&row.shard);
+                row.parents.iter().all(finished) && listed.is_none_or(finished)
+            }
+        };
+        !row.is_finished() && after_parents
     }
 
     /// When the next lease of another worker lapses.
@@ -112,6 +118,12 @@ impl Observed {
             .values()
             .filter(|row| row.reader().is_some_and(|reader| reader != me) && !row.is_finished());
         others.filter_map(|row| self.lapses(row, failover)).min()
+    }
+
+    /// Whether a lease that this worker has asked for is still being handed over.
+    pub(crate) fn is_waiting(&self, me: &str) -> bool {
+        let mut asked = self.rows.values().filter(|row| row.checkpoint_owner.is_some());
+        asked.any(|row| row.owner.as_deref() == Some(me))
     }
 
     /// How many workers are seen to live, this one among them.
@@ -128,7 +140,7 @@ impl Observed {
         &self,
         me: &str,
         held: &BTreeSet<ShardId>,
-        graph: &ShardGraph,
+        lineage: &Lineage,
         now: Duration,
         failover: Duration,
         rng: &mut fastrand::Rng,
@@ -137,7 +149,7 @@ impl Observed {
         let mut free = Vec::new();
         let mut of_others: BTreeMap<&str, Vec<&LeaseRow>> = BTreeMap::new();
         let (mut total, mut coming) = (0, 0);
-        for row in self.rows.values().filter(|row| self.is_ready(row, graph)) {
+        for row in self.rows.values().filter(|row| self.is_ready(row, lineage)) {
             total += 1;
             if held.contains(&row.shard) {
                 continue;
@@ -162,7 +174,7 @@ impl Observed {
         }
         let held = held.iter().filter(|shard| {
             let row = self.rows.get(*shard);
-            row.is_none_or(|row| self.is_ready(row, graph))
+            row.is_none_or(|row| self.is_ready(row, lineage))
         });
         let mut mine = held.count() + coming + takes.len();
         let workers = of_others.len() + 1;
@@ -231,16 +243,9 @@ mod tests {
 
     fn lease(name: &str, owner: &str) -> LeaseRow {
         LeaseRow {
-            shard: ShardId::new(name),
             owner: (!owner.is_empty()).then(|| owner.to_owned()),
             counter: 1,
-            checkpoint: Checkpoint::TrimHorizon,
-            checkpoint_owner: None,
-            parents: BTreeSet::new(),
-            children: BTreeSet::new(),
-            from_time: None,
-            created: None,
-            read: None,
+            ..LeaseRow::new(ShardId::new(name), Checkpoint::TrimHorizon)
         }
     }
 
@@ -248,7 +253,7 @@ mod tests {
         let held = held.iter().map(|name| ShardId::new(name)).collect();
         let now = Duration::from_secs(now);
         let mut rng = fastrand::Rng::with_seed(7);
-        let takes = observed.plan("me", &held, &ShardGraph::default(), now, FAILOVER, &mut rng);
+        let takes = observed.plan("me", &held, &Lineage::default(), now, FAILOVER, &mut rng);
         let named = takes
             .into_iter()
             .map(|take| (take.row.shard.to_string(), take.manner));
@@ -365,7 +370,7 @@ mod tests {
             for take in observed.plan(
                 name,
                 held,
-                &ShardGraph::default(),
+                &Lineage::default(),
                 now,
                 FAILOVER,
                 &mut self.rng,

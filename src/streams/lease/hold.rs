@@ -31,8 +31,8 @@ pub(crate) struct Hold {
     stored: Checkpoint,
     /// A checkpoint further than what is stored.
     reached: Option<SequenceNumber>,
-    /// Until when all there was has been read, in milliseconds since 1970.
-    read: Option<u64>,
+    /// When the lease was first taken, in milliseconds since 1970, while its row does not say.
+    first_taken: Option<u64>,
     end: End,
     /// Set if no other worker can take the lease.
     lasts: bool,
@@ -57,6 +57,8 @@ pub(crate) enum Verdict {
     GivenUp,
     /// Somebody else has it.
     Lost,
+    /// The worker that had asked for the lease does no longer.
+    Withdrawn,
     /// The row was deleted under us: it is made again, with what is known here.
     Missing,
 }
@@ -82,7 +84,7 @@ impl Hold {
             checkpointed: taken,
             stored: row.checkpoint.clone(),
             reached: None,
-            read: None,
+            first_taken: None,
             end: End::No,
             lasts: false,
         }
@@ -121,9 +123,14 @@ impl Hold {
         self.reached = Some(sequence);
     }
 
-    /// All that there was at this time, in milliseconds since 1970, has been read.
-    pub(crate) fn read_up(&mut self, time: u64) {
-        self.read = Some(time);
+    /// The lease was taken at this time, in milliseconds since 1970, and its row is to say so.
+    pub(crate) fn note_taken(&mut self, time: u64) {
+        self.first_taken = Some(time);
+    }
+
+    /// Another worker is known to have asked for the lease.
+    pub(crate) fn hand_over(&mut self) {
+        self.handing_over = true;
     }
 
     /// Gives the lease up with the next write.
@@ -145,7 +152,7 @@ impl Hold {
             let pause = self.failover / 20 * self.failures.min(2);
             return self.tried + pause;
         }
-        if self.end != End::No {
+        if self.end != End::No || self.first_taken.is_some() {
             return Duration::ZERO;
         }
         let renewal = self.renewed + self.failover / 3;
@@ -167,10 +174,7 @@ impl Hold {
                 End::Finished(children) => children.clone(),
                 _ => BTreeSet::new(),
             },
-            // A checkpoint says more.
-            read: self
-                .read
-                .filter(|_| self.stored.is_start() && self.reached.is_none()),
+            created: self.first_taken,
             let_go: self.end != End::No,
         }
     }
@@ -181,6 +185,9 @@ impl Hold {
         self.renewed = sent;
         self.tried = sent;
         self.failures = 0;
+        if change.created.is_some() {
+            self.first_taken = None;
+        }
         if let Some(checkpoint) = &change.checkpoint {
             self.checkpointed = sent;
             self.stored = checkpoint.clone();
@@ -223,8 +230,10 @@ impl Hold {
             self.handing_over = true;
             return Verdict::HandOver;
         }
-        // The worker that asked has left: the lease is given up to no worker in particular.
-        self.handing_over &= !withdrawn;
+        if withdrawn {
+            self.handing_over = false;
+            return Verdict::Withdrawn;
+        }
         Verdict::Adopted
     }
 
@@ -246,16 +255,10 @@ mod tests {
 
     fn row(owner: &str, handing: Option<&str>, counter: u64) -> LeaseRow {
         LeaseRow {
-            shard: ShardId::new("s"),
             owner: Some(owner.to_owned()),
             counter,
-            checkpoint: Checkpoint::TrimHorizon,
             checkpoint_owner: handing.map(str::to_owned),
-            parents: BTreeSet::new(),
-            children: BTreeSet::new(),
-            from_time: None,
-            created: None,
-            read: None,
+            ..LeaseRow::new(ShardId::new("s"), Checkpoint::TrimHorizon)
         }
     }
 
@@ -342,8 +345,7 @@ mod tests {
         );
         assert_eq!(
             asked.refused(Some(&row("me", None, 7)), SECOND),
-            Verdict::Adopted,
-            "the new one withdrew"
+            Verdict::Withdrawn,
         );
         assert!(!asked.is_handing_over());
     }
@@ -360,12 +362,15 @@ mod tests {
     }
 
     #[test]
-    fn while_nothing_has_been_passed_a_renewal_says_how_far_was_read() {
+    fn when_a_lease_was_first_taken_is_written_at_once_and_once() {
         let mut hold = hold();
-        hold.read_up(77);
-        assert_eq!(hold.change().read, Some(77));
-        hold.reach(sequence("7"));
-        assert_eq!(hold.change().read, None);
+        hold.note_taken(77);
+        assert_eq!(hold.due(), Duration::ZERO);
+        let change = hold.change();
+        assert_eq!(change.created, Some(77));
+        hold.accepted(&change, SECOND);
+        assert_eq!(hold.change().created, None);
+        assert!(hold.due() > 2 * SECOND);
     }
 
     #[test]

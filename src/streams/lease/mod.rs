@@ -22,9 +22,10 @@ mod memory;
 mod row;
 mod sync;
 mod table;
+mod update;
 
 pub(crate) use balance::{Manner, Observed};
 pub(crate) use hold::{Hold, Verdict};
 pub(crate) use row::{Checkpoint, LeaseRow, MalformedRow};
-pub(crate) use sync::{Begin, Missing, has_begun, missing, outdated};
+pub(crate) use sync::{Ancestry, Begin, Missing, Rows, has_begun, missing, outdated};
 pub(crate) use table::{Change, LeaseTable, LookError, Written};

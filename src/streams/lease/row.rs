@@ -11,9 +11,12 @@
 //! childShardIds                SS  of a finished shard
 //! checkpointOwner              S   worker-1                        while it hands over to leaseOwner
 //! streamPositionTime           N   1795407353833                   ours: from when on records are wanted, in ms
-//! leaseCreatedTime             N   1795407353833                   ours, in ms
-//! streamReadTime               N   1795407353833                   ours, in ms: until when nothing came, while nothing has been passed
+//! leaseCreatedTime             N   1795407353833                   ours: the row's making, or the taking of one at LATEST, in ms
+//! streamFirstNumber            S   000000000000000000101           ours: of a shard born since the first start, where it begins
+//! streamArn                    S   arn:aws:dynamodb:…/stream/2026-… ours: the stream that the shard is of
 //! ```
+//!
+//! Times are the service's.
 //!
 //! Attributes that are not named here are left as they are.
 
@@ -24,9 +27,13 @@ use serde::Deserialize;
 use super::super::{SequenceNumber, ShardId};
 
 pub(crate) const KEY: &str = "leaseKey";
-const OWNER: &str = "leaseOwner";
-const COUNTER: &str = "leaseCounter";
-const CHECKPOINT: &str = "checkpoint";
+pub(super) const OWNER: &str = "leaseOwner";
+pub(super) const HANDED_OVER_BY: &str = "checkpointOwner";
+pub(super) const COUNTER: &str = "leaseCounter";
+pub(super) const CHECKPOINT: &str = "checkpoint";
+pub(super) const CREATED: &str = "leaseCreatedTime";
+/// Counts the owners since the last checkpoint, as the KCL does.
+pub(super) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 
 /// How far a shard has been worked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,13 +89,37 @@ pub(crate) struct LeaseRow {
     pub(crate) children: BTreeSet<ShardId>,
     /// Records from before this time are not wanted, in milliseconds since 1970. A shard has it from its parent.
     pub(crate) from_time: Option<u64>,
-    /// When the row was made, where this crate made it, in milliseconds since 1970.
+    /// When the row was made, where this crate made it, in milliseconds since 1970. Of another's row at LATEST: when it was first taken.
     pub(crate) created: Option<u64>,
-    /// Until when all there was had been read, of a shard of which no record has been passed, in milliseconds since 1970.
-    pub(crate) read: Option<u64>,
+    /// The number at which the shard begins, of one born since the application's first start: nothing of it is unwanted.
+    pub(crate) first: Option<SequenceNumber>,
+    /// The ARN of the shard's stream, where this crate made the row.
+    pub(crate) stream: Option<String>,
 }
 
 impl LeaseRow {
+    /// Returns the row of a shard that no worker has had, with nothing known of where it comes from.
+    pub(crate) fn new(shard: ShardId, checkpoint: Checkpoint) -> Self {
+        Self {
+            shard,
+            owner: None,
+            counter: 0,
+            checkpoint,
+            checkpoint_owner: None,
+            parents: BTreeSet::new(),
+            children: BTreeSet::new(),
+            from_time: None,
+            created: None,
+            first: None,
+            stream: None,
+        }
+    }
+
+    /// Returns whether a worker has ever had the lease.
+    pub(crate) fn was_taken(&self) -> bool {
+        self.counter > 0 || self.owner.is_some()
+    }
+
     pub(crate) fn is_finished(&self) -> bool {
         self.checkpoint == Checkpoint::ShardEnd
     }
@@ -141,8 +172,10 @@ pub(crate) struct RawRow {
     from_time: Attribute,
     #[serde(rename = "leaseCreatedTime", default)]
     created: Attribute,
-    #[serde(rename = "streamReadTime", default)]
-    read: Attribute,
+    #[serde(rename = "streamFirstNumber", default)]
+    first: Attribute,
+    #[serde(rename = "streamArn", default)]
+    stream: Attribute,
 }
 
 impl RawRow {
@@ -188,7 +221,8 @@ impl RawRow {
             children: shards(self.children),
             from_time: number(self.from_time),
             created: number(self.created),
-            read: number(self.read),
+            first: self.first.text.and_then(|text| text.parse().ok()),
+            stream: present(self.stream),
         }))
     }
 }
@@ -201,7 +235,7 @@ pub(crate) fn new_item(row: &LeaseRow) -> serde_json::Value {
         COUNTER: {"N": row.counter.to_string()},
         CHECKPOINT: {"S": row.checkpoint.text()},
         "checkpointSubSequenceNumber": {"N": "0"},
-        "ownerSwitchesSinceCheckpoint": {"N": "0"},
+        SWITCHES: {"N": "0"},
     });
     let sets = [
         ("parentShardId", &row.parents),
@@ -216,10 +250,15 @@ pub(crate) fn new_item(row: &LeaseRow) -> serde_json::Value {
     if let Some(owner) = &row.owner {
         item[OWNER] = json!({"S": owner});
     }
+    if let Some(first) = &row.first {
+        item["streamFirstNumber"] = json!({"S": first.to_string()});
+    }
+    if let Some(stream) = &row.stream {
+        item["streamArn"] = json!({"S": stream});
+    }
     let times = [
         ("streamPositionTime", row.from_time),
-        ("leaseCreatedTime", row.created),
-        ("streamReadTime", row.read),
+        (CREATED, row.created),
     ];
     for (name, time) in times {
         if let Some(time) = time {
@@ -295,7 +334,8 @@ mod tests {
             .expect("well formed")
             .expect("a lease");
         row.from_time = Some(1_795_407_353_833);
-        (row.created, row.read) = (Some(7), Some(8));
+        (row.created, row.first) = (Some(7), "000000000000000000101".parse().ok());
+        row.stream = Some("arn".to_owned());
         row.children = [ShardId::new("shardId-9")].into();
         let again: RawRow = serde_json::from_value(new_item(&row)).expect("an item");
         assert_eq!(again.lease(), Ok(Some(row)));

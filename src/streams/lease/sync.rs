@@ -8,7 +8,8 @@
 //!  finished, row    ─ each child has passed its start ─────▶ delete
 //! ```
 //!
-//! A shard born since the first start begins at its first record whatever the start position was: nothing of it came before.
+//! A shard born since the first start begins at its first record whatever the start position was: nothing of it came before. Its row says where
+//! that is, so that what is trimmed before anything was read is not passed over in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,8 +31,7 @@ pub(crate) enum Begin {
 /// Whether rows show that an application has begun: rows are made before any of them is taken, so while none was, it is still being
 /// started, perhaps by several workers at once, or its first start was broken off.
 pub(crate) fn has_begun(rows: &Rows) -> bool {
-    rows.values()
-        .any(|row| row.counter > 0 || row.owner.is_some())
+    rows.values().any(LeaseRow::was_taken)
 }
 
 /// Rows to make, and whether that is all: some shards may have to be listed again before they are believed.
@@ -43,17 +43,25 @@ pub(crate) struct Missing {
     pub(crate) unseen: Vec<ShardId>,
 }
 
-/// The rows to make, each after those of its ancestors.
+/// What is known of a shard that has no listed parent, or whose parent is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ancestry {
+    /// It stands as it is listed: its parent is gone, or it has none.
+    Settled,
+    /// More has to be seen first: a child that is begun before its parent is out of order.
+    Doubtful,
+}
+
+/// The rows to make, each after those of its ancestors, with neither time nor stream.
 ///
-/// `begin` is for an application that has not begun; `None` for one that has. `is_root` says of a shard whose parent is not listed
-/// whether that has been so for long enough to be believed: a listing may leave a parent out, and a child that is begun before its
-/// parent is out of order. `now` is in milliseconds since 1970.
+/// `begin` is for an application that has not begun; `None` for one that has. `ancestry` is asked of shards whose parent is not listed, and
+/// `is_disputed` of all.
 pub(crate) fn missing(
     graph: &ShardGraph,
     rows: &Rows,
     begin: Option<Begin>,
-    is_root: impl Fn(&ShardId) -> bool,
-    now: u64,
+    ancestry: impl Fn(&ShardId) -> Ancestry,
+    is_disputed: impl Fn(&ShardId) -> bool,
 ) -> Missing {
     let mut made = Missing {
         rows: Vec::new(),
@@ -78,7 +86,10 @@ pub(crate) fn missing(
         let parent = graph.parent(shard);
         let known =
             parent.is_some_and(|parent| graph.contains(parent) || rows.contains_key(parent));
-        if parent.is_some_and(|parent| doubtful.contains(parent)) || !(known || is_root(shard)) {
+        if parent.is_some_and(|parent| doubtful.contains(parent))
+            || is_disputed(shard)
+            || !(known || ancestry(shard) == Ancestry::Settled)
+        {
             doubtful.insert(shard);
             made.is_all = false;
             continue;
@@ -98,10 +109,12 @@ pub(crate) fn missing(
             },
             None => earliest,
         };
-        // A shard whose parent's reading has begun, or is about to, was born since.
-        let is_successor = graph
-            .ancestors(shard)
-            .any(|ancestor| rows.get(ancestor).is_some_and(|row| !row.is_finished()));
+        // A shard was born since where the reading of an ancestor has begun, or is about to.
+        let is_successor = begin.is_none()
+            || graph.ancestors(shard).any(|ancestor| {
+                let row = rows.get(ancestor);
+                row.is_some_and(|row| !row.is_finished() || row.was_taken())
+            });
         let (checkpoint, from_time) = match begin {
             None => (Checkpoint::TrimHorizon, inherited),
             Some(Begin::TrimHorizon) => (Checkpoint::TrimHorizon, None),
@@ -113,16 +126,10 @@ pub(crate) fn missing(
         };
         from_times.insert(shard, from_time);
         made.rows.push(LeaseRow {
-            shard: shard.clone(),
-            owner: None,
-            counter: 0,
-            checkpoint,
-            checkpoint_owner: None,
             parents: parent.into_iter().cloned().collect(),
-            children: BTreeSet::new(),
             from_time,
-            created: Some(now),
-            read: None,
+            first: graph.first(shard).filter(|_| is_successor),
+            ..LeaseRow::new(shard.clone(), checkpoint)
         });
     }
     made
@@ -158,6 +165,7 @@ pub(crate) fn outdated(graph: &ShardGraph, rows: &Rows, is_whole: bool) -> Vec<S
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::SequenceNumber;
     use super::super::super::graph::ListedShard;
     use super::*;
 
@@ -173,6 +181,8 @@ mod tests {
             let listed = |name: &str, parent: &str| ListedShard {
                 id: id(name),
                 parent: (!parent.is_empty()).then(|| id(parent)),
+                first: (!name.is_empty()).then(|| first_of(name)),
+                closed: false,
             };
             graph.merge([listed(child, parent)]).expect("a lineage");
             if !parent.is_empty() {
@@ -182,21 +192,20 @@ mod tests {
         graph
     }
 
+    fn first_of(name: &str) -> SequenceNumber {
+        let number = name.bytes().map(u32::from).sum::<u32>();
+        number.to_string().parse().expect("digits")
+    }
+
     fn row(name: &str, parent: &str, checkpoint: &str) -> (ShardId, LeaseRow) {
+        let checkpoint = Checkpoint::parse(checkpoint).expect("a checkpoint");
         let row = LeaseRow {
-            shard: id(name),
-            owner: None,
             counter: 1,
-            checkpoint: Checkpoint::parse(checkpoint).expect("a checkpoint"),
-            checkpoint_owner: None,
             parents: (!parent.is_empty())
                 .then(|| id(parent))
                 .into_iter()
                 .collect(),
-            children: BTreeSet::new(),
-            from_time: None,
-            created: None,
-            read: None,
+            ..LeaseRow::new(id(name), checkpoint)
         };
         (row.shard.clone(), row)
     }
@@ -208,7 +217,7 @@ mod tests {
     }
 
     fn make(graph: &ShardGraph, rows: &Rows, begin: Option<Begin>) -> Vec<LeaseRow> {
-        let missing = missing(graph, rows, begin, |_| true, 5);
+        let missing = missing(graph, rows, begin, |_| Ancestry::Settled, |_| false);
         assert!(missing.is_all);
         missing.rows
     }
@@ -231,7 +240,7 @@ mod tests {
             made(&latest),
             ["a SHARD_END", "c LATEST", "b SHARD_END", "d LATEST"]
         );
-        assert_eq!(latest[1].created, Some(5), "LATEST is pinned");
+        assert!(latest.iter().all(|row| row.first.is_none()));
         let at = make(&graph, &none, Some(Begin::AtTimestamp(3)));
         assert!(at.iter().all(|row| row.from_time == Some(3)));
     }
@@ -254,6 +263,7 @@ mod tests {
         let later = make(&graph, &[(a, row)].into(), None);
         assert_eq!(made(&later), ["c TRIM_HORIZON", "b TRIM_HORIZON"]);
         assert_eq!(later[0].from_time, Some(3), "a time is handed on");
+        assert_eq!(later[0].first, Some(first_of("c")));
         assert_eq!(later[0].parents, [id("a")].into());
     }
 
@@ -264,6 +274,21 @@ mod tests {
         rows.values_mut().for_each(|row| row.counter = 0);
         let later = make(&graph, &rows, Some(Begin::Latest));
         assert_eq!(made(&later), ["b TRIM_HORIZON"]);
+        // And those of one that has been read to its end by now.
+        rows.insert(id("a"), row("a", "", "SHARD_END").1);
+        let later = make(&graph, &rows, Some(Begin::Latest));
+        assert_eq!(made(&later), ["b TRIM_HORIZON"]);
+        assert_eq!(later[0].first, Some(first_of("b")));
+    }
+
+    #[test]
+    fn a_shard_whose_parent_is_disputed_waits_with_all_that_follow() {
+        let graph = graph(">a a>b b>c a>d");
+        let rows: Rows = [row("a", "", "7")].into();
+        let disputed = |shard: &ShardId| shard.as_str() == "b";
+        let told = missing(&graph, &rows, None, |_| Ancestry::Settled, disputed);
+        assert_eq!(made(&told.rows), ["d TRIM_HORIZON"]);
+        assert!(!told.is_all);
     }
 
     #[test]
@@ -273,16 +298,22 @@ mod tests {
             .merge([ListedShard {
                 id: id("a"),
                 parent: Some(id("gone")),
+                first: None,
+                closed: false,
             }])
             .expect("a lineage");
-        let sure = |shard: &ShardId| shard.as_str() == "r";
-        let first = missing(&graph, &Rows::new(), Some(Begin::TrimHorizon), sure, 5);
+        let sure = |shard: &ShardId| match shard.as_str() {
+            "r" => Ancestry::Settled,
+            _ => Ancestry::Doubtful,
+        };
+        let begin = Some(Begin::TrimHorizon);
+        let first = missing(&graph, &Rows::new(), begin, sure, |_| false);
         assert_eq!(
             (made(&first.rows), first.is_all),
             (vec!["r TRIM_HORIZON".to_owned()], false)
         );
         let parent: Rows = [row("gone", "", "7")].into();
-        let then = missing(&graph, &parent, None, sure, 5);
+        let then = missing(&graph, &parent, None, sure, |_| false);
         assert!(then.is_all && then.rows.len() == 4, "its parent has a row");
     }
 
@@ -292,15 +323,19 @@ mod tests {
         let orphan = ListedShard {
             id: id("c"),
             parent: Some(id("b")),
+            first: None,
+            closed: false,
         };
         later.merge([orphan]).expect("a lineage");
         let rows: Rows = [row("a", "", "SHARD_END")].into();
-        let told = missing(&later, &rows, None, |_| true, 5);
+        let settled = |_: &ShardId| Ancestry::Settled;
+        let told = missing(&later, &rows, None, settled, |_| false);
         assert_eq!(
             (told.unseen, made(&told.rows)),
             (vec![id("b")], vec!["c TRIM_HORIZON".to_owned()])
         );
-        let first = missing(&later, &rows, Some(Begin::TrimHorizon), |_| true, 5);
+        let begin = Some(Begin::TrimHorizon);
+        let first = missing(&later, &rows, begin, settled, |_| false);
         assert_eq!(first.unseen, [], "at a first start nothing was to be seen");
     }
 

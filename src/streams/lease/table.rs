@@ -9,22 +9,23 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::ShardId;
 use super::super::error::StreamsError;
 use super::balance::{Manner, Take};
 use super::memory::MemoryRows;
-use super::row::{Checkpoint, KEY, LeaseRow, MalformedRow, RawRow, new_item};
+use super::row::{
+    CHECKPOINT, COUNTER, CREATED, Checkpoint, HANDED_OVER_BY, KEY, LeaseRow, MalformedRow, OWNER,
+    RawRow, SWITCHES, new_item,
+};
+use super::update::{Update, number, text};
 use crate::item::KeyKind;
 use crate::retry::ServiceError;
 use crate::transport::{Operation, Transport, TransportKind};
 
 /// How long a table that was just created may take to become active. Tables take seconds; the service promises nothing.
 const CREATION: Duration = Duration::from_secs(120);
-/// Counts the owners since the last checkpoint, as the KCL does.
-const SWITCHED: &str =
-    ", ownerSwitchesSinceCheckpoint = if_not_exists(ownerSwitchesSinceCheckpoint, :zero) + :one";
 /// How often it is asked whether it is.
 const CREATION_POLL: Duration = Duration::from_millis(500);
 
@@ -54,8 +55,8 @@ pub(crate) struct Change {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// The shards that follow, of a shard that is finished.
     pub(crate) children: BTreeSet<ShardId>,
-    /// Until when all there was has been read, where no record has been passed.
-    pub(crate) read: Option<u64>,
+    /// When the lease was first taken, of a row that does not say when it was made.
+    pub(crate) created: Option<u64>,
     /// The owner gives the lease up: to whoever it is handed over to, else to anybody.
     pub(crate) let_go: bool,
 }
@@ -261,43 +262,32 @@ impl LeaseTable {
         let row = &take.row;
         let mut after = row.clone();
         after.owner = Some(self.me.clone());
-        after.counter += 1;
-        let mut values = json!({
-            ":me": {"S": self.me},
-            ":zero": number(0),
-            ":one": number(1),
-            ":end": {"S": Checkpoint::ShardEnd.text()},
-        });
-        if take.manner != Manner::HandOver {
-            values[":counter"] = number(row.counter);
-        }
-        let owned = match &row.owner {
-            Some(owner) => {
-                values[":old"] = json!({"S": owner});
-                "leaseOwner = :old"
-            }
-            None => "attribute_not_exists(leaseOwner)",
+        let update = Update::default().set(OWNER, text(&self.me));
+        let update = match &row.owner {
+            Some(owner) => update.equal(OWNER, text(owner)),
+            None => update.absent(OWNER),
         };
-        let switched = row.owner.as_deref().is_some_and(|owner| owner != self.me);
-        let (update, condition) = if take.manner == Manner::HandOver {
-            after.checkpoint_owner = row.owner.clone();
-            after.counter = row.counter;
+        let update = if take.manner == Manner::HandOver {
+            after.checkpoint_owner.clone_from(&row.owner);
+            let old = row.owner.as_deref().unwrap_or_default();
             // Not by the counter, which a busy owner moves every second.
-            (
-                format!("SET leaseOwner = :me, checkpointOwner = :old{SWITCHED}"),
-                format!("{owned} AND attribute_not_exists(checkpointOwner) AND checkpoint <> :end"),
-            )
+            update.set(HANDED_OVER_BY, text(old)).absent(HANDED_OVER_BY)
         } else {
             after.checkpoint_owner = None;
-            let switches = if switched { SWITCHED } else { "" };
-            (
-                format!(
-                    "SET leaseOwner = :me, leaseCounter = leaseCounter + :one{switches} REMOVE checkpointOwner"
-                ),
-                format!("leaseCounter = :counter AND {owned} AND checkpoint <> :end"),
-            )
+            after.counter += 1;
+            update
+                .set(COUNTER, number(after.counter))
+                .remove(HANDED_OVER_BY)
+                .equal(COUNTER, number(row.counter))
         };
-        match self.update(&row.shard, &update, &condition, values).await? {
+        let switched = row.owner.as_deref().is_some_and(|owner| owner != self.me);
+        let update = if switched {
+            update.count(SWITCHES)
+        } else {
+            update
+        };
+        let update = update.not_equal(CHECKPOINT, text(&Checkpoint::ShardEnd.text()));
+        match self.update(&row.shard, update).await? {
             Written::Done => Ok(Some(after)),
             Written::Refused(_) => Ok(None),
         }
@@ -305,37 +295,37 @@ impl LeaseTable {
 
     /// Gives a lease free, whoever has it, unless its row was written since it was read. Whether it did.
     pub(crate) async fn release(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
-        let values = json!({
-            ":counter": number(row.counter),
-            ":next": number(row.counter.saturating_add(1)),
-        });
-        let update = "SET leaseCounter = :next REMOVE leaseOwner, checkpointOwner";
-        let written = self
-            .update(&row.shard, update, "leaseCounter = :counter", values)
-            .await?;
+        let update = Update::default()
+            .set(COUNTER, number(row.counter.saturating_add(1)))
+            .remove(OWNER)
+            .remove(HANDED_OVER_BY)
+            .equal(COUNTER, number(row.counter));
+        let written = self.update(&row.shard, update).await?;
         Ok(matches!(written, Written::Done))
     }
 
     /// Gives a lease free that names this worker, which has not begun to read it. One that it asked another worker for, and that is not handed
     /// over yet, stays with that one.
     pub(crate) async fn renounce(&self, row: &LeaseRow) -> Result<(), ServiceError> {
-        let let_go = Change {
-            let_go: true,
-            ..Change::default()
-        };
         let mut counter = row.counter;
         if let Some(reader) = &row.checkpoint_owner {
-            let values = json!({":me": {"S": self.me}, ":reader": {"S": reader}});
             // Not by the counter, which a busy reader moves every second.
-            let update = "SET leaseOwner = :reader REMOVE checkpointOwner";
-            let condition = "leaseOwner = :me AND checkpointOwner = :reader";
-            match self.update(&row.shard, update, condition, values).await? {
+            let update = Update::default()
+                .set(OWNER, text(reader))
+                .remove(HANDED_OVER_BY)
+                .equal(OWNER, text(&self.me))
+                .equal(HANDED_OVER_BY, text(reader));
+            match self.update(&row.shard, update).await? {
                 Written::Refused(Some(now)) if now.checkpoint_owner.is_none() => {
                     counter = now.counter;
                 }
                 _ => return Ok(()),
             }
         }
+        let let_go = Change {
+            let_go: true,
+            ..Change::default()
+        };
         self.change(&row.shard, counter, false, &let_go)
             .await
             .map(drop)
@@ -353,84 +343,42 @@ impl LeaseTable {
         if let Some(memory) = &self.memory {
             return Ok(memory.change(&self.me, shard, counter, change));
         }
-        let mut values = json!({
-            ":me": {"S": self.me},
-            ":counter": number(counter),
-            ":next": number(counter.saturating_add(1)),
-        });
-        let mut set = vec!["leaseCounter = :next"];
-        let mut remove = Vec::new();
+        let mut update = Update::default()
+            .set(COUNTER, number(counter.saturating_add(1)))
+            .equal(COUNTER, number(counter));
         if let Some(checkpoint) = &change.checkpoint {
-            values[":checkpoint"] = json!({"S": checkpoint.text()});
-            values[":zero"] = number(0);
-            set.extend([
-                "checkpoint = :checkpoint",
-                "checkpointSubSequenceNumber = :zero",
-                "ownerSwitchesSinceCheckpoint = :zero",
-            ]);
-            remove.extend([
-                "pendingCheckpoint",
-                "pendingCheckpointSubSequenceNumber",
-                "pendingCheckpointState",
-            ]);
+            update = update
+                .set(CHECKPOINT, text(&checkpoint.text()))
+                .set("checkpointSubSequenceNumber", number(0))
+                .set(SWITCHES, number(0))
+                .remove("pendingCheckpoint")
+                .remove("pendingCheckpointSubSequenceNumber")
+                .remove("pendingCheckpointState");
         }
         if !change.children.is_empty() {
             let ids: Vec<&str> = change.children.iter().map(ShardId::as_str).collect();
-            values[":children"] = json!({"SS": ids});
-            set.push("childShardIds = :children");
+            update = update.set("childShardIds", json!({"SS": ids}));
         }
-        if let Some(read) = change.read {
-            values[":read"] = number(read);
-            set.push("streamReadTime = :read");
+        if let Some(created) = change.created {
+            update = update.set(CREATED, number(created));
         }
-        if change.let_go {
-            remove.push(if handing_over {
-                "checkpointOwner"
-            } else {
-                "leaseOwner"
-            });
-        }
-        let mut update = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            update.push_str(" REMOVE ");
-            update.push_str(&remove.join(", "));
-        }
-        let condition = if handing_over {
-            "leaseCounter = :counter AND checkpointOwner = :me"
+        let (mine, update) = if handing_over {
+            let update = update.equal(HANDED_OVER_BY, text(&self.me));
+            (HANDED_OVER_BY, update)
         } else {
-            "leaseCounter = :counter AND leaseOwner = :me AND attribute_not_exists(checkpointOwner)"
+            let update = update.equal(OWNER, text(&self.me)).absent(HANDED_OVER_BY);
+            (OWNER, update)
         };
-        self.update(shard, &update, condition, values).await
+        let update = if change.let_go {
+            update.remove(mine)
+        } else {
+            update
+        };
+        self.update(shard, update).await
     }
 
-    async fn update(
-        &self,
-        shard: &ShardId,
-        update: &str,
-        condition: &str,
-        values: Value,
-    ) -> Result<Written, ServiceError> {
-        // A value that no expression names is an error to the service.
-        let named = |name: &str| {
-            let is_named = |text: &str| {
-                text.match_indices(name).any(|(at, _)| {
-                    !text[at + name.len()..].starts_with(|c: char| c.is_ascii_alphanumeric())
-                })
-            };
-            is_named(update) || is_named(condition)
-        };
-        let values: Map<String, Value> = match values {
-            Value::Object(values) => values.into_iter().filter(|(name, _)| named(name)).collect(),
-            _ => Map::new(),
-        };
-        let request = json!({
-            "TableName": self.name,
-            "Key": key(shard),
-            "UpdateExpression": update,
-            "ConditionExpression": condition,
-            "ExpressionAttributeValues": values,
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        });
+    async fn update(&self, shard: &ShardId, update: Update) -> Result<Written, ServiceError> {
+        let request = update.request(&self.name, &key(shard));
         let Err(error) = self.call(Operation::UpdateItem, request).await else {
             return Ok(Written::Done);
         };
@@ -475,8 +423,4 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ServiceError> {
 
 fn key(shard: &ShardId) -> Value {
     json!({KEY: {"S": shard.as_str()}})
-}
-
-fn number(number: u64) -> Value {
-    json!({"N": number.to_string()})
 }

@@ -20,11 +20,14 @@ use crate::streams::page::Entry;
 use crate::streams::record::Record;
 use crate::streams::settings::StreamSettings;
 use crate::streams::stats::Counters;
+use crate::transport::ServiceClock;
 
 /// What the batches of one shard are handled by.
 pub(crate) struct Runner {
     shard: ShardId,
     clock: Clock,
+    /// The service's, by which records have their ages.
+    time: Arc<ServiceClock>,
     handle: HandleFn,
     dead_letters: Option<DeadLetterFn>,
     counters: Arc<Counters>,
@@ -56,6 +59,7 @@ impl Runner {
     pub(crate) fn new(
         shard: ShardId,
         clock: Clock,
+        time: Arc<ServiceClock>,
         settings: &StreamSettings,
         handle: HandleFn,
         dead_letters: Option<DeadLetterFn>,
@@ -74,6 +78,7 @@ impl Runner {
         Self {
             shard,
             clock,
+            time,
             handle,
             dead_letters,
             counters,
@@ -113,6 +118,11 @@ impl Runner {
         !self.lanes.is_busy()
     }
 
+    /// Whether no handler runs, and no dead letter is being taken.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// Starts every batch that may be handled now.
     ///
     /// # Errors
@@ -145,7 +155,7 @@ impl Runner {
 
     /// The first record that is not to be given to the handler.
     fn unfit(&self, piece: &Piece<Numbered>) -> Option<(usize, DeadReason)> {
-        let oldest = self.max_age.map(|age| (self.clock.time_of_day(), age));
+        let oldest = self.max_age.map(|age| (self.time.now(), age));
         piece.records.iter().enumerate().find_map(|(at, record)| {
             let Ok(entry) = &record.entry else {
                 return Some((at, DeadReason::Malformed));

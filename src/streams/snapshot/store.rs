@@ -3,7 +3,6 @@
 //! Its rows are a lease in the form of a shard's, by the name `snapshot`, which says who takes the snapshot and at `SHARD_END` that it is taken;
 //! and `positions`, how far each segment is. They are never in the lease table itself: a KCL gives up at a row of another kind.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -65,37 +64,27 @@ impl SnapshotTable {
     }
 
     /// Notes that a snapshot is to be taken, or that none is, unless something has been noted. Whether this did.
-    pub(crate) async fn note(&self, wanted: bool, now: u64) -> Result<bool, ServiceError> {
-        let row = LeaseRow {
-            shard: Self::shard(),
-            owner: None,
-            counter: 0,
-            checkpoint: if wanted {
-                Checkpoint::TrimHorizon
-            } else {
-                Checkpoint::ShardEnd
-            },
-            checkpoint_owner: None,
-            parents: BTreeSet::new(),
-            children: BTreeSet::new(),
-            from_time: None,
-            created: Some(now),
-            read: None,
+    pub(crate) async fn note(&self, wanted: bool) -> Result<bool, ServiceError> {
+        let checkpoint = if wanted {
+            Checkpoint::TrimHorizon
+        } else {
+            Checkpoint::ShardEnd
         };
+        let row = LeaseRow::new(Self::shard(), checkpoint);
         self.leases.create(&row).await
     }
 
     /// Has the table scanned anew, whatever is under way: whoever takes the snapshot now loses its lease, and the next begins at the start.
     pub(crate) async fn rescan(&self) -> Result<(), ServiceError> {
-        let generation = self.load_row().await?.map_or(0, |row| row.0) + 1;
+        // Whoever else does the same at this moment asks for one more.
         let request = json!({
             "TableName": self.name,
-            "Item": {
-                "leaseKey": {"S": POSITIONS},
-                "generation": {"N": generation.to_string()},
-            },
+            "Key": {"leaseKey": {"S": POSITIONS}},
+            "UpdateExpression": "ADD generation :one REMOVE #segments",
+            "ExpressionAttributeNames": {"#segments": "segments"},
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
         });
-        self.call(Operation::PutItem, request).await?;
+        self.call(Operation::UpdateItem, request).await?;
         let request = json!({
             "TableName": self.name,
             "Key": {"leaseKey": {"S": SNAPSHOT}},

@@ -25,7 +25,7 @@ use crate::streams::book::Book;
 use crate::streams::feed::{Feed, FeedEvent};
 use crate::streams::lease::{Change, Hold, LeaseRow, Written};
 use crate::streams::record::Record;
-use crate::streams::worker::{Destination, Order, Shared};
+use crate::streams::shared::{Destination, Order, Shared};
 
 /// A page of a scan holds 1 MB at most (API reference of `Scan`); its JSON is larger than what is stored.
 const PAGE_BYTES: usize = 2 << 20;
@@ -149,7 +149,7 @@ pub(crate) async fn take_snapshot(
         shared.settings.get_checkpoint_interval(),
     );
     let hold = Hold::new(shared.leases.me(), &row, taken, failover, interval);
-    let book = Arc::new(Book::new());
+    let book = Arc::new(Book::new(shared.clock));
     let lane = SnapshotTable::shard();
     let feed = shared.feed(&destination, &lane, &book, &mut rng);
     let retries = shared.retries(&mut rng);
@@ -217,7 +217,7 @@ impl SnapshotTask {
             if self.book.is_dropped() {
                 self.give_again(now);
             }
-            self.advance(now);
+            self.advance(now)?;
             self.take_stock(now);
             if self.leaving.is_none() {
                 self.feed.start(now)?;
@@ -283,7 +283,11 @@ impl SnapshotTask {
     }
 
     /// Goes from one phase to the next, where that may be.
-    fn advance(&mut self, now: Duration) {
+    ///
+    /// # Errors
+    ///
+    /// Where the user's filter panicked.
+    fn advance(&mut self, now: Duration) -> Result<(), StreamsError> {
         let settling = self.shared.settings.get_snapshot().get_settling();
         let junction = &self.shared.junction;
         if matches!(self.phase, Phase::Gathering)
@@ -317,10 +321,9 @@ impl SnapshotTask {
                     end,
                     epoch: *epoch,
                 });
-                let filter = self.shared.filter.as_ref();
                 let mut wanted = Vec::with_capacity(page.items.len());
                 for (record, number) in page.items.into_iter().zip(first..) {
-                    if filter.is_none_or(|filter| filter(&record)) {
+                    if self.shared.wants(&record)? {
                         wanted.push((Ok(record), number));
                     } else {
                         self.book.done(number);
@@ -341,6 +344,7 @@ impl SnapshotTask {
                 self.phase = Phase::Gathering;
             }
         }
+        Ok(())
     }
 
     /// Looks what is done, and whether that was all.
@@ -373,7 +377,7 @@ impl SnapshotTask {
     fn give_again(&mut self, now: Duration) {
         tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
         self.book.revoke();
-        self.book = Arc::new(Book::new());
+        self.book = Arc::new(Book::new(self.shared.clock));
         let lane = SnapshotTable::shard();
         self.feed = self
             .shared

@@ -1,6 +1,5 @@
-//! What follows from a listing of the stream's shards: rows to make, rows to delete, gaps.
+//! Listing the stream's shards, and acting on what is listed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,57 +7,179 @@ use futures::{StreamExt as _, stream};
 
 use super::super::StreamsError;
 use super::super::gap::{Gap, GapCause};
-use super::super::graph::{SURELY, ShardGraph};
-use super::super::lease::{Checkpoint, LeaseRow, Missing, missing, outdated};
-use super::super::listing::{Listing, ListingError};
+use super::super::graph::Inconsistent;
+use super::super::lease::LookError;
+use super::super::listing::{Lister, Listing, ListingError};
 use super::super::read::{ReadFrom, iterator};
-use super::{AT_ONCE, CHILD_WAIT, Worker};
-use crate::retry::ErrorClass;
+use super::super::shared::{HOSTS_APART, Stream};
+use super::discovery::Origin;
+use super::{AT_ONCE, Worker};
+use crate::retry::ServiceError;
+
+/// How often opening lists a stream that can't be listed, or whose shards can't be made out.
+const OPENING_ATTEMPTS: u32 = 10;
+/// The longest that opening waits before it lists again what is not to be believed yet.
+const OPENING_WAIT: Duration = Duration::from_secs(2);
+/// The number of times that the table is described whose stream has ended.
+const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
 
 impl Worker {
-    /// Makes and deletes rows as a listing says. Whether every shard has its row now.
-    pub(super) async fn listed(&mut self, listing: Listing) -> Result<bool, StreamsError> {
+    /// Makes sure that every shard has its row, so that from here on nothing is missed.
+    pub(crate) async fn prepare(&mut self) -> Result<(), StreamsError> {
+        let clock = self.shared.clock;
+        let mut rounds = 0;
+        loop {
+            let listing = self.first_listing().await?;
+            if rounds == 0 {
+                self.opened = self.shared.time.earliest().saturating_sub(HOSTS_APART);
+            }
+            // After the listing, so that rows which another worker makes meanwhile are seen.
+            self.first_look().await?;
+            self.note_snapshot().await?;
+            let complete = self.discover(&listing).await?;
+            while let Some(due) = self.making.due() {
+                clock.until(due).await;
+                self.make().await?;
+            }
+            if complete {
+                return Ok(());
+            }
+            rounds += 1;
+            if rounds >= OPENING_ATTEMPTS * 3 {
+                return Err(StreamsError::InconsistentShards {
+                    table: self.shared.table.clone(),
+                    problem: "shards are named as parents and not listed".to_owned(),
+                });
+            }
+            let latest = clock.now() + OPENING_WAIT;
+            clock.until(self.discovery.next().min(latest)).await;
+        }
+    }
+
+    async fn first_listing(&mut self) -> Result<Listing, StreamsError> {
+        loop {
+            let Some(lister) = &mut self.lister else {
+                return Err(StreamsError::Panicked);
+            };
+            match lister.list().await {
+                Ok(listing) => {
+                    self.lists.succeeded();
+                    return Ok(listing);
+                }
+                Err(error) if self.lists.failures() + 1 >= OPENING_ATTEMPTS => {
+                    return Err(self.unlisted(error));
+                }
+                Err(error) => {
+                    let pause = self.listing_failed(error)?;
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn first_look(&mut self) -> Result<(), StreamsError> {
+        loop {
+            let error = match self.shared.leases.scan().await {
+                Ok(rows) => {
+                    self.looks.succeeded();
+                    self.saw_all(rows);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let retryable =
+                matches!(&error, LookError::Service(error) if error.is_retryable());
+            let pause = self.looks.failed();
+            if !retryable || self.looks.failures() >= OPENING_ATTEMPTS {
+                return Err(self.look_error(error));
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Makes and deletes rows as a listing says. Whether it said enough for every shard.
+    pub(super) async fn discover(&mut self, listing: &Listing) -> Result<bool, StreamsError> {
         let shared = Arc::clone(&self.shared);
-        let clock = shared.clock;
-        if let Err(contradiction) = self.lineage.listed(&listing.graph) {
-            tracing::debug!(%contradiction, "a listing of shards");
-            self.next_list = clock.now() + CHILD_WAIT;
-            return Ok(false);
+        let now = shared.clock.now();
+        self.lists.succeeded();
+        let shows = self.discovery.listed(listing, self.opened, now);
+        let shows = shows.map_err(|problem| self.inconsistent(&problem))?;
+        shared.set_graph(Arc::new(self.discovery.graph().clone()));
+        if !shows {
+            return Ok(true);
         }
-        let graph = Arc::new(self.lineage.graph().clone());
-        shared.set_graph(Arc::clone(&graph));
-        self.disabled = listing.disabled;
-        if !self.compare(&graph).await? {
-            self.next_list = clock.now();
-            return Ok(false);
-        }
-        if self
-            .held
-            .keys()
-            .any(|shard| graph.contains(shard) && self.observed.row(shard).is_none())
+        let interval = shared.settings.get_discovery_interval();
+        match self
+            .discovery
+            .compare(self.observed.rows(), &shared.stream().arn)
         {
-            // Its row was deleted. Whoever reads it makes it again where it is; those of its children come after it.
-            self.next_list = clock.now() + CHILD_WAIT;
+            Origin::Same => {}
+            Origin::Unknown => {
+                self.discovery.again(now, interval);
+                return Ok(false);
+            }
+            Origin::Other(stream) => {
+                return Err(StreamsError::ForeignLeases {
+                    lease_table: shared.leases.name().to_owned(),
+                    stream,
+                });
+            }
+            Origin::Earlier => self.stream_replaced().await?,
+        }
+        let graph = shared.graph();
+        let is_deleted = |shard| graph.contains(shard) && self.observed.row(shard).is_none();
+        if self.held.keys().any(is_deleted) {
+            // Whoever reads it makes its row again where it is; those of its children come after it.
+            self.discovery.again(now, interval);
             return Ok(false);
         }
-        let missing = missing(
-            &graph,
-            self.observed.rows(),
-            (!self.begun).then_some(self.begin),
-            |shard| self.lineage.is_root(shard),
-            shared.millis(),
-        );
-        for shard in &missing.unseen {
+        self.ask_for_parents().await;
+        let missing = self.discovery.missing(self.observed.rows());
+        for shard in missing.unseen {
             shared.gap(Gap {
-                shard: Some(shard.clone()),
+                shard: Some(shard),
                 after: None,
                 cause: GapCause::ShardLost,
             })?;
             self.rescan().await?;
         }
-        let complete = self.make(&graph, missing).await?;
-        let old = outdated(&graph, self.observed.rows(), self.lineage.is_whole());
-        let leases = &shared.leases;
+        self.making.set(missing.rows);
+        self.make().await?;
+        self.delete_outdated().await;
+        let failover = shared.settings.get_failover();
+        let workers = self.observed.workers(shared.leases.me(), now, failover);
+        let spread = self.rng.f64() + 0.5;
+        let now = shared.clock.now();
+        self.discovery
+            .settle(missing.is_all, now, interval, (workers, spread));
+        Ok(missing.is_all)
+    }
+
+    /// Asks for shards that are named as parents and not listed. That the service does not have one is proof; a listing may leave it out.
+    async fn ask_for_parents(&mut self) {
+        let stream = self.shared.stream();
+        let questions = self.discovery.questions(self.observed.rows());
+        let mut asking = stream::iter(questions)
+            .map(|parent| {
+                let stream = Arc::clone(&stream);
+                async move {
+                    let asked = iterator(&stream, &parent, &ReadFrom::TrimHorizon).await;
+                    (parent, asked)
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        while let Some((parent, asked)) = asking.next().await {
+            match asked {
+                Err(error) if error.is_missing() => self.discovery.is_gone(parent),
+                Err(error) => tracing::debug!(%parent, %error, "a parent could not be asked for"),
+                Ok(_) => tracing::debug!(%parent, "a parent is there and not listed"),
+            }
+        }
+    }
+
+    async fn delete_outdated(&mut self) {
+        let leases = &self.shared.leases;
+        let old = self.discovery.outdated(self.observed.rows());
         let mut deleting = stream::iter(old)
             .map(|shard| async move { (leases.delete(&shard).await, shard) })
             .buffer_unordered(AT_ONCE);
@@ -68,144 +189,81 @@ impl Worker {
                 Err(error) => tracing::debug!(%shard, %error, "a finished lease was not deleted"),
             }
         }
-        let disabled = listing.disabled;
-        self.childless
-            .retain(|shard| !disabled && graph.contains(shard) && graph.is_leaf(shard));
-        let discovery = shared.settings.get_discovery_interval();
-        let now = clock.now();
-        self.next_list = if !complete {
-            now
-        } else if self.childless.is_empty() {
-            self.lists.succeeded();
-            self.child_wait = CHILD_WAIT;
-            // Together the workers list about once an interval.
-            let failover = shared.settings.get_failover();
-            let workers = self.observed.workers(shared.leases.me(), now, failover);
-            let workers = u32::try_from(workers).unwrap_or(u32::MAX);
-            let spread = self.rng.f64() + 0.5;
-            now + discovery.saturating_mul(workers).mul_f64(spread)
-        } else {
-            let wait = self.child_wait;
-            self.child_wait = (wait * 2).min(discovery);
-            now + wait
-        };
-        Ok(complete)
     }
 
-    /// Looks whether what has been read belongs to this stream at all. Whether that is known: a listing may leave out what is there.
-    async fn compare(&mut self, graph: &ShardGraph) -> Result<bool, StreamsError> {
-        let rows = self.observed.rows();
-        let known = |row: &LeaseRow| {
-            graph.contains(&row.shard) || graph.children(&row.shard).next().is_some()
+    /// The stream was switched off and has been read to its end: goes on with the table's next one, where there is one.
+    pub(super) async fn follow_stream(&mut self) -> Result<(), StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let table = shared.table.clone();
+        let mut retries = shared.retries(&mut self.rng);
+        let described = shared
+            .source
+            .describe_patiently(MAX_DESCRIBE_ATTEMPTS, &mut retries)
+            .await;
+        let described = match described {
+            Ok(described) => described,
+            Err(error) if error.is_missing() => return Err(StreamsError::TableDeleted { table }),
+            Err(error) => return Err(StreamsError::service("DescribeTable", &table, error)),
         };
-        // A stream that is being switched on may list nothing yet, which tells nothing.
-        if self.compared || graph.is_empty() {
-            return Ok(true);
-        }
-        self.compared = rows.is_empty() || rows.values().any(known);
-        if self.compared {
-            return Ok(true);
-        }
-        self.strange += 1;
-        if self.strange < SURELY {
-            return Ok(false);
-        }
-        self.compared = true;
+        let ended = shared.stream();
+        let Some(arn) = described.stream_arn.filter(|arn| *arn != ended.arn) else {
+            return Err(StreamsError::StreamDisabled { table });
+        };
+        self.stream_replaced().await?;
+        tracing::info!(table, stream = arn, "the table has another stream");
+        let transport = ended.transport.to(&arn);
+        shared.set_stream(Stream { arn, transport });
+        let rng = self.rng.fork();
+        self.lister = Some(Lister::new(shared.stream(), shared.clock, rng));
+        self.listing = None;
+        self.discovery.replaced(shared.clock.now());
+        Ok(())
+    }
+
+    /// What has been read is of an earlier stream: what changed in between was recorded nowhere.
+    async fn stream_replaced(&mut self) -> Result<(), StreamsError> {
         self.shared.gap(Gap {
             shard: None,
             after: None,
             cause: GapCause::StreamReplaced,
         })?;
-        self.rescan().await?;
-        Ok(true)
-    }
-
-    /// Makes rows, those of parents before those of children: a child's row without its parent's says that the parent is finished. Whether
-    /// all are there now.
-    async fn make(&mut self, graph: &ShardGraph, missing: Missing) -> Result<bool, StreamsError> {
-        let shared = Arc::clone(&self.shared);
-        let Missing { rows, is_all, .. } = missing;
-        let mut generations: BTreeMap<usize, Vec<LeaseRow>> = BTreeMap::new();
-        for row in rows {
-            let generation = graph.ancestors(&row.shard).count();
-            generations.entry(generation).or_default().push(row);
-        }
-        for rows in generations.into_values() {
-            let making = stream::iter(rows).map(|row| {
-                let shared = Arc::clone(&shared);
-                async move {
-                    // Before the row is there, so that what comes after the row is in what it gives.
-                    let pinned = match row.checkpoint {
-                        Checkpoint::Latest => {
-                            let from = ReadFrom::Latest;
-                            let arn = &shared.stream_arn;
-                            iterator(&shared.streams, arn, &row.shard, &from).await.ok()
-                        }
-                        _ => None,
-                    };
-                    let sent = shared.clock.now();
-                    let made = shared.leases.create(&row).await;
-                    (row, pinned, sent, made)
-                }
-            });
-            let mut making = making.buffer_unordered(AT_ONCE);
-            let mut complete = true;
-            while let Some((row, pinned, sent, made)) = making.next().await {
-                match made {
-                    Ok(true) => {
-                        tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "a new shard");
-                        self.pinned
-                            .extend(pinned.map(|iterator| (row.shard.clone(), iterator)));
-                        self.observed.saw(row, sent);
-                        self.look_soon(sent);
-                    }
-                    // Another worker made it: the next look shows it.
-                    Ok(false) => self.look_soon(sent),
-                    Err(error) if error.class() == ErrorClass::Fatal => {
-                        return Err(StreamsError::service(
-                            "PutItem",
-                            shared.leases.name(),
-                            error,
-                        ));
-                    }
-                    Err(error) => {
-                        tracing::debug!(shard = %row.shard, %error, "a lease could not be made");
-                        complete = false;
-                    }
-                }
-            }
-            if !complete {
-                return Ok(false);
-            }
-        }
-        Ok(is_all)
+        self.rescan().await
     }
 
     /// Counts a failed listing and returns the delay before the next.
-    pub(super) fn listing_failed(
-        &mut self,
-        error: &ListingError,
-    ) -> Result<Duration, StreamsError> {
-        if let ListingError::Service(error) = error
-            && !error.is_retryable()
-        {
-            return Err(self.unlisted(ListingError::Service(error.clone())));
-        }
+    pub(super) fn listing_failed(&mut self, error: ListingError) -> Result<Duration, StreamsError> {
         let pause = self.lists.failed();
-        let attempts = self.lists.failures();
-        tracing::debug!(%error, attempts, "the stream's shards could not be listed");
+        let failures = self.lists.failures();
+        match error {
+            ListingError::Service(error) if !error.is_retryable() => {
+                return Err(self.unlisted(ListingError::Service(error)));
+            }
+            ListingError::Service(error) => {
+                tracing::debug!(%error, failures, "the stream's shards could not be listed");
+            }
+            ListingError::Inconsistent(problem) => {
+                let counted = self.discovery.contradicted(Some(problem));
+                counted.map_err(|problem| self.inconsistent(&problem))?;
+            }
+        }
         Ok(pause)
     }
 
-    pub(super) fn unlisted(&self, error: ListingError) -> StreamsError {
+    fn unlisted(&self, error: ListingError) -> StreamsError {
         match error {
-            ListingError::Service(error) => {
-                StreamsError::service("DescribeStream", &self.shared.stream_arn, error)
-            }
-            ListingError::Inconsistent(problem) => StreamsError::InconsistentShards {
-                table: self.shared.table.clone(),
-                problem: problem.to_string(),
-            },
+            ListingError::Service(error) => self.unlistable(error),
+            ListingError::Inconsistent(problem) => self.inconsistent(&problem),
+        }
+    }
+
+    fn unlistable(&self, error: ServiceError) -> StreamsError {
+        StreamsError::service("DescribeStream", &self.shared.stream().arn, error)
+    }
+
+    fn inconsistent(&self, problem: &Inconsistent) -> StreamsError {
+        StreamsError::InconsistentShards {
+            table: self.shared.table.clone(),
+            problem: problem.to_string(),
         }
     }
 }

@@ -5,9 +5,10 @@
 //!  list (at intervals, and when a shard ends) ─▶ make rows for new shards, delete those of old ones
 //! ```
 
+mod discovery;
 mod listings;
+mod making;
 mod shard;
-mod shared;
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,60 +21,49 @@ use futures::{StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::graph::Lineage;
-use super::lease::{Begin, Checkpoint, LeaseRow, LookError, Manner, Observed, has_begun};
+use super::lease::{Begin, Checkpoint, LeaseRow, LookError, Manner, Observed};
 use super::listing::{Lister, Listing, ListingError};
+use super::shared::{Destination, Order, Shared};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
 use crate::retry::{ErrorClass, Retries};
-pub(crate) use shard::{CLOCKS_APART, Order};
-use shard::{Ended, Event, ShardTask};
-pub(crate) use shared::{Destination, FilterFn, GapFn, Shared, millis};
+use discovery::Discovery;
+use making::Making;
+use shard::{Begun, Ended, Event, Instruction, ShardTask};
 use snapshots::Watch;
 
 /// How many requests to the lease table a worker has under way at once, beside the renewals.
 const AT_ONCE: usize = 16;
 /// How many leases a worker takes in one look, before it looks after anything else again.
 const TAKEN_AT_ONCE: usize = 128;
-/// How often opening lists a stream that can't be listed, or whose leases can't be made.
-const OPENING_ATTEMPTS: u32 = 10;
-/// How soon a stream is listed again whose closed shard shows no child yet; doubles up to the discovery interval.
-const CHILD_WAIT: Duration = Duration::from_millis(250);
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     destination: Destination,
-    begin: Begin,
-    observed: Observed,
     rng: fastrand::Rng,
+    order: Order,
+    failure: Option<StreamsError>,
+
+    /// The lease table as it was last seen.
+    observed: Observed,
+    next_look: Duration,
+    looked: Duration,
+    looks: Retries,
+
+    discovery: Discovery,
+    lister: Option<Lister>,
+    listing: Option<BoxFuture<'static, (Lister, Result<Listing, ListingError>)>>,
+    lists: Retries,
+    /// The service's time when the source was opened, in milliseconds since 1970.
+    opened: u64,
+    making: Making,
     /// Iterators at LATEST, from when the rows of their shards were made.
     pinned: HashMap<ShardId, String>,
 
     tasks: JoinSet<(ShardId, Ended)>,
-    held: BTreeMap<ShardId, watch::Sender<Order>>,
+    held: BTreeMap<ShardId, watch::Sender<Instruction>>,
     events: mpsc::UnboundedReceiver<Event>,
     tell: mpsc::UnboundedSender<Event>,
-    order: Order,
-
-    lineage: Lineage,
-    /// Whether any lease of the application has ever been taken.
-    begun: bool,
-    lister: Option<Lister>,
-    listing: Option<BoxFuture<'static, (Lister, Result<Listing, ListingError>)>>,
-    next_list: Duration,
-    lists: Retries,
-    /// Closed shards whose children have not been listed yet.
-    childless: BTreeSet<ShardId>,
-    child_wait: Duration,
-    disabled: bool,
-    /// Whether what has been read belongs to this stream, and how many listings have shown nothing of it.
-    compared: bool,
-    strange: u32,
-
-    next_look: Duration,
-    looked: Duration,
-    looks: Retries,
-    failure: Option<StreamsError>,
 
     /// Snapshots, where there may be any.
     watch: Option<Watch>,
@@ -88,35 +78,29 @@ impl Worker {
         mut rng: fastrand::Rng,
     ) -> Self {
         let (tell, events) = mpsc::unbounded_channel();
-        let (lists, looks) = (shared.retries(&mut rng), shared.retries(&mut rng));
+        let [lists, looks, makes] = std::array::from_fn(|_| shared.retries(&mut rng));
         Self {
-            shared,
             destination,
-            begin,
-            observed: Observed::default(),
             rng,
+            order: Order::Run,
+            failure: None,
+            observed: Observed::default(),
+            next_look: Duration::ZERO,
+            looked: Duration::ZERO,
+            looks,
+            discovery: Discovery::new(begin),
+            lister: Some(lister),
+            listing: None,
+            lists,
+            opened: 0,
+            making: Making::new(makes),
             pinned: HashMap::new(),
             tasks: JoinSet::new(),
             held: BTreeMap::new(),
             events,
             tell,
-            order: Order::Run,
-            lineage: Lineage::default(),
-            begun: false,
-            lister: Some(lister),
-            listing: None,
-            next_list: Duration::ZERO,
-            lists,
-            childless: BTreeSet::new(),
-            child_wait: CHILD_WAIT,
-            disabled: false,
-            compared: false,
-            strange: 0,
-            next_look: Duration::ZERO,
-            looked: Duration::ZERO,
-            looks,
-            failure: None,
             watch: None,
+            shared,
         }
     }
 
@@ -134,55 +118,11 @@ impl Worker {
         self.destination = destination;
     }
 
-    /// Makes sure that every shard has its row, so that from here on nothing is missed.
-    pub(crate) async fn prepare(&mut self) -> Result<(), StreamsError> {
-        while let Some(mut lister) = self.lister.take() {
-            let listed = lister.list().await;
-            self.lister = Some(lister);
-            match listed {
-                Ok(listing) => {
-                    // After the listing, so that rows which another worker makes meanwhile are seen.
-                    match self.shared.leases.scan().await {
-                        Ok(rows) => self.saw_all(rows),
-                        Err(LookError::Service(error))
-                            if error.is_retryable() && self.lists.failures() < OPENING_ATTEMPTS =>
-                        {
-                            tokio::time::sleep(self.lists.failed()).await;
-                            continue;
-                        }
-                        Err(error) => return Err(self.look_error(error)),
-                    }
-                    self.note_snapshot().await?;
-                    if self.listed(listing).await? {
-                        break;
-                    }
-                    // Most often it is only to be listed again, to be believed: at once.
-                    self.lists.count_failure();
-                    if self.lists.failures() >= OPENING_ATTEMPTS * 3 {
-                        return Err(StreamsError::InconsistentShards {
-                            table: self.shared.table.clone(),
-                            problem: "not every shard could be given a lease".to_owned(),
-                        });
-                    }
-                }
-                Err(error) => {
-                    let pause = self.listing_failed(&error)?;
-                    if self.lists.failures() >= OPENING_ATTEMPTS {
-                        return Err(self.unlisted(error));
-                    }
-                    tokio::time::sleep(pause).await;
-                }
-            }
-        }
-        self.lists.succeeded();
-        Ok(())
-    }
-
     fn saw_all(&mut self, rows: Vec<LeaseRow>) {
         let seen = self.shared.clock.now();
         self.looked = seen;
         self.observed.scanned(rows, seen);
-        self.begun |= has_begun(self.observed.rows());
+        self.discovery.saw(self.observed.rows());
     }
 
     /// Works until it is told to close, or can't go on.
@@ -202,21 +142,28 @@ impl Worker {
             } else {
                 self.order
             };
-            for held in self.held.values() {
-                held.send_if_modified(|known| std::mem::replace(known, order) != order);
-            }
+            self.instruct(order);
             self.tell_snapshot();
             if self.order == Order::Close && self.tasks.is_empty() && !self.takes_snapshot() {
                 renounce_named(Arc::clone(&self.shared)).await;
                 return self.failure.map_or(Ok(()), Err);
             }
-            if self.is_over() {
-                return Err(StreamsError::StreamDisabled {
-                    table: self.shared.table.clone(),
-                });
+            if self.is_over()
+                && let Err(error) = self.follow_stream().await
+            {
+                self.fail(error);
+                continue;
             }
             let now = clock.now();
-            if self.listing.is_none() && self.next_list <= now && self.order == Order::Run {
+            let runs = self.order == Order::Run;
+            if runs && self.making.due().is_some_and(|due| due <= now) {
+                if let Err(error) = self.make().await {
+                    self.fail(error);
+                }
+                continue;
+            }
+            let lists = runs && self.listing.is_none() && self.making.due().is_none();
+            if lists && self.discovery.next() <= now {
                 self.listing = self.lister.take().map(|mut lister| {
                     let listing = async move {
                         let listed = lister.list().await;
@@ -226,8 +173,8 @@ impl Worker {
                 });
             }
             let mut wake = self.next_look;
-            if self.listing.is_none() && self.order == Order::Run {
-                wake = wake.min(self.next_list);
+            if runs && self.listing.is_none() {
+                wake = wake.min(self.making.due().unwrap_or_else(|| self.discovery.next()));
             }
             tokio::select! {
                 Some(joined) = self.tasks.join_next() => match joined {
@@ -236,11 +183,7 @@ impl Worker {
                     Err(_) => {}
                 },
                 Some(event) = self.events.recv() => match event {
-                    Event::Closed(shard) => {
-                        self.childless.insert(shard);
-                        self.child_wait = CHILD_WAIT;
-                        self.next_list = clock.now();
-                    }
+                    Event::Closed(shard) => self.discovery.closed(&shard, clock.now()),
                     Event::Rescan(noted) => match self.rescan().await {
                         // Whoever asked may be gone.
                         Ok(()) => drop(noted.send(())),
@@ -260,10 +203,10 @@ impl Worker {
                     self.listing = None;
                     self.lister = Some(lister);
                     let done = match listed {
-                        Ok(listing) => self.listed(listing).await.map(|_| ()),
+                        Ok(listing) => self.discover(&listing).await.map(drop),
                         Err(error) => {
-                            let pause = self.listing_failed(&error);
-                            pause.map(|pause| self.next_list = clock.now() + pause)
+                            let pause = self.listing_failed(error);
+                            pause.map(|pause| self.discovery.list_at(clock.now() + pause))
                         }
                     };
                     if let Err(error) = done {
@@ -279,6 +222,19 @@ impl Worker {
         }
     }
 
+    /// Tells the tasks of shards what to do.
+    fn instruct(&self, order: Order) {
+        let me = self.shared.leases.me();
+        for (shard, held) in &self.held {
+            let row = self.observed.row(shard);
+            let asked_for = row.is_some_and(|row| {
+                row.checkpoint_owner.as_deref() == Some(me) && row.owner.as_deref() != Some(me)
+            });
+            let instruction = Instruction { order, asked_for };
+            held.send_if_modified(|known| std::mem::replace(known, instruction) != instruction);
+        }
+    }
+
     fn fail(&mut self, error: StreamsError) {
         self.failure.get_or_insert(error);
     }
@@ -286,11 +242,11 @@ impl Worker {
     /// Whether the stream was switched off and nothing of it is left.
     fn is_over(&self) -> bool {
         let rows = self.observed.rows();
-        self.disabled
+        self.discovery.is_disabled()
             && self.order == Order::Run
             && !self.is_snapshot_due()
             && self.tasks.is_empty()
-            && self.childless.is_empty()
+            && !self.discovery.is_childless()
             && rows.values().all(LeaseRow::is_finished)
     }
 
@@ -315,7 +271,13 @@ impl Worker {
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;
         let now = clock.now();
-        let next = now + failover / 10;
+        // What is handed over is not read until it is seen here.
+        let often = if self.observed.is_waiting(shared.leases.me()) {
+            20
+        } else {
+            10
+        };
+        let next = now + failover / often;
         self.next_look = match self.observed.next_lapse(shared.leases.me(), failover) {
             _ if more => now,
             Some(lapse) if lapse > now => next.min(lapse),
@@ -337,7 +299,7 @@ impl Worker {
         let mut takes = self.observed.plan(
             shared.leases.me(),
             &held,
-            self.lineage.graph(),
+            self.discovery.lineage(),
             shared.clock.now(),
             shared.settings.get_failover(),
             &mut self.rng,
@@ -362,7 +324,7 @@ impl Worker {
                 Ok(Some(row)) => {
                     self.observed.saw(row.clone(), sent);
                     if take.manner != Manner::HandOver {
-                        self.start(&row, sent);
+                        self.start(row, sent);
                     }
                 }
                 Ok(None) => {}
@@ -379,38 +341,41 @@ impl Worker {
         Ok(more)
     }
 
-    fn start(&mut self, row: &LeaseRow, taken: Duration) {
+    fn start(&mut self, row: LeaseRow, taken: Duration) {
         tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "reading a shard");
-        let (orders, obey) = watch::channel(self.order);
-        let task = ShardTask::new(
-            Arc::clone(&self.shared),
-            self.destination.clone(),
-            row,
-            taken,
-            self.pinned.remove(&row.shard),
-            obey,
-            self.tell.clone(),
-            self.rng.fork(),
-        );
-        self.held.insert(row.shard.clone(), orders);
+        self.discovery.begins();
+        let instruction = Instruction {
+            order: self.order,
+            asked_for: false,
+        };
+        let (instruct, instructions) = watch::channel(instruction);
+        self.held.insert(row.shard.clone(), instruct);
         self.shared.held.store(self.held.len(), Ordering::Relaxed);
         self.shared.junction.begins(&row.shard);
+        let begun = Begun {
+            pinned: self.pinned.remove(&row.shard),
+            row,
+            taken,
+            instructions,
+            events: self.tell.clone(),
+            rng: self.rng.fork(),
+        };
+        let (shared, destination) = (Arc::clone(&self.shared), self.destination.clone());
+        let task = ShardTask::new(shared, destination, begun);
         self.tasks.spawn(task.run());
     }
 
     fn ended(&mut self, shard: &ShardId, ended: Ended) {
         self.held.remove(shard);
         self.shared.junction.ends(shard);
-        if matches!(ended, Ended::Finished) && self.shared.graph().is_leaf(shard) {
-            // As the task has said too, but perhaps not been heard yet.
-            self.childless.insert(shard.clone());
-        }
         self.shared.held.store(self.held.len(), Ordering::Relaxed);
         // Its children may be taken now, and whatever this worker has no longer.
         let now = self.shared.clock.now();
         self.look_soon(now);
         match ended {
             Ended::Finished => {
+                // As the task has said too, but perhaps not been heard yet.
+                self.discovery.closed(shard, now);
                 tracing::info!(%shard, "a shard was read to its end");
                 if let Some(row) = self.observed.row(shard) {
                     let mut row = row.clone();

@@ -7,13 +7,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::super::StreamsError;
 use super::super::gap::GapPolicy;
-use super::super::graph::ShardGraph;
-use super::super::lease::{LeaseRow, LookError, Manner, Observed, missing};
+use super::super::graph::Lineage;
+use super::super::lease::{LeaseRow, LookError, Manner, Observed};
+use super::super::shared::Order;
 use super::super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots, take_snapshot};
-use super::super::{ShardId, StreamsError};
-use super::shard::Order;
-use super::{Worker, millis};
+use super::Worker;
 use crate::retry::{Decision, ErrorClass, ServiceError};
 
 /// The number of times that the request for a rescan is tried.
@@ -52,8 +52,7 @@ impl Worker {
         let table = &watch.snapshots.table;
         table.leases.ensure().await?;
         let fresh = self.observed.rows().is_empty();
-        let now = millis(self.shared.clock.time_of_day());
-        let noted = table.note(watch.first && fresh, now).await;
+        let noted = table.note(watch.first && fresh).await;
         noted.map_err(|error| StreamsError::service("PutItem", table.leases.name(), error))?;
         Ok(())
     }
@@ -101,20 +100,19 @@ impl Worker {
         let rows = self.observed.rows();
         let graph = self.shared.graph();
         // As long as nothing has been listed, nobody knows which shards there are.
-        let covered = (self.disabled || !graph.is_empty())
-            && self.childless.is_empty()
+        let covered = (self.discovery.is_disabled() || !graph.is_empty())
+            && !self.discovery.is_childless()
+            && self.making.due().is_none()
             && rows
                 .values()
                 .all(|row| row.is_finished() || self.held.contains_key(&row.shard))
-            && self.has_all_rows(&graph);
+            && self.has_all_rows();
         self.shared.junction.set_covered(covered);
     }
 
     /// Whether every shard that is listed has its row, as far as it needs one.
-    fn has_all_rows(&self, graph: &ShardGraph) -> bool {
-        let begin = (!self.begun).then_some(self.begin);
-        let is_root = |shard: &ShardId| self.lineage.is_root(shard);
-        let missing = missing(graph, self.observed.rows(), begin, is_root, 0);
+    fn has_all_rows(&self) -> bool {
+        let missing = self.discovery.missing(self.observed.rows());
         missing.is_all && missing.rows.is_empty()
     }
 
@@ -157,7 +155,7 @@ impl Worker {
         let takes = watch.observed.plan(
             me,
             &BTreeSet::new(),
-            &ShardGraph::default(),
+            &Lineage::default(),
             now,
             failover,
             &mut self.rng,
@@ -223,7 +221,7 @@ impl Worker {
         }
         let table = &watch.snapshots.table;
         let decide = |error: ServiceError, failures| {
-            if failures < MAX_RESCAN_ATTEMPTS && error.class() != ErrorClass::Fatal {
+            if failures < MAX_RESCAN_ATTEMPTS && error.is_retryable() {
                 return Decision::Retry;
             }
             let name = table.leases.name();

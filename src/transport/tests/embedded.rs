@@ -6,10 +6,11 @@ use super::{ATTEMPT, WAYS, body};
 use crate::embedded::EmbeddedDynamoDb;
 use crate::item::KeyKind;
 use crate::retry::ServiceError;
-use crate::transport::{Operation, Transport, TransportKind};
+use crate::transport::{Operation, ServiceClock, Transport, TransportKind};
 use aws_smithy_http_client::Builder;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 const KEY: &str = r#"{"id":{"S":"a"}}"#;
 
@@ -32,7 +33,7 @@ fn of_stream(database: &EmbeddedDynamoDb, kind: TransportKind, arn: &str) -> Tra
         .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
         .http_client(Builder::new().build_http());
     let client = aws_sdk_dynamodbstreams::Client::from_conf(config.build());
-    Transport::streams(&client, kind, arn, ATTEMPT)
+    Transport::streams(&client, kind, arn, ATTEMPT, &Arc::new(ServiceClock::new()))
 }
 
 async fn ask(transport: &Transport, operation: Operation, request: &Value) -> Value {

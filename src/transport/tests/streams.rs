@@ -11,12 +11,13 @@ use super::fake::Fake;
 use super::{ATTEMPT, WAYS, body, tables};
 use crate::retry::ErrorClass;
 use crate::transport::operation::Service;
-use crate::transport::{Operation, Transport, TransportKind, Way};
+use crate::transport::{Operation, ServiceClock, Transport, TransportKind, Way};
 use aws_sdk_dynamodbstreams::config::Credentials;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::operation::get_records::{GetRecordsError, GetRecordsOutput};
 use aws_sdk_dynamodbstreams::{self as sdk, Client};
 use aws_smithy_runtime_api::client::interceptors::context::{Error, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The resource that the suite opens, and the operation that it calls where any will do.
@@ -61,7 +62,7 @@ const WHERE: &[(&str, &str, &str)] = &[
 const ACCOUNTS_SHARE: bool = true;
 
 fn transport(client: &Client, kind: TransportKind, stream: &str, attempt: Duration) -> Transport {
-    Transport::streams(client, kind, stream, attempt)
+    Transport::streams(client, kind, stream, attempt, &Arc::new(ServiceClock::new()))
 }
 
 async fn list(client: &Client) {
@@ -113,7 +114,7 @@ async fn an_operation_of_the_other_service_is_refused_and_not_sent() {
         let of_streams = operations().iter().map(|of| (&table, *of));
         for (transport, operation) in of_tables.chain(of_streams) {
             // Before the way is known as well as after.
-            for transport in [transport, &fresh(transport, kind)] {
+            for transport in [transport, &transport.to(RESOURCE)] {
                 let error = transport.call(operation, body("{}")).await.unwrap_err();
                 assert_eq!(error.code(), "ClientMisconfigured", "{kind:?}");
                 assert_eq!(error.class(), ErrorClass::Fatal);
@@ -124,16 +125,18 @@ async fn an_operation_of_the_other_service_is_refused_and_not_sent() {
     }
 }
 
-fn fresh(transport: &Transport, kind: TransportKind) -> Transport {
-    Transport::over(transport.0.client.clone(), kind, RESOURCE, ATTEMPT)
-}
-
 #[tokio::test]
 async fn any_operation_lets_the_way_be_captured_for_all() {
     for &first in operations() {
         let fake = Fake::default();
         let client = suite::client(&fake, |config| config);
-        let transport = Transport::streams(&client, TransportKind::Auto, RESOURCE, ATTEMPT);
+        let transport = Transport::streams(
+            &client,
+            TransportKind::Auto,
+            RESOURCE,
+            ATTEMPT,
+            &Arc::new(ServiceClock::new()),
+        );
         transport.call(first, body("{}")).await.unwrap();
         assert!(matches!(transport.0.way(), Way::Direct(_)), "{first:?}");
         for &operation in operations() {

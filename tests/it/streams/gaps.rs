@@ -16,20 +16,20 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Gaps as the handler was told of them.
 #[derive(Clone, Default)]
-struct Gaps(Arc<Mutex<Vec<Gap>>>);
+pub(super) struct Gaps(Arc<Mutex<Vec<Gap>>>);
 
 impl Gaps {
-    fn all(&self) -> Vec<Gap> {
+    pub(super) fn all(&self) -> Vec<Gap> {
         self.0.lock().unwrap().clone()
     }
 
-    fn handler(&self) -> impl Fn(&Gap) + Send + Sync + 'static {
+    pub(super) fn handler(&self) -> impl Fn(&Gap) + Send + Sync + 'static {
         let gaps = Arc::clone(&self.0);
         move |gap| gaps.lock().unwrap().push(gap.clone())
     }
 }
 
-fn report() -> StreamSettings {
+pub(super) fn report() -> StreamSettings {
     StreamSettings::default().on_gap(GapPolicy::Report)
 }
 

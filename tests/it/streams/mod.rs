@@ -9,12 +9,15 @@
 mod basics;
 mod flink;
 mod gaps;
+mod handovers;
 mod kcl_failures;
 mod kcl_rows;
 mod leases;
 mod many_shards;
 mod model;
+mod odd_listings;
 mod policy;
 pub(crate) mod rig;
 mod snapshot;
+mod starts;
 mod throttling;

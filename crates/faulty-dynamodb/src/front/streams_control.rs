@@ -12,7 +12,7 @@ use crate::store::streams::info::ShardInfo;
 use crate::store::streams::pages::Mischief;
 use crate::store::streams::record::Author;
 use crate::store::streams::shard::Shard;
-use crate::store::streams::stream::Stream;
+use crate::store::streams::stream::{Misnamed, Stream};
 
 /// # Streams
 impl FaultyDynamoDb {
@@ -79,6 +79,45 @@ impl FaultyDynamoDb {
     /// and can be read all the while.
     pub fn list_children_late(&self, table: &str, late: Duration) {
         self.with_stream(table, |stream| stream.children_late = late);
+    }
+
+    /// Keeps a shard out of `DescribeStream` for this long from now on, whatever it is to others. It can be read all the while.
+    pub fn list_shard_late(&self, table: &str, shard: &str, late: Duration) {
+        let from = self.service.clock.elapsed() + late;
+        self.with_shard(table, shard, |shard| shard.listed_from = from);
+    }
+
+    /// Keeps every shard out of `DescribeStream` for this long from now on, as while a stream is being
+    /// switched on.
+    pub fn list_nothing(&self, table: &str, late: Duration) {
+        let from = self.service.clock.elapsed() + late;
+        self.with_stream(table, |stream| stream.listed_from = from);
+    }
+
+    /// Has so many listings name another parent for a shard: one of these each, in turn.
+    pub fn misname_parent(&self, table: &str, shard: &str, parents: &[&str], listings: u32) {
+        let misnamed = Misnamed {
+            shard: shard.to_owned(),
+            parents: parents.iter().map(|&parent| parent.to_owned()).collect(),
+            listings,
+        };
+        self.with_stream(table, |stream| {
+            stream.misnamed = (listings > 0).then_some(misnamed);
+        });
+    }
+
+    /// Gives so many pages without a record first wherever a shard is read from its oldest record, as
+    /// the API reference of `GetRecords` allows. Default: 0.
+    pub fn empty_pages(&self, table: &str, pages: usize) {
+        self.with_stream(table, |stream| stream.empty_pages = pages);
+    }
+
+    /// Has the stream answer as DynamoDB Local 3.1 does where its records have been trimmed: a shard
+    /// that held records and holds none any more refuses every read with `TrimmedDataAccessException`,
+    /// whatever the iterator; one that was closed for 24 hours stays listed and gives iterators, and
+    /// reading it is `ResourceNotFoundException`. Default: false.
+    pub fn imitate_dynamodb_local(&self, table: &str, imitate: bool) {
+        self.with_stream(table, |stream| stream.like_local = imitate);
     }
 
     /// Trims all but the last records of each shard.

@@ -7,7 +7,7 @@ use super::super::merge::Cursor;
 use super::super::scan::Scan;
 use super::{PAGE_BYTES, Phase, ScanEnd, Segment, SnapshotTask};
 use crate::streams::StreamsError;
-use crate::streams::worker::Order;
+use crate::streams::shared::Order;
 
 impl SnapshotTask {
     fn has_room(&self) -> bool {
@@ -58,7 +58,7 @@ impl SnapshotTask {
             self.shared.junction.sent(at);
             let (transport, time) = (
                 self.snapshots.source.clone(),
-                self.shared.clock.time_of_day(),
+                self.shared.time.now(),
             );
             self.scans.push(Box::pin(async move {
                 ScanEnd {

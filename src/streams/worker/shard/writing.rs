@@ -1,6 +1,5 @@
 //! Writing a shard's lease: renewals, checkpoints, its end.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ impl ShardTask {
     pub(super) fn start_write(&mut self, now: Duration) {
         let change = self.hold.change();
         let (counter, handing_over) = (self.hold.counter(), self.hold.is_handing_over());
-        let (shared, shard) = (Arc::clone(&self.shared), self.shard.clone());
+        let (shared, shard) = (Arc::clone(&self.shared), self.row.shard.clone());
         self.write = Some(Box::pin(async move {
             let changed = shared
                 .leases
@@ -51,25 +50,22 @@ impl ShardTask {
 
     /// Makes a row again that was deleted while this worker had the lease: nobody else knows how far the shard is.
     fn start_making_again(&mut self, now: Duration) {
-        tracing::warn!(shard = %self.shard, "the lease's row was deleted: it is made again");
+        tracing::warn!(shard = %self.row.shard, "the lease's row was deleted: it is made again");
         let shared = Arc::clone(&self.shared);
         let checkpoint = match (&self.done, self.hold.stored()) {
             (Some(done), _) => Checkpoint::After(*done),
             (None, stored) => stored.clone(),
         };
         let graph = shared.graph();
-        let row = LeaseRow {
-            shard: self.shard.clone(),
+        let mut row = LeaseRow {
             owner: Some(shared.leases.me().to_owned()),
             counter: 0,
             checkpoint,
             checkpoint_owner: None,
-            parents: graph.parent(&self.shard).into_iter().cloned().collect(),
-            children: BTreeSet::new(),
-            from_time: self.from_time,
-            created: self.created,
-            read: None,
+            ..self.row.clone()
         };
+        row.parents
+            .extend(graph.parent(&self.row.shard).into_iter().cloned());
         self.write = Some(Box::pin(async move {
             let made = shared.leases.create(&row).await;
             WriteEnd {
@@ -87,7 +83,7 @@ impl ShardTask {
         let wrote = match result {
             Ok(wrote) => wrote,
             Err(error) => {
-                tracing::debug!(shard = %self.shard, %error, "the lease could not be written");
+                tracing::debug!(shard = %self.row.shard, %error, "the lease could not be written");
                 self.hold.failed(sent);
                 if !error.is_retryable() {
                     let table = self.shared.leases.name();
@@ -103,6 +99,7 @@ impl ShardTask {
         Ok(match wrote {
             Wrote::Changed(change) => {
                 self.hold.accepted(&change, sent);
+                self.book.valid_until(self.hold.valid_until());
                 if change.checkpoint.is_some() {
                     self.shared.counters.checkpoint();
                 }
@@ -117,6 +114,10 @@ impl ShardTask {
                     self.leave(self.shared.clock.now());
                     None
                 }
+                Verdict::Withdrawn => {
+                    self.stay();
+                    None
+                }
                 Verdict::Missing => {
                     self.start_making_again(self.shared.clock.now());
                     None
@@ -124,6 +125,7 @@ impl ShardTask {
             },
             Wrote::MadeAgain => {
                 self.hold.made_again(sent);
+                self.book.valid_until(self.hold.valid_until());
                 None
             }
             Wrote::TakenMeanwhile => Some(Ended::Lost),

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::Streams;
 use super::iterator::required;
 use super::shard::Shard;
-use super::stream::Stream;
+use super::stream::{Misnamed, Stream};
 use crate::item::error::Refusal;
 use crate::store::describe::schema_json;
 use crate::store::execution::{Context, Done};
@@ -64,7 +64,8 @@ pub(crate) fn describe(
     let all: Vec<&Shard> = stream
         .shards
         .iter()
-        .filter(|shard| shard.listed_from <= now && !shard.is_gone(now))
+        .filter(|shard| shard.listed_from.max(stream.listed_from) <= now)
+        .filter(|shard| !shard.is_gone(now) || stream.like_local && !shard.forgotten)
         .filter(|shard| parent.is_none() || shard.parent.as_deref() == parent)
         .collect();
     let first = match start {
@@ -81,7 +82,23 @@ pub(crate) fn describe(
     if let Some(mischief) = &mut stream.mischief {
         mischief.spoil(&mut page, &all, start.is_none());
     }
-    let shards: Vec<Json> = page.iter().map(|shard| shard_json(shard)).collect();
+    let misnamed = stream.misnamed.clone();
+    let shards: Vec<Json> = page
+        .iter()
+        .map(|shard| match &misnamed {
+            Some(misnamed) if misnamed.shard == shard.id => shard_json(shard, misnamed.parent()),
+            _ => shard_json(shard, shard.parent.as_ref()),
+        })
+        .collect();
+    if last.is_none() {
+        stream.misnamed = misnamed.and_then(|misnamed| {
+            let listings = misnamed.listings.checked_sub(1).filter(|left| *left > 0)?;
+            Some(Misnamed {
+                listings,
+                ..misnamed
+            })
+        });
+    }
     let mut description = json!({
         "CreationRequestDateTime": Duration::from_millis(stream.created.unsigned_abs()).as_secs_f64(),
         "KeySchema": schema_json(&stream.keys),
@@ -98,13 +115,13 @@ pub(crate) fn describe(
     Ok(Done::read(json!({ "StreamDescription": description })))
 }
 
-fn shard_json(shard: &Shard) -> Json {
+fn shard_json(shard: &Shard, parent: Option<&String>) -> Json {
     let mut range = json!({ "StartingSequenceNumber": shard.starting.to_string() });
     if let Some(ending) = shard.ending {
         range["EndingSequenceNumber"] = json!(ending.to_string());
     }
     let mut json = json!({ "SequenceNumberRange": range, "ShardId": shard.id });
-    if let Some(parent) = &shard.parent {
+    if let Some(parent) = parent {
         json["ParentShardId"] = json!(parent);
     }
     json

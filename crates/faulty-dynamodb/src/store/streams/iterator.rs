@@ -78,10 +78,10 @@ pub(crate) fn iterator(
     let kind = required(request, "ShardIteratorType")?;
     let number = request.text("SequenceNumber")?;
     let stream = streams.find(arn, now)?;
-    let lag = stream.lag;
+    let (lag, like_local, empty_pages) = (stream.lag, stream.like_local, stream.empty_pages);
     let shard = stream.shard(id).ok_or_else(no_shard)?;
     shard.age(now);
-    if shard.is_gone(now) {
+    if shard.is_gone(now) && (shard.forgotten || !like_local) {
         return Err(no_shard());
     }
     if number.is_some() && matches!(kind, "TRIM_HORIZON" | "LATEST") {
@@ -90,7 +90,10 @@ pub(crate) fn iterator(
         ));
     }
     let from = match kind {
-        "TRIM_HORIZON" => shard.oldest(),
+        "TRIM_HORIZON" => {
+            shard.use_.empty_pages = empty_pages;
+            shard.oldest()
+        }
         "LATEST" => match shard.ending {
             Some(ending) => ending + 1,
             None => shard.latest(now, lag),
@@ -102,7 +105,7 @@ pub(crate) fn iterator(
                 return Err(Refusal::validation("Invalid SequenceNumber for the shard"));
             }
             let from = number.saturating_add(u128::from(kind == "AFTER_SEQUENCE_NUMBER"));
-            if shard.is_trimmed(from) {
+            if shard.is_trimmed(from) && !like_local {
                 return Err(trimmed());
             }
             from

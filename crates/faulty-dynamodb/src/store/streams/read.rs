@@ -40,7 +40,7 @@ pub(crate) fn records(
         ));
     }
     let stream = streams.find(&token.arn, now)?;
-    let lag = stream.lag;
+    let (lag, like_local) = (stream.lag, stream.like_local);
     let shard = stream.shard(&token.shard).ok_or_else(no_shard)?;
     shard.age(now);
     if shard.is_gone(now) {
@@ -49,9 +49,16 @@ pub(crate) fn records(
     if limited && shard.use_.exceeds(now) {
         return Err(exceeded("Rate exceeded for shard"));
     }
-    if shard.is_trimmed(token.from) {
+    if shard.is_trimmed(token.from) || like_local && shard.is_emptied() {
         return Err(trimmed());
     }
+    let limit = match shard.use_.empty_pages.checked_sub(1) {
+        Some(left) => {
+            shard.use_.empty_pages = left;
+            0
+        }
+        None => limit,
+    };
     let page = shard.page(token.from, limit, MAX_BYTES, now, lag);
     let bytes: usize = page
         .records

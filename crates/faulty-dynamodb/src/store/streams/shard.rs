@@ -47,6 +47,8 @@ pub(crate) struct Use {
     pub(crate) calls: u64,
     pub(crate) readers: usize,
     pub(crate) most_readers: usize,
+    /// How many pages without a record come before others.
+    pub(crate) empty_pages: usize,
     /// The latest calls that were let through, at most as many as a second takes.
     recent: VecDeque<Duration>,
 }
@@ -133,6 +135,11 @@ impl Shard {
         self.trimmed.is_some_and(|trimmed| from <= trimmed)
     }
 
+    /// Whether it had records and all of them are trimmed.
+    pub(crate) fn is_emptied(&self) -> bool {
+        self.trimmed.is_some() && self.records.is_empty()
+    }
+
     /// Where the oldest record is, or will be.
     pub(crate) fn oldest(&self) -> SequenceNumber {
         let after = self.trimmed.map(|trimmed| trimmed + 1);
@@ -169,7 +176,7 @@ impl Shard {
             }
             records.push(record);
         }
-        let ended = self.ending.is_some() && first + records.len() == self.records.len();
+        let ended = self.ending.is_some() && first + records.len() == self.records.len() && limit > 0;
         let next = records.last().map_or(from, |record| record.sequence + 1);
         Page {
             records,

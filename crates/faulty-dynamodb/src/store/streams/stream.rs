@@ -35,12 +35,36 @@ pub(crate) struct Stream {
     pub(crate) lag: Duration,
     pub(crate) ignores_filter: bool,
     pub(crate) mischief: Option<Mischief>,
+    /// Listings show no shard before this time.
+    pub(crate) listed_from: Duration,
+    pub(crate) misnamed: Option<Misnamed>,
+    /// How many pages without a record come first where a shard is read from its oldest.
+    pub(crate) empty_pages: usize,
+    /// It answers for what is trimmed and for shards that have expired as DynamoDB Local does.
+    pub(crate) like_local: bool,
     /// In the order in which they were made.
     pub(crate) shards: Vec<Shard>,
     by_id: HashMap<String, usize>,
     /// The open shards by their first hash.
     open: BTreeMap<u128, usize>,
     next: SequenceNumber,
+}
+
+/// A shard for which listings name parents that it has not.
+#[derive(Clone, Debug)]
+pub(crate) struct Misnamed {
+    pub(crate) shard: String,
+    /// One a listing, in turn.
+    pub(crate) parents: Vec<String>,
+    /// How many more listings do.
+    pub(crate) listings: u32,
+}
+
+impl Misnamed {
+    pub(crate) fn parent(&self) -> Option<&String> {
+        let turn = usize::try_from(self.listings).unwrap_or(0);
+        self.parents.get(turn.checked_rem(self.parents.len())?)
+    }
 }
 
 impl Stream {
@@ -64,6 +88,10 @@ impl Stream {
             lag: Duration::ZERO,
             ignores_filter: false,
             mischief: None,
+            listed_from: Duration::ZERO,
+            misnamed: None,
+            empty_pages: 0,
+            like_local: false,
             shards: Vec::new(),
             by_id: HashMap::new(),
             open: BTreeMap::new(),

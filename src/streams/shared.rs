@@ -1,0 +1,206 @@
+//! What all tasks of a source share.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+
+use super::book::Book;
+use super::feed::{Chunk, Feed, Outlet};
+use super::gap::{Gap, GapPolicy};
+use super::graph::ShardGraph;
+use super::lease::LeaseTable;
+use super::policy::{DeadLetterFn, HandleFn, Runner};
+use super::record::Record;
+use super::settings::StreamSettings;
+use super::snapshot::Junction;
+use super::stats::Counters;
+use super::{ShardId, StreamsError};
+use crate::clock::Clock;
+use crate::retry::{Backoff, Retries};
+use crate::transport::{ServiceClock, Transport};
+
+/// How far the clocks of the service's machines may be apart, in milliseconds: the one that dates answers and the one that dates changes.
+/// AWS keeps its machines within milliseconds of each other and promises nothing.
+pub(crate) const HOSTS_APART: u64 = 3_000;
+
+/// The least time between two lines of the log that say that tasks are not run in time.
+const STARVED_INTERVAL: Duration = Duration::from_secs(60);
+
+pub(crate) type FilterFn = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
+pub(crate) type GapFn = Arc<dyn Fn(&Gap) + Send + Sync>;
+
+/// What a worker tells the tasks of shards and of snapshots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Run,
+    /// Read no more; the rest goes on.
+    Pause,
+    /// Give the lease up as soon as what was handed out is done, or the drain timeout is over.
+    Close,
+}
+
+/// The stream that is read, and the way to it.
+#[derive(Clone, Debug)]
+pub(crate) struct Stream {
+    pub(crate) arn: String,
+    pub(crate) transport: Transport,
+}
+
+/// Where records go.
+#[derive(Clone)]
+pub(crate) enum Destination {
+    Handler(HandleFn),
+    Channel(mpsc::Sender<Chunk>),
+}
+
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) settings: StreamSettings,
+    pub(crate) table: String,
+    /// The table that the stream is of.
+    pub(crate) source: Transport,
+    pub(crate) stream: Mutex<Arc<Stream>>,
+    /// The service's time: every time that is compared with one of the service's is by this.
+    pub(crate) time: Arc<ServiceClock>,
+    pub(crate) leases: LeaseTable,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) dead_letters: Option<DeadLetterFn>,
+    pub(crate) filter: Option<FilterFn>,
+    pub(crate) on_gap: Option<GapFn>,
+    pub(crate) backoff: Backoff,
+    /// How many shards this worker reads.
+    pub(crate) held: AtomicUsize,
+    /// The stream's shards as last listed.
+    pub(crate) graph: Mutex<Arc<ShardGraph>>,
+    /// Where shards and a snapshot meet.
+    pub(crate) junction: Junction,
+    /// When it was last logged that tasks are not run in time.
+    pub(crate) starved: Mutex<Option<Duration>>,
+}
+
+impl Shared {
+    /// The part of the buffer that each shard has, in bytes.
+    pub(crate) fn part(&self) -> usize {
+        self.settings.get_buffer_bytes() / self.held.load(Ordering::Relaxed).max(1)
+    }
+
+    pub(crate) fn graph(&self) -> Arc<ShardGraph> {
+        Arc::clone(&self.graph.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_graph(&self, graph: Arc<ShardGraph>) {
+        *self.graph.lock().unwrap_or_else(PoisonError::into_inner) = graph;
+    }
+
+    pub(crate) fn stream(&self) -> Arc<Stream> {
+        Arc::clone(&self.stream.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_stream(&self, stream: Stream) {
+        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stream);
+    }
+
+    /// Returns retries with the source's delays.
+    pub(crate) fn retries(&self, rng: &mut fastrand::Rng) -> Retries {
+        Retries::new(self.backoff.clone(), rng.fork())
+    }
+
+    pub(crate) fn feed(
+        &self,
+        destination: &Destination,
+        shard: &ShardId,
+        book: &Arc<Book>,
+        rng: &mut fastrand::Rng,
+    ) -> Feed {
+        match destination {
+            Destination::Handler(handle) => Feed::Handler(Box::new(Runner::new(
+                shard.clone(),
+                self.clock,
+                Arc::clone(&self.time),
+                &self.settings,
+                Arc::clone(handle),
+                self.dead_letters.clone(),
+                Arc::clone(&self.counters),
+                Arc::clone(book),
+                rng.fork(),
+            ))),
+            Destination::Channel(sender) => {
+                Feed::Channel(Outlet::new(shard.clone(), sender.clone()))
+            }
+        }
+    }
+
+    /// Whether the user's filter, if there is one, lets a record through.
+    ///
+    /// # Errors
+    ///
+    /// Where the filter panicked.
+    pub(crate) fn wants(&self, record: &Record) -> Result<bool, StreamsError> {
+        match &self.filter {
+            Some(filter) => guarded("filter", || filter(record)),
+            None => Ok(true),
+        }
+    }
+
+    /// Tells of a gap.
+    ///
+    /// # Errors
+    ///
+    /// Where the source is not to go on after one.
+    pub(crate) fn gap(&self, gap: Gap) -> Result<(), StreamsError> {
+        self.counters.gap();
+        tracing::warn!(table = self.table, %gap, "a gap in the stream");
+        if let Some(on_gap) = &self.on_gap {
+            guarded("on_gap", || on_gap(&gap))?;
+        }
+        match self.settings.get_on_gap() {
+            GapPolicy::Fail => Err(StreamsError::Gap {
+                table: self.table.clone(),
+                gap,
+            }),
+            GapPolicy::Report | GapPolicy::Rescan => Ok(()),
+        }
+    }
+
+    /// Whether the server is DynamoDB Local.
+    pub(crate) fn is_local(&self) -> bool {
+        self.stream().arn.contains(":ddblocal:")
+    }
+
+    /// How exactly the server tells when a change was made, in milliseconds: it rounds down. DynamoDB Local to the minute.
+    pub(crate) fn time_step(&self) -> Duration {
+        Duration::from_secs(if self.is_local() { 60 } else { 1 })
+    }
+
+    /// The task of a shard was woken so much later than it had wanted. Where that nears the failover time, its lease lapses.
+    pub(crate) fn woken(&self, shard: &ShardId, late: Duration) {
+        if late < self.settings.get_failover() / 3 {
+            return;
+        }
+        let now = self.clock.now();
+        let mut last = self.starved.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_some_and(|last| now.saturating_sub(last) < STARVED_INTERVAL) {
+            return;
+        }
+        *last = Some(now);
+        tracing::warn!(
+            %shard,
+            late_seconds = late.as_secs_f64(),
+            "the runtime did not run a shard's task in time: does a handler block its thread? See `tokio::task::spawn_blocking`"
+        );
+    }
+}
+
+/// Calls a function of the user's, whose panic is not this crate's.
+fn guarded<T>(callback: &'static str, call: impl FnOnce() -> T) -> Result<T, StreamsError> {
+    std::panic::catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| StreamsError::CallbackPanicked { callback })
+}
+
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

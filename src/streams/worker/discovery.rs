@@ -1,0 +1,292 @@
+//! What follows from listings of the stream's shards: rows to make and to delete, parents to ask for, when to list again.
+//! No I/O, no clock: rows and times are arguments.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::ShardId;
+use super::super::graph::{Inconsistent, Lineage, SURELY, ShardGraph};
+use super::super::lease::{
+    Ancestry, Begin, LeaseRow, Missing, Rows, has_begun, missing, outdated,
+};
+use super::super::listing::Listing;
+
+/// How soon a stream is listed again that is not to be believed yet, or whose closed shard shows no child; doubles up to the discovery
+/// interval.
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// How many listings in a row may contradict what is known before the source ends. With the delays between them, some minutes.
+const MAX_CONTRADICTIONS: u32 = 30;
+
+/// What the rows say of the stream that is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// They are of this stream, or there are none.
+    Same,
+    /// More listings have to be seen.
+    Unknown,
+    /// They are of an earlier stream of the table, or of shards that have expired.
+    Earlier,
+    /// They are of a stream of another table.
+    Other(String),
+}
+
+#[derive(Debug)]
+pub(super) struct Discovery {
+    lineage: Lineage,
+    /// Where an application begins that has not begun.
+    begin: Begin,
+    /// Whether any lease of the application has ever been taken.
+    begun: bool,
+    /// Whether a shard has ever been listed.
+    listed: bool,
+    /// Shards that are named as parents and that the service does not have.
+    gone: BTreeSet<ShardId>,
+    /// Closed shards whose children have not been listed yet.
+    childless: BTreeSet<ShardId>,
+    disabled: bool,
+    /// Whether what has been read is known to be of this stream, and how many listings have shown nothing of it.
+    compared: bool,
+    strange: u32,
+    contradictions: u32,
+    next: Duration,
+    wait: Duration,
+}
+
+impl Discovery {
+    pub(super) fn new(begin: Begin) -> Self {
+        Self {
+            lineage: Lineage::default(),
+            begin,
+            begun: false,
+            listed: false,
+            gone: BTreeSet::new(),
+            childless: BTreeSet::new(),
+            disabled: false,
+            compared: false,
+            strange: 0,
+            contradictions: 0,
+            next: Duration::ZERO,
+            wait: FIRST_WAIT,
+        }
+    }
+
+    /// The table's stream has been replaced, and that is known.
+    pub(super) fn replaced(&mut self, now: Duration) {
+        *self = Self {
+            begun: true,
+            compared: true,
+            next: now,
+            ..Self::new(self.begin)
+        };
+    }
+
+    pub(super) fn graph(&self) -> &ShardGraph {
+        self.lineage.graph()
+    }
+
+    pub(super) fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// When the stream is to be listed next.
+    pub(super) fn next(&self) -> Duration {
+        self.next
+    }
+
+    /// Whether the stream was switched off: what is listed is all there will ever be.
+    pub(super) fn is_disabled(&self) -> bool {
+        self.disabled
+    }
+
+    /// Whether a closed shard waits for its children to be listed.
+    pub(super) fn is_childless(&self) -> bool {
+        !self.childless.is_empty()
+    }
+
+    /// Notes what the rows say of the application.
+    pub(super) fn saw(&mut self, rows: &Rows) {
+        self.begun |= has_begun(rows);
+    }
+
+    /// A lease of the application has been taken.
+    pub(super) fn begins(&mut self) {
+        self.begun = true;
+    }
+
+    /// A shard was read to its end: its children are wanted.
+    pub(super) fn closed(&mut self, shard: &ShardId, now: Duration) {
+        if self.graph().is_leaf(shard) {
+            self.childless.insert(shard.clone());
+        }
+        self.wait = FIRST_WAIT;
+        self.next = self.next.min(now);
+    }
+
+    /// Takes in a listing. `opened` is the service's time, in milliseconds since 1970, at which the source was opened: what an application
+    /// at LATEST wants of shards that no listing showed then.
+    ///
+    /// # Errors
+    ///
+    /// Where listings have contradicted each other for so long that it won't pass.
+    pub(super) fn listed(
+        &mut self,
+        listing: &Listing,
+        opened: u64,
+        now: Duration,
+    ) -> Result<bool, Inconsistent> {
+        let told = self.lineage.listed(&listing.graph);
+        let disputed = listing.graph.ids().find(|id| self.lineage.is_disputed(id));
+        let contradiction = match (told, disputed) {
+            (Err(contradiction), _) => Some(contradiction),
+            (Ok(()), Some(shard)) => Some(Inconsistent::TwoParents(shard.clone())),
+            (Ok(()), None) => None,
+        };
+        self.contradicted(contradiction)?;
+        self.disabled = listing.disabled;
+        if !listing.graph.is_empty() && !std::mem::replace(&mut self.listed, true) {
+            self.wait = FIRST_WAIT;
+        }
+        if self.listed {
+            return Ok(true);
+        }
+        // The stream is being switched on, or the page was empty. Its first shards are as old as this.
+        if self.begin == Begin::Latest {
+            self.begin = Begin::AtTimestamp(opened);
+        }
+        self.again(now, FIRST_WAIT * 8);
+        Ok(false)
+    }
+
+    /// Counts a listing that contradicts itself or what is known, or one that does not.
+    pub(super) fn contradicted(
+        &mut self,
+        contradiction: Option<Inconsistent>,
+    ) -> Result<(), Inconsistent> {
+        let Some(contradiction) = contradiction else {
+            self.contradictions = 0;
+            return Ok(());
+        };
+        self.contradictions += 1;
+        let listings = self.contradictions;
+        if listings >= MAX_CONTRADICTIONS {
+            return Err(contradiction);
+        }
+        if listings.is_multiple_of(SURELY) {
+            tracing::warn!(%contradiction, listings, "listings of the stream's shards contradict each other");
+        }
+        Ok(())
+    }
+
+    /// Compares the stream that is listed, of this ARN, with what the rows are of.
+    pub(super) fn compare(&mut self, rows: &Rows, arn: &str) -> Origin {
+        if self.compared || rows.is_empty() {
+            self.compared = true;
+            return Origin::Same;
+        }
+        let told = |row: &LeaseRow| row.stream.as_deref() == Some(arn);
+        let graph = self.lineage.graph();
+        let known = |row: &LeaseRow| {
+            graph.contains(&row.shard) || graph.children(&row.shard).next().is_some()
+        };
+        if rows.values().any(|row| told(row) || known(row)) {
+            self.compared = true;
+            return Origin::Same;
+        }
+        let other = rows.values().filter_map(|row| row.stream.as_deref()).next();
+        if let Some(other) = other
+            && table_of(other) != table_of(arn)
+        {
+            return Origin::Other(other.to_owned());
+        }
+        self.strange += 1;
+        if other.is_none() && self.strange < SURELY {
+            return Origin::Unknown;
+        }
+        self.compared = true;
+        Origin::Earlier
+    }
+
+    /// Parents that children name, that no listing shows and no row knows, and that have not been asked for yet.
+    pub(super) fn questions(&self, rows: &Rows) -> Vec<ShardId> {
+        let graph = self.graph();
+        let unknown = graph.unlisted_parents().filter(|parent| {
+            let settled = graph.children(parent).all(|child| rows.contains_key(child));
+            !settled && !rows.contains_key(parent) && !self.gone.contains(*parent)
+        });
+        unknown.cloned().collect()
+    }
+
+    /// The service does not have a shard that is named as a parent.
+    pub(super) fn is_gone(&mut self, parent: ShardId) {
+        self.gone.insert(parent);
+    }
+
+    /// The rows that the stream's shards lack.
+    pub(super) fn missing(&self, rows: &Rows) -> Missing {
+        let graph = self.graph();
+        let ancestry = |shard: &ShardId| {
+            let settled = match graph.parent(shard) {
+                Some(parent) => self.gone.contains(parent),
+                None => self.lineage.is_rootless(shard),
+            };
+            if settled {
+                Ancestry::Settled
+            } else {
+                Ancestry::Doubtful
+            }
+        };
+        missing(
+            graph,
+            rows,
+            (!self.begun).then_some(self.begin),
+            ancestry,
+            |shard| self.lineage.is_disputed(shard),
+        )
+    }
+
+    /// The finished leases whose rows nobody needs any more.
+    pub(super) fn outdated(&self, rows: &Rows) -> Vec<ShardId> {
+        outdated(self.graph(), rows, self.lineage.is_whole())
+    }
+
+    /// A listing has been worked through; `complete` where every shard has its row now. `workers` list as often, and `spread` keeps them
+    /// from doing it together.
+    pub(super) fn settle(
+        &mut self,
+        complete: bool,
+        now: Duration,
+        interval: Duration,
+        (workers, spread): (usize, f64),
+    ) {
+        let disabled = self.disabled;
+        let graph = self.lineage.graph();
+        self.childless
+            .retain(|shard| !disabled && graph.contains(shard) && graph.is_leaf(shard));
+        if complete && self.childless.is_empty() {
+            self.wait = FIRST_WAIT;
+            // Together the workers list about once an interval.
+            let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+            self.next = now + interval.saturating_mul(workers).mul_f64(spread);
+        } else {
+            self.again(now, interval);
+        }
+    }
+
+    /// Has the stream listed again soon, each time later.
+    pub(super) fn again(&mut self, now: Duration, most: Duration) {
+        self.next = now + self.wait.min(most);
+        self.wait = (self.wait * 2).min(most);
+    }
+
+    /// Has the stream listed at this time.
+    pub(super) fn list_at(&mut self, time: Duration) {
+        self.next = time;
+    }
+}
+
+/// The table's part of a stream's ARN.
+fn table_of(stream: &str) -> &str {
+    stream
+        .split_once("/stream/")
+        .map_or(stream, |(table, _)| table)
+}

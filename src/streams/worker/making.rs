@@ -1,0 +1,164 @@
+//! Rows that are to be made for shards that have none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+
+use super::super::StreamsError;
+use super::super::graph::ShardGraph;
+use super::super::lease::{Checkpoint, LeaseRow};
+use super::super::read::{ReadFrom, iterator};
+use super::super::shared::Shared;
+use super::{AT_ONCE, Worker};
+use crate::retry::{ErrorClass, Retries, ServiceError};
+
+/// How often in a row no row at all could be made before the source ends. With the delays between, about a minute.
+const MAX_FAILURES: u32 = 12;
+
+/// What is still to be made, each row after those of its ancestors.
+pub(super) struct Making {
+    rows: Vec<LeaseRow>,
+    due: Duration,
+    /// Passes in a row that made none.
+    failures: Retries,
+}
+
+struct Made {
+    row: LeaseRow,
+    sent: Duration,
+    /// An iterator at LATEST, from before the row was there.
+    pinned: Option<String>,
+    result: Result<bool, ServiceError>,
+}
+
+impl Making {
+    pub(super) fn new(failures: Retries) -> Self {
+        Self {
+            rows: Vec::new(),
+            due: Duration::ZERO,
+            failures,
+        }
+    }
+
+    /// When to go on; `None` where nothing is to be made.
+    pub(super) fn due(&self) -> Option<Duration> {
+        (!self.rows.is_empty()).then_some(self.due)
+    }
+
+    /// Takes in the rows that a listing calls for.
+    pub(super) fn set(&mut self, rows: Vec<LeaseRow>) {
+        self.rows = rows;
+        self.due = Duration::ZERO;
+    }
+
+    /// Takes the rows that may be made at once: those with the fewest ancestors. A child's row without its parent's says that the parent
+    /// is finished.
+    fn take_oldest(&mut self, graph: &ShardGraph) -> Vec<LeaseRow> {
+        let generation = |row: &LeaseRow| graph.ancestors(&row.shard).count();
+        let Some(oldest) = self.rows.iter().map(generation).min() else {
+            return Vec::new();
+        };
+        let (now, later) = std::mem::take(&mut self.rows)
+            .into_iter()
+            .partition(|row| generation(row) == oldest);
+        self.rows = later;
+        now
+    }
+}
+
+impl Worker {
+    /// Makes rows, until all are there or the table takes no more for now: then the rest is due later, and nothing is listed for it.
+    pub(super) async fn make(&mut self) -> Result<(), StreamsError> {
+        let graph = self.shared.graph();
+        loop {
+            let rows = self.making.take_oldest(&graph);
+            if rows.is_empty() {
+                return Ok(());
+            }
+            if let Some(error) = self.make_all(rows).await? {
+                let pause = self.making.failures.failed();
+                let failures = self.making.failures.failures();
+                if failures >= MAX_FAILURES {
+                    let table = self.shared.leases.name();
+                    return Err(StreamsError::service("PutItem", table, error));
+                }
+                let table = self.shared.leases.name();
+                tracing::warn!(table, %error, left = self.making.rows.len(), "leases could not be made");
+                self.making.due = self.shared.clock.now() + pause;
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes these rows. Those that could not be made are left to be made, with the reason.
+    async fn make_all(
+        &mut self,
+        rows: Vec<LeaseRow>,
+    ) -> Result<Option<ServiceError>, StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let mut waiting = rows.into_iter();
+        let mut under_way = FuturesUnordered::new();
+        let mut failure = None;
+        loop {
+            while failure.is_none()
+                && under_way.len() < AT_ONCE
+                && let Some(row) = waiting.next()
+            {
+                under_way.push(make(&shared, row));
+            }
+            let Some(made) = under_way.next().await else {
+                break;
+            };
+            let Made {
+                row, sent, pinned, ..
+            } = made;
+            match made.result {
+                Ok(true) => {
+                    self.making.failures.succeeded();
+                    tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "a new shard");
+                    self.pinned
+                        .extend(pinned.map(|iterator| (row.shard.clone(), iterator)));
+                    self.observed.saw(row, sent);
+                    self.look_soon(sent);
+                }
+                // Another worker made it: the next look shows it.
+                Ok(false) => {
+                    self.making.failures.succeeded();
+                    self.look_soon(sent);
+                }
+                Err(error) if error.class() == ErrorClass::Fatal => {
+                    let table = self.shared.leases.name();
+                    return Err(StreamsError::service("PutItem", table, error));
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    self.making.rows.push(row);
+                }
+            }
+        }
+        drop(under_way);
+        self.making.rows.extend(waiting);
+        Ok(failure)
+    }
+}
+
+async fn make(shared: &Shared, mut row: LeaseRow) -> Made {
+    let stream = shared.stream();
+    row.created = Some(shared.time.earliest());
+    row.stream = Some(stream.arn.clone());
+    // Before the row is there, so that what comes after the row is in what it gives.
+    let pinned = match row.checkpoint {
+        Checkpoint::Latest => iterator(&stream, &row.shard, &ReadFrom::Latest).await.ok(),
+        _ => None,
+    };
+    let sent = shared.clock.now();
+    let result = shared.leases.create(&row).await;
+    Made {
+        row,
+        sent,
+        pinned,
+        result,
+    }
+}

@@ -1,0 +1,72 @@
+//! A shard's part in a snapshot that hands its pages out.
+
+use tokio::sync::watch;
+
+use super::super::super::lease::Checkpoint;
+use super::super::super::snapshot::{Epoch, Junction};
+use super::super::super::{SequenceNumber, ShardId};
+
+/// What of a barrier a shard has met.
+pub(super) struct Barrier {
+    raised: watch::Receiver<Option<Epoch>>,
+    /// The last one at which nothing of the shard was out.
+    quiet: Option<Epoch>,
+    /// The checkpoint that tells a snapshot that this barrier is passed.
+    settling: Option<(Epoch, Option<SequenceNumber>)>,
+}
+
+impl Barrier {
+    pub(super) fn new(raised: watch::Receiver<Option<Epoch>>) -> Self {
+        Self {
+            raised,
+            quiet: None,
+            settling: None,
+        }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.raised.borrow().is_some()
+    }
+
+    /// Resolves when a barrier was raised or fell. Never, where there is no snapshot any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Harmless to drop.
+    pub(super) async fn changed(&mut self) {
+        if self.raised.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Tells the snapshot what it has to know. `quiet`: nothing of the shard is out, and it has been read up to this record. `stored` is the
+    /// shard's checkpoint.
+    pub(super) fn meet(
+        &mut self,
+        junction: &Junction,
+        shard: &ShardId,
+        quiet: Option<Option<SequenceNumber>>,
+        stored: &Checkpoint,
+    ) {
+        let raised = *self.raised.borrow_and_update();
+        if let Some(epoch) = raised
+            && self.quiet != Some(epoch)
+            && let Some(read) = quiet
+        {
+            self.quiet = Some(epoch);
+            self.settling = Some((epoch, read));
+            junction.quiet(shard, epoch);
+        }
+        if let Some((epoch, target)) = &self.settling {
+            let settled = match (target, stored) {
+                (None, _) | (_, Checkpoint::ShardEnd) => true,
+                (Some(target), Checkpoint::After(stored)) => stored >= target,
+                (Some(_), _) => false,
+            };
+            if settled {
+                junction.settled(shard, *epoch);
+                self.settling = None;
+            }
+        }
+    }
+}

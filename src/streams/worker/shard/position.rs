@@ -1,0 +1,418 @@
+//! Where a shard is read next, and what a read that failed means for that. No I/O, no clock.
+//!
+//! ```text
+//!  refused as     from a record          from the first number      from TRIM_HORIZON
+//!  ─────────────  ─────────────────────  ─────────────────────────  ─────────────────────────────
+//!  trimmed        gap, TRIM_HORIZON      possible gap, TRIM_HORIZON three times: nothing is left
+//!  not there      three times: gap, end  gap, end                   of a first start: end; else gap
+//! ```
+//!
+//! A shard that was read up a moment ago lost nothing by being trimmed: what came since is younger than 24 hours.
+
+use std::time::Duration;
+
+use super::super::super::gap::GapCause;
+use super::super::super::lease::{Checkpoint, LeaseRow};
+use super::super::super::read::{ReadFailure, ReadFrom};
+use super::super::super::{SequenceNumber, ShardId};
+use crate::retry::{ErrorClass, ServiceError};
+
+/// How often a shard must be said to be gone, or to hold nothing, before it is believed: an iterator may be behind.
+const SURELY: u32 = 3;
+/// How often a read may be refused with no better word before the source ends.
+const MAX_REFUSALS: u32 = 5;
+/// How long ago a shard may have been read up for nothing of it to be trimmed unread. Well below the 24 hours of the stream.
+const JUST_READ_UP: Duration = Duration::from_secs(60 * 60);
+
+#[derive(Debug)]
+pub(super) struct Position {
+    /// Where reading began: where it begins again while nothing is done.
+    begin: ReadFrom,
+    from: ReadFrom,
+    iterator: Option<String>,
+    /// The row is of the application's first start, and nothing of the shard has been passed.
+    untouched: bool,
+    /// When the shard was born, in milliseconds since 1970, where a refusal at its first number proves nothing.
+    suspect_by: Option<u64>,
+    /// The first number was refused as trimmed: the first record tells whether it was.
+    suspected: bool,
+    /// Pages in a row without a record, and when the last one came.
+    empty: (u32, Duration),
+    /// Reads in a row that said that the shard is not there.
+    gone: u32,
+    /// Reads in a row from the oldest record that were refused as trimmed.
+    trimmed: u32,
+    /// Reads in a row that were refused with no better word.
+    refusals: u32,
+}
+
+/// What a page says of where the shard is read.
+#[derive(Debug, Default)]
+pub(super) struct Pages {
+    pub(super) next: Option<String>,
+    pub(super) first: Option<SequenceNumber>,
+    pub(super) last: Option<SequenceNumber>,
+    /// When the first change was made, in milliseconds since 1970.
+    pub(super) oldest: Option<u64>,
+}
+
+/// What follows from a read that failed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// Read again at once.
+    Again,
+    /// Read again after a delay.
+    Later,
+    /// Changes are missing. Read on behind them.
+    Gap(GapCause),
+    /// Changes are missing, and nothing is left of the shard.
+    GapAndEnd(GapCause),
+    /// The shard holds nothing any more. One that is closed has ended.
+    Empty,
+    /// Nothing is left of the shard, and nothing is missing.
+    End,
+    /// The source can't go on.
+    GiveUp,
+}
+
+/// What the service's word on a read means, apart from what had been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Trimmed,
+    Expired,
+    Gone,
+    /// It will be refused again.
+    Fatal,
+    /// A new iterator may do.
+    Refused,
+    /// It may pass by itself.
+    Passing,
+}
+
+impl Word {
+    fn of(error: &ServiceError) -> Self {
+        if error.is_trimmed() {
+            Self::Trimmed
+        } else if error.is_expired_iterator() {
+            Self::Expired
+        } else if error.is_missing() {
+            Self::Gone
+        } else {
+            match error.class() {
+                ErrorClass::Fatal => Self::Fatal,
+                ErrorClass::Invalid | ErrorClass::Permanent | ErrorClass::Refused => Self::Refused,
+                ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => {
+                    Self::Passing
+                }
+            }
+        }
+    }
+}
+
+impl Position {
+    /// Begins where a lease's row says. `pinned` is an iterator at LATEST, from when this worker made the row. `is_local`: the server is
+    /// DynamoDB Local, which refuses a shard's first number as trimmed where no record has it: all shards of a server count together.
+    pub(super) fn new(row: &LeaseRow, pinned: Option<String>, is_local: bool) -> Self {
+        let begin = match (&row.checkpoint, row.first) {
+            (Checkpoint::After(sequence), _) => ReadFrom::After(*sequence),
+            // What came since the row was made must not be passed over; a row that does not say when that was is another's.
+            (Checkpoint::Latest, _) if pinned.is_some() || row.created.is_none() => {
+                ReadFrom::Latest
+            }
+            (Checkpoint::TrimHorizon, Some(first)) => ReadFrom::First(first),
+            _ => ReadFrom::TrimHorizon,
+        };
+        Self {
+            untouched: begin == ReadFrom::TrimHorizon && row.checkpoint == Checkpoint::TrimHorizon,
+            iterator: pinned.filter(|_| begin == ReadFrom::Latest),
+            from: begin.clone(),
+            begin,
+            suspect_by: born(&row.shard).filter(|_| is_local),
+            suspected: false,
+            empty: (0, Duration::ZERO),
+            gone: 0,
+            trimmed: 0,
+            refusals: 0,
+        }
+    }
+
+    /// Returns where the next page is asked for, and by which iterator.
+    pub(super) fn next(&self) -> (ReadFrom, Option<String>) {
+        (self.from.clone(), self.iterator.clone())
+    }
+
+    /// The record behind which is read on; absent where nothing has been read.
+    pub(super) fn after(&self) -> Option<SequenceNumber> {
+        match self.from {
+            ReadFrom::After(sequence) | ReadFrom::At(sequence) => Some(sequence),
+            ReadFrom::First(_) | ReadFrom::TrimHorizon | ReadFrom::Latest => None,
+        }
+    }
+
+    /// Takes in a page that was read. Returns the gap that lies before it, where there is one.
+    pub(super) fn read(&mut self, page: Pages, now: Duration) -> Option<GapCause> {
+        self.iterator = page.next;
+        (self.gone, self.trimmed, self.refusals) = (0, 0, 0);
+        self.empty = match page.first.or(page.last) {
+            None => (self.empty.0.saturating_add(1), now),
+            Some(_) => (0, now),
+        };
+        if self.begin == ReadFrom::Latest
+            && let Some(first) = page.first
+        {
+            self.begin = ReadFrom::At(first);
+        }
+        if let Some(last) = page.last {
+            self.from = ReadFrom::After(last);
+            self.untouched = false;
+        }
+        let oldest = page.oldest?;
+        let suspected = std::mem::take(&mut self.suspected);
+        // Records that are older than their shard: its name says nothing of its age.
+        let older = self.suspect_by.is_some_and(|born| oldest < born);
+        (suspected && older).then_some(GapCause::PossiblyTrimmed)
+    }
+
+    /// Goes back to behind the last record with everything up to it done.
+    pub(super) fn rewind(&mut self, done: Option<SequenceNumber>) {
+        self.from = done.map_or_else(|| self.begin.clone(), ReadFrom::After);
+        self.iterator = None;
+    }
+
+    /// Takes in a read that failed.
+    pub(super) fn failed(&mut self, failure: &mut ReadFailure, now: Duration) -> Failed {
+        // Kept where it may still serve: a new one at LATEST would pass over what came meanwhile.
+        self.iterator = failure.iterator.take();
+        let fresh = failure.fresh;
+        match Word::of(&failure.error) {
+            Word::Trimmed if fresh => self.refused_as_trimmed(now),
+            // Its place is gone, and the checkpoint's may still be there.
+            Word::Trimmed => self.anew(Failed::Again),
+            Word::Expired if fresh => self.anew(Failed::Later),
+            Word::Expired => self.anew(Failed::Again),
+            Word::Gone => {
+                self.gone += 1;
+                let untouched = self.untouched;
+                self.anew(match self.gone {
+                    0..SURELY => Failed::Later,
+                    _ if untouched => Failed::End,
+                    _ => Failed::GapAndEnd(GapCause::ShardLost),
+                })
+            }
+            Word::Fatal => Failed::GiveUp,
+            Word::Refused => {
+                self.refusals += 1;
+                self.anew(match self.refusals {
+                    0..MAX_REFUSALS => Failed::Later,
+                    _ => Failed::GiveUp,
+                })
+            }
+            Word::Passing => Failed::Later,
+        }
+    }
+
+    fn refused_as_trimmed(&mut self, now: Duration) -> Failed {
+        let (times, last) = self.empty;
+        let was_read_up = times >= SURELY && now.saturating_sub(last) < JUST_READ_UP;
+        let failed = match self.from {
+            ReadFrom::TrimHorizon | ReadFrom::Latest => {
+                // The oldest record may go between the two requests, but not each time.
+                self.trimmed += 1;
+                let failed = match self.trimmed {
+                    0..SURELY => Failed::Later,
+                    _ if std::mem::take(&mut self.suspected) => {
+                        Failed::Gap(GapCause::PossiblyTrimmed)
+                    }
+                    _ => Failed::Empty,
+                };
+                return self.anew(failed);
+            }
+            _ if was_read_up => Failed::Again,
+            ReadFrom::After(_) | ReadFrom::At(_) => Failed::Gap(GapCause::Trimmed),
+            ReadFrom::First(_) if self.suspect_by.is_some() => {
+                self.suspected = true;
+                Failed::Again
+            }
+            ReadFrom::First(_) => Failed::Gap(GapCause::PossiblyTrimmed),
+        };
+        (self.from, self.iterator) = (ReadFrom::TrimHorizon, None);
+        failed
+    }
+
+    /// Has the next read get a new iterator. At LATEST that would pass over what came meanwhile.
+    fn anew(&mut self, failed: Failed) -> Failed {
+        self.iterator = None;
+        if self.from == ReadFrom::Latest {
+            (self.from, self.begin) = (ReadFrom::TrimHorizon, ReadFrom::TrimHorizon);
+        }
+        failed
+    }
+}
+
+/// When a shard was born, in milliseconds since 1970, as its name has it: `shardId-00000001795407353833-5148a727`.
+fn born(shard: &ShardId) -> Option<u64> {
+    shard.as_str().split('-').nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::streams::ShardId;
+
+    fn sequence(number: u32) -> SequenceNumber {
+        number.to_string().parse().expect("digits")
+    }
+
+    fn row(checkpoint: Checkpoint) -> LeaseRow {
+        LeaseRow::new(ShardId::new("s"), checkpoint)
+    }
+
+    fn failure(code: &str, fresh: bool) -> ReadFailure {
+        let body = format!(r#"{{"__type": "x#{code}"}}"#);
+        let error = crate::transport::settle(400, None, body.into()).expect_err("a refusal");
+        ReadFailure {
+            operation: "GetRecords",
+            error,
+            fresh,
+            iterator: Some("iterator".to_owned()),
+        }
+    }
+
+    const NOW: Duration = Duration::from_secs(7);
+    const TRIMMED: &str = "TrimmedDataAccessException";
+    const GONE: &str = "ResourceNotFoundException";
+
+    #[test]
+    fn what_is_trimmed_behind_a_record_is_missing_for_certain() {
+        let mut position = Position::new(&row(Checkpoint::After(sequence(7))), None, false);
+        let stale = position.failed(&mut failure(TRIMMED, false), NOW);
+        assert_eq!(stale, Failed::Again, "its iterator alone may be too old");
+        assert_eq!(position.next(), (ReadFrom::After(sequence(7)), None));
+        let fresh = position.failed(&mut failure(TRIMMED, true), NOW);
+        assert_eq!(fresh, Failed::Gap(GapCause::Trimmed));
+        assert_eq!(position.next(), (ReadFrom::TrimHorizon, None));
+    }
+
+    #[test]
+    fn what_is_trimmed_where_a_shard_begins_is_perhaps_missing() {
+        let mut row = row(Checkpoint::TrimHorizon);
+        row.first = Some(sequence(5));
+        let mut position = Position::new(&row, None, false);
+        assert_eq!(position.next().0, ReadFrom::First(sequence(5)));
+        let told = position.failed(&mut failure(TRIMMED, true), NOW);
+        assert_eq!(told, Failed::Gap(GapCause::PossiblyTrimmed));
+        assert_eq!(position.next().0, ReadFrom::TrimHorizon);
+    }
+
+    #[test]
+    fn a_shard_that_is_trimmed_whole_holds_nothing() {
+        let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false);
+        for _ in 1..SURELY {
+            assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+        }
+        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Empty);
+        assert_eq!(position.read(Pages::default(), NOW), None);
+        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+    }
+
+    #[test]
+    fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
+        let mut born = row(Checkpoint::TrimHorizon);
+        born.first = Some(sequence(5));
+        let lost = Failed::GapAndEnd(GapCause::ShardLost);
+        for (row, last) in [
+            (row(Checkpoint::TrimHorizon), Failed::End),
+            (row(Checkpoint::After(sequence(7))), lost),
+            (born, Failed::GapAndEnd(GapCause::ShardLost)),
+        ] {
+            let mut position = Position::new(&row, None, false);
+            for _ in 1..SURELY {
+                assert_eq!(position.failed(&mut failure(GONE, true), NOW), Failed::Later);
+            }
+            assert_eq!(position.failed(&mut failure(GONE, true), NOW), last);
+        }
+    }
+
+    #[test]
+    fn an_iterator_at_latest_is_kept_as_long_as_it_serves() {
+        let pinned = || Some("pinned".to_owned());
+        let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false);
+        assert_eq!(position.next(), (ReadFrom::Latest, pinned()));
+        position.failed(&mut failure("InternalServerError", false), NOW);
+        assert_eq!(position.next().1.as_deref(), Some("iterator"));
+        let expired = position.failed(&mut failure("ExpiredIteratorException", false), NOW);
+        assert_eq!(expired, Failed::Again);
+        assert_eq!(position.next(), (ReadFrom::TrimHorizon, None));
+
+        let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false);
+        let page = Pages {
+            next: pinned(),
+            first: Some(sequence(3)),
+            last: Some(sequence(4)),
+            oldest: Some(1),
+        };
+        assert_eq!(position.read(page, NOW), None);
+        position.rewind(None);
+        assert_eq!(position.next(), (ReadFrom::At(sequence(3)), None));
+    }
+
+    #[test]
+    fn refusals_with_no_better_word_end_the_source_in_the_end() {
+        let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false);
+        for _ in 1..MAX_REFUSALS {
+            let refused = position.failed(&mut failure("ValidationException", true), NOW);
+            assert_eq!(refused, Failed::Later);
+        }
+        let last = position.failed(&mut failure("ValidationException", true), NOW);
+        assert_eq!(last, Failed::GiveUp);
+        let denied = position.failed(&mut failure("AccessDeniedException", true), NOW);
+        assert_eq!(denied, Failed::GiveUp);
+    }
+
+    #[test]
+    fn nothing_is_missing_of_a_shard_that_was_read_up_a_moment_ago() {
+        for (ago, told) in [
+            (Duration::from_secs(1), Failed::Again),
+            (JUST_READ_UP, Failed::Gap(GapCause::Trimmed)),
+        ] {
+            let mut position = Position::new(&row(Checkpoint::After(sequence(7))), None, false);
+            for _ in 0..SURELY {
+                position.read(Pages::default(), NOW);
+            }
+            let trimmed = position.failed(&mut failure(TRIMMED, true), NOW + ago);
+            assert_eq!(trimmed, told);
+            assert_eq!(position.next().0, ReadFrom::TrimHorizon);
+        }
+    }
+
+    #[test]
+    fn at_dynamodb_local_the_first_record_tells_whether_any_was_trimmed() {
+        let mut row = LeaseRow::new(ShardId::new("shardId-00000000000000005000-0"), {
+            Checkpoint::TrimHorizon
+        });
+        row.first = Some(sequence(5));
+        for (oldest, told) in [
+            (6_000, None),
+            (4_000, Some(GapCause::PossiblyTrimmed)),
+        ] {
+            let mut position = Position::new(&row, None, true);
+            let refused = position.failed(&mut failure(TRIMMED, true), NOW);
+            assert_eq!(refused, Failed::Again);
+            let page = Pages {
+                first: Some(sequence(8)),
+                last: Some(sequence(8)),
+                oldest: Some(oldest),
+                next: None,
+            };
+            assert_eq!(position.read(page, NOW), told);
+        }
+        let mut position = Position::new(&row, None, true);
+        position.failed(&mut failure(TRIMMED, true), NOW);
+        for _ in 1..SURELY {
+            assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+        }
+        let gap = Failed::Gap(GapCause::PossiblyTrimmed);
+        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), gap);
+        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Empty);
+    }
+}

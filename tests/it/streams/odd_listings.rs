@@ -1,0 +1,154 @@
+//! Listings that leave out, or name wrongly, what is there; streams that end and begin again.
+
+use std::time::Duration;
+
+use dynamodb_connector::streams::{GapCause, StreamsError};
+use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, Operation, TableSpecExt as _};
+use dynamodb_connector::{StreamView, TableSpec};
+
+use super::gaps::{Gaps, report};
+use super::rig::{
+    LEASES, Log, TABLE, Worker, eventually, leases, nth, open_shards, put, put_each, table,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn count(fake: &FaultyDynamoDb, operation: Operation) -> usize {
+    let requests = fake.requests().into_iter();
+    requests.filter(|request| request.operation() == Some(operation)).count()
+}
+
+/// That a listing leaves a shard out proves nothing, however many do: the service is asked.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_listings_leave_out_while_they_show_its_own_child_is_waited_for() {
+    for late in [500, 3_000, 20_000] {
+        let fake = table(1);
+        let log = Log::default();
+        let worker = Worker::start(nth(&fake, 1), &log).await;
+        put(&fake, "a", 0).await;
+        log.until(1).await;
+        let shard = open_shards(&fake).remove(0);
+        let child = fake.roll_shard(TABLE, &shard);
+        fake.list_shard_late(TABLE, &child, Duration::from_millis(late));
+        put(&fake, "a", 1).await;
+        fake.roll_shard(TABLE, &child);
+        put(&fake, "a", 2).await;
+        log.until(3).await;
+        assert_eq!(log.versions("a"), [0, 1, 2], "{late} ms");
+        assert_eq!(worker.control.stats().gaps, 0);
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parent_that_a_listing_names_wrongly_costs_no_change() {
+    for listings in [1, 2, 5] {
+        let fake = table(2);
+        let log = Log::default();
+        let worker = Worker::start(nth(&fake, 1), &log).await;
+        put_each(&fake, 40, 0).await;
+        log.until(40).await;
+        let [left, right] = open_shards(&fake).try_into().expect("two");
+        let child = fake.roll_shard(TABLE, &left);
+        // The other one is open: a child of it would never be read.
+        fake.misname_parent(TABLE, &child, &[&right], listings);
+        put_each(&fake, 40, 1).await;
+        log.until(80).await;
+        log.assert_each(40, 0..2);
+        worker.stop().await;
+        let listed = count(&fake, Operation::DescribeStream);
+        assert!(listed < 30, "{listed} listings");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn listings_that_never_agree_end_the_source_with_a_name() {
+    let fake = table(3);
+    let log = Log::default();
+    let worker = Worker::start(nth(&fake, 1), &log).await;
+    let [left, one, other] = open_shards(&fake).try_into().expect("three");
+    let child = fake.roll_shard(TABLE, &left);
+    eventually("the child is read", 60 * SECOND, || {
+        worker.shards().iter().any(|shard| *shard == child)
+    })
+    .await;
+    fake.misname_parent(TABLE, &child, &[&one, &other], u32::MAX);
+    eventually("it gives up", 3_600 * SECOND, || !worker.is_running()).await;
+    let error = worker.error().await;
+    assert!(matches!(error, StreamsError::InconsistentShards { .. }), "{error}");
+}
+
+/// Each row is written as the table allows; the stream is not listed again for it.
+#[tokio::test(start_paused = true)]
+async fn a_lease_table_of_few_write_units_is_filled_with_patience() {
+    let fake = table(60);
+    fake.create_table(
+        TableSpec::new(LEASES)
+            .partition("leaseKey", dynamodb_connector::item::KeyKind::String)
+            .provisioned(100, 5)
+            .enforce(Capacity::enforced()),
+    );
+    let source = nth(&fake, 1).open().await.expect("it opens in the end");
+    assert_eq!(leases(&fake).len(), 60);
+    let listed = count(&fake, Operation::DescribeStream);
+    // That a shard has no parent is believed at the third.
+    assert!(listed <= 3, "{listed} listings");
+    drop(source);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_table_that_takes_no_row_is_named_with_the_cause() {
+    let fake = table(3);
+    super::rig::make_lease_table(&fake);
+    let throttled = dynamodb_connector::test_util::FaultPlan::seeded(1)
+        .operations([Operation::PutItem])
+        .throttle(1.0);
+    fake.fault_plan(throttled);
+    let error = nth(&fake, 1).open().await.expect_err("no row can be made");
+    let StreamsError::Service { operation, target, source, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((*operation, target.as_str()), ("PutItem", LEASES));
+    assert!(source.to_string().contains("Throughput"), "{source}");
+    assert!(error.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_switched_off_and_on_while_it_is_read_is_a_gap_and_is_gone_on_with() {
+    let fake = table(2);
+    let (log, gaps) = (Log::default(), Gaps::default());
+    let source = nth(&fake, 1).settings(report()).on_gap(gaps.handler());
+    let worker = Worker::start(source, &log).await;
+    put_each(&fake, 10, 0).await;
+    log.until(10).await;
+    fake.disable_stream(TABLE);
+    put_each(&fake, 10, 1).await;
+    fake.enable_stream(TABLE, StreamView::NewAndOldImages);
+    put_each(&fake, 10, 2).await;
+    log.until(20).await;
+    for id in 0..10 {
+        assert_eq!(log.versions(&format!("k{id}")), [0, 2]);
+    }
+    let told = gaps.all();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].cause, GapCause::StreamReplaced);
+    worker.stop().await;
+
+    // By default somebody has to decide.
+    let worker = Worker::start(nth(&fake, 2), &log).await;
+    fake.enable_stream(TABLE, StreamView::NewAndOldImages);
+    let error = worker.error().await;
+    assert!(matches!(error, StreamsError::Gap { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_table_is_called_that() {
+    let fake = table(2);
+    let log = Log::default();
+    let worker = Worker::start(nth(&fake, 1), &log).await;
+    put_each(&fake, 10, 0).await;
+    fake.delete_table(TABLE);
+    let error = worker.error().await;
+    assert!(matches!(&error, StreamsError::TableDeleted { table, .. } if table == TABLE), "{error}");
+    assert_eq!(log.len(), 10, "its stream was read to its end first");
+}
