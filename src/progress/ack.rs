@@ -13,9 +13,10 @@ pub trait Acknowledge: Send + Sync + 'static {
     /// The record of this number was dropped with no word on its effects: the lane must not pass it.
     fn dropped(&self, number: u64);
 
-    /// Returns whether the lane is still its source's: a shard that another worker may have, or a partition that was taken away, is not. Asked
-    /// before each step of a record's work, so it must be cheap. Default: always.
-    fn is_current(&self) -> bool {
+    /// Returns whether the record of this number is still the source's to give: not where another reader may have its lane, or one before it
+    /// was dropped. Asked before each step of a record's work, so it must be cheap. Default: always.
+    fn is_current(&self, number: u64) -> bool {
+        let _ = number;
         true
     }
 }
@@ -54,14 +55,15 @@ impl Ack {
         }
     }
 
-    /// Returns whether the record is still its source's to give: `false` from when another reader may have its shard or partition, which
-    /// will be given the record too.
+    /// Returns whether the record is still its source's to give: `false` from when another reader may have its shard or partition, and
+    /// where a record before it was dropped. It is given again, here or there.
     ///
     /// To be asked before each step of the record's work, and last before the write that others see. What remains is the step that had begun
     /// before: its effect may come after one of the next reader's.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        self.lane.as_ref().is_none_or(|lane| lane.is_current())
+        let lane = self.lane.as_ref();
+        lane.is_none_or(|lane| lane.is_current(self.number))
     }
 
     /// The record's number in its lane.

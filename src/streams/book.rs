@@ -189,8 +189,9 @@ impl Acknowledge for Book {
         self.changed.notify_waiters();
     }
 
-    fn is_current(&self) -> bool {
-        !self.is_revoked()
+    fn is_current(&self, number: u64) -> bool {
+        let dropped = self.pages().dropped;
+        !self.is_revoked() && dropped.is_none_or(|dropped| number < dropped)
     }
 }
 

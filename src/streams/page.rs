@@ -214,15 +214,20 @@ fn identity(scanner: &mut Scanner<'_>, draft: &mut Draft) -> Result<(), Fault> {
 }
 
 /// Takes an image, left unread, or a null in the place of one.
+///
+/// An empty object is no image: an item has its key at least. Some servers write one where the API reference leaves the member out.
 fn image(
     scanner: &mut Scanner<'_>,
     draft: &mut Draft,
     otherwise: &'static str,
 ) -> Result<Option<Range<usize>>, Fault> {
     let first = scanner.peek();
-    let range = range(scanner)?;
+    let value = scanner.skip()?;
+    let is_empty = value.len() >= 2 && value[1..value.len() - 1].iter().all(u8::is_ascii_whitespace);
+    let end = scanner.offset();
+    let range = end - value.len()..end;
     match first {
-        Some(b'{') => return Ok(Some(range)),
+        Some(b'{') => return Ok((!is_empty).then_some(range)),
         Some(b'n') => {}
         _ => draft.wrong(otherwise),
     }

@@ -11,7 +11,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ShardId;
-use super::book::Book;
 use super::error::StreamsError;
 use super::feed::Chunk;
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
@@ -32,9 +31,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Returns whether this worker still has the record's shard: [`Ack::is_current`]. Records are handed out once only while it has, but
-    /// those that were handed out are yours: ask before each step, and skip the record where the answer is no; whoever has the shard now
-    /// is given it as well.
+    /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`]. What is not current
+    /// is not handed out, but what was handed out is yours: ask before each step, and skip the record where the answer is no. It is given
+    /// again, to whoever has the shard then.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.ack.is_current()
@@ -57,8 +56,6 @@ pub struct RecordStream {
     chunks: mpsc::Receiver<Chunk>,
     /// What of the last chunk has not been taken yet.
     ready: VecDeque<Delivery>,
-    /// The book of those.
-    book: Option<Arc<Book>>,
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamControl,
@@ -85,7 +82,6 @@ impl RecordStream {
         Self {
             chunks,
             ready: VecDeque::new(),
-            book: None,
             running: Some(running),
             control,
             dead_letters,
@@ -141,7 +137,8 @@ impl RecordStream {
     /// Sees to it that something is ready to be taken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
-        if self.book.as_ref().is_some_and(|book| book.is_revoked()) {
+        // Where the first is given again, in order, so are all behind it.
+        if self.ready.front().is_some_and(|first| !first.is_current()) {
             self.ready.clear();
         }
         while self.ready.is_empty() {
@@ -173,7 +170,6 @@ impl RecordStream {
         if book.is_revoked() {
             return Ok(());
         }
-        self.book = Some(Arc::clone(book));
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(book) as Arc<dyn Acknowledge>, number);
             match entry {

@@ -31,6 +31,8 @@ pub(crate) struct Hold {
     stored: Checkpoint,
     /// A checkpoint further than what is stored.
     reached: Option<SequenceNumber>,
+    /// Until when the shard was read, in milliseconds since 1970.
+    read: Option<u64>,
     /// When the lease was first taken, in milliseconds since 1970, while its row does not say.
     first_taken: Option<u64>,
     end: End,
@@ -84,6 +86,7 @@ impl Hold {
             checkpointed: taken,
             stored: row.checkpoint.clone(),
             reached: None,
+            read: None,
             first_taken: None,
             end: End::No,
             lasts: false,
@@ -121,6 +124,11 @@ impl Hold {
     /// All effects up to this record are durable.
     pub(crate) fn reach(&mut self, sequence: SequenceNumber) {
         self.reached = Some(sequence);
+    }
+
+    /// The shard was read at this time, in milliseconds since 1970.
+    pub(crate) fn read_at(&mut self, time: u64) {
+        self.read = Some(time);
     }
 
     /// The lease was taken at this time, in milliseconds since 1970, and its row is to say so.
@@ -175,6 +183,7 @@ impl Hold {
                 _ => BTreeSet::new(),
             },
             created: self.first_taken,
+            read: self.read.filter(|_| self.stored == Checkpoint::Latest && self.reached.is_none()),
             let_go: self.end != End::No,
         }
     }

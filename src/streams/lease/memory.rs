@@ -78,6 +78,9 @@ impl MemoryRows {
         if !change.children.is_empty() {
             row.children.clone_from(&change.children);
         }
+        if change.read.is_some() {
+            row.read = change.read;
+        }
         if change.created.is_some() {
             row.created = change.created;
         }

@@ -12,6 +12,7 @@
 //! checkpointOwner              S   worker-1                        while it hands over to leaseOwner
 //! streamPositionTime           N   1795407353833                   ours: from when on records are wanted, in ms
 //! leaseCreatedTime             N   1795407353833                   ours: the row's making, or the taking of one at LATEST, in ms
+//! streamReadTime               N   1795407353833                   ours: of a row at LATEST, until when it was read, in ms
 //! streamFirstNumber            S   000000000000000000101           ours: of a shard born since the first start, where it begins
 //! streamArn                    S   arn:aws:dynamodb:…/stream/2026-… ours: the stream that the shard is of
 //! ```
@@ -32,6 +33,7 @@ pub(super) const HANDED_OVER_BY: &str = "checkpointOwner";
 pub(super) const COUNTER: &str = "leaseCounter";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const CREATED: &str = "leaseCreatedTime";
+pub(super) const READ: &str = "streamReadTime";
 /// Counts the owners since the last checkpoint, as the KCL does.
 pub(super) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 
@@ -91,6 +93,8 @@ pub(crate) struct LeaseRow {
     pub(crate) from_time: Option<u64>,
     /// When the row was made, where this crate made it, in milliseconds since 1970. Of another's row at LATEST: when it was first taken.
     pub(crate) created: Option<u64>,
+    /// Until when the shard was read, of a row at LATEST, in milliseconds since 1970: what came first since then is still there for 24 hours.
+    pub(crate) read: Option<u64>,
     /// The number at which the shard begins, of one born since the application's first start: nothing of it is unwanted.
     pub(crate) first: Option<SequenceNumber>,
     /// The ARN of the shard's stream, where this crate made the row.
@@ -110,6 +114,7 @@ impl LeaseRow {
             children: BTreeSet::new(),
             from_time: None,
             created: None,
+            read: None,
             first: None,
             stream: None,
         }
@@ -172,6 +177,8 @@ pub(crate) struct RawRow {
     from_time: Attribute,
     #[serde(rename = "leaseCreatedTime", default)]
     created: Attribute,
+    #[serde(rename = "streamReadTime", default)]
+    read: Attribute,
     #[serde(rename = "streamFirstNumber", default)]
     first: Attribute,
     #[serde(rename = "streamArn", default)]
@@ -221,6 +228,7 @@ impl RawRow {
             children: shards(self.children),
             from_time: number(self.from_time),
             created: number(self.created),
+            read: number(self.read),
             first: self.first.text.and_then(|text| text.parse().ok()),
             stream: present(self.stream),
         }))
@@ -259,6 +267,7 @@ pub(crate) fn new_item(row: &LeaseRow) -> serde_json::Value {
     let times = [
         ("streamPositionTime", row.from_time),
         (CREATED, row.created),
+        (READ, row.read),
     ];
     for (name, time) in times {
         if let Some(time) = time {

@@ -17,7 +17,7 @@ use super::balance::{Manner, Take};
 use super::memory::MemoryRows;
 use super::row::{
     CHECKPOINT, COUNTER, CREATED, Checkpoint, HANDED_OVER_BY, KEY, LeaseRow, MalformedRow, OWNER,
-    RawRow, SWITCHES, new_item,
+    READ, RawRow, SWITCHES, new_item,
 };
 use super::update::{Update, number, text};
 use crate::item::KeyKind;
@@ -55,6 +55,8 @@ pub(crate) struct Change {
     pub(crate) checkpoint: Option<Checkpoint>,
     /// The shards that follow, of a shard that is finished.
     pub(crate) children: BTreeSet<ShardId>,
+    /// Until when the shard was read, of a row at LATEST.
+    pub(crate) read: Option<u64>,
     /// When the lease was first taken, of a row that does not say when it was made.
     pub(crate) created: Option<u64>,
     /// The owner gives the lease up: to whoever it is handed over to, else to anybody.
@@ -361,6 +363,9 @@ impl LeaseTable {
         }
         if let Some(created) = change.created {
             update = update.set(CREATED, number(created));
+        }
+        if let Some(read) = change.read {
+            update = update.set(READ, number(read));
         }
         let (mine, update) = if handing_over {
             let update = update.equal(HANDED_OVER_BY, text(&self.me));

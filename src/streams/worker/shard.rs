@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::book::Book;
 use super::super::feed::{Feed, FeedEvent};
+use super::super::gap::GapCause;
 use super::super::lease::{Change, Checkpoint, Hold, LeaseRow};
 use super::super::page::Page;
 use super::super::poll::Poll;
@@ -39,6 +40,8 @@ use position::Position;
 const REDELIVERY: Duration = Duration::from_secs(1);
 /// Pages of at least this many bytes hold no more, whatever their number of records: `GetRecords` answers with 1 MB at most.
 const FULL_PAGE: usize = 900_000;
+/// How long a stream keeps a change: 24 hours (DynamoDB Developer Guide, streams), in milliseconds.
+const KEPT: u64 = 24 * 60 * 60 * 1000;
 /// What a record is taken for before any has been read, in bytes.
 const TYPICAL_RECORD: usize = 2_048;
 
@@ -238,6 +241,9 @@ impl ShardTask {
 
     async fn work(&mut self) -> Result<Ended, StreamsError> {
         let clock = self.shared.clock;
+        if self.is_overdue() {
+            self.gap(GapCause::PossiblyTrimmed, None)?;
+        }
         let mut wake = clock.now();
         loop {
             let now = clock.now();
@@ -298,6 +304,14 @@ impl ShardTask {
                 () = clock.until(wake) => {}
             }
         }
+    }
+
+    /// Whether changes may have been trimmed of a shard at LATEST that nobody has read for as long as the stream keeps them.
+    fn is_overdue(&self) -> bool {
+        let read = self.row.read.max(self.row.created);
+        let now = self.shared.time.earliest();
+        self.row.checkpoint == Checkpoint::Latest
+            && read.is_some_and(|read| now.saturating_sub(read) > KEPT)
     }
 
     /// When there is something to do, if nothing happens before.

@@ -178,7 +178,7 @@ async fn what_is_trimmed_of_a_shard_before_any_of_it_was_read_is_a_possible_gap(
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_trimmed_whole_before_any_of_it_was_read_is_told_and_passed() {
     let (fake, child) = child_without_a_reader(true).await;
-    fake.imitate_dynamodb_local(TABLE, true);
+    fake.imitate_dynamodb_local(TABLE);
     let whole = fake.shards(TABLE).into_iter().find(|shard| shard.id() == child);
     let last = whole.expect("it is there").last_sequence_number().map(str::to_owned);
     fake.trim_shard(TABLE, &child, &last.expect("it has records"));
@@ -197,7 +197,7 @@ async fn a_shard_that_is_trimmed_whole_before_any_of_it_was_read_is_told_and_pas
 #[tokio::test(start_paused = true)]
 async fn an_open_shard_that_was_emptied_is_read_on() {
     let fake = table(1);
-    fake.imitate_dynamodb_local(TABLE, true);
+    fake.imitate_dynamodb_local(TABLE);
     put(&fake, "a", 0).await;
     let log = Log::default();
     // What 25 hours cost is not what is looked at.
@@ -221,7 +221,7 @@ async fn an_open_shard_that_was_emptied_is_read_on() {
 #[tokio::test(start_paused = true)]
 async fn a_first_start_passes_shards_that_have_expired_and_are_still_listed() {
     let fake = table(1);
-    fake.imitate_dynamodb_local(TABLE, true);
+    fake.imitate_dynamodb_local(TABLE);
     put(&fake, "a", 0).await;
     let expired = open_shards(&fake).remove(0);
     fake.roll_shard(TABLE, &expired);

@@ -112,12 +112,24 @@ impl FaultyDynamoDb {
         self.with_stream(table, |stream| stream.empty_pages = pages);
     }
 
-    /// Has the stream answer as DynamoDB Local 3.1 does where its records have been trimmed: a shard
-    /// that held records and holds none any more refuses every read with `TrimmedDataAccessException`,
-    /// whatever the iterator; one that was closed for 24 hours stays listed and gives iterators, and
-    /// reading it is `ResourceNotFoundException`. Default: false.
-    pub fn imitate_dynamodb_local(&self, table: &str, imitate: bool) {
-        self.with_stream(table, |stream| stream.like_local = imitate);
+    /// Has the table's stream answer as that of DynamoDB Local 3.1, from now on. Its ARN is another.
+    ///
+    /// Any position before the oldest record that a shard has left is refused with
+    /// `TrimmedDataAccessException`, that of the shard's first number too, and every one where none is
+    /// left. A shard that was closed for 24 hours stays listed and gives iterators, and reading it is
+    /// `ResourceNotFoundException`.
+    pub fn imitate_dynamodb_local(&self, table: &str) {
+        let store = &mut self.service.state().store;
+        let latest = store.tables.get_mut(table);
+        let Some(latest) = latest.and_then(|table| table.stream.as_mut()) else {
+            return;
+        };
+        if let Some(mut stream) = store.streams.all.remove(&latest.arn) {
+            stream.like_local = true;
+            stream.arn = stream.arn.replace(":us-east-1:", ":ddblocal:");
+            latest.arn.clone_from(&stream.arn);
+            store.streams.all.insert(stream.arn.clone(), stream);
+        }
     }
 
     /// Trims all but the last records of each shard.

@@ -7,7 +7,8 @@
 //!  not there      three times: gap, end  gap, end                   of a first start: end; else gap
 //! ```
 //!
-//! A shard that was read up a moment ago lost nothing by being trimmed: what came since is younger than 24 hours.
+//! DynamoDB Local refuses as trimmed what is not missing: a shard's first number, where no record has it, and every place of a shard of which
+//! no record is left. There the first record tells, or that the shard was read up a moment ago: what came since is younger than 24 hours.
 
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(super) struct Position {
     iterator: Option<String>,
     /// The row is of the application's first start, and nothing of the shard has been passed.
     untouched: bool,
-    /// When the shard was born, in milliseconds since 1970, where a refusal at its first number proves nothing.
+    /// At DynamoDB Local, when the shard was born, in milliseconds since 1970.
     suspect_by: Option<u64>,
     /// The first number was refused as trimmed: the first record tells whether it was.
     suspected: bool,
@@ -213,7 +214,9 @@ impl Position {
 
     fn refused_as_trimmed(&mut self, now: Duration) -> Failed {
         let (times, last) = self.empty;
-        let was_read_up = times >= SURELY && now.saturating_sub(last) < JUST_READ_UP;
+        let was_read_up = self.suspect_by.is_some()
+            && times >= SURELY
+            && now.saturating_sub(last) < JUST_READ_UP;
         let failed = match self.from {
             ReadFrom::TrimHorizon | ReadFrom::Latest => {
                 // The oldest record may go between the two requests, but not each time.
@@ -370,12 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_missing_of_a_shard_that_was_read_up_a_moment_ago() {
+    fn at_dynamodb_local_nothing_is_missing_of_a_shard_that_was_read_up_a_moment_ago() {
         for (ago, told) in [
             (Duration::from_secs(1), Failed::Again),
             (JUST_READ_UP, Failed::Gap(GapCause::Trimmed)),
         ] {
-            let mut position = Position::new(&row(Checkpoint::After(sequence(7))), None, false);
+            let shard = ShardId::new("shardId-00000000000000005000-0");
+            let row = LeaseRow::new(shard, Checkpoint::After(sequence(7)));
+            let mut position = Position::new(&row, None, true);
             for _ in 0..SURELY {
                 position.read(Pages::default(), NOW);
             }

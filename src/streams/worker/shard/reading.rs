@@ -4,6 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
+use super::super::super::lease::Checkpoint;
 use super::super::super::gap::{Gap, GapCause, GapPolicy};
 use super::super::super::page::Entry;
 use super::super::super::read::{Read, ReadFailure};
@@ -59,6 +60,9 @@ impl ShardTask {
         self.poll.read(count, full, now);
         self.record_bytes = bytes.checked_div(count).unwrap_or(self.record_bytes);
         let ended = page.next_iterator.is_none();
+        if self.row.checkpoint == Checkpoint::Latest {
+            self.hold.read_at(self.shared.time.earliest());
+        }
         let pages = Pages {
             next: page.next_iterator,
             first: page.records.iter().find_map(sequence).copied(),

@@ -24,6 +24,11 @@ pub(super) struct Case {
     /// Bytes in each item beside what it needs.
     pub(super) padding: usize,
     pub(super) seed: u64,
+    /// It begins at LATEST, after some changes that are not wanted, with the service's clock so many seconds ahead. From then on the clock
+    /// goes on as it should: since when changes are wanted is a time of it.
+    pub(super) latest: Option<i32>,
+    /// Workers take records as a stream, and work on those that are current.
+    pub(super) as_stream: bool,
 }
 
 /// Indexes are taken modulo what there is.
@@ -45,10 +50,16 @@ pub(super) enum Step {
     /// A worker's connections are reset for so many milliseconds.
     Cut(u8, u64),
     /// The service's clock goes wrong by so many seconds.
-    Skew(i16),
+    Skew(i32),
     /// All but so many records of a shard are trimmed.
     Trim(u8, usize),
     ExpireIterators,
+    /// A shard stays out of listings for so many milliseconds.
+    ListLate(u8, u64),
+    /// Listings show nothing for so many milliseconds.
+    ListNothing(u64),
+    /// So many listings name another shard as a shard's parent.
+    Misname(u8, u8, u32),
     /// Reading a shard takes so many milliseconds.
     Slow(u8, u64),
 }
@@ -137,6 +148,8 @@ impl Case {
             steps,
             padding: 0,
             seed: 0,
+            latest: None,
+            as_stream: false,
         }
     }
 }
@@ -311,7 +324,10 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any().prop_map(Step::Stop),
         5 => (any(), 500..12_000_u64).prop_map(|(worker, time)| Step::Hold(worker, time)),
         2 => (any(), 500..12_000_u64).prop_map(|(worker, time)| Step::Cut(worker, time)),
-        2 => (-7_200..7_200_i16).prop_map(Step::Skew),
+        2 => (-40_000..40_000_i32).prop_map(Step::Skew),
+        3 => (any(), 0..8_000_u64).prop_map(|(shard, late)| Step::ListLate(shard, late)),
+        1 => (0..4_000_u64).prop_map(Step::ListNothing),
+        2 => (any(), any(), 1..3_u32).prop_map(|(shard, parent, times)| Step::Misname(shard, parent, times)),
         2 => Just(Step::ExpireIterators),
         2 => (any(), 0..2_000_u64).prop_map(|(shard, time)| Step::Slow(shard, time)),
         4 => (any(), 0..3_usize).prop_map(|(shard, keep)| Step::Trim(shard, keep)),
@@ -339,19 +355,23 @@ pub(super) fn case() -> impl Strategy<Value = Case> {
             // Large ones fill the buffer.
             prop_oneof![9 => Just(0), 1 => 20_000..60_000_usize],
             any::<u64>(),
+            prop::option::weighted(0.3, -40_000..40_000_i32),
+            prop::bool::weighted(0.3),
         ),
         steps,
     )
         .prop_map(
-            |(shards, settings, manners, faults, listing, (padding, seed), steps)| Case {
+            |(shards, settings, manners, faults, listing, others, steps)| Case {
                 shards,
                 settings,
                 manners,
                 faults,
                 listing,
                 steps,
-                padding,
-                seed,
+                padding: others.0,
+                seed: others.1,
+                latest: others.2,
+                as_stream: others.3,
             },
         )
 }

@@ -4,14 +4,14 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
-use dynamodb_connector::streams::{StreamControl, StreamSource, StreamsError};
+use dynamodb_connector::streams::{StartPosition, StreamControl, StreamSource, StreamsError};
 use dynamodb_connector::test_util::{FaultyDynamoDb, ShardInfo};
 use tokio::task::JoinHandle;
 
 use super::super::rig::TABLE;
-use super::case::{Case, Step};
+use super::case::{Case, KEYS, Step};
 use super::gate::{Gate, Passage};
-use super::handlers::{burying, handler};
+use super::handlers::{burying, handler, take};
 use super::ledger::{Ledger, tail, text};
 use super::{LEASES, name_of};
 
@@ -106,15 +106,32 @@ impl Fleet {
             Step::Hold(at, time) => self.close_gate(at, Passage::Held, time),
             Step::Cut(at, time) => self.close_gate(at, Passage::Cut, time),
             Step::Skew(seconds) => {
-                let by = Duration::from_secs(seconds.unsigned_abs().into());
-                if seconds < 0 {
-                    self.fake.set_clock_behind(by);
-                } else {
-                    self.fake.set_clock_ahead(by);
+                if self.case.latest.is_none() {
+                    self.skew(seconds);
                 }
             }
             Step::Trim(at, keep) => self.trim(at, keep),
             Step::ExpireIterators => self.fake.expire_iterators(),
+            Step::ListLate(at, late) => {
+                if let Some(shard) = pick(&self.fake.shards(TABLE), at) {
+                    let late = Duration::from_millis(late);
+                    self.fake.list_shard_late(TABLE, shard.id(), late);
+                }
+            }
+            Step::ListNothing(late) => self
+                .fake
+                .list_nothing(TABLE, Duration::from_millis(late)),
+            Step::Misname(at, parent, times) => {
+                let shards = self.fake.shards(TABLE);
+                let (shard, parent) = (pick(&shards, at), pick(&shards, parent));
+                if let Some((shard, parent)) = shard.zip(parent)
+                    && shard.parent().is_some()
+                {
+                    let parents = [parent.id()];
+                    self.fake
+                        .misname_parent(TABLE, shard.id(), &parents, times);
+                }
+            }
             Step::Slow(at, time) => {
                 if let Some(shard) = pick(&self.fake.shards(TABLE), at) {
                     let time = Duration::from_millis(time);
@@ -143,6 +160,27 @@ impl Fleet {
         let mut shards = self.fake.shards(TABLE);
         shards.retain(ShardInfo::is_open);
         shards
+    }
+
+    pub(super) fn skew(&self, seconds: i32) {
+        let by = Duration::from_secs(seconds.unsigned_abs().into());
+        if seconds < 0 {
+            self.fake.set_clock_behind(by);
+        } else {
+            self.fake.set_clock_ahead(by);
+        }
+    }
+
+    /// Begins with a worker at LATEST, behind changes that it does not want.
+    pub(super) async fn start_at_latest(&mut self) {
+        for key in 0..KEYS {
+            self.write(key, false).await;
+        }
+        self.ledger.begins();
+        self.start();
+        while self.workers.iter().any(|worker| worker.control.get().is_none()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn write(&self, key: u8, removed: bool) {
@@ -238,9 +276,15 @@ impl Fleet {
                 let (dynamodb, streams) = (way.client(&fake), way.streams_client(&fake));
                 let gaps = Arc::clone(&ledger);
                 let seed = case.seed.wrapping_add(number as u64);
+                let start = if case.latest.is_some() {
+                    StartPosition::Latest
+                } else {
+                    StartPosition::TrimHorizon
+                };
                 let opening = StreamSource::builder(&dynamodb, &streams, TABLE)
                     .lease_table(LEASES)
                     .worker(name_of(number))
+                    .start(start)
                     .settings(case.settings.of_source())
                     .seed(seed)
                     .on_gap(move |gap| gaps.gap(number, gap))
@@ -255,8 +299,12 @@ impl Fleet {
                 }
             };
             let _ = given.set(source.control());
-            let handler = handler(number, &ledger, &case.manners, &rng);
-            let ended = source.run(handler).await;
+            let ended = if case.as_stream {
+                take(number, source.into_stream(), &ledger, &case.manners, &rng).await
+            } else {
+                let handler = handler(number, &ledger, &case.manners, &rng);
+                source.run(handler).await
+            };
             ledger.note(format!("w{number} ended: {ended:?}"));
             ended
         });
@@ -274,9 +322,12 @@ impl Fleet {
         self.fake.heal();
         self.fake.inconsistent_pages(TABLE, None);
         self.fake.list_children_late(TABLE, Duration::ZERO);
+        self.fake.list_nothing(TABLE, Duration::ZERO);
+        self.fake.misname_parent(TABLE, "", &[], 0);
         self.fake.stream_lag(TABLE, Duration::ZERO);
         for shard in self.fake.shards(TABLE) {
             self.fake.slow_shard(TABLE, shard.id(), Duration::ZERO);
+            self.fake.list_shard_late(TABLE, shard.id(), Duration::ZERO);
         }
         for worker in self.workers.iter().chain(&self.leaving) {
             worker.gate.set(Passage::Open);

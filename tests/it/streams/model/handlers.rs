@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamodb_connector::streams::{Batch, BatchError, DeadLetter};
+use dynamodb_connector::streams::{
+    Batch, BatchError, Change, DeadLetter, RecordStream, StreamsError,
+};
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 
 use super::super::rig::Item;
@@ -53,7 +56,7 @@ pub(super) fn handler(
 ) -> impl Fn(Batch<Item>) -> BoxFuture<'static, Result<(), BatchError>> + Send + Sync + 'static {
     let (ledger, manners, rng) = (Arc::clone(ledger), manners.clone(), Arc::clone(rng));
     move |batch| {
-        let call = ledger.begin(worker, &batch);
+        let call = ledger.begin(worker, &batch.shard, &batch.changes);
         let count = batch.changes.len();
         let mut healed = ledger.healed.subscribe();
         let (manner, slow) = if *healed.borrow() {
@@ -117,4 +120,35 @@ fn draw(manners: &Manners, count: usize, rng: &mut fastrand::Rng) -> (Manner, Du
         0
     };
     (manner, Duration::from_millis(slow))
+}
+
+/// Takes records one after the other, as a pipeline does, some of them late: only a record that is current is begun.
+pub(super) async fn take(
+    worker: usize,
+    mut records: RecordStream,
+    ledger: &Arc<Ledger>,
+    manners: &Manners,
+    rng: &Arc<Mutex<fastrand::Rng>>,
+) -> Result<(), StreamsError> {
+    while let Some(delivery) = records.next().await {
+        let delivery = delivery?;
+        let (manner, slow) = if *ledger.healed.borrow() {
+            (Manner::Fine, Duration::ZERO)
+        } else {
+            draw(manners, 1, &mut rng.lock().expect("no panic"))
+        };
+        tokio::time::sleep(slow).await;
+        if !delivery.is_current() {
+            continue;
+        }
+        let change = Change::read(delivery.record.clone()).expect("an item");
+        let call = ledger.begin(worker, delivery.record.shard_id(), &[change]);
+        // Dropped, it is given again.
+        if matches!(manner, Manner::Fine) {
+            call.done(1);
+            drop(call);
+            delivery.ack.done();
+        }
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{Batch, Change, EventKind, Gap};
+use dynamodb_connector::streams::{Change, EventKind, Gap, ShardId};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,8 +32,10 @@ pub(super) struct Written {
     pub(super) sequence: u128,
     /// It is no longer in the stream.
     pub(super) lost: bool,
-    /// And nothing of its shard had been checkpointed: there is no place from which it could be missed.
+    /// And nothing of its shard had been checkpointed, nor is it known where it began: there is no place from which it could be missed.
     pub(super) unmissed: bool,
+    /// It was made before an application that begins at LATEST.
+    pub(super) unwanted: bool,
     begun: bool,
     pub(super) done: Option<Duration>,
 }
@@ -126,6 +128,13 @@ impl Ledger {
         });
     }
 
+    /// An application that begins at LATEST begins now: nothing of what was made so far has to be given.
+    pub(super) fn begins(&self) {
+        let mut state = self.state();
+        let changes = state.keys.values_mut().flatten();
+        changes.for_each(|change| change.unwanted = true);
+    }
+
     /// Where the last change of a key went.
     pub(super) fn wrote(&self, key: u8, shard: &str, sequence: u128) {
         let mut state = self.state();
@@ -149,7 +158,11 @@ impl Ledger {
     /// The changes of a shard up to a number are no longer in the stream.
     pub(super) fn trimmed(&self, shard: &str, up_to: u128) {
         let row = self.fake.item(LEASES, [("leaseKey", text(shard))]);
-        let unmissed = row.is_none_or(|row| row["checkpoint"] == text("TRIM_HORIZON"));
+        let unmissed = row.is_none_or(|row| {
+            let first = row.contains_key("streamFirstNumber");
+            let checkpoint = &row["checkpoint"];
+            *checkpoint == text("LATEST") || (*checkpoint == text("TRIM_HORIZON") && !first)
+        });
         let mut state = self.state();
         for change in state.keys.values_mut().flatten() {
             if change.shard == shard && change.sequence <= up_to && !change.lost {
@@ -172,15 +185,20 @@ impl Ledger {
         let state = self.state();
         let changes = state.keys.values().flatten();
         changes
-            .filter(|change| change.done.is_none() && !change.lost)
+            .filter(|change| change.done.is_none() && !change.lost && !change.unwanted)
             .count()
     }
 
     /// A handler is called.
-    pub(super) fn begin(self: &Arc<Self>, worker: usize, batch: &Batch<Item>) -> Call {
-        let shard = batch.shard.to_string();
-        let changes: Vec<Which> = batch.changes.iter().map(which_of).collect();
-        let first = batch.changes[0].record.sequence_number();
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        worker: usize,
+        shard: &ShardId,
+        given: &[Change<Item>],
+    ) -> Call {
+        let shard = shard.to_string();
+        let changes: Vec<Which> = given.iter().map(which_of).collect();
+        let first = given[0].record.sequence_number();
         let first = first.expect("it is of the stream").to_string();
         let first: u128 = first.parse().expect("it fits");
         let row = self.fake.item(LEASES, [("leaseKey", text(&shard))]);
@@ -229,7 +247,7 @@ impl Ledger {
                 wrong.push(format!("{names}: k{key}#{number} was never made"));
                 continue;
             };
-            let removed = batch.changes[at].kind == EventKind::Remove;
+            let removed = given[at].kind == EventKind::Remove;
             if change.removed != removed {
                 wrong.push(format!("{names}: k{key}#{number} is of another kind"));
             }
@@ -239,14 +257,16 @@ impl Ledger {
                 .rev()
                 .find(|(before, change)| {
                     let here = changes[..at].contains(&(*key, *before));
-                    change.done.is_none() && !change.lost && !here
+                    change.done.is_none() && !change.lost && !change.unwanted && !here
                 });
             if let Some((before, _)) = skipped {
                 wrong.push(format!(
                     "{names}: k{key}#{number} before #{before} was done"
                 ));
             }
-            if !change.begun && all[*number..].iter().any(|later| later.begun) {
+            // Of before a start at LATEST some may be given where its first reader was replaced.
+            let before = change.unwanted;
+            if !before && !change.begun && all[*number..].iter().any(|later| later.begun) {
                 wrong.push(format!("{names}: k{key}#{number} after a later one"));
             }
             if changes[..at]

@@ -48,7 +48,12 @@ async fn run(case: &Case) -> Result<(), String> {
     let fake = table(case.shards);
     let ledger = Ledger::new(&fake);
     let mut fleet = Fleet::new(&fake, &ledger, case);
-    fleet.start();
+    if let Some(seconds) = case.latest {
+        fleet.skew(seconds);
+        fleet.start_at_latest().await;
+    } else {
+        fleet.start();
+    }
     case.listing.set(&fake);
     fake.fault_plan(case.faults.plan(case.seed));
     for (pause, step) in &case.steps {

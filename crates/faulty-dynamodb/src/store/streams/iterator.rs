@@ -92,7 +92,8 @@ pub(crate) fn iterator(
     let from = match kind {
         "TRIM_HORIZON" => {
             shard.use_.empty_pages = empty_pages;
-            shard.oldest()
+            let first = shard.records().front().filter(|_| like_local);
+            first.map_or_else(|| shard.oldest(), |first| first.sequence)
         }
         "LATEST" => match shard.ending {
             Some(ending) => ending + 1,

@@ -49,7 +49,7 @@ pub(crate) fn records(
     if limited && shard.use_.exceeds(now) {
         return Err(exceeded("Rate exceeded for shard"));
     }
-    if shard.is_trimmed(token.from) || like_local && shard.is_emptied() {
+    if shard.is_trimmed(token.from) || like_local && shard.is_trimmed_locally(token.from) {
         return Err(trimmed());
     }
     let limit = match shard.use_.empty_pages.checked_sub(1) {

@@ -135,9 +135,12 @@ impl Shard {
         self.trimmed.is_some_and(|trimmed| from <= trimmed)
     }
 
-    /// Whether it had records and all of them are trimmed.
-    pub(crate) fn is_emptied(&self) -> bool {
-        self.trimmed.is_some() && self.records.is_empty()
+    /// Whether DynamoDB Local takes this number for one that was trimmed: where the shard has had records, any before the oldest that is left.
+    pub(crate) fn is_trimmed_locally(&self, from: SequenceNumber) -> bool {
+        match self.records.front() {
+            Some(oldest) => from < oldest.sequence,
+            None => self.trimmed.is_some(),
+        }
     }
 
     /// Where the oldest record is, or will be.
