@@ -85,7 +85,7 @@ mod transport;
 #[doc(inline)]
 pub use dynamodb_table_spec::{IndexSpec, StreamView, TableSpec};
 pub use error::ErrorKind;
-pub use health::Health;
+pub use health::{Health, LastError};
 
 /// The examples of README.md, to be tested.
 #[cfg(all(doctest, feature = "streams", feature = "test-util"))]

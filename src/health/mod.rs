@@ -21,7 +21,7 @@ mod reporter;
 mod tests;
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub(crate) use reporter::Reporter;
 
@@ -61,6 +61,18 @@ impl Health {
     pub fn is_healthy(&self) -> bool {
         matches!(self, Self::Healthy)
     }
+}
+
+/// A request, or a call of a handler, that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastError {
+    /// The operation, e.g. `BatchWriteItem`.
+    pub operation: &'static str,
+    /// The error, without any content of an item.
+    pub cause: String,
+    /// The time of the answer.
+    pub at: SystemTime,
 }
 
 /// The words for how often, and for how long, something has failed.

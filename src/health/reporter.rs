@@ -46,6 +46,19 @@ impl Reporter {
         self.log(report);
     }
 
+    /// Notes what failed and is no request, in words of its own.
+    #[cfg(feature = "streams")]
+    pub(crate) fn failed_with(&mut self, now: Duration, operation: &'static str, cause: String) {
+        let failure = Failure {
+            operation,
+            code: String::new(),
+            cause,
+            urgency: Urgency::Lasting,
+        };
+        let report = self.failures.failed(now, failure);
+        self.log(report);
+    }
+
     /// Notes a request of which nothing was carried out for want of capacity.
     pub(crate) fn starved(&mut self, now: Duration, operation: &'static str) {
         let failure = Failure {

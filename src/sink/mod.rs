@@ -62,6 +62,7 @@ mod wire;
 mod worker;
 mod write;
 
+pub use crate::health::LastError;
 pub use adapter::{RecordSink, RecordSinkError};
 pub use builder::SinkBuilder;
 pub use config::TableSettings;
@@ -74,7 +75,7 @@ pub use receipt::Receipt;
 pub use record::{Record, RecordPart};
 pub use settings::SinkSettings;
 pub use snapshot::{Restored, Snapshot, SnapshotError};
-pub use stats::{LastError, Stats};
+pub use stats::Stats;
 pub use submit::Submit;
 pub use table::TableSink;
 pub use transaction::Transaction;

@@ -1,14 +1,14 @@
 //! The numbers of a table's sink: a snapshot for callers, and the metrics.
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::limited::LimitedBy;
 use super::outcome::Outcome;
 use crate::capacity::{CapacityMode, Limit};
-use crate::health::Health;
+use crate::health::{Health, LastError};
 
 /// A table's numbers at one moment; the totals count from opening.
 ///
@@ -90,18 +90,6 @@ pub struct Stats {
     pub limited_by: LimitedBy,
     /// The last request that failed, retried or not; `None` while none has.
     pub last_error: Option<LastError>,
-}
-
-/// A request that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LastError {
-    /// The operation, e.g. `BatchWriteItem`.
-    pub operation: &'static str,
-    /// The error, without any content of an item.
-    pub cause: String,
-    /// The time of the answer.
-    pub at: SystemTime,
 }
 
 impl fmt::Display for Stats {

@@ -76,7 +76,7 @@ pub enum StreamsError {
         callback: &'static str,
     },
     /// A request failed for good.
-    #[error("{operation} of {target:?} failed")]
+    #[error("{operation} of {target:?} failed: {source}")]
     #[non_exhaustive]
     Service {
         /// The operation, such as `DescribeStream`.
@@ -125,7 +125,9 @@ pub enum StreamsError {
         problem: &'static str,
     },
     /// Changes were lost before they were read, and [`GapPolicy::Fail`](super::GapPolicy::Fail) stands.
-    #[error("a gap in the stream of table {table:?}: {gap}; to go on all the same, set `on_gap` to report or rescan")]
+    #[error(
+        "a gap in the stream of table {table:?}: {gap}; to go on all the same, set `on_gap` to report or rescan"
+    )]
     #[non_exhaustive]
     Gap {
         /// The table.
@@ -134,7 +136,7 @@ pub enum StreamsError {
         gap: Gap,
     },
     /// A record cannot be read, and there is no dead-letter handler to take it.
-    #[error("record {} of shard {shard} can't be read", sequence.map_or_else(|| "without a number".to_owned(), |number| number.to_string()))]
+    #[error("record {} of shard {shard} can't be read: {source}", sequence.map_or_else(|| "without a number".to_owned(), |number| number.to_string()))]
     #[non_exhaustive]
     Undecodable {
         /// The shard.

@@ -49,11 +49,7 @@ pub(crate) struct Lister {
 }
 
 impl Lister {
-    pub(crate) fn new(
-        stream: Arc<Stream>,
-        clock: Clock,
-        rng: fastrand::Rng,
-    ) -> Self {
+    pub(crate) fn new(stream: Arc<Stream>, clock: Clock, rng: fastrand::Rng) -> Self {
         Self {
             stream,
             clock,

@@ -85,6 +85,7 @@ mod snapshot;
 mod source;
 mod stats;
 mod time;
+mod troubles;
 mod worker;
 
 pub use crate::item::DecodeError;

@@ -223,7 +223,10 @@ fn image(
 ) -> Result<Option<Range<usize>>, Fault> {
     let first = scanner.peek();
     let value = scanner.skip()?;
-    let is_empty = value.len() >= 2 && value[1..value.len() - 1].iter().all(u8::is_ascii_whitespace);
+    let is_empty = value.len() >= 2
+        && value[1..value.len() - 1]
+            .iter()
+            .all(u8::is_ascii_whitespace);
     let end = scanner.offset();
     let range = end - value.len()..end;
     match first {

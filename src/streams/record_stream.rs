@@ -16,8 +16,9 @@ use super::feed::Chunk;
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
 use super::source::{Running, StreamControl};
+use super::troubles::Troubles;
 use crate::progress::{Ack, Acknowledge};
-use crate::retry::{Backoff, Retries, RetryPolicy};
+use crate::retry::{Backoff, Retries};
 
 /// A record, and the duty to say when all its effects are durable.
 #[derive(Debug)]
@@ -59,10 +60,17 @@ pub struct RecordStream {
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamControl,
-    dead_letters: Option<DeadLetterFn>,
+    letters: Letters,
     /// Letters that their handler has not taken yet.
     writing_letters: JoinSet<()>,
-    rng: fastrand::Rng,
+}
+
+/// What becomes of records that are no known change.
+pub(super) struct Letters {
+    pub(super) handler: Option<DeadLetterFn>,
+    pub(super) backoff: Backoff,
+    pub(super) rng: fastrand::Rng,
+    pub(super) troubles: Arc<Troubles>,
 }
 
 impl fmt::Debug for RecordStream {
@@ -76,17 +84,15 @@ impl RecordStream {
         chunks: mpsc::Receiver<Chunk>,
         running: Running,
         control: StreamControl,
-        dead_letters: Option<DeadLetterFn>,
-        rng: fastrand::Rng,
+        letters: Letters,
     ) -> Self {
         Self {
             chunks,
             ready: VecDeque::new(),
             running: Some(running),
             control,
-            dead_letters,
+            letters,
             writing_letters: JoinSet::new(),
-            rng,
         }
     }
 
@@ -186,7 +192,8 @@ impl RecordStream {
         malformed: MalformedRecord,
         ack: Ack,
     ) -> Result<(), StreamsError> {
-        let Some(dead_letters) = self.dead_letters.clone() else {
+        let letters = &mut self.letters;
+        let Some(dead_letters) = letters.handler.clone() else {
             return Err(StreamsError::Malformed {
                 shard: shard.clone(),
                 problem: malformed.problem().to_owned(),
@@ -198,10 +205,10 @@ impl RecordStream {
             reason: DeadReason::Malformed,
             failures: 0,
         };
-        let backoff = Backoff::new(&RetryPolicy::default());
-        let mut retries = Retries::new(backoff, self.rng.fork());
+        let mut retries = Retries::new(letters.backoff.clone(), letters.rng.fork());
+        let troubles = Arc::clone(&letters.troubles);
         self.writing_letters.spawn(async move {
-            write_dead_letter(&dead_letters, letter, &mut retries).await;
+            write_dead_letter(&dead_letters, letter, &mut retries, &troubles).await;
             ack.done();
         });
         Ok(())

@@ -17,6 +17,7 @@ use super::record::Record;
 use super::settings::StreamSettings;
 use super::snapshot::Junction;
 use super::stats::Counters;
+use super::troubles::Troubles;
 use super::{ShardId, StreamsError};
 use crate::clock::Clock;
 use crate::retry::{Backoff, Retries};
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<ServiceClock>,
     pub(crate) leases: LeaseTable,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) troubles: Arc<Troubles>,
     pub(crate) dead_letters: Option<DeadLetterFn>,
     pub(crate) filter: Option<FilterFn>,
     pub(crate) on_gap: Option<GapFn>,
@@ -118,12 +120,8 @@ impl Shared {
         match destination {
             Destination::Handler(handle) => Feed::Handler(Box::new(Runner::new(
                 shard.clone(),
-                self.clock,
-                Arc::clone(&self.time),
-                &self.settings,
+                self,
                 Arc::clone(handle),
-                self.dead_letters.clone(),
-                Arc::clone(&self.counters),
                 Arc::clone(book),
                 rng.fork(),
             ))),

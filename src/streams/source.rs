@@ -17,13 +17,15 @@ use super::lease::{Begin, LeaseTable};
 use super::listing::Lister;
 use super::policy::{Batch, BatchError, DeadLetter, DeadLetterFn, erase};
 use super::record::Record;
-use super::record_stream::RecordStream;
+use super::record_stream::{Letters, RecordStream};
 use super::settings::StreamSettings;
+use super::shared::{Destination, FilterFn, GapFn, Order, Shared, Stream, millis};
 use super::snapshot::{Junction, SnapshotTable, Snapshots};
 use super::stats::{Counters, StreamStats};
-use super::shared::{Destination, FilterFn, GapFn, Order, Shared, Stream, millis};
+use super::troubles::Troubles;
 use super::worker::Worker;
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::random::entropy;
 use crate::retry::{Backoff, Retries, RetryPolicy};
 use crate::transport::{ServiceClock, Transport, TransportKind};
@@ -236,10 +238,13 @@ impl StreamSourceBuilder {
             transport,
         });
         let (sender, receiver) = mpsc::channel(CHUNKS);
+        let delay = settings.get_retry().get_max_backoff();
+        let longest_gap = timeout.saturating_add(delay);
         let shared = Shared {
             clock,
             backoff: Backoff::new(&RetryPolicy::default()),
             counters: Arc::new(Counters::new(&self.table)),
+            troubles: Arc::new(Troubles::new(&self.table, clock, longest_gap)),
             table: self.table,
             source: table,
             stream: Mutex::new(Arc::clone(&stream)),
@@ -333,6 +338,7 @@ impl StreamSource {
         StreamControl {
             orders: Arc::clone(&self.orders),
             counters: Arc::clone(&self.worker.shared().counters),
+            troubles: Arc::clone(&self.worker.shared().troubles),
         }
     }
 
@@ -372,9 +378,15 @@ impl StreamSource {
     /// Must be called within a tokio runtime.
     pub fn into_stream(self) -> RecordStream {
         let control = self.control();
-        let dead_letters = self.worker.shared().dead_letters.clone();
+        let shared = self.worker.shared();
+        let letters = Letters {
+            handler: shared.dead_letters.clone(),
+            backoff: Backoff::new(shared.settings.get_retry()),
+            rng: self.rng,
+            troubles: Arc::clone(&shared.troubles),
+        };
         let running = Running(tokio::spawn(self.worker.run(self.obey)));
-        RecordStream::new(self.receiver, running, control, dead_letters, self.rng)
+        RecordStream::new(self.receiver, running, control, letters)
     }
 }
 
@@ -383,6 +395,7 @@ impl StreamSource {
 pub struct StreamControl {
     orders: Arc<watch::Sender<Order>>,
     counters: Arc<Counters>,
+    troubles: Arc<Troubles>,
 }
 
 impl fmt::Debug for StreamControl {
@@ -408,7 +421,19 @@ impl StreamControl {
 
     /// The source's numbers now.
     pub fn stats(&self) -> StreamStats {
-        self.counters.stats()
+        StreamStats {
+            last_error: self.troubles.last_error(),
+            ..self.counters.stats()
+        }
+    }
+
+    /// Returns whether shards are read and handled at present.
+    ///
+    /// It fails once an operation has failed for a second for one shard, or a handler has, without a success for that shard between;
+    /// at once where time alone cannot help. It has ended once the source has, by an error.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.troubles.health()
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 use super::ShardId;
+use crate::health::LastError;
 
 /// A source's numbers at one moment; the totals count from opening.
 ///
@@ -58,7 +59,9 @@ pub struct StreamStats {
     /// Segments of a snapshot worked through to their end, of as many as
     /// [`segments`](super::SnapshotSettings::segments) says.
     pub snapshot_segments: u64,
-    /// The shards that this worker reads, with the lag of each: the age of the last record read, by this machine's clock, and zero where a read
+    /// The last request, or call of a handler, that failed; `None` while none has.
+    pub last_error: Option<LastError>,
+    /// The shards that this worker reads, with the lag of each: the age of the last record read, by the service's clock, and zero where a read
     /// has brought nothing more.
     pub lag: BTreeMap<ShardId, Duration>,
 }
@@ -214,6 +217,7 @@ impl Counters {
             leases_lost: total(Total::LeasesLost),
             snapshot_items: total(Total::SnapshotItems),
             snapshot_segments: total(Total::SnapshotSegments),
+            last_error: None,
             lag: self.lag().clone(),
         }
     }

@@ -252,12 +252,7 @@ impl Transport {
 }
 
 impl Shared {
-    fn new(
-        client: Client,
-        kind: TransportKind,
-        resource: &str,
-        attempt_timeout: Duration,
-    ) -> Self {
+    fn new(client: Client, kind: TransportKind, resource: &str, attempt_timeout: Duration) -> Self {
         let way = match kind {
             TransportKind::Sdk => Way::Sdk,
             TransportKind::Auto if client.is_customised() => Way::Sdk,

@@ -146,7 +146,11 @@ mod tests {
         assert_eq!(clock.earliest(), AT, "at the earliest it was sent just now");
         assert_eq!(clock.bounds().1, 7_201_080);
         pass(500).await;
-        assert_eq!(clock.earliest(), AT + 500, "it goes on with the monotonic clock");
+        assert_eq!(
+            clock.earliest(),
+            AT + 500,
+            "it goes on with the monotonic clock"
+        );
     }
 
     #[tokio::test(start_paused = true)]

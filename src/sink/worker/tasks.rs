@@ -9,13 +9,13 @@ use tracing::Instrument;
 
 use super::Running;
 use crate::capacity::Consumption;
+use crate::health::LastError;
 use crate::item::{self, IndexShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
 use crate::sink::dead_letter::{DeadLetter, PANICKED};
 use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
-use crate::sink::stats::LastError;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
 
 /// The result of a task.

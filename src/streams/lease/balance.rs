@@ -122,7 +122,10 @@ impl Observed {
 
     /// Whether a lease that this worker has asked for is still being handed over.
     pub(crate) fn is_waiting(&self, me: &str) -> bool {
-        let mut asked = self.rows.values().filter(|row| row.checkpoint_owner.is_some());
+        let mut asked = self
+            .rows
+            .values()
+            .filter(|row| row.checkpoint_owner.is_some());
         asked.any(|row| row.owner.as_deref() == Some(me))
     }
 

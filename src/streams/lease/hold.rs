@@ -183,7 +183,9 @@ impl Hold {
                 _ => BTreeSet::new(),
             },
             created: self.first_taken,
-            read: self.read.filter(|_| self.stored == Checkpoint::Latest && self.reached.is_none()),
+            read: self
+                .read
+                .filter(|_| self.stored == Checkpoint::Latest && self.reached.is_none()),
             let_go: self.end != End::No,
         }
     }

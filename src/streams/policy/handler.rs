@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::ShardId;
 use super::super::record::{EventKind, MalformedRecord, Record};
+use super::super::troubles::{HANDLER, Troubles};
 use crate::item::DecodeError;
 use crate::retry::{Decision, Retries};
 
@@ -210,16 +211,22 @@ pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
     letter: DeadLetter,
     retries: &mut Retries,
+    troubles: &Troubles,
 ) {
     let give = || {
         let given = letter.clone();
         // The call itself is within, since it too may panic.
         let taking = AssertUnwindSafe(async { dead_letters(given).await });
-        async move { taking.catch_unwind().await.map_err(drop)?.map_err(drop) }
+        async move {
+            let taken = taking.catch_unwind().await;
+            taken.unwrap_or_else(|_| Err("it panicked".to_owned()))
+        }
     };
-    let decide = |(), attempt| {
-        tracing::warn!(shard = %letter.shard, attempt, "a dead letter was not taken");
+    let decide = |problem: String, _| {
+        let problem = format!("a dead letter was not taken: {problem}");
+        troubles.handler_failed(&letter.shard, &problem);
         Decision::<Infallible>::Retry
     };
     let Ok(()) = retries.call(give, decide).await;
+    troubles.succeeded(HANDLER, Some(&letter.shard));
 }

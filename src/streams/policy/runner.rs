@@ -18,8 +18,9 @@ use crate::streams::error::StreamsError;
 use crate::streams::key::key_hash;
 use crate::streams::page::Entry;
 use crate::streams::record::Record;
-use crate::streams::settings::StreamSettings;
+use crate::streams::shared::Shared;
 use crate::streams::stats::Counters;
+use crate::streams::troubles::{HANDLER, Troubles};
 use crate::transport::ServiceClock;
 
 /// What the batches of one shard are handled by.
@@ -31,6 +32,7 @@ pub(crate) struct Runner {
     handle: HandleFn,
     dead_letters: Option<DeadLetterFn>,
     counters: Arc<Counters>,
+    troubles: Arc<Troubles>,
     lanes: Lanes<Numbered>,
     parallel: bool,
     max_age: Option<Duration>,
@@ -52,21 +54,14 @@ enum Ran {
 }
 
 impl Runner {
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "it is what a handler's shard is made of"
-    )]
     pub(crate) fn new(
         shard: ShardId,
-        clock: Clock,
-        time: Arc<ServiceClock>,
-        settings: &StreamSettings,
+        shared: &Shared,
         handle: HandleFn,
-        dead_letters: Option<DeadLetterFn>,
-        counters: Arc<Counters>,
         book: Arc<Book>,
         rng: fastrand::Rng,
     ) -> Self {
+        let settings = &shared.settings;
         let backoff = Backoff::new(settings.get_retry());
         let rules = Rules {
             batch_records: settings.get_batch_records(),
@@ -77,11 +72,12 @@ impl Runner {
         };
         Self {
             shard,
-            clock,
-            time,
+            clock: shared.clock,
+            time: Arc::clone(&shared.time),
             handle,
-            dead_letters,
-            counters,
+            dead_letters: shared.dead_letters.clone(),
+            counters: Arc::clone(&shared.counters),
+            troubles: Arc::clone(&shared.troubles),
             lanes: Lanes::new(settings.get_parallelism(), rules),
             parallel: settings.get_parallelism() > 1,
             max_age: settings.get_max_age(),
@@ -234,10 +230,12 @@ impl Runner {
         self.counters.handled(after.done.len());
         self.finish(after.done);
         let Some(reason) = handled.reason else {
+            self.troubles.succeeded(HANDLER, Some(&self.shard));
             return Ok(());
         };
         self.counters.failed_batch();
-        tracing::debug!(shard = %self.shard, failures = after.failures, "a batch was not handled");
+        self.troubles
+            .handler_failed(&self.shard, &reason.to_string());
         if after.given_up.is_empty() {
             return Ok(());
         }
@@ -268,6 +266,7 @@ impl Runner {
         self.counters.dead_lettered(records.len());
         let (shard, reason) = (self.shard.clone(), reason.clone());
         let mut retries = Retries::new(self.backoff.clone(), self.rng.fork());
+        let troubles = Arc::clone(&self.troubles);
         self.running.spawn(async move {
             for record in &records {
                 let letter = DeadLetter {
@@ -276,7 +275,7 @@ impl Runner {
                     reason: reason.clone(),
                     failures,
                 };
-                write_dead_letter(&dead_letters, letter, &mut retries).await;
+                write_dead_letter(&dead_letters, letter, &mut retries, &troubles).await;
             }
             Ran::DeadLettered(lane, records)
         });

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use super::super::ShardId;
 use super::super::graph::{Inconsistent, Lineage, SURELY, ShardGraph};
-use super::super::lease::{
-    Ancestry, Begin, LeaseRow, Missing, Rows, has_begun, missing, outdated,
-};
+use super::super::lease::{Ancestry, Begin, LeaseRow, Missing, Rows, has_begun, missing, outdated};
 use super::super::listing::Listing;
 
 /// How soon a stream is listed again that is not to be believed yet, or whose closed shard shows no child; doubles up to the discovery

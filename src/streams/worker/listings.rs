@@ -87,8 +87,7 @@ impl Worker {
                 }
                 Err(error) => error,
             };
-            let retryable =
-                matches!(&error, LookError::Service(error) if error.is_retryable());
+            let retryable = matches!(&error, LookError::Service(error) if error.is_retryable());
             let pause = self.looks.failed();
             if !retryable || self.looks.failures() >= OPENING_ATTEMPTS {
                 return Err(self.look_error(error));
@@ -102,6 +101,7 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
         self.lists.succeeded();
+        shared.troubles.succeeded("DescribeStream", None);
         let shows = self.discovery.listed(listing, self.opened, now);
         let shows = shows.map_err(|problem| self.inconsistent(&problem))?;
         shared.set_graph(Arc::new(self.discovery.graph().clone()));
@@ -233,13 +233,12 @@ impl Worker {
     /// Counts a failed listing and returns the delay before the next.
     pub(super) fn listing_failed(&mut self, error: ListingError) -> Result<Duration, StreamsError> {
         let pause = self.lists.failed();
-        let failures = self.lists.failures();
         match error {
             ListingError::Service(error) if !error.is_retryable() => {
                 return Err(self.unlisted(ListingError::Service(error)));
             }
             ListingError::Service(error) => {
-                tracing::debug!(%error, failures, "the stream's shards could not be listed");
+                self.shared.troubles.failed("DescribeStream", None, &error);
             }
             ListingError::Inconsistent(problem) => {
                 let counted = self.discovery.contradicted(Some(problem));

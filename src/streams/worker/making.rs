@@ -75,6 +75,7 @@ impl Worker {
         loop {
             let rows = self.making.take_oldest(&graph);
             if rows.is_empty() {
+                self.shared.troubles.succeeded("PutItem", None);
                 return Ok(());
             }
             if let Some(error) = self.make_all(rows).await? {
@@ -84,8 +85,7 @@ impl Worker {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("PutItem", table, error));
                 }
-                let table = self.shared.leases.name();
-                tracing::warn!(table, %error, left = self.making.rows.len(), "leases could not be made");
+                self.shared.troubles.failed("PutItem", None, &error);
                 self.making.due = self.shared.clock.now() + pause;
                 return Ok(());
             }

@@ -126,10 +126,16 @@ impl Worker {
     }
 
     /// Works until it is told to close, or can't go on.
-    pub(crate) async fn run(
-        mut self,
-        mut orders: watch::Receiver<Order>,
-    ) -> Result<(), StreamsError> {
+    pub(crate) async fn run(self, orders: watch::Receiver<Order>) -> Result<(), StreamsError> {
+        let troubles = Arc::clone(&self.shared.troubles);
+        let ended = self.work(orders).await;
+        if let Err(error) = &ended {
+            troubles.ended(error);
+        }
+        ended
+    }
+
+    async fn work(mut self, mut orders: watch::Receiver<Order>) -> Result<(), StreamsError> {
         let clock = self.shared.clock;
         loop {
             self.order = if self.failure.is_some() {
@@ -260,13 +266,15 @@ impl Worker {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
                 let pause = self.looks.failed();
-                tracing::debug!(%error, "the lease table could not be read");
+                shared.troubles.failed("Scan", None, &error);
                 self.next_look = clock.now() + pause.min(failover / 10);
                 return Ok(());
             }
             Err(error) => return Err(self.look_error(error)),
         };
         self.looks.succeeded();
+        shared.troubles.succeeded("Scan", None);
+        shared.troubles.advance();
         self.saw_all(rows);
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;
@@ -322,6 +330,7 @@ impl Worker {
         while let Some((take, sent, taken)) = taking.next().await {
             match taken {
                 Ok(Some(row)) => {
+                    shared.troubles.succeeded("UpdateItem", None);
                     self.observed.saw(row.clone(), sent);
                     if take.manner != Manner::HandOver {
                         self.start(row, sent);
@@ -333,7 +342,7 @@ impl Worker {
                 }
                 // Where it was applied after all, the next look shows it. There is little sense in trying the others now.
                 Err(error) => {
-                    tracing::debug!(shard = %take.row.shard, %error, "a lease could not be taken");
+                    self.shared.troubles.failed("UpdateItem", None, &error);
                     return Ok(false);
                 }
             }

@@ -236,6 +236,7 @@ impl ShardTask {
             tracing::warn!(shard = %self.shard(), "the lease was lost");
         }
         self.shared.counters.ends(self.shard());
+        self.shared.troubles.forget(self.shard());
         (self.row.shard, ended)
     }
 
@@ -325,8 +326,9 @@ impl ShardTask {
         }
         match self.phase {
             Phase::Working => self.feed.due().map_or(wake, |due| wake.min(due)),
-            Phase::Draining { until } | Phase::Stopping { until } => wake.min(until.max(now)),
-            Phase::LettingGo => wake,
+            // Past it nothing waits for the time any more.
+            Phase::Draining { until } | Phase::Stopping { until } if until > now => wake.min(until),
+            Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo => wake,
         }
     }
 

@@ -62,7 +62,13 @@ const WHERE: &[(&str, &str, &str)] = &[
 const ACCOUNTS_SHARE: bool = true;
 
 fn transport(client: &Client, kind: TransportKind, stream: &str, attempt: Duration) -> Transport {
-    Transport::streams(client, kind, stream, attempt, &Arc::new(ServiceClock::new()))
+    Transport::streams(
+        client,
+        kind,
+        stream,
+        attempt,
+        &Arc::new(ServiceClock::new()),
+    )
 }
 
 async fn list(client: &Client) {

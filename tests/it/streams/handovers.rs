@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dynamodb_connector::streams::{Batch, BatchError, StreamSettings, StreamsError};
+use dynamodb_connector::streams::{Batch, BatchError, Delivery, StreamSettings, StreamsError};
 use futures::StreamExt as _;
 
 use super::rig::{
@@ -32,13 +32,15 @@ async fn a_delivery_is_current_until_its_shard_may_be_another_workers() {
         kept.push(stream.next().await.expect("more").expect("a record"));
     }
     let reading = tokio::spawn(async move { stream.next().await.map(|_| ()) });
-    assert!(kept.iter().all(|delivery| delivery.is_current()));
+    assert!(kept.iter().all(Delivery::is_current));
 
     let log = Log::default();
     let (seen, newcomer) = (log.clone(), nth(&fake, 2).settings(one_by_one()));
     let other = Worker::start(newcomer, &log).await;
     let given = seen.until(1);
-    tokio::time::timeout(60 * SECOND, given).await.expect("it is handed over");
+    tokio::time::timeout(60 * SECOND, given)
+        .await
+        .expect("it is handed over");
     let taken = log.seen()[0].shard.clone();
     for delivery in &kept {
         let is_taken = delivery.record.shard_id().as_str() == taken;
@@ -83,7 +85,9 @@ async fn a_handler_that_blocks_its_thread_for_longer_than_the_failover_time_gets
         }
     };
     let worker = Worker::handle(nth(&fake, 1).settings(one_by_one()), handler).await;
-    let last = fake.shards(TABLE)[0].last_sequence_number().map(str::to_owned);
+    let last = fake.shards(TABLE)[0]
+        .last_sequence_number()
+        .map(str::to_owned);
     eventually("all is checkpointed", 300 * SECOND, || {
         checkpoint(&fake, &shard) == last
     })
@@ -123,7 +127,10 @@ async fn eight_workers_share_two_hundred_shards_within_ten_seconds() {
     let fake = table(200);
     let log = Log::default();
     let mut workers = vec![Worker::start(nth(&fake, 0), &log).await];
-    eventually("one has all", 60 * SECOND, || workers[0].shards().len() == 200).await;
+    eventually("one has all", 60 * SECOND, || {
+        workers[0].shards().len() == 200
+    })
+    .await;
     for n in 1..8 {
         workers.push(Worker::start(nth(&fake, n), &log).await);
     }
@@ -151,12 +158,22 @@ async fn callbacks_that_panic_are_named_and_no_defect_of_this_crate() {
     });
     let error = Worker::start(source, &log).await.error().await;
     assert!(
-        matches!(error, StreamsError::CallbackPanicked { callback: "filter", .. }),
+        matches!(
+            error,
+            StreamsError::CallbackPanicked {
+                callback: "filter",
+                ..
+            }
+        ),
         "{error:?}"
     );
     assert_eq!(error.to_string(), "the source's `filter` panicked");
     assert_eq!(calls.load(Ordering::Relaxed), 1);
-    assert!(fake.items(LEASES).iter().all(|row| text(row, "leaseOwner").is_none()));
+    assert!(
+        fake.items(LEASES)
+            .iter()
+            .all(|row| text(row, "leaseOwner").is_none())
+    );
 
     let worker = Worker::start(nth(&fake, 2), &log).await;
     log.until(1).await;

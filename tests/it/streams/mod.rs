@@ -10,6 +10,7 @@ mod basics;
 mod flink;
 mod gaps;
 mod handovers;
+mod health;
 mod kcl_failures;
 mod kcl_rows;
 mod leases;

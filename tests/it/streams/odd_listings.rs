@@ -15,7 +15,9 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn count(fake: &FaultyDynamoDb, operation: Operation) -> usize {
     let requests = fake.requests().into_iter();
-    requests.filter(|request| request.operation() == Some(operation)).count()
+    requests
+        .filter(|request| request.operation() == Some(operation))
+        .count()
 }
 
 /// That a listing leaves a shard out proves nothing, however many do: the service is asked.
@@ -75,7 +77,10 @@ async fn listings_that_never_agree_end_the_source_with_a_name() {
     fake.misname_parent(TABLE, &child, &[&one, &other], u32::MAX);
     eventually("it gives up", 3_600 * SECOND, || !worker.is_running()).await;
     let error = worker.error().await;
-    assert!(matches!(error, StreamsError::InconsistentShards { .. }), "{error}");
+    assert!(
+        matches!(error, StreamsError::InconsistentShards { .. }),
+        "{error}"
+    );
 }
 
 /// Each row is written as the table allows; the stream is not listed again for it.
@@ -105,7 +110,13 @@ async fn a_lease_table_that_takes_no_row_is_named_with_the_cause() {
         .throttle(1.0);
     fake.fault_plan(throttled);
     let error = nth(&fake, 1).open().await.expect_err("no row can be made");
-    let StreamsError::Service { operation, target, source, .. } = &error else {
+    let StreamsError::Service {
+        operation,
+        target,
+        source,
+        ..
+    } = &error
+    else {
         panic!("{error}");
     };
     assert_eq!((*operation, target.as_str()), ("PutItem", LEASES));
@@ -149,6 +160,9 @@ async fn a_deleted_table_is_called_that() {
     put_each(&fake, 10, 0).await;
     fake.delete_table(TABLE);
     let error = worker.error().await;
-    assert!(matches!(&error, StreamsError::TableDeleted { table, .. } if table == TABLE), "{error}");
+    assert!(
+        matches!(&error, StreamsError::TableDeleted { table, .. } if table == TABLE),
+        "{error}"
+    );
     assert_eq!(log.len(), 10, "its stream was read to its end first");
 }

@@ -132,7 +132,8 @@ async fn child_without_a_reader(whole: bool) -> (FaultyDynamoDb, String) {
     let parent = open_shards(&fake).remove(0);
     let child = fake.roll_shard(TABLE, &parent);
     eventually("the child has its row", 60 * SECOND, || {
-        checkpoint(&fake, &child).is_some() && checkpoint(&fake, &parent).as_deref() == Some("SHARD_END")
+        checkpoint(&fake, &child).is_some()
+            && checkpoint(&fake, &parent).as_deref() == Some("SHARD_END")
     })
     .await;
     worker.stop().await;
@@ -179,8 +180,14 @@ async fn what_is_trimmed_of_a_shard_before_any_of_it_was_read_is_a_possible_gap(
 async fn a_shard_that_is_trimmed_whole_before_any_of_it_was_read_is_told_and_passed() {
     let (fake, child) = child_without_a_reader(true).await;
     fake.imitate_dynamodb_local(TABLE);
-    let whole = fake.shards(TABLE).into_iter().find(|shard| shard.id() == child);
-    let last = whole.expect("it is there").last_sequence_number().map(str::to_owned);
+    let whole = fake
+        .shards(TABLE)
+        .into_iter()
+        .find(|shard| shard.id() == child);
+    let last = whole
+        .expect("it is there")
+        .last_sequence_number()
+        .map(str::to_owned);
     fake.trim_shard(TABLE, &child, &last.expect("it has records"));
     let (log, gaps) = (Log::default(), Gaps::default());
     let source = nth(&fake, 3).settings(report()).on_gap(gaps.handler());
@@ -305,7 +312,12 @@ async fn leases_of_another_tables_stream_are_not_taken_for_ones_own() {
         .on_gap(|_| {})
         .lease_table(LEASES);
     let error = source.open().await.expect_err("they are another table's");
-    let StreamsError::ForeignLeases { lease_table, stream, .. } = &error else {
+    let StreamsError::ForeignLeases {
+        lease_table,
+        stream,
+        ..
+    } = &error
+    else {
         panic!("{error}");
     };
     assert_eq!(lease_table, LEASES);

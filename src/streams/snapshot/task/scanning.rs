@@ -56,10 +56,7 @@ impl SnapshotTask {
             };
             let predicted = self.pace.sent(now);
             self.shared.junction.sent(at);
-            let (transport, time) = (
-                self.snapshots.source.clone(),
-                self.shared.time.now(),
-            );
+            let (transport, time) = (self.snapshots.source.clone(), self.shared.time.now());
             self.scans.push(Box::pin(async move {
                 ScanEnd {
                     segment: at,

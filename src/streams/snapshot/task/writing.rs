@@ -64,7 +64,9 @@ impl SnapshotTask {
                     SnapshotEnd::LetGo
                 })),
                 // Nobody asks for this lease to be handed over, and its row is deleted to have no snapshot.
-                Verdict::Lost | Verdict::HandOver | Verdict::Withdrawn | Verdict::Missing => Ok(Some(SnapshotEnd::Lost)),
+                Verdict::Lost | Verdict::HandOver | Verdict::Withdrawn | Verdict::Missing => {
+                    Ok(Some(SnapshotEnd::Lost))
+                }
             },
             Err(error) => {
                 self.hold.failed(end.sent);

@@ -214,9 +214,8 @@ impl Position {
 
     fn refused_as_trimmed(&mut self, now: Duration) -> Failed {
         let (times, last) = self.empty;
-        let was_read_up = self.suspect_by.is_some()
-            && times >= SURELY
-            && now.saturating_sub(last) < JUST_READ_UP;
+        let was_read_up =
+            self.suspect_by.is_some() && times >= SURELY && now.saturating_sub(last) < JUST_READ_UP;
         let failed = match self.from {
             ReadFrom::TrimHorizon | ReadFrom::Latest => {
                 // The oldest record may go between the two requests, but not each time.
@@ -311,11 +310,20 @@ mod tests {
     fn a_shard_that_is_trimmed_whole_holds_nothing() {
         let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false);
         for _ in 1..SURELY {
-            assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+            assert_eq!(
+                position.failed(&mut failure(TRIMMED, true), NOW),
+                Failed::Later
+            );
         }
-        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Empty);
+        assert_eq!(
+            position.failed(&mut failure(TRIMMED, true), NOW),
+            Failed::Empty
+        );
         assert_eq!(position.read(Pages::default(), NOW), None);
-        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+        assert_eq!(
+            position.failed(&mut failure(TRIMMED, true), NOW),
+            Failed::Later
+        );
     }
 
     #[test]
@@ -330,7 +338,10 @@ mod tests {
         ] {
             let mut position = Position::new(&row, None, false);
             for _ in 1..SURELY {
-                assert_eq!(position.failed(&mut failure(GONE, true), NOW), Failed::Later);
+                assert_eq!(
+                    position.failed(&mut failure(GONE, true), NOW),
+                    Failed::Later
+                );
             }
             assert_eq!(position.failed(&mut failure(GONE, true), NOW), last);
         }
@@ -396,10 +407,7 @@ mod tests {
             Checkpoint::TrimHorizon
         });
         row.first = Some(sequence(5));
-        for (oldest, told) in [
-            (6_000, None),
-            (4_000, Some(GapCause::PossiblyTrimmed)),
-        ] {
+        for (oldest, told) in [(6_000, None), (4_000, Some(GapCause::PossiblyTrimmed))] {
             let mut position = Position::new(&row, None, true);
             let refused = position.failed(&mut failure(TRIMMED, true), NOW);
             assert_eq!(refused, Failed::Again);
@@ -414,10 +422,16 @@ mod tests {
         let mut position = Position::new(&row, None, true);
         position.failed(&mut failure(TRIMMED, true), NOW);
         for _ in 1..SURELY {
-            assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Later);
+            assert_eq!(
+                position.failed(&mut failure(TRIMMED, true), NOW),
+                Failed::Later
+            );
         }
         let gap = Failed::Gap(GapCause::PossiblyTrimmed);
         assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), gap);
-        assert_eq!(position.failed(&mut failure(TRIMMED, true), NOW), Failed::Empty);
+        assert_eq!(
+            position.failed(&mut failure(TRIMMED, true), NOW),
+            Failed::Empty
+        );
     }
 }

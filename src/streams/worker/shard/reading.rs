@@ -4,8 +4,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
-use super::super::super::lease::Checkpoint;
 use super::super::super::gap::{Gap, GapCause, GapPolicy};
+use super::super::super::lease::Checkpoint;
 use super::super::super::page::Entry;
 use super::super::super::read::{Read, ReadFailure};
 use super::super::super::shared::{Order, millis};
@@ -55,6 +55,11 @@ impl ShardTask {
             Err(failure) => return self.unread(failure, end.limit, now),
         };
         self.reads.succeeded();
+        for operation in ["GetRecords", "GetShardIterator"] {
+            self.shared
+                .troubles
+                .succeeded(operation, Some(&self.row.shard));
+        }
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
         self.poll.read(count, full, now);
@@ -180,8 +185,10 @@ impl ShardTask {
             }
             Failed::Later | Failed::Empty => {
                 let pause = self.reads.failed();
-                let failures = self.reads.failures();
-                tracing::debug!(shard = %self.row.shard, %error, failures, "a read failed");
+                let operation = failure.operation;
+                self.shared
+                    .troubles
+                    .failed(operation, Some(&self.row.shard), &error);
                 self.poll.pause_until(now + pause);
                 Ok(())
             }

@@ -83,7 +83,8 @@ impl ShardTask {
         let wrote = match result {
             Ok(wrote) => wrote,
             Err(error) => {
-                tracing::debug!(shard = %self.row.shard, %error, "the lease could not be written");
+                let troubles = &self.shared.troubles;
+                troubles.failed("UpdateItem", Some(&self.row.shard), &error);
                 self.hold.failed(sent);
                 if !error.is_retryable() {
                     let table = self.shared.leases.name();
@@ -98,6 +99,8 @@ impl ShardTask {
         };
         Ok(match wrote {
             Wrote::Changed(change) => {
+                let troubles = &self.shared.troubles;
+                troubles.succeeded("UpdateItem", Some(&self.row.shard));
                 self.hold.accepted(&change, sent);
                 self.book.valid_until(self.hold.valid_until());
                 if change.checkpoint.is_some() {

@@ -118,9 +118,7 @@ impl Fleet {
                     self.fake.list_shard_late(TABLE, shard.id(), late);
                 }
             }
-            Step::ListNothing(late) => self
-                .fake
-                .list_nothing(TABLE, Duration::from_millis(late)),
+            Step::ListNothing(late) => self.fake.list_nothing(TABLE, Duration::from_millis(late)),
             Step::Misname(at, parent, times) => {
                 let shards = self.fake.shards(TABLE);
                 let (shard, parent) = (pick(&shards, at), pick(&shards, parent));
@@ -128,8 +126,7 @@ impl Fleet {
                     && shard.parent().is_some()
                 {
                     let parents = [parent.id()];
-                    self.fake
-                        .misname_parent(TABLE, shard.id(), &parents, times);
+                    self.fake.misname_parent(TABLE, shard.id(), &parents, times);
                 }
             }
             Step::Slow(at, time) => {
@@ -178,7 +175,11 @@ impl Fleet {
         }
         self.ledger.begins();
         self.start();
-        while self.workers.iter().any(|worker| worker.control.get().is_none()) {
+        while self
+            .workers
+            .iter()
+            .any(|worker| worker.control.get().is_none())
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

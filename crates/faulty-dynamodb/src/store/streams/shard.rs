@@ -179,7 +179,8 @@ impl Shard {
             }
             records.push(record);
         }
-        let ended = self.ending.is_some() && first + records.len() == self.records.len() && limit > 0;
+        let ended =
+            self.ending.is_some() && first + records.len() == self.records.len() && limit > 0;
         let next = records.last().map_or(from, |record| record.sequence + 1);
         Page {
             records,

@@ -1,0 +1,151 @@
+//! What fails in a source, for whoever is on call: lines of the log, and the source's health, as [`crate::health`] decides.
+//!
+//! An operation fails for as long as it fails for any shard: that others are read does not help the one that is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::ShardId;
+use super::error::StreamsError;
+use crate::clock::Clock;
+use crate::health::{Health, LastError, Reporter};
+use crate::retry::ServiceError;
+
+/// The operation under which a handler's failures go.
+pub(crate) const HANDLER: &str = "handler";
+
+pub(crate) struct Troubles {
+    clock: Clock,
+    /// Whether anything fails: what succeeds needs no lock otherwise.
+    any: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    reporter: Reporter,
+    /// What each operation fails for; `None` for the source as a whole.
+    failing: BTreeMap<&'static str, BTreeSet<Option<ShardId>>>,
+    last: Option<LastError>,
+    ended: Option<String>,
+}
+
+impl Troubles {
+    /// `longest_gap` is the longest time between two attempts of what is tried again.
+    pub(crate) fn new(table: &str, clock: Clock, longest_gap: Duration) -> Self {
+        Self {
+            clock,
+            any: AtomicBool::new(false),
+            state: Mutex::new(State {
+                reporter: Reporter::new(&Arc::from(table), longest_gap),
+                failing: BTreeMap::new(),
+                last: None,
+                ended: None,
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request failed, and is sent again.
+    pub(crate) fn failed(
+        &self,
+        operation: &'static str,
+        shard: Option<&ShardId>,
+        error: &ServiceError,
+    ) {
+        let mut state = self.state();
+        state.reporter.failed(self.clock.now(), operation, error);
+        self.note(&mut state, operation, shard, error.to_string());
+    }
+
+    /// A handler failed, or did not take a dead letter, and is called again.
+    pub(crate) fn handler_failed(&self, shard: &ShardId, problem: &str) {
+        let cause = format!("shard {shard}: {problem}");
+        let mut state = self.state();
+        let now = self.clock.now();
+        state.reporter.failed_with(now, HANDLER, cause.clone());
+        self.note(&mut state, HANDLER, Some(shard), cause);
+    }
+
+    fn note(
+        &self,
+        state: &mut State,
+        operation: &'static str,
+        shard: Option<&ShardId>,
+        cause: String,
+    ) {
+        self.any.store(true, Ordering::Relaxed);
+        let failing = state.failing.entry(operation).or_default();
+        failing.insert(shard.cloned());
+        state.last = Some(LastError {
+            operation,
+            cause,
+            at: self.clock.time_of_day(),
+        });
+    }
+
+    /// A request, or a call of a handler, succeeded.
+    pub(crate) fn succeeded(&self, operation: &'static str, shard: Option<&ShardId>) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.state();
+        let Some(failing) = state.failing.get_mut(operation) else {
+            return;
+        };
+        failing.remove(&shard.cloned());
+        if failing.is_empty() {
+            state.failing.remove(operation);
+            state.reporter.succeeded(operation);
+            self.any.store(!state.failing.is_empty(), Ordering::Relaxed);
+        }
+    }
+
+    /// A shard is no longer read here: what fails of it is not this worker's any more.
+    pub(crate) fn forget(&self, shard: &ShardId) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.state();
+        let State {
+            reporter, failing, ..
+        } = &mut *state;
+        failing.retain(|operation, shards| {
+            shards.remove(&Some(shard.clone()));
+            if shards.is_empty() {
+                reporter.dismissed(operation);
+            }
+            !shards.is_empty()
+        });
+        self.any.store(!failing.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Logs what has begun to last, or is over, by now.
+    pub(crate) fn advance(&self) {
+        self.state().reporter.advance(self.clock.now());
+    }
+
+    /// The source has ended with this error.
+    pub(crate) fn ended(&self, error: &StreamsError) {
+        tracing::error!(%error, "the source has ended");
+        self.state().ended = Some(error.to_string());
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let state = self.state();
+        match &state.ended {
+            Some(cause) => Health::Ended {
+                cause: cause.clone(),
+            },
+            None => state.reporter.health(self.clock.now()),
+        }
+    }
+
+    pub(crate) fn last_error(&self) -> Option<LastError> {
+        self.state().last.clone()
+    }
+}
