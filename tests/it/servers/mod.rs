@@ -4,6 +4,7 @@
 pub(crate) mod kcl;
 pub(crate) mod local_dynamodb;
 pub(crate) mod smoke;
+mod trimmed;
 
 use std::io::Write as _;
 

@@ -13,11 +13,16 @@ use super::local_dynamodb::{LocalDynamoDb, Storage};
 use super::streams_client_for;
 use crate::conformance::harness::{attribute, key_element, n, s};
 
-const TABLE: &str = "changes";
+pub(super) const TABLE: &str = "changes";
+
+#[derive(serde::Deserialize)]
+pub(super) struct Key {
+    pub(super) pk: String,
+}
 /// A KCL that finds leases takes about 45 s, on a machine that does nothing else.
 const LONGEST: Duration = Duration::from_secs(240);
 
-async fn create(client: &Client, name: &str, key: &str, stream: bool) -> Option<String> {
+pub(super) async fn create(client: &Client, name: &str, key: &str, stream: bool) -> Option<String> {
     let mut create = client
         .create_table()
         .table_name(name)
@@ -34,7 +39,7 @@ async fn create(client: &Client, name: &str, key: &str, stream: bool) -> Option<
     created.table_description?.latest_stream_arn
 }
 
-async fn put(client: &Client, places: std::ops::Range<usize>) {
+pub(super) async fn put(client: &Client, places: std::ops::Range<usize>) {
     for place in places {
         let put = client.put_item().table_name(TABLE);
         let put = put.item("pk", s(format!("k{place}")));
