@@ -27,6 +27,8 @@ pub(crate) struct Listing {
     pub(crate) graph: ShardGraph,
     /// Whether the stream was switched off: what is listed is all there will ever be.
     pub(crate) disabled: bool,
+    /// Whether records have the keys of their items alone.
+    pub(crate) keys_only: bool,
 }
 
 /// Why there is no listing.
@@ -63,6 +65,7 @@ impl Lister {
         let mut listing = Listing {
             graph: ShardGraph::default(),
             disabled: false,
+            keys_only: false,
         };
         let mut after: Option<String> = None;
         loop {
@@ -74,6 +77,7 @@ impl Lister {
             let answer: Answer = serde_json::from_slice(&body)
                 .map_err(|_| ServiceError::garbled("the stream's description can't be read"))?;
             let description = answer.description;
+            listing.keys_only = matches!(description.view.as_deref(), Some("KEYS_ONLY"));
             listing.disabled = matches!(description.status.as_deref(), Some("DISABLED"));
             listing
                 .graph
@@ -131,6 +135,8 @@ struct Answer {
 struct Description {
     #[serde(rename = "StreamStatus", default)]
     status: Option<String>,
+    #[serde(rename = "StreamViewType", default)]
+    view: Option<String>,
     #[serde(rename = "Shards", default)]
     shards: Vec<Shard>,
     #[serde(rename = "LastEvaluatedShardId", default)]

@@ -27,7 +27,7 @@ pub struct Delivery {
     /// The change.
     pub record: Record,
     /// To be [done](Ack::done) once every effect of the record is durable. Dropped without that, the shard is read again from its last
-    /// record with everything up to it done.
+    /// record with everything up to it done, after a second; nothing behind the record is given before.
     pub ack: Ack,
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Observed {
     rows: Rows,
     /// Since when, by this worker's clock, a counter has stood where it stands.
     since: HashMap<ShardId, (u64, Duration)>,
+    /// Workers of another library that are seen to live.
+    strangers: BTreeSet<String>,
 }
 
 /// A lease to take.
@@ -68,8 +70,15 @@ impl Observed {
             let since = since.or_insert((row.counter, seen));
             if since.0 != row.counter {
                 *since = (row.counter, seen);
+                let stranger = row.reader().filter(|reader| !is_ours(reader));
+                self.strangers.extend(stranger.map(str::to_owned));
             }
         }
+    }
+
+    /// Workers of another library that are seen to live: their names are none that this crate gives.
+    pub(crate) fn strangers(&self) -> &BTreeSet<String> {
+        &self.strangers
     }
 
     /// Takes over one row, which this worker wrote or was shown.
@@ -236,6 +245,12 @@ impl Observed {
     }
 }
 
+/// Whether a worker's name is one that this crate gives: it ends with a number of 64 bits in hexadecimal.
+fn is_ours(worker: &str) -> bool {
+    let suffix = worker.rsplit_once('-').map_or("", |(_, suffix)| suffix);
+    suffix.len() == 16 && suffix.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::row::Checkpoint;
@@ -261,6 +276,18 @@ mod tests {
             .into_iter()
             .map(|take| (take.row.shard.to_string(), take.manner));
         named.collect()
+    }
+
+    #[test]
+    fn workers_of_another_library_are_seen_once_they_write() {
+        let mut observed = Observed::default();
+        let [one, other] = ["kcl-worker-1", "host-7-00000000deadbeef"];
+        let mut rows = [lease("a", one), lease("b", other)];
+        observed.scanned(rows.clone(), Duration::ZERO);
+        assert!(observed.strangers().is_empty(), "they may be dead");
+        rows.iter_mut().for_each(|row| row.counter += 1);
+        observed.scanned(rows, Duration::from_secs(1));
+        assert!(observed.strangers().iter().eq([one]));
     }
 
     #[test]

@@ -30,6 +30,13 @@ impl Worker {
         let mut rounds = 0;
         loop {
             let listing = self.first_listing().await?;
+            if rounds == 0 && listing.keys_only {
+                let table = &self.shared.table;
+                tracing::warn!(
+                    table,
+                    "the stream's view is KEYS_ONLY: `new` and `old` of every change are empty"
+                );
+            }
             if rounds == 0 {
                 self.opened = self.shared.time.earliest().saturating_sub(HOSTS_APART);
             }

@@ -49,6 +49,8 @@ pub(crate) struct Worker {
     next_look: Duration,
     looked: Duration,
     looks: Retries,
+    /// How many workers of another library have been warned of.
+    strangers: usize,
 
     discovery: Discovery,
     lister: Option<Lister>,
@@ -88,6 +90,7 @@ impl Worker {
             next_look: Duration::ZERO,
             looked: Duration::ZERO,
             looks,
+            strangers: 0,
             discovery: Discovery::new(begin),
             lister: Some(lister),
             listing: None,
@@ -123,6 +126,16 @@ impl Worker {
         self.looked = seen;
         self.observed.scanned(rows, seen);
         self.discovery.saw(self.observed.rows());
+        let strangers = self.observed.strangers();
+        if strangers.len() > self.strangers {
+            self.strangers = strangers.len();
+            let table = self.shared.leases.name();
+            tracing::warn!(
+                table,
+                ?strangers,
+                "workers of the Kinesis Client Library live beside this one: stop them first, or shards may be read twice"
+            );
+        }
     }
 
     /// Works until it is told to close, or can't go on.

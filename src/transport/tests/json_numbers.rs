@@ -66,5 +66,6 @@ async fn a_json_number_comes_back_as_it_was_written() {
         let delivery = stream.next().await.expect("a record").expect("readable");
         let read: Option<Row> = delivery.record.new_image().expect("it reads");
         assert_eq!(read.as_ref(), Some(row));
+        delivery.ack.done();
     }
 }
