@@ -64,11 +64,13 @@ async fn attempt(
         return Outcome::Settled(Err(error));
     };
     sent.store(true, Ordering::Relaxed);
+    #[cfg(feature = "streams")]
     let sent_at = shared.sending();
     let mut response = match captured.connector().call(request).await {
         Ok(response) => response,
         Err(error) => return Outcome::Settled(Err(failure::connector(&error, &captured.uri_text))),
     };
+    #[cfg(feature = "streams")]
     shared.date(response.headers(), sent_at);
     let limit = answer_limit(operation, body.len());
     let body = match limited(response.take_body(), limit).collect().await {

@@ -85,6 +85,7 @@ pub(crate) use operation::Operation;
 pub(crate) use {answer::UnprocessedKind, failure::settle};
 
 use crate::retry::ServiceError;
+#[cfg(feature = "streams")]
 use aws_smithy_runtime_api::http::Headers;
 use bytes::Bytes;
 use capture::Captured;
@@ -272,22 +273,18 @@ impl Shared {
     }
 
     /// Returns the moment at which a request is sent, for [`date`](Self::date).
+    #[cfg(feature = "streams")]
     fn sending(&self) -> Duration {
-        #[cfg(feature = "streams")]
-        let sent = self.time.as_ref().map(|time| time.monotonic());
-        #[cfg(not(feature = "streams"))]
-        let sent = None;
-        sent.unwrap_or_default()
+        let time = self.time.as_ref();
+        time.map_or(Duration::ZERO, |time| time.monotonic())
     }
 
     /// Takes in the date of an answer to a request sent at `sent`.
+    #[cfg(feature = "streams")]
     fn date(&self, headers: &Headers, sent: Duration) {
-        #[cfg(feature = "streams")]
         if let Some(time) = &self.time {
             time.answered(headers.get("date"), sent);
         }
-        #[cfg(not(feature = "streams"))]
-        let _ = (headers, sent);
     }
 
     fn way(&self) -> Way {

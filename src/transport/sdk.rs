@@ -19,6 +19,7 @@ pub(super) async fn call(
     body: Bytes,
     capturing: bool,
 ) -> Result<Bytes, ServiceError> {
+    #[cfg(feature = "streams")]
     let sent = shared.sending();
     let tap = Tap::new(operation, body, capturing.then(|| Arc::clone(shared)));
     let sending = shared.client.send(operation, &shared.resource, &tap);
@@ -29,6 +30,7 @@ pub(super) async fn call(
     }
     // An answer that came is the answer, even where the SDK failed afterwards.
     if let Some(answer) = tap.take_answer() {
+        #[cfg(feature = "streams")]
         shared.date(&answer.headers, sent);
         let received = Received {
             status: answer.status,

@@ -344,7 +344,7 @@ mod tests {
         let told = discovery.listed(&listing(&[("b", "a")]), 0, NOW);
         assert_eq!(told, Ok(true));
         let parent = ShardId::new("a");
-        assert_eq!(discovery.questions(&Rows::new()), [parent.clone()]);
+        assert!(discovery.questions(&Rows::new()).iter().eq([&parent]));
         assert!(!discovery.missing(&Rows::new()).is_all);
         discovery.settle(false, NOW, INTERVAL, (1, 1.0));
         assert_eq!(discovery.next(), NOW + FIRST_WAIT);

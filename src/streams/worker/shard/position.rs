@@ -25,6 +25,9 @@ const MAX_REFUSALS: u32 = 5;
 /// How long ago a shard may have been read up for nothing of it to be trimmed unread. Well below the 24 hours of the stream.
 const JUST_READ_UP: Duration = Duration::from_secs(60 * 60);
 
+/// How exactly DynamoDB Local tells when a change was made, in milliseconds: it rounds down to the minute.
+const LOCAL_TIME_STEP: u64 = 60_000;
+
 #[derive(Debug)]
 pub(super) struct Position {
     /// Where reading began: where it begins again while nothing is done.
@@ -170,7 +173,9 @@ impl Position {
         let oldest = page.oldest?;
         let suspected = std::mem::take(&mut self.suspected);
         // Records that are older than their shard: its name says nothing of its age.
-        let older = self.suspect_by.is_some_and(|born| oldest < born);
+        let older = self
+            .suspect_by
+            .is_some_and(|born| oldest + LOCAL_TIME_STEP <= born);
         (suspected && older).then_some(GapCause::PossiblyTrimmed)
     }
 
@@ -389,7 +394,7 @@ mod tests {
             (Duration::from_secs(1), Failed::Again),
             (JUST_READ_UP, Failed::Gap(GapCause::Trimmed)),
         ] {
-            let shard = ShardId::new("shardId-00000000000000005000-0");
+            let shard = ShardId::new("shardId-00000000000000500000-0");
             let row = LeaseRow::new(shard, Checkpoint::After(sequence(7)));
             let mut position = Position::new(&row, None, true);
             for _ in 0..SURELY {
@@ -403,11 +408,11 @@ mod tests {
 
     #[test]
     fn at_dynamodb_local_the_first_record_tells_whether_any_was_trimmed() {
-        let mut row = LeaseRow::new(ShardId::new("shardId-00000000000000005000-0"), {
+        let mut row = LeaseRow::new(ShardId::new("shardId-00000000000000500000-0"), {
             Checkpoint::TrimHorizon
         });
         row.first = Some(sequence(5));
-        for (oldest, told) in [(6_000, None), (4_000, Some(GapCause::PossiblyTrimmed))] {
+        for (oldest, told) in [(440_001, None), (440_000, Some(GapCause::PossiblyTrimmed))] {
             let mut position = Position::new(&row, None, true);
             let refused = position.failed(&mut failure(TRIMMED, true), NOW);
             assert_eq!(refused, Failed::Again);
