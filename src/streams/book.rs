@@ -1,4 +1,4 @@
-//! What of a shard has been handed out and is not yet done.
+//! The records of a shard that are handed out and not yet done.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use super::SequenceNumber;
 use crate::clock::Clock;
 use crate::progress::{Acknowledge, Contiguous};
 
-/// Shared by the task that reads a shard and whoever works on its records.
+/// The outstanding records of a shard, shared by the task that reads it and those that handle them.
 #[derive(Debug)]
 pub(crate) struct Book {
     pages: Mutex<Pages>,
     changed: Notify,
     clock: Clock,
-    /// When the shard is not this worker's any more, in milliseconds of the clock.
+    /// The time from which the shard is no longer this worker's, in milliseconds of the clock.
     valid_until: AtomicU64,
 }
 
@@ -27,28 +27,30 @@ struct Pages {
     /// The number after each page's last record, and the page's bytes.
     ends: VecDeque<(u64, usize)>,
     bytes: usize,
-    /// Bytes below which the reader wants to know.
+    /// The number of bytes below which the waiting reader is woken.
     wake_below: Option<usize>,
-    /// The first record that was dropped with no word on it.
+    /// The first record that was dropped without an acknowledgement.
     dropped: Option<u64>,
-    /// The shard is read no more from here, or by somebody else: what has not been taken is not to be.
+    /// Set once this task no longer reads the shard, or another worker does: records that were not
+    /// taken yet are not handed out.
     revoked: bool,
 }
 
 impl Pages {
-    /// The first record that is not done.
+    /// Returns the number of the first record that is not done.
     fn first(&self) -> u64 {
         self.records.next() - self.records.outstanding() as u64
     }
 
-    /// Whether everything is done that ever will be.
+    /// Returns whether nothing is left to wait for: all are done, or the first open one was dropped.
     fn is_settled(&self) -> bool {
         self.records.outstanding() == 0 || self.dropped.is_some_and(|at| at <= self.first())
     }
 }
 
 impl Book {
-    /// Returns an empty book of a shard that is this worker's until [`valid_until`](Self::valid_until) says otherwise.
+    /// Returns an empty book. The shard is this worker's until [`valid_until`](Self::valid_until)
+    /// sets another time.
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
             clock,
@@ -69,8 +71,8 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a page of records that are about to be handed out, those that can't be made out without a sequence number. The number of
-    /// the first.
+    /// Adds a page of records that are about to be handed out, and returns the number of the first.
+    /// A record whose sequence number can't be read is added without one.
     pub(crate) fn push_page<'a>(
         &self,
         sequences: impl Iterator<Item = Option<&'a SequenceNumber>>,
@@ -89,17 +91,17 @@ impl Book {
         first
     }
 
-    /// The last record with everything up to it done, where it moved since this was last asked.
+    /// Returns the last record with all up to it done, if it has moved since the last call.
     pub(crate) fn take_watermark(&self) -> Option<SequenceNumber> {
         self.pages().records.take_watermark().flatten()
     }
 
-    /// Whether every record before this number is done.
+    /// Returns whether every record before this number is done.
     pub(crate) fn is_done_up_to(&self, number: u64) -> bool {
         self.pages().first() >= number
     }
 
-    /// Bytes of the pages that have a record which is not done.
+    /// Returns the bytes of the pages that have a record which is not done.
     pub(crate) fn bytes(&self) -> usize {
         self.pages().bytes
     }
@@ -108,17 +110,18 @@ impl Book {
         self.pages().records.outstanding() == 0
     }
 
-    /// Whether a record was dropped with no word on it: what is not done has to be given again.
+    /// Returns whether a record was dropped without an acknowledgement, so that those not done are given again.
     pub(crate) fn is_dropped(&self) -> bool {
         self.pages().dropped.is_some()
     }
 
-    /// Sees to it that what has not been taken yet is not given out any more.
+    /// Stops records that were not taken yet from being handed out.
     pub(crate) fn revoke(&self) {
         self.pages().revoked = true;
     }
 
-    /// Notes until when the shard is this worker's, should its task not come round to say more.
+    /// Sets the time until which the shard is this worker's, in case its task does not run in time
+    /// to extend it.
     pub(crate) fn valid_until(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.valid_until.store(millis, Ordering::Relaxed);
@@ -129,16 +132,16 @@ impl Book {
         self.pages().revoked || now >= self.valid_until.load(Ordering::Relaxed)
     }
 
-    /// Whether everything is done that ever will be: of what follows a record that was dropped, nothing counts.
+    /// Returns whether nothing is left to wait for: records after a dropped one don't count.
     pub(crate) fn is_settled(&self) -> bool {
         self.pages().is_settled()
     }
 
-    /// Resolves when a record was dropped, or fewer bytes than this are held. May resolve without cause.
+    /// Resolves when a record was dropped, or fewer bytes than `below` are held. May resolve spuriously.
     ///
     /// # Cancel safety
     ///
-    /// Harmless to drop.
+    /// Cancel safe: dropping it changes nothing for the records.
     pub(crate) async fn room(&self, below: usize) {
         let notified = self.changed.notified();
         {
@@ -151,11 +154,11 @@ impl Book {
         notified.await;
     }
 
-    /// Resolves when everything is done that ever will be. May resolve without cause.
+    /// Resolves when nothing is left to wait for. May resolve spuriously.
     ///
     /// # Cancel safety
     ///
-    /// Harmless to drop.
+    /// Cancel safe: dropping it changes nothing for the records.
     pub(crate) async fn settled(&self) {
         let notified = self.changed.notified();
         if !self.is_settled() {

@@ -1,4 +1,4 @@
-//! What a source can fail by.
+//! The errors of a source.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::item::DecodeError;
 use crate::retry::ServiceError;
 use crate::settings::ConfigError;
 
-/// Why a source could not be opened, or ended.
+/// An error that kept a source from being opened, or that ended it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamsError {
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A setting would give records up, or pass gaps over, and nobody was named to take them.
+    /// A setting gives records up, or passes over gaps, and no handler is set to take them.
     #[error("{setting} needs a handler: name one by `{handler}`")]
     #[non_exhaustive]
     HandlerMissing {
@@ -25,7 +25,7 @@ pub enum StreamsError {
         /// The builder's method that takes the handler.
         handler: &'static str,
     },
-    /// A setting keeps its state in tables, and the source's leases are in memory.
+    /// A setting keeps its state in tables, but the source's leases are in memory.
     #[error("{setting} keeps its state beside a lease table: leave out `leases_in_memory`")]
     #[non_exhaustive]
     LeasesInMemory {
@@ -42,21 +42,21 @@ pub enum StreamsError {
         /// The table.
         table: String,
     },
-    /// The stream was switched off, and all that it still held has been read.
+    /// The stream was switched off, and all records that it still held have been read.
     #[error("the stream of table {table:?} was switched off and has been read to its end")]
     #[non_exhaustive]
     StreamDisabled {
         /// The table.
         table: String,
     },
-    /// The table was deleted. What its stream still held has been read.
+    /// The table was deleted. All records that its stream still held have been read.
     #[error("table {table:?} was deleted, and its stream has been read to its end")]
     #[non_exhaustive]
     TableDeleted {
         /// The table.
         table: String,
     },
-    /// The leases are of another table's stream: another application has them.
+    /// The leases belong to another table's stream, so to another application.
     #[error(
         "the leases in table {lease_table:?} are of another stream, {stream:?}: name a table of this application's own by `lease_table`"
     )]
@@ -64,15 +64,15 @@ pub enum StreamsError {
     ForeignLeases {
         /// The lease table.
         lease_table: String,
-        /// The ARN of the stream that they are of.
+        /// The ARN of the stream that the leases belong to.
         stream: String,
     },
-    /// A function that the source was given panicked. The record, or gap, that it was called with comes again when the source is opened
-    /// again.
+    /// A callback of the source panicked. The record or gap that it was called with is given again
+    /// when the source is opened again.
     #[error("the source's `{callback}` panicked")]
     #[non_exhaustive]
     CallbackPanicked {
-        /// The builder's method by which it was given.
+        /// The builder's method that set the callback.
         callback: &'static str,
     },
     /// A request failed for good.
@@ -83,16 +83,16 @@ pub enum StreamsError {
         operation: &'static str,
         /// The table or the stream.
         target: String,
-        /// What the service said, or what kept it from saying anything.
+        /// The service's error, or the failure to reach the service.
         source: ServiceError,
     },
-    /// The lease table could not be made.
+    /// The lease table could not be created.
     #[error("lease table {table:?} could not be created: {problem}")]
     #[non_exhaustive]
     LeaseTableCreation {
         /// The lease table.
         table: String,
-        /// What the service said.
+        /// The service's message.
         problem: String,
     },
     /// The lease table did not become active in time.
@@ -101,10 +101,10 @@ pub enum StreamsError {
     LeaseTableNotActive {
         /// The lease table.
         table: String,
-        /// How long it was waited for.
+        /// The time that was waited.
         waited: Duration,
     },
-    /// The table that was named as the lease table is another one.
+    /// The table that was set as the lease table is not one: its key differs.
     #[error(
         "table {table:?} is no lease table: its key must be `leaseKey`, a string, alone; name another by `lease_table`"
     )]
@@ -113,7 +113,7 @@ pub enum StreamsError {
         /// The lease table.
         table: String,
     },
-    /// A row of the lease table can only be a shard's lease and can't be used.
+    /// A row of the lease table can only be a shard's lease, but is malformed.
     #[error("lease table {table:?}: the lease of shard {shard} has {problem}")]
     #[non_exhaustive]
     MalformedLease {
@@ -121,10 +121,10 @@ pub enum StreamsError {
         table: String,
         /// The shard, as the row names it.
         shard: String,
-        /// What is wrong with the row.
+        /// The defect of the row.
         problem: &'static str,
     },
-    /// Changes were lost before they were read, and [`GapPolicy::Fail`](super::GapPolicy::Fail) stands.
+    /// Changes were lost before they were read, and [`GapPolicy::Fail`](super::GapPolicy::Fail) is set.
     #[error(
         "a gap in the stream of table {table:?}: {gap}; to go on all the same, set `on_gap` to report or rescan"
     )]
@@ -132,27 +132,27 @@ pub enum StreamsError {
     Gap {
         /// The table.
         table: String,
-        /// What is missing.
+        /// The missing changes.
         gap: Gap,
     },
-    /// A record cannot be read, and there is no dead-letter handler to take it.
+    /// A record cannot be decoded, and there is no dead-letter handler to take it.
     #[error("record {} of shard {shard} can't be read: {source}", sequence.map_or_else(|| "without a number".to_owned(), |number| number.to_string()))]
     #[non_exhaustive]
     Undecodable {
         /// The shard.
         shard: ShardId,
-        /// The record; `None` of an item of a snapshot.
+        /// The record's sequence number; `None` for an item of a snapshot.
         sequence: Option<SequenceNumber>,
-        /// What is wrong with it.
+        /// The defect of the record.
         source: DecodeError,
     },
-    /// A record is no change that this crate knows, and there is no dead-letter handler to take it.
+    /// A record is malformed or of an unknown kind, and there is no dead-letter handler to take it.
     #[error("a record of shard {shard} is no change: {problem}")]
     #[non_exhaustive]
     Malformed {
         /// The shard.
         shard: ShardId,
-        /// What is wrong with it.
+        /// The defect of the record.
         problem: String,
     },
     /// The handler refused a record for good, and there is no dead-letter handler to take it.
@@ -161,10 +161,10 @@ pub enum StreamsError {
     Refused {
         /// The shard.
         shard: ShardId,
-        /// What the handler said.
+        /// The handler's message.
         problem: String,
     },
-    /// What the service lists of the stream's shards contradicts itself, again and again.
+    /// The service's listings of the stream's shards contradict each other repeatedly.
     #[error("the shards of table {table:?}'s stream can't be made out: {problem}")]
     #[non_exhaustive]
     InconsistentShards {
@@ -178,26 +178,26 @@ pub enum StreamsError {
     Panicked,
 }
 
-/// What to do about a failed source.
+/// A kind of error, by the action that it calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamsErrorKind {
-    /// Somebody has to change the settings, the table or the permissions.
+    /// The settings, the table or the permissions must be changed.
     Configuration,
-    /// Changes are missing: somebody has to decide.
+    /// Changes are missing: the operator must decide how to continue.
     Gap,
     /// A record is in the way: give the source a dead-letter handler.
     Record,
     /// The service fails, or is out of reach: start again later.
     Unavailable,
-    /// Nothing more will come.
+    /// The stream has ended: no more changes will come.
     Ended,
     /// A defect of this crate.
     Internal,
 }
 
 impl StreamsError {
-    /// What to do about it.
+    /// Returns the kind of the error, by the action that it calls for.
     pub fn kind(&self) -> StreamsErrorKind {
         match self {
             Self::Config(_)
@@ -223,7 +223,7 @@ impl StreamsError {
         }
     }
 
-    /// Whether opening the source again, with nothing changed, may help.
+    /// Returns whether opening the source again, with nothing changed, may succeed.
     pub fn is_retryable(&self) -> bool {
         self.kind() == StreamsErrorKind::Unavailable
     }

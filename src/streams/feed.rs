@@ -1,4 +1,4 @@
-//! Where a shard's records go: to a handler, or to whoever takes them as a stream.
+//! The output of a shard's records: to a handler, or to a stream that the caller reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::page::Entry;
 use super::policy::Runner;
 use crate::progress::Acknowledge;
 
-/// Records on their way to whoever takes them as a stream.
+/// Records on their way to a caller that takes them as a stream.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) shard: ShardId,
@@ -22,7 +22,7 @@ pub(crate) struct Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // Nobody has taken them: nobody will say a word on them.
+        // Entries still here were not taken, so they will never be acknowledged.
         if let Some((_, number)) = self.entries.first() {
             self.book.dropped(*number);
         }
@@ -32,16 +32,16 @@ impl Drop for Chunk {
 pub(crate) enum Feed {
     Handler(Box<Runner>),
     Channel(Outlet),
-    /// Given up: whatever was being done has been told to stop.
+    /// The shard was given up: the work on its records was asked to stop.
     Gone,
 }
 
-/// The way into the stream that all shards share.
+/// A shard's end of the channel that all shards share.
 pub(crate) struct Outlet {
     shard: ShardId,
     sender: mpsc::Sender<Chunk>,
     pending: Option<Chunk>,
-    /// It was said that nobody takes records any more.
+    /// Set once the end of the receiving side was reported.
     closed: bool,
 }
 
@@ -56,18 +56,18 @@ impl Outlet {
     }
 }
 
-/// What a feed has to say.
+/// An event of a feed.
 #[derive(Debug)]
 pub(crate) enum FeedEvent {
-    /// Something went on.
+    /// The feed made progress.
     Moved,
-    /// Nobody takes records any more.
+    /// The receiver of the records is gone.
     Closed,
     Failed(StreamsError),
 }
 
 impl Feed {
-    /// Whether another page may be read: what was handed in last has gone on.
+    /// Returns whether another page may be read: the last one was passed on.
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Self::Handler(_) => true,
@@ -76,7 +76,7 @@ impl Feed {
         }
     }
 
-    /// Takes in the records of a page that are wanted, with their numbers.
+    /// Adds the records of a page that are to be handed out, with their numbers.
     pub(crate) fn push(&mut self, book: &Arc<Book>, entries: Vec<(Entry, u64)>, now: Duration) {
         if entries.is_empty() {
             return;
@@ -92,7 +92,7 @@ impl Feed {
                 outlet.pending = match outlet.sender.try_send(chunk) {
                     Ok(()) => None,
                     Err(mpsc::error::TrySendError::Full(chunk)) => Some(chunk),
-                    // Seen at the next event.
+                    // The next event reports it.
                     Err(mpsc::error::TrySendError::Closed(chunk)) => Some(chunk),
                 };
             }
@@ -100,7 +100,7 @@ impl Feed {
         }
     }
 
-    /// Starts what may be started now.
+    /// Starts the batches that may start now.
     pub(crate) fn start(&mut self, now: Duration) -> Result<(), StreamsError> {
         match self {
             Self::Handler(runner) => runner.start(now),
@@ -108,21 +108,21 @@ impl Feed {
         }
     }
 
-    /// Hands out nothing more.
+    /// Discards the records that wait for the stream to take them.
     pub(crate) fn leave(&mut self) {
         if let Self::Channel(outlet) = self {
             outlet.pending = None;
         }
     }
 
-    /// Tells whatever is being done for the shard to stop.
+    /// Asks the work in progress for the shard to stop.
     pub(crate) fn abort(&mut self) {
         if let Self::Handler(runner) = self {
             runner.abort();
         }
     }
 
-    /// Stops whatever is being done for the shard, and waits until it has stopped.
+    /// Stops the work in progress for the shard, and waits until it has stopped.
     pub(crate) async fn stop(&mut self) {
         if let Self::Handler(runner) = self {
             runner.stop().await;
@@ -130,7 +130,7 @@ impl Feed {
         *self = Self::Gone;
     }
 
-    /// When there is something to be started.
+    /// Returns the time at which a batch may start next.
     pub(crate) fn due(&self) -> Option<Duration> {
         match self {
             Self::Handler(runner) => runner.due(),
@@ -138,14 +138,14 @@ impl Feed {
         }
     }
 
-    /// Nothing more comes: what is there is not to wait for more.
+    /// Sets whether batches start without waiting to fill, because no more records come.
     pub(crate) fn flush(&mut self, flushing: bool) {
         if let Self::Handler(runner) = self {
             runner.flush(flushing);
         }
     }
 
-    /// Whether nothing is being worked on, as far as the feed knows.
+    /// Returns whether no records are being worked on, as far as the feed can see.
     pub(crate) fn is_quiet(&self, book: &Book) -> bool {
         match self {
             Self::Handler(runner) => runner.is_quiet(),
@@ -154,8 +154,8 @@ impl Feed {
         }
     }
 
-    /// Whether everything that was told to stop has stopped. Records taken as a stream are known to be
-    /// [no longer current](super::Delivery::is_current).
+    /// Returns whether all work that was asked to stop has stopped. Records taken as a stream are
+    /// marked as [no longer current](super::Delivery::is_current).
     pub(crate) fn is_stopped(&self) -> bool {
         match self {
             Self::Handler(runner) => runner.is_stopped(),
@@ -163,11 +163,11 @@ impl Feed {
         }
     }
 
-    /// Resolves when something went on. Never, where nothing is on its way.
+    /// Resolves at the next event; never, if no event can come.
     ///
     /// # Cancel safety
     ///
-    /// Harmless to drop.
+    /// Cancel safe.
     pub(crate) async fn event(&mut self) -> FeedEvent {
         match self {
             Self::Handler(runner) => match runner.event().await {

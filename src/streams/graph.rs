@@ -1,21 +1,22 @@
 //! The lineage of a stream's shards, as far as it has been listed.
 //!
-//! A listing comes in pages, and the pages of one listing need not agree: shards are split, and expire, while it is read, and
-//! the service is free to list a child before its parent or twice. So the graph takes any pages in any order and says only what
-//! follows from all of them. What is *not* listed proves nothing: a shard that is gone shows when it is read.
+//! A listing comes in pages, and the pages of one listing need not agree: shards are split, and
+//! expire, while it is read, and the service is free to list a child before its parent or twice. So
+//! the graph accepts any pages in any order and states only what follows from all of them. The
+//! absence of a shard proves nothing: only reading a shard shows that it is gone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{SequenceNumber, ShardId};
 
-/// One shard as a listing tells it.
+/// One shard as listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedShard {
     pub(crate) id: ShardId,
     pub(crate) parent: Option<ShardId>,
-    /// No record of it has a lower number.
+    /// The shard's first number: no record of it has a lower one.
     pub(crate) first: Option<SequenceNumber>,
-    /// It takes no more records.
+    /// Set if the shard takes no more records.
     pub(crate) closed: bool,
 }
 
@@ -48,8 +49,8 @@ pub(crate) enum Inconsistent {
 impl ShardGraph {
     /// Adds shards, of one page or of many.
     ///
-    /// A parent that one page leaves out and another gives is known; two different ones contradict each other. The graph is not
-    /// to be used after an error: the listing is read again.
+    /// A parent that one page leaves out and another names is known; two different ones contradict
+    /// each other. After an error the graph must not be used: the listing is read again.
     pub(crate) fn merge(
         &mut self,
         shards: impl IntoIterator<Item = ListedShard>,
@@ -74,12 +75,12 @@ impl ShardGraph {
         Ok(())
     }
 
-    /// The names of the listed shards.
+    /// Returns the names of the listed shards.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &ShardId> {
         self.shards.keys()
     }
 
-    /// Every listed shard, by name.
+    /// Returns every listed shard, in the order of their names.
     fn listed(&self) -> impl Iterator<Item = ListedShard> {
         self.shards.iter().map(|(id, place)| ListedShard {
             id: id.clone(),
@@ -101,22 +102,22 @@ impl ShardGraph {
         self.shards.get(shard)?.parent.as_ref()
     }
 
-    /// Returns the number at which a shard begins, where the listing says so.
+    /// Returns the number at which a shard begins, if it is listed.
     pub(crate) fn first(&self, shard: &ShardId) -> Option<SequenceNumber> {
         self.shards.get(shard)?.first
     }
 
-    /// Whether a shard takes no more records, as far as that was listed.
+    /// Returns whether a shard takes no more records, as far as listed.
     pub(crate) fn is_closed(&self, shard: &ShardId) -> bool {
         self.shards.get(shard).is_some_and(|place| place.closed) || !self.is_leaf(shard)
     }
 
-    /// The shards that are named as parents and not listed.
+    /// Returns the shards that are named as parents but not listed.
     pub(crate) fn unlisted_parents(&self) -> impl Iterator<Item = &ShardId> {
         self.children.keys().filter(|parent| !self.contains(parent))
     }
 
-    /// The shards that a shard was split into, or that follows it.
+    /// Returns the shards that a shard was split into, or the one that follows it.
     pub(crate) fn children(&self, shard: &ShardId) -> impl Iterator<Item = &ShardId> {
         self.children.get(shard).into_iter().flatten()
     }
@@ -125,7 +126,8 @@ impl ShardGraph {
         !self.children.contains_key(shard)
     }
 
-    /// From the parent on back, as far as listed; the last may be known only as somebody's parent.
+    /// Returns a shard's ancestors, from its parent backward, as far as listed. The last may only
+    /// be named as a parent.
     pub(crate) fn ancestors<'a>(
         &'a self,
         shard: &ShardId,
@@ -133,7 +135,7 @@ impl ShardGraph {
         std::iter::successors(self.parent(shard), |shard| self.parent(shard))
     }
 
-    /// All listed shards, each after its ancestors.
+    /// Returns all listed shards, each after its ancestors.
     pub(crate) fn in_order(&self) -> Vec<&ShardId> {
         let mut ordered = Vec::with_capacity(self.shards.len());
         let roots = self.shards.iter().filter(|(_, place)| {
@@ -149,10 +151,10 @@ impl ShardGraph {
     }
 }
 
-/// How many listings in a row must say the same against what was known before they are believed.
+/// The number of listings in a row that must agree before they overrule what was known.
 pub(crate) const SURELY: u32 = 3;
 
-/// What several listings say together: each alone may leave out a shard, or name a wrong parent.
+/// The combined result of several listings. Each alone may leave out a shard, or name a wrong parent.
 #[derive(Debug, Default)]
 pub(crate) struct Lineage {
     graph: ShardGraph,
@@ -160,21 +162,21 @@ pub(crate) struct Lineage {
     listings: u32,
 }
 
-/// What listings have said of one shard.
+/// The evidence from listings about one shard.
 #[derive(Clone, Debug, Default)]
 struct Hearsay {
-    /// How many of the last listings left it out.
+    /// The number of listings in a row, up to the last, that left the shard out.
     absent: u32,
-    /// Another parent than the known one, and how many listings in a row have named it.
+    /// A parent other than the known one, and the number of listings in a row that named it.
     contrary: Option<(ShardId, u32)>,
-    /// How many listings have shown it with no parent.
+    /// The number of listings that showed the shard with no parent.
     rootless: u32,
-    /// How many listings have named the known parent.
+    /// The number of listings that named the known parent.
     confirmed: u32,
 }
 
 impl Lineage {
-    /// Takes in one listing. Nothing has changed where it can't be believed.
+    /// Adds one listing. After an error the graph is unchanged.
     pub(crate) fn listed(&mut self, listing: &ShardGraph) -> Result<(), Inconsistent> {
         let mut hearsay = std::mem::take(&mut self.hearsay);
         let mut shards: BTreeMap<ShardId, Place> = self.graph.shards.clone();
@@ -194,7 +196,7 @@ impl Lineage {
             heard.absent < SURELY
         });
         hearsay.retain(|shard, _| shards.contains_key(shard));
-        // Beside the known one: a listing that makes a circle leaves that as it was.
+        // Built beside the current graph: a listing that makes a circle leaves that unchanged.
         let mut graph = ShardGraph::default();
         let merged = graph.merge(shards.into_iter().map(|(id, place)| ListedShard {
             id,
@@ -213,26 +215,26 @@ impl Lineage {
         &self.graph
     }
 
-    /// Whether enough listings have been seen to say of a shard that it is not there.
+    /// Returns whether enough listings were added to conclude that a shard is absent.
     pub(crate) fn is_whole(&self) -> bool {
         self.listings >= SURELY
     }
 
-    /// Whether enough listings have shown a shard with no parent: it has none.
+    /// Returns whether enough listings showed the shard with no parent to conclude that it has none.
     pub(crate) fn is_rootless(&self, shard: &ShardId) -> bool {
         self.hearsay
             .get(shard)
             .is_some_and(|heard| heard.rootless >= SURELY)
     }
 
-    /// Whether the last listings contradict what is known of a shard's parent.
+    /// Returns whether the last listings contradict the known parent of a shard.
     pub(crate) fn is_disputed(&self, shard: &ShardId) -> bool {
         self.hearsay
             .get(shard)
             .is_some_and(|heard| heard.contrary.is_some())
     }
 
-    /// A shard's parent, where enough listings have named it.
+    /// Returns a shard's parent, if enough listings named it.
     pub(crate) fn confirmed_parent(&self, shard: &ShardId) -> Option<&ShardId> {
         let heard = self.hearsay.get(shard)?;
         (heard.confirmed >= SURELY && heard.contrary.is_none())
@@ -242,10 +244,11 @@ impl Lineage {
 }
 
 impl Hearsay {
-    /// Takes in the parent that a listing names, and makes it the known one where it is to be believed.
+    /// Applies the parent that a listing names. It becomes the known one if none was known, or once
+    /// enough listings agree on it.
     fn hear(&mut self, known: &mut Option<ShardId>, told: Option<ShardId>) {
         let Some(told) = told else {
-            // Left out of this listing, or there is none.
+            // The listing leaves the parent out, or there is none.
             self.rootless += u32::from(known.is_none());
             return;
         };

@@ -1,4 +1,4 @@
-//! Which records are of the same item.
+//! The hash that recognizes records of the same item.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,10 +7,11 @@ use serde_json::value::RawValue;
 
 use super::record::Record;
 
-/// The same for all records of an item. A stream gives a key in one form: the service writes numbers in their shortest.
+/// Returns a hash that is the same for all records of an item. A stream gives a key in one form:
+/// the service writes numbers in their shortest form.
 pub(crate) fn key_hash(record: &Record) -> u64 {
     let mut hasher = DefaultHasher::new();
-    // By name: nothing says that the attributes of a key always come in the same order.
+    // Sorted by name: no documentation promises a fixed order of a key's attributes.
     match serde_json::from_slice::<BTreeMap<&str, &RawValue>>(record.keys_json()) {
         Ok(keys) => keys
             .iter()

@@ -1,4 +1,4 @@
-//! An application's leases for its operators: who reads which shard, and a lease given free by hand.
+//! An application's leases for its operators: the reader of each shard, and releasing a lease by hand.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,9 +10,9 @@ use super::error::StreamsError;
 use super::lease::{LeaseRow, LeaseTable, LookError};
 use crate::transport::TransportKind;
 
-/// How long one request may take.
+/// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a lease that is to be given free whatever its reader does is tried again, when the reader wrote it in between.
+/// The attempts at releasing a lease with an `idle` of zero: its reader may write it in between.
 const ATTEMPTS: u32 = 10;
 
 /// A handle to an application's lease table that reads no shard.
@@ -73,9 +73,9 @@ pub struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Released {
-    /// The lease was given free: any worker may take it.
+    /// The lease was released: any worker may take it.
     Yes,
-    /// Nothing was done: the lease was written meanwhile, so that its worker lives.
+    /// Nothing was done: the lease was written in between, so its worker is alive.
     Renewed,
     /// Nothing was done: no worker has the lease.
     Unowned,
@@ -89,7 +89,7 @@ impl Leases {
     /// Creates a handle to the leases in this table, by its name or ARN. Nothing is sent.
     #[must_use]
     pub fn new(dynamodb: &Client, lease_table: &str) -> Self {
-        // It writes no row under a name.
+        // This handle writes no row under a worker's name, so the name is empty.
         let table = LeaseTable::new(
             dynamodb,
             TransportKind::default(),
@@ -100,12 +100,12 @@ impl Leases {
         Self { table }
     }
 
-    /// Returns every lease, by the shards' names.
+    /// Returns every lease, sorted by the shards' names.
     ///
     /// # Errors
     ///
-    /// [`StreamsError::Service`] where the table can't be read, [`StreamsError::MalformedLease`] for a row that can only be a lease
-    /// and can't be used.
+    /// [`StreamsError::Service`] if the table can't be read, [`StreamsError::MalformedLease`] for a
+    /// row that can only be a lease but is malformed.
     ///
     /// # Cancel safety
     ///
@@ -117,22 +117,24 @@ impl Leases {
         Ok(rows.into_iter().map(|row| Lease { row }).collect())
     }
 
-    /// Takes a shard's lease from its worker if nothing is heard of that for `idle`, so that any worker may take it at once.
+    /// Releases a shard's lease if its worker does not write it for `idle`, so that any worker may
+    /// take it at once.
     ///
-    /// Workers do the same by themselves after their failover time, of which `idle` should be no less: it is for a lease that none of
-    /// them takes. It is decided by the lease's counter alone, which every write of its worker moves; no clocks are compared.
+    /// Workers do the same by themselves after their failover time, and `idle` should not be
+    /// shorter than that. Use this for a lease that none of them takes. The decision uses the
+    /// lease's counter alone, which changes with every write of its worker; no clocks are compared.
     ///
-    /// With an `idle` of zero the lease is taken from a worker that lives, too. That one notices with its next write, within a third
-    /// of the failover time, and until then the shard may have two readers: changes may be handled twice, and those of one item by
-    /// both at the same time.
+    /// With an `idle` of zero the lease is taken from a live worker too. The worker notices at its
+    /// next write, within a third of the failover time. Until then the shard may have two readers:
+    /// changes may be handled twice, and those of one item by both at the same time.
     ///
     /// # Errors
     ///
-    /// As [`list`](Self::list), and where the row can't be written.
+    /// As for [`list`](Self::list), and [`StreamsError::Service`] if the row can't be written.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, the lease may have been given free or not.
+    /// If dropped before it resolves, the lease may or may not have been released.
     pub async fn release(&self, shard: &ShardId, idle: Duration) -> Result<Released, StreamsError> {
         for _ in 0..ATTEMPTS {
             let row = self.table.get(shard).await;
@@ -169,32 +171,33 @@ impl Leases {
 }
 
 impl Lease {
-    /// The shard.
+    /// Returns the shard.
     #[must_use]
     pub fn shard(&self) -> &ShardId {
         &self.row.shard
     }
 
-    /// The worker that has the lease, or that it is handed over to; `None` where it is free.
+    /// Returns the worker that has the lease, or to which it is handed over; `None` if it is free.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         self.row.owner.as_deref()
     }
 
-    /// The worker that hands the lease over to the [`owner`](Self::owner) and still reads; `None` where none does.
+    /// Returns the worker that hands the lease over to the [`owner`](Self::owner) and still reads;
+    /// `None` if there is none.
     #[must_use]
     pub fn handed_over_by(&self) -> Option<&str> {
         self.row.checkpoint_owner.as_deref()
     }
 
-    /// The counter, which moves with every write of the lease's worker.
+    /// Returns the counter, which changes with every write of the lease's worker.
     #[must_use]
     pub fn counter(&self) -> u64 {
         self.row.counter
     }
 
-    /// How far the shard has been worked through, as the row says it: a sequence number, or `TRIM_HORIZON`, `LATEST`, `AT_TIMESTAMP`
-    /// or `SHARD_END`.
+    /// Returns the checkpoint as stored in the row: a sequence number, or `TRIM_HORIZON`, `LATEST`,
+    /// `AT_TIMESTAMP` or `SHARD_END`.
     #[must_use]
     pub fn checkpoint(&self) -> String {
         self.row.checkpoint.text()

@@ -14,24 +14,24 @@ use crate::clock::Clock;
 use crate::retry::{Backoff, Decision, Retries, RetryPolicy, ServiceError};
 use crate::transport::Operation;
 
-/// How far apart the requests of one worker are. An account may call `DescribeStream` about ten times a second, all its workers and streams
-/// together (DynamoDB Developer Guide, quotas).
+/// The least time between two requests of one worker. An account may call `DescribeStream` about
+/// ten times a second, all its workers and streams together (DynamoDB Developer Guide, quotas).
 const PACE: Duration = Duration::from_millis(200);
 
 /// The number of times that a page is asked for again before the listing is given up.
 const MAX_PAGE_RETRIES: u32 = 8;
 
-/// What a listing says.
+/// The result of a listing.
 #[derive(Debug)]
 pub(crate) struct Listing {
     pub(crate) graph: ShardGraph,
-    /// Whether the stream was switched off: what is listed is all there will ever be.
+    /// Set if the stream was switched off: no more shards will be added.
     pub(crate) disabled: bool,
-    /// Whether records have the keys of their items alone.
+    /// Set if records hold only the keys of their items.
     pub(crate) keys_only: bool,
 }
 
-/// Why there is no listing.
+/// The reason why a listing failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListingError {
     #[error(transparent)]
@@ -40,7 +40,7 @@ pub(crate) enum ListingError {
     Inconsistent(#[from] Inconsistent),
 }
 
-/// Reads a stream's shards, no faster than an account may.
+/// A reader of a stream's shards that stays within the account's request quota.
 #[derive(Debug)]
 pub(crate) struct Lister {
     stream: Arc<Stream>,
@@ -60,7 +60,7 @@ impl Lister {
         }
     }
 
-    /// All pages of one listing.
+    /// Reads all pages of one listing.
     pub(crate) async fn list(&mut self) -> Result<Listing, ListingError> {
         let mut listing = Listing {
             graph: ShardGraph::default(),
@@ -97,13 +97,13 @@ impl Lister {
 }
 
 impl Lister {
-    /// Reads one page, and asks for it again where that may help: a long listing is not begun anew
-    /// for one page.
+    /// Reads one page, and retries where that may help, so that a long listing is not restarted for
+    /// one page.
     async fn page(&mut self, request: Bytes) -> Result<Bytes, ServiceError> {
         let (clock, transport, next) = (self.clock, &self.stream.transport, &mut self.next);
         let paced = || {
             let at = clock.now().max(*next);
-            // Reserved before the wait: a listing that is dropped meanwhile costs one turn.
+            // Reserved before the wait: a listing that is dropped during it costs one slot.
             *next = at + PACE;
             let request = request.clone();
             async move {

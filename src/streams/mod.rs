@@ -1,11 +1,12 @@
 //! A source of a table's changes: DynamoDB Streams, read by a fleet that shares leases.
 //!
-//! **Problem.** A table's stream is a tree of shards that split every few hours. Each item's changes are in one shard at a time, so they come in
-//! order only if a shard is read to its end before its children are begun. Workers come and go; each shard wants one reader, and a
-//! position that a crash can't put past a change whose effects were lost. What has not been read within 24 hours is gone.
+//! **Problem.** A table's stream is a tree of shards that split every few hours. Each item's changes are in one shard at a time, so
+//! they come in order only if a shard is read to its end before its children are begun. Workers come and go; each shard needs one
+//! reader, and a position that a crash can't move past a change whose effects were lost. Changes not read within 24 hours are gone.
 //!
-//! **Choice.** The Kinesis Client Library's way without the library: a lease for each shard in a DynamoDB table, in the KCL's own row format, taken,
-//! renewed, handed over and checkpointed by conditional writes. One task reads a shard, hands its records on, and writes its lease.
+//! **Choice.** The Kinesis Client Library's method without the library: a lease for each shard in a
+//! DynamoDB table, in the KCL's own row format. Leases are taken, renewed, handed over and checkpointed
+//! by conditional writes. One task reads a shard, hands its records on, and writes its lease.
 //!
 //! ```text
 //!  DescribeStream ─▶ graph ─┐                          ┌▶ handler: batches, retry, bisect, dead letters, by key
@@ -15,15 +16,16 @@
 //!                  ▲ watermark: all up to here is done ◀────────┘
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! - The changes of one item come in the order in which they were made, across splits, restarts and changes of owner. After a crash, or a
-//!   lease that was lost, changes since the last checkpoint come again, in order.
+//! - The changes of one item come in the order in which they were made, across splits, restarts and changes
+//!   of owner. After a crash or a lost lease, changes since the last checkpoint come again, in order.
 //! - Every change comes at least once. A shard's checkpoint passes a change when all its effects, and those of all before it, are done.
-//! - One worker reads a shard. One that can't renew its lease stops before another may begin; one that is asked to hand over finishes what is out
-//!   first.
-//! - A start by [snapshot](StartPosition::Snapshot) gives each item of the table once, unless its changes do, and never an item as it was before a change that was given.
-//! - Changes that are lost before they are read are a [`Gap`]: an error, unless [`GapPolicy`] says otherwise.
+//! - One worker reads a shard. A worker that can't renew its lease stops before another may begin;
+//!   one that is asked to hand over first finishes the records that it handed out.
+//! - A start by [snapshot](StartPosition::Snapshot) gives each item of the table once, unless its
+//!   changes do. It never gives an item as it was before a change that was given.
+//! - Changes that are lost before they are read are a [`Gap`]: an error, unless [`GapPolicy`] allows it.
 //!
 //! # Example
 //!

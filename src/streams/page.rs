@@ -1,4 +1,4 @@
-//! The answer of `GetRecords`, walked over once; images stay as they are until somebody asks for them.
+//! The parser of `GetRecords` answers. It makes one pass; images stay unparsed until requested.
 
 use super::record::{EventKind, MalformedRecord, Record, ShardId, Shared};
 use super::{SequenceNumber, time};
@@ -9,25 +9,25 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A record, or what came in the place of one. It is for the error policy to say what becomes of the latter: its
-/// neighbours are not lost with it.
+/// A record, or the malformed one in its place. The error policy decides how to treat the latter:
+/// its neighbors are not lost with it.
 pub(crate) type Entry = Result<Record, MalformedRecord>;
 
-/// What one `GetRecords` gave.
+/// The answer of one `GetRecords`.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// In the shard's order.
     pub(crate) records: Vec<Entry>,
-    /// Where to read on; `None` at the end of a closed shard, which may have records all the same.
+    /// The iterator of the next page; `None` at the end of a closed shard, which may still have records.
     pub(crate) next_iterator: Option<String>,
 }
 
-/// Reads the answer of a `GetRecords`.
+/// Parses the answer of a `GetRecords`.
 ///
 /// # Errors
 ///
-/// Ambiguous if it can't be what the service sent. An answer without records, not even an empty list of them, is
-/// none: it would be taken for the end of the shard.
+/// Ambiguous if it can't be the service's answer. An answer without even an empty list of records
+/// is refused: it would be taken for the end of the shard.
 pub(crate) fn parse_page(shard: &ShardId, body: Bytes) -> Result<Page, ServiceError> {
     let shared = Arc::new(Shared {
         shard: shard.clone(),
@@ -54,7 +54,7 @@ pub(crate) fn parse_page(shard: &ShardId, body: Bytes) -> Result<Page, ServiceEr
         Ok(())
     })
     .and_then(|()| scanner.end());
-    // The fault says a byte's place in a page that nobody keeps.
+    // The fault is left out: it names a byte of a page that is not kept.
     walked.map_err(|_| ServiceError::garbled("it is no page of records"))?;
     Ok(Page {
         records: records.ok_or_else(|| ServiceError::garbled("it has no list of records"))?,
@@ -63,7 +63,7 @@ pub(crate) fn parse_page(shard: &ShardId, body: Bytes) -> Result<Page, ServiceEr
     })
 }
 
-/// What was found of a record.
+/// The parts of a record found so far.
 #[derive(Default)]
 struct Draft {
     whole: Range<usize>,
@@ -76,7 +76,7 @@ struct Draft {
     old_image: Option<Range<usize>>,
     by_service: bool,
     as_dynamodb: bool,
-    /// The first thing that is not as it should be.
+    /// The first defect found.
     problem: Option<&'static str>,
 }
 
@@ -124,7 +124,7 @@ impl Draft {
     }
 }
 
-/// Takes one record. Only what is no JSON at all is an error.
+/// Reads one record. Only invalid JSON is an error; other defects are noted in the draft.
 fn read(scanner: &mut Scanner<'_>) -> Result<Draft, Fault> {
     let mut draft = Draft::default();
     if scanner.peek() != Some(b'{') {
@@ -159,7 +159,7 @@ fn read(scanner: &mut Scanner<'_>) -> Result<Draft, Fault> {
     Ok(draft)
 }
 
-/// Takes the record's `dynamodb`.
+/// Reads the record's `dynamodb` member.
 fn change(scanner: &mut Scanner<'_>, draft: &mut Draft) -> Result<(), Fault> {
     entries(scanner, |scanner, name| {
         match name {
@@ -194,7 +194,8 @@ fn change(scanner: &mut Scanner<'_>, draft: &mut Draft) -> Result<(), Fault> {
     })
 }
 
-/// Takes who made the change. The API reference names the fields in upper case, the guide and some servers in lower case.
+/// Reads the identity that made the change. The API reference names the fields in upper case, the
+/// guide and some servers in lower case.
 fn identity(scanner: &mut Scanner<'_>, draft: &mut Draft) -> Result<(), Fault> {
     entries(scanner, |scanner, name| {
         match name {
@@ -213,9 +214,10 @@ fn identity(scanner: &mut Scanner<'_>, draft: &mut Draft) -> Result<(), Fault> {
     })
 }
 
-/// Takes an image, left unread, or a null in the place of one.
+/// Returns the range of an image without parsing it, or `None` for a null in its place.
 ///
-/// An empty object is no image: an item has its key at least. Some servers write one where the API reference leaves the member out.
+/// An empty object is not an image: an item has at least its key. Some servers write one where the
+/// API reference leaves the member out.
 fn image(
     scanner: &mut Scanner<'_>,
     draft: &mut Draft,
@@ -237,17 +239,17 @@ fn image(
     Ok(None)
 }
 
-/// Takes any value and says where it is.
+/// Skips any value and returns its range.
 fn range(scanner: &mut Scanner<'_>) -> Result<Range<usize>, Fault> {
     let len = scanner.skip()?.len();
     let end = scanner.offset();
     Ok(end - len..end)
 }
 
-/// Neither a string nor a null, which is taken all the same.
+/// A value that is neither a string nor a null; it was skipped.
 struct NoString;
 
-/// Takes what should be a string, or a null in the place of one.
+/// Reads a string, or a null in its place.
 fn string<'a>(scanner: &mut Scanner<'a>) -> Result<Result<Option<Cow<'a, str>>, NoString>, Fault> {
     match scanner.peek() {
         Some(b'"') => scanner.text().map(|text| Ok(Some(text))),

@@ -1,4 +1,4 @@
-//! Pages as servers write them, pages with broken records in them, and what is no page.
+//! Tests of pages as servers write them, of pages with broken records, and of bodies that are no page.
 
 use super::*;
 use proptest::prelude::*;
@@ -224,7 +224,7 @@ fn the_end_of_a_shard_may_have_records() {
     assert!(page(r#"{"Records":[]}"#).unwrap().records.is_empty());
 }
 
-/// `{}` most of all: without records and without an iterator it would be the end of the shard.
+/// `{}` matters most: without records and without an iterator it would be the end of the shard.
 #[test]
 fn what_is_no_page_is_garbled() {
     let cut = format!(r#"{{"Records":[{}"#, good(1));

@@ -1,8 +1,9 @@
-//! When a shard is read next.
+//! The time of a shard's next read.
 //!
-//! A read is billed whether it brings anything or not, and a shard takes five a second from all its readers together. A full page
-//! says that there is more: the next read follows at once. Otherwise a read waits for the poll interval, counted from the start of the
-//! one before, and on a shard that has brought nothing for a while for the longer interval of an idle one.
+//! A read is billed whether it returns records or not, and a shard allows five a second for all its
+//! readers together. A full page means that there is more: the next read follows at once. Otherwise
+//! the next read waits for the poll interval, counted from the start of the one before. On a shard
+//! that has returned nothing for a while, it waits for the longer interval of an idle shard.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub(crate) struct Poll {
     idle_interval: Duration,
     idle_after: Duration,
     started: Option<Duration>,
-    /// Since when no page has brought a record.
+    /// The time since which no page has had a record.
     empty_since: Option<Duration>,
     at_once: bool,
     pause: Duration,
@@ -31,7 +32,7 @@ impl Poll {
         }
     }
 
-    /// When the next read may start.
+    /// Returns the time at which the next read may start.
     pub(crate) fn due(&self) -> Duration {
         let Some(started) = self.started else {
             return self.pause;
@@ -47,13 +48,13 @@ impl Poll {
         (started + interval).max(self.pause)
     }
 
-    /// A read starts.
+    /// Notes the start of a read.
     pub(crate) fn started(&mut self, now: Duration) {
         self.started = Some(now);
         self.at_once = false;
     }
 
-    /// A read has brought `records` records; `full` where the page could hold no more.
+    /// Notes a read that returned `records` records; `full` if the page could hold no more.
     pub(crate) fn read(&mut self, records: usize, full: bool, now: Duration) {
         self.at_once = full;
         if records > 0 {
@@ -63,7 +64,7 @@ impl Poll {
         }
     }
 
-    /// No read before this time, whatever else is due.
+    /// Sets the time before which no read starts, whatever else is due.
     pub(crate) fn pause_until(&mut self, time: Duration) {
         self.pause = time;
     }

@@ -1,4 +1,4 @@
-//! One read of a shard: an iterator where there is none, then a page.
+//! One read of a shard: of an iterator, if there is none yet, then of a page.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::{SequenceNumber, ShardId};
 use crate::retry::ServiceError;
 use crate::transport::Operation;
 
-/// Where the next page begins.
+/// The position at which the next page begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReadFrom {
     TrimHorizon,
@@ -23,7 +23,7 @@ pub(crate) enum ReadFrom {
     First(SequenceNumber),
 }
 
-/// What a read needs to know.
+/// The parameters of a read.
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) stream: Arc<Stream>,
@@ -33,24 +33,24 @@ pub(crate) struct Read {
     pub(crate) limit: usize,
 }
 
-/// Why a read brought no page.
+/// The failure of a read.
 #[derive(Debug)]
 pub(crate) struct ReadFailure {
     /// The request that failed.
     pub(crate) operation: &'static str,
     pub(crate) error: ServiceError,
-    /// Whether the iterator was new: then it is the position that is refused, not the iterator's age.
+    /// Set if the iterator was new: then its position is refused, not its age.
     pub(crate) fresh: bool,
-    /// The iterator that the page was asked by.
+    /// The iterator with which the page was requested.
     pub(crate) iterator: Option<String>,
 }
 
 impl Read {
-    /// Reads a page, once.
+    /// Reads a page, without retries.
     ///
     /// # Cancel safety
     ///
-    /// A read changes nothing: harmless to drop.
+    /// Cancel safe: a read changes nothing.
     pub(crate) async fn page(self) -> Result<(Page, usize), ReadFailure> {
         let fresh = self.iterator.is_none();
         let failed = |operation, iterator, error| ReadFailure {
@@ -78,7 +78,7 @@ impl Read {
     }
 }
 
-/// An iterator of a shard.
+/// Requests an iterator of a shard.
 pub(crate) async fn iterator(
     stream: &Stream,
     shard: &ShardId,

@@ -1,4 +1,4 @@
-//! A change of an item, as the stream tells it.
+//! A change of an item, as read from the stream.
 
 use super::SequenceNumber;
 use crate::item::{DecodeError, attributes, decode_item};
@@ -16,18 +16,18 @@ use std::time::SystemTime;
 pub struct ShardId(Arc<str>);
 
 impl ShardId {
-    /// A shard of this name, such as `shardId-00000001700000000000-abcdef01`.
+    /// Creates the ID of the shard of this name, such as `shardId-00000001700000000000-abcdef01`.
     pub fn new(name: &str) -> Self {
         Self(Arc::from(name))
     }
 
-    /// The name, to be kept by others too.
+    /// Returns the name, to be shared without a copy.
     #[cfg(feature = "pipeline")]
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -57,22 +57,22 @@ impl fmt::Debug for ShardId {
     }
 }
 
-/// What happened to an item.
+/// The event that a record reports of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// It is new.
+    /// The item was added.
     Insert,
-    /// It was there and is another now.
+    /// The item was changed.
     Modify,
-    /// It is gone.
+    /// The item was removed.
     Remove,
-    /// It was there when the table was scanned, for [`StartPosition::Snapshot`](super::StartPosition::Snapshot) or
-    /// [`GapPolicy::Rescan`](super::GapPolicy::Rescan): no change, and from no shard.
+    /// The item was there when the table was scanned, for [`StartPosition::Snapshot`](super::StartPosition::Snapshot)
+    /// or [`GapPolicy::Rescan`](super::GapPolicy::Rescan). It is not a change, and comes from no shard.
     Snapshot,
 }
 
-/// The answer that records came in, shared by all of them.
+/// The answer that holds the records, shared by all of them.
 pub(super) struct Shared {
     pub(super) shard: ShardId,
     pub(super) body: Bytes,
@@ -80,8 +80,8 @@ pub(super) struct Shared {
 
 /// A change of an item.
 ///
-/// Cheap to clone: clones share the page of records that they came in, which is kept for as long as any record of it is.
-/// Images are read when they are asked for. `Debug` shows sizes and nothing of the contents.
+/// Cheap to clone: clones share the page of records that they came in, which is kept for as long as
+/// any record of it is. Images are decoded on request. `Debug` shows sizes and no contents.
 #[derive(Clone)]
 pub struct Record {
     pub(super) page: Arc<Shared>,
@@ -96,107 +96,110 @@ pub struct Record {
 }
 
 impl Record {
-    /// What happened.
+    /// Returns the event.
     pub fn kind(&self) -> EventKind {
         self.kind
     }
 
-    /// Where it stands in its shard; `None` of an item of a snapshot, which stands in none.
+    /// Returns the position in the shard; `None` for an item of a snapshot, which has none.
     pub fn sequence_number(&self) -> Option<&SequenceNumber> {
         self.sequence_number.as_ref()
     }
 
-    /// The shard that it was read from; of an item of a snapshot `snapshot`.
+    /// Returns the shard from which the record was read; `snapshot` for an item of a snapshot.
     pub fn shard_id(&self) -> &ShardId {
         &self.page.shard
     }
 
-    /// When it happened, by the service's clock; DynamoDB rounds it to the second. Of an item of a snapshot, when the scan was
-    /// sent that shows it, by this machine's clock.
+    /// Returns the time of the change by the service's clock, which DynamoDB rounds to the second.
+    /// For an item of a snapshot, it is the time at which the scan that shows it was sent, by this
+    /// machine's clock.
     pub fn approximate_creation_time(&self) -> SystemTime {
         self.created
     }
 
-    /// Whether the item is gone because its time to live was over, and nobody deleted it.
+    /// Returns whether the item was removed because its time to live expired, not by a request.
     pub fn is_ttl_delete(&self) -> bool {
         self.ttl_delete
     }
 
-    /// The size that the service gives for the change, in bytes: keys and images as stored. Where a server leaves it
-    /// out, and of an item of a snapshot, the length of the JSON.
+    /// Returns the size of the change in bytes, as given by the service: keys and images as stored.
+    /// If a server leaves it out, and for an item of a snapshot, it is the length of the JSON.
     pub fn size_bytes(&self) -> u64 {
         self.size
     }
 
-    /// The item's primary key, as a type of yours.
+    /// Returns the item's primary key, decoded into `K`.
     ///
     /// # Errors
     ///
-    /// Where the key does not fit the type.
+    /// [`DecodeError`] if the key does not fit the type.
     pub fn keys<'a, K: Deserialize<'a>>(&'a self) -> Result<K, DecodeError> {
         decode_item(self.keys_json())
     }
 
-    /// The item after the change, as a type of yours. `None` of a removal, and where the stream's view leaves it out.
+    /// Returns the item after the change, decoded into `T`; `None` for a removal, or if the
+    /// stream's view leaves it out.
     ///
     /// # Errors
     ///
-    /// Where the item does not fit the type.
+    /// [`DecodeError`] if the item does not fit the type.
     pub fn new_image<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DecodeError> {
         self.new_image_json().map(decode_item).transpose()
     }
 
-    /// The item before the change, as a type of yours. `None` of an insert, and where the stream's view leaves it out.
+    /// Returns the item before the change, decoded into `T`; `None` for an insert, or if the
+    /// stream's view leaves it out.
     ///
     /// # Errors
     ///
-    /// Where the item does not fit the type.
+    /// [`DecodeError`] if the item does not fit the type.
     pub fn old_image<'a, T: Deserialize<'a>>(&'a self) -> Result<Option<T>, DecodeError> {
         self.old_image_json().map(decode_item).transpose()
     }
 
-    /// The item's primary key in the SDK's form.
+    /// Returns the item's primary key in the SDK's form.
     ///
     /// # Errors
     ///
-    /// Where it is no item in DynamoDB's JSON.
+    /// [`DecodeError`] if it is not an item in DynamoDB's JSON.
     pub fn keys_attributes(&self) -> Result<HashMap<String, AttributeValue>, DecodeError> {
         attributes(self.keys_json())
     }
 
-    /// The item after the change in the SDK's form; see [`new_image`](Self::new_image).
+    /// Returns the item after the change in the SDK's form; see [`new_image`](Self::new_image).
     ///
     /// # Errors
     ///
-    /// Where it is no item in DynamoDB's JSON.
+    /// [`DecodeError`] if it is not an item in DynamoDB's JSON.
     pub fn new_image_attributes(
         &self,
     ) -> Result<Option<HashMap<String, AttributeValue>>, DecodeError> {
         self.new_image_json().map(attributes).transpose()
     }
 
-    /// The item before the change in the SDK's form; see [`old_image`](Self::old_image).
+    /// Returns the item before the change in the SDK's form; see [`old_image`](Self::old_image).
     ///
     /// # Errors
     ///
-    /// Where it is no item in DynamoDB's JSON.
+    /// [`DecodeError`] if it is not an item in DynamoDB's JSON.
     pub fn old_image_attributes(
         &self,
     ) -> Result<Option<HashMap<String, AttributeValue>>, DecodeError> {
         self.old_image_json().map(attributes).transpose()
     }
 
-    /// The item's primary key in DynamoDB's JSON, such as `{"pk":{"S":"a"}}`.
+    /// Returns the item's primary key in DynamoDB's JSON, such as `{"pk":{"S":"a"}}`.
     pub fn keys_json(&self) -> &[u8] {
         self.part(&self.keys)
     }
 
-    /// The item after the change in DynamoDB's JSON; see [`new_image`](Self::new_image).
+    /// Returns the item after the change in DynamoDB's JSON; see [`new_image`](Self::new_image).
     pub fn new_image_json(&self) -> Option<&[u8]> {
         self.new_image.as_ref().map(|image| self.part(image))
     }
 
-    /// The item before the change in DynamoDB's JSON; see [`old_image`](Self::old_image).
+    /// Returns the item before the change in DynamoDB's JSON; see [`old_image`](Self::old_image).
     pub fn old_image_json(&self) -> Option<&[u8]> {
         self.old_image.as_ref().map(|image| self.part(image))
     }
@@ -227,9 +230,9 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A record that can't be handed out, and why.
+/// A record that can't be handed out, with the reason.
 ///
-/// `Debug` and `Display` show nothing of the contents.
+/// `Debug` and `Display` show no contents.
 #[derive(Clone)]
 pub struct MalformedRecord {
     pub(super) page: Arc<Shared>,
@@ -239,22 +242,22 @@ pub struct MalformedRecord {
 }
 
 impl MalformedRecord {
-    /// Where it stands in its shard, if it says so: a checkpoint may pass it.
+    /// Returns the position in the shard, if the record states it: a checkpoint may pass it.
     pub fn sequence_number(&self) -> Option<&SequenceNumber> {
         self.sequence_number.as_ref()
     }
 
-    /// The shard that it was read from.
+    /// Returns the shard from which the record was read.
     pub fn shard_id(&self) -> &ShardId {
         &self.page.shard
     }
 
-    /// What is wrong with it.
+    /// Returns the defect of the record.
     pub fn problem(&self) -> &'static str {
         self.problem
     }
 
-    /// All of it, as the service sent it.
+    /// Returns the whole record, as the service sent it.
     pub fn json(&self) -> &[u8] {
         self.page.body.get(self.json.clone()).unwrap_or_default()
     }

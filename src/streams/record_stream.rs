@@ -20,21 +20,22 @@ use super::troubles::Troubles;
 use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
 
-/// A record, and the duty to say when all its effects are durable.
+/// A record, with the acknowledgement to give once all its effects are durable.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Delivery {
     /// The change.
     pub record: Record,
-    /// To be [done](Ack::done) once every effect of the record is durable. Dropped without that, the shard is read again from its last
-    /// record with everything up to it done, after a second; nothing behind the record is given before.
+    /// The acknowledgement to [complete](Ack::done) once every effect of the record is durable. If
+    /// it is dropped without that, the shard is read again, after a second, from its last record
+    /// with all up to it done. No record behind this one is given before.
     pub ack: Ack,
 }
 
 impl Delivery {
-    /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`]. What is not current
-    /// is not handed out, but what was handed out is yours: ask before each step, and skip the record where the answer is no. It is given
-    /// again, to whoever has the shard then.
+    /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`].
+    /// Records that are not current are not handed out, but one may cease to be current afterward: check before each step,
+    /// and skip the record if it is not. It is given again, to the worker that has the shard then.
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.ack.is_current()
@@ -43,29 +44,31 @@ impl Delivery {
 
 /// A table's changes, those of each shard in order.
 ///
-/// Ends with the error that keeps the source from going on, if there is one, or when it was stopped by its
-/// [`control`](Self::control). The checkpoint of a shard passes a record once it and all before it are done. What is handed out and not
-/// done is bounded by [`buffer_bytes`](super::StreamSettings::buffer_bytes): whoever keeps acknowledgements back is given no more.
+/// Ends with the error that stops the source, if there is one, or after it was stopped by its
+/// [`control`](Self::control). The checkpoint of a shard passes a record once it and all before it are done.
+/// The records handed out and not done are bounded by [`buffer_bytes`](super::StreamSettings::buffer_bytes):
+/// a caller that withholds acknowledgements receives no more.
 ///
-/// A record that is no known change goes to the dead-letter handler, or, where there is none, ends the stream with
-/// [`StreamsError::Malformed`]. Batches, retries and ages are a handler's, not a stream's.
+/// A malformed record goes to the dead-letter handler or, if there is none, ends the stream with
+/// [`StreamsError::Malformed`]. Batches, retries and maximum ages apply to handlers, not to streams.
 ///
 /// # Cancel safety
 ///
-/// Dropped, everything stops where it is, and the leases lapse after the failover time. [`close`](Self::close) gives them up at once.
+/// If it is dropped, everything stops where it is, and the leases lapse after the failover time.
+/// [`close`](Self::close) gives them up at once.
 pub struct RecordStream {
     chunks: mpsc::Receiver<Chunk>,
-    /// What of the last chunk has not been taken yet.
+    /// The records of the last chunk that have not been taken yet.
     ready: VecDeque<Delivery>,
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamControl,
     letters: Letters,
-    /// Letters that their handler has not taken yet.
+    /// The dead letters that the handler has not accepted yet.
     writing_letters: JoinSet<()>,
 }
 
-/// What becomes of records that are no known change.
+/// The handling of malformed records.
 pub(super) struct Letters {
     pub(super) handler: Option<DeadLetterFn>,
     pub(super) backoff: Backoff,
@@ -96,20 +99,20 @@ impl RecordStream {
         }
     }
 
-    /// A handle that stops the source and tells its numbers.
+    /// Returns a handle that stops the source and returns its statistics.
     pub fn control(&self) -> StreamControl {
         self.control.clone()
     }
 
-    /// The records that are there, at least one, all of one shard and in its order. `None` at the end.
+    /// Waits for records and returns those that are ready, all of one shard and in its order: at least one, or `None` at the end.
     ///
     /// # Errors
     ///
-    /// As the stream's items.
+    /// As for the stream's items.
     ///
     /// # Cancel safety
     ///
-    /// Harmless to drop.
+    /// Cancel safe: no record is lost.
     pub async fn next_chunk(&mut self) -> Option<Result<Vec<Delivery>, StreamsError>> {
         match std::future::poll_fn(|context| self.poll_ready(context)).await {
             Some(Ok(())) => Some(Ok(self.ready.drain(..).collect())),
@@ -118,19 +121,19 @@ impl RecordStream {
         }
     }
 
-    /// Stores the checkpoints of what is done and gives the leases up. Records that were taken are waited for as long as
-    /// [`drain_timeout`](super::StreamSettings::drain_timeout) allows; those that were not are given again by whoever reads on.
+    /// Stores the checkpoints of the records that are done and gives the leases up. Records that were taken are awaited for as long
+    /// as [`drain_timeout`](super::StreamSettings::drain_timeout) allows; the others are given again by the shard's next reader.
     ///
     /// # Errors
     ///
-    /// What kept the source from going on before it was closed.
+    /// The error that stopped the source before it was closed.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, as the stream.
+    /// If dropped before it resolves, the stream is dropped with it.
     pub async fn close(mut self) -> Result<(), StreamsError> {
         self.control.stop();
-        // Nothing of these was taken: nobody will say a word on them, and none is to be waited for.
+        // These were not taken: they are never acknowledged, so they must not be awaited.
         self.ready.clear();
         self.chunks.close();
         while self.chunks.try_recv().is_ok() {}
@@ -140,10 +143,10 @@ impl RecordStream {
         }
     }
 
-    /// Sees to it that something is ready to be taken.
+    /// Polls until a record is ready to be taken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
-        // Where the first is given again, in order, so are all behind it.
+        // If the first is to be given again, in order, so are all behind it.
         if self.ready.front().is_some_and(|first| !first.is_current()) {
             self.ready.clear();
         }

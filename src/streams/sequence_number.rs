@@ -1,19 +1,19 @@
-//! Where a record stands in its shard.
+//! The position of a record in its shard.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The digits that a sequence number can have: the API reference gives 21 to 40 characters.
+/// The most digits of a sequence number: the API reference gives 21 to 40 characters.
 const DIGITS: usize = 40;
 
 /// The number of a record in the order of its shard. Later changes of an item have larger ones, across shards too.
 ///
-/// Compares as a number, so leading zeros make no difference; shows the digits as they came.
+/// Compares as a number, so leading zeros make no difference; displays the digits as given.
 #[derive(Clone, Copy)]
 pub struct SequenceNumber {
-    /// To the right, behind zeros, so that they compare byte by byte.
+    /// The digits, right-aligned behind zeros, so that they compare byte by byte.
     digits: [u8; DIGITS],
-    /// How many of them were given.
+    /// The number of digits that were given.
     given: u8,
 }
 
@@ -25,7 +25,7 @@ impl SequenceNumber {
     }
 }
 
-/// A text that is no sequence number: those have 1 to 40 decimal digits and nothing else.
+/// The error of a text that is not a sequence number: those have 1 to 40 decimal digits and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a sequence number has 1 to {DIGITS} digits")]
 #[non_exhaustive]

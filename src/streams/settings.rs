@@ -1,4 +1,4 @@
-//! How a table's changes are read, and how a fleet shares them.
+//! The settings of reading a table's changes, and of sharing them in a fleet.
 
 use std::time::Duration;
 
@@ -54,11 +54,11 @@ const MAX_AGE: Bound<Duration> = Bound::new(
     Duration::from_secs(24 * 60 * 60),
 );
 
-/// How a table's changes are read and handled.
+/// The settings of reading and handling a table's changes.
 ///
-/// Every field has a default, and setters never fail: what is out of range is found when the source is opened, or by
-/// [`validate`](Self::validate). Through serde each field has its setter's name; durations and sizes are text with a unit
-/// (`"200ms"`, `"64MiB"`).
+/// Every field has a default, and setters never fail: values out of range are found when the source
+/// is opened, or by [`validate`](Self::validate). Through serde each field has its setter's name;
+/// durations and sizes are text with a unit (`"200ms"`, `"64MiB"`).
 ///
 /// ```
 /// use std::time::Duration;
@@ -132,9 +132,10 @@ impl Default for StreamSettings {
 }
 
 impl StreamSettings {
-    /// How long after a read that was not full the shard is read again, counted from the start of that read.
+    /// Sets the interval after which a shard is read again if the page was not full, counted from
+    /// the start of that read.
     ///
-    /// A change waits for half of it on average. Each read is billed, and a shard takes about five a second from all readers
+    /// A change waits for half of it on average. Each read is billed, and a shard allows about five a second for all readers
     /// together. Default: 200 ms, which is five a second. Valid: 1 ms to 60 s. After a full page the next read follows at once.
     #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
@@ -142,102 +143,103 @@ impl StreamSettings {
         self
     }
 
-    /// The same of a shard that has brought no change for [`idle_after`](Self::idle_after); [`poll`](Self::poll) where that is
-    /// longer. The first change after a quiet time waits for up to this long; a thousand idle shards cost a thousand reads each of these.
-    /// Default: 1 s. Valid: 1 ms to 60 s.
+    /// Sets the poll interval of a shard that has had no change for [`idle_after`](Self::idle_after);
+    /// [`poll`](Self::poll) applies if that is longer. The first change after a quiet time waits for up to this
+    /// interval; a thousand idle shards cost a thousand reads per interval. Default: 1 s. Valid: 1 ms to 60 s.
     #[must_use]
     pub fn idle_poll(mut self, interval: Duration) -> Self {
         self.idle_poll = interval;
         self
     }
 
-    /// How long a shard brings nothing before it counts as idle. Default: 60 s. Valid: 0 to 1 h.
+    /// Sets the time without changes after which a shard counts as idle. Default: 60 s. Valid: 0 to 1 h.
     #[must_use]
     pub fn idle_after(mut self, time: Duration) -> Self {
         self.idle_after = time;
         self
     }
 
-    /// How many records a read asks for at most. Default and most: 1,000.
+    /// Sets the maximum number of records that a read asks for. Default: 1,000. Valid: 1 to 1,000.
     #[must_use]
     pub fn page_records(mut self, records: usize) -> Self {
         self.page_records = records;
         self
     }
 
-    /// How long a worker may be silent before others take its shards.
+    /// Sets the time that a worker may be silent before others take its shards.
     ///
-    /// A dead worker's shards are read again within this time plus 3 s. Leases are renewed each third of it and the lease table is
-    /// looked at each tenth. All workers of an application should have the same. Default: 10 s, as the KCL's. Valid: 1 s to 10 min.
+    /// A dead worker's shards are read again within this time plus 3 s. Leases are renewed every
+    /// third of it, and the lease table is read every tenth. All workers of an application should
+    /// have the same value. Default: 10 s, as in the KCL. Valid: 1 s to 10 min.
     #[must_use]
     pub fn failover(mut self, time: Duration) -> Self {
         self.failover = time;
         self
     }
 
-    /// How often a shard's checkpoint is stored at most: one write of the lease table each. Its end, and giving it up, are stored at
-    /// once. What was handled since the last one is given again after a crash. Default: 1 s. Valid: 10 ms to 1 h.
+    /// Sets the least time between two stored checkpoints of a shard; each is one write to the lease table. The end of a shard, and giving it
+    /// up, are stored at once. Records handled since the last checkpoint are given again after a crash. Default: 1 s. Valid: 10 ms to 1 h.
     #[must_use]
     pub fn checkpoint_interval(mut self, interval: Duration) -> Self {
         self.checkpoint_interval = interval;
         self
     }
 
-    /// How often the stream's shards are listed by the fleet, beside whenever a shard ends. Default: 30 s. Valid: 1 s to 1 h.
+    /// Sets the interval at which the fleet lists the stream's shards, besides whenever a shard ends. Default: 30 s. Valid: 1 s to 1 h.
     #[must_use]
     pub fn discovery_interval(mut self, interval: Duration) -> Self {
         self.discovery_interval = interval;
         self
     }
 
-    /// How many bytes of records all shards of this worker together may hold that are read and not yet done.
+    /// Sets the maximum bytes of records that are read and not yet done, for all shards of this worker together.
     ///
-    /// Each shard has an even part of it and, whatever that is, may hold one page, for which fewer records are asked where the
-    /// part is small. Default: 64 MiB. Valid: 1 MiB to 16 GiB.
+    /// Each shard has an even part of it. A shard may always hold one page, for which fewer records
+    /// are requested if the part is small. Default: 64 MiB. Valid: 1 MiB to 16 GiB.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;
         self
     }
 
-    /// How long one request may take. Default: 5 s. Valid: 100 ms to 60 s.
+    /// Sets the timeout of one request. Default: 5 s. Valid: 100 ms to 60 s.
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
     }
 
-    /// How long records that were handed out are waited for when a shard is handed over, or the source is closed. What is not done by then is
-    /// given again by whoever reads the shard next. Default: 10 s. Valid: 0 to 10 min.
+    /// Sets the time to wait for records that were handed out when a shard is handed over, or the source is closed.
+    /// Records not done by then are given again by the shard's next reader. Default: 10 s. Valid: 0 to 10 min.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = timeout;
         self
     }
 
-    /// How many records a handler is given at once, at most. Default: 100, as Lambda's. Valid: 1 to 10,000.
+    /// Sets the maximum number of records in a handler's batch. Default: 100, as in Lambda. Valid: 1 to 10,000.
     #[must_use]
     pub fn batch_records(mut self, records: usize) -> Self {
         self.batch_records = records;
         self
     }
 
-    /// How long records wait for a batch to fill. Default: 0, a batch holds what is there. Valid: 0 to 300 s.
+    /// Sets the time that records wait for a batch to fill. Default: 0, so a batch holds the records that are there. Valid: 0 to 300 s.
     #[must_use]
     pub fn batch_window(mut self, window: Duration) -> Self {
         self.batch_window = window;
         self
     }
 
-    /// How many batches of one shard are handled at once. Changes of one item are in one batch after another all the same; those of
-    /// different items may be handled in another order than they were made. Default: 1. Valid: 1 to 1,000.
+    /// Sets the number of batches of one shard that are handled at once. Changes of one item are still handled in order, batch
+    /// after batch; those of different items may be handled in another order than they were made in. Default: 1. Valid: 1 to 1,000.
     #[must_use]
     pub fn parallelism(mut self, batches: usize) -> Self {
         self.parallelism = batches;
         self
     }
 
-    /// When a batch whose handler failed is given again. `max_attempts` needs a dead-letter handler; without it a batch is given again
+    /// Sets the retries of a batch whose handler failed. `max_attempts` needs a dead-letter handler. Without a maximum a batch is retried
     /// until it is handled, and its shard, or with [`parallelism`](Self::parallelism) its part of it, waits. The budget is not used.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
@@ -245,29 +247,30 @@ impl StreamSettings {
         self
     }
 
-    /// Whether a batch whose handler failed is split in two, until the record that fails is alone. Splitting counts as no attempt, as
-    /// with Lambda. Default: true.
+    /// Sets whether a batch whose handler failed is split in two, until the failing record is
+    /// alone. As in Lambda, splitting does not count as an attempt. Default: true.
     #[must_use]
     pub fn bisect(mut self, bisect: bool) -> Self {
         self.bisect = bisect;
         self
     }
 
-    /// Records older than this are not handled but dead-lettered. Needs a dead-letter handler. Default: none. Valid: 60 s to 24 h.
+    /// Sets the age beyond which records are dead-lettered and not handled. Needs a dead-letter
+    /// handler. Default: none. Valid: 60 s to 24 h.
     #[must_use]
     pub fn max_age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.max_age = age.into();
         self
     }
 
-    /// What to do about changes that were lost before they were read. Default: [`GapPolicy::Fail`].
+    /// Sets the reaction to changes that were lost before they were read. Default: [`GapPolicy::Fail`].
     #[must_use]
     pub fn on_gap(mut self, policy: GapPolicy) -> Self {
         self.on_gap = policy;
         self
     }
 
-    /// How the table is scanned, for a start by snapshot and for [`GapPolicy::Rescan`].
+    /// Sets how the table is scanned, for a start by snapshot and for [`GapPolicy::Rescan`].
     #[must_use]
     pub fn snapshot(mut self, settings: SnapshotSettings) -> Self {
         self.snapshot = settings;
@@ -301,7 +304,7 @@ impl StreamSettings {
     }
 }
 
-/// What the source reads of its settings.
+/// The getters that the source uses.
 impl StreamSettings {
     pub(super) fn get_poll(&self) -> (Duration, Duration, Duration) {
         (self.poll, self.idle_poll, self.idle_after)
@@ -331,7 +334,7 @@ impl StreamSettings {
         self.request_timeout
     }
 
-    /// How long a write of a lease may take: a renewal that hangs must leave time for another before the lease lapses.
+    /// Returns the timeout of a lease's write: a renewal that hangs must leave time for another before the lease lapses.
     pub(super) fn lease_timeout(&self) -> Duration {
         self.request_timeout.min(self.failover / 4)
     }

@@ -1,4 +1,4 @@
-//! What all tasks of a source share.
+//! The state that all tasks of a source share.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,23 +23,23 @@ use crate::clock::Clock;
 use crate::retry::{Backoff, Retries};
 use crate::transport::{ServiceClock, Transport};
 
-/// How far the clocks of the service's machines may be apart, in milliseconds: the one that dates answers and the one that dates changes.
-/// AWS keeps its machines within milliseconds of each other and promises nothing.
+/// The assumed maximum difference of the service's clocks, in milliseconds: of the machine that dates answers and
+/// the one that dates changes. AWS keeps its machines within milliseconds of each other and promises nothing.
 pub(crate) const HOSTS_APART: u64 = 3_000;
 
-/// The least time between two lines of the log that say that tasks are not run in time.
+/// The least time between two log lines about tasks that are not run in time.
 const STARVED_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(crate) type FilterFn = Arc<dyn Fn(&Record) -> bool + Send + Sync>;
 pub(crate) type GapFn = Arc<dyn Fn(&Gap) + Send + Sync>;
 
-/// What a worker tells the tasks of shards and of snapshots.
+/// An order of a worker to the tasks of shards and of snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Run,
-    /// Read no more; the rest goes on.
+    /// Read no more; all other work continues.
     Pause,
-    /// Give the lease up as soon as what was handed out is done, or the drain timeout is over.
+    /// Give the lease up as soon as all records handed out are done, or the drain timeout is over.
     Close,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Stream {
     pub(crate) transport: Transport,
 }
 
-/// Where records go.
+/// The destination of records.
 #[derive(Clone)]
 pub(crate) enum Destination {
     Handler(HandleFn),
@@ -61,10 +61,10 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: StreamSettings,
     pub(crate) table: String,
-    /// The table that the stream is of.
+    /// The table of the stream.
     pub(crate) source: Transport,
     pub(crate) stream: Mutex<Arc<Stream>>,
-    /// The service's time: every time that is compared with one of the service's is by this.
+    /// The service's clock, used for every time that is compared with one of the service's.
     pub(crate) time: Arc<ServiceClock>,
     pub(crate) leases: LeaseTable,
     pub(crate) counters: Arc<Counters>,
@@ -73,18 +73,18 @@ pub(crate) struct Shared {
     pub(crate) filter: Option<FilterFn>,
     pub(crate) on_gap: Option<GapFn>,
     pub(crate) backoff: Backoff,
-    /// How many shards this worker reads.
+    /// The number of shards that this worker reads.
     pub(crate) held: AtomicUsize,
     /// The stream's shards as last listed.
     pub(crate) graph: Mutex<Arc<ShardGraph>>,
-    /// Where shards and a snapshot meet.
+    /// The coordination between shards and a snapshot.
     pub(crate) junction: Junction,
-    /// When it was last logged that tasks are not run in time.
+    /// The time of the last log line about tasks that are not run in time.
     pub(crate) starved: Mutex<Option<Duration>>,
 }
 
 impl Shared {
-    /// The part of the buffer that each shard has, in bytes.
+    /// Returns each shard's part of the buffer, in bytes.
     pub(crate) fn part(&self) -> usize {
         self.settings.get_buffer_bytes() / self.held.load(Ordering::Relaxed).max(1)
     }
@@ -131,11 +131,11 @@ impl Shared {
         }
     }
 
-    /// Whether the user's filter, if there is one, lets a record through.
+    /// Returns whether the user's filter, if there is one, accepts a record.
     ///
     /// # Errors
     ///
-    /// Where the filter panicked.
+    /// [`StreamsError::CallbackPanicked`] if the filter panicked.
     pub(crate) fn wants(&self, record: &Record) -> Result<bool, StreamsError> {
         match &self.filter {
             Some(filter) => guarded("filter", || filter(record)),
@@ -143,11 +143,11 @@ impl Shared {
         }
     }
 
-    /// Tells of a gap.
+    /// Counts and logs a gap, and calls the handler of gaps.
     ///
     /// # Errors
     ///
-    /// Where the source is not to go on after one.
+    /// [`StreamsError::Gap`] under [`GapPolicy::Fail`], and [`StreamsError::CallbackPanicked`] if the handler panicked.
     pub(crate) fn gap(&self, gap: Gap) -> Result<(), StreamsError> {
         self.counters.gap();
         tracing::warn!(table = self.table, %gap, "a gap in the stream");
@@ -163,17 +163,18 @@ impl Shared {
         }
     }
 
-    /// Whether the server is DynamoDB Local.
+    /// Returns whether the server is DynamoDB Local.
     pub(crate) fn is_local(&self) -> bool {
         self.stream().arn.contains(":ddblocal:")
     }
 
-    /// How exactly the server tells when a change was made, in milliseconds: it rounds down. DynamoDB Local to the minute.
+    /// Returns the resolution of the server's times of changes, which it rounds down: a second, or a minute for DynamoDB Local.
     pub(crate) fn time_step(&self) -> Duration {
         Duration::from_secs(if self.is_local() { 60 } else { 1 })
     }
 
-    /// The task of a shard was woken so much later than it had wanted. Where that nears the failover time, its lease lapses.
+    /// Warns of a shard's task that was woken `late` by a third of the failover time or more: near
+    /// the failover time its lease lapses.
     pub(crate) fn woken(&self, shard: &ShardId, late: Duration) {
         if late < self.settings.get_failover() / 3 {
             return;
@@ -192,7 +193,7 @@ impl Shared {
     }
 }
 
-/// Calls a function of the user's, whose panic is not this crate's.
+/// Calls a user's function, whose panic is an error and not a defect of this crate.
 fn guarded<T>(callback: &'static str, call: impl FnOnce() -> T) -> Result<T, StreamsError> {
     std::panic::catch_unwind(AssertUnwindSafe(call))
         .map_err(|_| StreamsError::CallbackPanicked { callback })

@@ -1,4 +1,4 @@
-//! A table's changes: opened, then given to a handler or taken as a stream.
+//! The source of a table's changes: opened, then run with a handler or taken as a stream.
 
 use std::fmt;
 use std::future::Future;
@@ -30,40 +30,40 @@ use crate::random::entropy;
 use crate::retry::{Backoff, Retries, RetryPolicy};
 use crate::transport::{ServiceClock, Transport, TransportKind};
 
-/// How many pages wait, read and not yet taken, in a source that is taken as a stream.
+/// The number of pages that wait, read and not yet taken, in a source that is taken as a stream.
 const CHUNKS: usize = 16;
 
 /// The number of times that the table is described before opening gives up.
 const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
 
-/// Where an application that has no leases yet begins. One that has goes on from its checkpoints.
+/// The position at which an application without leases begins. One with leases continues from its checkpoints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartPosition {
     /// The oldest change that the stream still holds, up to 24 hours back. The default.
     #[default]
     TrimHorizon,
-    /// What changes from now on: from before [`open`](StreamSourceBuilder::open) returns.
+    /// All changes from now on: the position is set before [`open`](StreamSourceBuilder::open) returns.
     Latest,
-    /// What changed at this time or later. DynamoDB Streams can't seek by time: the shards are read from their oldest change, and what is earlier
-    /// is passed over.
+    /// All changes made at this time or later. DynamoDB Streams can't seek by time: the shards are
+    /// read from their oldest change, and earlier changes are skipped.
     AtTimestamp(SystemTime),
     /// Every item of the table once, as an [`EventKind::Snapshot`](super::EventKind::Snapshot), and every change since
     /// [`open`](StreamSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
     ///
-    /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned is given by
-    /// its changes alone, so that there are items without a snapshot record. After a crash before a shard's first checkpoint, changes of the
-    /// last seconds before the start may be given too. The stream's view must hold new images. After a crash the scan goes on from the last
-    /// page with every item done and every change before it behind its shard's checkpoint.
+    /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned
+    /// is given by its changes alone, so some items have no snapshot record. After a crash before a shard's first checkpoint,
+    /// changes of the last seconds before the start may be given too. The stream's view must hold new images. After a crash the
+    /// scan continues from the last page with every item done and every change before it behind its shard's checkpoint.
     ///
-    /// While it is taken, which [`StreamStats::snapshot_items`] shows, one worker reads all shards and the others wait; pages of it and
-    /// changes of the stream are handed out in turn, never at the same time. How fast, and with how much memory:
-    /// [`SnapshotSettings`](super::SnapshotSettings). Every worker of the application must be opened with this position. Its state is in a
-    /// table of its own, `<lease table>-snapshot`, made on demand: deleted together with the lease table, the application is fresh again.
+    /// While it is taken, which [`StreamStats::snapshot_items`] shows, one worker reads all shards and the others wait. Pages of it
+    /// and changes of the stream are handed out in turn, never at the same time. [`SnapshotSettings`](super::SnapshotSettings) sets
+    /// its speed and memory. Every worker of the application must be opened with this position. Its state is in a separate table,
+    /// `<lease table>-snapshot`, created in on-demand mode. Deleting it together with the lease table resets the application.
     Snapshot,
 }
 
-/// Gathers what a [`StreamSource`] is made of.
+/// A builder of a [`StreamSource`].
 #[must_use = "nothing is opened until `open` is called"]
 pub struct StreamSourceBuilder {
     dynamodb: aws_sdk_dynamodb::Client,
@@ -93,56 +93,56 @@ impl fmt::Debug for StreamSourceBuilder {
 }
 
 impl StreamSourceBuilder {
-    /// The table that holds the leases, and with them the checkpoints: the application's name, as the KCL has it. Every worker of one
-    /// application names the same, and two applications never do. It is made where it is missing, on demand. Default: the table's
-    /// name and `-leases`.
+    /// Sets the table that holds the leases and, with them, the checkpoints. It is the application's
+    /// name, as in the KCL: every worker of one application uses the same, and two applications never
+    /// do. It is created in on-demand mode if it is missing. Default: the table's name and `-leases`.
     pub fn lease_table(mut self, name: impl Into<String>) -> Self {
         self.lease_table = Some(name.into());
         self
     }
 
-    /// Keeps leases and checkpoints in this process alone, for a reader that shares its shards with no other and begins anew each time: to look at
-    /// changes, for a cache. No table is made, and no right on one is needed.
+    /// Keeps leases and checkpoints in this process alone, for a reader that shares its shards with no other and starts
+    /// anew each time, such as an inspection tool or a cache. No table is created, and no permission for one is needed.
     ///
-    /// Two such sources read all shards each. Once dropped, nothing is left of how far it was.
+    /// Two such sources read all shards each. The position is lost when the source is dropped.
     pub fn leases_in_memory(mut self) -> Self {
         self.in_memory = true;
         self
     }
 
-    /// Names this worker in the lease table, before a suffix of its own that tells it from others of its name. Default: the host's name and
-    /// the process's number.
+    /// Sets this worker's name in the lease table. A random suffix distinguishes it from others of
+    /// its name. Default: the host's name and the process ID.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.worker = Some(name.into());
         self
     }
 
-    /// Where an application without leases begins. Default: [`StartPosition::TrimHorizon`].
+    /// Sets the position at which an application without leases begins. Default: [`StartPosition::TrimHorizon`].
     pub fn start(mut self, position: StartPosition) -> Self {
         self.start = position;
         self
     }
 
-    /// How changes are read and handled.
+    /// Sets how changes are read and handled.
     pub fn settings(mut self, settings: StreamSettings) -> Self {
         self.settings = settings;
         self
     }
 
-    /// Which way requests go out. Default: [`TransportKind::Auto`].
+    /// Sets the transport of requests. Default: [`TransportKind::Auto`].
     pub fn transport(mut self, kind: TransportKind) -> Self {
         self.transport = kind;
         self
     }
 
-    /// Keeps back the records for which this says `false`: they count as done.
+    /// Sets the filter of records. Those for which it returns `false` are not handed out and count as done.
     pub fn filter(mut self, filter: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(filter));
         self
     }
 
-    /// Takes the records that are given up. The checkpoint passes them once this has returned `Ok`; an error has it called again, after
-    /// the delays of [`StreamSettings::retry`].
+    /// Sets the handler of records that are given up. The checkpoint passes a record once the handler has
+    /// returned `Ok`; after an error it is called again, with the delays of [`StreamSettings::retry`].
     pub fn dead_letters<H, F, E>(mut self, handler: H) -> Self
     where
         H: Fn(DeadLetter) -> F + Send + Sync + 'static,
@@ -156,31 +156,31 @@ impl StreamSourceBuilder {
         self
     }
 
-    /// Is told of every gap, whatever [`StreamSettings::on_gap`] says of going on. Must not block.
+    /// Sets the handler that is called for every gap, whatever [`StreamSettings::on_gap`] is. It must not block.
     pub fn on_gap(mut self, handler: impl Fn(&Gap) + Send + Sync + 'static) -> Self {
         self.on_gap = Some(Arc::new(handler));
         self
     }
 
-    /// Fixes the delays and the order in which leases are taken, for tests. Two sources of one seed are two workers all the same.
+    /// Sets the seed of the delays and of the order in which leases are taken, for tests. Two sources of one seed are still two workers.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Finds the table's stream, makes the lease table if need be, and sees to it that every shard has a lease.
+    /// Finds the table's stream, creates the lease table if it is missing, and ensures that every shard has a lease.
     ///
-    /// When it returns, the start position is settled: what changes from now on is given. Nothing is read before
-    /// [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream).
+    /// The start position is settled before it returns: every change from then on is given. Nothing
+    /// is read before [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream).
     ///
     /// # Errors
     ///
-    /// [`StreamsError::NoStream`] where the table has none, [`StreamsError::Config`] for settings out of range or that need a handler
-    /// which is missing, and whatever keeps the tables from being read.
+    /// [`StreamsError::NoStream`] if the table has none, [`StreamsError::Config`] for settings out of range,
+    /// [`StreamsError::HandlerMissing`] for those that lack their handler, and any error that keeps the tables from being read.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it resolves, a lease table and rows may have been made; opening again goes on from there.
+    /// If dropped before it resolves, a lease table and rows may have been created; opening again continues from there.
     pub async fn open(self) -> Result<StreamSource, StreamsError> {
         let settings = self.settings;
         settings.validate()?;
@@ -210,7 +210,8 @@ impl StreamSourceBuilder {
         let (stream_arn, keys) = stream_of(&table, &self.table, &mut retries).await?;
 
         let name = self.worker.unwrap_or_else(this_process);
-        // Nobody else ever writes under this name: a row that names it is this worker's own doing. Two sources of one seed are two.
+        // No other worker writes under this name: a row with it was written by this one. The suffix
+        // does not depend on the seed, so two sources of one seed have two names.
         let me = format!("{name}-{:016x}", entropy());
         let leases = self
             .lease_table
@@ -261,7 +262,7 @@ impl StreamSourceBuilder {
         };
         let begin = match self.start {
             StartPosition::TrimHorizon => Begin::TrimHorizon,
-            // Before the first page of a snapshot is scanned, so that the scan shows all that came before.
+            // Set before the first page of a snapshot is scanned, so that the scan shows all earlier changes.
             StartPosition::Latest | StartPosition::Snapshot => Begin::Latest,
             StartPosition::AtTimestamp(time) => Begin::AtTimestamp(millis(time)),
         };
@@ -291,13 +292,13 @@ impl StreamSourceBuilder {
 
 /// A source of a table's changes, open and not yet read.
 ///
-/// Workers in any number of processes share the stream's shards by the lease table; see the [module](super) for what is promised.
+/// Workers in any number of processes share the stream's shards by the lease table; see the [module](super) for the guarantees.
 pub struct StreamSource {
     worker: Worker,
     receiver: mpsc::Receiver<super::feed::Chunk>,
     orders: Arc<watch::Sender<Order>>,
     obey: watch::Receiver<Order>,
-    /// For the delays of dead letters, where records are taken as a stream.
+    /// The randomness of the delays of dead letters, if records are taken as a stream.
     rng: fastrand::Rng,
 }
 
@@ -310,7 +311,7 @@ impl fmt::Debug for StreamSource {
 }
 
 impl StreamSource {
-    /// Begins to gather what a source is made of: the clients of DynamoDB and DynamoDB Streams, and a table's name or ARN.
+    /// Returns a builder of a source, from the clients of DynamoDB and DynamoDB Streams and a table's name or ARN.
     pub fn builder(
         dynamodb: &aws_sdk_dynamodb::Client,
         streams: &aws_sdk_dynamodbstreams::Client,
@@ -333,7 +334,7 @@ impl StreamSource {
         }
     }
 
-    /// A handle that stops the source and tells its numbers, for while it runs.
+    /// Returns a handle that stops the source and returns its statistics while it runs.
     pub fn control(&self) -> StreamControl {
         StreamControl {
             orders: Arc::clone(&self.orders),
@@ -345,20 +346,20 @@ impl StreamSource {
     /// Gives every change to a handler, until the source is stopped by its [`control`](Self::control) or fails.
     ///
     /// A batch holds changes of one shard, in order; batches of different shards, and with
-    /// [`parallelism`](StreamSettings::parallelism) of different items, are handled at the same time. The checkpoint passes a change
-    /// once the handler has returned `Ok` for its batch, so every effect must be durable by then. A change may be given again after a
-    /// crash or a lost lease. An error, or a panic, has the batch given again, as the settings say. When its lease is lost while a handler
-    /// works, the handler is dropped at its next `await`.
+    /// [`parallelism`](StreamSettings::parallelism) of different items, are handled at the same time. The checkpoint passes
+    /// a change once the handler has returned `Ok` for its batch, so every effect must be durable by then. A change may be
+    /// given again after a crash or a lost lease. After an error or a panic of the handler the batch is given again, as the
+    /// settings define. If its lease is lost while a handler works, the handler is dropped at its next `await`.
     ///
     /// # Errors
     ///
-    /// What keeps the source from going on: a [gap](StreamsError::Gap), a record that nobody takes, a stream that was switched off, a
-    /// service that refuses for good. The leases are given up before it returns.
+    /// The error that stops the source: a [gap](StreamsError::Gap), a record that no handler takes, a stream
+    /// that was switched off, a service that refuses for good. The leases are given up before it returns.
     ///
     /// # Cancel safety
     ///
-    /// Dropped, everything stops where it is. The leases lapse after the failover time; stop by the [`control`](Self::control) to have them
-    /// given up at once.
+    /// If it is dropped, everything stops where it is. The leases lapse after the failover time;
+    /// stop the source by its [`control`](Self::control) to give them up at once.
     pub async fn run<T, H, F, E>(mut self, handler: H) -> Result<(), StreamsError>
     where
         T: DeserializeOwned + Send + 'static,
@@ -373,7 +374,7 @@ impl StreamSource {
         running.ended().await
     }
 
-    /// Gives every change as a stream of records, each with an [`Ack`](crate::progress::Ack).
+    /// Returns every change as a stream of records, each with an [`Ack`](crate::progress::Ack).
     ///
     /// Must be called within a tokio runtime.
     pub fn into_stream(self) -> RecordStream {
@@ -390,7 +391,7 @@ impl StreamSource {
     }
 }
 
-/// Stops a source and tells its numbers. Cheap to clone.
+/// A handle that stops a source and returns its statistics. Cheap to clone.
 #[derive(Clone)]
 pub struct StreamControl {
     orders: Arc<watch::Sender<Order>>,
@@ -405,21 +406,21 @@ impl fmt::Debug for StreamControl {
 }
 
 impl StreamControl {
-    /// Ends the source: nothing more is read or handed out, what is being handled is waited for as long as
-    /// [`drain_timeout`](StreamSettings::drain_timeout) allows, checkpoints are stored, and the leases are given up, so that
-    /// other workers go on at once.
+    /// Ends the source: nothing more is read or handed out, records being handled are awaited for
+    /// as long as [`drain_timeout`](StreamSettings::drain_timeout) allows, checkpoints are stored,
+    /// and the leases are given up, so that other workers continue at once.
     pub fn stop(&self) {
         self.orders.send_replace(Order::Close);
     }
 
-    /// Reads no more, but keeps the leases, so that what was handed out can still be acknowledged. After it comes [`stop`](Self::stop).
+    /// Stops reading but keeps the leases, so that records handed out can still be acknowledged. Call [`stop`](Self::stop) afterward.
     pub fn pause(&self) {
         self.orders.send_if_modified(|order| {
             *order == Order::Run && std::mem::replace(order, Order::Pause) == Order::Run
         });
     }
 
-    /// The source's numbers now.
+    /// Returns the source's current statistics.
     pub fn stats(&self) -> StreamStats {
         StreamStats {
             last_error: self.troubles.last_error(),
@@ -427,17 +428,17 @@ impl StreamControl {
         }
     }
 
-    /// Returns whether shards are read and handled at present.
+    /// Returns the source's health: whether shards are read and handled at present.
     ///
-    /// It fails once an operation has failed for a second for one shard, or a handler has, without a success for that shard between;
-    /// at once where time alone cannot help. It has ended once the source has, by an error.
+    /// The source is failing once an operation, or a handler, has failed for one shard for a second without a success
+    /// for that shard in between, and at once if time alone cannot help. It has ended once an error ended it.
     #[must_use]
     pub fn health(&self) -> Health {
         self.troubles.health()
     }
 }
 
-/// The worker's task, which ends with whoever waits for it.
+/// The worker's task, which is aborted when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running(JoinHandle<Result<(), StreamsError>>);
 
@@ -446,14 +447,16 @@ impl Running {
         self.wait().await
     }
 
+    /// Waits for the worker's task to end.
+    ///
     /// # Cancel safety
     ///
-    /// Harmless to drop; not to be called again once it resolved.
+    /// Cancel safe. It must not be called again once it has resolved.
     pub(crate) async fn wait(&mut self) -> Result<(), StreamsError> {
         match (&mut self.0).await {
             Ok(result) => result,
             Err(error) if error.is_panic() => Err(StreamsError::Panicked),
-            // The runtime is going: there is nobody left to fail to.
+            // The runtime is shutting down: no caller is left to receive an error.
             Err(_) => Ok(()),
         }
     }
@@ -485,7 +488,7 @@ async fn stream_of(
     Ok((stream_arn, keys))
 }
 
-/// The name of this process: the host's, and its number there.
+/// Returns the name of this process: the host's name, and the process ID.
 fn this_process() -> String {
     let host = ["HOSTNAME", "COMPUTERNAME"]
         .iter()
@@ -496,7 +499,7 @@ fn this_process() -> String {
 }
 
 impl StreamSettings {
-    /// Refuses settings that would lose records for want of somebody who takes them.
+    /// Refuses settings that would lose records because no handler takes them.
     fn check_handlers(&self, dead_letters: bool, on_gap: bool) -> Result<(), StreamsError> {
         let needs = if !dead_letters && self.get_max_age().is_some() {
             Some(("max_age", "dead_letters"))

@@ -1,4 +1,4 @@
-//! What a source has done and holds: numbers for callers, and metrics.
+//! The statistics of a source: numbers for callers, and metrics.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,39 +10,39 @@ use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use super::ShardId;
 use crate::health::LastError;
 
-/// A source's numbers at one moment; the totals count from opening.
+/// A source's statistics at one moment; the totals count from opening.
 ///
-/// The same go to the [`metrics`] facade, with the label `table`. Install its recorder before opening a source.
+/// The same numbers go to the [`metrics`] facade, with the label `table`. Install its recorder before opening a source.
 ///
-/// | metric | kind | unit | what |
+/// | metric | kind | unit | meaning |
 /// |---|---|---|---|
 /// | `dynamodb_streams_records_total` | counter | records | read, filtered ones included |
-/// | `dynamodb_streams_filtered_total` | counter | records | that the filter kept back |
-/// | `dynamodb_streams_handled_total` | counter | records | that the handler handled |
+/// | `dynamodb_streams_filtered_total` | counter | records | rejected by the filter |
+/// | `dynamodb_streams_handled_total` | counter | records | handled by the handler |
 /// | `dynamodb_streams_dead_lettered_total` | counter | records | given up, with a reason |
-/// | `dynamodb_streams_failed_batches_total` | counter | batches | that the handler failed on, each time |
+/// | `dynamodb_streams_failed_batches_total` | counter | batches | failed by the handler, each time counted |
 /// | `dynamodb_streams_reads_total` | counter | requests | `GetRecords` |
 /// | `dynamodb_streams_failed_reads_total` | counter | requests | answered by an error or not at all |
-/// | `dynamodb_streams_checkpoints_total` | counter | writes | of a checkpoint |
+/// | `dynamodb_streams_checkpoints_total` | counter | writes | checkpoints stored |
 /// | `dynamodb_streams_gaps_total` | counter | gaps | in the stream |
-/// | `dynamodb_streams_leases_lost_total` | counter | leases | that were not given up |
-/// | `dynamodb_streams_snapshot_items_total` | counter | items | scanned for a snapshot, those that the stream gave too included |
-/// | `dynamodb_streams_snapshot_segments_total` | counter | segments | of a snapshot that were worked through to their end |
-/// | `dynamodb_streams_shards` | gauge | shards | that this worker reads |
-/// | `dynamodb_streams_lag_seconds` | gauge | seconds | the age of the last record read, of the shard that lags most; 0 where all is read |
-/// | `dynamodb_streams_read_seconds` | histogram | seconds | from asking for a page to having it |
+/// | `dynamodb_streams_leases_lost_total` | counter | leases | lost without being given up |
+/// | `dynamodb_streams_snapshot_items_total` | counter | items | scanned for a snapshot, including those dropped because the stream gave them |
+/// | `dynamodb_streams_snapshot_segments_total` | counter | segments | of a snapshot, completed |
+/// | `dynamodb_streams_shards` | gauge | shards | read by this worker |
+/// | `dynamodb_streams_lag_seconds` | gauge | seconds | the age of the last record read, of the shard that lags most; 0 if all are read |
+/// | `dynamodb_streams_read_seconds` | histogram | seconds | from the request of a page to its arrival |
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StreamStats {
     /// Records read, filtered ones included.
     pub records: u64,
-    /// Records that the filter kept back.
+    /// Records rejected by the filter.
     pub filtered: u64,
-    /// Records that the handler handled.
+    /// Records handled by the handler.
     pub handled: u64,
     /// Records given up, with a reason.
     pub dead_lettered: u64,
-    /// Batches that the handler failed on, each time counted.
+    /// Batches failed by the handler, each time counted.
     pub failed_batches: u64,
     /// Reads of shards.
     pub reads: u64,
@@ -52,21 +52,21 @@ pub struct StreamStats {
     pub checkpoints: u64,
     /// Gaps in the stream.
     pub gaps: u64,
-    /// Leases that were lost, not given up.
+    /// Leases lost without being given up.
     pub leases_lost: u64,
-    /// Items scanned for a snapshot, those included that were dropped because the stream gave them.
+    /// Items scanned for a snapshot, including those dropped because the stream gave them.
     pub snapshot_items: u64,
-    /// Segments of a snapshot worked through to their end, of as many as
-    /// [`segments`](super::SnapshotSettings::segments) says.
+    /// Segments of a snapshot that were completed, out of as many as
+    /// [`segments`](super::SnapshotSettings::segments) sets.
     pub snapshot_segments: u64,
     /// The last request, or call of a handler, that failed; `None` while none has.
     pub last_error: Option<LastError>,
-    /// The shards that this worker reads, with the lag of each: the age of the last record read, by the service's clock, and zero where a read
-    /// has brought nothing more.
+    /// The shards that this worker reads, with the lag of each: the age of the last record read, by
+    /// the service's clock, and zero if a read returned no more.
     pub lag: BTreeMap<ShardId, Duration>,
 }
 
-/// The counts as they are kept.
+/// The counters of a source.
 #[derive(Debug)]
 pub(crate) struct Counters {
     totals: [(AtomicU64, Counter); 12],
@@ -131,7 +131,7 @@ impl Counters {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A read has brought a page; `lag` is the age of its last record, or zero where the shard has been read up.
+    /// Counts a read that returned a page; `lag` is the age of its last record, or zero if the shard has no more.
     pub(crate) fn read(
         &self,
         shard: &ShardId,

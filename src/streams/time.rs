@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-/// The largest power of ten that could matter; more would be no time.
+/// The largest exponent of ten that is accepted; a larger one would be no time.
 const MAX_EXPONENT: i32 = 40;
 
-/// Reads a number of seconds, with a fraction or an exponent or without, to the nanosecond. Going through a float would
-/// take some 100 ns off every other millisecond.
+/// Parses a number of seconds, with or without a fraction or an exponent, to the nanosecond. A
+/// conversion by float would lose some 100 ns of every other millisecond.
 pub(super) fn parse(number: &[u8]) -> Option<SystemTime> {
     let text = std::str::from_utf8(number).ok()?;
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {

@@ -1,6 +1,6 @@
-//! What fails in a source, for whoever is on call: lines of the log, and the source's health, as [`crate::health`] decides.
+//! The failures of a source, for its operators: log lines, and the source's health, as [`crate::health`] decides.
 //!
-//! An operation fails for as long as it fails for any shard: that others are read does not help the one that is not.
+//! An operation fails for as long as it fails for any shard: success for others does not help that one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,26 +13,26 @@ use crate::clock::Clock;
 use crate::health::{Health, LastError, Reporter};
 use crate::retry::ServiceError;
 
-/// The operation under which a handler's failures go.
+/// The operation name under which a handler's failures are noted.
 pub(crate) const HANDLER: &str = "handler";
 
 pub(crate) struct Troubles {
     clock: Clock,
-    /// Whether anything fails: what succeeds needs no lock otherwise.
+    /// Set while anything fails, so that successes need no lock otherwise.
     any: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
     reporter: Reporter,
-    /// What each operation fails for; `None` for the source as a whole.
+    /// The shards for which each operation fails; `None` for the source as a whole.
     failing: BTreeMap<&'static str, BTreeSet<Option<ShardId>>>,
     last: Option<LastError>,
     ended: Option<String>,
 }
 
 impl Troubles {
-    /// `longest_gap` is the longest time between two attempts of what is tried again.
+    /// Creates the state of a source without failures. `longest_gap` is the longest time between two attempts of a retry.
     pub(crate) fn new(table: &str, clock: Clock, longest_gap: Duration) -> Self {
         Self {
             clock,
@@ -50,7 +50,7 @@ impl Troubles {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request failed, and is sent again.
+    /// Notes a request that failed and is sent again.
     pub(crate) fn failed(
         &self,
         operation: &'static str,
@@ -62,7 +62,7 @@ impl Troubles {
         self.note(&mut state, operation, shard, error.to_string());
     }
 
-    /// A handler failed, or did not take a dead letter, and is called again.
+    /// Notes a handler that failed, or did not take a dead letter, and is called again.
     pub(crate) fn handler_failed(&self, shard: &ShardId, problem: &str) {
         let cause = format!("shard {shard}: {problem}");
         let mut state = self.state();
@@ -88,7 +88,7 @@ impl Troubles {
         });
     }
 
-    /// A request, or a call of a handler, succeeded.
+    /// Notes a request, or a call of a handler, that succeeded.
     pub(crate) fn succeeded(&self, operation: &'static str, shard: Option<&ShardId>) {
         if !self.any.load(Ordering::Relaxed) {
             return;
@@ -105,7 +105,7 @@ impl Troubles {
         }
     }
 
-    /// A shard is no longer read here: what fails of it is not this worker's any more.
+    /// Forgets the failures of a shard that this worker no longer reads.
     pub(crate) fn forget(&self, shard: &ShardId) {
         if !self.any.load(Ordering::Relaxed) {
             return;
@@ -124,12 +124,12 @@ impl Troubles {
         self.any.store(!failing.is_empty(), Ordering::Relaxed);
     }
 
-    /// Logs what has begun to last, or is over, by now.
+    /// Logs the failures that have begun to last, or are over, by now.
     pub(crate) fn advance(&self) {
         self.state().reporter.advance(self.clock.now());
     }
 
-    /// The source has ended with this error.
+    /// Logs and notes the error with which the source ended.
     pub(crate) fn ended(&self, error: &StreamsError) {
         tracing::error!(%error, "the source has ended");
         self.state().ended = Some(error.to_string());

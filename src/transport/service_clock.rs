@@ -1,8 +1,8 @@
 //! The service's time: a monotonic clock, anchored to the dates of answers.
 //!
-//! A `Date` is cut to the second and is of some moment between the sending of a request and the
-//! arrival of its answer. So each answer bounds the difference between the service's time and the
-//! monotonic clock from both sides, and all answers together bound it closer:
+//! A `Date` is truncated to the second, and is of some moment between the sending of a request and
+//! the arrival of its answer. So each answer bounds the difference between the service's time and
+//! the monotonic clock from both sides, and all answers together bound it more closely:
 //!
 //! ```text
 //!               sent              received
@@ -10,7 +10,7 @@
 //!                └── the date, cut ──┘      date − received  ≤  difference  <  date + 1 s − sent
 //! ```
 //!
-//! Answers that contradict those before begin anew: the machine has slept, or a clock was set.
+//! An answer that contradicts those before replaces them: the machine slept, or a clock was set.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,11 +20,11 @@ use crate::clock::Clock;
 
 /// The resolution of a date, in milliseconds.
 const SECOND: i64 = 1_000;
-/// The most that a local clock is taken to be off where answers have no date, in milliseconds:
-/// requests that are signed more than 15 minutes off are refused.
+/// The largest error assumed of the local clock where answers have no date, in milliseconds: the
+/// service refuses requests that are signed more than 15 minutes off.
 const LOCAL_MARGIN: i64 = 15 * 60 * 1_000;
 
-/// The service's time, as far as answers have told it.
+/// The service's time, as far as the dates of answers determine it.
 #[derive(Debug)]
 pub(crate) struct ServiceClock {
     clock: Clock,
@@ -37,7 +37,7 @@ struct State {
     warned: bool,
 }
 
-/// Bounds of the service's time in milliseconds since 1970, less the monotonic clock's.
+/// Bounds of the service's time less the monotonic clock's, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Difference {
     least: i64,
@@ -45,7 +45,7 @@ struct Difference {
 }
 
 impl Difference {
-    /// Returns the bounds that both keep; the other's where there are none.
+    /// Returns the intersection of both bounds, or the other's where it is empty.
     fn narrowed(self, other: Self) -> Self {
         let both = Self {
             least: self.least.max(other.least),
@@ -56,7 +56,7 @@ impl Difference {
 }
 
 impl ServiceClock {
-    /// Returns a clock that no answer has told anything yet.
+    /// Returns a clock that has no answer's date yet.
     pub(crate) fn new() -> Self {
         Self {
             clock: Clock::start(),
@@ -64,12 +64,12 @@ impl ServiceClock {
         }
     }
 
-    /// Returns the monotonic time, to be noted with an answer.
+    /// Returns the monotonic time, to be noted when a request is sent.
     pub(super) fn monotonic(&self) -> Duration {
         self.clock.now()
     }
 
-    /// Takes in the date of an answer that has just arrived, to a request sent at `sent`.
+    /// Records the date of an answer that has just arrived to a request sent at `sent`.
     pub(super) fn answered(&self, date: Option<&str>, sent: Duration) {
         let Some(date) = date.and_then(parse_http_date) else {
             return;
@@ -84,15 +84,15 @@ impl ServiceClock {
         state.difference = Some(known.narrowed(told));
     }
 
-    /// Returns the earliest that the service's time may be now, in milliseconds since 1970: no more
-    /// than a second and a round trip early. Where no answer had a date, the local time less 15
+    /// Returns the earliest that the service's time may be, in milliseconds since 1970: at most a
+    /// second and a round trip early. If no answer had a date, it is the local time less 15
     /// minutes, which is logged once.
     pub(crate) fn earliest(&self) -> u64 {
         let (least, _) = self.bounds();
         u64::try_from(least).unwrap_or(0)
     }
 
-    /// Returns the service's time as it most probably is; the local time where no answer had a date.
+    /// Returns the most probable service time; the local time if no answer had a date.
     pub(crate) fn now(&self) -> SystemTime {
         let (least, most) = self.bounds();
         let middle = u64::try_from(least.midpoint(most)).unwrap_or(0);

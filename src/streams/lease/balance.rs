@@ -1,11 +1,13 @@
-//! Which leases a worker takes.
+//! The choice of the leases that a worker takes.
 //!
-//! Nobody coordinates: each worker looks at the whole table, sees who has what, and takes what is its part. A condition on each
-//! write sees to it that two never take the same. Time is the worker's own alone: a lease has lapsed when its counter has not
-//! moved for the failover time *since this worker first saw it at that value*, so that no two clocks are ever compared.
+//! There is no coordinator: each worker reads the whole table and takes its part. A condition on
+//! each write prevents two workers from taking the same lease. Only the worker's own clock is used:
+//! a lease has lapsed when its counter has not moved for the failover time *since this worker first
+//! saw it at that value*, so that no two clocks are ever compared.
 //!
-//! What is free, or lapsed, is taken up to an even share. Then a worker that still has at least two fewer than the most loaded one
-//! asks that one to hand some over. When nobody can, all are within one lease of each other.
+//! Free and lapsed leases are taken up to an even share. Then a worker that still has at least two
+//! fewer than the most loaded one asks that one to hand some over. Once none has, all are within
+//! one lease of each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -15,17 +17,17 @@ use super::super::graph::Lineage;
 use super::row::LeaseRow;
 use super::sync::Rows;
 
-/// How many leases a worker asks for in one look at the table. Handing one over takes about a second, so that a thousand shards
-/// are spread anew in less than a minute and no worker is made to stop many readers at once.
+/// The most leases that a worker asks for in one look at the table. A hand-over takes about a
+/// second: a thousand shards spread within a minute, and no worker stops many readers at once.
 const MOST_HANDED_OVER: usize = 20;
 
-/// What one worker knows of the lease table.
+/// The lease table as one worker last saw it.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     rows: Rows,
-    /// Since when, by this worker's clock, a counter has stood where it stands.
+    /// Each row's counter, and the time by this worker's clock at which it was first seen.
     since: HashMap<ShardId, (u64, Duration)>,
-    /// Workers of another library that are seen to live.
+    /// Workers of another library that are alive: they were seen to renew.
     strangers: BTreeSet<String>,
 }
 
@@ -38,13 +40,13 @@ pub(crate) struct Take {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Manner {
-    /// It names this worker already.
+    /// The row names this worker already.
     Named,
-    /// Nobody has it.
+    /// No worker has it.
     Free,
-    /// Its owner, or who hands it over, has not been heard of for the failover time.
+    /// Its reader has not renewed it for the failover time.
     Lapsed,
-    /// Its owner has more than this worker, and is asked to hand it over.
+    /// Its owner has more leases than this worker, and is asked to hand it over.
     HandOver,
 }
 
@@ -57,8 +59,8 @@ impl Observed {
         self.rows.get(shard)
     }
 
-    /// Takes over what a scan of the whole table gave. `seen` is when its answer was there: a counter that it shows may have been written
-    /// just before, so that its owner has the failover time from then on.
+    /// Stores the rows of a scan of the whole table. `seen` is when the answer arrived: a counter
+    /// in it may have been written just before, so its owner has the failover time from then on.
     pub(crate) fn scanned(&mut self, rows: impl IntoIterator<Item = LeaseRow>, seen: Duration) {
         self.rows = rows
             .into_iter()
@@ -76,12 +78,12 @@ impl Observed {
         }
     }
 
-    /// Workers of another library that are seen to live: their names are none that this crate gives.
+    /// Returns the live workers of another library, whose names are none that this crate gives.
     pub(crate) fn strangers(&self) -> &BTreeSet<String> {
         &self.strangers
     }
 
-    /// Takes over one row, which this worker wrote or was shown.
+    /// Stores one row that this worker wrote or was shown.
     pub(crate) fn saw(&mut self, row: LeaseRow, seen: Duration) {
         let since = self.since.entry(row.shard.clone());
         let since = since.or_insert((row.counter, seen));
@@ -96,7 +98,7 @@ impl Observed {
         self.since.remove(shard);
     }
 
-    /// When a lease that somebody has lapses, if nothing is heard of them.
+    /// Returns when a lease that has a reader lapses, unless its counter moves before.
     fn lapses(&self, row: &LeaseRow, failover: Duration) -> Option<Duration> {
         row.reader()?;
         self.since
@@ -104,10 +106,10 @@ impl Observed {
             .map(|(_, since)| *since + failover)
     }
 
-    /// Whether a shard may be read: it has something left, and all before it has been worked through.
+    /// Returns whether a shard may be read: it is not finished, and no unfinished parent has a row.
     ///
-    /// A row may have been made without its parent, or with a wrong one, by somebody whose listing said so: the lineage is asked too, and
-    /// believed where enough listings agree.
+    /// A row may have been made without its parent, or with a wrong one, from a wrong listing. So
+    /// the lineage is checked too, and decides alone where enough listings agree.
     fn is_ready(&self, row: &LeaseRow, lineage: &Lineage) -> bool {
         let finished = |parent| self.rows.get(parent).is_none_or(LeaseRow::is_finished);
         let after_parents = match lineage.confirmed_parent(&row.shard) {
@@ -120,7 +122,7 @@ impl Observed {
         !row.is_finished() && after_parents
     }
 
-    /// When the next lease of another worker lapses.
+    /// Returns when the next lease of another worker lapses.
     pub(crate) fn next_lapse(&self, me: &str, failover: Duration) -> Option<Duration> {
         let others = self
             .rows
@@ -129,7 +131,7 @@ impl Observed {
         others.filter_map(|row| self.lapses(row, failover)).min()
     }
 
-    /// Whether a lease that this worker has asked for is still being handed over.
+    /// Returns whether a lease that this worker has asked for is still being handed over.
     pub(crate) fn is_waiting(&self, me: &str) -> bool {
         let mut asked = self
             .rows
@@ -138,7 +140,7 @@ impl Observed {
         asked.any(|row| row.owner.as_deref() == Some(me))
     }
 
-    /// How many workers are seen to live, this one among them.
+    /// Returns the number of live workers, this one included.
     pub(crate) fn workers(&self, me: &str, now: Duration, failover: Duration) -> usize {
         let alive = self.rows.values().filter(|row| !row.is_finished());
         let alive = alive.filter(|row| self.lapses(row, failover).is_some_and(|end| now < end));
@@ -147,7 +149,7 @@ impl Observed {
         workers.len()
     }
 
-    /// What to take now. `held` are the leases that this worker has for certain, whatever the table said when it was looked at.
+    /// Returns the leases to take now. `held` are those that this worker has, whatever rows show.
     pub(crate) fn plan(
         &self,
         me: &str,
@@ -170,7 +172,7 @@ impl Observed {
                 .lapses(row, failover)
                 .is_some_and(|lapses| lapses <= now);
             match row.owner.as_deref() {
-                // Handed over by now, or let go for want of a renewal that nobody else noticed.
+                // Handed over by now, or lapsed here without another worker having taken it.
                 Some(owner) if owner == me && row.checkpoint_owner.is_none() => takes.push(Take {
                     row: row.clone(),
                     manner: Manner::Named,
@@ -192,10 +194,10 @@ impl Observed {
         let workers = of_others.len() + 1;
         let share = usize::div_ceil(total, workers);
 
-        // Workers that look at the same moment should not all want the same lease first.
+        // Workers that look at the same moment should not all try the same lease first.
         rng.shuffle(&mut free);
         for (row, manner) in free {
-            // Whose part it is may be somebody's who takes no more: one that is about to stop, for one.
+            // The worker whose part it is may take no more, perhaps because it is about to stop.
             let long = match manner {
                 Manner::Lapsed => failover + failover / 5,
                 _ => failover / 5,
@@ -245,7 +247,7 @@ impl Observed {
     }
 }
 
-/// Whether a worker's name is one that this crate gives: it ends with a number of 64 bits in hexadecimal.
+/// Returns whether a worker's name is from this crate: it ends with a 64-bit hexadecimal number.
 fn is_ours(worker: &str) -> bool {
     let suffix = worker.rsplit_once('-').map_or("", |(_, suffix)| suffix);
     suffix.len() == 16 && suffix.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -363,7 +365,7 @@ mod tests {
         assert!(asked.iter().all(|(_, manner)| *manner == Manner::HandOver));
     }
 
-    /// Workers that look at and write one table, each in its own time.
+    /// Workers that read and write one table, each at its own pace.
     struct Fleet {
         table: Rows,
         workers: Vec<(String, Observed, BTreeSet<ShardId>)>,
@@ -382,7 +384,7 @@ mod tests {
             }
         }
 
-        /// One worker looks, and its writes arrive after those of others may have.
+        /// Lets one worker look and write, perhaps to rows that others have changed since.
         fn step(&mut self, at: usize, now: Duration) {
             let (name, observed, held) = &mut self.workers[at];
             held.retain(|shard| {
@@ -436,7 +438,7 @@ mod tests {
             let mut order = fastrand::Rng::with_seed(seed);
             for second in 0..120_u64 {
                 if second == 40 {
-                    // Killed: they say nothing any more.
+                    // These are killed: they write no more.
                     let left = fleet.workers.len().saturating_sub(gone).max(1);
                     fleet.workers.truncate(left);
                 }

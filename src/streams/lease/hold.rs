@@ -1,8 +1,9 @@
-//! A lease that this worker has: when to write to it, and whether it still has it.
+//! A lease that this worker has: when to write to it, and whether the worker still has it.
 //!
-//! A lease is *valid* for the failover time after the last write that the service accepted, counted from when that write was sent: no
-//! other worker can have seen the counter at its new value any earlier, so none can take the lease before. A worker that could not
-//! write for so long stops what it does for the shard, without asking anybody.
+//! A lease is *valid* for the failover time after the last write that the service accepted, counted
+//! from when that write was sent: no other worker can have seen the new counter earlier and take
+//! the lease before. A worker that could not write for that time stops its work on the shard
+//! without waiting for an answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::super::{SequenceNumber, ShardId};
 use super::row::{Checkpoint, LeaseRow};
 use super::table::Change;
 
-/// How much earlier than others may take the lease the work on it ends: timers are not exact.
+/// The time by which work on a lease ends before others may take the lease: timers are not exact.
 const MARGIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -21,26 +22,26 @@ pub(crate) struct Hold {
     checkpoint_interval: Duration,
     counter: u64,
     handing_over: bool,
-    /// When the last accepted write was sent.
+    /// The time at which the last accepted write was sent.
     renewed: Duration,
-    /// When the last write was tried, accepted or not.
+    /// The time at which the last write was sent, accepted or not.
     tried: Duration,
     failures: u32,
-    /// When the last checkpoint was written.
+    /// The time at which the last accepted checkpoint was sent.
     checkpointed: Duration,
     stored: Checkpoint,
-    /// A checkpoint further than what is stored.
+    /// A checkpoint beyond the stored one.
     reached: Option<SequenceNumber>,
-    /// Until when the shard was read, in milliseconds since 1970.
+    /// The time up to which the shard was read, in milliseconds since 1970.
     read: Option<u64>,
-    /// When the lease was first taken, in milliseconds since 1970, while its row does not say.
+    /// The time at which the lease was first taken, in milliseconds since 1970, until stored.
     first_taken: Option<u64>,
     end: End,
-    /// Set if no other worker can take the lease.
+    /// Set where no other worker can take the lease.
     lasts: bool,
 }
 
-/// How the lease is to be given up.
+/// The way in which the lease is to be given up.
 #[derive(Clone, Debug, PartialEq)]
 enum End {
     No,
@@ -48,25 +49,25 @@ enum End {
     Finished(BTreeSet<ShardId>),
 }
 
-/// What a refused write means.
+/// The meaning of a refused write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// An earlier write of ours had been applied after all.
+    /// An earlier write of this worker was applied although it seemed to fail.
     Adopted,
     /// Another worker asks for the lease.
     HandOver,
-    /// It was given up: an earlier write of ours that said so had been applied after all.
+    /// The lease was given up by an earlier write, which was applied although it seemed to fail.
     GivenUp,
-    /// Somebody else has it.
+    /// The lease is not this worker's any more.
     Lost,
-    /// The worker that had asked for the lease does no longer.
+    /// The worker that asked for the lease has withdrawn.
     Withdrawn,
-    /// The row was deleted under us: it is made again, with what is known here.
+    /// The row was deleted. It is made again from this worker's state.
     Missing,
 }
 
 impl Hold {
-    /// `row` as it is after it was taken by a write sent at `taken`.
+    /// Returns the lease of `row`, as it stands after a write sent at `taken` took it.
     pub(crate) fn new(
         me: &str,
         row: &LeaseRow,
@@ -93,7 +94,7 @@ impl Hold {
         }
     }
 
-    /// The same lease where no other worker can take it: it does not lapse.
+    /// Returns the same lease as one that never lapses, since no other worker can take it.
     pub(crate) fn lasting(self) -> Self {
         Self {
             lasts: true,
@@ -113,7 +114,7 @@ impl Hold {
         &self.stored
     }
 
-    /// When the lease is not this worker's any more, if no write is accepted before.
+    /// Returns when the lease stops being this worker's, unless a write is accepted before.
     pub(crate) fn valid_until(&self) -> Duration {
         if self.lasts {
             return Duration::MAX;
@@ -121,22 +122,22 @@ impl Hold {
         self.renewed + self.failover.saturating_sub(MARGIN)
     }
 
-    /// All effects up to this record are durable.
+    /// Notes that all effects up to this record are durable.
     pub(crate) fn reach(&mut self, sequence: SequenceNumber) {
         self.reached = Some(sequence);
     }
 
-    /// The shard was read at this time, in milliseconds since 1970.
+    /// Notes that the shard was read at this time, in milliseconds since 1970.
     pub(crate) fn read_at(&mut self, time: u64) {
         self.read = Some(time);
     }
 
-    /// The lease was taken at this time, in milliseconds since 1970, and its row is to say so.
+    /// Notes when the lease was taken, in milliseconds since 1970, for its row to store.
     pub(crate) fn note_taken(&mut self, time: u64) {
         self.first_taken = Some(time);
     }
 
-    /// Another worker is known to have asked for the lease.
+    /// Notes that another worker has asked for the lease.
     pub(crate) fn hand_over(&mut self) {
         self.handing_over = true;
     }
@@ -148,15 +149,15 @@ impl Hold {
         }
     }
 
-    /// The shard has been worked through to its end.
+    /// Gives the lease up with the next write, as that of a shard that has been worked through.
     pub(crate) fn finish(&mut self, children: BTreeSet<ShardId>) {
         self.end = End::Finished(children);
     }
 
-    /// When the next write is due.
+    /// Returns when the next write is due.
     pub(crate) fn due(&self) -> Duration {
         if self.failures > 0 {
-            // A lease is lost after a failover time without a write: until then a renewal that fails is tried several times more.
+            // Several attempts fit in before the failover time ends and the lease lapses.
             let pause = self.failover / 20 * self.failures.min(2);
             return self.tried + pause;
         }
@@ -170,7 +171,7 @@ impl Hold {
         }
     }
 
-    /// What to write now. `None` where the checkpoint is what it was and nothing else is due.
+    /// Returns what to write now. Its checkpoint is `None` where that has not moved.
     pub(crate) fn change(&self) -> Change {
         let checkpoint = match &self.end {
             End::Finished(_) => Some(Checkpoint::ShardEnd),
@@ -190,7 +191,7 @@ impl Hold {
         }
     }
 
-    /// A write that was sent at `sent` was accepted.
+    /// Notes that a write sent at `sent` was accepted.
     pub(crate) fn accepted(&mut self, change: &Change, sent: Duration) {
         self.counter += 1;
         self.renewed = sent;
@@ -208,13 +209,13 @@ impl Hold {
         }
     }
 
-    /// A write that was sent at `sent` failed; nobody knows whether it was applied.
+    /// Notes that a write sent at `sent` failed. It may have been applied all the same.
     pub(crate) fn failed(&mut self, sent: Duration) {
         self.tried = sent;
         self.failures += 1;
     }
 
-    /// A write that was sent at `sent` was refused, and `row` is what stands there.
+    /// Notes that a write sent at `sent` was refused. Returns the meaning, by the row as it stands.
     pub(crate) fn refused(&mut self, row: Option<&LeaseRow>, sent: Duration) -> Verdict {
         self.tried = sent;
         let Some(row) = row else {
@@ -232,7 +233,7 @@ impl Hold {
         let asked = row.checkpoint_owner.is_some() && !self.handing_over;
         let withdrawn = row.checkpoint_owner.is_none() && self.handing_over;
         if row.counter == self.counter && !asked && !withdrawn {
-            // The same counter and yet refused: it is not the row that this worker thinks it is.
+            // Refused in spite of the same counter: the row is not as this worker last saw it.
             return Verdict::Lost;
         }
         self.counter = row.counter;
@@ -248,7 +249,7 @@ impl Hold {
         Verdict::Adopted
     }
 
-    /// The row was made again, by a write sent at `sent`.
+    /// Notes that the row was made again by a write sent at `sent`.
     pub(crate) fn made_again(&mut self, sent: Duration) {
         self.counter = 0;
         self.handing_over = false;

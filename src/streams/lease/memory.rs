@@ -1,6 +1,6 @@
-//! Leases that are kept in this process alone, for a source that shares its shards with no other worker.
+//! Leases kept in this process alone, for a source that shares its shards with no other worker.
 //!
-//! They change under the conditions of a lease table, so that the worker need not know which it has.
+//! They change under the conditions of a lease table, so that the worker need not distinguish them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ impl MemoryRows {
         self.rows().get(shard).cloned()
     }
 
-    /// Makes a row. Returns whether there was none.
+    /// Creates a row unless there is one, and returns whether it did.
     pub(super) fn create(&self, row: &LeaseRow) -> bool {
         let mut rows = self.rows();
         let vacant = !rows.contains_key(&row.shard);
@@ -44,7 +44,7 @@ impl MemoryRows {
         }
     }
 
-    /// Takes a lease for the only worker. Returns the row as it is then, or nothing where it was another.
+    /// Takes a lease and returns its row, or `None` where the row has changed since or is finished.
     pub(super) fn take(&self, me: &str, take: &Take) -> Option<LeaseRow> {
         let mut rows = self.rows();
         let row = rows.get_mut(&take.row.shard)?;

@@ -1,20 +1,23 @@
-//! Who reads which shard, and how far each has been read.
+//! The leases of shards: which worker reads which shard, and how far each has been read.
 //!
-//! **Problem.** A fleet of equal workers shares a stream's shards, with nobody in charge: one reader per shard, none unread, even loads, and a
-//! worker that dies, hangs or is cut off must not stop or double a shard.
+//! **Problem.** A fleet of equal workers shares a stream's shards without a coordinator: each shard
+//! has one reader, loads are even, and a worker that dies, hangs or is cut off must neither stop a
+//! shard nor have it read twice.
 //!
-//! **Choice.** A lease for each shard, a row in a DynamoDB table in the Kinesis Client Library's own format, so that an application that has
-//! run on the KCL can be taken over at its checkpoints, and handed back. Every change of a row moves its counter and is made on the condition
-//! that nobody else has: two workers can't have one lease, whatever their clocks say.
+//! **Choice.** A lease for each shard: a row of a DynamoDB table in the Kinesis Client Library's
+//! own format, so that an application of the KCL can be taken over at its checkpoints, and handed
+//! back. A write requires that the row's counter or owners are unchanged, and moves the counter
+//! unless it only asks for a lease: no two workers have one lease, whatever their clocks say.
 //!
 //! ```text
 //!   scan ─▶ Observed ─▶ plan (balance) ─▶ take ─▶ Hold, one for each lease held ─▶ renew, checkpoint, finish, let go
-//!                │                                  │ refused: look at what stands there
+//!                │                                  │ refused: read the row
 //!   listing ─▶ sync: rows to make, rows to delete   └▶ handed over, lost, or ours after all
 //! ```
 //!
-//! **Rejected.** Joining a live fleet of KCL 3, which elects a leader and balances by load: its leader would hand our leases to workers of its own
-//! kind. Rows of our own in the table: a KCL gives up at the first row that is no lease.
+//! **Rejected.** Joining a live fleet of KCL 3, which elects a leader and balances by load: its
+//! leader would hand our leases to workers of its own kind. Rows of our own in the table: a KCL
+//! fails at the first row that is no lease.
 
 mod balance;
 mod hold;

@@ -3,23 +3,22 @@
 //! ```text
 //! leaseKey                     S   shardId-00000001795407353833-5148a727
 //! leaseOwner                   S   worker-2                        absent: free
-//! leaseCounter                 N   29                              moves with every change
+//! leaseCounter                 N   29                              moves with every write but a request for the lease
 //! checkpoint                   S   000000000000000000106           or TRIM_HORIZON, LATEST, AT_TIMESTAMP, SHARD_END
 //! checkpointSubSequenceNumber  N   0                               always 0 for DynamoDB Streams
 //! ownerSwitchesSinceCheckpoint N   0
 //! parentShardId                SS  [shardId-00000001795407173026-25a3db9f]
-//! childShardIds                SS  of a finished shard
-//! checkpointOwner              S   worker-1                        while it hands over to leaseOwner
-//! streamPositionTime           N   1795407353833                   ours: from when on records are wanted, in ms
-//! leaseCreatedTime             N   1795407353833                   ours: the row's making, or the taking of one at LATEST, in ms
-//! streamReadTime               N   1795407353833                   ours: of a row at LATEST, until when it was read, in ms
-//! streamFirstNumber            S   000000000000000000101           ours: of a shard born since the first start, where it begins
-//! streamArn                    S   arn:aws:dynamodb:…/stream/2026-… ours: the stream that the shard is of
+//! childShardIds                SS                                  the children of a finished shard
+//! checkpointOwner              S   worker-1                        the reader that hands over to leaseOwner
+//! streamPositionTime           N   1795407353833                   ours: the time from which records are wanted, in ms
+//! leaseCreatedTime             N   1795407353833                   ours: when the row was made, or one at LATEST first taken, in ms
+//! streamReadTime               N   1795407353833                   ours: for a row at LATEST, the time up to which it was read, in ms
+//! streamFirstNumber            S   000000000000000000101           ours: for a shard born since the first start, its first number
+//! streamArn                    S   arn:aws:dynamodb:…/stream/2026-… ours: the shard's stream
 //! ```
 //!
-//! Times are the service's.
-//!
-//! Attributes that are not named here are left as they are.
+//! Times are the service's. Other attributes are left as they are, except that a checkpoint removes
+//! `pendingCheckpoint`, `pendingCheckpointSubSequenceNumber` and `pendingCheckpointState`.
 
 use std::collections::BTreeSet;
 
@@ -34,21 +33,22 @@ pub(super) const COUNTER: &str = "leaseCounter";
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const CREATED: &str = "leaseCreatedTime";
 pub(super) const READ: &str = "streamReadTime";
-/// Counts the owners since the last checkpoint, as the KCL does.
+/// The number of changes of owner since the last checkpoint, as in the KCL.
 pub(super) const SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
 
-/// How far a shard has been worked through.
+/// The position up to which a shard has been worked through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Checkpoint {
-    /// Nothing yet: from the oldest record.
+    /// Nothing is done: reading begins at the oldest record.
     TrimHorizon,
-    /// Nothing yet: from the records that came after the row was made.
+    /// Nothing is done: reading begins at the records that came after the row was made.
     Latest,
-    /// Nothing yet: from the records of a time on. Not written by this crate, which has the time in an attribute of its own.
+    /// Nothing is done: reading begins at a time. Not set by this crate, which stores that time
+    /// in `streamPositionTime`.
     AtTimestamp,
-    /// Everything up to this record.
+    /// All records up to this one are done.
     After(SequenceNumber),
-    /// Everything there was.
+    /// All records are done.
     ShardEnd,
 }
 
@@ -73,7 +73,7 @@ impl Checkpoint {
         }
     }
 
-    /// Whether no record has been passed yet.
+    /// Returns whether no record has been passed yet.
     pub(crate) fn is_start(&self) -> bool {
         matches!(self, Self::TrimHorizon | Self::Latest | Self::AtTimestamp)
     }
@@ -85,24 +85,26 @@ pub(crate) struct LeaseRow {
     pub(crate) owner: Option<String>,
     pub(crate) counter: u64,
     pub(crate) checkpoint: Checkpoint,
-    /// Who still works on the shard while it is handed over to `owner`.
+    /// The worker that still reads the shard while it is handed over to `owner`.
     pub(crate) checkpoint_owner: Option<String>,
     pub(crate) parents: BTreeSet<ShardId>,
     pub(crate) children: BTreeSet<ShardId>,
-    /// Records from before this time are not wanted, in milliseconds since 1970. A shard has it from its parent.
+    /// The time from which records are wanted, in milliseconds since 1970, as in the parent's row.
     pub(crate) from_time: Option<u64>,
-    /// When the row was made, where this crate made it, in milliseconds since 1970. Of another's row at LATEST: when it was first taken.
+    /// The time at which this crate made the row, in milliseconds since 1970; for another library's
+    /// row at LATEST, the time at which it was first taken.
     pub(crate) created: Option<u64>,
-    /// Until when the shard was read, of a row at LATEST, in milliseconds since 1970: what came first since then is still there for 24 hours.
+    /// The time up to which a shard at LATEST was read, in milliseconds since 1970. Changes made
+    /// since then are kept for 24 hours.
     pub(crate) read: Option<u64>,
-    /// The number at which the shard begins, of one born since the application's first start: nothing of it is unwanted.
+    /// The first number of a shard born since the application's first start: all of it is wanted.
     pub(crate) first: Option<SequenceNumber>,
     /// The ARN of the shard's stream, where this crate made the row.
     pub(crate) stream: Option<String>,
 }
 
 impl LeaseRow {
-    /// Returns the row of a shard that no worker has had, with nothing known of where it comes from.
+    /// Returns the row of a shard that no worker has had, with all optional attributes absent.
     pub(crate) fn new(shard: ShardId, checkpoint: Checkpoint) -> Self {
         Self {
             shard,
@@ -129,13 +131,13 @@ impl LeaseRow {
         self.checkpoint == Checkpoint::ShardEnd
     }
 
-    /// Whoever reads the shard at the moment, or did when it was last heard of.
+    /// Returns the worker that reads the shard, as far as the row shows.
     pub(crate) fn reader(&self) -> Option<&str> {
         self.checkpoint_owner.as_deref().or(self.owner.as_deref())
     }
 }
 
-/// A row that is a shard's lease but lacks something that every lease has.
+/// A lease's row that lacks an attribute that every lease has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the lease of shard {shard} has {problem}")]
 pub(crate) struct MalformedRow {
@@ -143,7 +145,7 @@ pub(crate) struct MalformedRow {
     pub(crate) problem: &'static str,
 }
 
-/// An attribute of the types that lease rows have; of others only that it is there.
+/// An attribute of a type that lease rows use. Of any other type, only its presence is kept.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Attribute {
     #[serde(rename = "S", default)]
@@ -154,7 +156,7 @@ pub(crate) struct Attribute {
     texts: Option<BTreeSet<String>>,
 }
 
-/// A row as the table gives it.
+/// A row as the service returns it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RawRow {
     #[serde(rename = "leaseKey", default)]
@@ -186,16 +188,17 @@ pub(crate) struct RawRow {
 }
 
 impl RawRow {
-    /// The lease in a row, or nothing where the row is of another kind: newer KCLs keep rows of their own in the same table.
+    /// Returns the lease in a row, or `None` for a row of another kind: newer KCLs keep some here.
     ///
     /// # Errors
     ///
-    /// Where the row can only be a lease and can't be used. It is not passed over: its shard would never be read.
+    /// [`MalformedRow`] where the row must be a lease and can't be used. It is not skipped, because
+    /// its shard would never be read.
     pub(crate) fn lease(self) -> Result<Option<LeaseRow>, MalformedRow> {
         let Some(key) = self.key.text else {
             return Ok(None);
         };
-        // A colon is in the keys of leases on several streams, which belong to another application.
+        // Keys with a colon are of multi-stream leases, which belong to another application.
         let other = self.entity.text.is_some_and(|entity| entity != "LEASE") || key.contains(':');
         if other || (self.counter.is_none() && self.checkpoint.is_none()) {
             return Ok(None);
@@ -235,7 +238,7 @@ impl RawRow {
     }
 }
 
-/// The row of a shard that nobody has read yet, as the item to put.
+/// Returns a row as the item to put.
 pub(crate) fn new_item(row: &LeaseRow) -> serde_json::Value {
     use serde_json::json;
     let mut item = json!({

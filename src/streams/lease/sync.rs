@@ -1,4 +1,4 @@
-//! What the lease table lacks and what it no longer needs, from a listing of the stream's shards.
+//! The rows that the lease table lacks or no longer needs, by a listing of the stream's shards.
 //!
 //! ```text
 //!  listed, no row   ─ a descendant has a row ──────────────▶ finished long ago, its row was deleted: leave it
@@ -8,8 +8,9 @@
 //!  finished, row    ─ each child has passed its start ─────▶ delete
 //! ```
 //!
-//! A shard born since the first start begins at its first record whatever the start position was: nothing of it came before. Its row says where
-//! that is, so that what is trimmed before anything was read is not passed over in silence.
+//! A shard born since the first start begins at its first record, whatever the start position was:
+//! it has no change from before the start. Its row stores its first number, so that records that
+//! are trimmed before any was read are reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use super::row::{Checkpoint, LeaseRow};
 
 pub(crate) type Rows = BTreeMap<ShardId, LeaseRow>;
 
-/// Where an application that has no lease yet begins.
+/// The start position of an application that has no lease yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Begin {
     TrimHorizon,
@@ -28,34 +29,34 @@ pub(crate) enum Begin {
     AtTimestamp(u64),
 }
 
-/// Whether rows show that an application has begun: rows are made before any of them is taken, so while none was, it is still being
-/// started, perhaps by several workers at once, or its first start was broken off.
+/// Returns whether rows show that an application has begun. While no row was taken, its first start
+/// is under way, perhaps in several workers at once, or was broken off: rows are made before that.
 pub(crate) fn has_begun(rows: &Rows) -> bool {
     rows.values().any(LeaseRow::was_taken)
 }
 
-/// Rows to make, and whether that is all: some shards may have to be listed again before they are believed.
+/// The rows to make. `is_all` is unset where shards must be listed again before they are believed.
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     pub(crate) rows: Vec<LeaseRow>,
     pub(crate) is_all: bool,
-    /// Shards that are gone and that no worker ever had a lease of, though the application had begun.
+    /// Shards that are gone and never had a lease, although the application had begun.
     pub(crate) unseen: Vec<ShardId>,
 }
 
-/// What is known of a shard that has no listed parent, or whose parent is in doubt.
+/// The certainty about a shard without a parent, or whose parent has no row and is not listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ancestry {
-    /// It stands as it is listed: its parent is gone, or it has none.
+    /// The shard is as listed: its parent is gone, or it has none.
     Settled,
-    /// More has to be seen first: a child that is begun before its parent is out of order.
+    /// More listings are needed: a child that begins before its parent would be read out of order.
     Doubtful,
 }
 
-/// The rows to make, each after those of its ancestors, with neither time nor stream.
+/// Returns the rows to make, ancestors first, without the time of creation and the stream.
 ///
-/// `begin` is for an application that has not begun; `None` for one that has. `ancestry` is asked of shards whose parent is not listed, and
-/// `is_disputed` of all.
+/// `begin` is the start position of an application that has not begun, else `None`. `ancestry` is
+/// called for shards whose parent is not listed and has no row, `is_disputed` for all.
 pub(crate) fn missing(
     graph: &ShardGraph,
     rows: &Rows,
@@ -68,14 +69,14 @@ pub(crate) fn missing(
         is_all: true,
         unseen: Vec::new(),
     };
-    // Shards with a row and their ancestors: those without one are finished, and their rows were deleted.
+    // Shards with a row, and their ancestors, whose missing rows were deleted once finished.
     let mut settled: BTreeSet<&ShardId> = BTreeSet::new();
     for row in rows.values() {
         settled.insert(&row.shard);
         settled.extend(graph.ancestors(&row.shard));
         settled.extend(&row.parents);
     }
-    // What an application that began at a time does not want, it does not want of shards that turn up later either.
+    // A start time holds for shards that are listed later, too.
     let earliest = rows.values().filter_map(|row| row.from_time).min();
     let mut from_times: BTreeMap<&ShardId, Option<u64>> = BTreeMap::new();
     let mut doubtful: BTreeSet<&ShardId> = BTreeSet::new();
@@ -97,7 +98,7 @@ pub(crate) fn missing(
         if let Some(parent) = parent
             && !(known || settled.contains(parent) || begin.is_some())
         {
-            // Two children have one parent.
+            // Two children may share the parent.
             if !made.unseen.contains(parent) {
                 made.unseen.push(parent.clone());
             }
@@ -109,7 +110,7 @@ pub(crate) fn missing(
             },
             None => earliest,
         };
-        // A shard was born since where the reading of an ancestor has begun, or is about to.
+        // A shard was born since the start if an ancestor's reading has begun, or is about to.
         let is_successor = begin.is_none()
             || graph.ancestors(shard).any(|ancestor| {
                 let row = rows.get(ancestor);
@@ -121,7 +122,7 @@ pub(crate) fn missing(
             Some(Begin::AtTimestamp(time)) => (Checkpoint::TrimHorizon, Some(time)),
             Some(Begin::Latest) if is_successor => (Checkpoint::TrimHorizon, None),
             Some(Begin::Latest) if graph.is_leaf(shard) => (Checkpoint::Latest, None),
-            // A row of its own, so that nobody takes it later for a shard that was born since.
+            // It gets a row, so that it is not mistaken later for a shard that was born since.
             Some(Begin::Latest) => (Checkpoint::ShardEnd, None),
         };
         from_times.insert(shard, from_time);
@@ -135,12 +136,12 @@ pub(crate) fn missing(
     made
 }
 
-/// The finished leases whose rows nobody needs any more.
+/// Returns the finished leases whose rows are not needed any more.
 ///
-/// A finished shard's row says to its children that they may begin, and to a sync that the shard is no new one. Both are said
-/// for good once each of the children has a row and has passed a record, or is finished itself. A shard that the stream does not list
-/// any more is no longer asked about, as long as another row shows that the application has been started; `is_whole` says that enough
-/// listings have been seen to tell.
+/// A finished shard's row shows that its children may begin, and that the shard is not new. It is
+/// not needed once each child has a row and has passed a record or is finished. Nor is it once the
+/// shard is neither listed nor a parent in any row, if a listed shard's row shows that the
+/// application has begun and `is_whole` is set: enough listings have been seen to be certain.
 pub(crate) fn outdated(graph: &ShardGraph, rows: &Rows, is_whole: bool) -> Vec<ShardId> {
     let mut begun: BTreeMap<&ShardId, bool> = BTreeMap::new();
     for row in rows.values() {
@@ -173,7 +174,7 @@ mod tests {
         ShardId::new(name)
     }
 
-    /// `a>b a>c` is a shard that was split in two.
+    /// Returns the graph of these edges: `a>b a>c` is a shard that was split in two.
     fn graph(edges: &str) -> ShardGraph {
         let mut graph = ShardGraph::default();
         for edge in edges.split_whitespace() {
@@ -274,7 +275,7 @@ mod tests {
         rows.values_mut().for_each(|row| row.counter = 0);
         let later = make(&graph, &rows, Some(Begin::Latest));
         assert_eq!(made(&later), ["b TRIM_HORIZON"]);
-        // And those of one that has been read to its end by now.
+        // So do those of a shard that has been read to its end by now.
         rows.insert(id("a"), row("a", "", "SHARD_END").1);
         let later = make(&graph, &rows, Some(Begin::Latest));
         assert_eq!(made(&later), ["b TRIM_HORIZON"]);

@@ -1,4 +1,4 @@
-//! The lease table: one request for each change of a row, each with the condition that nobody else has changed it.
+//! The lease table. Each change of a row is one request, on condition of the state it relies on.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -24,9 +24,9 @@ use crate::item::KeyKind;
 use crate::retry::ServiceError;
 use crate::transport::{Operation, Transport, TransportKind};
 
-/// How long a table that was just created may take to become active. Tables take seconds; the service promises nothing.
+/// The longest wait for a new table to become active. It takes seconds; the service gives no bound.
 const CREATION: Duration = Duration::from_secs(120);
-/// How often it is asked whether it is.
+/// The interval between checks whether it is active.
 const CREATION_POLL: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug)]
@@ -34,13 +34,13 @@ pub(crate) struct LeaseTable {
     client: Client,
     transport: Transport,
     name: String,
-    /// This worker, of this process alone: nobody else writes under its name.
+    /// This worker's name, under which no other worker or process writes.
     me: String,
-    /// The rows, where they are not in the table.
+    /// The rows, where they are kept in this process and not in the table.
     memory: Option<MemoryRows>,
 }
 
-/// What a look at the table can fail by.
+/// An error of a look at the table.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LookError {
     #[error(transparent)]
@@ -49,25 +49,25 @@ pub(crate) enum LookError {
     Malformed(#[from] MalformedRow),
 }
 
-/// What an owner changes about its lease. Every change also counts as a renewal.
+/// A change that an owner makes to its lease. Every change also counts as a renewal.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Change {
     pub(crate) checkpoint: Option<Checkpoint>,
-    /// The shards that follow, of a shard that is finished.
+    /// The children of a finished shard.
     pub(crate) children: BTreeSet<ShardId>,
-    /// Until when the shard was read, of a row at LATEST.
+    /// The time up to which a shard at LATEST was read.
     pub(crate) read: Option<u64>,
-    /// When the lease was first taken, of a row that does not say when it was made.
+    /// The time at which the lease was first taken, for a row that has no time of creation.
     pub(crate) created: Option<u64>,
-    /// The owner gives the lease up: to whoever it is handed over to, else to anybody.
+    /// Set to give the lease up: to the worker that asked for it, else to any.
     pub(crate) let_go: bool,
 }
 
-/// How a conditional write ended.
+/// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {
     Done,
-    /// The row was not as expected; this is what it is, if it is there at all.
+    /// The row was not as expected; this is the row as it stands, if there is one that can be read.
     Refused(Option<Box<LeaseRow>>),
 }
 
@@ -88,7 +88,7 @@ impl LeaseTable {
         }
     }
 
-    /// Keeps the rows in this process: nothing is asked of the table.
+    /// Keeps the rows in this process, without any request to the table.
     pub(crate) fn in_memory(self) -> Self {
         Self {
             memory: Some(MemoryRows::default()),
@@ -108,7 +108,7 @@ impl LeaseTable {
         &self.me
     }
 
-    /// Makes the table if it is not there, on demand, and waits until it can be used.
+    /// Creates the table with on-demand billing unless it exists, and waits until it can be used.
     pub(crate) async fn ensure(&self) -> Result<(), StreamsError> {
         if self.memory.is_some() {
             return Ok(());
@@ -168,7 +168,7 @@ impl LeaseTable {
             Ok(_) => Ok(()),
             Err(error) => {
                 let error = error.into_service_error();
-                // Another worker was faster.
+                // Another worker created it first.
                 if error.is_resource_in_use_exception() {
                     return Ok(());
                 }
@@ -183,7 +183,7 @@ impl LeaseTable {
         }
     }
 
-    /// Every lease there is. Strongly consistent, so that a first start is not taken for one twice.
+    /// Returns every lease. Strongly consistent, so that no later start counts as the first one.
     pub(crate) async fn scan(&self) -> Result<Vec<LeaseRow>, LookError> {
         if let Some(memory) = &self.memory {
             return Ok(memory.scan());
@@ -220,7 +220,7 @@ impl LeaseTable {
         })
     }
 
-    /// Makes a row, unless there is one.
+    /// Creates a row unless there is one, and returns whether it did.
     pub(crate) async fn create(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
         if let Some(memory) = &self.memory {
             return Ok(memory.create(row));
@@ -256,7 +256,7 @@ impl LeaseTable {
         }
     }
 
-    /// Takes a lease, or asks for it. What the row is afterwards, or nothing where somebody else was faster.
+    /// Takes a lease or asks for it. Returns its row then, or `None` if another worker was faster.
     pub(crate) async fn take(&self, take: &Take) -> Result<Option<LeaseRow>, ServiceError> {
         if let Some(memory) = &self.memory {
             return Ok(memory.take(&self.me, take));
@@ -272,7 +272,7 @@ impl LeaseTable {
         let update = if take.manner == Manner::HandOver {
             after.checkpoint_owner.clone_from(&row.owner);
             let old = row.owner.as_deref().unwrap_or_default();
-            // Not by the counter, which a busy owner moves every second.
+            // Not conditional on the counter, which a busy owner moves every second.
             update.set(HANDED_OVER_BY, text(old)).absent(HANDED_OVER_BY)
         } else {
             after.checkpoint_owner = None;
@@ -295,7 +295,7 @@ impl LeaseTable {
         }
     }
 
-    /// Gives a lease free, whoever has it, unless its row was written since it was read. Whether it did.
+    /// Frees any worker's lease unless its counter has moved since. Returns whether it was freed.
     pub(crate) async fn release(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
         let update = Update::default()
             .set(COUNTER, number(row.counter.saturating_add(1)))
@@ -306,12 +306,12 @@ impl LeaseTable {
         Ok(matches!(written, Written::Done))
     }
 
-    /// Gives a lease free that names this worker, which has not begun to read it. One that it asked another worker for, and that is not handed
-    /// over yet, stays with that one.
+    /// Frees a lease that names this worker and that it has not begun to read. A lease that it has
+    /// asked for and that is not handed over yet stays with its reader.
     pub(crate) async fn renounce(&self, row: &LeaseRow) -> Result<(), ServiceError> {
         let mut counter = row.counter;
         if let Some(reader) = &row.checkpoint_owner {
-            // Not by the counter, which a busy reader moves every second.
+            // Not conditional on the counter, which a busy reader moves every second.
             let update = Update::default()
                 .set(OWNER, text(reader))
                 .remove(HANDED_OVER_BY)
@@ -333,8 +333,8 @@ impl LeaseTable {
             .map(drop)
     }
 
-    /// Changes a lease that this worker owns, or hands over. `counter` is the counter as it was last written or seen; done, it is
-    /// one more.
+    /// Changes a lease that this worker owns or hands over. `counter` is the counter as last
+    /// written or seen; a change that is applied adds one to it.
     pub(crate) async fn change(
         &self,
         shard: &ShardId,
@@ -393,7 +393,7 @@ impl LeaseTable {
         let shown = item.and_then(|item| serde_json::from_slice::<RawRow>(&item).ok());
         match shown.map(RawRow::lease) {
             Some(Ok(Some(row))) => Ok(Written::Refused(Some(Box::new(row)))),
-            // No item, or a server that does not show it.
+            // There is no item, or the server does not return it.
             _ => match self.get(shard).await {
                 Ok(row) => Ok(Written::Refused(row.map(Box::new))),
                 Err(LookError::Service(error)) => Err(error),

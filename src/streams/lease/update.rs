@@ -1,8 +1,8 @@
-//! An update of a row under a condition, as DynamoDB's expressions word it.
+//! A conditional update of a row, in DynamoDB's expressions.
 
 use serde_json::{Map, Value, json};
 
-/// What to change about a row, and what must be so for it. Each attribute's value is named as it is used.
+/// An update of a row and its conditions. Each value is named where it is used.
 #[derive(Debug, Default)]
 pub(super) struct Update {
     set: Vec<String>,
@@ -25,7 +25,7 @@ impl Update {
         self
     }
 
-    /// Adds one to an attribute that counts, from zero where it is not there.
+    /// Adds one to a numeric attribute, from zero where it is absent.
     pub(super) fn count(mut self, attribute: &str) -> Self {
         let (zero, one) = (self.value(number(0)), self.value(number(1)));
         let sum = format!("{attribute} = if_not_exists({attribute}, {zero}) + {one}");
@@ -39,28 +39,28 @@ impl Update {
         self
     }
 
-    /// Requires an attribute to be equal to this.
+    /// Requires that an attribute equals this value.
     pub(super) fn equal(mut self, attribute: &str, value: Value) -> Self {
         let value = self.value(value);
         self.conditions.push(format!("{attribute} = {value}"));
         self
     }
 
-    /// Requires an attribute to be another than this, or absent.
+    /// Requires that an attribute differs from this value or is absent.
     pub(super) fn not_equal(mut self, attribute: &str, value: Value) -> Self {
         let value = self.value(value);
         self.conditions.push(format!("{attribute} <> {value}"));
         self
     }
 
-    /// Requires an attribute not to be there.
+    /// Requires that an attribute is absent.
     pub(super) fn absent(mut self, attribute: &str) -> Self {
         let absent = format!("attribute_not_exists({attribute})");
         self.conditions.push(absent);
         self
     }
 
-    /// Returns the request for this update of a table's row. A refusal shows the row.
+    /// Returns the request that updates a table's row. Its refusal returns the row.
     pub(super) fn request(self, table: &str, key: &Value) -> Value {
         let mut update = format!("SET {}", self.set.join(", "));
         if !self.remove.is_empty() {

@@ -1,4 +1,4 @@
-//! What a handler is given, and what it may answer.
+//! The input of a handler, and its possible answers.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -17,17 +17,17 @@ use super::super::troubles::{HANDLER, Troubles};
 use crate::item::DecodeError;
 use crate::retry::{Decision, Retries};
 
-/// A change of an item, its images read as `T`.
+/// A change of an item, with its images read as `T`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Change<T> {
-    /// Whether the item was added, changed or removed.
+    /// The kind of change: the item was added, changed or removed.
     pub kind: EventKind,
-    /// The item as it is since, where the stream's view holds it and the item was not removed.
+    /// The item after the change, where the stream's view holds it and the item was not removed.
     pub new: Option<T>,
-    /// The item as it was before, where the stream's view holds it and there was one.
+    /// The item before the change, where the stream's view holds it and there was one.
     pub old: Option<T>,
-    /// The record that this is of: keys, sequence number, time.
+    /// The record of the change, with its keys, sequence number and time.
     pub record: Record,
 }
 
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned> Change<T> {
     ///
     /// # Errors
     ///
-    /// Where an image is no `T`.
+    /// If an image can't be read as a `T`.
     pub fn read(record: Record) -> Result<Self, DecodeError> {
         Ok(Self {
             kind: record.kind(),
@@ -55,13 +55,13 @@ pub struct Batch<T> {
     pub shard: ShardId,
     /// The changes, at least one. Those of one item are in the order in which they were made.
     pub changes: Vec<Change<T>>,
-    /// How often these changes have been given to the handler and failed.
+    /// The number of times that the handler has been given these changes and failed.
     pub failures: u32,
 }
 
-/// Why a handler did not handle a batch, or not all of it.
+/// The reason why a handler did not handle a batch, or not all of it.
 ///
-/// Any error becomes one that has the whole batch given again, by `?` or `into()`.
+/// Any error converts by `?` or `into()` into one that has the whole batch given again.
 #[derive(Debug)]
 pub struct BatchError {
     ending: super::lanes::Ending,
@@ -69,9 +69,10 @@ pub struct BatchError {
 }
 
 impl BatchError {
-    /// The changes from this index on are to be given again; those before are done.
+    /// Returns an error that has the changes from this index on given again; those before are done.
     ///
-    /// What Lambda calls a partial batch response. An index past the last change says that all are done.
+    /// Lambda calls this a partial batch response. An index past the last change means that all are
+    /// done.
     pub fn retry_from(index: usize, problem: impl fmt::Display) -> Self {
         Self {
             ending: super::lanes::Ending::Again { from: index },
@@ -79,8 +80,9 @@ impl BatchError {
         }
     }
 
-    /// The change at this index can never be handled: it is dead-lettered at once. Those before it are done, those after it are given in
-    /// another batch.
+    /// Returns an error for a change that can never be handled: the one at this index is
+    /// dead-lettered at once. Those before it are done, and those after it are given in another
+    /// batch.
     pub fn refuse(index: usize, problem: impl fmt::Display) -> Self {
         Self {
             ending: super::lanes::Ending::Refused { at: index },
@@ -101,25 +103,25 @@ impl<E: std::error::Error> From<E> for BatchError {
 pub struct DeadLetter {
     /// The shard.
     pub shard: ShardId,
-    /// The record, or what of it could be made out.
+    /// The record, or the parts of it that could be read.
     pub record: Result<Record, MalformedRecord>,
-    /// Why it is given up.
+    /// The reason why it is given up.
     pub reason: DeadReason,
-    /// How often the handler has failed on it.
+    /// The number of times that the handler has failed on it.
     pub failures: u32,
 }
 
-/// Why a record is given up.
+/// The reason why a record is given up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DeadReason {
-    /// The handler refused it, or failed too often; what it said last.
+    /// The handler refused it, or failed too often. Holds the handler's last message.
     Handler(String),
     /// It is older than [`max_age`](super::super::StreamSettings::max_age).
     TooOld(Duration),
     /// An image can't be read.
     Undecodable(DecodeError),
-    /// It is no record that this crate knows.
+    /// Its form is not one that this crate can read.
     Malformed,
 }
 
@@ -134,7 +136,7 @@ impl fmt::Display for DeadReason {
     }
 }
 
-/// How the handling of records ended, for the policy.
+/// The result of handling records, for the policy.
 #[derive(Debug)]
 pub(crate) struct Handled {
     pub(crate) ending: super::lanes::Ending,
@@ -146,7 +148,7 @@ pub(crate) type HandleFn =
 pub(crate) type DeadLetterFn =
     Arc<dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// A handler of typed batches as the policy calls it.
+/// Wraps a handler of typed batches in the form that the policy calls.
 pub(crate) fn erase<T, H, F, E>(handler: H) -> HandleFn
 where
     T: DeserializeOwned + Send + 'static,
@@ -192,7 +194,8 @@ where
             };
             let BatchError { ending, problem } = error.into();
             match ending {
-                // All that was given is done: what could not be read is what is left.
+                // All changes that were given are done. What is left begins with the record that
+                // could not be read.
                 Ending::Again { from: at } | Ending::Refused { at } if at >= readable => {
                     undecodable()
                 }
@@ -205,8 +208,8 @@ where
     })
 }
 
-/// Gives a dead letter to its handler until the handler takes it: until then it waits, and its lane
-/// with it.
+/// Gives a dead letter to its handler, repeatedly until the handler takes it. The letter's lane
+/// waits until then.
 pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
     letter: DeadLetter,
@@ -215,7 +218,7 @@ pub(crate) async fn write_dead_letter(
 ) {
     let give = || {
         let given = letter.clone();
-        // The call itself is within, since it too may panic.
+        // The call itself is inside, since it may panic too.
         let taking = AssertUnwindSafe(async { dead_letters(given).await });
         async move {
             let taken = taking.catch_unwind().await;

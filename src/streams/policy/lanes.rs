@@ -1,10 +1,11 @@
-//! Batches of one shard, several at a time, each item's records in order.
+//! Batches of one shard, several at a time, with each item's records in order.
 //!
-//! Records go into lanes by their key; a lane has at most one batch out at a time, so the records of one item are handled one batch after
-//! another. A batch that fails stays in its lane, whole or in pieces, and holds up only that lane.
+//! A record goes into a lane by its key. A lane has at most one batch out at a time, so the records
+//! of one item are handled one batch after another. A batch that fails stays in its lane, whole or
+//! in pieces, and delays only that lane.
 //!
 //! ```text
-//! shard ─▶ by key ─┬▶ lane 0:  pieces to do again ─▶ waiting records ─▶ one batch out
+//! shard ─▶ by key ─┬▶ lane 0:  pieces to retry ─▶ waiting records ─▶ one batch out
 //!                  └▶ lane 1:  …
 //! ```
 //!
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use crate::retry::Backoff;
 
-/// What lanes do about a batch that fails, and how large a batch is.
+/// The limits of a batch, and the rules for one that fails.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) batch_records: usize,
@@ -29,7 +30,7 @@ pub(crate) struct Rules {
 pub(crate) struct Lanes<R> {
     lanes: Vec<Lane<R>>,
     rules: Rules,
-    /// Nothing more comes: what is there is handled without waiting for more.
+    /// Set while batches leave without waiting to be full or for their window.
     flushing: bool,
 }
 
@@ -45,29 +46,30 @@ struct Lane<R> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Piece<R> {
     pub(crate) records: Vec<R>,
-    /// How often they have failed.
+    /// The number of times that they have failed.
     pub(crate) failures: u32,
 }
 
-/// How the handling of a piece ended.
+/// The result of handling a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Done,
-    /// Those before `from` are done; the others are to be given again.
+    /// The records before `from` are done; the others are to be handled again.
     Again {
         from: usize,
     },
-    /// Those before `at` are done, the one at `at` can never be; those after it have not been looked at.
+    /// The records before `at` are done. The one at `at` can never be handled. Those after it have
+    /// not been looked at.
     Refused {
         at: usize,
     },
 }
 
-/// What follows from the ending of a piece.
+/// The effects of a piece's [`Ending`].
 #[derive(Debug, PartialEq)]
 pub(crate) struct After<R> {
     pub(crate) done: Vec<R>,
-    /// Records that are given up, after so many failures. Their lane stays busy until [`Lanes::free`].
+    /// Records given up after `failures` failures. Their lane stays busy until [`Lanes::free`].
     pub(crate) given_up: Vec<R>,
     pub(crate) failures: u32,
 }
@@ -96,12 +98,12 @@ impl<R> Lanes<R> {
         }
     }
 
-    /// Whether batches are filled no longer.
+    /// Sets whether batches leave without waiting to be full or for their window.
     pub(crate) fn flush(&mut self, flushing: bool) {
         self.flushing = flushing;
     }
 
-    /// A batch that may be handled now, with its lane.
+    /// Returns a batch that may be handled now, with its lane.
     pub(crate) fn next(&mut self, now: Duration) -> Option<(usize, Piece<R>)> {
         let (rules, flushing) = (&self.rules, self.flushing);
         self.lanes.iter_mut().enumerate().find_map(|(at, lane)| {
@@ -125,13 +127,13 @@ impl<R> Lanes<R> {
         })
     }
 
-    /// When there is a batch that may be handled, if nothing happens before.
+    /// Returns when the next batch may be handled, if nothing happens before.
     pub(crate) fn due(&self) -> Option<Duration> {
         let due = |lane: &Lane<R>| lane.due(&self.rules, self.flushing);
         self.lanes.iter().filter_map(due).min()
     }
 
-    /// A piece of this lane has been handled.
+    /// Applies the ending of a piece of this lane, and returns its effects.
     pub(crate) fn ended(
         &mut self,
         at: usize,
@@ -183,7 +185,8 @@ impl<R> Lanes<R> {
                 }
                 let progressed = !after.done.is_empty();
                 if self.rules.bisect && rest.len() > 1 {
-                    // Splitting is no attempt; the halves follow one another, so the order stands.
+                    // A split does not count as an attempt. The halves are handled one after the
+                    // other, which keeps the order.
                     let second = rest.split_off(rest.len() / 2);
                     for records in [second, rest] {
                         lane.again.push_front(Piece { records, failures });
@@ -192,7 +195,7 @@ impl<R> Lanes<R> {
                     lane.busy = false;
                     return after;
                 }
-                // Records that only now came to the front of a piece have not failed before.
+                // Records that have only now reached the front of a piece have not failed before.
                 let failures = if progressed { 1 } else { failures + 1 };
                 after.failures = failures;
                 if self.rules.max_attempts.is_some_and(|most| failures >= most) {
@@ -210,7 +213,7 @@ impl<R> Lanes<R> {
         after
     }
 
-    /// Puts the records from `at` on back to the head of their lane. What is left of the piece.
+    /// Puts the records from `at` on back at the head of their lane. Returns the rest of the piece.
     pub(crate) fn put_back(&mut self, lane: usize, mut piece: Piece<R>, at: usize) -> Piece<R> {
         let records = piece.records.split_off(at.min(piece.records.len()));
         if let Some(lane) = self.lanes.get_mut(lane)
@@ -224,14 +227,14 @@ impl<R> Lanes<R> {
         piece
     }
 
-    /// What a lane had to give up is taken care of: it goes on.
+    /// Frees a lane once the records that it had to give up are dead-lettered.
     pub(crate) fn free(&mut self, at: usize) {
         if let Some(lane) = self.lanes.get_mut(at) {
             lane.busy = false;
         }
     }
 
-    /// Whether a batch is out.
+    /// Returns whether a batch is out.
     pub(crate) fn is_busy(&self) -> bool {
         self.lanes.iter().any(|lane| lane.busy)
     }

@@ -1,9 +1,10 @@
-//! What is done with a shard's records, and about those that can't be handled.
+//! The handling of a shard's records, and the policy for those that can't be handled.
 //!
-//! As AWS Lambda's event source mapping, which is what most streams are read by: batches of a size and a window, retries up to a
-//! number and an age, bisecting a batch that fails, dead letters with the reason, several batches of a shard at once by key, answers
-//! for part of a batch. Two things differ: nothing is given up unless somebody takes it, and the order of an item's changes
-//! stands in all of it.
+//! It follows AWS Lambda's event source mapping, the usual reader of a stream: batches limited by
+//! size and window, retries limited by number and age, bisection of a batch that fails, dead
+//! letters with the reason, several batches of a shard at once by key, and answers for part of a
+//! batch. Two things differ: a record is given up only if a dead-letter handler takes it, and the
+//! order of an item's changes is kept throughout.
 
 mod handler;
 mod lanes;

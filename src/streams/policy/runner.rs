@@ -1,4 +1,4 @@
-//! A shard's records, handled in batches as the policy says.
+//! The handling of a shard's records in batches, by the policy.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -23,11 +23,11 @@ use crate::streams::stats::Counters;
 use crate::streams::troubles::{HANDLER, Troubles};
 use crate::transport::ServiceClock;
 
-/// What the batches of one shard are handled by.
+/// The runner of one shard's batches and dead letters.
 pub(crate) struct Runner {
     shard: ShardId,
     clock: Clock,
-    /// The service's, by which records have their ages.
+    /// The service's clock, from which the ages of records are computed.
     time: Arc<ServiceClock>,
     handle: HandleFn,
     dead_letters: Option<DeadLetterFn>,
@@ -88,7 +88,7 @@ impl Runner {
         }
     }
 
-    /// Takes in records with their numbers.
+    /// Adds records with their numbers.
     pub(crate) fn push(&mut self, entries: Vec<(Entry, u64)>, now: Duration) {
         for (entry, number) in entries {
             let hash = match &entry {
@@ -99,22 +99,22 @@ impl Runner {
         }
     }
 
-    /// Whether batches are filled no longer.
+    /// Sets whether batches leave without waiting to be full or for their window.
     pub(crate) fn flush(&mut self, flushing: bool) {
         self.lanes.flush(flushing);
     }
 
-    /// When there is a batch to be started, if nothing happens before.
+    /// Returns when the next batch may be started, if nothing happens before.
     pub(crate) fn due(&self) -> Option<Duration> {
         self.lanes.due()
     }
 
-    /// Whether nothing is being handled.
+    /// Returns whether nothing is being handled.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.lanes.is_busy()
     }
 
-    /// Whether no handler runs, and no dead letter is being taken.
+    /// Returns whether no handler runs and no dead letter is being taken.
     pub(crate) fn is_stopped(&self) -> bool {
         self.running.is_empty()
     }
@@ -123,7 +123,7 @@ impl Runner {
     ///
     /// # Errors
     ///
-    /// Where a record has to be dead-lettered and nobody takes it.
+    /// If a record has to be dead-lettered and there is no dead-letter handler.
     pub(crate) fn start(&mut self, now: Duration) -> Result<(), StreamsError> {
         while let Some((lane, piece)) = self.lanes.next(now) {
             self.start_piece(lane, piece)?;
@@ -143,13 +143,13 @@ impl Runner {
             };
             return self.settle(lane, piece, handled);
         }
-        // Those before it are handled first; then it is at the head of the rest.
+        // The records before it are handled first. After that it is at the head of the rest.
         let piece = self.lanes.put_back(lane, piece, at);
         self.spawn(lane, piece);
         Ok(())
     }
 
-    /// The first record that is not to be given to the handler.
+    /// Returns the index of the first record that must not be given to the handler, and the reason.
     fn unfit(&self, piece: &Piece<Numbered>) -> Option<(usize, DeadReason)> {
         let oldest = self.max_age.map(|age| (self.time.now(), age));
         piece.records.iter().enumerate().find_map(|(at, record)| {
@@ -173,7 +173,7 @@ impl Runner {
         let handle = Arc::clone(&self.handle);
         self.running.spawn(async move {
             let handling = async move { handle(shard, records, failures).await };
-            // A handler that panics takes nothing else along.
+            // A panic of the handler counts as a failure of its batch, and ends nothing else.
             let handled = AssertUnwindSafe(handling).catch_unwind().await;
             let handled = handled.unwrap_or_else(|_| Handled {
                 ending: Ending::Again { from: 0 },
@@ -193,11 +193,12 @@ impl Runner {
         self.running.shutdown().await;
     }
 
-    /// Resolves when a batch was handled or a dead letter taken. Never, where nothing is running.
+    /// Resolves when a batch was handled or a dead letter was taken. Never resolves if nothing is
+    /// running.
     ///
     /// # Errors
     ///
-    /// Where a record has to be dead-lettered and nobody takes it.
+    /// If a record has to be dead-lettered and there is no dead-letter handler.
     ///
     /// # Cancel safety
     ///
@@ -212,7 +213,7 @@ impl Runner {
                 Ok(())
             }
             Some(Err(error)) if error.is_panic() => Err(StreamsError::Panicked),
-            // It was told to stop.
+            // It was aborted.
             Some(Err(_)) => Ok(()),
         }
     }
@@ -241,7 +242,7 @@ impl Runner {
         }
         let failures = match reason {
             DeadReason::Handler(_) => after.failures,
-            // The handler was never given it this time.
+            // The handler was not called with the record this time.
             _ => after.failures.saturating_sub(1),
         };
         self.give_up(lane, after.given_up, &reason, failures)
@@ -282,7 +283,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What to say of a record that has to be given up and that nobody takes.
+    /// Returns the error for records that have to be given up without a dead-letter handler.
     fn unwanted(&self, records: &[Numbered], reason: &DeadReason) -> StreamsError {
         let shard = self.shard.clone();
         let first = records.first().map(|record| &record.entry);

@@ -1,8 +1,9 @@
-//! Where a snapshot and the shards' tasks meet.
+//! The shared state of a snapshot and the shards' tasks.
 //!
-//! Shards tell which items they gave and how far they have read. To hand pages out, the snapshot raises a barrier: shards read no more and
-//! let what they handed out be done; then the pages go out, alone, and the barrier falls. So nothing of an item is ever handled beside
-//! its snapshot record, whichever shard it is in, which nobody can tell from its key.
+//! Shards report the items they gave and how far they have read. To hand pages out, the snapshot
+//! raises a barrier: shards stop reading and wait until the records they handed out are done. Then
+//! the pages go out alone, and the barrier is lowered. So no change of an item is handled beside
+//! its snapshot record, whichever shard the item is in; its key does not show the shard.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,19 +31,19 @@ struct State {
     merge: Merge<Record>,
     /// The shards that this worker reads.
     shards: BTreeMap<ShardId, Mark>,
-    /// These are all that have anything left.
+    /// Set while these are all the shards that have anything left.
     covered: bool,
-    /// The last barrier that was raised, of all snapshots.
+    /// The last barrier that was raised, over all snapshots.
     epoch: Epoch,
 }
 
 #[derive(Default)]
 struct Mark {
-    /// The shard has been read as it was at this time.
+    /// The time up to which the shard has been read.
     read_up: Option<Duration>,
-    /// At this barrier nothing of it is out.
+    /// The last barrier at which nothing of the shard was out.
     quiet: Option<Epoch>,
-    /// What was read before this barrier is behind the stored checkpoint.
+    /// The last barrier whose earlier records are behind the stored checkpoint.
     settled: Option<Epoch>,
 }
 
@@ -50,7 +51,7 @@ impl State {
     fn read_up(&self) -> Option<Duration> {
         let marks = self.shards.values();
         let least = marks.map(|mark| mark.read_up).min();
-        // With no shard left there is nothing more to come.
+        // With no shard left, no more records follow.
         self.covered
             .then_some(least.unwrap_or(Some(Duration::MAX)))?
     }
@@ -75,20 +76,20 @@ impl Junction {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // What the worker tells.
+    // Reports of the worker.
 
     pub(crate) fn begins(&self, shard: &ShardId) {
         self.state().shards.insert(shard.clone(), Mark::default());
     }
 
-    /// The shard is no longer read. Until the worker says so again, nobody knows whether all are.
+    /// Removes a shard that is no longer read. Clears `covered` until the worker sets it again.
     pub(crate) fn ends(&self, shard: &ShardId) {
         let mut state = self.state();
         state.shards.remove(shard);
         state.covered = false;
     }
 
-    /// Whether the shards that this worker reads are all that have anything left.
+    /// Sets whether the shards that this worker reads are all that have anything left.
     pub(crate) fn set_covered(&self, covered: bool) {
         let before = std::mem::replace(&mut self.state().covered, covered);
         if before != covered {
@@ -96,9 +97,9 @@ impl Junction {
         }
     }
 
-    // What shards tell and ask.
+    // Reports and queries of the shards.
 
-    /// Whether a snapshot is being taken here.
+    /// Returns whether this worker is taking a snapshot.
     pub(crate) fn is_active(&self) -> bool {
         self.active.load(Ordering::Acquire)
     }
@@ -107,7 +108,7 @@ impl Junction {
         self.barrier.subscribe()
     }
 
-    /// A shard has these records, which are about to be handed out.
+    /// Takes in records of a shard that are about to be handed out.
     pub(crate) fn seen<'a>(&self, records: impl Iterator<Item = &'a Record>) {
         if !self.is_active() {
             return;
@@ -117,7 +118,7 @@ impl Junction {
         keys.iter().for_each(|key| state.merge.seen(key));
     }
 
-    /// A shard has been read as it was at this time.
+    /// Notes that a shard has been read as it was at this time.
     pub(crate) fn read_up(&self, shard: &ShardId, time: Duration) {
         if self.is_active() {
             self.mark(shard, |mark| mark.read_up = Some(time));
@@ -139,9 +140,9 @@ impl Junction {
         self.changed.notify_one();
     }
 
-    // What the snapshot does.
+    // Calls of the snapshot.
 
-    /// Begins to listen, with nothing on hold. What shards have read so far says nothing any more.
+    /// Starts a snapshot with nothing on hold. Resets the shards' marks, which no longer apply.
     pub(super) fn activate(&self) {
         let mut state = self.state();
         state.merge = Merge::new();
@@ -157,7 +158,7 @@ impl Junction {
         self.lower();
     }
 
-    /// Forgets every page, those that are being read too.
+    /// Discards every page, including those that are being read.
     pub(super) fn forget(&self) {
         self.state().merge = Merge::new();
     }
@@ -195,32 +196,34 @@ impl Junction {
         self.barrier.send_replace(None);
     }
 
-    /// The pages that may be handed out, once no shard has anything out.
+    /// Returns the pages that may be handed out, once no shard has anything out.
     pub(super) fn release(&self, epoch: Epoch, settling: Duration) -> Option<Vec<Ripe<Record>>> {
         let mut state = self.state();
-        // A shard that began under the barrier has read nothing and can't: nothing is ripe then, and the barrier falls again.
+        // A shard that began under the barrier has read nothing and can't read. Then no page is
+        // ripe, and the barrier is lowered again.
         let read_up = state.read_up().unwrap_or_default();
         let quiet = |mark: &Mark| mark.quiet == Some(epoch);
         let all = state.shards.values().all(quiet);
         all.then(|| state.merge.release(read_up, settling))
     }
 
-    /// Whether what shards had read before a barrier is behind their checkpoints. A shard that is gone has been finished, or its lease was lost
-    /// and `covered` waits for it.
+    /// Returns whether all that shards had read before a barrier is behind their checkpoints. A
+    /// shard that is gone has been finished, or its lease was lost and `covered` waits for it.
     pub(super) fn is_settled(&self, epoch: Epoch) -> bool {
         let state = self.state();
         let settled = |mark: &Mark| mark.settled.is_some_and(|settled| settled >= epoch);
         state.covered && state.shards.values().all(settled)
     }
 
-    /// Whether a shard was not there when a barrier was raised: what it reads is told by the next one only.
+    /// Returns whether a shard was not there when a barrier was raised: only the next barrier
+    /// covers its records.
     pub(super) fn is_unmet(&self, epoch: Epoch) -> bool {
         let state = self.state();
         let unmet = |mark: &Mark| mark.quiet.is_none_or(|quiet| quiet < epoch);
         state.covered && state.shards.values().any(unmet)
     }
 
-    /// Resolves when something was told since it last did.
+    /// Resolves when something was reported since it last resolved.
     ///
     /// # Cancel safety
     ///

@@ -1,4 +1,4 @@
-//! Pages of a scan, on hold until the stream has been read past the moment of their reading.
+//! Pages of a scan, on hold until the stream has been read past the moment of the scan.
 //!
 //! ```text
 //!             scan is sent      it is answered        every shard has been read past that
@@ -6,20 +6,22 @@
 //!  page          └───── reading ─────┘─────── on hold ─────────┘ handed out
 //! ```
 //!
-//! What the stream gave *before* the scan was sent was made before it: the scan shows that or something newer. What it gives *after* the page is
-//! let go was made after the scan was answered, and is newer. An item that turns up in between (`a`, `b`) may be older or
-//! newer in the page than in the stream, and nobody can tell; but the stream has given it, and gives all that comes of it: it is dropped from the
-//! page. So a page that is handed out between the two never shows an item as it was before a change that was given already.
+//! A change that the stream gave *before* the scan was sent was made before it: the scan shows that
+//! change or a newer one. A change given *after* the page is released was made after the scan was
+//! answered, and is newer. An item that changes in between (`a`, `b`) may be older or newer in the
+//! page than in the stream; there is no way to decide. But the stream has given that change and
+//! gives all later ones, so the item is dropped from the page. So a page that is handed out at that
+//! point never shows an item as it was before a change that was given already.
 //!
 //! No I/O, no clock: `now` is an argument.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-/// A primary key in one form, whatever it was read from.
+/// A primary key, in one form for scanned items and stream records.
 pub(crate) type ItemKey = String;
 
-/// How far a segment has been worked through.
+/// The position up to which a segment has been worked through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Cursor {
     #[default]
@@ -29,7 +31,7 @@ pub(crate) enum Cursor {
     End,
 }
 
-/// What a scan brought.
+/// The page that a scan returned.
 #[derive(Debug)]
 pub(crate) struct ScanPage<T> {
     pub(crate) items: Vec<(ItemKey, T)>,
@@ -39,9 +41,9 @@ pub(crate) struct ScanPage<T> {
 
 #[derive(Debug)]
 pub(crate) struct Merge<T> {
-    /// Of the scans under way, the keys that the stream gave since they were sent.
+    /// For each scan under way, the keys that the stream gave since it was sent.
     readings: HashMap<usize, HashSet<ItemKey>>,
-    /// In the order in which they were answered.
+    /// The pages on hold, in the order in which they were answered.
     held: VecDeque<Held<T>>,
     bytes: usize,
 }
@@ -56,7 +58,7 @@ struct Held<T> {
     answered: Duration,
 }
 
-/// A page that may be handed out, with what is left of it.
+/// A page that may be handed out, with its remaining items.
 #[derive(Debug)]
 pub(crate) struct Ripe<T> {
     pub(crate) segment: usize,
@@ -74,17 +76,17 @@ impl<T> Merge<T> {
         }
     }
 
-    /// A scan of this segment is about to be sent. There is one at a time of each.
+    /// Begins a scan of this segment, before it is sent. Each segment has one at a time.
     pub(crate) fn sent(&mut self, segment: usize) {
         self.readings.insert(segment, HashSet::new());
     }
 
-    /// It brought nothing.
+    /// Ends a scan that returned no page.
     pub(crate) fn failed(&mut self, segment: usize) {
         self.readings.remove(&segment);
     }
 
-    /// It brought a page: takes it on hold, without what the stream gave meanwhile.
+    /// Puts a scan's page on hold, without the items that the stream gave since the scan was sent.
     pub(crate) fn answered(&mut self, segment: usize, page: ScanPage<T>, now: Duration) {
         let Some(seen) = self.readings.remove(&segment) else {
             return;
@@ -110,7 +112,7 @@ impl<T> Merge<T> {
         });
     }
 
-    /// The stream has given a change of this item.
+    /// Takes in a change that the stream has given: its item is dropped from all pages.
     pub(crate) fn seen(&mut self, key: &ItemKey) {
         for seen in self.readings.values_mut() {
             seen.insert(key.clone());
@@ -124,13 +126,14 @@ impl<T> Merge<T> {
         }
     }
 
-    /// Whether a page may be handed out, where every shard has been read as it was at `read_up`.
+    /// Returns whether a page may be handed out if every shard has been read as it was at
+    /// `read_up`.
     pub(crate) fn is_ripe(&self, read_up: Duration, settling: Duration) -> bool {
         let first = self.held.front();
         first.is_some_and(|page| page.answered.saturating_add(settling) <= read_up)
     }
 
-    /// Lets the pages go that may be handed out.
+    /// Removes and returns the pages that may be handed out.
     pub(crate) fn release(&mut self, read_up: Duration, settling: Duration) -> Vec<Ripe<T>> {
         let mut ripe = Vec::new();
         while self.is_ripe(read_up, settling)
@@ -147,7 +150,7 @@ impl<T> Merge<T> {
         ripe
     }
 
-    /// Bytes of the pages on hold.
+    /// Returns the bytes of the pages on hold.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

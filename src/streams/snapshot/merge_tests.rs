@@ -55,8 +55,8 @@ fn a_scan_that_failed_leaves_nothing_behind() {
     assert!(!merge.is_ripe(at(100), SETTLING));
 }
 
-/// A table of a few items, its stream in shards by key, a scanner in segments by key, and a consumer: one step at a time, in
-/// any order.
+/// A table of a few items, its stream in shards by key, a scanner in segments by key, and a
+/// consumer. They take one step at a time, in any order.
 #[derive(Default)]
 struct World {
     now: u64,
@@ -64,11 +64,11 @@ struct World {
     shards: [Vec<(usize, u64)>; 2],
     read: [usize; 2],
     read_up: [u64; 2],
-    /// What each segment's scan under way shows.
+    /// The rows that each segment's scan under way shows.
     scans: BTreeMap<usize, Option<Vec<(usize, u64)>>>,
     cursors: [Option<usize>; 2],
     scanned: [bool; 2],
-    /// Versions given, by key; 0 is a removal.
+    /// The versions given, by key, doubled; one more is a removal.
     given: BTreeMap<usize, Vec<u64>>,
 }
 
@@ -123,7 +123,7 @@ impl World {
         Ok(())
     }
 
-    /// A page is read at one moment between its being sent and its answer.
+    /// Takes one step of a scan. A page is read at one moment between its request and its answer.
     fn scan(&mut self, segment: usize, merge: &mut Merge<(usize, u64)>) {
         match self.scans.get(&segment).cloned() {
             None if !self.scanned[segment] => {
@@ -162,7 +162,7 @@ impl World {
 }
 
 proptest! {
-    /// Whatever happens in whatever order, nobody sees an item step back, and in the end everybody has the table.
+    /// In any order of steps no item steps back, and in the end the consumer has the whole table.
     #[test]
     fn no_interleaving_loses_an_item_or_gives_an_older_one_after_a_newer(
         steps in prop::collection::vec((0_u8..12, 0_usize..KEYS, 1_usize..5), 1..400),
@@ -170,7 +170,7 @@ proptest! {
         let mut world = World::default();
         let mut merge = Merge::new();
         let mut version = 0;
-        // Written before the stream is pinned: only the scan can show them.
+        // Written before the iterators are pinned at LATEST: only the scan can show them.
         for key in 0..KEYS {
             version += 1;
             world.table.insert(key, version);

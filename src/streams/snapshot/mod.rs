@@ -1,13 +1,14 @@
 //! A snapshot of the table, merged with its stream.
 //!
-//! **Problem.** A new application wants every item of the table and then every change: the stream holds 24 hours, the table is older. A scan
-//! takes hours, during which items change: given before a scanned page, a change is newer than the item in it; given after, it may be older. And after a
-//! gap in the stream only the table still knows what became of the items.
+//! **Problem.** A new application needs every item of the table and then every change. The stream holds 24 hours; the table is
+//! older. A scan takes hours, and items change during it. A change that is given before a scanned page may be newer than the
+//! item in it; one that is given after it may be older. After a gap in the stream, only the table shows the state of the items.
 //!
-//! **Choice.** The watermarks of Netflix's `DBLog`, without marks written to the table: the stream flows all the while, and a page of the scan is
-//! kept until every shard has been read past the moment of the page ([`merge`]). Items that changed in between are dropped from it: the
-//! stream gives them. To hand pages out, the shards are held up until all that they gave is done, since nobody can tell from a key which
-//! shard its changes are in ([`junction`]).
+//! **Choice.** The watermarks of Netflix's `DBLog`, without marks written to the table. A first snapshot begins at LATEST:
+//! iterators of the open shards are pinned before the first page is scanned, so the scan shows every earlier change, and no
+//! closed shard is read. The stream is read during the scan, and a page is kept until every shard has been read past the moment
+//! of the page ([`merge`]). Items that changed in between are dropped from it: the stream gives them. To hand pages out, the
+//! shards pause until all records they gave are done, since a key does not show which shard has its changes ([`junction`]).
 //!
 //! ```text
 //!  Scan, segment by segment ─▶ pages on hold ─▶ barrier ─▶ handler, or the stream ─▶ done ─▶ positions ─▶ <lease table>-snapshot
@@ -16,16 +17,17 @@
 //!  GetRecords, shard by shard ─────┴────┴───────────────────────────────────────────────┘
 //! ```
 //!
-//! One worker takes the snapshot, and reads all shards meanwhile: what it does not read it can't merge. Who it is, the lease in the
-//! snapshot's own table says ([`store`]); another goes on from the stored positions when it has not been heard of for the failover time.
+//! One worker takes the snapshot and reads all unfinished shards, since it can merge only the shards that it reads. It has the
+//! lease in the snapshot's own table ([`store`]). If it does not renew that lease for the failover time, another worker continues
+//! from the stored positions.
 //!
-//! **What it costs.** One read unit for each 4 KB of the table. While pages are handed out nothing is read from the stream: changes wait for the
-//! handler to be done with up to [`hold_bytes`](SnapshotSettings::hold_bytes) of items, and each time about as long again for what was out to be done.
-//! The fleet's other workers are idle until the snapshot is complete.
+//! **Cost.** One read unit for each 4 KB of the table. While pages are handed out, nothing is read from the stream: changes
+//! wait until the handler is done with up to [`hold_bytes`](SnapshotSettings::hold_bytes) of items, and each time about as long
+//! again until the records that were out are done. The fleet's other workers are idle until the snapshot is complete.
 //!
-//! **Rejected.** Marks written to the table itself: they need write permission, and give consumers records that are none. Holding up only the
-//! shard of an item: a key's shard is known only once it has changed. One scan first, then the stream from before: every change since would have to be
-//! compared with an item that was given hours ago.
+//! **Rejected.** Marks written to the table itself: they need write permission, and consumers get records that are not data.
+//! Pausing only the shard of an item: a key's shard is known only once the item has changed. One complete scan, then the stream
+//! from before it: every change since would have to be compared with an item that was given hours ago.
 
 mod junction;
 mod merge;
@@ -44,10 +46,10 @@ pub(crate) use task::{SnapshotEnd, take_snapshot};
 
 use crate::transport::Transport;
 
-/// What snapshots of a table are taken by.
+/// The tables and key names that a snapshot needs.
 pub(crate) struct Snapshots {
     pub(crate) table: SnapshotTable,
-    /// The way to the table that is scanned.
+    /// The transport to the table that is scanned.
     pub(crate) source: Transport,
     /// The names of the table's key attributes.
     pub(crate) keys: Arc<[String]>,

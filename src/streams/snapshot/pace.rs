@@ -1,15 +1,17 @@
-//! When the next page may be scanned, and how many items it may hold.
+//! The time of the next page of a scan, and the number of its items.
 //!
-//! `capacity::bucket` is the sink's and never gives more at once than its burst, in whole units; a page of a scan takes what it takes, which
-//! only its answer tells. So this keeps one number: when all that was taken so far has been paid for.
+//! `capacity::bucket` belongs to the sink and never gives more at once than its burst, in whole
+//! units. The units that a page of a scan takes are known only from its answer. So this keeps one
+//! number: the time at which all units taken so far are paid for.
 
 use std::time::Duration;
 
-/// Items that the first page asks for, before anything is known of their size.
+/// The items that a page requests before their size is known.
 const FIRST: usize = 16;
-/// Read units of a page, before anything is known: those of 16 items of 4 KB.
+/// The read units predicted for a page before any answer: those of 16 items of 4 KB.
 const FIRST_UNITS: f64 = 16.0;
-/// A page holds 1 MB at most (API reference of `Scan`): strongly consistent reads of 4 KB.
+/// The read units of a page of 1 MB, its largest size (API reference of `Scan`): strongly
+/// consistent reads of 4 KB.
 const FULL_PAGE_UNITS: f64 = 256.0;
 
 #[derive(Debug)]
@@ -17,7 +19,7 @@ pub(super) struct Pace {
     /// Units a second.
     rate: f64,
     paid: Duration,
-    /// Units that an item takes, as the last answer has it.
+    /// The units that an item takes, from the last answer.
     units_per_item: Option<f64>,
 }
 
@@ -30,12 +32,12 @@ impl Pace {
         }
     }
 
-    /// When the next page may be asked for.
+    /// Returns when the next page may be requested.
     pub(super) fn due(&self) -> Duration {
         self.paid
     }
 
-    /// How many items to ask for: no more than a second's units bring, if they are like those before.
+    /// Returns the number of items to request: at most one second's units, if like those before.
     pub(super) fn limit(&self) -> usize {
         let Some(each) = self.units_per_item else {
             return FIRST;
@@ -49,7 +51,8 @@ impl Pace {
         items
     }
 
-    /// A page is asked for: what it will probably take. To be told when it is answered.
+    /// Charges a page that is requested with the units that it will probably take. Returns them for
+    /// [`answered`](Self::answered).
     pub(super) fn sent(&mut self, now: Duration) -> f64 {
         let predicted = match self.units_per_item {
             Some(_) => self.rate.min(FULL_PAGE_UNITS),
@@ -59,7 +62,7 @@ impl Pace {
         predicted
     }
 
-    /// What was predicted of a page is known: what it took, and how many items it brought.
+    /// Replaces the prediction for a page by the units that it took, for this number of items.
     pub(super) fn answered(&mut self, predicted: f64, units: f64, items: usize) {
         let more = units - predicted;
         self.paid = if more >= 0.0 {
@@ -85,7 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Pages follow one another as fast as they may; each takes what nobody foresaw.
+        /// Pages follow one another as fast as they may. Each takes units that were not predicted.
         #[test]
         fn over_time_no_more_units_are_taken_than_the_budget_has(
             rate in 1_usize..5_000,

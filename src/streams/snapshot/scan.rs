@@ -1,4 +1,4 @@
-//! One page of a scan: asked for, and read into records.
+//! One page of a scan: its request, and the reading of its answer into records.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ use crate::retry::ServiceError;
 use crate::streams::record::{EventKind, Record, ShardId, Shared};
 use crate::transport::{Operation, Transport};
 
-/// What snapshot records have in the place of a shard's name.
+/// The name that snapshot records have in the place of a shard's.
 pub(crate) const SNAPSHOT: &str = "snapshot";
 
-/// A page to ask for.
+/// The request for a page.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     pub(super) table: String,
@@ -29,7 +29,7 @@ pub(super) struct Scan {
     pub(super) limit: usize,
 }
 
-/// A page, and the read units that it took where the service says so.
+/// A page, with the read units that it took if the service reports them.
 pub(super) struct Scanned {
     pub(super) page: ScanPage<Record>,
     pub(super) count: usize,
@@ -37,7 +37,7 @@ pub(super) struct Scanned {
 }
 
 impl Scan {
-    /// Asks for the page, once. `now` is what its records have for a time.
+    /// Requests the page, once. `now` becomes the time of its records.
     ///
     /// # Cancel safety
     ///
@@ -75,7 +75,7 @@ struct Draft {
 fn read(body: &Bytes, names: &[String], now: SystemTime) -> Option<Scanned> {
     let draft = walk(body).ok()?;
     let items = draft.items?;
-    // Each item's key, in one piece as a record has it, behind the page itself.
+    // Each item's key is appended to the page, in one piece, as a record needs it.
     let mut text = body.to_vec();
     let mut found = Vec::with_capacity(items.len());
     for item in items {
@@ -148,14 +148,14 @@ fn walk(body: &[u8]) -> Result<Draft, Fault> {
     Ok(draft)
 }
 
-/// Takes any value and says where it is.
+/// Skips any value and returns its range.
 fn range(scanner: &mut Scanner<'_>) -> Result<Range<usize>, Fault> {
     let len = scanner.skip()?.len();
     let end = scanner.offset();
     Ok(end - len..end)
 }
 
-/// An item's primary key, in one form whatever the order and the escapes it came in.
+/// Returns an item's primary key, in one form whatever its order and escapes in the page.
 fn key_of(item: &[u8], names: &[String]) -> Option<ItemKey> {
     let mut scanner = Scanner::new(item);
     let mut parts: BTreeMap<Cow<'_, str>, Value> = BTreeMap::new();
@@ -172,7 +172,7 @@ fn key_of(item: &[u8], names: &[String]) -> Option<ItemKey> {
     (parts.len() == names.len()).then(|| serde_json::to_string(&parts).ok())?
 }
 
-/// The key of a record of the stream, in the same form.
+/// Returns the key of a record of the stream, in the same form.
 pub(super) fn key_of_record(record: &Record) -> Option<ItemKey> {
     let parts: BTreeMap<Cow<'_, str>, Value> = serde_json::from_slice(record.keys_json()).ok()?;
     serde_json::to_string(&parts).ok()

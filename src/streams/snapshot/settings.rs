@@ -1,4 +1,4 @@
-//! How a table is scanned beside its stream.
+//! Settings of the scan of a table beside its stream.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
 const SEGMENTS: Bound<usize> = Bound::new("snapshot.segments", 1, 64);
-/// Source of the upper end: 40,000 is the default quota of a table; there is room for one that was raised.
+/// Source of the upper end: a table's default quota is 40,000; this allows for a raised one.
 const READ_UNITS: Bound<usize> = Bound::new("snapshot.read_units", 1, 1_000_000);
 const SETTLING: Bound<Duration> =
     Bound::new("snapshot.settling", Duration::ZERO, Duration::from_secs(60));
 const HOLD: Bound<Bytes> = Bound::new("snapshot.hold_bytes", Bytes(1 << 20), Bytes(1 << 30));
 
-/// How a snapshot of the table is taken, for [`StartPosition::Snapshot`](super::super::StartPosition::Snapshot) and
+/// Settings of a table's snapshot, for [`StartPosition::Snapshot`](super::super::StartPosition::Snapshot) and
 /// [`GapPolicy::Rescan`](super::super::GapPolicy::Rescan).
 ///
-/// Setters never fail: what is out of range is found when the source is opened. Through serde each field has its setter's name.
+/// Setters never fail: a value out of range is found when the source is opened. Through serde each field has its
+/// setter's name.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
@@ -42,34 +43,36 @@ impl Default for SnapshotSettings {
 }
 
 impl SnapshotSettings {
-    /// How many parts of the table are scanned at the same time. A snapshot that was begun goes on with as many as it began with.
-    /// Default: 4. Valid: 1 to 64.
+    /// Sets the number of parts of the table that are scanned at the same time. A snapshot that has begun keeps the
+    /// number that it began with. Default: 4. Valid: 1 to 64.
     #[must_use]
     pub fn segments(mut self, segments: usize) -> Self {
         self.segments = segments;
         self
     }
 
-    /// How many read units a second the scan may use, on average: a strongly consistent read of 4 KB is one. What the service says
-    /// that a page took is what counts. Default: 500, about 2 MB a second. Valid: 1 to 1,000,000.
+    /// Sets the read units a second that the scan may use on average. A strongly consistent read of 4 KB takes one. The
+    /// units that the service reports for a page are counted. Default: 500, about 2 MB a second. Valid: 1 to 1,000,000.
     ///
-    /// The first page of each segment, of 16 items, goes out before anything is known of the items' size.
+    /// The first page of each segment, of 16 items, is requested before the items' size is known.
     #[must_use]
     pub fn read_units(mut self, units: usize) -> Self {
         self.read_units = units;
         self
     }
 
-    /// How long after a change the stream has it at the latest: a page of the scan is kept until every shard was read as it was this long
-    /// after the page. Too short, an item may be given that a change not yet in the stream has made old; the change follows. Default: 2 s. Valid: 0 to 60 s.
+    /// Sets the longest time that a change takes to appear in the stream: a page of the scan is kept until every shard
+    /// was read as it was this long after the page. If it is too short, an item may be given that a change not yet in
+    /// the stream has made old; the change follows. Default: 2 s. Valid: 0 to 60 s.
     #[must_use]
     pub fn settling(mut self, time: Duration) -> Self {
         self.settling = time;
         self
     }
 
-    /// How many bytes of scanned pages may be held or out, beside what the stream's records take. When it is full, scanning waits; one page
-    /// may be held whatever it is. Each segment may have a page of 1 MB on its way. Default: 16 MiB. Valid: 1 MiB to 1 GiB.
+    /// Sets the number of bytes of scanned pages that may be held or out, beside those of the stream's records. At the
+    /// limit, scanning waits; one page may be held whatever its size. Each segment may have a page of 1 MB on its way.
+    /// Default: 16 MiB. Valid: 1 MiB to 1 GiB.
     #[must_use]
     pub fn hold_bytes(mut self, bytes: usize) -> Self {
         self.hold_bytes = bytes;

@@ -1,7 +1,8 @@
 //! The snapshot's table: `<lease table>-snapshot`.
 //!
-//! Its rows are a lease in the form of a shard's, by the name `snapshot`, which says who takes the snapshot and at `SHARD_END` that it is taken;
-//! and `positions`, how far each segment is. They are never in the lease table itself: a KCL gives up at a row of another kind.
+//! It has two rows. `snapshot` is a lease in the form of a shard's: its owner takes the snapshot, and
+//! its checkpoint is `SHARD_END` once the snapshot is complete. `positions` holds the position of
+//! each segment. They are never in the lease table itself: a KCL gives up at a row of another kind.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -26,15 +27,15 @@ pub(crate) struct SnapshotTable {
     name: String,
 }
 
-/// How far a snapshot is.
+/// The progress of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Positions {
-    /// Which snapshot this is: one that has to begin again has another number.
+    /// The number of this snapshot: one that has to begin again has another.
     pub(super) generation: u64,
     pub(super) segments: Vec<Cursor>,
 }
 
-/// A cursor as it is stored: nothing, a key in DynamoDB's JSON, or the end.
+/// A cursor in its stored form: nothing, a key in DynamoDB's JSON, or the end.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +64,8 @@ impl SnapshotTable {
         ShardId::new(SNAPSHOT)
     }
 
-    /// Notes that a snapshot is to be taken, or that none is, unless something has been noted. Whether this did.
+    /// Stores whether a snapshot is to be taken, unless that is stored already. Returns whether this
+    /// call stored it.
     pub(crate) async fn note(&self, wanted: bool) -> Result<bool, ServiceError> {
         let checkpoint = if wanted {
             Checkpoint::TrimHorizon
@@ -74,9 +76,10 @@ impl SnapshotTable {
         self.leases.create(&row).await
     }
 
-    /// Has the table scanned anew, whatever is under way: whoever takes the snapshot now loses its lease, and the next begins at the start.
+    /// Requests a new scan of the table, whatever is under way. The worker that takes the snapshot
+    /// now loses its lease, and the next begins at the start.
     pub(crate) async fn rescan(&self) -> Result<(), ServiceError> {
-        // Whoever else does the same at this moment asks for one more.
+        // Another worker that does the same at this moment adds one more generation.
         let request = json!({
             "TableName": self.name,
             "Key": {"leaseKey": {"S": POSITIONS}},
@@ -101,7 +104,7 @@ impl SnapshotTable {
         Ok(())
     }
 
-    /// How far the snapshot is; at the start where nothing is stored.
+    /// Returns the progress of the snapshot: the start, where nothing is stored.
     pub(super) async fn load(&self, segments: NonZeroUsize) -> Result<Positions, ServiceError> {
         let (generation, stored) = self.load_row().await?.unwrap_or_default();
         let segments = match stored {
@@ -144,7 +147,7 @@ impl SnapshotTable {
         )))
     }
 
-    /// Stores how far it is. `false` where another snapshot has been asked for since.
+    /// Stores the progress. Returns `false` if another snapshot has been requested since.
     pub(super) async fn save(&self, positions: &Positions) -> Result<bool, ServiceError> {
         let stored: Vec<Stored> = positions
             .segments

@@ -27,40 +27,41 @@ use crate::streams::lease::{Change, Hold, LeaseRow, Written};
 use crate::streams::record::Record;
 use crate::streams::shared::{Destination, Order, Shared};
 
-/// A page of a scan holds 1 MB at most (API reference of `Scan`); its JSON is larger than what is stored.
+/// The bytes counted for a page under way. A page holds 1 MB at most (API reference of `Scan`); its
+/// JSON is larger than the stored items.
 const PAGE_BYTES: usize = 2 << 20;
-/// How long to wait before what was dropped unacknowledged is scanned again.
+/// The delay before records that were dropped unacknowledged are scanned again.
 const REDELIVERY: Duration = Duration::from_secs(1);
 
-/// How soon positions are stored again that could not be.
+/// The delay before a failed write of positions is repeated.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How the taking of a snapshot ended.
+/// The end of a snapshot task.
 #[derive(Debug)]
 pub(crate) enum SnapshotEnd {
-    /// Every item has been given, and the row says so.
+    /// Every item has been given, and the lease's row shows it.
     Finished,
     /// The lease was given up.
     LetGo,
-    /// The lease is somebody else's, or may be, or another snapshot is wanted.
+    /// Another worker has the lease, or may have it, or another snapshot is wanted.
     Lost,
     Failed(StreamsError),
 }
 
 struct Segment {
-    /// What is asked for next.
+    /// The position of the next page to request.
     scanned: Cursor,
     busy: bool,
     not_before: Duration,
 }
 
-/// Where the pages are that may be handed out.
+/// The stage of the pages that may be handed out.
 enum Phase {
-    /// On hold.
+    /// The pages are on hold.
     Gathering,
-    /// Waiting until no shard has anything out.
+    /// The pages wait until no shard has anything out.
     Quieting(Epoch),
-    /// Being handed out, and done.
+    /// The pages are being handed out and handled.
     Giving(Epoch, VecDeque<Ripe<Record>>),
 }
 
@@ -68,7 +69,7 @@ enum Phase {
 struct Out {
     segment: usize,
     cursor: Cursor,
-    /// The number after its last record.
+    /// The number after that of its last record.
     end: u64,
     epoch: Epoch,
 }
@@ -106,7 +107,7 @@ pub(crate) struct SnapshotTask {
 
     write: Option<BoxFuture<'static, WriteEnd>>,
     saving: Option<BoxFuture<'static, Result<bool, ServiceError>>>,
-    /// Positions that are not stored yet.
+    /// Set while there are positions that are not stored yet.
     unsaved: bool,
     save_at: Duration,
     save_failed: bool,
@@ -115,13 +116,14 @@ pub(crate) struct SnapshotTask {
 
 impl Drop for SnapshotTask {
     fn drop(&mut self) {
-        // However it ended: shards are held up no longer.
+        // Shards are released however the task ended.
         self.shared.junction.deactivate();
         self.book.revoke();
     }
 }
 
-/// Takes the snapshot that `row`, as it is after a write sent at `taken`, is the lease of, until it is given up or lost.
+/// Takes a snapshot until its lease is given up or lost. `row` is the lease as it is after a write
+/// sent at `taken`.
 pub(crate) async fn take_snapshot(
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
@@ -138,7 +140,7 @@ pub(crate) async fn take_snapshot(
             let target = snapshots.table.leases.name();
             return SnapshotEnd::Failed(StreamsError::service("GetItem", target, error));
         }
-        // Taken again when this lease has lapsed, here or elsewhere.
+        // A worker takes the snapshot again when this lease has lapsed.
         Err(error) => {
             tracing::debug!(%error, "the snapshot's positions could not be read");
             return SnapshotEnd::Lost;
@@ -169,7 +171,8 @@ pub(crate) async fn take_snapshot(
         out: VecDeque::new(),
         write: None,
         saving: None,
-        // How many segments there are is settled before the first is begun.
+        // The number of segments is stored first: that write starts before the first page is
+        // requested.
         unsaved: stored
             .segments
             .iter()
@@ -189,7 +192,7 @@ pub(crate) async fn take_snapshot(
 }
 
 impl SnapshotTask {
-    /// Scans from where everything is done.
+    /// Restarts the scan from the positions up to which everything is done.
     fn begin(&mut self, not_before: Duration) {
         self.scans.clear();
         self.shared.junction.forget();
@@ -282,11 +285,11 @@ impl SnapshotTask {
         }
     }
 
-    /// Goes from one phase to the next, where that may be.
+    /// Moves from one phase to the next, where that is possible.
     ///
     /// # Errors
     ///
-    /// Where the user's filter panicked.
+    /// If the user's filter panicked.
     fn advance(&mut self, now: Duration) -> Result<(), StreamsError> {
         let settling = self.shared.settings.get_snapshot().get_settling();
         let junction = &self.shared.junction;
@@ -331,8 +334,8 @@ impl SnapshotTask {
                 }
                 self.feed.push(&self.book, wanted, now);
             }
-            // Whoever takes records one after the other has these before what the shards give next; handlers of shards run beside
-            // one another, so they wait until these are done.
+            // A channel delivers these records before those that the shards give next. Handlers of
+            // shards run concurrently, so the shards wait until these records are done.
             let given = pages.is_empty()
                 && match &self.destination {
                     Destination::Handler(_) => self.book.is_empty(),
@@ -347,7 +350,7 @@ impl SnapshotTask {
         Ok(())
     }
 
-    /// Looks what is done, and whether that was all.
+    /// Advances the positions past pages that are done. Finishes or gives up the lease where due.
     fn take_stock(&mut self, now: Duration) {
         let junction = &self.shared.junction;
         while let Some(page) = self.out.front()
@@ -373,7 +376,7 @@ impl SnapshotTask {
         }
     }
 
-    /// Scans what was dropped unacknowledged again, and all since.
+    /// Scans again the records that were dropped unacknowledged, and all after them.
     fn give_again(&mut self, now: Duration) {
         tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
         self.book.revoke();
@@ -387,7 +390,7 @@ impl SnapshotTask {
         self.begin(now + REDELIVERY);
     }
 
-    /// Whether every item has been given, and is done.
+    /// Returns whether every item has been given and is done.
     fn is_complete(&self) -> bool {
         let mut segments = self.stored.segments.iter();
         segments.all(|cursor| *cursor == Cursor::End)

@@ -1,5 +1,5 @@
-//! What follows from listings of the stream's shards: rows to make and to delete, parents to ask for, when to list again.
-//! No I/O, no clock: rows and times are arguments.
+//! The decisions that follow from listings: rows to make and to delete, parents to ask for, and the
+//! time of the next listing. No I/O, no clock: rows and times are arguments.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,40 +9,40 @@ use super::super::graph::{Inconsistent, Lineage, SURELY, ShardGraph};
 use super::super::lease::{Ancestry, Begin, LeaseRow, Missing, Rows, has_begun, missing, outdated};
 use super::super::listing::Listing;
 
-/// How soon a stream is listed again that is not to be believed yet, or whose closed shard shows no child; doubles up to the discovery
-/// interval.
+/// The first delay before another listing, while shards are not believed yet or a closed shard
+/// shows no child; doubles up to the discovery interval.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// How many listings in a row may contradict what is known before the source ends. With the delays between them, some minutes.
+/// The contradictory listings in a row that end the source: some minutes, with the delays between.
 const MAX_CONTRADICTIONS: u32 = 30;
 
-/// What the rows say of the stream that is listed.
+/// The stream of the rows, compared with the one that is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// They are of this stream, or there are none.
+    /// The rows are of this stream, or there are none.
     Same,
-    /// More listings have to be seen.
+    /// More listings are needed.
     Unknown,
-    /// They are of an earlier stream of the table, or of shards that have expired.
+    /// The rows are of an earlier stream of the table, or of shards that have expired.
     Earlier,
-    /// They are of a stream of another table.
+    /// The rows are of a stream of another table.
     Other(String),
 }
 
 #[derive(Debug)]
 pub(super) struct Discovery {
     lineage: Lineage,
-    /// Where an application begins that has not begun.
+    /// The start position of an application that has not begun.
     begin: Begin,
-    /// Whether any lease of the application has ever been taken.
+    /// Set once any lease of the application has been taken.
     begun: bool,
-    /// Whether a shard has ever been listed.
+    /// Set once any shard has been listed.
     listed: bool,
     /// Shards that are named as parents and that the service does not have.
     gone: BTreeSet<ShardId>,
     /// Closed shards whose children have not been listed yet.
     childless: BTreeSet<ShardId>,
     disabled: bool,
-    /// Whether what has been read is known to be of this stream, and how many listings have shown nothing of it.
+    /// Set once the rows are compared with the stream; `strange` listings have shown none of them.
     compared: bool,
     strange: u32,
     contradictions: u32,
@@ -68,7 +68,7 @@ impl Discovery {
         }
     }
 
-    /// The table's stream has been replaced, and that is known.
+    /// Starts over for the stream that has replaced the table's earlier one.
     pub(super) fn replaced(&mut self, now: Duration) {
         *self = Self {
             begun: true,
@@ -86,32 +86,32 @@ impl Discovery {
         &self.lineage
     }
 
-    /// When the stream is to be listed next.
+    /// Returns when the stream is to be listed next.
     pub(super) fn next(&self) -> Duration {
         self.next
     }
 
-    /// Whether the stream was switched off: what is listed is all there will ever be.
+    /// Returns whether the stream was switched off, so that no shard will be added.
     pub(super) fn is_disabled(&self) -> bool {
         self.disabled
     }
 
-    /// Whether a closed shard waits for its children to be listed.
+    /// Returns whether a closed shard waits for its children to be listed.
     pub(super) fn is_childless(&self) -> bool {
         !self.childless.is_empty()
     }
 
-    /// Notes what the rows say of the application.
+    /// Notes whether the rows show that the application has begun.
     pub(super) fn saw(&mut self, rows: &Rows) {
         self.begun |= has_begun(rows);
     }
 
-    /// A lease of the application has been taken.
+    /// Notes that a lease of the application has been taken.
     pub(super) fn begins(&mut self) {
         self.begun = true;
     }
 
-    /// A shard was read to its end: its children are wanted.
+    /// Notes that a shard was read to its end, and schedules a listing of its children at once.
     pub(super) fn closed(&mut self, shard: &ShardId, now: Duration) {
         if self.graph().is_leaf(shard) {
             self.childless.insert(shard.clone());
@@ -120,12 +120,13 @@ impl Discovery {
         self.next = self.next.min(now);
     }
 
-    /// Takes in a listing. `opened` is the service's time, in milliseconds since 1970, at which the source was opened: what an application
-    /// at LATEST wants of shards that no listing showed then.
+    /// Processes a listing, and returns whether any shard has been listed so far. `opened` is the
+    /// service's time when the source was opened, in milliseconds since 1970: the start of an
+    /// application at LATEST in shards that no listing showed then.
     ///
     /// # Errors
     ///
-    /// Where listings have contradicted each other for so long that it won't pass.
+    /// [`Inconsistent`] where too many listings in a row have contradicted each other.
     pub(super) fn listed(
         &mut self,
         listing: &Listing,
@@ -147,7 +148,7 @@ impl Discovery {
         if self.listed {
             return Ok(true);
         }
-        // The stream is being switched on, or the page was empty. Its first shards are as old as this.
+        // The stream is being switched on, or the page was empty. Changes since the opening count.
         if self.begin == Begin::Latest {
             self.begin = Begin::AtTimestamp(opened);
         }
@@ -155,7 +156,7 @@ impl Discovery {
         Ok(false)
     }
 
-    /// Counts a listing that contradicts itself or what is known, or one that does not.
+    /// Counts a listing that contradicts itself or earlier ones; any other resets the count.
     pub(super) fn contradicted(
         &mut self,
         contradiction: Option<Inconsistent>,
@@ -175,7 +176,7 @@ impl Discovery {
         Ok(())
     }
 
-    /// Compares the stream that is listed, of this ARN, with what the rows are of.
+    /// Compares the listed stream, of this ARN, with the stream of the rows.
     pub(super) fn compare(&mut self, rows: &Rows, arn: &str) -> Origin {
         if self.compared || rows.is_empty() {
             self.compared = true;
@@ -204,7 +205,8 @@ impl Discovery {
         Origin::Earlier
     }
 
-    /// Parents that children name, that no listing shows and no row knows, and that have not been asked for yet.
+    /// Returns the parents to ask the service for: they are named by children without a row, are
+    /// not listed, have no row, and have not been found gone.
     pub(super) fn questions(&self, rows: &Rows) -> Vec<ShardId> {
         let graph = self.graph();
         let unknown = graph.unlisted_parents().filter(|parent| {
@@ -214,12 +216,12 @@ impl Discovery {
         unknown.cloned().collect()
     }
 
-    /// The service does not have a shard that is named as a parent.
+    /// Notes that the service does not have a shard that is named as a parent.
     pub(super) fn is_gone(&mut self, parent: ShardId) {
         self.gone.insert(parent);
     }
 
-    /// The rows that the stream's shards lack.
+    /// Returns the rows that the stream's shards lack.
     pub(super) fn missing(&self, rows: &Rows) -> Missing {
         let graph = self.graph();
         let ancestry = |shard: &ShardId| {
@@ -242,13 +244,13 @@ impl Discovery {
         )
     }
 
-    /// The finished leases whose rows nobody needs any more.
+    /// Returns the finished leases whose rows are not needed any more.
     pub(super) fn outdated(&self, rows: &Rows) -> Vec<ShardId> {
         outdated(self.graph(), rows, self.lineage.is_whole())
     }
 
-    /// A listing has been worked through; `complete` where every shard has its row now. `workers` list as often, and `spread` keeps them
-    /// from doing it together.
+    /// Schedules the next listing after one was worked through; `complete` where every shard has
+    /// its row now. `workers` list as often, and the random `spread` keeps their listings apart.
     pub(super) fn settle(
         &mut self,
         complete: bool,
@@ -260,7 +262,7 @@ impl Discovery {
         let graph = self.lineage.graph();
         self.childless
             .retain(|shard| !disabled && graph.contains(shard) && graph.is_leaf(shard));
-        if complete && self.childless.is_empty() {
+        if complete && self.childless.is_empty() && self.contradictions == 0 {
             self.wait = FIRST_WAIT;
             // Together the workers list about once an interval.
             let workers = u32::try_from(workers).unwrap_or(u32::MAX);
@@ -270,19 +272,19 @@ impl Discovery {
         }
     }
 
-    /// Has the stream listed again soon, each time later.
+    /// Schedules a listing soon: each time later, at most `most` from now.
     pub(super) fn again(&mut self, now: Duration, most: Duration) {
         self.next = now + self.wait.min(most);
         self.wait = (self.wait * 2).min(most);
     }
 
-    /// Has the stream listed at this time.
+    /// Schedules a listing at this time.
     pub(super) fn list_at(&mut self, time: Duration) {
         self.next = time;
     }
 }
 
-/// The table's part of a stream's ARN.
+/// Returns the table's part of a stream's ARN.
 fn table_of(stream: &str) -> &str {
     stream
         .split_once("/stream/")
@@ -374,7 +376,7 @@ mod tests {
         );
         let foreign = Origin::Other(other.clone());
         assert_eq!(fresh().compare(&rows(Some(&other)), &this), foreign);
-        // Rows of another library do not say: listings have to.
+        // Rows of another library have no ARN: listings have to decide.
         let mut discovery = fresh();
         for _ in 1..SURELY {
             assert_eq!(discovery.compare(&rows(None), &this), Origin::Unknown);

@@ -1,4 +1,4 @@
-//! Listing the stream's shards, and acting on what is listed.
+//! Listings of the stream's shards, and the changes that follow from them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 
 use super::super::StreamsError;
 use super::super::gap::{Gap, GapCause};
-use super::super::graph::Inconsistent;
+use super::super::graph::{Inconsistent, SURELY};
 use super::super::lease::LookError;
 use super::super::listing::{Lister, Listing, ListingError};
 use super::super::read::{ReadFrom, iterator};
@@ -16,15 +16,16 @@ use super::discovery::Origin;
 use super::{AT_ONCE, Worker};
 use crate::retry::ServiceError;
 
-/// How often opening lists a stream that can't be listed, or whose shards can't be made out.
+/// The attempts of opening to list the stream, and to scan the lease table, before it fails. Shards
+/// whose parents are not listed have three times as many listings.
 const OPENING_ATTEMPTS: u32 = 10;
-/// The longest that opening waits before it lists again what is not to be believed yet.
+/// The longest wait of opening before it lists again shards that are not believed yet.
 const OPENING_WAIT: Duration = Duration::from_secs(2);
-/// The number of times that the table is described whose stream has ended.
+/// The most attempts to describe the table once its stream has ended.
 const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
 
 impl Worker {
-    /// Makes sure that every shard has its row, so that from here on nothing is missed.
+    /// Ensures that every shard has its row, so that no change is missed from here on.
     pub(crate) async fn prepare(&mut self) -> Result<(), StreamsError> {
         let clock = self.shared.clock;
         let mut rounds = 0;
@@ -40,7 +41,7 @@ impl Worker {
             if rounds == 0 {
                 self.opened = self.shared.time.earliest().saturating_sub(HOSTS_APART);
             }
-            // After the listing, so that rows which another worker makes meanwhile are seen.
+            // After the listing, so that rows which another worker made during it are seen.
             self.first_look().await?;
             self.note_snapshot().await?;
             let complete = self.discover(&listing).await?;
@@ -58,7 +59,13 @@ impl Worker {
                     problem: "shards are named as parents and not listed".to_owned(),
                 });
             }
-            let latest = clock.now() + OPENING_WAIT;
+            // Usually the shards only have to be listed `SURELY` times to be believed.
+            let wait = if rounds < SURELY {
+                Duration::ZERO
+            } else {
+                OPENING_WAIT
+            };
+            let latest = clock.now() + wait;
             clock.until(self.discovery.next().min(latest)).await;
         }
     }
@@ -103,7 +110,7 @@ impl Worker {
         }
     }
 
-    /// Makes and deletes rows as a listing says. Whether it said enough for every shard.
+    /// Makes and deletes rows by a listing. Returns whether the listing sufficed for every shard.
     pub(super) async fn discover(&mut self, listing: &Listing) -> Result<bool, StreamsError> {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
@@ -136,7 +143,7 @@ impl Worker {
         let graph = shared.graph();
         let is_deleted = |shard| graph.contains(shard) && self.observed.row(shard).is_none();
         if self.held.keys().any(is_deleted) {
-            // Whoever reads it makes its row again where it is; those of its children come after it.
+            // Its reader makes the row again at its position. The children's rows must come later.
             self.discovery.again(now, interval);
             return Ok(false);
         }
@@ -162,7 +169,8 @@ impl Worker {
         Ok(missing.is_all)
     }
 
-    /// Asks for shards that are named as parents and not listed. That the service does not have one is proof; a listing may leave it out.
+    /// Asks the service for shards that are named as parents and not listed. A listing may leave a
+    /// shard out; an answer that it does not exist is proof.
     async fn ask_for_parents(&mut self) {
         let stream = self.shared.stream();
         let questions = self.discovery.questions(self.observed.rows());
@@ -198,7 +206,8 @@ impl Worker {
         }
     }
 
-    /// The stream was switched off and has been read to its end: goes on with the table's next one, where there is one.
+    /// Continues with the table's next stream, where there is one: this one was switched off and
+    /// has been read to its end.
     pub(super) async fn follow_stream(&mut self) -> Result<(), StreamsError> {
         let shared = Arc::clone(&self.shared);
         let table = shared.table.clone();
@@ -227,7 +236,7 @@ impl Worker {
         Ok(())
     }
 
-    /// What has been read is of an earlier stream: what changed in between was recorded nowhere.
+    /// Reports that the stream was replaced: changes between the two were recorded nowhere.
     async fn stream_replaced(&mut self) -> Result<(), StreamsError> {
         self.shared.gap(Gap {
             shard: None,

@@ -1,4 +1,4 @@
-//! Rows that are to be made for shards that have none.
+//! The rows that are to be made for shards that have none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,22 @@ use super::super::shared::Shared;
 use super::{AT_ONCE, Worker};
 use crate::retry::{ErrorClass, Retries, ServiceError};
 
-/// How often in a row no row at all could be made before the source ends. With the delays between, about a minute.
+/// The consecutive passes without a single row made after which the source ends. With the delays
+/// between them, about a minute.
 const MAX_FAILURES: u32 = 12;
 
-/// What is still to be made, each row after those of its ancestors.
+/// The rows still to be made, each after those of its ancestors.
 pub(super) struct Making {
     rows: Vec<LeaseRow>,
     due: Duration,
-    /// Passes in a row that made none.
+    /// Consecutive passes that made none.
     failures: Retries,
 }
 
 struct Made {
     row: LeaseRow,
     sent: Duration,
-    /// An iterator at LATEST, from before the row was there.
+    /// An iterator at LATEST, obtained before the row was made.
     pinned: Option<String>,
     result: Result<bool, ServiceError>,
 }
@@ -42,19 +43,19 @@ impl Making {
         }
     }
 
-    /// When to go on; `None` where nothing is to be made.
+    /// Returns when to continue; `None` where nothing is to be made.
     pub(super) fn due(&self) -> Option<Duration> {
         (!self.rows.is_empty()).then_some(self.due)
     }
 
-    /// Takes in the rows that a listing calls for.
+    /// Stores the rows that a listing calls for, in place of those before.
     pub(super) fn set(&mut self, rows: Vec<LeaseRow>) {
         self.rows = rows;
         self.due = Duration::ZERO;
     }
 
-    /// Takes the rows that may be made at once: those with the fewest ancestors. A child's row without its parent's says that the parent
-    /// is finished.
+    /// Takes the rows that may be made at once: those with the fewest ancestors. A child's row
+    /// without its parent's would show that the parent is finished.
     fn take_oldest(&mut self, graph: &ShardGraph) -> Vec<LeaseRow> {
         let generation = |row: &LeaseRow| graph.ancestors(&row.shard).count();
         let Some(oldest) = self.rows.iter().map(generation).min() else {
@@ -69,7 +70,8 @@ impl Making {
 }
 
 impl Worker {
-    /// Makes rows, until all are there or the table takes no more for now: then the rest is due later, and nothing is listed for it.
+    /// Makes rows until all are there or the table takes no more for now. The rest is then due
+    /// later, without another listing.
     pub(super) async fn make(&mut self) -> Result<(), StreamsError> {
         let graph = self.shared.graph();
         loop {
@@ -92,7 +94,7 @@ impl Worker {
         }
     }
 
-    /// Makes these rows. Those that could not be made are left to be made, with the reason.
+    /// Makes these rows. Keeps those that could not be made for later, and returns the reason.
     async fn make_all(
         &mut self,
         rows: Vec<LeaseRow>,
@@ -148,7 +150,7 @@ async fn make(shared: &Shared, mut row: LeaseRow) -> Made {
     let stream = shared.stream();
     row.created = Some(shared.time.earliest());
     row.stream = Some(stream.arn.clone());
-    // Before the row is there, so that what comes after the row is in what it gives.
+    // Before the row exists, so that the iterator gives every change that comes after the row.
     let pinned = match row.checkpoint {
         Checkpoint::Latest => iterator(&stream, &row.shard, &ReadFrom::Latest).await.ok(),
         _ => None,

@@ -1,7 +1,7 @@
-//! The task that shares the stream's shards with other workers, and the tasks of the shards it has.
+//! The task that shares the stream's shards with other workers, and the tasks of its own shards.
 //!
 //! ```text
-//!  look (each tenth of the failover time, and when a lease lapses) ─▶ take ─▶ a task for each shard
+//!  look (each tenth of the failover time or sooner, and when a lease lapses) ─▶ take ─▶ a task for each shard
 //!  list (at intervals, and when a shard ends) ─▶ make rows for new shards, delete those of old ones
 //! ```
 
@@ -32,9 +32,9 @@ use making::Making;
 use shard::{Begun, Ended, Event, Instruction, ShardTask};
 use snapshots::Watch;
 
-/// How many requests to the lease table a worker has under way at once, beside the renewals.
+/// The most requests of a kind that a worker has under way at once, beside its tasks' renewals.
 const AT_ONCE: usize = 16;
-/// How many leases a worker takes in one look, before it looks after anything else again.
+/// The most leases that a worker takes in one look, before it handles anything else.
 const TAKEN_AT_ONCE: usize = 128;
 
 pub(crate) struct Worker {
@@ -49,7 +49,7 @@ pub(crate) struct Worker {
     next_look: Duration,
     looked: Duration,
     looks: Retries,
-    /// How many workers of another library have been warned of.
+    /// The number of workers of another library that the log has a warning of.
     strangers: usize,
 
     discovery: Discovery,
@@ -59,7 +59,7 @@ pub(crate) struct Worker {
     /// The service's time when the source was opened, in milliseconds since 1970.
     opened: u64,
     making: Making,
-    /// Iterators at LATEST, from when the rows of their shards were made.
+    /// Iterators at LATEST, each obtained just before the row of its shard was made.
     pinned: HashMap<ShardId, String>,
 
     tasks: JoinSet<(ShardId, Ended)>,
@@ -67,7 +67,7 @@ pub(crate) struct Worker {
     events: mpsc::UnboundedReceiver<Event>,
     tell: mpsc::UnboundedSender<Event>,
 
-    /// Snapshots, where there may be any.
+    /// The snapshots, where any may be taken.
     watch: Option<Watch>,
 }
 
@@ -107,7 +107,7 @@ impl Worker {
         }
     }
 
-    /// Snapshots may have to be taken; `first`: a fresh application begins with one.
+    /// Adds snapshots. With `first`, a fresh application begins with one.
     pub(crate) fn with_snapshots(mut self, snapshots: Snapshots, first: bool) -> Self {
         self.watch = Some(Watch::new(snapshots, first));
         self
@@ -138,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// Works until it is told to close, or can't go on.
+    /// Runs until an order to close, or an error that ends the source.
     pub(crate) async fn run(self, orders: watch::Receiver<Order>) -> Result<(), StreamsError> {
         let troubles = Arc::clone(&self.shared.troubles);
         let ended = self.work(orders).await;
@@ -204,7 +204,7 @@ impl Worker {
                 Some(event) = self.events.recv() => match event {
                     Event::Closed(shard) => self.discovery.closed(&shard, clock.now()),
                     Event::Rescan(noted) => match self.rescan().await {
-                        // Whoever asked may be gone.
+                        // The task that asked may be gone.
                         Ok(()) => drop(noted.send(())),
                         Err(error) => self.fail(error),
                     },
@@ -215,7 +215,7 @@ impl Worker {
                     Err(_) => self.next_look = clock.now(),
                 },
                 changed = orders.changed() => if changed.is_err() {
-                    // The source was dropped: so are the shards' tasks, with this one.
+                    // The source was dropped. The shards' tasks are dropped with this one.
                     return Ok(());
                 },
                 Some((lister, listed)) = OptionFuture::from(self.listing.as_mut()) => {
@@ -241,7 +241,7 @@ impl Worker {
         }
     }
 
-    /// Tells the tasks of shards what to do.
+    /// Sends the tasks of shards their instructions.
     fn instruct(&self, order: Order) {
         let me = self.shared.leases.me();
         for (shard, held) in &self.held {
@@ -258,7 +258,7 @@ impl Worker {
         self.failure.get_or_insert(error);
     }
 
-    /// Whether the stream was switched off and nothing of it is left.
+    /// Returns whether the stream was switched off and nothing of it is left.
     fn is_over(&self) -> bool {
         let rows = self.observed.rows();
         self.discovery.is_disabled()
@@ -269,12 +269,13 @@ impl Worker {
             && rows.values().all(LeaseRow::is_finished)
     }
 
-    /// Looks at the lease table and takes what is this worker's part.
+    /// Reads the lease table and takes this worker's part of the leases.
     async fn look(&mut self) -> Result<(), StreamsError> {
         let shared = Arc::clone(&self.shared);
         let (clock, failover) = (shared.clock, shared.settings.get_failover());
-        // However this ends: a worker that fails looks on at this pace while others of its tasks finish.
+        // Also on errors: a worker that has failed keeps this pace while its other tasks finish.
         self.next_look = clock.now() + failover / 10;
+        shared.troubles.advance();
         let rows = match shared.leases.scan().await {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
@@ -287,12 +288,11 @@ impl Worker {
         };
         self.looks.succeeded();
         shared.troubles.succeeded("Scan", None);
-        shared.troubles.advance();
         self.saw_all(rows);
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;
         let now = clock.now();
-        // What is handed over is not read until it is seen here.
+        // A lease that is handed over is not read until this worker sees it: look twice as often.
         let often = if self.observed.is_waiting(shared.leases.me()) {
             20
         } else {
@@ -307,13 +307,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Looks at once, but not for each of many shards that end together: a look reads the whole table.
+    /// Schedules a look at once, but not within a hundredth of the failover time after the last:
+    /// many shards may end together, and a look reads the whole table.
     fn look_soon(&mut self, now: Duration) {
         let pause = self.shared.settings.get_failover() / 100;
         self.next_look = self.next_look.min(now.max(self.looked + pause));
     }
 
-    /// Whether there is more to take.
+    /// Takes leases, and returns whether there are more to take.
     async fn take(&mut self) -> Result<bool, StreamsError> {
         let shared = Arc::clone(&self.shared);
         let held: BTreeSet<ShardId> = self.held.keys().cloned().collect();
@@ -339,7 +340,7 @@ impl Worker {
                 }
             })
             .buffer_unordered(AT_ONCE);
-        // Each is started as soon as it is taken: a lease lapses that nobody renews.
+        // Each is started as soon as it is taken: only its own task renews the lease.
         while let Some((take, sent, taken)) = taking.next().await {
             match taken {
                 Ok(Some(row)) => {
@@ -353,7 +354,7 @@ impl Worker {
                 Err(error) if !error.is_retryable() => {
                     return Err(StreamsError::service("UpdateItem", leases.name(), error));
                 }
-                // Where it was applied after all, the next look shows it. There is little sense in trying the others now.
+                // If it was applied, the next look shows it. The others would most likely fail too.
                 Err(error) => {
                     self.shared.troubles.failed("UpdateItem", None, &error);
                     return Ok(false);
@@ -391,12 +392,12 @@ impl Worker {
         self.held.remove(shard);
         self.shared.junction.ends(shard);
         self.shared.held.store(self.held.len(), Ordering::Relaxed);
-        // Its children may be taken now, and whatever this worker has no longer.
+        // Its children may be taken now, and so may a lease that this worker has given up.
         let now = self.shared.clock.now();
         self.look_soon(now);
         match ended {
             Ended::Finished => {
-                // As the task has said too, but perhaps not been heard yet.
+                // The task's own event may still be in the channel.
                 self.discovery.closed(shard, now);
                 tracing::info!(%shard, "a shard was read to its end");
                 if let Some(row) = self.observed.row(shard) {
@@ -425,7 +426,8 @@ async fn next_snapshot(
     watch.as_mut()?.tasks.join_next().await
 }
 
-/// Renounces leases that name this worker and that it has not begun: no other worker would take them before they lapse.
+/// Gives up leases that name this worker and that it has not begun: no other worker would take
+/// them before they lapse.
 async fn renounce_named(shared: Arc<Shared>) {
     let leases = &shared.leases;
     let Ok(rows) = leases.scan().await else {

@@ -1,4 +1,4 @@
-//! One shard, from when its lease was taken to when it is given up: read, handed on, renewed, checkpointed.
+//! One shard, from the taking of its lease to its end: read, handed on, renewed, checkpointed.
 //!
 //! ```text
 //!           ┌──────────────── one task ────────────────┐
@@ -8,8 +8,9 @@
 //!           └──────────────────────────────────────────┘
 //! ```
 //!
-//! The lease's writes are made here too, one at a time, so that a renewal and a checkpoint never race for the row's counter. When the lease
-//! can no longer be this worker's, the task ends, and with it whatever the handler was doing for the shard.
+//! The same task writes the lease, one request at a time, so that a renewal and a checkpoint never
+//! race for the row's counter. If the lease lapses, the handler's work for the shard stops; the
+//! task continues only after a write that shows that no other worker has taken the lease.
 
 mod barrier;
 mod position;
@@ -36,52 +37,52 @@ use crate::retry::{Retries, ServiceError};
 use barrier::Barrier;
 use position::Position;
 
-/// How long a shard whose records were dropped with no word on them waits before it is read again.
+/// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-/// Pages of at least this many bytes hold no more, whatever their number of records: `GetRecords` answers with 1 MB at most.
+/// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
 const FULL_PAGE: usize = 900_000;
-/// How long a stream keeps a change: 24 hours (DynamoDB Developer Guide, streams), in milliseconds.
+/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 const KEPT: u64 = 24 * 60 * 60 * 1000;
-/// What a record is taken for before any has been read, in bytes.
+/// The assumed size of a record before any has been read, in bytes.
 const TYPICAL_RECORD: usize = 2_048;
 
-/// What a worker tells the task of a shard.
+/// A worker's instruction to the task of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {
     pub(super) order: Order,
-    /// Another worker has asked for the lease, as the table was last seen.
+    /// Set where another worker has asked for the lease, as the table was last seen.
     pub(super) asked_for: bool,
 }
 
-/// How the task of a shard ended.
+/// The end of the task of a shard.
 #[derive(Debug)]
 pub(super) enum Ended {
-    /// The shard has been worked through, and says so in its row.
+    /// The shard has been worked through, and its row shows that.
     Finished,
     /// The lease was given up, with its checkpoint.
     LetGo,
-    /// The lease is somebody else's, or may be.
+    /// The lease is another worker's, or may be.
     Lost,
-    /// The source can't go on.
+    /// The source ends with this error.
     Failed(StreamsError),
 }
 
-/// What the task of a shard tells its worker while it goes on.
+/// A message from the running task of a shard to its worker.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The shard has been read to its end: its children are wanted.
     Closed(ShardId),
-    /// Changes were lost, and the table is to be scanned for what became of them. Answered once that is noted: before, no
-    /// checkpoint may pass the gap.
+    /// Changes were lost, and the table is to be scanned for their results. Answered once that is
+    /// stored; before, no checkpoint may pass the gap.
     Rescan(oneshot::Sender<()>),
 }
 
-/// What a task begins with.
+/// The state that a task begins with.
 pub(super) struct Begun {
-    /// As it is after a write sent at `taken`.
+    /// The row as it stands after a write sent at `taken`.
     pub(super) row: LeaseRow,
     pub(super) taken: Duration,
-    /// An iterator at LATEST, from when this worker made the row.
+    /// An iterator at LATEST, obtained when this worker made the row.
     pub(super) pinned: Option<String>,
     pub(super) instructions: watch::Receiver<Instruction>,
     pub(super) events: mpsc::UnboundedSender<Event>,
@@ -90,24 +91,26 @@ pub(super) struct Begun {
 
 pub(super) struct ShardTask {
     shared: Arc<Shared>,
-    /// As it was when it was taken.
+    /// The row as it was when the lease was taken.
     row: LeaseRow,
     hold: Hold,
     phase: Phase,
     instructions: watch::Receiver<Instruction>,
+    /// Set where the last instruction asked for the lease on behalf of another worker.
+    asked_for: bool,
     events: mpsc::UnboundedSender<Event>,
     rng: fastrand::Rng,
 
     destination: Destination,
     book: Arc<Book>,
     feed: Feed,
-    /// Everything up to here is done.
+    /// The record up to which everything is done.
     done: Option<SequenceNumber>,
 
     position: Position,
-    /// Records made before this time, in milliseconds since 1970, are not wanted.
+    /// The time from which records are wanted, in milliseconds since 1970.
     from_time: Option<u64>,
-    /// The shard has been read to its end.
+    /// Set once the shard has been read to its end.
     closed: bool,
     poll: Poll,
     record_bytes: usize,
@@ -115,20 +118,20 @@ pub(super) struct ShardTask {
     reads: Retries,
 
     barrier: Barrier,
-    /// A rescan that is not noted yet.
+    /// The answer to a rescan that is not stored yet.
     rescan: Option<oneshot::Receiver<()>>,
 
     write: Option<BoxFuture<'static, WriteEnd>>,
 }
 
-/// How far the task is in giving its lease up.
+/// The progress of the task in giving its lease up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Not at all.
+    /// The lease is kept.
     Working,
-    /// What is out is waited for.
+    /// The task waits for the records that are out, until this time.
     Draining { until: Duration },
-    /// What is out was told to stop: another worker may have the lease once it has.
+    /// Work on records that are out was aborted: another worker may have the lease once it ends.
     Stopping { until: Duration },
     /// The next write gives it up.
     LettingGo,
@@ -145,7 +148,7 @@ struct WriteEnd {
     result: Result<Wrote, ServiceError>,
 }
 
-/// What a write of the lease came to.
+/// The result of a write of the lease.
 enum Wrote {
     Changed(Change),
     Refused(Option<Box<LeaseRow>>),
@@ -177,7 +180,7 @@ impl ShardTask {
         let from_time = if row.checkpoint == Checkpoint::Latest {
             let since = row.created.unwrap_or_else(|| {
                 let now = shared.time.earliest();
-                // It is another's row, and whoever takes it after this worker has to know since when its changes are wanted.
+                // Another library's row: its next reader needs the time to read from.
                 hold.note_taken(now);
                 now
             });
@@ -195,6 +198,7 @@ impl ShardTask {
             hold,
             phase: Phase::Working,
             instructions,
+            asked_for: false,
             events,
             rng,
             destination,
@@ -270,7 +274,7 @@ impl ShardTask {
                 self.start_read(now);
             }
             wake = self.wake(now);
-            // A book in which nothing can change has nothing to say.
+            // These futures resolve at once where nothing is left to wait for: they would spin.
             let below = self.shared.part() / 2;
             let ending = self.closed || self.phase != Phase::Working || self.barrier.is_up();
             let waits_for_end = ending && !self.book.is_settled();
@@ -294,12 +298,12 @@ impl ShardTask {
                 Some(noted) = OptionFuture::from(self.rescan.as_mut()) => {
                     self.rescan = None;
                     if noted.is_err() {
-                        // It was not noted: the row stays before the gap, which is found again.
+                        // It was not stored: the row stays before the gap, which is found again.
                         return Ok(Ended::Lost);
                     }
                 }
                 changed = self.instructions.changed() => if changed.is_err() {
-                    // The worker is gone, and nobody waits for what is left.
+                    // The worker is gone: nothing waits for the rest of this task.
                     return Ok(Ended::Lost);
                 },
                 () = clock.until(wake) => {}
@@ -307,7 +311,7 @@ impl ShardTask {
         }
     }
 
-    /// Whether changes may have been trimmed of a shard at LATEST that nobody has read for as long as the stream keeps them.
+    /// Returns whether a shard at LATEST was unread for longer than the stream keeps changes.
     fn is_overdue(&self) -> bool {
         let read = self.row.read.max(self.row.created);
         let now = self.shared.time.earliest();
@@ -315,7 +319,7 @@ impl ShardTask {
             && read.is_some_and(|read| now.saturating_sub(read) > KEPT)
     }
 
-    /// When there is something to do, if nothing happens before.
+    /// Returns when there is something to do, if no event comes before.
     fn wake(&self, now: Duration) -> Duration {
         let mut wake = self.hold.valid_until();
         if self.write.is_none() {
@@ -326,7 +330,7 @@ impl ShardTask {
         }
         match self.phase {
             Phase::Working => self.feed.due().map_or(wake, |due| wake.min(due)),
-            // Past it nothing waits for the time any more.
+            // A time that has passed needs no timer.
             Phase::Draining { until } | Phase::Stopping { until } if until > now => wake.min(until),
             Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo => wake,
         }
@@ -343,11 +347,12 @@ impl ShardTask {
         }
     }
 
-    /// The lease was not renewed in time: another worker may have it by now. Only the row can tell, so what is done is written to it. `None`
-    /// where that was accepted, and nobody has taken the lease.
+    /// Handles a lease that was not renewed in time. Another worker may have it by now, and only
+    /// the row shows that, so the finished work is written to it. Returns `None` where the lease is
+    /// still this worker's.
     async fn lapsed(&mut self) -> Result<Option<Ended>, StreamsError> {
         let clock = self.shared.clock;
-        // What has been done counts, by handlers that ended meanwhile too. What has not is another's, if there is another.
+        // Finished work counts, of handlers that ended just now too. The rest may be another's.
         while let Some(event) = self.feed.event().now_or_never() {
             self.heard(event, clock.now())?;
         }
@@ -375,7 +380,9 @@ impl ShardTask {
     /// Follows the worker's instruction.
     fn obey(&mut self, now: Duration) {
         let Instruction { order, asked_for } = *self.instructions.borrow_and_update();
-        if asked_for && self.phase == Phase::Working {
+        // Only once: a write of the lease may have found since that the request was withdrawn.
+        let asked_before = std::mem::replace(&mut self.asked_for, asked_for);
+        if asked_for && !asked_before && self.phase == Phase::Working {
             self.hold.hand_over();
             self.leave(now);
         }
@@ -392,7 +399,7 @@ impl ShardTask {
         }
     }
 
-    /// Goes on with the shard: whoever asked for it has withdrawn.
+    /// Resumes the work on the shard: the worker that asked for it has withdrawn.
     fn stay(&mut self) {
         let closing = self.instructions.borrow().order == Order::Close;
         if matches!(self.phase, Phase::Draining { .. }) && !closing {
@@ -407,7 +414,7 @@ impl ShardTask {
         }
     }
 
-    /// Looks what is done, and whether that was all.
+    /// Notes the finished work, and moves to the next phase where that was all.
     fn take_stock(&mut self, now: Duration) {
         self.note_done();
         if self.book.is_dropped() && self.phase == Phase::Working {
@@ -425,7 +432,7 @@ impl ShardTask {
         if let Phase::Draining { until } = self.phase
             && (now >= until || self.feed.is_quiet(&self.book))
         {
-            // Nothing may go on for the shard once another worker can have it.
+            // No work on the shard may continue once another worker can have it.
             self.book.revoke();
             self.feed.abort();
             let write = self.shared.settings.lease_timeout();
@@ -440,10 +447,10 @@ impl ShardTask {
         }
     }
 
-    /// Tells a snapshot when nothing of the shard is out, and later when its checkpoint has passed what was read by then.
+    /// Reports to a snapshot that nothing of the shard is out, and later that it is checkpointed.
     fn meet_barrier(&mut self) {
         self.feed.flush(self.closed || self.barrier.is_up());
-        // Whoever takes records one after the other has these before the snapshot's.
+        // A stream delivers in turn: these records come before the snapshot's.
         let in_turn = matches!(self.destination, Destination::Channel(_)) || self.book.is_empty();
         let quiet = self.read.is_none() && self.feed.has_room() && in_turn;
         self.barrier.meet(
@@ -454,7 +461,7 @@ impl ShardTask {
         );
     }
 
-    /// Goes back to where everything is done.
+    /// Goes back to the last record with everything up to it done.
     fn read_again(&mut self, now: Duration) {
         self.book.revoke();
         self.book = Arc::new(Book::new(self.shared.clock));

@@ -1,4 +1,4 @@
-//! A worker's part in snapshots: who takes one, and who stands back meanwhile.
+//! A worker's part in snapshots: which worker takes one, and which stand back for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ const MAX_RESCAN_ATTEMPTS: u32 = 10;
 
 pub(super) struct Watch {
     pub(super) snapshots: Arc<Snapshots>,
-    /// A fresh application is to begin with a snapshot.
+    /// Set where a fresh application begins with a snapshot.
     first: bool,
     observed: Observed,
-    /// Whether a snapshot is being taken, or is to be, as far as that is known.
+    /// Set while a snapshot is being taken or is due; `None` until the table has been read.
     under_way: Option<bool>,
     pub(super) tasks: JoinSet<SnapshotEnd>,
     orders: watch::Sender<Order>,
@@ -44,7 +44,8 @@ impl Watch {
 }
 
 impl Worker {
-    /// Notes whether a snapshot is wanted, before the first lease is made: it would not be known afterwards that the application was fresh.
+    /// Notes whether a snapshot is wanted, before the first lease is made: afterwards it would be
+    /// unknown that the application was fresh.
     pub(super) async fn note_snapshot(&mut self) -> Result<(), StreamsError> {
         let Some(watch) = &mut self.watch else {
             return Ok(());
@@ -57,14 +58,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether this worker may take shards.
+    /// Returns whether this worker may take shards.
     pub(super) fn may_take(&self) -> bool {
         self.watch
             .as_ref()
             .is_none_or(|watch| watch.under_way == Some(false) || !watch.tasks.is_empty())
     }
 
-    /// Whether another worker takes a snapshot, and wants all shards.
+    /// Returns whether another worker takes a snapshot, which needs all shards.
     pub(super) fn stands_back(&self) -> bool {
         let me = self.shared.leases.me();
         self.watch.as_ref().is_some_and(|watch| {
@@ -86,7 +87,7 @@ impl Worker {
         watch.is_some_and(|watch| watch.under_way != Some(false) || !watch.tasks.is_empty())
     }
 
-    /// Tells a snapshot what it has to know of the worker.
+    /// Passes a running snapshot its order, and whether this worker has every unfinished shard.
     pub(super) fn tell_snapshot(&self) {
         let Some(watch) = &self.watch else {
             return;
@@ -99,7 +100,7 @@ impl Worker {
         }
         let rows = self.observed.rows();
         let graph = self.shared.graph();
-        // As long as nothing has been listed, nobody knows which shards there are.
+        // The shards are unknown until a listing has shown some.
         let covered = (self.discovery.is_disabled() || !graph.is_empty())
             && !self.discovery.is_childless()
             && self.making.due().is_none()
@@ -110,19 +111,19 @@ impl Worker {
         self.shared.junction.set_covered(covered);
     }
 
-    /// Whether every shard that is listed has its row, as far as it needs one.
+    /// Returns whether every listed shard that needs a row has one.
     fn has_all_rows(&self) -> bool {
         let missing = self.discovery.missing(self.observed.rows());
         missing.is_all && missing.rows.is_empty()
     }
 
-    /// Looks who takes a snapshot, and takes it where nobody does.
+    /// Reads which worker takes a snapshot, and takes it where none does.
     pub(super) async fn look_at_snapshot(&mut self) -> Result<(), StreamsError> {
         let shared = Arc::clone(&self.shared);
         let Some(watch) = &mut self.watch else {
             return Ok(());
         };
-        // Once the first snapshot is taken there is none any more, unless gaps are closed by one.
+        // After the first snapshot there is no other, unless gaps are closed by one.
         let is_last = shared.settings.get_on_gap() != GapPolicy::Rescan;
         if watch.under_way == Some(false) && is_last && watch.tasks.is_empty() {
             return Ok(());
@@ -160,7 +161,7 @@ impl Worker {
             failover,
             &mut self.rng,
         );
-        // Those of the worker's own name are of a task that has ended.
+        // A lease that names this worker is left from a task of its own that has ended.
         let take = takes
             .into_iter()
             .find(|take| take.manner != Manner::HandOver);
@@ -210,7 +211,7 @@ impl Worker {
         }
     }
 
-    /// Has the table scanned again, where gaps are closed by that. When it returns, that is noted.
+    /// Requests a rescan, where gaps are closed by one. Returns once the request is stored.
     pub(super) async fn rescan(&mut self) -> Result<(), StreamsError> {
         let shared = Arc::clone(&self.shared);
         let Some(watch) = &mut self.watch else {
@@ -230,7 +231,7 @@ impl Worker {
         let mut retries = shared.retries(&mut self.rng);
         retries.call(|| table.rescan(), decide).await?;
         watch.under_way = Some(true);
-        // A snapshot that this worker is taking is of before the gap.
+        // A snapshot that this worker is taking is from before the gap.
         watch.tasks.abort_all();
         self.next_look = shared.clock.now();
         Ok(())

@@ -1,4 +1,4 @@
-//! The task's scans: paced, within the room that there is.
+//! The task's scans: paced, and limited by the bytes that may be held.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ impl SnapshotTask {
         self.leaving.is_none() && *self.orders.borrow() == Order::Run && self.has_room()
     }
 
-    /// When the next page may be asked for.
+    /// Returns when the next page may be requested.
     pub(super) fn scan_due(&self) -> Option<Duration> {
         if !self.is_scanning() {
             return None;
@@ -98,7 +98,7 @@ impl SnapshotTask {
 }
 
 impl Segment {
-    /// Whether there is a page to ask for.
+    /// Returns whether there is a page to request.
     fn waits(&self) -> bool {
         !self.busy && self.scanned != Cursor::End
     }

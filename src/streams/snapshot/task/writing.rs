@@ -1,4 +1,4 @@
-//! What the task writes: its lease, one write at a time, and how far it is.
+//! The task's writes: its lease, one write at a time, and its positions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::streams::StreamsError;
 use crate::streams::lease::{Checkpoint, Verdict, Written};
 
 impl SnapshotTask {
-    /// When positions are stored: at intervals, and the last ones at once.
+    /// Returns when positions are to be stored: at intervals, and the last ones at once.
     pub(super) fn save_due(&self) -> Duration {
         let last = self.leaving.is_some() || self.is_complete();
         if last && !self.save_failed {
@@ -63,7 +63,8 @@ impl SnapshotTask {
                 } else {
                     SnapshotEnd::LetGo
                 })),
-                // Nobody asks for this lease to be handed over, and its row is deleted to have no snapshot.
+                // No worker requests a hand-over of this lease. Its row is deleted to cancel the
+                // snapshot.
                 Verdict::Lost | Verdict::HandOver | Verdict::Withdrawn | Verdict::Missing => {
                     Ok(Some(SnapshotEnd::Lost))
                 }

@@ -1,4 +1,4 @@
-//! A shard's part in a snapshot that hands its pages out.
+//! A shard's part in a snapshot that hands out its pages.
 
 use tokio::sync::watch;
 
@@ -6,12 +6,12 @@ use super::super::super::lease::Checkpoint;
 use super::super::super::snapshot::{Epoch, Junction};
 use super::super::super::{SequenceNumber, ShardId};
 
-/// What of a barrier a shard has met.
+/// The state of a shard at a snapshot's barriers.
 pub(super) struct Barrier {
     raised: watch::Receiver<Option<Epoch>>,
-    /// The last one at which nothing of the shard was out.
+    /// The last epoch in which nothing of the shard was out.
     quiet: Option<Epoch>,
-    /// The checkpoint that tells a snapshot that this barrier is passed.
+    /// The epoch that is settled once the shard's checkpoint has reached this record.
     settling: Option<(Epoch, Option<SequenceNumber>)>,
 }
 
@@ -28,7 +28,7 @@ impl Barrier {
         self.raised.borrow().is_some()
     }
 
-    /// Resolves when a barrier was raised or fell. Never, where there is no snapshot any more.
+    /// Resolves when a barrier was raised or lowered; never if there is no snapshot any more.
     ///
     /// # Cancel safety
     ///
@@ -39,8 +39,8 @@ impl Barrier {
         }
     }
 
-    /// Tells the snapshot what it has to know. `quiet`: nothing of the shard is out, and it has been read up to this record. `stored` is the
-    /// shard's checkpoint.
+    /// Reports to the snapshot. `quiet` is set where nothing of the shard is out, and holds the
+    /// record up to which it has been read. `stored` is the shard's checkpoint.
     pub(super) fn meet(
         &mut self,
         junction: &Junction,

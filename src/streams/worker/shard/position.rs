@@ -1,14 +1,15 @@
-//! Where a shard is read next, and what a read that failed means for that. No I/O, no clock.
+//! The place at which a shard is read next, and the meaning of a failed read. No I/O, no clock.
 //!
 //! ```text
 //!  refused as     from a record          from the first number      from TRIM_HORIZON
 //!  ─────────────  ─────────────────────  ─────────────────────────  ─────────────────────────────
 //!  trimmed        gap, TRIM_HORIZON      possible gap, TRIM_HORIZON three times: nothing is left
-//!  not there      three times: gap, end  gap, end                   of a first start: end; else gap
+//!  not there, 3×  gap, end               gap, end                   first start: end; else gap
 //! ```
 //!
-//! DynamoDB Local refuses as trimmed what is not missing: a shard's first number, where no record has it, and every place of a shard of which
-//! no record is left. There the first record tells, or that the shard was read up a moment ago: what came since is younger than 24 hours.
+//! DynamoDB Local refuses as trimmed what is not missing: a shard's first number where no record
+//! has it, and every place of a shard without records left. There the first record decides, or a
+//! read to the shard's end within the last hour: changes since then are younger than 24 hours.
 
 use std::time::Duration;
 
@@ -18,78 +19,78 @@ use super::super::super::read::{ReadFailure, ReadFrom};
 use super::super::super::{SequenceNumber, ShardId};
 use crate::retry::{ErrorClass, ServiceError};
 
-/// How often a shard must be said to be gone, or to hold nothing, before it is believed: an iterator may be behind.
+/// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.
 const SURELY: u32 = 3;
-/// How often a read may be refused with no better word before the source ends.
+/// The refused reads in a row, with no more exact reason, that end the source.
 const MAX_REFUSALS: u32 = 5;
-/// How long ago a shard may have been read up for nothing of it to be trimmed unread. Well below the 24 hours of the stream.
+/// The age of a read to the end within which nothing is trimmed unread: well below 24 hours.
 const JUST_READ_UP: Duration = Duration::from_secs(60 * 60);
 
-/// How exactly DynamoDB Local tells when a change was made, in milliseconds: it rounds down to the minute.
+/// The resolution of DynamoDB Local's times, in milliseconds: they are rounded down to the minute.
 const LOCAL_TIME_STEP: u64 = 60_000;
 
 #[derive(Debug)]
 pub(super) struct Position {
-    /// Where reading began: where it begins again while nothing is done.
+    /// The place where reading began, and begins again while nothing is done.
     begin: ReadFrom,
     from: ReadFrom,
     iterator: Option<String>,
-    /// The row is of the application's first start, and nothing of the shard has been passed.
+    /// Set where the row is of the application's first start, and nothing of the shard was passed.
     untouched: bool,
-    /// At DynamoDB Local, when the shard was born, in milliseconds since 1970.
+    /// The time of the shard's creation, in milliseconds since 1970; only at DynamoDB Local.
     suspect_by: Option<u64>,
-    /// The first number was refused as trimmed: the first record tells whether it was.
+    /// Set where the first number was refused as trimmed: the first record shows whether it was.
     suspected: bool,
-    /// Pages in a row without a record, and when the last one came.
+    /// The number of pages in a row without a record, and the time of the last page.
     empty: (u32, Duration),
-    /// Reads in a row that said that the shard is not there.
+    /// The number of reads in a row that found no shard.
     gone: u32,
-    /// Reads in a row from the oldest record that were refused as trimmed.
+    /// The number of reads in a row from the oldest record that were refused as trimmed.
     trimmed: u32,
-    /// Reads in a row that were refused with no better word.
+    /// The number of reads in a row that were refused with no more exact reason.
     refusals: u32,
 }
 
-/// What a page says of where the shard is read.
+/// The part of a page that moves the position.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     pub(super) next: Option<String>,
     pub(super) first: Option<SequenceNumber>,
     pub(super) last: Option<SequenceNumber>,
-    /// When the first change was made, in milliseconds since 1970.
+    /// The time of the first change, in milliseconds since 1970.
     pub(super) oldest: Option<u64>,
 }
 
-/// What follows from a read that failed.
+/// The consequence of a failed read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Failed {
-    /// Read again at once.
+    /// The read is repeated at once.
     Again,
-    /// Read again after a delay.
+    /// The read is repeated after a delay.
     Later,
-    /// Changes are missing. Read on behind them.
+    /// Changes are missing. Reading continues behind them.
     Gap(GapCause),
     /// Changes are missing, and nothing is left of the shard.
     GapAndEnd(GapCause),
-    /// The shard holds nothing any more. One that is closed has ended.
+    /// The shard holds no record any more. One that is closed has ended.
     Empty,
     /// Nothing is left of the shard, and nothing is missing.
     End,
-    /// The source can't go on.
+    /// The source ends with the error.
     GiveUp,
 }
 
-/// What the service's word on a read means, apart from what had been asked.
+/// The kind of a failed read's error, whatever was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
     Trimmed,
     Expired,
     Gone,
-    /// It will be refused again.
+    /// The same request would be refused again.
     Fatal,
-    /// A new iterator may do.
+    /// A new iterator may help.
     Refused,
-    /// It may pass by itself.
+    /// The error may pass by itself.
     Passing,
 }
 
@@ -114,12 +115,13 @@ impl Word {
 }
 
 impl Position {
-    /// Begins where a lease's row says. `pinned` is an iterator at LATEST, from when this worker made the row. `is_local`: the server is
-    /// DynamoDB Local, which refuses a shard's first number as trimmed where no record has it: all shards of a server count together.
+    /// Returns the position of a lease's row. `pinned` is an iterator at LATEST, obtained when this
+    /// worker made the row. `is_local` is set at DynamoDB Local, which numbers the records of all
+    /// its shards together and so refuses a first number as trimmed where no record has it.
     pub(super) fn new(row: &LeaseRow, pinned: Option<String>, is_local: bool) -> Self {
         let begin = match (&row.checkpoint, row.first) {
             (Checkpoint::After(sequence), _) => ReadFrom::After(*sequence),
-            // What came since the row was made must not be passed over; a row that does not say when that was is another's.
+            // Changes since the row was made must not be skipped. Other libraries don't store when.
             (Checkpoint::Latest, _) if pinned.is_some() || row.created.is_none() => {
                 ReadFrom::Latest
             }
@@ -127,7 +129,9 @@ impl Position {
             _ => ReadFrom::TrimHorizon,
         };
         Self {
-            untouched: begin == ReadFrom::TrimHorizon && row.checkpoint == Checkpoint::TrimHorizon,
+            untouched: begin == ReadFrom::TrimHorizon
+                && row.checkpoint == Checkpoint::TrimHorizon
+                && row.created.is_some(),
             iterator: pinned.filter(|_| begin == ReadFrom::Latest),
             from: begin.clone(),
             begin,
@@ -140,12 +144,12 @@ impl Position {
         }
     }
 
-    /// Returns where the next page is asked for, and by which iterator.
+    /// Returns the place of the next page, and its iterator where there is one.
     pub(super) fn next(&self) -> (ReadFrom, Option<String>) {
         (self.from.clone(), self.iterator.clone())
     }
 
-    /// The record behind which is read on; absent where nothing has been read.
+    /// Returns the record behind which reading continues; `None` where nothing has been read.
     pub(super) fn after(&self) -> Option<SequenceNumber> {
         match self.from {
             ReadFrom::After(sequence) | ReadFrom::At(sequence) => Some(sequence),
@@ -153,7 +157,7 @@ impl Position {
         }
     }
 
-    /// Takes in a page that was read. Returns the gap that lies before it, where there is one.
+    /// Moves behind a page that was read. Returns the gap that lies before it, where there is one.
     pub(super) fn read(&mut self, page: Pages, now: Duration) -> Option<GapCause> {
         self.iterator = page.next;
         (self.gone, self.trimmed, self.refusals) = (0, 0, 0);
@@ -172,27 +176,27 @@ impl Position {
         }
         let oldest = page.oldest?;
         let suspected = std::mem::take(&mut self.suspected);
-        // Records that are older than their shard: its name says nothing of its age.
+        // Records older than the shard's name says: the name does not show the shard's age.
         let older = self
             .suspect_by
             .is_some_and(|born| oldest + LOCAL_TIME_STEP <= born);
         (suspected && older).then_some(GapCause::PossiblyTrimmed)
     }
 
-    /// Goes back to behind the last record with everything up to it done.
+    /// Moves back to behind the last record with everything up to it done.
     pub(super) fn rewind(&mut self, done: Option<SequenceNumber>) {
         self.from = done.map_or_else(|| self.begin.clone(), ReadFrom::After);
         self.iterator = None;
     }
 
-    /// Takes in a read that failed.
+    /// Processes a failed read, and returns the consequence.
     pub(super) fn failed(&mut self, failure: &mut ReadFailure, now: Duration) -> Failed {
-        // Kept where it may still serve: a new one at LATEST would pass over what came meanwhile.
+        // Kept as long as it may serve: a new one at LATEST would skip the changes made since.
         self.iterator = failure.iterator.take();
         let fresh = failure.fresh;
         match Word::of(&failure.error) {
             Word::Trimmed if fresh => self.refused_as_trimmed(now),
-            // Its place is gone, and the checkpoint's may still be there.
+            // The iterator's place is gone; that of the checkpoint may still be there.
             Word::Trimmed => self.anew(Failed::Again),
             Word::Expired if fresh => self.anew(Failed::Later),
             Word::Expired => self.anew(Failed::Again),
@@ -223,7 +227,7 @@ impl Position {
             self.suspect_by.is_some() && times >= SURELY && now.saturating_sub(last) < JUST_READ_UP;
         let failed = match self.from {
             ReadFrom::TrimHorizon | ReadFrom::Latest => {
-                // The oldest record may go between the two requests, but not each time.
+                // The oldest record may expire between the two requests, but not each time.
                 self.trimmed += 1;
                 let failed = match self.trimmed {
                     0..SURELY => Failed::Later,
@@ -246,7 +250,7 @@ impl Position {
         failed
     }
 
-    /// Has the next read get a new iterator. At LATEST that would pass over what came meanwhile.
+    /// Discards the iterator. A new one at LATEST would skip changes: the next is at the oldest.
     fn anew(&mut self, failed: Failed) -> Failed {
         self.iterator = None;
         if self.from == ReadFrom::Latest {
@@ -256,7 +260,8 @@ impl Position {
     }
 }
 
-/// When a shard was born, in milliseconds since 1970, as its name has it: `shardId-00000001795407353833-5148a727`.
+/// Returns when a shard was created, in milliseconds since 1970, from a name such as
+/// `shardId-00000001795407353833-5148a727`.
 fn born(shard: &ShardId) -> Option<u64> {
     shard.as_str().split('-').nth(1)?.parse().ok()
 }
@@ -336,8 +341,15 @@ mod tests {
         let mut born = row(Checkpoint::TrimHorizon);
         born.first = Some(sequence(5));
         let lost = Failed::GapAndEnd(GapCause::ShardLost);
+        let mut first = row(Checkpoint::TrimHorizon);
+        first.created = Some(1);
         for (row, last) in [
-            (row(Checkpoint::TrimHorizon), Failed::End),
+            (first, Failed::End),
+            // Another library's row does not show whether the shard was born since.
+            (
+                row(Checkpoint::TrimHorizon),
+                Failed::GapAndEnd(GapCause::ShardLost),
+            ),
             (row(Checkpoint::After(sequence(7))), lost),
             (born, Failed::GapAndEnd(GapCause::ShardLost)),
         ] {

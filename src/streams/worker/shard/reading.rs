@@ -1,4 +1,4 @@
-//! Reading a shard: when, from where, and what a failed read means.
+//! Reads of a shard: when, from where, and the meaning of a failed read.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -78,7 +78,7 @@ impl ShardTask {
             self.gap(cause, None)?;
         }
         let lag = match page.records.last() {
-            // There may be more.
+            // There may be more records.
             Some(Ok(last)) if !ended => {
                 let age = self.shared.time.now();
                 age.duration_since(last.approximate_creation_time())
@@ -107,11 +107,11 @@ impl ShardTask {
     fn close(&mut self) {
         self.closed = true;
         self.feed.flush(true);
-        // Whoever does not listen any more ends this task too.
+        // A worker that does not receive this any more ends this task too.
         let _ = self.events.send(Event::Closed(self.row.shard.clone()));
     }
 
-    /// Numbers a page's records; those that nobody wants are done with that.
+    /// Numbers a page's records. Records that are not wanted are done at once.
     fn number(
         &self,
         entries: Vec<Entry>,
@@ -133,12 +133,12 @@ impl ShardTask {
     }
 
     fn wants(&self, entry: &Entry) -> Result<bool, StreamsError> {
-        // What can't be read can't be filtered either.
+        // A record that can't be decoded can't be filtered either.
         let Ok(record) = entry else {
             return Ok(true);
         };
         if let Some(from) = self.from_time {
-            // The service rounds down: a record may be as much younger as its step.
+            // The service rounds down: the change may be later, by up to the step.
             let latest = record.approximate_creation_time() + self.shared.time_step();
             if latest <= UNIX_EPOCH + Duration::from_millis(from) {
                 return Ok(false);
@@ -158,7 +158,7 @@ impl ShardTask {
         let failed = self.position.failed(&mut failure, now);
         let error = failure.error;
         if error.is_past_limit() {
-            // A local server's page knows no megabyte: the next asks for half as many records.
+            // A local server's pages may exceed 1 MB: the next read asks for half as many records.
             self.record_bytes = self.shared.part().div_ceil((limit / 2).max(1));
         }
         match failed {
@@ -195,12 +195,12 @@ impl ShardTask {
         }
     }
 
-    /// Whether the shard takes no more changes, as far as it was listed.
+    /// Returns whether the shard takes no more changes, as far as it was listed.
     fn is_closed(&self) -> bool {
         self.shared.graph().is_closed(&self.row.shard)
     }
 
-    /// Tells of changes that are missing, behind the one given.
+    /// Reports that changes are missing, behind the record given.
     pub(super) fn gap(
         &mut self,
         cause: GapCause,
@@ -213,7 +213,7 @@ impl ShardTask {
         })?;
         if self.shared.settings.get_on_gap() == GapPolicy::Rescan {
             let (noted, rescan) = oneshot::channel();
-            // Whoever does not listen any more ends this task too.
+            // A worker that does not receive this any more ends this task too.
             let _ = self.events.send(Event::Rescan(noted));
             self.rescan = Some(rescan);
         }

@@ -1,4 +1,4 @@
-//! Writing a shard's lease: renewals, checkpoints, its end.
+//! The writes of a shard's lease: renewals, checkpoints, its end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::super::super::lease::{Checkpoint, LeaseRow, Verdict, Written};
 use super::{Ended, ShardTask, WriteEnd, Wrote};
 
 impl ShardTask {
-    /// Stores what is done and gives the lease up, of a shard that can't be gone on with.
+    /// Stores the finished work and gives the lease up, for a task that has failed.
     pub(super) async fn give_up(&mut self) {
         let clock = self.shared.clock;
         self.feed.stop().await;
@@ -22,7 +22,7 @@ impl ShardTask {
                 self.start_write(clock.now());
                 continue;
             };
-            // Its own failure came first.
+            // The task ends with its own error, which came first.
             if !matches!(self.written((&mut write).await), Ok(None)) {
                 return;
             }
@@ -48,7 +48,7 @@ impl ShardTask {
         }));
     }
 
-    /// Makes a row again that was deleted while this worker had the lease: nobody else knows how far the shard is.
+    /// Makes the deleted row of a held lease again: only this worker has the shard's position.
     fn start_making_again(&mut self, now: Duration) {
         tracing::warn!(shard = %self.row.shard, "the lease's row was deleted: it is made again");
         let shared = Arc::clone(&self.shared);
