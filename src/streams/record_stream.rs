@@ -174,11 +174,12 @@ impl RecordStream {
     }
 
     fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        let entries = std::mem::take(&mut chunk.entries);
-        let (shard, book) = (&chunk.shard, &chunk.book);
-        if book.is_revoked() {
+        if chunk.book.is_revoked() {
+            // Dropped whole, it says so to its book.
             return Ok(());
         }
+        let entries = std::mem::take(&mut chunk.entries);
+        let (shard, book) = (&chunk.shard, &chunk.book);
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(book) as Arc<dyn Acknowledge>, number);
             match entry {

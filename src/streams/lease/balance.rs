@@ -29,6 +29,8 @@ pub(crate) struct Observed {
     since: HashMap<ShardId, (u64, Duration)>,
     /// Workers of another library that are alive: they were seen to renew.
     strangers: BTreeSet<String>,
+    /// The ARN of the stream that is read. Rows of another one are left alone.
+    stream: Option<String>,
 }
 
 /// A lease to take.
@@ -119,7 +121,18 @@ impl Observed {
                 row.parents.iter().all(finished) && listed.is_none_or(finished)
             }
         };
-        !row.is_finished() && after_parents
+        !row.is_finished() && after_parents && self.is_of_stream(row)
+    }
+
+    /// Sets the stream that is read: a worker that reads another one of the table takes that one's rows.
+    pub(crate) fn follow(&mut self, stream: &str) {
+        self.stream = Some(stream.to_owned());
+    }
+
+    /// Returns whether a row is of the stream that is read, as far as the row names one.
+    pub(crate) fn is_of_stream(&self, row: &LeaseRow) -> bool {
+        let named = row.stream.as_ref().zip(self.stream.as_ref());
+        named.is_none_or(|(row, stream)| row == stream)
     }
 
     /// Returns when the next lease of another worker lapses.

@@ -111,11 +111,12 @@ pub(crate) fn missing(
             None => earliest,
         };
         // A shard was born since the start if an ancestor's reading has begun, or is about to.
-        let is_successor = begin.is_none()
-            || graph.ancestors(shard).any(|ancestor| {
-                let row = rows.get(ancestor);
-                row.is_some_and(|row| !row.is_finished() || row.was_taken())
-            });
+        let is_successor = graph.ancestors(shard).any(|ancestor| {
+            let row = rows.get(ancestor);
+            row.is_some_and(|row| !row.is_finished() || row.was_taken())
+        });
+        // At a first start from the oldest change nothing is missed, however much of it is there.
+        let is_born_since = is_successor && matches!(begin, None | Some(Begin::Latest));
         let (checkpoint, from_time) = match begin {
             None => (Checkpoint::TrimHorizon, inherited),
             Some(Begin::TrimHorizon) => (Checkpoint::TrimHorizon, None),
@@ -129,7 +130,7 @@ pub(crate) fn missing(
         made.rows.push(LeaseRow {
             parents: parent.into_iter().cloned().collect(),
             from_time,
-            first: graph.first(shard).filter(|_| is_successor),
+            first: graph.first(shard).filter(|_| is_born_since),
             ..LeaseRow::new(shard.clone(), checkpoint)
         });
     }

@@ -1,5 +1,6 @@
 //! The handling of a shard's records in batches, by the policy.
 
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(crate) struct Runner {
     dead_letters: Option<DeadLetterFn>,
     counters: Arc<Counters>,
     troubles: Arc<Troubles>,
+    /// The lanes whose last batch failed.
+    failing: BTreeSet<usize>,
     lanes: Lanes<Numbered>,
     parallel: bool,
     max_age: Option<Duration>,
@@ -78,6 +81,7 @@ impl Runner {
             dead_letters: shared.dead_letters.clone(),
             counters: Arc::clone(&shared.counters),
             troubles: Arc::clone(&shared.troubles),
+            failing: BTreeSet::new(),
             lanes: Lanes::new(settings.get_parallelism(), rules),
             parallel: settings.get_parallelism() > 1,
             max_age: settings.get_max_age(),
@@ -208,6 +212,7 @@ impl Runner {
             None => std::future::pending().await,
             Some(Ok(Ran::Handled(lane, piece, handled))) => self.settle(lane, piece, handled),
             Some(Ok(Ran::DeadLettered(lane, records))) => {
+                self.failing.remove(&lane);
                 self.finish(records);
                 self.lanes.free(lane);
                 Ok(())
@@ -231,10 +236,14 @@ impl Runner {
         self.counters.handled(after.done.len());
         self.finish(after.done);
         let Some(reason) = handled.reason else {
-            self.troubles.succeeded(HANDLER, Some(&self.shard));
+            self.failing.remove(&lane);
+            if self.failing.is_empty() {
+                self.troubles.succeeded(HANDLER, Some(&self.shard));
+            }
             return Ok(());
         };
         self.counters.failed_batch();
+        self.failing.insert(lane);
         self.troubles
             .handler_failed(&self.shard, &reason.to_string());
         if after.given_up.is_empty() {

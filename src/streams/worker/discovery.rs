@@ -41,7 +41,8 @@ pub(super) struct Discovery {
     gone: BTreeSet<ShardId>,
     /// Closed shards whose children have not been listed yet.
     childless: BTreeSet<ShardId>,
-    disabled: bool,
+    /// The number of listings in a row that showed the stream switched off.
+    disabled: u32,
     /// Set once the rows are compared with the stream; `strange` listings have shown none of them.
     compared: bool,
     strange: u32,
@@ -59,7 +60,7 @@ impl Discovery {
             listed: false,
             gone: BTreeSet::new(),
             childless: BTreeSet::new(),
-            disabled: false,
+            disabled: 0,
             compared: false,
             strange: 0,
             contradictions: 0,
@@ -93,7 +94,7 @@ impl Discovery {
 
     /// Returns whether the stream was switched off, so that no shard will be added.
     pub(super) fn is_disabled(&self) -> bool {
-        self.disabled
+        self.disabled >= SURELY
     }
 
     /// Returns whether a closed shard waits for its children to be listed.
@@ -141,7 +142,11 @@ impl Discovery {
             (Ok(()), None) => None,
         };
         self.contradicted(contradiction)?;
-        self.disabled = listing.disabled;
+        self.disabled = if listing.disabled {
+            self.disabled.saturating_add(1)
+        } else {
+            0
+        };
         if !listing.graph.is_empty() && !std::mem::replace(&mut self.listed, true) {
             self.wait = FIRST_WAIT;
         }
@@ -205,15 +210,19 @@ impl Discovery {
         Origin::Earlier
     }
 
-    /// Returns the parents to ask the service for: they are named by children without a row, are
-    /// not listed, have no row, and have not been found gone.
+    /// Returns the shards to ask the service for: parents that children name and no listing shows, as long as a shard waits for its
+    /// ancestry to be settled. Any of them may be the link between such a shard and one that has a row.
     pub(super) fn questions(&self, rows: &Rows) -> Vec<ShardId> {
-        let graph = self.graph();
-        let unknown = graph.unlisted_parents().filter(|parent| {
-            let settled = graph.children(parent).all(|child| rows.contains_key(child));
-            !settled && !rows.contains_key(parent) && !self.gone.contains(*parent)
-        });
+        if self.missing(rows).is_all {
+            return Vec::new();
+        }
+        let unknown = self.unknown_parents(rows);
         unknown.cloned().collect()
+    }
+
+    fn unknown_parents<'a>(&'a self, rows: &'a Rows) -> impl Iterator<Item = &'a ShardId> {
+        let unlisted = self.graph().unlisted_parents();
+        unlisted.filter(|parent| !rows.contains_key(*parent) && !self.gone.contains(*parent))
     }
 
     /// Notes that the service does not have a shard that is named as a parent.
@@ -224,12 +233,14 @@ impl Discovery {
     /// Returns the rows that the stream's shards lack.
     pub(super) fn missing(&self, rows: &Rows) -> Missing {
         let graph = self.graph();
+        // A shard that listings leave out may be the link to one that has a row.
+        let is_linked = self.unknown_parents(rows).next().is_none();
         let ancestry = |shard: &ShardId| {
             let settled = match graph.parent(shard) {
                 Some(parent) => self.gone.contains(parent),
                 None => self.lineage.is_rootless(shard),
             };
-            if settled {
+            if settled && is_linked {
                 Ancestry::Settled
             } else {
                 Ancestry::Doubtful
@@ -258,11 +269,12 @@ impl Discovery {
         interval: Duration,
         (workers, spread): (usize, f64),
     ) {
-        let disabled = self.disabled;
+        let disabled = self.is_disabled();
+        let is_ending = self.disabled > 0 && !disabled;
         let graph = self.lineage.graph();
         self.childless
             .retain(|shard| !disabled && graph.contains(shard) && graph.is_leaf(shard));
-        if complete && self.childless.is_empty() && self.contradictions == 0 {
+        if complete && self.childless.is_empty() && self.contradictions == 0 && !is_ending {
             self.wait = FIRST_WAIT;
             // Together the workers list about once an interval.
             let workers = u32::try_from(workers).unwrap_or(u32::MAX);

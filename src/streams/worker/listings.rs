@@ -232,6 +232,9 @@ impl Worker {
         let rng = self.rng.fork();
         self.lister = Some(Lister::new(shared.stream(), shared.clock, rng));
         self.listing = None;
+        self.observed.follow(&shared.stream().arn);
+        self.making.set(Vec::new());
+        self.pinned.clear();
         self.discovery.replaced(shared.clock.now());
         Ok(())
     }

@@ -26,7 +26,7 @@ use super::listing::{Lister, Listing, ListingError};
 use super::shared::{Destination, Order, Shared};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
-use crate::retry::{ErrorClass, Retries};
+use crate::retry::{Decision, ErrorClass, Retries};
 use discovery::Discovery;
 use making::Making;
 use shard::{Begun, Ended, Event, Instruction, ShardTask};
@@ -51,6 +51,8 @@ pub(crate) struct Worker {
     looks: Retries,
     /// The number of workers of another library that the log has a warning of.
     strangers: usize,
+    /// Set once the leases that were asked for have been given back.
+    leaving: bool,
 
     discovery: Discovery,
     lister: Option<Lister>,
@@ -80,17 +82,20 @@ impl Worker {
         mut rng: fastrand::Rng,
     ) -> Self {
         let (tell, events) = mpsc::unbounded_channel();
+        let mut observed = Observed::default();
+        observed.follow(&shared.stream().arn);
         let [lists, looks, makes] = std::array::from_fn(|_| shared.retries(&mut rng));
         Self {
             destination,
             rng,
             order: Order::Run,
             failure: None,
-            observed: Observed::default(),
+            observed,
             next_look: Duration::ZERO,
             looked: Duration::ZERO,
             looks,
             strangers: 0,
+            leaving: false,
             discovery: Discovery::new(begin),
             lister: Some(lister),
             listing: None,
@@ -162,9 +167,15 @@ impl Worker {
                 self.order
             };
             self.instruct(order);
+            if order == Order::Close && !std::mem::replace(&mut self.leaving, true) {
+                // What was asked for is not to be handed over to a worker that reads no more.
+                let rng = self.rng.fork();
+                renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
+            }
+            self.leaving &= order == Order::Close;
             self.tell_snapshot();
             if self.order == Order::Close && self.tasks.is_empty() && !self.takes_snapshot() {
-                renounce_named(Arc::clone(&self.shared)).await;
+                renounce(&self.shared, self.rng.fork(), |_| true).await;
                 return self.failure.map_or(Ok(()), Err);
             }
             if self.is_over()
@@ -261,12 +272,15 @@ impl Worker {
     /// Returns whether the stream was switched off and nothing of it is left.
     fn is_over(&self) -> bool {
         let rows = self.observed.rows();
+        let mut of_stream = rows.values().filter(|row| self.observed.is_of_stream(row));
         self.discovery.is_disabled()
             && self.order == Order::Run
             && !self.is_snapshot_due()
             && self.tasks.is_empty()
             && !self.discovery.is_childless()
-            && rows.values().all(LeaseRow::is_finished)
+            && self.making.due().is_none()
+            && of_stream.all(LeaseRow::is_finished)
+            && self.discovery.missing(rows).is_all
     }
 
     /// Reads the lease table and takes this worker's part of the leases.
@@ -287,7 +301,10 @@ impl Worker {
             Err(error) => return Err(self.look_error(error)),
         };
         self.looks.succeeded();
-        shared.troubles.succeeded("Scan", None);
+        // Leases that could not be taken may be others' by now, which is no failure.
+        for operation in ["Scan", "UpdateItem"] {
+            shared.troubles.succeeded(operation, None);
+        }
         self.saw_all(rows);
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;
@@ -426,16 +443,30 @@ async fn next_snapshot(
     watch.as_mut()?.tasks.join_next().await
 }
 
-/// Gives up leases that name this worker and that it has not begun: no other worker would take
-/// them before they lapse.
-async fn renounce_named(shared: Arc<Shared>) {
+/// The number of times that the lease table is scanned for leases to give back.
+const RENOUNCE_ATTEMPTS: u32 = 3;
+
+/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse.
+async fn renounce(shared: &Shared, rng: fastrand::Rng, which: impl Fn(&LeaseRow) -> bool) {
     let leases = &shared.leases;
-    let Ok(rows) = leases.scan().await else {
-        return;
+    let mut retries = Retries::new(shared.backoff.clone(), rng);
+    let decide = |error, failures| {
+        if failures < RENOUNCE_ATTEMPTS {
+            Decision::Retry
+        } else {
+            Decision::GiveUp(error)
+        }
+    };
+    let rows = match retries.call(|| leases.scan(), decide).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "leases that were asked for could not be given back: they lapse");
+            return;
+        }
     };
     let named = rows
         .into_iter()
-        .filter(|row| row.owner.as_deref() == Some(leases.me()));
+        .filter(|row| row.owner.as_deref() == Some(leases.me()) && which(row));
     stream::iter(named)
         .for_each_concurrent(AT_ONCE, |row| async move {
             if let Err(error) = leases.renounce(&row).await {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dynamodb_connector::streams::{Batch, BatchError, Delivery, StreamSettings, StreamsError};
+use dynamodb_connector::streams::{
+    Batch, BatchError, Delivery, StartPosition, StreamSettings, StreamsError,
+};
 use futures::StreamExt as _;
 
 use super::rig::{
@@ -97,6 +99,24 @@ async fn a_handler_that_blocks_its_thread_for_longer_than_the_failover_time_gets
     assert_eq!(versions.last(), Some(&7));
     assert!(versions.is_sorted(), "{versions:?}");
     assert!(versions.len() <= 10, "few come twice: {versions:?}");
+    worker.stop().await;
+}
+
+/// A shard at LATEST of which nothing has been read yet is read on from where it was, not from the moment at which its lease was proven.
+#[tokio::test(start_paused = true)]
+async fn at_latest_a_lease_that_lapses_before_the_first_record_loses_none() {
+    let fake = table(1);
+    let log = Log::default();
+    let source = nth(&fake, 1).start(StartPosition::Latest);
+    let worker = Worker::start(source, &log).await;
+    eventually("it is read", 10 * SECOND, || worker.shards().len() == 1).await;
+    tokio::time::sleep(SECOND).await;
+    put_each(&fake, 5, 0).await;
+    // Every task of the runtime is held up for so long.
+    tokio::time::advance(12 * SECOND).await;
+    put_each(&fake, 5, 1).await;
+    log.until(10).await;
+    log.assert_each(5, 0..2);
     worker.stop().await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::Health;
-use dynamodb_connector::streams::{Batch, BatchError};
+use dynamodb_connector::streams::{Batch, BatchError, StreamSettings};
 use dynamodb_connector::test_util::{FaultPlan, Operation};
 
 use super::rig::{Item, Log, Worker, eventually, nth, put, put_each, table};
@@ -24,7 +24,7 @@ fn failing(health: &Health) -> Option<(&'static str, &str)> {
 /// A record that can't be handled blocks its shard, and only that: the others' success does not hide it.
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_fails_for_one_shard_is_seen_with_its_own_words() {
-    let fake = table(4);
+    let fake = table(2);
     let broken = Arc::new(AtomicBool::new(true));
     let log = Log::default();
     let (seen, fails) = (log.clone(), Arc::clone(&broken));
@@ -43,7 +43,9 @@ async fn a_handler_that_fails_for_one_shard_is_seen_with_its_own_words() {
             Ok(())
         })
     };
-    let worker = Worker::handle(nth(&fake, 1), handler).await;
+    // Other batches of the shard go on beside it.
+    let settings = StreamSettings::default().parallelism(4);
+    let worker = Worker::handle(nth(&fake, 1).settings(settings), handler).await;
     assert_eq!(worker.control.health(), Health::Healthy);
     for version in 0..10 {
         put_each(&fake, 20, version).await;

@@ -128,8 +128,14 @@ async fn a_lease_table_that_takes_no_row_is_named_with_the_cause() {
 async fn a_stream_that_is_switched_off_and_on_while_it_is_read_is_a_gap_and_is_gone_on_with() {
     let fake = table(2);
     let (log, gaps) = (Log::default(), Gaps::default());
-    let source = nth(&fake, 1).settings(report()).on_gap(gaps.handler());
-    let worker = Worker::start(source, &log).await;
+    // Each worker notices at a time of its own, and none takes a shard of a stream that it does not read.
+    let reporting = |n| nth(&fake, n).settings(report()).on_gap(gaps.handler());
+    let worker = Worker::start(reporting(1), &log).await;
+    let other = Worker::start(reporting(3), &log).await;
+    eventually("they share", 60 * SECOND, || {
+        worker.shards().len() == 1 && other.shards().len() == 1
+    })
+    .await;
     put_each(&fake, 10, 0).await;
     log.until(10).await;
     fake.disable_stream(TABLE);
@@ -140,10 +146,19 @@ async fn a_stream_that_is_switched_off_and_on_while_it_is_read_is_a_gap_and_is_g
     for id in 0..10 {
         assert_eq!(log.versions(&format!("k{id}")), [0, 2]);
     }
+    for version in 3..6 {
+        put_each(&fake, 10, version).await;
+        tokio::time::sleep(5 * SECOND).await;
+    }
+    log.until(50).await;
+    for id in 0..10 {
+        assert_eq!(log.versions(&format!("k{id}")), [0, 2, 3, 4, 5]);
+    }
     let told = gaps.all();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert_eq!(told[0].cause, GapCause::StreamReplaced);
+    assert_eq!(told.len(), 2, "one of each: {told:?}");
+    assert!(told.iter().all(|gap| gap.cause == GapCause::StreamReplaced));
     worker.stop().await;
+    other.stop().await;
 
     // By default somebody has to decide.
     let worker = Worker::start(nth(&fake, 2), &log).await;

@@ -125,6 +125,9 @@ async fn a_row_at_latest_of_another_library_is_pinned_when_it_is_taken() {
 /// A shard of one that was read to its end: its row is made, nothing of it is passed, and nobody reads it for 25 hours.
 async fn child_without_a_reader(whole: bool) -> (FaultyDynamoDb, String) {
     let fake = table(1);
+    if whole {
+        fake.imitate_dynamodb_local(TABLE);
+    }
     put(&fake, "a", 0).await;
     let log = Log::default();
     let worker = Worker::start(nth(&fake, 1), &log).await;
@@ -179,7 +182,6 @@ async fn what_is_trimmed_of_a_shard_before_any_of_it_was_read_is_a_possible_gap(
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_trimmed_whole_before_any_of_it_was_read_is_told_and_passed() {
     let (fake, child) = child_without_a_reader(true).await;
-    fake.imitate_dynamodb_local(TABLE);
     let whole = fake
         .shards(TABLE)
         .into_iter()

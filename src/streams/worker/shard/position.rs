@@ -17,6 +17,7 @@ use super::super::super::gap::GapCause;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::read::{ReadFailure, ReadFrom};
 use super::super::super::{SequenceNumber, ShardId};
+use super::KEPT;
 use crate::retry::{ErrorClass, ServiceError};
 
 /// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.
@@ -118,7 +119,7 @@ impl Position {
     /// Returns the position of a lease's row. `pinned` is an iterator at LATEST, obtained when this
     /// worker made the row. `is_local` is set at DynamoDB Local, which numbers the records of all
     /// its shards together and so refuses a first number as trimmed where no record has it.
-    pub(super) fn new(row: &LeaseRow, pinned: Option<String>, is_local: bool) -> Self {
+    pub(super) fn new(row: &LeaseRow, pinned: Option<String>, is_local: bool, now: u64) -> Self {
         let begin = match (&row.checkpoint, row.first) {
             (Checkpoint::After(sequence), _) => ReadFrom::After(*sequence),
             // Changes since the row was made must not be skipped. Other libraries don't store when.
@@ -129,9 +130,10 @@ impl Position {
             _ => ReadFrom::TrimHorizon,
         };
         Self {
+            // A shard that is gone was closed for as long: all that was in it is of before the row.
             untouched: begin == ReadFrom::TrimHorizon
                 && row.checkpoint == Checkpoint::TrimHorizon
-                && row.created.is_some(),
+                && row.created.is_some_and(|created| now < created + KEPT),
             iterator: pinned.filter(|_| begin == ReadFrom::Latest),
             from: begin.clone(),
             begin,
@@ -183,10 +185,18 @@ impl Position {
         (suspected && older).then_some(GapCause::PossiblyTrimmed)
     }
 
+    /// Returns whether the last page showed all that there was. A page without a record may come before others (API reference of
+    /// `GetRecords`), but not from the newest record on, nor several times in a row.
+    pub(super) fn is_read_up(&self, full: bool) -> bool {
+        let (empty, _) = self.empty;
+        let is_sure = self.begin == ReadFrom::Latest || !(1..SURELY).contains(&empty);
+        !full && self.iterator.is_some() && is_sure
+    }
+
     /// Moves back to behind the last record with everything up to it done.
     pub(super) fn rewind(&mut self, done: Option<SequenceNumber>) {
         self.from = done.map_or_else(|| self.begin.clone(), ReadFrom::After);
-        self.iterator = None;
+        self.anew(());
     }
 
     /// Processes a failed read, and returns the consequence.
@@ -217,6 +227,8 @@ impl Position {
                     _ => Failed::GiveUp,
                 })
             }
+            // A new iterator at LATEST would be of a later moment.
+            Word::Passing if self.iterator.is_none() => self.anew(Failed::Later),
             Word::Passing => Failed::Later,
         }
     }
@@ -251,7 +263,7 @@ impl Position {
     }
 
     /// Discards the iterator. A new one at LATEST would skip changes: the next is at the oldest.
-    fn anew(&mut self, failed: Failed) -> Failed {
+    fn anew<T>(&mut self, failed: T) -> T {
         self.iterator = None;
         if self.from == ReadFrom::Latest {
             (self.from, self.begin) = (ReadFrom::TrimHorizon, ReadFrom::TrimHorizon);

@@ -26,7 +26,7 @@ const GONE: &str = "ResourceNotFoundException";
 
 #[test]
 fn what_is_trimmed_behind_a_record_is_missing_for_certain() {
-    let mut position = Position::new(&row(Checkpoint::After(sequence(7))), None, false);
+    let mut position = Position::new(&row(Checkpoint::After(sequence(7))), None, false, 7);
     let stale = position.failed(&mut failure(TRIMMED, false), NOW);
     assert_eq!(stale, Failed::Again, "its iterator alone may be too old");
     assert_eq!(position.next(), (ReadFrom::After(sequence(7)), None));
@@ -39,7 +39,7 @@ fn what_is_trimmed_behind_a_record_is_missing_for_certain() {
 fn what_is_trimmed_where_a_shard_begins_is_perhaps_missing() {
     let mut row = row(Checkpoint::TrimHorizon);
     row.first = Some(sequence(5));
-    let mut position = Position::new(&row, None, false);
+    let mut position = Position::new(&row, None, false, 7);
     assert_eq!(position.next().0, ReadFrom::First(sequence(5)));
     let told = position.failed(&mut failure(TRIMMED, true), NOW);
     assert_eq!(told, Failed::Gap(GapCause::PossiblyTrimmed));
@@ -48,7 +48,7 @@ fn what_is_trimmed_where_a_shard_begins_is_perhaps_missing() {
 
 #[test]
 fn a_shard_that_is_trimmed_whole_holds_nothing() {
-    let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false);
+    let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false, 7);
     for _ in 1..SURELY {
         assert_eq!(
             position.failed(&mut failure(TRIMMED, true), NOW),
@@ -72,9 +72,12 @@ fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
     born.first = Some(sequence(5));
     let lost = Failed::GapAndEnd(GapCause::ShardLost);
     let mut first = row(Checkpoint::TrimHorizon);
-    first.created = Some(1);
+    first.created = Some(KEPT);
+    let mut old = row(Checkpoint::TrimHorizon);
+    old.created = Some(1);
     for (row, last) in [
         (first, Failed::End),
+        (old, Failed::GapAndEnd(GapCause::ShardLost)),
         // Another library's row does not show whether the shard was born since.
         (
             row(Checkpoint::TrimHorizon),
@@ -83,7 +86,7 @@ fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
         (row(Checkpoint::After(sequence(7))), lost),
         (born, Failed::GapAndEnd(GapCause::ShardLost)),
     ] {
-        let mut position = Position::new(&row, None, false);
+        let mut position = Position::new(&row, None, false, KEPT + 7);
         for _ in 1..SURELY {
             assert_eq!(
                 position.failed(&mut failure(GONE, true), NOW),
@@ -97,7 +100,7 @@ fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
 #[test]
 fn an_iterator_at_latest_is_kept_as_long_as_it_serves() {
     let pinned = || Some("pinned".to_owned());
-    let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false);
+    let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false, 7);
     assert_eq!(position.next(), (ReadFrom::Latest, pinned()));
     position.failed(&mut failure("InternalServerError", false), NOW);
     assert_eq!(position.next().1.as_deref(), Some("iterator"));
@@ -105,7 +108,7 @@ fn an_iterator_at_latest_is_kept_as_long_as_it_serves() {
     assert_eq!(expired, Failed::Again);
     assert_eq!(position.next(), (ReadFrom::TrimHorizon, None));
 
-    let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false);
+    let mut position = Position::new(&row(Checkpoint::Latest), pinned(), false, 7);
     let page = Pages {
         next: pinned(),
         first: Some(sequence(3)),
@@ -119,7 +122,7 @@ fn an_iterator_at_latest_is_kept_as_long_as_it_serves() {
 
 #[test]
 fn refusals_with_no_better_word_end_the_source_in_the_end() {
-    let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false);
+    let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false, 7);
     for _ in 1..MAX_REFUSALS {
         let refused = position.failed(&mut failure("ValidationException", true), NOW);
         assert_eq!(refused, Failed::Later);
@@ -138,7 +141,7 @@ fn at_dynamodb_local_nothing_is_missing_of_a_shard_that_was_read_up_a_moment_ago
     ] {
         let shard = ShardId::new("shardId-00000000000000500000-0");
         let row = LeaseRow::new(shard, Checkpoint::After(sequence(7)));
-        let mut position = Position::new(&row, None, true);
+        let mut position = Position::new(&row, None, true, 7);
         for _ in 0..SURELY {
             position.read(Pages::default(), NOW);
         }
@@ -155,7 +158,7 @@ fn at_dynamodb_local_the_first_record_tells_whether_any_was_trimmed() {
     });
     row.first = Some(sequence(5));
     for (oldest, told) in [(440_001, None), (440_000, Some(GapCause::PossiblyTrimmed))] {
-        let mut position = Position::new(&row, None, true);
+        let mut position = Position::new(&row, None, true, 7);
         let refused = position.failed(&mut failure(TRIMMED, true), NOW);
         assert_eq!(refused, Failed::Again);
         let page = Pages {
@@ -166,7 +169,7 @@ fn at_dynamodb_local_the_first_record_tells_whether_any_was_trimmed() {
         };
         assert_eq!(position.read(page, NOW), told);
     }
-    let mut position = Position::new(&row, None, true);
+    let mut position = Position::new(&row, None, true, 7);
     position.failed(&mut failure(TRIMMED, true), NOW);
     for _ in 1..SURELY {
         assert_eq!(

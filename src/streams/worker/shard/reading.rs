@@ -93,7 +93,7 @@ impl ShardTask {
             .read(&self.row.shard, count, filtered, took, lag);
         let given = wanted.iter().filter_map(|(entry, _)| entry.as_ref().ok());
         self.shared.junction.seen(given);
-        if !full && !ended {
+        if self.position.is_read_up(full) {
             self.shared.junction.read_up(&self.row.shard, end.sent);
         }
         self.feed.push(&self.book, wanted, now);
@@ -183,7 +183,12 @@ impl ShardTask {
                 let operation = failure.operation;
                 Err(StreamsError::service(operation, &stream.arn, error))
             }
-            Failed::Later | Failed::Empty => {
+            Failed::Empty => {
+                let pause = self.reads.failed();
+                self.poll.pause_until(now + pause);
+                Ok(())
+            }
+            Failed::Later => {
                 let pause = self.reads.failed();
                 let operation = failure.operation;
                 self.shared

@@ -15,6 +15,7 @@ impl ShardTask {
         if let Some(sequence) = self.book.take_watermark() {
             self.hold.reach(sequence);
         }
+        self.book.revoke();
         self.hold.let_go();
         while clock.now() < self.hold.valid_until() {
             let Some(mut write) = self.write.take() else {
