@@ -76,7 +76,7 @@ pub enum StreamsError {
         callback: &'static str,
     },
     /// A request failed for good.
-    #[error("{operation} of {target:?} failed: {source}")]
+    #[error("{operation} of {target:?} failed: {error}")]
     #[non_exhaustive]
     Service {
         /// The operation, such as `DescribeStream`.
@@ -84,7 +84,7 @@ pub enum StreamsError {
         /// The table or the stream.
         target: String,
         /// The service's error, or the failure to reach the service.
-        source: ServiceError,
+        error: ServiceError,
     },
     /// The lease table could not be created.
     #[error("lease table {table:?} could not be created: {problem}")]
@@ -136,7 +136,7 @@ pub enum StreamsError {
         gap: Gap,
     },
     /// A record cannot be decoded, and there is no dead-letter handler to take it.
-    #[error("record {} of shard {shard} can't be read: {source}", sequence.map_or_else(|| "without a number".to_owned(), |number| number.to_string()))]
+    #[error("record {} of shard {shard} can't be read: {error}", sequence.map_or_else(|| "without a number".to_owned(), |number| number.to_string()))]
     #[non_exhaustive]
     Undecodable {
         /// The shard.
@@ -144,7 +144,7 @@ pub enum StreamsError {
         /// The record's sequence number; `None` for an item of a snapshot.
         sequence: Option<SequenceNumber>,
         /// The defect of the record.
-        source: DecodeError,
+        error: DecodeError,
     },
     /// A record is malformed or of an unknown kind, and there is no dead-letter handler to take it.
     #[error("a record of shard {shard} is no change: {problem}")]
@@ -209,7 +209,7 @@ impl StreamsError {
             | Self::ForeignLeases { .. }
             | Self::CallbackPanicked { .. }
             | Self::MalformedLease { .. } => StreamsErrorKind::Configuration,
-            Self::Service { source, .. } if source.is_retryable() => StreamsErrorKind::Unavailable,
+            Self::Service { error, .. } if error.is_retryable() => StreamsErrorKind::Unavailable,
             Self::Service { .. } => StreamsErrorKind::Configuration,
             Self::LeaseTableNotActive { .. } | Self::InconsistentShards { .. } => {
                 StreamsErrorKind::Unavailable
@@ -228,11 +228,11 @@ impl StreamsError {
         self.kind() == StreamsErrorKind::Unavailable
     }
 
-    pub(super) fn service(operation: &'static str, target: &str, source: ServiceError) -> Self {
+    pub(super) fn service(operation: &'static str, target: &str, error: ServiceError) -> Self {
         Self::Service {
             operation,
             target: target.to_owned(),
-            source,
+            error,
         }
     }
 

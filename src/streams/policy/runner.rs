@@ -297,10 +297,10 @@ impl Runner {
         let shard = self.shard.clone();
         let first = records.first().map(|record| &record.entry);
         match (reason, first) {
-            (DeadReason::Undecodable(source), Some(Ok(record))) => StreamsError::Undecodable {
+            (DeadReason::Undecodable(error), Some(Ok(record))) => StreamsError::Undecodable {
                 shard,
                 sequence: record.sequence_number().copied(),
-                source: source.clone(),
+                error: error.clone(),
             },
             (_, Some(Err(malformed))) => StreamsError::Malformed {
                 shard,

@@ -113,14 +113,14 @@ async fn a_lease_table_that_takes_no_row_is_named_with_the_cause() {
     let StreamsError::Service {
         operation,
         target,
-        source,
+        error: cause,
         ..
     } = &error
     else {
         panic!("{error}");
     };
     assert_eq!((*operation, target.as_str()), ("PutItem", LEASES));
-    assert!(source.to_string().contains("Throughput"), "{source}");
+    assert!(cause.to_string().contains("Throughput"), "{cause}");
     assert!(error.is_retryable());
 }
 
