@@ -27,6 +27,9 @@ use crate::transport::{ServiceClock, Transport};
 /// the one that dates changes. AWS keeps its machines within milliseconds of each other and promises nothing.
 pub(crate) const HOSTS_APART: u64 = 3_000;
 
+/// The resolution of DynamoDB Local's times of changes, in milliseconds: they are rounded down to the minute.
+pub(crate) const LOCAL_TIME_STEP: u64 = 60_000;
+
 /// The least time between two log lines about tasks that are not run in time.
 const STARVED_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -170,7 +173,11 @@ impl Shared {
 
     /// Returns the resolution of the server's times of changes, which it rounds down: a second, or a minute for DynamoDB Local.
     pub(crate) fn time_step(&self) -> Duration {
-        Duration::from_secs(if self.is_local() { 60 } else { 1 })
+        Duration::from_millis(if self.is_local() {
+            LOCAL_TIME_STEP
+        } else {
+            1_000
+        })
     }
 
     /// Warns of a shard's task that was woken `late` by a third of the failover time or more: near

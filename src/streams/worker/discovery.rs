@@ -210,14 +210,10 @@ impl Discovery {
         Origin::Earlier
     }
 
-    /// Returns the shards to ask the service for: parents that children name and no listing shows, as long as a shard waits for its
-    /// ancestry to be settled. Any of them may be the link between such a shard and one that has a row.
+    /// Returns the shards to ask the service for while a shard waits for its ancestry to be settled:
+    /// parents that children name and no listing shows. Any of them may be its link to one with a row.
     pub(super) fn questions(&self, rows: &Rows) -> Vec<ShardId> {
-        if self.missing(rows).is_all {
-            return Vec::new();
-        }
-        let unknown = self.unknown_parents(rows);
-        unknown.cloned().collect()
+        self.unknown_parents(rows).cloned().collect()
     }
 
     fn unknown_parents<'a>(&'a self, rows: &'a Rows) -> impl Iterator<Item = &'a ShardId> {

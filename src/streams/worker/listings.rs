@@ -147,8 +147,11 @@ impl Worker {
             self.discovery.again(now, interval);
             return Ok(false);
         }
-        self.ask_for_parents().await;
-        let missing = self.discovery.missing(self.observed.rows());
+        let mut missing = self.discovery.missing(self.observed.rows());
+        if !missing.is_all {
+            self.ask_for_parents().await;
+            missing = self.discovery.missing(self.observed.rows());
+        }
         for shard in missing.unseen {
             shared.gap(Gap {
                 shard: Some(shard),
@@ -254,7 +257,7 @@ impl Worker {
         let pause = self.lists.failed();
         match error {
             ListingError::Service(error) if !error.is_retryable() => {
-                return Err(self.unlisted(ListingError::Service(error)));
+                return Err(self.unlistable(error));
             }
             ListingError::Service(error) => {
                 self.shared.troubles.failed("DescribeStream", None, &error);

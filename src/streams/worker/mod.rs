@@ -168,7 +168,7 @@ impl Worker {
             };
             self.instruct(order);
             if order == Order::Close && !std::mem::replace(&mut self.leaving, true) {
-                // What was asked for is not to be handed over to a worker that reads no more.
+                // Leases must not be handed over to a worker that reads no more.
                 let rng = self.rng.fork();
                 renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
             }

@@ -41,9 +41,9 @@ use position::Position;
 const REDELIVERY: Duration = Duration::from_secs(1);
 /// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
 const FULL_PAGE: usize = 900_000;
-/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 /// The number of writes by which a lapsed lease is tried before it counts as lost.
 const LAPSED_WRITES: u32 = 3;
+/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 const KEPT: u64 = 24 * 60 * 60 * 1000;
 /// The assumed size of a record before any has been read, in bytes.
 const TYPICAL_RECORD: usize = 2_048;

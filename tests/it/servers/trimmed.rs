@@ -1,4 +1,4 @@
-//! What the source makes of shards that `DynamoDB` Local has trimmed, in part or whole, or that have expired and are still listed.
+//! Shards that `DynamoDB` Local has trimmed, in part or whole, or that have expired and are still listed.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::local_dynamodb::{LocalDynamoDb, Storage};
 use super::smoke::{TABLE, create, put, shards};
 use super::streams_client_for;
 
-/// How long the source may take, on a machine that does other things too.
+/// The longest that the source may take, on a machine that runs other programs too.
 const LONGEST: Duration = Duration::from_secs(60);
 
 fn source(dynamodb: &Client, changes: &streams::Client) -> StreamSourceBuilder {

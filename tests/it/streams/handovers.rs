@@ -120,7 +120,7 @@ async fn at_latest_a_lease_that_lapses_before_the_first_record_loses_none() {
     worker.stop().await;
 }
 
-/// Whoever asked and leaves gives the leases back; their reader goes on with them and loses no time.
+/// A worker that asked for leases and leaves gives them back: their reader keeps them, without a pause.
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_had_asked_for_leases_and_stops_leaves_no_shard_unread() {
     let fake = table(40);

@@ -1,4 +1,4 @@
-//! What whoever is on call sees while a source fails: its health, and the last error with its cause.
+//! The view of an operator while a source fails: its health, and the last error with its cause.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -66,7 +66,7 @@ async fn with_a_clock_that_is_hours_off_a_snapshot_is_followed_by_every_change()
     }
 }
 
-/// What came since is given, and of what came before no more than of some seconds.
+/// Every change since the start is given, and of those before it at most those of some seconds.
 #[tokio::test(start_paused = true)]
 async fn with_a_clock_that_is_hours_off_a_crash_before_the_first_checkpoint_loses_nothing() {
     for hours in [-7, 0, 7] {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::super::super::gap::GapCause;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::read::{ReadFailure, ReadFrom};
+use super::super::super::shared::LOCAL_TIME_STEP;
 use super::super::super::{SequenceNumber, ShardId};
 use super::KEPT;
 use crate::retry::{ErrorClass, ServiceError};
@@ -26,9 +27,6 @@ const SURELY: u32 = 3;
 const MAX_REFUSALS: u32 = 5;
 /// The age of a read to the end within which nothing is trimmed unread: well below 24 hours.
 const JUST_READ_UP: Duration = Duration::from_secs(60 * 60);
-
-/// The resolution of DynamoDB Local's times, in milliseconds: they are rounded down to the minute.
-const LOCAL_TIME_STEP: u64 = 60_000;
 
 #[derive(Debug)]
 pub(super) struct Position {

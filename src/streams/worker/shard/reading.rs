@@ -1,6 +1,6 @@
 //! Reads of a shard: when, from where, and the meaning of a failed read.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::oneshot;
 
@@ -121,8 +121,13 @@ impl ShardTask {
         let first = self.book.push_page(sequences, bytes);
         let mut wanted = Vec::with_capacity(entries.len());
         let mut filtered = 0;
+        // Once a page: the step depends on the stream, which is behind a lock.
+        let wanted_from = self.from_time.map(|from| {
+            let from = UNIX_EPOCH + Duration::from_millis(from);
+            (from, self.shared.time_step())
+        });
         for (entry, number) in entries.into_iter().zip(first..) {
-            if self.wants(&entry)? {
+            if self.wants(&entry, wanted_from)? {
                 wanted.push((entry, number));
             } else {
                 filtered += 1;
@@ -132,17 +137,19 @@ impl ShardTask {
         Ok((wanted, filtered))
     }
 
-    fn wants(&self, entry: &Entry) -> Result<bool, StreamsError> {
+    fn wants(
+        &self,
+        entry: &Entry,
+        wanted_from: Option<(SystemTime, Duration)>,
+    ) -> Result<bool, StreamsError> {
         // A record that can't be decoded can't be filtered either.
         let Ok(record) = entry else {
             return Ok(true);
         };
-        if let Some(from) = self.from_time {
-            // The service rounds down: the change may be later, by up to the step.
-            let latest = record.approximate_creation_time() + self.shared.time_step();
-            if latest <= UNIX_EPOCH + Duration::from_millis(from) {
-                return Ok(false);
-            }
+        // The service rounds down: the change may be later, by up to the step.
+        let is_early = |(from, step)| record.approximate_creation_time() + step <= from;
+        if wanted_from.is_some_and(is_early) {
+            return Ok(false);
         }
         self.shared.wants(record)
     }

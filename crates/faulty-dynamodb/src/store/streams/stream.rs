@@ -38,7 +38,7 @@ pub(crate) struct Stream {
     /// Listings show no shard before this time.
     pub(crate) listed_from: Duration,
     pub(crate) misnamed: Option<Misnamed>,
-    /// How many pages without a record come first where a shard is read from its oldest.
+    /// The number of pages without a record that come first where a shard is read from its oldest.
     pub(crate) empty_pages: usize,
     /// It answers for what is trimmed and for shards that have expired as DynamoDB Local does.
     pub(crate) like_local: bool,
@@ -56,7 +56,7 @@ pub(crate) struct Misnamed {
     pub(crate) shard: String,
     /// One a listing, in turn.
     pub(crate) parents: Vec<String>,
-    /// How many more listings do.
+    /// The number of listings that still do.
     pub(crate) listings: u32,
 }
 
