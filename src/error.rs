@@ -70,13 +70,17 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Returns the text of an error and of its causes, as `outer: inner: root`.
+/// Returns the text of an error and of its causes, as `outer: inner: root`. A cause that the text
+/// before quotes already is not repeated.
 pub(crate) fn text(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let this = error.to_string();
+        if !text.contains(&this) {
+            text.push_str(": ");
+            text.push_str(&this);
+        }
         cause = error.source();
     }
     text

@@ -31,6 +31,13 @@ pub(super) fn copy_item(
     Ok(())
 }
 
+/// Writes the value that `json` holds, and checks everything on the way.
+pub(super) fn copy_attribute(writer: &mut Writer, json: &[u8]) -> Result<(), Fault> {
+    let mut scanner = Scanner::new(json);
+    copy_value(writer, &mut scanner)?;
+    scanner.end()
+}
+
 /// Copies one value. Recursion is bounded: the writer refuses to open more than its limit of maps
 /// and lists.
 fn copy_value(writer: &mut Writer, scanner: &mut Scanner<'_>) -> Result<(), Fault> {
@@ -96,6 +103,18 @@ pub(crate) fn parse(json: &[u8]) -> Result<HashMap<String, AttributeValue>, Item
     let item = parse_entries(&mut scanner, 1)?;
     scanner.end()?;
     Ok(item)
+}
+
+/// Reads one value, such as `{"N":"1"}`.
+///
+/// # Errors
+///
+/// As [`parse`], for a value.
+pub(super) fn parse_attribute(json: &[u8]) -> Result<AttributeValue, ItemError> {
+    let mut scanner = Scanner::new(json);
+    let value = parse_value(&mut scanner, 1)?;
+    scanner.end()?;
+    Ok(value)
 }
 
 fn parse_entries(

@@ -34,6 +34,7 @@
 //! |---|---|
 //! | `encode` | a record, a key or a value encoded, and the checks that need the whole item |
 //! | `serializer`, `compound`, `variants`, `set` | the serde side: values, lists and maps, enum variants, sets |
+//! | `attribute` | a value of any type, kept exactly |
 //! | `attributes`, `json` | the other two ways in: the SDK's form, and JSON from outside |
 //! | `writer`, `names` | the buffer, the size and the rules; equal names in one map |
 //! | `scanner`, `find` | a walk over JSON that builds nothing; attributes and keys found by it |
@@ -51,6 +52,7 @@
 //! key take two more walks; together three times the CPU. **Why not `serde_json::Value` in
 //! between**: it knows neither sets nor bytes, and numbers of 38 digits lose some.
 
+mod attribute;
 mod attributes;
 mod compare;
 mod compound;
@@ -92,6 +94,7 @@ mod unsupported;
 mod variants;
 mod writer;
 
+pub use attribute::Attribute;
 #[cfg(feature = "streams")]
 pub use decode::DecodeError;
 #[doc(inline)]

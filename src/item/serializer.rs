@@ -14,10 +14,12 @@
 //! 128-bit integers are refused as values and taken as map keys, as `serde_dynamo` does.
 
 use super::ItemError;
+use super::attribute::ATTRIBUTE;
 use super::compound::{ListWriter, MapWriter, StructWriter};
 use super::fault::Fault;
 use super::float;
-use super::marked::Marked;
+use super::json::copy_attribute;
+use super::marked::{Marked, text_of};
 use super::set::{SetKind, SetSerializer};
 use super::shape::TableShape;
 use super::unsupported::refuse;
@@ -136,6 +138,10 @@ impl<'w> ser::Serializer for ValueSerializer<'w> {
         value: &T,
     ) -> Result<(), Fault> {
         match SetKind::of_marker(name) {
+            None if name == ATTRIBUTE => {
+                let json = text_of(value).ok_or_else(|| self.refusal("an attribute"))?;
+                copy_attribute(self.writer, json.as_bytes())
+            }
             None => value.serialize(self),
             Some(kind) => value.serialize(SetSerializer {
                 writer: self.writer,

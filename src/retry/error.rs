@@ -209,6 +209,14 @@ impl ServiceError {
         }
     }
 
+    /// Returns whether no wait and no other request helps: rights, names or the client's set-up must be
+    /// changed. It ends a source that is running. A refusal of what a request contains does not: the
+    /// source sends what it has sent before, so such an answer is as odd as one that is garbled.
+    #[cfg(feature = "streams")]
+    pub(crate) fn is_fatal(&self) -> bool {
+        self.0.class == ErrorClass::Fatal
+    }
+
     /// Returns whether the request may have been applied all the same: by its class, whatever the
     /// request. One that reads applies nothing.
     pub fn may_have_applied(&self) -> bool {

@@ -152,7 +152,7 @@ impl ShardGraph {
 }
 
 /// The number of listings in a row that must agree before they overrule what was known.
-pub(crate) const SURELY: u32 = 3;
+pub(crate) const LISTINGS_NEEDED: u32 = 3;
 
 /// The combined result of several listings. Each alone may leave out a shard, or name a wrong parent.
 #[derive(Debug, Default)]
@@ -193,7 +193,7 @@ impl Lineage {
             if !listing.contains(shard) {
                 heard.absent += 1;
             }
-            heard.absent < SURELY
+            heard.absent < LISTINGS_NEEDED
         });
         hearsay.retain(|shard, _| shards.contains_key(shard));
         // Built beside the current graph: a listing that makes a circle leaves that unchanged.
@@ -217,14 +217,14 @@ impl Lineage {
 
     /// Returns whether enough listings were added to conclude that a shard is absent.
     pub(crate) fn is_whole(&self) -> bool {
-        self.listings >= SURELY
+        self.listings >= LISTINGS_NEEDED
     }
 
     /// Returns whether enough listings showed the shard with no parent to conclude that it has none.
     pub(crate) fn is_rootless(&self, shard: &ShardId) -> bool {
         self.hearsay
             .get(shard)
-            .is_some_and(|heard| heard.rootless >= SURELY)
+            .is_some_and(|heard| heard.rootless >= LISTINGS_NEEDED)
     }
 
     /// Returns whether the last listings contradict the known parent of a shard.
@@ -237,7 +237,7 @@ impl Lineage {
     /// Returns a shard's parent, if enough listings named it.
     pub(crate) fn confirmed_parent(&self, shard: &ShardId) -> Option<&ShardId> {
         let heard = self.hearsay.get(shard)?;
-        (heard.confirmed >= SURELY && heard.contrary.is_none())
+        (heard.confirmed >= LISTINGS_NEEDED && heard.contrary.is_none())
             .then(|| self.graph.parent(shard))
             .flatten()
     }
@@ -263,7 +263,7 @@ impl Hearsay {
             Some((other, times)) if other == told => times + 1,
             _ => 1,
         };
-        if times < SURELY {
+        if times < LISTINGS_NEEDED {
             self.contrary = Some((told, times));
         } else {
             *known = Some(told);

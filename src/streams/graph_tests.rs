@@ -80,9 +80,9 @@ fn what_one_listing_leaves_out_another_makes_good() {
 fn a_shard_that_listings_agree_to_have_no_parent_is_a_root() {
     let mut lineage = Lineage::default();
     let a = ShardId::new("a");
-    for times in 1..=SURELY {
+    for times in 1..=LISTINGS_NEEDED {
         lineage.listed(&listing(&[("a", "")])).expect("a root");
-        assert_eq!(lineage.is_rootless(&a), times == SURELY);
+        assert_eq!(lineage.is_rootless(&a), times == LISTINGS_NEEDED);
     }
 }
 
@@ -99,7 +99,7 @@ fn a_wrong_parent_gives_way_to_listings_that_agree() {
             assert_eq!(lineage.graph().parent(&b), Some(&a), "one against it");
             assert!(lineage.is_disputed(&b));
         }
-        for _ in 0..SURELY {
+        for _ in 0..LISTINGS_NEEDED {
             lineage.listed(&right).expect("again and again");
         }
         assert_eq!(lineage.graph().parent(&b), Some(&a));
@@ -116,7 +116,7 @@ fn a_listing_that_makes_a_circle_changes_nothing() {
         .listed(&listing(&[("a", ""), ("b", "a")]))
         .expect("a lineage");
     let circle = listing(&[("a", "b")]);
-    for _ in 1..SURELY {
+    for _ in 1..LISTINGS_NEEDED {
         let told = lineage.listed(&circle);
         assert_eq!(told, Err(Inconsistent::Circle(ShardId::new("b"))));
         assert_eq!(lineage.graph().children(&ShardId::new("a")).count(), 1);

@@ -40,6 +40,16 @@ pub(crate) enum ListingError {
     Inconsistent(#[from] Inconsistent),
 }
 
+impl ListingError {
+    /// Returns whether the same listing may succeed later.
+    pub(crate) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Service(error) => error.is_retryable(),
+            Self::Inconsistent(_) => true,
+        }
+    }
+}
+
 /// A reader of a stream's shards that stays within the account's request quota.
 #[derive(Debug)]
 pub(crate) struct Lister {

@@ -65,12 +65,16 @@
 //! # fn main() {}
 //! ```
 
-mod book;
+mod ack_tracker;
+mod builder;
+mod control;
+mod dispatcher;
 mod error;
-mod feed;
+mod failure_log;
 mod gap;
 mod graph;
 mod key;
+mod lag;
 mod lease;
 mod leases;
 mod listing;
@@ -87,11 +91,12 @@ mod snapshot;
 mod source;
 mod stats;
 mod time;
-mod troubles;
 mod worker;
 
 pub use crate::item::DecodeError;
 pub use crate::progress::{Ack, Acknowledge};
+pub use builder::{StartPosition, StreamSourceBuilder};
+pub use control::StreamControl;
 pub use error::{StreamsError, StreamsErrorKind};
 pub use gap::{Gap, GapCause, GapPolicy};
 pub use leases::{Lease, Leases, Released};
@@ -101,5 +106,5 @@ pub use record_stream::{Delivery, RecordStream};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
 pub use settings::StreamSettings;
 pub use snapshot::SnapshotSettings;
-pub use source::{StartPosition, StreamControl, StreamSource, StreamSourceBuilder};
+pub use source::StreamSource;
 pub use stats::StreamStats;

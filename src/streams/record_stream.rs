@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ShardId;
+use super::control::{Running, StreamControl};
+use super::dispatcher::Chunk;
 use super::error::StreamsError;
-use super::feed::Chunk;
+use super::failure_log::FailureLog;
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
-use super::source::{Running, StreamControl};
-use super::troubles::Troubles;
 use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
 
@@ -73,7 +73,7 @@ pub(super) struct Letters {
     pub(super) handler: Option<DeadLetterFn>,
     pub(super) backoff: Backoff,
     pub(super) rng: fastrand::Rng,
-    pub(super) troubles: Arc<Troubles>,
+    pub(super) failure_log: Arc<FailureLog>,
 }
 
 impl fmt::Debug for RecordStream {
@@ -174,14 +174,14 @@ impl RecordStream {
     }
 
     fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        if chunk.book.is_revoked() {
-            // Dropped whole, it says so to its book.
+        if chunk.acks.is_revoked() {
+            // Dropped whole, it says so to its tracker.
             return Ok(());
         }
         let entries = std::mem::take(&mut chunk.entries);
-        let (shard, book) = (&chunk.shard, &chunk.book);
+        let (shard, acks) = (&chunk.shard, &chunk.acks);
         for (entry, number) in entries {
-            let ack = Ack::new(Arc::clone(book) as Arc<dyn Acknowledge>, number);
+            let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);
             match entry {
                 Ok(record) => self.ready.push_back(Delivery { record, ack }),
                 Err(malformed) => self.dead_letter(shard, malformed, ack)?,
@@ -210,9 +210,9 @@ impl RecordStream {
             failures: 0,
         };
         let mut retries = Retries::new(letters.backoff.clone(), letters.rng.fork());
-        let troubles = Arc::clone(&letters.troubles);
+        let failure_log = Arc::clone(&letters.failure_log);
         self.writing_letters.spawn(async move {
-            write_dead_letter(&dead_letters, letter, &mut retries, &troubles).await;
+            write_dead_letter(&dead_letters, letter, &mut retries, &failure_log).await;
             ack.done();
         });
         Ok(())

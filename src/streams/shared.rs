@@ -7,17 +7,18 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
-use super::book::Book;
-use super::feed::{Chunk, Feed, Outlet};
+use super::ack_tracker::AckTracker;
+use super::dispatcher::{Chunk, Dispatcher, Output};
+use super::failure_log::FailureLog;
 use super::gap::{Gap, GapPolicy};
 use super::graph::ShardGraph;
+use super::lag::Lags;
 use super::lease::LeaseTable;
 use super::policy::{DeadLetterFn, HandleFn, Runner};
 use super::record::Record;
 use super::settings::StreamSettings;
-use super::snapshot::Junction;
+use super::snapshot::Coordinator;
 use super::stats::Counters;
-use super::troubles::Troubles;
 use super::{ShardId, StreamsError};
 use crate::clock::Clock;
 use crate::retry::{Backoff, Retries};
@@ -71,7 +72,8 @@ pub(crate) struct Shared {
     pub(crate) time: Arc<ServiceClock>,
     pub(crate) leases: LeaseTable,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) troubles: Arc<Troubles>,
+    pub(crate) lags: Arc<Lags>,
+    pub(crate) failure_log: Arc<FailureLog>,
     pub(crate) dead_letters: Option<DeadLetterFn>,
     pub(crate) filter: Option<FilterFn>,
     pub(crate) on_gap: Option<GapFn>,
@@ -81,7 +83,7 @@ pub(crate) struct Shared {
     /// The stream's shards as last listed.
     pub(crate) graph: Mutex<Arc<ShardGraph>>,
     /// The coordination between shards and a snapshot.
-    pub(crate) junction: Junction,
+    pub(crate) coordinator: Coordinator,
     /// The time of the last log line about tasks that are not run in time.
     pub(crate) starved: Mutex<Option<Duration>>,
 }
@@ -113,23 +115,23 @@ impl Shared {
         Retries::new(self.backoff.clone(), rng.fork())
     }
 
-    pub(crate) fn feed(
+    pub(crate) fn dispatcher(
         &self,
         destination: &Destination,
         shard: &ShardId,
-        book: &Arc<Book>,
+        acks: &Arc<AckTracker>,
         rng: &mut fastrand::Rng,
-    ) -> Feed {
+    ) -> Dispatcher {
         match destination {
-            Destination::Handler(handle) => Feed::Handler(Box::new(Runner::new(
+            Destination::Handler(handle) => Dispatcher::Handler(Box::new(Runner::new(
                 shard.clone(),
                 self,
                 Arc::clone(handle),
-                Arc::clone(book),
+                Arc::clone(acks),
                 rng.fork(),
             ))),
             Destination::Channel(sender) => {
-                Feed::Channel(Outlet::new(shard.clone(), sender.clone()))
+                Dispatcher::Channel(Output::new(shard.clone(), sender.clone()))
             }
         }
     }

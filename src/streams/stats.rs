@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use super::ShardId;
+use super::lag::Lag;
 use crate::health::LastError;
 
 /// A source's statistics at one moment; the totals count from opening.
@@ -29,7 +29,9 @@ use crate::health::LastError;
 /// | `dynamodb_streams_snapshot_items_total` | counter | items | scanned for a snapshot, including those dropped because the stream gave them |
 /// | `dynamodb_streams_snapshot_segments_total` | counter | segments | of a snapshot, completed |
 /// | `dynamodb_streams_shards` | gauge | shards | read by this worker |
-/// | `dynamodb_streams_lag_seconds` | gauge | seconds | the age of the last record read, of the shard that lags most; 0 if all are read |
+/// | `dynamodb_streams_ready_shards` | gauge | shards | not read to their end, with parents that are; of all workers |
+/// | `dynamodb_streams_unread_shards` | gauge | shards | ready, and read by no worker |
+/// | `dynamodb_streams_lag_seconds` | gauge | seconds | the longest of [`lag`](Self::lag) and [`unread`](Self::unread), about ten times a failover time |
 /// | `dynamodb_streams_read_seconds` | histogram | seconds | from the request of a page to its arrival |
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -61,19 +63,28 @@ pub struct StreamStats {
     pub snapshot_segments: u64,
     /// The last request, or call of a handler, that failed; `None` while none has.
     pub last_error: Option<LastError>,
-    /// The shards that this worker reads, with the lag of each: the age of the last record read, by
-    /// the service's clock, and zero if a read returned no more.
+    /// The shards that this worker reads, with the lag of each: how long ago it was last read up, by
+    /// the service's clock. It is zero while the last read found no more and the next is not late.
+    ///
+    /// While there is more, it is the age of the last change that was read. It also grows while reads
+    /// fail, and while a handler that falls behind keeps the shard from being read.
     pub lag: BTreeMap<ShardId, Duration>,
+    /// The shards that are ready and that no worker reads, as this worker last saw the lease table,
+    /// with how long that has been so: since the shard was found, or since its reader was last alive.
+    ///
+    /// Each is taken within moments, or after the failover time if its reader has died. Every worker
+    /// of an application reports the same ones.
+    pub unread: BTreeMap<ShardId, Duration>,
+    /// The number of shards that are ready: those not read to their end whose parents are. They are
+    /// counted over all workers, as this worker last saw the lease table.
+    pub ready: usize,
 }
 
 /// The counters of a source.
 #[derive(Debug)]
 pub(crate) struct Counters {
     totals: [(AtomicU64, Counter); 12],
-    shards: Gauge,
-    lag_seconds: Gauge,
     read_seconds: Histogram,
-    lag: Mutex<BTreeMap<ShardId, Duration>>,
 }
 
 #[derive(Clone, Copy)]
@@ -113,10 +124,7 @@ impl Counters {
                 total("dynamodb_streams_snapshot_items_total"),
                 total("dynamodb_streams_snapshot_segments_total"),
             ],
-            shards: gauge!("dynamodb_streams_shards", "table" => table.to_owned()),
-            lag_seconds: gauge!("dynamodb_streams_lag_seconds", "table" => table.to_owned()),
             read_seconds: histogram!("dynamodb_streams_read_seconds", "table" => table.to_owned()),
-            lag: Mutex::default(),
         }
     }
 
@@ -127,30 +135,12 @@ impl Counters {
         metric.increment(count);
     }
 
-    fn lag(&self) -> MutexGuard<'_, BTreeMap<ShardId, Duration>> {
-        self.lag.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a read that returned a page; `lag` is the age of its last record, or zero if the shard has no more.
-    pub(crate) fn read(
-        &self,
-        shard: &ShardId,
-        records: usize,
-        filtered: usize,
-        took: Duration,
-        lag: Duration,
-    ) {
+    /// Counts a read that returned a page.
+    pub(crate) fn read(&self, records: usize, filtered: usize, took: Duration) {
         self.add(Total::Reads, 1);
         self.add(Total::Records, records);
         self.add(Total::Filtered, filtered);
         self.read_seconds.record(took.as_secs_f64());
-        let mut lags = self.lag();
-        if let Some(known) = lags.get_mut(shard) {
-            *known = lag;
-        }
-        let most = lags.values().max().copied().unwrap_or_default();
-        drop(lags);
-        self.lag_seconds.set(most.as_secs_f64());
     }
 
     pub(crate) fn failed_read(&self) {
@@ -190,19 +180,8 @@ impl Counters {
         self.add(Total::SnapshotSegments, 1);
     }
 
-    pub(crate) fn begins(&self, shard: &ShardId) {
-        let mut lags = self.lag();
-        lags.insert(shard.clone(), Duration::ZERO);
-        self.shards.set(count(lags.len()));
-    }
-
-    pub(crate) fn ends(&self, shard: &ShardId) {
-        let mut lags = self.lag();
-        lags.remove(shard);
-        self.shards.set(count(lags.len()));
-    }
-
-    pub(crate) fn stats(&self) -> StreamStats {
+    /// Returns the statistics, with this lag and without the last error.
+    pub(crate) fn stats(&self, lag: Lag) -> StreamStats {
         let total = |total: Total| self.totals[total as usize].0.load(Ordering::Relaxed);
         StreamStats {
             records: total(Total::Records),
@@ -218,11 +197,14 @@ impl Counters {
             snapshot_items: total(Total::SnapshotItems),
             snapshot_segments: total(Total::SnapshotSegments),
             last_error: None,
-            lag: self.lag().clone(),
+            lag: lag.read,
+            unread: lag.unread,
+            ready: lag.ready,
         }
     }
 }
 
-fn count(count: usize) -> f64 {
+/// Returns a count as a gauge takes it.
+pub(super) fn count(count: usize) -> f64 {
     u32::try_from(count).map_or(f64::MAX, f64::from)
 }

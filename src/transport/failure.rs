@@ -4,6 +4,7 @@ use super::Operation;
 use super::answer_limit::is_past_limit;
 use super::clock::Skew;
 use super::members::Members;
+use crate::error::text;
 use crate::retry::{
     CancellationReason, ErrorClass, Failure, ServiceError, ThrottlingReason, classify,
     classify_cancellation, code, is_credentials_code, is_skew_code,
@@ -235,8 +236,8 @@ pub(super) fn timed_out(sent: bool, after: Option<Duration>) -> ServiceError {
 
 /// Returns the failure of a request for which no credentials could be loaded.
 pub(super) fn credentials(error: &(dyn Error + 'static)) -> ServiceError {
-    let mut failure = Failure::new(ErrorClass::Transient, code::CREDENTIALS_UNAVAILABLE)
-        .with_detail(chain(error));
+    let mut failure =
+        Failure::new(ErrorClass::Transient, code::CREDENTIALS_UNAVAILABLE).with_detail(text(error));
     failure.credentials = true;
     failure.into()
 }
@@ -255,7 +256,7 @@ pub(super) fn body_lost(
         return failure.into();
     }
     Failure::new(ErrorClass::Ambiguous, code::CONNECTION_CLOSED)
-        .with_detail(chain(error))
+        .with_detail(text(error))
         .into()
 }
 
@@ -275,7 +276,7 @@ fn authority(url: &str) -> &str {
 
 /// Returns the failure of a request to this URL that the HTTP client gave up.
 pub(super) fn connector(error: &ConnectorError, url: &str) -> ServiceError {
-    let text = chain(error);
+    let text = text(error);
     let failure = if error.is_user() {
         Failure::new(ErrorClass::Fatal, code::CLIENT_MISCONFIGURED)
     } else if never_connected(error, &text) {
@@ -319,19 +320,4 @@ fn never_connected(error: &ConnectorError, text: &str) -> bool {
     ]
     .iter()
     .any(|sign| text.contains(sign))
-}
-
-/// Returns the texts of an error and its sources, without repeating one that quotes the next.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let this = error.to_string();
-        if !text.contains(&this) {
-            text.push_str(": ");
-            text.push_str(&this);
-        }
-        next = error.source();
-    }
-    text
 }

@@ -4,6 +4,7 @@ use super::access::{Elements, Entries, Members};
 use super::error::Fault;
 use super::scalar::{Binary, Number, Text, visit_text, visit_unit_variant};
 use super::variant::Variant;
+use crate::item::attribute::ATTRIBUTE;
 use crate::item::json::{base64, boolean};
 use crate::item::limits::MAX_DEPTH;
 use crate::item::scanner::Scanner;
@@ -328,9 +329,12 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
-        _name: &'static str,
+        name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Fault> {
+        if name == ATTRIBUTE && self.depth > 0 {
+            return visitor.visit_borrowed_bytes(self.scanner.skip()?);
+        }
         visitor.visit_newtype_struct(self)
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Observed {
     rows: Rows,
     /// Each row's counter, and the time by this worker's clock at which it was first seen.
     since: HashMap<ShardId, (u64, Duration)>,
+    /// When each worker that a row names was last seen to renew a lease.
+    renewed: HashMap<String, Duration>,
     /// Workers of another library that are alive: they were seen to renew.
     strangers: BTreeSet<String>,
     /// The ARN of the stream that is read. Rows of another one are left alone.
@@ -74,10 +76,34 @@ impl Observed {
             let since = since.or_insert((row.counter, seen));
             if since.0 != row.counter {
                 *since = (row.counter, seen);
-                let stranger = row.reader().filter(|reader| !is_ours(reader));
-                self.strangers.extend(stranger.map(str::to_owned));
+                if let Some(reader) = row.reader() {
+                    self.renewed.insert(reader.to_owned(), seen);
+                    if !is_ours(reader) {
+                        self.strangers.insert(reader.to_owned());
+                    }
+                }
             }
         }
+        let names = |row: &LeaseRow| [row.owner.clone(), row.checkpoint_owner.clone()];
+        let named: BTreeSet<String> = self.rows.values().flat_map(names).flatten().collect();
+        self.renewed.retain(|worker, _| named.contains(worker));
+    }
+
+    /// Returns the leases that this worker reads and that a dead one has asked for. A worker that was
+    /// never seen to renew a lease may be a new one, and counts as alive.
+    pub(crate) fn asked_for_by_the_dead(
+        &self,
+        me: &str,
+        now: Duration,
+        failover: Duration,
+    ) -> Vec<LeaseRow> {
+        let mine = self.rows.values();
+        let asked = mine.filter(|row| row.checkpoint_owner.as_deref() == Some(me));
+        let dead = asked.filter(|row| {
+            let asker = row.owner.as_ref().and_then(|owner| self.renewed.get(owner));
+            asker.is_some_and(|last| *last + failover <= now)
+        });
+        dead.cloned().collect()
     }
 
     /// Returns the live workers of another library, whose names are none that this crate gives.
@@ -122,6 +148,25 @@ impl Observed {
             }
         };
         !row.is_finished() && after_parents && self.is_of_stream(row)
+    }
+
+    /// Returns the rows of the shards that may be read.
+    pub(crate) fn ready(&self, lineage: &Lineage) -> impl Iterator<Item = &LeaseRow> {
+        self.rows.values().filter(|row| self.is_ready(row, lineage))
+    }
+
+    /// Returns since when, by this worker's clock, a shard that this worker does not read is read by
+    /// no other either: since its counter last moved. `None` where another worker reads it.
+    pub(crate) fn unread_since(
+        &self,
+        row: &LeaseRow,
+        me: &str,
+        now: Duration,
+        failover: Duration,
+    ) -> Option<Duration> {
+        let (_, since) = *self.since.get(&row.shard)?;
+        let is_read = row.reader().is_some_and(|reader| reader != me) && now < since + failover;
+        (!is_read).then_some(since)
     }
 
     /// Sets the stream that is read: a worker that reads another one of the table takes that one's rows.
@@ -176,7 +221,7 @@ impl Observed {
         let mut free = Vec::new();
         let mut of_others: BTreeMap<&str, Vec<&LeaseRow>> = BTreeMap::new();
         let (mut total, mut coming) = (0, 0);
-        for row in self.rows.values().filter(|row| self.is_ready(row, lineage)) {
+        for row in self.ready(lineage) {
             total += 1;
             if held.contains(&row.shard) {
                 continue;

@@ -36,6 +36,28 @@ fn workers_of_another_library_are_seen_once_they_write() {
 }
 
 #[test]
+fn a_worker_that_asks_is_dead_once_the_leases_that_it_had_have_stood_still() {
+    let mut observed = Observed::default();
+    let mut asked = lease("a", "asker");
+    asked.checkpoint_owner = Some("me".to_owned());
+    let mut other = lease("b", "asker");
+    observed.scanned([asked.clone(), other.clone()], Duration::ZERO);
+    let dead = |observed: &Observed, now| {
+        let now = Duration::from_secs(now);
+        observed.asked_for_by_the_dead("me", now, FAILOVER).len()
+    };
+    assert_eq!(dead(&observed, 99), 0, "it may be new");
+    other.counter += 1;
+    observed.scanned([asked.clone(), other.clone()], Duration::from_secs(5));
+    assert_eq!((dead(&observed, 14), dead(&observed, 15)), (0, 1));
+    // Another worker took what it had.
+    other.owner = Some("third".to_owned());
+    other.counter += 1;
+    observed.scanned([asked, other], Duration::from_secs(16));
+    assert_eq!(dead(&observed, 16), 1);
+}
+
+#[test]
 fn a_lease_lapses_when_its_counter_has_stood_still_by_this_workers_clock() {
     let mut observed = Observed::default();
     observed.scanned([lease("a", "dead")], Duration::from_secs(5));

@@ -10,7 +10,7 @@
 //! unless it only asks for a lease: no two workers have one lease, whatever their clocks say.
 //!
 //! ```text
-//!   scan ─▶ Observed ─▶ plan (balance) ─▶ take ─▶ Hold, one for each lease held ─▶ renew, checkpoint, finish, let go
+//!   scan ─▶ Observed ─▶ plan (balance) ─▶ take ─▶ HeldLease, one for each lease held ─▶ renew, checkpoint, finish, let go
 //!                │                                  │ refused: read the row
 //!   listing ─▶ sync: rows to make, rows to delete   └▶ handed over, lost, or ours after all
 //! ```
@@ -20,7 +20,8 @@
 //! fails at the first row that is no lease.
 
 mod balance;
-mod hold;
+mod creation;
+mod held_lease;
 mod memory;
 mod row;
 mod sync;
@@ -28,7 +29,7 @@ mod table;
 mod update;
 
 pub(crate) use balance::{Manner, Observed};
-pub(crate) use hold::{Hold, Verdict};
+pub(crate) use held_lease::{HeldLease, Verdict};
 pub(crate) use row::{Checkpoint, LeaseRow, MalformedRow};
 pub(crate) use sync::{Ancestry, Begin, Missing, Rows, has_begun, missing, outdated};
 pub(crate) use table::{Change, LeaseTable, LookError, Written};

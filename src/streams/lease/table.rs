@@ -4,15 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::ShardId;
-use super::super::error::StreamsError;
 use super::balance::{Manner, Take};
 use super::memory::MemoryRows;
 use super::row::{
@@ -20,20 +16,14 @@ use super::row::{
     READ, RawRow, SWITCHES, new_item,
 };
 use super::update::{Update, number, text};
-use crate::item::KeyKind;
 use crate::retry::ServiceError;
 use crate::transport::{Operation, Transport, TransportKind};
 
-/// The longest wait for a new table to become active. It takes seconds; the service gives no bound.
-const CREATION: Duration = Duration::from_secs(120);
-/// The interval between checks whether it is active.
-const CREATION_POLL: Duration = Duration::from_millis(500);
-
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseTable {
-    client: Client,
-    transport: Transport,
-    name: String,
+    pub(super) client: Client,
+    pub(super) transport: Transport,
+    pub(super) name: String,
     /// This worker's name, under which no other worker or process writes.
     me: String,
     /// The rows, where they are kept in this process and not in the table.
@@ -106,81 +96,6 @@ impl LeaseTable {
 
     pub(crate) fn me(&self) -> &str {
         &self.me
-    }
-
-    /// Creates the table with on-demand billing unless it exists, and waits until it can be used.
-    pub(crate) async fn ensure(&self) -> Result<(), StreamsError> {
-        if self.memory.is_some() {
-            return Ok(());
-        }
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.transport.describe().await {
-                Ok(table) if table.status == "ACTIVE" || table.status == "UPDATING" => {
-                    let keys = table.shape.keys();
-                    let partition = keys.partition();
-                    if partition.name() == KEY
-                        && partition.kind() == KeyKind::String
-                        && keys.sort().is_none()
-                    {
-                        return Ok(());
-                    }
-                    return Err(StreamsError::not_a_lease_table(&self.name));
-                }
-                Ok(_) => {}
-                Err(error) if error.is_missing() => self.create_table().await?,
-                Err(error) if error.is_retryable() => {}
-                Err(error) => {
-                    return Err(StreamsError::service("DescribeTable", &self.name, error));
-                }
-            }
-            if waited >= CREATION {
-                return Err(StreamsError::LeaseTableNotActive {
-                    table: self.name.clone(),
-                    waited,
-                });
-            }
-            tokio::time::sleep(CREATION_POLL).await;
-            waited += CREATION_POLL;
-        }
-    }
-
-    async fn create_table(&self) -> Result<(), StreamsError> {
-        let failed = |error: &str| StreamsError::lease_table_creation(&self.name, error);
-        let key = KeySchemaElement::builder()
-            .attribute_name(KEY)
-            .key_type(KeyType::Hash)
-            .build();
-        let attribute = AttributeDefinition::builder()
-            .attribute_name(KEY)
-            .attribute_type(ScalarAttributeType::S)
-            .build();
-        let created = self
-            .client
-            .create_table()
-            .table_name(&self.name)
-            .key_schema(key.map_err(|error| failed(&error.to_string()))?)
-            .attribute_definitions(attribute.map_err(|error| failed(&error.to_string()))?)
-            .billing_mode(BillingMode::PayPerRequest)
-            .send()
-            .await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let error = error.into_service_error();
-                // Another worker created it first.
-                if error.is_resource_in_use_exception() {
-                    return Ok(());
-                }
-                Err(failed(
-                    error
-                        .meta()
-                        .message()
-                        .or(error.meta().code())
-                        .unwrap_or("no answer"),
-                ))
-            }
-        }
     }
 
     /// Returns every lease. Strongly consistent, so that no later start counts as the first one.
@@ -331,6 +246,21 @@ impl LeaseTable {
         self.change(&row.shard, counter, false, &let_go)
             .await
             .map(drop)
+    }
+
+    /// Takes back a lease that this worker reads and that `row`'s owner has asked for. The lease's own
+    /// writes find that out.
+    pub(crate) async fn take_back(&self, row: &LeaseRow) -> Result<(), ServiceError> {
+        if self.memory.is_some() {
+            return Ok(());
+        }
+        let asker = row.owner.as_deref().unwrap_or_default();
+        let update = Update::default()
+            .set(OWNER, text(&self.me))
+            .remove(HANDED_OVER_BY)
+            .equal(OWNER, text(asker))
+            .equal(HANDED_OVER_BY, text(&self.me));
+        self.update(&row.shard, update).await.map(drop)
     }
 
     /// Changes a lease that this worker owns or hands over. `counter` is the counter as last

@@ -1,6 +1,7 @@
 //! The input of a handler, and its possible answers.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -12,8 +13,9 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::super::ShardId;
+use super::super::failure_log::{FailureLog, HANDLER};
 use super::super::record::{EventKind, MalformedRecord, Record};
-use super::super::troubles::{HANDLER, Troubles};
+use crate::error::text;
 use crate::item::DecodeError;
 use crate::retry::{Decision, Retries};
 
@@ -61,7 +63,8 @@ pub struct Batch<T> {
 
 /// The reason why a handler did not handle a batch, or not all of it.
 ///
-/// Any error converts by `?` or `into()` into one that has the whole batch given again.
+/// Any error converts by `?` or `into()` into one that has the whole batch given again: that of a
+/// library, an `anyhow::Error`, a text. Its causes become part of the message.
 #[derive(Debug)]
 pub struct BatchError {
     ending: super::lanes::Ending,
@@ -91,9 +94,9 @@ impl BatchError {
     }
 }
 
-impl<E: std::error::Error> From<E> for BatchError {
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for BatchError {
     fn from(error: E) -> Self {
-        Self::retry_from(0, error)
+        Self::retry_from(0, text(&*error.into()))
     }
 }
 
@@ -214,7 +217,7 @@ pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
     letter: DeadLetter,
     retries: &mut Retries,
-    troubles: &Troubles,
+    failure_log: &FailureLog,
 ) {
     let give = || {
         let given = letter.clone();
@@ -227,9 +230,45 @@ pub(crate) async fn write_dead_letter(
     };
     let decide = |problem: String, _| {
         let problem = format!("a dead letter was not taken: {problem}");
-        troubles.handler_failed(&letter.shard, &problem);
+        failure_log.handler_failed(&letter.shard, &problem);
         Decision::<Infallible>::Retry
     };
     let Ok(()) = retries.call(give, decide).await;
-    troubles.succeeded(HANDLER, Some(&letter.shard));
+    failure_log.succeeded(HANDLER, Some(&letter.shard));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error that is none of `std`'s and converts into one, as `anyhow::Error` is.
+    struct Report(&'static str);
+
+    impl From<Report> for Box<dyn Error + Send + Sync> {
+        fn from(report: Report) -> Self {
+            report.0.into()
+        }
+    }
+
+    #[test]
+    fn any_error_converts_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the archive refused it")]
+        struct Outer(#[source] std::io::Error);
+
+        fn handled<E: Into<BatchError>>(result: Result<(), E>) -> Result<(), BatchError> {
+            Ok(result.map_err(Into::into)?)
+        }
+        let problem = |result: Result<(), BatchError>| result.expect_err("it failed").problem;
+        let outer = Outer(std::io::Error::other("disk full"));
+        assert_eq!(
+            problem(handled(Err(outer))),
+            "the archive refused it: disk full"
+        );
+        assert_eq!(problem(handled(Err(Report("odd")))), "odd");
+        assert_eq!(problem(handled(Err("out of stock"))), "out of stock");
+        let refused = BatchError::refuse(2, "no");
+        let ending = handled(Err(refused)).expect_err("it failed").ending;
+        assert_eq!(ending, super::super::lanes::Ending::Refused { at: 2 });
+    }
 }

@@ -14,14 +14,14 @@ use crate::clock::Clock;
 use crate::progress::Acknowledge;
 use crate::retry::{Backoff, Retries};
 use crate::streams::ShardId;
-use crate::streams::book::Book;
+use crate::streams::ack_tracker::AckTracker;
 use crate::streams::error::StreamsError;
+use crate::streams::failure_log::{FailureLog, HANDLER};
 use crate::streams::key::key_hash;
 use crate::streams::page::Entry;
 use crate::streams::record::Record;
 use crate::streams::shared::Shared;
 use crate::streams::stats::Counters;
-use crate::streams::troubles::{HANDLER, Troubles};
 use crate::transport::ServiceClock;
 
 /// The runner of one shard's batches and dead letters.
@@ -33,14 +33,14 @@ pub(crate) struct Runner {
     handle: HandleFn,
     dead_letters: Option<DeadLetterFn>,
     counters: Arc<Counters>,
-    troubles: Arc<Troubles>,
+    failure_log: Arc<FailureLog>,
     /// The lanes whose last batch failed.
     failing: BTreeSet<usize>,
     lanes: Lanes<Numbered>,
     parallel: bool,
     max_age: Option<Duration>,
     backoff: Backoff,
-    book: Arc<Book>,
+    acks: Arc<AckTracker>,
     running: JoinSet<Ran>,
     rng: fastrand::Rng,
 }
@@ -61,7 +61,7 @@ impl Runner {
         shard: ShardId,
         shared: &Shared,
         handle: HandleFn,
-        book: Arc<Book>,
+        acks: Arc<AckTracker>,
         rng: fastrand::Rng,
     ) -> Self {
         let settings = &shared.settings;
@@ -80,13 +80,13 @@ impl Runner {
             handle,
             dead_letters: shared.dead_letters.clone(),
             counters: Arc::clone(&shared.counters),
-            troubles: Arc::clone(&shared.troubles),
+            failure_log: Arc::clone(&shared.failure_log),
             failing: BTreeSet::new(),
             lanes: Lanes::new(settings.get_parallelism(), rules),
             parallel: settings.get_parallelism() > 1,
             max_age: settings.get_max_age(),
             backoff,
-            book,
+            acks,
             running: JoinSet::new(),
             rng,
         }
@@ -238,13 +238,13 @@ impl Runner {
         let Some(reason) = handled.reason else {
             self.failing.remove(&lane);
             if self.failing.is_empty() {
-                self.troubles.succeeded(HANDLER, Some(&self.shard));
+                self.failure_log.succeeded(HANDLER, Some(&self.shard));
             }
             return Ok(());
         };
         self.counters.failed_batch();
         self.failing.insert(lane);
-        self.troubles
+        self.failure_log
             .handler_failed(&self.shard, &reason.to_string());
         if after.given_up.is_empty() {
             return Ok(());
@@ -259,7 +259,7 @@ impl Runner {
 
     fn finish(&self, records: Vec<Numbered>) {
         for record in records {
-            self.book.done(record.number);
+            self.acks.done(record.number);
         }
     }
 
@@ -276,7 +276,7 @@ impl Runner {
         self.counters.dead_lettered(records.len());
         let (shard, reason) = (self.shard.clone(), reason.clone());
         let mut retries = Retries::new(self.backoff.clone(), self.rng.fork());
-        let troubles = Arc::clone(&self.troubles);
+        let failure_log = Arc::clone(&self.failure_log);
         self.running.spawn(async move {
             for record in &records {
                 let letter = DeadLetter {
@@ -285,7 +285,7 @@ impl Runner {
                     reason: reason.clone(),
                     failures,
                 };
-                write_dead_letter(&dead_letters, letter, &mut retries, &troubles).await;
+                write_dead_letter(&dead_letters, letter, &mut retries, &failure_log).await;
             }
             Ran::DeadLettered(lane, records)
         });

@@ -8,7 +8,7 @@
 //! iterators of the open shards are pinned before the first page is scanned, so the scan shows every earlier change, and no
 //! closed shard is read. The stream is read during the scan, and a page is kept until every shard has been read past the moment
 //! of the page ([`merge`]). Items that changed in between are dropped from it: the stream gives them. To hand pages out, the
-//! shards pause until all records they gave are done, since a key does not show which shard has its changes ([`junction`]).
+//! shards pause until all records they gave are done, since a key does not show which shard has its changes ([`coordinator`]).
 //!
 //! ```text
 //!  Scan, segment by segment ─▶ pages on hold ─▶ barrier ─▶ handler, or the stream ─▶ done ─▶ positions ─▶ <lease table>-snapshot
@@ -29,7 +29,7 @@
 //! Pausing only the shard of an item: a key's shard is known only once the item has changed. One complete scan, then the stream
 //! from before it: every change since would have to be compared with an item that was given hours ago.
 
-mod junction;
+mod coordinator;
 mod merge;
 mod pace;
 mod scan;
@@ -39,7 +39,7 @@ mod task;
 
 use std::sync::Arc;
 
-pub(crate) use junction::{Epoch, Junction};
+pub(crate) use coordinator::{Coordinator, Epoch};
 pub use settings::SnapshotSettings;
 pub(crate) use store::SnapshotTable;
 pub(crate) use task::{SnapshotEnd, take_snapshot};

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, stream};
 
 use super::super::StreamsError;
 use super::super::gap::{Gap, GapCause};
-use super::super::graph::{Inconsistent, SURELY};
+use super::super::graph::{Inconsistent, LISTINGS_NEEDED};
 use super::super::lease::LookError;
 use super::super::listing::{Lister, Listing, ListingError};
 use super::super::read::{ReadFrom, iterator};
@@ -59,8 +59,8 @@ impl Worker {
                     problem: "shards are named as parents and not listed".to_owned(),
                 });
             }
-            // Usually the shards only have to be listed `SURELY` times to be believed.
-            let wait = if rounds < SURELY {
+            // Usually the shards only have to be listed `LISTINGS_NEEDED` times to be believed.
+            let wait = if rounds < LISTINGS_NEEDED {
                 Duration::ZERO
             } else {
                 OPENING_WAIT
@@ -80,7 +80,9 @@ impl Worker {
                     self.lists.succeeded();
                     return Ok(listing);
                 }
-                Err(error) if self.lists.failures() + 1 >= OPENING_ATTEMPTS => {
+                Err(error)
+                    if !error.is_retryable() || self.lists.failures() + 1 >= OPENING_ATTEMPTS =>
+                {
                     return Err(self.unlisted(error));
                 }
                 Err(error) => {
@@ -115,7 +117,7 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
         self.lists.succeeded();
-        shared.troubles.succeeded("DescribeStream", None);
+        shared.failure_log.succeeded("DescribeStream", None);
         let shows = self.discovery.listed(listing, self.opened, now);
         let shows = shows.map_err(|problem| self.inconsistent(&problem))?;
         shared.set_graph(Arc::new(self.discovery.graph().clone()));
@@ -256,11 +258,13 @@ impl Worker {
     pub(super) fn listing_failed(&mut self, error: ListingError) -> Result<Duration, StreamsError> {
         let pause = self.lists.failed();
         match error {
-            ListingError::Service(error) if !error.is_retryable() => {
+            ListingError::Service(error) if error.is_fatal() => {
                 return Err(self.unlistable(error));
             }
             ListingError::Service(error) => {
-                self.shared.troubles.failed("DescribeStream", None, &error);
+                self.shared
+                    .failure_log
+                    .failed("DescribeStream", None, &error);
             }
             ListingError::Inconsistent(problem) => {
                 let counted = self.discovery.contradicted(Some(problem));

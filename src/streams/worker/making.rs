@@ -12,7 +12,7 @@ use super::super::lease::{Checkpoint, LeaseRow};
 use super::super::read::{ReadFrom, iterator};
 use super::super::shared::Shared;
 use super::{AT_ONCE, Worker};
-use crate::retry::{ErrorClass, Retries, ServiceError};
+use crate::retry::{Retries, ServiceError};
 
 /// The consecutive passes without a single row made after which the source ends. With the delays
 /// between them, about a minute.
@@ -77,7 +77,7 @@ impl Worker {
         loop {
             let rows = self.making.take_oldest(&graph);
             if rows.is_empty() {
-                self.shared.troubles.succeeded("PutItem", None);
+                self.shared.failure_log.succeeded("PutItem", None);
                 return Ok(());
             }
             if let Some(error) = self.make_all(rows).await? {
@@ -87,7 +87,7 @@ impl Worker {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("PutItem", table, error));
                 }
-                self.shared.troubles.failed("PutItem", None, &error);
+                self.shared.failure_log.failed("PutItem", None, &error);
                 self.making.due = self.shared.clock.now() + pause;
                 return Ok(());
             }
@@ -130,7 +130,7 @@ impl Worker {
                     self.making.failures.succeeded();
                     self.look_soon(sent);
                 }
-                Err(error) if error.class() == ErrorClass::Fatal => {
+                Err(error) if error.is_fatal() => {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("PutItem", table, error));
                 }

@@ -7,36 +7,34 @@
 
 mod discovery;
 mod listings;
+mod look;
 mod making;
 mod shard;
 mod snapshots;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, OptionFuture};
-use futures::{StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::lease::{Begin, Checkpoint, LeaseRow, LookError, Manner, Observed};
+use super::lease::{Begin, Checkpoint, LeaseRow, Observed};
 use super::listing::{Lister, Listing, ListingError};
 use super::shared::{Destination, Order, Shared};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
-use crate::retry::{Decision, ErrorClass, Retries};
+use crate::retry::Retries;
 use discovery::Discovery;
+use look::renounce;
 use making::Making;
 use shard::{Begun, Ended, Event, Instruction, ShardTask};
 use snapshots::Watch;
 
 /// The most requests of a kind that a worker has under way at once, beside its tasks' renewals.
 const AT_ONCE: usize = 16;
-/// The most leases that a worker takes in one look, before it handles anything else.
-const TAKEN_AT_ONCE: usize = 128;
-
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     destination: Destination,
@@ -126,29 +124,12 @@ impl Worker {
         self.destination = destination;
     }
 
-    fn saw_all(&mut self, rows: Vec<LeaseRow>) {
-        let seen = self.shared.clock.now();
-        self.looked = seen;
-        self.observed.scanned(rows, seen);
-        self.discovery.saw(self.observed.rows());
-        let strangers = self.observed.strangers();
-        if strangers.len() > self.strangers {
-            self.strangers = strangers.len();
-            let table = self.shared.leases.name();
-            tracing::warn!(
-                table,
-                ?strangers,
-                "workers of the Kinesis Client Library live beside this one: stop them first, or shards may be read twice"
-            );
-        }
-    }
-
     /// Runs until an order to close, or an error that ends the source.
     pub(crate) async fn run(self, orders: watch::Receiver<Order>) -> Result<(), StreamsError> {
-        let troubles = Arc::clone(&self.shared.troubles);
+        let failure_log = Arc::clone(&self.shared.failure_log);
         let ended = self.work(orders).await;
         if let Err(error) = &ended {
-            troubles.ended(error);
+            failure_log.ended(error);
         }
         ended
     }
@@ -283,104 +264,6 @@ impl Worker {
             && self.discovery.missing(rows).is_all
     }
 
-    /// Reads the lease table and takes this worker's part of the leases.
-    async fn look(&mut self) -> Result<(), StreamsError> {
-        let shared = Arc::clone(&self.shared);
-        let (clock, failover) = (shared.clock, shared.settings.get_failover());
-        // Also on errors: a worker that has failed keeps this pace while its other tasks finish.
-        self.next_look = clock.now() + failover / 10;
-        shared.troubles.advance();
-        let rows = match shared.leases.scan().await {
-            Ok(rows) => rows,
-            Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
-                let pause = self.looks.failed();
-                shared.troubles.failed("Scan", None, &error);
-                self.next_look = clock.now() + pause.min(failover / 10);
-                return Ok(());
-            }
-            Err(error) => return Err(self.look_error(error)),
-        };
-        self.looks.succeeded();
-        // Leases that could not be taken may be others' by now, which is no failure.
-        for operation in ["Scan", "UpdateItem"] {
-            shared.troubles.succeeded(operation, None);
-        }
-        self.saw_all(rows);
-        self.look_at_snapshot().await?;
-        let more = self.order == Order::Run && self.may_take() && self.take().await?;
-        let now = clock.now();
-        // A lease that is handed over is not read until this worker sees it: look twice as often.
-        let often = if self.observed.is_waiting(shared.leases.me()) {
-            20
-        } else {
-            10
-        };
-        let next = now + failover / often;
-        self.next_look = match self.observed.next_lapse(shared.leases.me(), failover) {
-            _ if more => now,
-            Some(lapse) if lapse > now => next.min(lapse),
-            _ => next,
-        };
-        Ok(())
-    }
-
-    /// Schedules a look at once, but not within a hundredth of the failover time after the last:
-    /// many shards may end together, and a look reads the whole table.
-    fn look_soon(&mut self, now: Duration) {
-        let pause = self.shared.settings.get_failover() / 100;
-        self.next_look = self.next_look.min(now.max(self.looked + pause));
-    }
-
-    /// Takes leases, and returns whether there are more to take.
-    async fn take(&mut self) -> Result<bool, StreamsError> {
-        let shared = Arc::clone(&self.shared);
-        let held: BTreeSet<ShardId> = self.held.keys().cloned().collect();
-        let mut takes = self.observed.plan(
-            shared.leases.me(),
-            &held,
-            self.discovery.lineage(),
-            shared.clock.now(),
-            shared.settings.get_failover(),
-            &mut self.rng,
-        );
-        let more = takes.len() > TAKEN_AT_ONCE;
-        takes.truncate(TAKEN_AT_ONCE);
-        let leases = shared.leases.clone();
-        let clock = shared.clock;
-        let mut taking = stream::iter(takes)
-            .map(|take| {
-                let leases = &leases;
-                async move {
-                    let sent = clock.now();
-                    let taken = leases.take(&take).await;
-                    (take, sent, taken)
-                }
-            })
-            .buffer_unordered(AT_ONCE);
-        // Each is started as soon as it is taken: only its own task renews the lease.
-        while let Some((take, sent, taken)) = taking.next().await {
-            match taken {
-                Ok(Some(row)) => {
-                    shared.troubles.succeeded("UpdateItem", None);
-                    self.observed.saw(row.clone(), sent);
-                    if take.manner != Manner::HandOver {
-                        self.start(row, sent);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) if !error.is_retryable() => {
-                    return Err(StreamsError::service("UpdateItem", leases.name(), error));
-                }
-                // If it was applied, the next look shows it. The others would most likely fail too.
-                Err(error) => {
-                    self.shared.troubles.failed("UpdateItem", None, &error);
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(more)
-    }
-
     fn start(&mut self, row: LeaseRow, taken: Duration) {
         tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "reading a shard");
         self.discovery.begins();
@@ -391,7 +274,7 @@ impl Worker {
         let (instruct, instructions) = watch::channel(instruction);
         self.held.insert(row.shard.clone(), instruct);
         self.shared.held.store(self.held.len(), Ordering::Relaxed);
-        self.shared.junction.begins(&row.shard);
+        self.shared.coordinator.begins(&row.shard);
         let begun = Begun {
             pinned: self.pinned.remove(&row.shard),
             row,
@@ -407,7 +290,7 @@ impl Worker {
 
     fn ended(&mut self, shard: &ShardId, ended: Ended) {
         self.held.remove(shard);
-        self.shared.junction.ends(shard);
+        self.shared.coordinator.ends(shard);
         self.shared.held.store(self.held.len(), Ordering::Relaxed);
         // Its children may be taken now, and so may a lease that this worker has given up.
         let now = self.shared.clock.now();
@@ -427,51 +310,10 @@ impl Worker {
             Ended::Failed(error) => self.fail(error),
         }
     }
-
-    fn look_error(&self, error: LookError) -> StreamsError {
-        let table = self.shared.leases.name();
-        match error {
-            LookError::Service(error) => StreamsError::service("Scan", table, error),
-            LookError::Malformed(row) => StreamsError::malformed_lease(table, row),
-        }
-    }
 }
 
 async fn next_snapshot(
     watch: &mut Option<Watch>,
 ) -> Option<Result<SnapshotEnd, tokio::task::JoinError>> {
     watch.as_mut()?.tasks.join_next().await
-}
-
-/// The number of times that the lease table is scanned for leases to give back.
-const RENOUNCE_ATTEMPTS: u32 = 3;
-
-/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse.
-async fn renounce(shared: &Shared, rng: fastrand::Rng, which: impl Fn(&LeaseRow) -> bool) {
-    let leases = &shared.leases;
-    let mut retries = Retries::new(shared.backoff.clone(), rng);
-    let decide = |error, failures| {
-        if failures < RENOUNCE_ATTEMPTS {
-            Decision::Retry
-        } else {
-            Decision::GiveUp(error)
-        }
-    };
-    let rows = match retries.call(|| leases.scan(), decide).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            tracing::warn!(%error, "leases that were asked for could not be given back: they lapse");
-            return;
-        }
-    };
-    let named = rows
-        .into_iter()
-        .filter(|row| row.owner.as_deref() == Some(leases.me()) && which(row));
-    stream::iter(named)
-        .for_each_concurrent(AT_ONCE, |row| async move {
-            if let Err(error) = leases.renounce(&row).await {
-                tracing::debug!(shard = %row.shard, %error, "a lease could not be given up");
-            }
-        })
-        .await;
 }

@@ -14,7 +14,7 @@ use super::super::lease::{LeaseRow, LookError, Manner, Observed};
 use super::super::shared::Order;
 use super::super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots, take_snapshot};
 use super::Worker;
-use crate::retry::{Decision, ErrorClass, ServiceError};
+use crate::retry::{Decision, ServiceError};
 
 /// The number of times that the request for a rescan is tried.
 const MAX_RESCAN_ATTEMPTS: u32 = 10;
@@ -108,7 +108,7 @@ impl Worker {
                 .values()
                 .all(|row| row.is_finished() || self.held.contains_key(&row.shard))
             && self.has_all_rows();
-        self.shared.junction.set_covered(covered);
+        self.shared.coordinator.set_covered(covered);
     }
 
     /// Returns whether every listed shard that needs a row has one.
@@ -132,7 +132,7 @@ impl Worker {
         let table = &watch.snapshots.table;
         let rows = match table.leases.scan().await {
             Ok(rows) => rows,
-            Err(LookError::Service(error)) if error.class() != ErrorClass::Fatal => {
+            Err(LookError::Service(error)) if !error.is_fatal() => {
                 tracing::debug!(%error, "the snapshot's table could not be read");
                 return Ok(());
             }
@@ -222,7 +222,7 @@ impl Worker {
         }
         let table = &watch.snapshots.table;
         let decide = |error: ServiceError, failures| {
-            if failures < MAX_RESCAN_ATTEMPTS && error.is_retryable() {
+            if failures < MAX_RESCAN_ATTEMPTS && !error.is_fatal() {
                 return Decision::Retry;
             }
             let name = table.leases.name();

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::streams::StreamSettings;
 use dynamodb_connector::test_util::{FaultyDynamoDb, Operation};
 use tokio::sync::Semaphore;
 
-use super::rig::{Log, TABLE, Worker, eventually, leases, nth, open_shards, put_each, table};
+use super::rig::{
+    Log, TABLE, Worker, eventually, leases, nth, open_shards, put_each, put_large, table,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -49,15 +50,6 @@ async fn a_thousand_shards_are_all_read_with_listings_within_an_accounts_limit()
         })
         .max();
     assert!(most <= Some(5), "{most:?} listings in a second");
-}
-
-async fn put_large(fake: &FaultyDynamoDb, id: &str, version: u64) {
-    let request = fake.client().put_item().table_name(TABLE);
-    let request = request
-        .item("id", AttributeValue::S(id.to_owned()))
-        .item("version", AttributeValue::N(version.to_string()))
-        .item("text", AttributeValue::S("x".repeat(10_000)));
-    request.send().await.expect("it is written");
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,7 @@ mod handovers;
 mod health;
 mod kcl_failures;
 mod kcl_rows;
+mod lag;
 mod leases;
 mod many_shards;
 mod model;

@@ -68,6 +68,16 @@ pub(crate) async fn put(fake: &FaultyDynamoDb, id: &str, version: u64) {
         .expect("it is written");
 }
 
+/// Writes an item of 10 KB.
+pub(crate) async fn put_large(fake: &FaultyDynamoDb, id: &str, version: u64) {
+    let request = fake.client().put_item().table_name(TABLE);
+    let request = request
+        .item("id", AttributeValue::S(id.to_owned()))
+        .item("version", AttributeValue::N(version.to_string()))
+        .item("text", AttributeValue::S("x".repeat(10_000)));
+    request.send().await.expect("it is written");
+}
+
 pub(crate) async fn delete(fake: &FaultyDynamoDb, id: &str) {
     let request = fake.client().delete_item().table_name(TABLE);
     let request = request.key("id", AttributeValue::S(id.to_owned()));

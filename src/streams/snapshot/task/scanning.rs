@@ -16,7 +16,7 @@ impl SnapshotTask {
             Phase::Giving(_, pages) => pages.iter().map(|page| page.bytes).sum(),
             Phase::Gathering | Phase::Quieting(_) => 0,
         };
-        let held = self.shared.junction.bytes() + self.book.bytes() + given;
+        let held = self.shared.coordinator.bytes() + self.acks.bytes() + given;
         let most = self.shared.settings.get_snapshot().get_hold_bytes();
         (held == 0 && busy == 0) || held + (busy + 1) * PAGE_BYTES <= most
     }
@@ -55,7 +55,7 @@ impl SnapshotTask {
                 limit: self.pace.limit(),
             };
             let predicted = self.pace.sent(now);
-            self.shared.junction.sent(at);
+            self.shared.coordinator.sent(at);
             let (transport, time) = (self.snapshots.source.clone(), self.shared.time.now());
             self.scans.push(Box::pin(async move {
                 ScanEnd {
@@ -80,15 +80,15 @@ impl SnapshotTask {
                 self.pace.answered(end.predicted, units, scanned.count);
                 self.shared.counters.snapshot_items(scanned.count);
                 segment.scanned = scanned.page.cursor.clone();
-                let junction = &self.shared.junction;
-                junction.answered(end.segment, scanned.page, now);
+                let coordinator = &self.shared.coordinator;
+                coordinator.answered(end.segment, scanned.page, now);
                 Ok(())
             }
-            Err(error) if !error.is_retryable() => {
+            Err(error) if error.is_fatal() => {
                 Err(StreamsError::service("Scan", &self.shared.table, error))
             }
             Err(error) => {
-                self.shared.junction.failed(end.segment);
+                self.shared.coordinator.failed(end.segment);
                 segment.not_before = now + self.retries.failed();
                 tracing::debug!(segment = end.segment, %error, "a page could not be scanned");
                 Ok(())

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::super::store::SnapshotTable;
 use super::{SnapshotEnd, SnapshotTask, WriteEnd};
-use crate::retry::ErrorClass;
 use crate::streams::StreamsError;
 use crate::streams::lease::{Checkpoint, Verdict, Written};
 
@@ -30,8 +29,8 @@ impl SnapshotTask {
     }
 
     pub(super) fn start_write(&mut self, now: Duration) {
-        let change = self.hold.change();
-        let counter = self.hold.counter();
+        let change = self.lease.change();
+        let counter = self.lease.counter();
         let snapshots = Arc::clone(&self.snapshots);
         self.write = Some(Box::pin(async move {
             let leases = &snapshots.table.leases;
@@ -48,7 +47,7 @@ impl SnapshotTask {
     pub(super) fn written(&mut self, end: WriteEnd) -> Result<Option<SnapshotEnd>, StreamsError> {
         match end.result {
             Ok(Written::Done) => {
-                self.hold.accepted(&end.change, end.sent);
+                self.lease.accepted(&end.change, end.sent);
                 let finished = end.change.checkpoint == Some(Checkpoint::ShardEnd);
                 Ok(match (end.change.let_go, finished) {
                     (true, true) => Some(SnapshotEnd::Finished),
@@ -56,7 +55,7 @@ impl SnapshotTask {
                     (false, _) => None,
                 })
             }
-            Ok(Written::Refused(row)) => match self.hold.refused(row.as_deref(), end.sent) {
+            Ok(Written::Refused(row)) => match self.lease.refused(row.as_deref(), end.sent) {
                 Verdict::Adopted => Ok(None),
                 Verdict::GivenUp => Ok(Some(if row.is_some_and(|row| row.is_finished()) {
                     SnapshotEnd::Finished
@@ -70,8 +69,8 @@ impl SnapshotTask {
                 }
             },
             Err(error) => {
-                self.hold.failed(end.sent);
-                if error.class() == ErrorClass::Fatal {
+                self.lease.failed(end.sent);
+                if error.is_fatal() {
                     let target = self.snapshots.table.leases.name();
                     return Err(StreamsError::service("UpdateItem", target, error));
                 }

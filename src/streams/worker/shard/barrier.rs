@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 
 use super::super::super::lease::Checkpoint;
-use super::super::super::snapshot::{Epoch, Junction};
+use super::super::super::snapshot::{Coordinator, Epoch};
 use super::super::super::{SequenceNumber, ShardId};
 
 /// The state of a shard at a snapshot's barriers.
@@ -43,7 +43,7 @@ impl Barrier {
     /// record up to which it has been read. `stored` is the shard's checkpoint.
     pub(super) fn meet(
         &mut self,
-        junction: &Junction,
+        coordinator: &Coordinator,
         shard: &ShardId,
         quiet: Option<Option<SequenceNumber>>,
         stored: &Checkpoint,
@@ -55,7 +55,7 @@ impl Barrier {
         {
             self.quiet = Some(epoch);
             self.settling = Some((epoch, read));
-            junction.quiet(shard, epoch);
+            coordinator.quiet(shard, epoch);
         }
         if let Some((epoch, target)) = &self.settling {
             let settled = match (target, stored) {
@@ -64,7 +64,7 @@ impl Barrier {
                 (Some(_), _) => false,
             };
             if settled {
-                junction.settled(shard, *epoch);
+                coordinator.settled(shard, *epoch);
                 self.settling = None;
             }
         }

@@ -18,11 +18,11 @@ use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::read::{ReadFailure, ReadFrom};
 use super::super::super::shared::LOCAL_TIME_STEP;
 use super::super::super::{SequenceNumber, ShardId};
-use super::KEPT;
+use super::RETENTION_MS;
 use crate::retry::{ErrorClass, ServiceError};
 
 /// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.
-const SURELY: u32 = 3;
+const ANSWERS_NEEDED: u32 = 3;
 /// The refused reads in a row, with no more exact reason, that end the source.
 const MAX_REFUSALS: u32 = 5;
 /// The age of a read to the end within which nothing is trimmed unread: well below 24 hours.
@@ -81,7 +81,7 @@ pub(super) enum Failed {
 
 /// The kind of a failed read's error, whatever was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
+enum Meaning {
     Trimmed,
     Expired,
     Gone,
@@ -89,11 +89,13 @@ enum Word {
     Fatal,
     /// A new iterator may help.
     Refused,
+    /// A new iterator may help, and so may time.
+    Unclear,
     /// The error may pass by itself.
     Passing,
 }
 
-impl Word {
+impl Meaning {
     fn of(error: &ServiceError) -> Self {
         if error.is_trimmed() {
             Self::Trimmed
@@ -104,10 +106,12 @@ impl Word {
         } else {
             match error.class() {
                 ErrorClass::Fatal => Self::Fatal,
-                ErrorClass::Invalid | ErrorClass::Permanent | ErrorClass::Refused => Self::Refused,
+                ErrorClass::Invalid | ErrorClass::Permanent => Self::Refused,
                 ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => {
                     Self::Passing
                 }
+                // Nothing says what is refused.
+                ErrorClass::Refused => Self::Unclear,
             }
         }
     }
@@ -131,7 +135,9 @@ impl Position {
             // A shard that is gone was closed for as long: all that was in it is of before the row.
             untouched: begin == ReadFrom::TrimHorizon
                 && row.checkpoint == Checkpoint::TrimHorizon
-                && row.created.is_some_and(|created| now < created + KEPT),
+                && row
+                    .created
+                    .is_some_and(|created| now < created + RETENTION_MS),
             iterator: pinned.filter(|_| begin == ReadFrom::Latest),
             from: begin.clone(),
             begin,
@@ -187,7 +193,7 @@ impl Position {
     /// `GetRecords`), but not from the newest record on, nor several times in a row.
     pub(super) fn is_read_up(&self, full: bool) -> bool {
         let (empty, _) = self.empty;
-        let is_sure = self.begin == ReadFrom::Latest || !(1..SURELY).contains(&empty);
+        let is_sure = self.begin == ReadFrom::Latest || !(1..ANSWERS_NEEDED).contains(&empty);
         !full && self.iterator.is_some() && is_sure
     }
 
@@ -202,45 +208,47 @@ impl Position {
         // Kept as long as it may serve: a new one at LATEST would skip the changes made since.
         self.iterator = failure.iterator.take();
         let fresh = failure.fresh;
-        match Word::of(&failure.error) {
-            Word::Trimmed if fresh => self.refused_as_trimmed(now),
+        match Meaning::of(&failure.error) {
+            Meaning::Trimmed if fresh => self.refused_as_trimmed(now),
             // The iterator's place is gone; that of the checkpoint may still be there.
-            Word::Trimmed => self.anew(Failed::Again),
-            Word::Expired if fresh => self.anew(Failed::Later),
-            Word::Expired => self.anew(Failed::Again),
-            Word::Gone => {
+            Meaning::Trimmed => self.anew(Failed::Again),
+            Meaning::Expired if fresh => self.anew(Failed::Later),
+            Meaning::Expired => self.anew(Failed::Again),
+            Meaning::Gone => {
                 self.gone += 1;
                 let untouched = self.untouched;
                 self.anew(match self.gone {
-                    0..SURELY => Failed::Later,
+                    0..ANSWERS_NEEDED => Failed::Later,
                     _ if untouched => Failed::End,
                     _ => Failed::GapAndEnd(GapCause::ShardLost),
                 })
             }
-            Word::Fatal => Failed::GiveUp,
-            Word::Refused => {
+            Meaning::Fatal => Failed::GiveUp,
+            Meaning::Refused => {
                 self.refusals += 1;
                 self.anew(match self.refusals {
                     0..MAX_REFUSALS => Failed::Later,
                     _ => Failed::GiveUp,
                 })
             }
+            Meaning::Unclear => self.anew(Failed::Later),
             // A new iterator at LATEST would be of a later moment.
-            Word::Passing if self.iterator.is_none() => self.anew(Failed::Later),
-            Word::Passing => Failed::Later,
+            Meaning::Passing if self.iterator.is_none() => self.anew(Failed::Later),
+            Meaning::Passing => Failed::Later,
         }
     }
 
     fn refused_as_trimmed(&mut self, now: Duration) -> Failed {
         let (times, last) = self.empty;
-        let was_read_up =
-            self.suspect_by.is_some() && times >= SURELY && now.saturating_sub(last) < JUST_READ_UP;
+        let was_read_up = self.suspect_by.is_some()
+            && times >= ANSWERS_NEEDED
+            && now.saturating_sub(last) < JUST_READ_UP;
         let failed = match self.from {
             ReadFrom::TrimHorizon | ReadFrom::Latest => {
                 // The oldest record may expire between the two requests, but not each time.
                 self.trimmed += 1;
                 let failed = match self.trimmed {
-                    0..SURELY => Failed::Later,
+                    0..ANSWERS_NEEDED => Failed::Later,
                     _ if std::mem::take(&mut self.suspected) => {
                         Failed::Gap(GapCause::PossiblyTrimmed)
                     }

@@ -49,7 +49,7 @@ fn what_is_trimmed_where_a_shard_begins_is_perhaps_missing() {
 #[test]
 fn a_shard_that_is_trimmed_whole_holds_nothing() {
     let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false, 7);
-    for _ in 1..SURELY {
+    for _ in 1..ANSWERS_NEEDED {
         assert_eq!(
             position.failed(&mut failure(TRIMMED, true), NOW),
             Failed::Later
@@ -72,7 +72,7 @@ fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
     born.first = Some(sequence(5));
     let lost = Failed::GapAndEnd(GapCause::ShardLost);
     let mut first = row(Checkpoint::TrimHorizon);
-    first.created = Some(KEPT);
+    first.created = Some(RETENTION_MS);
     let mut old = row(Checkpoint::TrimHorizon);
     old.created = Some(1);
     for (row, last) in [
@@ -86,8 +86,8 @@ fn a_shard_that_is_gone_is_a_gap_unless_it_is_of_a_first_start() {
         (row(Checkpoint::After(sequence(7))), lost),
         (born, Failed::GapAndEnd(GapCause::ShardLost)),
     ] {
-        let mut position = Position::new(&row, None, false, KEPT + 7);
-        for _ in 1..SURELY {
+        let mut position = Position::new(&row, None, false, RETENTION_MS + 7);
+        for _ in 1..ANSWERS_NEEDED {
             assert_eq!(
                 position.failed(&mut failure(GONE, true), NOW),
                 Failed::Later
@@ -142,7 +142,7 @@ fn at_dynamodb_local_nothing_is_missing_of_a_shard_that_was_read_up_a_moment_ago
         let shard = ShardId::new("shardId-00000000000000500000-0");
         let row = LeaseRow::new(shard, Checkpoint::After(sequence(7)));
         let mut position = Position::new(&row, None, true, 7);
-        for _ in 0..SURELY {
+        for _ in 0..ANSWERS_NEEDED {
             position.read(Pages::default(), NOW);
         }
         let trimmed = position.failed(&mut failure(TRIMMED, true), NOW + ago);
@@ -171,7 +171,7 @@ fn at_dynamodb_local_the_first_record_tells_whether_any_was_trimmed() {
     }
     let mut position = Position::new(&row, None, true, 7);
     position.failed(&mut failure(TRIMMED, true), NOW);
-    for _ in 1..SURELY {
+    for _ in 1..ANSWERS_NEEDED {
         assert_eq!(
             position.failed(&mut failure(TRIMMED, true), NOW),
             Failed::Later

@@ -1,36 +1,91 @@
 //! Reads of a shard: when, from where, and the meaning of a failed read.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::super::super::gap::{Gap, GapCause, GapPolicy};
-use super::super::super::lease::Checkpoint;
-use super::super::super::page::Entry;
+use super::super::super::lag::ReadUp;
+use super::super::super::lease::{Checkpoint, LeaseRow};
+use super::super::super::page::{Entry, Page};
+use super::super::super::poll::Poll;
 use super::super::super::read::{Read, ReadFailure};
-use super::super::super::shared::{Order, millis};
+use super::super::super::shared::{Order, Shared, millis};
 use super::super::super::{SequenceNumber, StreamsError};
-use super::position::{Failed, Pages};
-use super::{Event, FULL_PAGE, Phase, ReadEnd, ShardTask};
+use super::position::{Failed, Pages, Position};
+use super::{Event, ShardTask};
 use crate::progress::Acknowledge;
+use crate::retry::Retries;
+
+/// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
+const FULL_PAGE: usize = 900_000;
+/// The assumed size of a record before any has been read, in bytes.
+const TYPICAL_RECORD: usize = 2_048;
+
+/// The state of reading a shard.
+pub(super) struct Reading {
+    pub(super) position: Position,
+    /// The time from which records are wanted, in milliseconds since 1970.
+    from_time: Option<u64>,
+    /// Set once the shard has been read to its end.
+    pub(super) closed: bool,
+    pub(super) poll: Poll,
+    read_up: Arc<ReadUp>,
+    record_bytes: usize,
+    pub(super) read: Option<BoxFuture<'static, ReadEnd>>,
+    retries: Retries,
+}
+
+pub(super) struct ReadEnd {
+    sent: Duration,
+    /// The same, by the service's clock, in milliseconds since 1970.
+    sent_at: u64,
+    limit: usize,
+    result: Result<(Page, usize), ReadFailure>,
+}
+
+impl Reading {
+    pub(super) fn new(
+        shared: &Shared,
+        row: &LeaseRow,
+        pinned: Option<String>,
+        from_time: Option<u64>,
+        retries: Retries,
+    ) -> Self {
+        let (interval, idle_interval, idle_after) = shared.settings.get_poll();
+        let found = row.created.filter(|_| row.checkpoint.is_start());
+        Self {
+            position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
+            from_time,
+            closed: false,
+            poll: Poll::new(interval, idle_interval, idle_after),
+            read_up: shared.lags.begins(&row.shard, found),
+            record_bytes: TYPICAL_RECORD,
+            read: None,
+            retries,
+        }
+    }
+}
 
 impl ShardTask {
     pub(super) fn may_read(&self) -> bool {
-        let bytes = self.book.bytes();
-        !self.closed
-            && matches!(self.phase, Phase::Working)
+        let bytes = self.acks.bytes();
+        !self.reading.closed
+            && self.phase.is_working()
             && self.instructions.borrow().order == Order::Run
-            && self.read.is_none()
+            && self.reading.read.is_none()
             && self.rescan.is_none()
             && !self.barrier.is_up()
-            && self.feed.has_room()
+            && self.dispatcher.has_room()
             && (bytes == 0 || bytes < self.shared.part() / 2)
     }
 
     pub(super) fn start_read(&mut self, now: Duration) {
         let most = self.shared.settings.get_page_records();
-        let limit = (self.shared.part() / self.record_bytes.max(1)).clamp(1, most);
-        let (from, iterator) = self.position.next();
+        let limit = (self.shared.part() / self.reading.record_bytes.max(1)).clamp(1, most);
+        let (from, iterator) = self.reading.position.next();
         let read = Read {
             stream: self.shared.stream(),
             shard: self.row.shard.clone(),
@@ -38,10 +93,12 @@ impl ShardTask {
             iterator,
             limit,
         };
-        self.poll.started(now);
-        self.read = Some(Box::pin(async move {
+        self.reading.poll.started(now);
+        let sent_at = self.shared.lags.now();
+        self.reading.read = Some(Box::pin(async move {
             ReadEnd {
                 sent: now,
+                sent_at,
                 limit,
                 result: read.page().await,
             }
@@ -54,19 +111,21 @@ impl ShardTask {
             Ok(page) => page,
             Err(failure) => return self.unread(failure, end.limit, now),
         };
-        self.reads.succeeded();
+        self.reading.retries.succeeded();
         for operation in ["GetRecords", "GetShardIterator"] {
             self.shared
-                .troubles
+                .failure_log
                 .succeeded(operation, Some(&self.row.shard));
         }
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
-        self.poll.read(count, full, now);
-        self.record_bytes = bytes.checked_div(count).unwrap_or(self.record_bytes);
+        self.reading.poll.read(count, full, now);
+        self.reading.record_bytes = bytes
+            .checked_div(count)
+            .unwrap_or(self.reading.record_bytes);
         let ended = page.next_iterator.is_none();
         if self.row.checkpoint == Checkpoint::Latest {
-            self.hold.read_at(self.shared.time.earliest());
+            self.lease.read_at(self.shared.time.earliest());
         }
         let pages = Pages {
             next: page.next_iterator,
@@ -74,29 +133,26 @@ impl ShardTask {
             last: page.records.iter().rev().find_map(sequence).copied(),
             oldest: page.records.iter().find_map(created),
         };
-        if let Some(cause) = self.position.read(pages, now) {
+        if let Some(cause) = self.reading.position.read(pages, now) {
             self.gap(cause, None)?;
         }
-        let lag = match page.records.last() {
-            // There may be more records.
-            Some(Ok(last)) if !ended => {
-                let age = self.shared.time.now();
-                age.duration_since(last.approximate_creation_time())
-                    .unwrap_or_default()
-            }
-            _ => Duration::ZERO,
-        };
+        let newest = page.records.iter().rev().find_map(created);
         let (wanted, filtered) = self.number(page.records, bytes)?;
         let took = now.saturating_sub(end.sent);
-        self.shared
-            .counters
-            .read(&self.row.shard, count, filtered, took, lag);
+        self.shared.counters.read(count, filtered, took);
         let given = wanted.iter().filter_map(|(entry, _)| entry.as_ref().ok());
-        self.shared.junction.seen(given);
-        if self.position.is_read_up(full) {
-            self.shared.junction.read_up(&self.row.shard, end.sent);
+        self.shared.coordinator.seen(given);
+        if self.reading.position.is_read_up(full) {
+            self.shared.coordinator.read_up(&self.row.shard, end.sent);
+            // The next read may take as long as this one.
+            let next = self.reading.poll.due().max(now) + took;
+            self.reading
+                .read_up
+                .all(end.sent_at, next.saturating_sub(end.sent));
+        } else if let Some(newest) = newest {
+            self.reading.read_up.up_to(newest);
         }
-        self.feed.push(&self.book, wanted, now);
+        self.dispatcher.push(&self.acks, wanted, now);
         if ended {
             self.close();
         }
@@ -105,8 +161,9 @@ impl ShardTask {
 
     /// Marks the shard as read to its end and reports that.
     fn close(&mut self) {
-        self.closed = true;
-        self.feed.flush(true);
+        self.reading.closed = true;
+        self.reading.read_up.ended();
+        self.dispatcher.flush(true);
         // A worker that does not receive this any more ends this task too.
         let _ = self.events.send(Event::Closed(self.row.shard.clone()));
     }
@@ -118,11 +175,11 @@ impl ShardTask {
         bytes: usize,
     ) -> Result<(Vec<(Entry, u64)>, usize), StreamsError> {
         let sequences = entries.iter().map(sequence);
-        let first = self.book.push_page(sequences, bytes);
+        let first = self.acks.push_page(sequences, bytes);
         let mut wanted = Vec::with_capacity(entries.len());
         let mut filtered = 0;
         // Once a page: the step depends on the stream, which is behind a lock.
-        let wanted_from = self.from_time.map(|from| {
+        let wanted_from = self.reading.from_time.map(|from| {
             let from = UNIX_EPOCH + Duration::from_millis(from);
             (from, self.shared.time_step())
         });
@@ -131,7 +188,7 @@ impl ShardTask {
                 wanted.push((entry, number));
             } else {
                 filtered += 1;
-                self.book.done(number);
+                self.acks.done(number);
             }
         }
         Ok((wanted, filtered))
@@ -161,12 +218,13 @@ impl ShardTask {
         now: Duration,
     ) -> Result<(), StreamsError> {
         self.shared.counters.failed_read();
-        let after = self.position.after();
-        let failed = self.position.failed(&mut failure, now);
+        self.reading.read_up.failed();
+        let after = self.reading.position.after();
+        let failed = self.reading.position.failed(&mut failure, now);
         let error = failure.error;
         if error.is_past_limit() {
             // A local server's pages may exceed 1 MB: the next read asks for half as many records.
-            self.record_bytes = self.shared.part().div_ceil((limit / 2).max(1));
+            self.reading.record_bytes = self.shared.part().div_ceil((limit / 2).max(1));
         }
         match failed {
             Failed::Again => Ok(()),
@@ -191,17 +249,17 @@ impl ShardTask {
                 Err(StreamsError::service(operation, &stream.arn, error))
             }
             Failed::Empty => {
-                let pause = self.reads.failed();
-                self.poll.pause_until(now + pause);
+                let pause = self.reading.retries.failed();
+                self.reading.poll.pause_until(now + pause);
                 Ok(())
             }
             Failed::Later => {
-                let pause = self.reads.failed();
+                let pause = self.reading.retries.failed();
                 let operation = failure.operation;
                 self.shared
-                    .troubles
+                    .failure_log
                     .failed(operation, Some(&self.row.shard), &error);
-                self.poll.pause_until(now + pause);
+                self.reading.poll.pause_until(now + pause);
                 Ok(())
             }
         }

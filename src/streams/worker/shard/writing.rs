@@ -11,15 +11,15 @@ impl ShardTask {
     /// Stores the finished work and gives the lease up, for a task that has failed.
     pub(super) async fn give_up(&mut self) {
         let clock = self.shared.clock;
-        self.feed.stop().await;
-        if let Some(sequence) = self.book.take_watermark() {
-            self.hold.reach(sequence);
+        self.dispatcher.stop().await;
+        if let Some(sequence) = self.acks.take_watermark() {
+            self.lease.reach(sequence);
         }
-        self.book.revoke();
-        self.hold.let_go();
-        while clock.now() < self.hold.valid_until() {
+        self.acks.revoke();
+        self.lease.let_go();
+        while clock.now() < self.lease.valid_until() {
             let Some(mut write) = self.write.take() else {
-                clock.until(self.hold.due()).await;
+                clock.until(self.lease.due()).await;
                 self.start_write(clock.now());
                 continue;
             };
@@ -31,8 +31,8 @@ impl ShardTask {
     }
 
     pub(super) fn start_write(&mut self, now: Duration) {
-        let change = self.hold.change();
-        let (counter, handing_over) = (self.hold.counter(), self.hold.is_handing_over());
+        let change = self.lease.change();
+        let (counter, handing_over) = (self.lease.counter(), self.lease.is_handing_over());
         let (shared, shard) = (Arc::clone(&self.shared), self.row.shard.clone());
         self.write = Some(Box::pin(async move {
             let changed = shared
@@ -53,7 +53,7 @@ impl ShardTask {
     fn start_making_again(&mut self, now: Duration) {
         tracing::warn!(shard = %self.row.shard, "the lease's row was deleted: it is made again");
         let shared = Arc::clone(&self.shared);
-        let checkpoint = match (&self.done, self.hold.stored()) {
+        let checkpoint = match (&self.done, self.lease.stored()) {
             (Some(done), _) => Checkpoint::After(*done),
             (None, stored) => stored.clone(),
         };
@@ -84,10 +84,10 @@ impl ShardTask {
         let wrote = match result {
             Ok(wrote) => wrote,
             Err(error) => {
-                let troubles = &self.shared.troubles;
-                troubles.failed("UpdateItem", Some(&self.row.shard), &error);
-                self.hold.failed(sent);
-                if !error.is_retryable() {
+                let failure_log = &self.shared.failure_log;
+                failure_log.failed("UpdateItem", Some(&self.row.shard), &error);
+                self.lease.failed(sent);
+                if error.is_fatal() {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("UpdateItem", table, error));
                 }
@@ -100,17 +100,17 @@ impl ShardTask {
         };
         Ok(match wrote {
             Wrote::Changed(change) => {
-                let troubles = &self.shared.troubles;
-                troubles.succeeded("UpdateItem", Some(&self.row.shard));
-                self.hold.accepted(&change, sent);
-                self.book.valid_until(self.hold.valid_until());
+                let failure_log = &self.shared.failure_log;
+                failure_log.succeeded("UpdateItem", Some(&self.row.shard));
+                self.lease.accepted(&change, sent);
+                self.acks.valid_until(self.lease.valid_until());
                 if change.checkpoint.is_some() {
                     self.shared.counters.checkpoint();
                 }
                 let finished = change.checkpoint == Some(Checkpoint::ShardEnd);
                 change.let_go.then(|| given_up(finished))
             }
-            Wrote::Refused(row) => match self.hold.refused(row.as_deref(), sent) {
+            Wrote::Refused(row) => match self.lease.refused(row.as_deref(), sent) {
                 Verdict::Adopted => None,
                 Verdict::Lost => Some(Ended::Lost),
                 Verdict::GivenUp => Some(given_up(row.is_some_and(|row| row.is_finished()))),
@@ -128,8 +128,8 @@ impl ShardTask {
                 }
             },
             Wrote::MadeAgain => {
-                self.hold.made_again(sent);
-                self.book.valid_until(self.hold.valid_until());
+                self.lease.made_again(sent);
+                self.acks.valid_until(self.lease.valid_until());
                 None
             }
             Wrote::TakenMeanwhile => Some(Ended::Lost),

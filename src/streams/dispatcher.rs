@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::ShardId;
-use super::book::Book;
+use super::ack_tracker::AckTracker;
 use super::error::StreamsError;
 use super::page::Entry;
 use super::policy::Runner;
@@ -16,7 +16,7 @@ use crate::progress::Acknowledge;
 #[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) shard: ShardId,
-    pub(crate) book: Arc<Book>,
+    pub(crate) acks: Arc<AckTracker>,
     pub(crate) entries: Vec<(Entry, u64)>,
 }
 
@@ -24,20 +24,20 @@ impl Drop for Chunk {
     fn drop(&mut self) {
         // Entries still here were not taken, so they will never be acknowledged.
         if let Some((_, number)) = self.entries.first() {
-            self.book.dropped(*number);
+            self.acks.dropped(*number);
         }
     }
 }
 
-pub(crate) enum Feed {
+pub(crate) enum Dispatcher {
     Handler(Box<Runner>),
-    Channel(Outlet),
+    Channel(Output),
     /// The shard was given up: the work on its records was asked to stop.
     Gone,
 }
 
 /// A shard's end of the channel that all shards share.
-pub(crate) struct Outlet {
+pub(crate) struct Output {
     shard: ShardId,
     sender: mpsc::Sender<Chunk>,
     pending: Option<Chunk>,
@@ -45,7 +45,7 @@ pub(crate) struct Outlet {
     closed: bool,
 }
 
-impl Outlet {
+impl Output {
     pub(crate) fn new(shard: ShardId, sender: mpsc::Sender<Chunk>) -> Self {
         Self {
             shard,
@@ -56,40 +56,45 @@ impl Outlet {
     }
 }
 
-/// An event of a feed.
+/// An event of a dispatcher.
 #[derive(Debug)]
-pub(crate) enum FeedEvent {
-    /// The feed made progress.
+pub(crate) enum DispatcherEvent {
+    /// Work was passed on or done.
     Moved,
     /// The receiver of the records is gone.
     Closed,
     Failed(StreamsError),
 }
 
-impl Feed {
+impl Dispatcher {
     /// Returns whether another page may be read: the last one was passed on.
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Self::Handler(_) => true,
-            Self::Channel(outlet) => outlet.pending.is_none(),
+            Self::Channel(output) => output.pending.is_none(),
             Self::Gone => false,
         }
     }
 
     /// Adds the records of a page that are to be handed out, with their numbers.
-    pub(crate) fn push(&mut self, book: &Arc<Book>, entries: Vec<(Entry, u64)>, now: Duration) {
+    pub(crate) fn push(
+        &mut self,
+        acks: &Arc<AckTracker>,
+        entries: Vec<(Entry, u64)>,
+        now: Duration,
+    ) {
         if entries.is_empty() {
             return;
         }
         match self {
             Self::Handler(runner) => runner.push(entries, now),
-            Self::Channel(outlet) => {
+            Self::Channel(output) => {
                 let chunk = Chunk {
-                    shard: outlet.shard.clone(),
-                    book: Arc::clone(book),
+                    shard: output.shard.clone(),
+                    acks: Arc::clone(acks),
                     entries,
                 };
-                outlet.pending = match outlet.sender.try_send(chunk) {
+                output.pending = match output.sender.try_send(chunk) {
                     Ok(()) => None,
                     Err(mpsc::error::TrySendError::Full(chunk)) => Some(chunk),
                     // The next event reports it.
@@ -110,8 +115,8 @@ impl Feed {
 
     /// Discards the records that wait for the stream to take them.
     pub(crate) fn leave(&mut self) {
-        if let Self::Channel(outlet) = self {
-            outlet.pending = None;
+        if let Self::Channel(output) = self {
+            output.pending = None;
         }
     }
 
@@ -145,11 +150,11 @@ impl Feed {
         }
     }
 
-    /// Returns whether no records are being worked on, as far as the feed can see.
-    pub(crate) fn is_quiet(&self, book: &Book) -> bool {
+    /// Returns whether no records are being worked on, as far as the dispatcher can see.
+    pub(crate) fn is_quiet(&self, acks: &AckTracker) -> bool {
         match self {
             Self::Handler(runner) => runner.is_quiet(),
-            Self::Channel(_) => book.is_settled(),
+            Self::Channel(_) => acks.is_settled(),
             Self::Gone => true,
         }
     }
@@ -168,28 +173,28 @@ impl Feed {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(crate) async fn event(&mut self) -> FeedEvent {
+    pub(crate) async fn event(&mut self) -> DispatcherEvent {
         match self {
             Self::Handler(runner) => match runner.event().await {
-                Ok(()) => FeedEvent::Moved,
-                Err(error) => FeedEvent::Failed(error),
+                Ok(()) => DispatcherEvent::Moved,
+                Err(error) => DispatcherEvent::Failed(error),
             },
-            Self::Channel(outlet) if outlet.closed => std::future::pending().await,
-            Self::Channel(outlet) if outlet.pending.is_none() => {
-                outlet.sender.closed().await;
-                outlet.closed = true;
-                FeedEvent::Closed
+            Self::Channel(output) if output.closed => std::future::pending().await,
+            Self::Channel(output) if output.pending.is_none() => {
+                output.sender.closed().await;
+                output.closed = true;
+                DispatcherEvent::Closed
             }
-            Self::Channel(outlet) => match outlet.sender.reserve().await {
+            Self::Channel(output) => match output.sender.reserve().await {
                 Ok(permit) => {
-                    if let Some(chunk) = outlet.pending.take() {
+                    if let Some(chunk) = output.pending.take() {
                         permit.send(chunk);
                     }
-                    FeedEvent::Moved
+                    DispatcherEvent::Moved
                 }
                 Err(_) => {
-                    outlet.closed = true;
-                    FeedEvent::Closed
+                    output.closed = true;
+                    DispatcherEvent::Closed
                 }
             },
             Self::Gone => std::future::pending().await,

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!           ┌──────────────── one task ────────────────┐
-//! GetRecords ─▶ page ─▶ book (numbers) ─▶ feed ─▶ handler, or the stream
+//! GetRecords ─▶ page ─▶ acks (numbers) ─▶ dispatcher ─▶ handler, or the stream
 //!           │             │ watermark ◀── done ────────┼──────┘
-//!           │           hold ─▶ renew, checkpoint, finish, let go ─▶ lease row
+//!           │           lease ─▶ renew, checkpoint, finish, let go ─▶ lease row
 //!           └──────────────────────────────────────────┘
 //! ```
 //!
@@ -13,6 +13,7 @@
 //! task continues only after a write that shows that no other worker has taken the lease.
 
 mod barrier;
+mod leaving;
 mod position;
 mod reading;
 mod writing;
@@ -20,33 +21,24 @@ mod writing;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::book::Book;
-use super::super::feed::{Feed, FeedEvent};
+use super::super::ack_tracker::AckTracker;
+use super::super::dispatcher::{Dispatcher, DispatcherEvent};
 use super::super::gap::GapCause;
-use super::super::lease::{Change, Checkpoint, Hold, LeaseRow};
-use super::super::page::Page;
-use super::super::poll::Poll;
-use super::super::read::ReadFailure;
+use super::super::lease::{Change, Checkpoint, HeldLease, LeaseRow};
 use super::super::shared::{Destination, HOSTS_APART, Order, Shared};
 use super::super::{SequenceNumber, ShardId, StreamsError};
-use crate::retry::{Retries, ServiceError};
+use crate::retry::ServiceError;
 use barrier::Barrier;
-use position::Position;
+use leaving::Phase;
+use reading::Reading;
 
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-/// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
-const FULL_PAGE: usize = 900_000;
-/// The number of writes by which a lapsed lease is tried before it counts as lost.
-const LAPSED_WRITES: u32 = 3;
 /// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
-const KEPT: u64 = 24 * 60 * 60 * 1000;
-/// The assumed size of a record before any has been read, in bytes.
-const TYPICAL_RECORD: usize = 2_048;
+const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A worker's instruction to the task of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +87,7 @@ pub(super) struct ShardTask {
     shared: Arc<Shared>,
     /// The row as it was when the lease was taken.
     row: LeaseRow,
-    hold: Hold,
+    lease: HeldLease,
     phase: Phase,
     instructions: watch::Receiver<Instruction>,
     /// Set where the last instruction asked for the lease on behalf of another worker.
@@ -104,45 +96,18 @@ pub(super) struct ShardTask {
     rng: fastrand::Rng,
 
     destination: Destination,
-    book: Arc<Book>,
-    feed: Feed,
+    acks: Arc<AckTracker>,
+    dispatcher: Dispatcher,
     /// The record up to which everything is done.
     done: Option<SequenceNumber>,
 
-    position: Position,
-    /// The time from which records are wanted, in milliseconds since 1970.
-    from_time: Option<u64>,
-    /// Set once the shard has been read to its end.
-    closed: bool,
-    poll: Poll,
-    record_bytes: usize,
-    read: Option<BoxFuture<'static, ReadEnd>>,
-    reads: Retries,
+    reading: Reading,
 
     barrier: Barrier,
     /// The answer to a rescan that is not stored yet.
     rescan: Option<oneshot::Receiver<()>>,
 
     write: Option<BoxFuture<'static, WriteEnd>>,
-}
-
-/// The progress of the task in giving its lease up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// The lease is kept.
-    Working,
-    /// The task waits for the records that are out, until this time.
-    Draining { until: Duration },
-    /// Work on records that are out was aborted: another worker may have the lease once it ends.
-    Stopping { until: Duration },
-    /// The next write gives it up.
-    LettingGo,
-}
-
-struct ReadEnd {
-    sent: Duration,
-    limit: usize,
-    result: Result<(Page, usize), ReadFailure>,
 }
 
 struct WriteEnd {
@@ -169,7 +134,7 @@ impl ShardTask {
             mut rng,
         } = begun;
         let settings = &shared.settings;
-        let mut hold = Hold::new(
+        let mut lease = HeldLease::new(
             shared.leases.me(),
             &row,
             taken,
@@ -177,44 +142,37 @@ impl ShardTask {
             settings.get_checkpoint_interval(),
         );
         if shared.leases.is_in_memory() {
-            hold = hold.lasting();
+            lease = lease.lasting();
         }
         let from_time = if row.checkpoint == Checkpoint::Latest {
             let since = row.created.unwrap_or_else(|| {
                 let now = shared.time.earliest();
                 // Another library's row: its next reader needs the time to read from.
-                hold.note_taken(now);
+                lease.note_taken(now);
                 now
             });
             Some(since.saturating_sub(HOSTS_APART))
         } else {
             row.from_time
         };
-        let (interval, idle_interval, idle_after) = settings.get_poll();
-        let book = Arc::new(Book::new(shared.clock));
-        book.valid_until(hold.valid_until());
-        let feed = shared.feed(&destination, &row.shard, &book, &mut rng);
-        let reads = shared.retries(&mut rng);
-        shared.counters.begins(&row.shard);
+        let acks = Arc::new(AckTracker::new(shared.clock));
+        acks.valid_until(lease.valid_until());
+        let dispatcher = shared.dispatcher(&destination, &row.shard, &acks, &mut rng);
+        let retries = shared.retries(&mut rng);
+        let reading = Reading::new(&shared, &row, pinned, from_time, retries);
         Self {
-            hold,
+            lease,
             phase: Phase::Working,
             instructions,
             asked_for: false,
             events,
             rng,
             destination,
-            book,
-            feed,
+            acks,
+            dispatcher,
             done: None,
-            position: Position::new(&row, pinned, shared.is_local(), shared.time.earliest()),
-            from_time,
-            closed: false,
-            poll: Poll::new(interval, idle_interval, idle_after),
-            record_bytes: TYPICAL_RECORD,
-            read: None,
-            reads,
-            barrier: Barrier::new(shared.junction.barrier()),
+            reading,
+            barrier: Barrier::new(shared.coordinator.barrier()),
             rescan: None,
             write: None,
             row,
@@ -235,14 +193,14 @@ impl ShardTask {
                 Ended::Failed(error)
             }
         };
-        self.book.revoke();
-        self.feed.stop().await;
+        self.acks.revoke();
+        self.dispatcher.stop().await;
         if matches!(ended, Ended::Lost) {
             self.shared.counters.lease_lost();
             tracing::warn!(shard = %self.shard(), "the lease was lost");
         }
-        self.shared.counters.ends(self.shard());
-        self.shared.troubles.forget(self.shard());
+        self.shared.lags.ends(self.shard());
+        self.shared.failure_log.forget(self.shard());
         (self.row.shard, ended)
     }
 
@@ -255,7 +213,7 @@ impl ShardTask {
         loop {
             let now = clock.now();
             self.shared.woken(self.shard(), now.saturating_sub(wake));
-            if now >= self.hold.valid_until() {
+            if now >= self.lease.valid_until() {
                 match self.lapsed().await? {
                     Some(ended) => return Ok(ended),
                     None => {
@@ -264,23 +222,23 @@ impl ShardTask {
                     }
                 }
             }
-            self.obey(now);
+            self.follow_instruction(now);
             self.take_stock(now);
-            if self.phase == Phase::Working {
-                self.feed.start(now)?;
+            if self.phase.is_working() {
+                self.dispatcher.start(now)?;
             }
-            if self.write.is_none() && self.hold.due() <= now {
+            if self.write.is_none() && self.lease.due() <= now {
                 self.start_write(now);
             }
-            if self.may_read() && self.poll.due() <= now {
+            if self.may_read() && self.reading.poll.due() <= now {
                 self.start_read(now);
             }
             wake = self.wake(now);
             // These futures resolve at once where nothing is left to wait for: they would spin.
             let below = self.shared.part() / 2;
-            let ending = self.closed || self.phase != Phase::Working || self.barrier.is_up();
-            let waits_for_end = ending && !self.book.is_settled();
-            let waits_for_room = !ending && self.book.bytes() >= below && !self.book.is_empty();
+            let ending = self.reading.closed || !self.phase.is_working() || self.barrier.is_up();
+            let waits_for_end = ending && !self.acks.is_settled();
+            let waits_for_room = !ending && self.acks.bytes() >= below && !self.acks.is_empty();
 
             tokio::select! {
                 Some(end) = OptionFuture::from(self.write.as_mut()) => {
@@ -289,13 +247,13 @@ impl ShardTask {
                         return Ok(ended);
                     }
                 }
-                Some(end) = OptionFuture::from(self.read.as_mut()) => {
-                    self.read = None;
+                Some(end) = OptionFuture::from(self.reading.read.as_mut()) => {
+                    self.reading.read = None;
                     self.page(end)?;
                 }
-                event = self.feed.event() => self.heard(event, now)?,
-                () = self.book.settled(), if waits_for_end => {}
-                () = self.book.room(below), if waits_for_room => {}
+                event = self.dispatcher.event() => self.heard(event, now)?,
+                () = self.acks.settled(), if waits_for_end => {}
+                () = self.acks.room(below), if waits_for_room => {}
                 () = self.barrier.changed() => {}
                 Some(noted) = OptionFuture::from(self.rescan.as_mut()) => {
                     self.rescan = None;
@@ -318,173 +276,97 @@ impl ShardTask {
         let read = self.row.read.max(self.row.created);
         let now = self.shared.time.earliest();
         self.row.checkpoint == Checkpoint::Latest
-            && read.is_some_and(|read| now.saturating_sub(read) > KEPT)
+            && read.is_some_and(|read| now.saturating_sub(read) > RETENTION_MS)
     }
 
     /// Returns when there is something to do, if no event comes before.
     fn wake(&self, now: Duration) -> Duration {
-        let mut wake = self.hold.valid_until();
+        let mut wake = self.lease.valid_until();
         if self.write.is_none() {
-            wake = wake.min(self.hold.due());
+            wake = wake.min(self.lease.due());
         }
         if self.may_read() {
-            wake = wake.min(self.poll.due());
+            wake = wake.min(self.reading.poll.due());
         }
-        match self.phase {
-            Phase::Working => self.feed.due().map_or(wake, |due| wake.min(due)),
+        let due = match self.phase {
+            Phase::Working => self.dispatcher.due(),
             // A time that has passed needs no timer.
-            Phase::Draining { until } | Phase::Stopping { until } if until > now => wake.min(until),
-            Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo => wake,
-        }
+            Phase::Draining { until } | Phase::Stopping { until } => {
+                Some(until).filter(|until| *until > now)
+            }
+            Phase::LettingGo => None,
+        };
+        due.map_or(wake, |due| wake.min(due))
     }
 
-    fn heard(&mut self, event: FeedEvent, now: Duration) -> Result<(), StreamsError> {
+    fn heard(&mut self, event: DispatcherEvent, now: Duration) -> Result<(), StreamsError> {
         match event {
-            FeedEvent::Moved => Ok(()),
-            FeedEvent::Closed => {
+            DispatcherEvent::Moved => Ok(()),
+            DispatcherEvent::Closed => {
                 self.leave(now);
                 Ok(())
             }
-            FeedEvent::Failed(error) => Err(error),
-        }
-    }
-
-    /// Handles a lease that was not renewed in time. Another worker may have it by now, and only
-    /// the row shows that, so the finished work is written to it. Returns `None` where the lease is
-    /// still this worker's.
-    async fn lapsed(&mut self) -> Result<Option<Ended>, StreamsError> {
-        let clock = self.shared.clock;
-        // Finished work counts, of handlers that ended just now too. The rest may be another's.
-        while let Some(event) = self.feed.event().now_or_never() {
-            self.heard(event, clock.now())?;
-        }
-        self.note_done();
-        self.book.revoke();
-        self.feed.stop().await;
-        tracing::warn!(shard = %self.shard(), "the lease was not renewed in time");
-        // An answer may be that of an earlier write, and tells the counter to write on.
-        for _ in 0..LAPSED_WRITES {
-            if self.write.is_none() {
-                self.start_write(clock.now());
-            }
-            if let Some(write) = self.write.take()
-                && let Some(ended) = self.written(write.await)?
-            {
-                return Ok(Some(ended));
-            }
-            if clock.now() < self.hold.valid_until() {
-                break;
-            }
-        }
-        let now = clock.now();
-        if now >= self.hold.valid_until() {
-            return Ok(Some(Ended::Lost));
-        }
-        self.read_again(now);
-        Ok(None)
-    }
-
-    /// Follows the worker's instruction.
-    fn obey(&mut self, now: Duration) {
-        let Instruction { order, asked_for } = *self.instructions.borrow_and_update();
-        // Only once: a write of the lease may have found since that the request was withdrawn.
-        let asked_before = std::mem::replace(&mut self.asked_for, asked_for);
-        if asked_for && !asked_before && self.phase == Phase::Working {
-            self.hold.hand_over();
-            self.leave(now);
-        }
-        if order == Order::Close {
-            self.leave(now);
-        }
-    }
-
-    fn leave(&mut self, now: Duration) {
-        if self.phase == Phase::Working {
-            let drain = self.shared.settings.get_drain_timeout();
-            self.feed.leave();
-            self.phase = Phase::Draining { until: now + drain };
-        }
-    }
-
-    /// Resumes the work on the shard: the worker that asked for it has withdrawn.
-    fn stay(&mut self) {
-        let closing = self.instructions.borrow().order == Order::Close;
-        if matches!(self.phase, Phase::Draining { .. }) && !closing {
-            self.phase = Phase::Working;
+            DispatcherEvent::Failed(error) => Err(error),
         }
     }
 
     fn note_done(&mut self) {
-        if let Some(sequence) = self.book.take_watermark() {
+        if let Some(sequence) = self.acks.take_watermark() {
             self.done = Some(sequence);
-            self.hold.reach(sequence);
+            self.lease.reach(sequence);
         }
     }
 
     /// Notes the finished work, and moves to the next phase where that was all.
     fn take_stock(&mut self, now: Duration) {
         self.note_done();
-        if self.book.is_dropped() && self.phase == Phase::Working {
+        if self.acks.is_dropped() && self.phase.is_working() {
             tracing::warn!(shard = %self.shard(), "records were dropped unacknowledged: they are read again");
             self.read_again(now);
-            self.poll.pause_until(now + REDELIVERY);
+            self.reading.poll.pause_until(now + REDELIVERY);
         }
         self.meet_barrier();
-        if self.closed && self.book.is_empty() && self.rescan.is_none() {
+        if self.reading.closed && self.acks.is_empty() && self.rescan.is_none() {
             let graph = self.shared.graph();
-            self.hold
+            self.lease
                 .finish(graph.children(self.shard()).cloned().collect());
             return;
         }
-        if let Phase::Draining { until } = self.phase
-            && (now >= until || self.feed.is_quiet(&self.book))
-        {
-            // No work on the shard may continue once another worker can have it.
-            self.book.revoke();
-            self.feed.abort();
-            let write = self.shared.settings.lease_timeout();
-            let until = self.hold.valid_until().saturating_sub(write).max(now);
-            self.phase = Phase::Stopping { until };
-        }
-        if let Phase::Stopping { until } = self.phase
-            && (now >= until || self.feed.is_stopped())
-        {
-            self.hold.let_go();
-            self.phase = Phase::LettingGo;
-        }
+        self.move_on(now);
     }
 
     /// Reports to a snapshot that nothing of the shard is out, and later that it is checkpointed.
     fn meet_barrier(&mut self) {
-        self.feed.flush(self.closed || self.barrier.is_up());
+        self.dispatcher
+            .flush(self.reading.closed || self.barrier.is_up());
         // A stream delivers in turn: these records come before the snapshot's.
-        let in_turn = matches!(self.destination, Destination::Channel(_)) || self.book.is_empty();
-        let quiet = self.read.is_none() && self.feed.has_room() && in_turn;
+        let in_turn = matches!(self.destination, Destination::Channel(_)) || self.acks.is_empty();
+        let quiet = self.reading.read.is_none() && self.dispatcher.has_room() && in_turn;
         self.barrier.meet(
-            &self.shared.junction,
+            &self.shared.coordinator,
             &self.row.shard,
-            quiet.then(|| self.position.after()),
-            self.hold.stored(),
+            quiet.then(|| self.reading.position.after()),
+            self.lease.stored(),
         );
     }
 
     /// Goes back to the last record with everything up to it done.
     fn read_again(&mut self, now: Duration) {
-        self.book.revoke();
-        self.book = Arc::new(Book::new(self.shared.clock));
-        self.book.valid_until(self.hold.valid_until());
-        self.feed = self.shared.feed(
+        self.acks.revoke();
+        self.acks = Arc::new(AckTracker::new(self.shared.clock));
+        self.acks.valid_until(self.lease.valid_until());
+        self.dispatcher = self.shared.dispatcher(
             &self.destination,
             &self.row.shard,
-            &self.book,
+            &self.acks,
             &mut self.rng,
         );
-        self.position.rewind(self.done);
-        self.read = None;
-        self.closed = false;
-        self.poll.pause_until(now);
-        if self.phase != Phase::Working {
-            self.feed.leave();
+        self.reading.position.rewind(self.done);
+        self.reading.read = None;
+        self.reading.closed = false;
+        self.reading.poll.pause_until(now);
+        if !self.phase.is_working() {
+            self.dispatcher.leave();
         }
     }
 }

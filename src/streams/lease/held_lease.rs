@@ -16,7 +16,7 @@ use super::table::Change;
 const MARGIN: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
-pub(crate) struct Hold {
+pub(crate) struct HeldLease {
     me: String,
     failover: Duration,
     checkpoint_interval: Duration,
@@ -66,7 +66,7 @@ pub(crate) enum Verdict {
     Missing,
 }
 
-impl Hold {
+impl HeldLease {
     /// Returns the lease of `row`, as it stands after a write sent at `taken` took it.
     pub(crate) fn new(
         me: &str,
@@ -274,8 +274,8 @@ mod tests {
         }
     }
 
-    fn hold() -> Hold {
-        Hold::new("me", &row("me", None, 5), SECOND, 10 * SECOND, SECOND)
+    fn lease() -> HeldLease {
+        HeldLease::new("me", &row("me", None, 5), SECOND, 10 * SECOND, SECOND)
     }
 
     fn sequence(text: &str) -> SequenceNumber {
@@ -284,64 +284,64 @@ mod tests {
 
     #[test]
     fn a_lease_is_valid_from_when_its_last_write_was_sent() {
-        let mut hold = hold();
-        assert_eq!(hold.valid_until(), 11 * SECOND - MARGIN);
-        assert!(hold.due() < 5 * SECOND);
-        hold.failed(4 * SECOND);
+        let mut lease = lease();
+        assert_eq!(lease.valid_until(), 11 * SECOND - MARGIN);
+        assert!(lease.due() < 5 * SECOND);
+        lease.failed(4 * SECOND);
         assert_eq!(
-            hold.valid_until(),
+            lease.valid_until(),
             11 * SECOND - MARGIN,
             "a failure renews nothing"
         );
-        assert!(hold.due() <= 5 * SECOND, "and is tried again soon");
-        hold.accepted(&hold.change(), 5 * SECOND);
+        assert!(lease.due() <= 5 * SECOND, "and is tried again soon");
+        lease.accepted(&lease.change(), 5 * SECOND);
         assert_eq!(
-            (hold.counter(), hold.valid_until()),
+            (lease.counter(), lease.valid_until()),
             (6, 15 * SECOND - MARGIN)
         );
     }
 
     #[test]
     fn a_lease_that_no_other_worker_can_take_never_lapses() {
-        let mut hold = hold().lasting();
-        hold.failed(4 * SECOND);
-        assert_eq!(hold.valid_until(), Duration::MAX);
+        let mut lease = lease().lasting();
+        lease.failed(4 * SECOND);
+        assert_eq!(lease.valid_until(), Duration::MAX);
     }
 
     #[test]
     fn a_checkpoint_waits_for_its_interval_and_is_written_once() {
-        let mut hold = hold();
-        hold.reach(sequence("7"));
-        assert_eq!(hold.due(), 2 * SECOND);
-        let change = hold.change();
-        hold.reach(sequence("8"));
-        hold.accepted(&change, 2 * SECOND);
-        assert_eq!(hold.stored().text(), "7");
+        let mut lease = lease();
+        lease.reach(sequence("7"));
+        assert_eq!(lease.due(), 2 * SECOND);
+        let change = lease.change();
+        lease.reach(sequence("8"));
+        lease.accepted(&change, 2 * SECOND);
+        assert_eq!(lease.stored().text(), "7");
         assert_eq!(
-            hold.due(),
+            lease.due(),
             3 * SECOND,
             "what was reached meanwhile is still to be written"
         );
-        hold.accepted(&hold.change(), 3 * SECOND);
-        assert_eq!(hold.change().checkpoint, None);
+        lease.accepted(&lease.change(), 3 * SECOND);
+        assert_eq!(lease.change().checkpoint, None);
     }
 
     #[test]
     fn a_refusal_is_told_apart_by_what_stands_in_the_row() {
         assert_eq!(
-            hold().refused(Some(&row("me", None, 6)), SECOND),
+            lease().refused(Some(&row("me", None, 6)), SECOND),
             Verdict::Adopted
         );
         assert_eq!(
-            hold().refused(Some(&row("other", None, 6)), SECOND),
+            lease().refused(Some(&row("other", None, 6)), SECOND),
             Verdict::Lost
         );
         assert_eq!(
-            hold().refused(Some(&row("me", None, 5)), SECOND),
+            lease().refused(Some(&row("me", None, 5)), SECOND),
             Verdict::Lost
         );
-        assert_eq!(hold().refused(None, SECOND), Verdict::Missing);
-        let mut asked = hold();
+        assert_eq!(lease().refused(None, SECOND), Verdict::Missing);
+        let mut asked = lease();
         assert_eq!(
             asked.refused(Some(&row("new", Some("me"), 6)), SECOND),
             Verdict::HandOver
@@ -364,37 +364,37 @@ mod tests {
 
     #[test]
     fn a_lease_that_was_given_up_by_a_write_whose_answer_was_lost_is_not_lost() {
-        let mut hold = hold();
-        hold.let_go();
+        let mut lease = lease();
+        lease.let_go();
         let mut free = row("me", None, 6);
         free.owner = None;
-        assert_eq!(hold.refused(Some(&free), SECOND), Verdict::Lost);
-        hold.failed(SECOND);
-        assert_eq!(hold.refused(Some(&free), 2 * SECOND), Verdict::GivenUp);
+        assert_eq!(lease.refused(Some(&free), SECOND), Verdict::Lost);
+        lease.failed(SECOND);
+        assert_eq!(lease.refused(Some(&free), 2 * SECOND), Verdict::GivenUp);
     }
 
     #[test]
     fn when_a_lease_was_first_taken_is_written_at_once_and_once() {
-        let mut hold = hold();
-        hold.note_taken(77);
-        assert_eq!(hold.due(), Duration::ZERO);
-        let change = hold.change();
+        let mut lease = lease();
+        lease.note_taken(77);
+        assert_eq!(lease.due(), Duration::ZERO);
+        let change = lease.change();
         assert_eq!(change.created, Some(77));
-        hold.accepted(&change, SECOND);
-        assert_eq!(hold.change().created, None);
-        assert!(hold.due() > 2 * SECOND);
+        lease.accepted(&change, SECOND);
+        assert_eq!(lease.change().created, None);
+        assert!(lease.due() > 2 * SECOND);
     }
 
     #[test]
     fn the_end_of_a_shard_is_written_at_once_and_gives_the_lease_up() {
-        let mut hold = hold();
-        hold.reach(sequence("9"));
-        hold.finish([ShardId::new("child")].into());
-        assert_eq!(hold.due(), Duration::ZERO);
-        let change = hold.change();
+        let mut lease = lease();
+        lease.reach(sequence("9"));
+        lease.finish([ShardId::new("child")].into());
+        assert_eq!(lease.due(), Duration::ZERO);
+        let change = lease.change();
         assert_eq!(change.checkpoint, Some(Checkpoint::ShardEnd));
         assert!(change.let_go && change.children.len() == 1);
-        hold.let_go();
-        assert_eq!(hold.change(), change);
+        lease.let_go();
+        assert_eq!(lease.change(), change);
     }
 }

@@ -13,17 +13,17 @@ use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use super::Snapshots;
-use super::junction::Epoch;
+use super::coordinator::Epoch;
 use super::merge::{Cursor, Ripe};
 use super::pace::Pace;
 use super::scan::Scanned;
 use super::store::{Positions, SnapshotTable};
 use crate::progress::Acknowledge as _;
-use crate::retry::{ErrorClass, Retries, ServiceError};
+use crate::retry::{Retries, ServiceError};
 use crate::streams::StreamsError;
-use crate::streams::book::Book;
-use crate::streams::feed::{Feed, FeedEvent};
-use crate::streams::lease::{Change, Hold, LeaseRow, Written};
+use crate::streams::ack_tracker::AckTracker;
+use crate::streams::dispatcher::{Dispatcher, DispatcherEvent};
+use crate::streams::lease::{Change, HeldLease, LeaseRow, Written};
 use crate::streams::record::Record;
 use crate::streams::shared::{Destination, Order, Shared};
 
@@ -89,12 +89,12 @@ struct WriteEnd {
 pub(crate) struct SnapshotTask {
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
-    hold: Hold,
+    lease: HeldLease,
     orders: watch::Receiver<Order>,
     rng: fastrand::Rng,
     destination: Destination,
-    book: Arc<Book>,
-    feed: Feed,
+    acks: Arc<AckTracker>,
+    dispatcher: Dispatcher,
 
     stored: Positions,
     segments: Vec<Segment>,
@@ -117,8 +117,8 @@ pub(crate) struct SnapshotTask {
 impl Drop for SnapshotTask {
     fn drop(&mut self) {
         // Shards are released however the task ended.
-        self.shared.junction.deactivate();
-        self.book.revoke();
+        self.shared.coordinator.deactivate();
+        self.acks.revoke();
     }
 }
 
@@ -136,7 +136,7 @@ pub(crate) async fn take_snapshot(
     let settings = shared.settings.get_snapshot();
     let stored = match snapshots.table.load(settings.get_segments()).await {
         Ok(stored) => stored,
-        Err(error) if error.class() == ErrorClass::Fatal => {
+        Err(error) if error.is_fatal() => {
             let target = snapshots.table.leases.name();
             return SnapshotEnd::Failed(StreamsError::service("GetItem", target, error));
         }
@@ -150,19 +150,19 @@ pub(crate) async fn take_snapshot(
         shared.settings.get_failover(),
         shared.settings.get_checkpoint_interval(),
     );
-    let hold = Hold::new(shared.leases.me(), &row, taken, failover, interval);
-    let book = Arc::new(Book::new(shared.clock));
+    let lease = HeldLease::new(shared.leases.me(), &row, taken, failover, interval);
+    let acks = Arc::new(AckTracker::new(shared.clock));
     let lane = SnapshotTable::shard();
-    let feed = shared.feed(&destination, &lane, &book, &mut rng);
+    let dispatcher = shared.dispatcher(&destination, &lane, &acks, &mut rng);
     let retries = shared.retries(&mut rng);
-    shared.junction.activate();
+    shared.coordinator.activate();
     let mut task = SnapshotTask {
-        hold,
+        lease,
         orders,
         rng,
         destination,
-        book,
-        feed,
+        acks,
+        dispatcher,
         segments: Vec::new(),
         pace: Pace::new(settings.get_read_units()),
         scans: FuturesUnordered::new(),
@@ -195,7 +195,7 @@ impl SnapshotTask {
     /// Restarts the scan from the positions up to which everything is done.
     fn begin(&mut self, not_before: Duration) {
         self.scans.clear();
-        self.shared.junction.forget();
+        self.shared.coordinator.forget();
         self.out.clear();
         let segment = |cursor: &Cursor| Segment {
             scanned: cursor.clone(),
@@ -207,25 +207,25 @@ impl SnapshotTask {
 
     async fn work(&mut self) -> Result<SnapshotEnd, StreamsError> {
         let shared = Arc::clone(&self.shared);
-        let (clock, junction) = (shared.clock, &shared.junction);
+        let (clock, coordinator) = (shared.clock, &shared.coordinator);
         loop {
             let now = clock.now();
-            if now >= self.hold.valid_until() {
+            if now >= self.lease.valid_until() {
                 return Ok(SnapshotEnd::Lost);
             }
             if *self.orders.borrow_and_update() == Order::Close {
                 let drain = shared.settings.get_drain_timeout();
                 self.leaving.get_or_insert(now + drain);
             }
-            if self.book.is_dropped() {
+            if self.acks.is_dropped() {
                 self.give_again(now);
             }
             self.advance(now)?;
             self.take_stock(now);
             if self.leaving.is_none() {
-                self.feed.start(now)?;
+                self.dispatcher.start(now)?;
             }
-            if self.write.is_none() && self.hold.due() <= now {
+            if self.write.is_none() && self.lease.due() <= now {
                 self.start_write(now);
             }
             if self.saving.is_none() && self.unsaved && self.save_due() <= now {
@@ -233,9 +233,9 @@ impl SnapshotTask {
             }
             self.start_scans(now);
 
-            let mut wake = self.hold.valid_until();
+            let mut wake = self.lease.valid_until();
             if self.write.is_none() {
-                wake = wake.min(self.hold.due());
+                wake = wake.min(self.lease.due());
             }
             if self.saving.is_none() && self.unsaved {
                 wake = wake.min(self.save_due());
@@ -246,9 +246,9 @@ impl SnapshotTask {
             match self.leaving {
                 Some(until) if until > now => wake = wake.min(until),
                 Some(_) => {}
-                None => wake = self.feed.due().map_or(wake, |due| wake.min(due)),
+                None => wake = self.dispatcher.due().map_or(wake, |due| wake.min(due)),
             }
-            let (waits, below) = (!self.book.is_empty(), self.book.bytes());
+            let (waits, below) = (!self.acks.is_empty(), self.acks.bytes());
             tokio::select! {
                 Some(end) = self.scans.next(), if !self.scans.is_empty() => self.scanned(end)?,
                 Some(end) = OptionFuture::from(self.write.as_mut()) => {
@@ -270,13 +270,13 @@ impl SnapshotTask {
                         }
                     }
                 }
-                event = self.feed.event() => match event {
-                    FeedEvent::Moved => {}
-                    FeedEvent::Closed => self.hold.let_go(),
-                    FeedEvent::Failed(error) => return Err(error),
+                event = self.dispatcher.event() => match event {
+                    DispatcherEvent::Moved => {}
+                    DispatcherEvent::Closed => self.lease.let_go(),
+                    DispatcherEvent::Failed(error) => return Err(error),
                 },
-                () = self.book.room(below), if waits => {}
-                () = junction.changed() => {}
+                () = self.acks.room(below), if waits => {}
+                () = coordinator.changed() => {}
                 changed = self.orders.changed() => if changed.is_err() {
                     return Ok(SnapshotEnd::Lost);
                 },
@@ -292,31 +292,31 @@ impl SnapshotTask {
     /// If the user's filter panicked.
     fn advance(&mut self, now: Duration) -> Result<(), StreamsError> {
         let settling = self.shared.settings.get_snapshot().get_settling();
-        let junction = &self.shared.junction;
+        let coordinator = &self.shared.coordinator;
         if matches!(self.phase, Phase::Gathering)
             && self.leaving.is_none()
-            && (junction.is_ripe(settling)
+            && (coordinator.is_ripe(settling)
                 || self
                     .out
                     .front()
-                    .is_some_and(|page| junction.is_unmet(page.epoch)))
+                    .is_some_and(|page| coordinator.is_unmet(page.epoch)))
         {
-            self.phase = Phase::Quieting(junction.raise());
+            self.phase = Phase::Quieting(coordinator.raise());
         }
         if let Phase::Quieting(epoch) = self.phase {
             if self.leaving.is_some() {
-                junction.lower();
+                coordinator.lower();
                 self.phase = Phase::Gathering;
-            } else if let Some(pages) = junction.release(epoch, settling) {
+            } else if let Some(pages) = coordinator.release(epoch, settling) {
                 self.phase = Phase::Giving(epoch, pages.into());
             }
         }
         if let Phase::Giving(epoch, pages) = &mut self.phase {
-            while self.feed.has_room()
+            while self.dispatcher.has_room()
                 && let Some(page) = pages.pop_front()
             {
                 let no_numbers = std::iter::repeat_n(None, page.items.len());
-                let first = self.book.push_page(no_numbers, page.bytes);
+                let first = self.acks.push_page(no_numbers, page.bytes);
                 let end = first + page.items.len() as u64;
                 self.out.push_back(Out {
                     segment: page.segment,
@@ -329,21 +329,21 @@ impl SnapshotTask {
                     if self.shared.wants(&record)? {
                         wanted.push((Ok(record), number));
                     } else {
-                        self.book.done(number);
+                        self.acks.done(number);
                     }
                 }
-                self.feed.push(&self.book, wanted, now);
+                self.dispatcher.push(&self.acks, wanted, now);
             }
             // A channel delivers these records before those that the shards give next. Handlers of
             // shards run concurrently, so the shards wait until these records are done.
             let given = pages.is_empty()
                 && match &self.destination {
-                    Destination::Handler(_) => self.book.is_empty(),
-                    Destination::Channel(_) => self.feed.has_room(),
+                    Destination::Handler(_) => self.acks.is_empty(),
+                    Destination::Channel(_) => self.dispatcher.has_room(),
                 };
-            self.feed.flush(true);
+            self.dispatcher.flush(true);
             if given {
-                junction.lower();
+                coordinator.lower();
                 self.phase = Phase::Gathering;
             }
         }
@@ -352,10 +352,10 @@ impl SnapshotTask {
 
     /// Advances the positions past pages that are done. Finishes or gives up the lease where due.
     fn take_stock(&mut self, now: Duration) {
-        let junction = &self.shared.junction;
+        let coordinator = &self.shared.coordinator;
         while let Some(page) = self.out.front()
-            && self.book.is_done_up_to(page.end)
-            && junction.is_settled(page.epoch)
+            && self.acks.is_done_up_to(page.end)
+            && coordinator.is_settled(page.epoch)
             && let Some(page) = self.out.pop_front()
         {
             if page.cursor == Cursor::End {
@@ -367,25 +367,25 @@ impl SnapshotTask {
             }
         }
         if self.is_complete() && !self.unsaved && self.saving.is_none() {
-            self.hold.finish(std::collections::BTreeSet::new());
+            self.lease.finish(std::collections::BTreeSet::new());
         } else if let Some(until) = self.leaving
-            && (now >= until || self.feed.is_quiet(&self.book))
+            && (now >= until || self.dispatcher.is_quiet(&self.acks))
             && (now >= until || (!self.unsaved && self.saving.is_none()))
         {
-            self.hold.let_go();
+            self.lease.let_go();
         }
     }
 
     /// Scans again the records that were dropped unacknowledged, and all after them.
     fn give_again(&mut self, now: Duration) {
         tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
-        self.book.revoke();
-        self.book = Arc::new(Book::new(self.shared.clock));
+        self.acks.revoke();
+        self.acks = Arc::new(AckTracker::new(self.shared.clock));
         let lane = SnapshotTable::shard();
-        self.feed = self
-            .shared
-            .feed(&self.destination, &lane, &self.book, &mut self.rng);
-        self.shared.junction.lower();
+        self.dispatcher =
+            self.shared
+                .dispatcher(&self.destination, &lane, &self.acks, &mut self.rng);
+        self.shared.coordinator.lower();
         self.phase = Phase::Gathering;
         self.begin(now + REDELIVERY);
     }

@@ -13,7 +13,7 @@ use crate::progress::{Acknowledge, Contiguous};
 
 /// The outstanding records of a shard, shared by the task that reads it and those that handle them.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub(crate) struct AckTracker {
     pages: Mutex<Pages>,
     changed: Notify,
     clock: Clock,
@@ -48,8 +48,8 @@ impl Pages {
     }
 }
 
-impl Book {
-    /// Returns an empty book. The shard is this worker's until [`valid_until`](Self::valid_until)
+impl AckTracker {
+    /// Returns a tracker without records. The shard is this worker's until [`valid_until`](Self::valid_until)
     /// sets another time.
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
@@ -167,7 +167,7 @@ impl Book {
     }
 }
 
-impl Acknowledge for Book {
+impl Acknowledge for AckTracker {
     fn done(&self, number: u64) {
         let mut pages = self.pages();
         if !pages.records.done(number) {
@@ -210,54 +210,54 @@ mod tests {
 
     #[tokio::test]
     async fn a_page_is_held_until_all_its_records_are_done() {
-        let book = Book::new(Clock::start());
-        assert_eq!(book.push_page(sequences(0..3).iter().map(Some), 300), 0);
-        assert_eq!(book.push_page(sequences(3..4).iter().map(Some), 50), 3);
+        let acks = AckTracker::new(Clock::start());
+        assert_eq!(acks.push_page(sequences(0..3).iter().map(Some), 300), 0);
+        assert_eq!(acks.push_page(sequences(3..4).iter().map(Some), 50), 3);
         assert_eq!(
-            book.push_page(sequences(4..4).iter().map(Some), 70),
+            acks.push_page(sequences(4..4).iter().map(Some), 70),
             4,
             "an empty page holds nothing"
         );
-        book.done(1);
-        book.done(3);
-        assert_eq!((book.bytes(), book.take_watermark()), (350, None));
-        book.done(0);
-        assert_eq!(book.bytes(), 350);
-        book.done(2);
-        assert_eq!(book.bytes(), 0);
-        assert_eq!(book.take_watermark(), sequences(3..4).pop());
-        book.settled().await;
+        acks.done(1);
+        acks.done(3);
+        assert_eq!((acks.bytes(), acks.take_watermark()), (350, None));
+        acks.done(0);
+        assert_eq!(acks.bytes(), 350);
+        acks.done(2);
+        assert_eq!(acks.bytes(), 0);
+        assert_eq!(acks.take_watermark(), sequences(3..4).pop());
+        acks.settled().await;
     }
 
     #[tokio::test]
     async fn the_reader_is_woken_when_there_is_room_and_when_a_record_is_dropped() {
-        let book = Book::new(Clock::start());
-        book.push_page(sequences(0..1).iter().map(Some), 100);
-        book.push_page(sequences(1..2).iter().map(Some), 100);
-        let mut waiting = waits_for_room(&book);
+        let acks = AckTracker::new(Clock::start());
+        acks.push_page(sequences(0..1).iter().map(Some), 100);
+        acks.push_page(sequences(1..2).iter().map(Some), 100);
+        let mut waiting = waits_for_room(&acks);
         assert!(futures::poll!(&mut waiting).is_pending());
-        book.done(0);
+        acks.done(0);
         assert!(futures::poll!(&mut waiting).is_ready());
-        book.dropped(1);
-        assert!(book.is_dropped() && book.is_settled());
-        book.room(0).await;
+        acks.dropped(1);
+        assert!(acks.is_dropped() && acks.is_settled());
+        acks.room(0).await;
     }
 
     #[tokio::test]
     async fn what_came_before_a_dropped_record_is_still_waited_for() {
-        let book = Book::new(Clock::start());
-        book.push_page(sequences(0..3).iter().map(Some), 100);
-        book.dropped(1);
-        assert!(book.is_dropped() && !book.is_settled());
-        let mut waiting = std::pin::pin!(book.settled());
+        let acks = AckTracker::new(Clock::start());
+        acks.push_page(sequences(0..3).iter().map(Some), 100);
+        acks.dropped(1);
+        assert!(acks.is_dropped() && !acks.is_settled());
+        let mut waiting = std::pin::pin!(acks.settled());
         assert!(futures::poll!(&mut waiting).is_pending());
-        book.done(2);
-        book.done(0);
+        acks.done(2);
+        acks.done(0);
         assert!(futures::poll!(&mut waiting).is_ready());
-        assert_eq!(book.take_watermark(), sequences(0..1).pop());
+        assert_eq!(acks.take_watermark(), sequences(0..1).pop());
     }
 
-    fn waits_for_room(book: &Book) -> futures::future::BoxFuture<'_, ()> {
-        Box::pin(book.room(150))
+    fn waits_for_room(acks: &AckTracker) -> futures::future::BoxFuture<'_, ()> {
+        Box::pin(acks.room(150))
     }
 }

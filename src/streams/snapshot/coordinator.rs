@@ -20,7 +20,7 @@ use crate::streams::record::Record;
 /// The number of a barrier; the next has a larger one.
 pub(crate) type Epoch = u64;
 
-pub(crate) struct Junction {
+pub(crate) struct Coordinator {
     active: AtomicBool,
     state: Mutex<State>,
     changed: Notify,
@@ -57,7 +57,7 @@ impl State {
     }
 }
 
-impl Junction {
+impl Coordinator {
     pub(crate) fn new() -> Self {
         Self {
             active: AtomicBool::new(false),

@@ -16,7 +16,7 @@ use crate::retry::ServiceError;
 /// The operation name under which a handler's failures are noted.
 pub(crate) const HANDLER: &str = "handler";
 
-pub(crate) struct Troubles {
+pub(crate) struct FailureLog {
     clock: Clock,
     /// Set while anything fails, so that successes need no lock otherwise.
     any: AtomicBool,
@@ -31,7 +31,7 @@ struct State {
     ended: Option<String>,
 }
 
-impl Troubles {
+impl FailureLog {
     /// Creates the state of a source without failures. `longest_gap` is the longest time between two attempts of a retry.
     pub(crate) fn new(table: &str, clock: Clock, longest_gap: Duration) -> Self {
         Self {

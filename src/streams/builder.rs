@@ -1,0 +1,363 @@
+//! A source, set up and opened.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, watch};
+
+use super::error::StreamsError;
+use super::failure_log::FailureLog;
+use super::gap::{Gap, GapPolicy};
+use super::graph::ShardGraph;
+use super::lag::Lags;
+use super::lease::{Begin, LeaseTable};
+use super::listing::Lister;
+use super::policy::{DeadLetter, DeadLetterFn};
+use super::record::Record;
+use super::settings::StreamSettings;
+use super::shared::{Destination, FilterFn, GapFn, Order, Shared, Stream, millis};
+use super::snapshot::{Coordinator, SnapshotTable, Snapshots};
+use super::source::StreamSource;
+use super::stats::Counters;
+use super::worker::Worker;
+use crate::clock::Clock;
+use crate::error::text;
+use crate::random::entropy;
+use crate::retry::{Backoff, Retries, RetryPolicy};
+use crate::transport::{ServiceClock, Transport, TransportKind};
+
+/// The number of pages that wait, read and not yet taken, in a source that is taken as a stream.
+const CHUNKS: usize = 16;
+
+/// The number of times that the table is described before opening gives up.
+const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
+
+/// The position at which an application without leases begins. One with leases continues from its checkpoints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartPosition {
+    /// The oldest change that the stream still holds, up to 24 hours back. The default.
+    #[default]
+    TrimHorizon,
+    /// All changes from now on: the position is set before [`open`](StreamSourceBuilder::open) returns.
+    Latest,
+    /// All changes made at this time or later. DynamoDB Streams can't seek by time: the shards are
+    /// read from their oldest change, and earlier changes are skipped.
+    AtTimestamp(SystemTime),
+    /// Every item of the table once, as an [`EventKind::Snapshot`](super::EventKind::Snapshot), and every change since
+    /// [`open`](StreamSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
+    ///
+    /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned
+    /// is given by its changes alone, so some items have no snapshot record. After a crash before a shard's first checkpoint,
+    /// changes of the last seconds before the start may be given too. The stream's view must hold new images. After a crash the
+    /// scan continues from the last page with every item done and every change before it behind its shard's checkpoint.
+    ///
+    /// While it is taken, which [`StreamStats::snapshot_items`] shows, one worker reads all shards and the others wait. Pages of it
+    /// and changes of the stream are handed out in turn, never at the same time. [`SnapshotSettings`](super::SnapshotSettings) sets
+    /// its speed and memory. Every worker of the application must be opened with this position. Its state is in a separate table,
+    /// `<lease table>-snapshot`, created in on-demand mode. Deleting it together with the lease table resets the application.
+    Snapshot,
+}
+
+/// A builder of a [`StreamSource`].
+#[must_use = "nothing is opened until `open` is called"]
+pub struct StreamSourceBuilder {
+    dynamodb: aws_sdk_dynamodb::Client,
+    streams: aws_sdk_dynamodbstreams::Client,
+    table: String,
+    lease_table: Option<String>,
+    in_memory: bool,
+    worker: Option<String>,
+    start: StartPosition,
+    settings: StreamSettings,
+    transport: TransportKind,
+    filter: Option<FilterFn>,
+    dead_letters: Option<DeadLetterFn>,
+    on_gap: Option<GapFn>,
+    seed: Option<u64>,
+}
+
+impl fmt::Debug for StreamSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamSourceBuilder")
+            .field("table", &self.table)
+            .field("lease_table", &self.lease_table)
+            .field("start", &self.start)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StreamSourceBuilder {
+    pub(super) fn new(
+        dynamodb: &aws_sdk_dynamodb::Client,
+        streams: &aws_sdk_dynamodbstreams::Client,
+        table: String,
+    ) -> Self {
+        Self {
+            dynamodb: dynamodb.clone(),
+            streams: streams.clone(),
+            table,
+            lease_table: None,
+            in_memory: false,
+            worker: None,
+            start: StartPosition::default(),
+            settings: StreamSettings::default(),
+            transport: TransportKind::default(),
+            filter: None,
+            dead_letters: None,
+            on_gap: None,
+            seed: None,
+        }
+    }
+
+    /// Sets the table that holds the leases and, with them, the checkpoints. It is the application's
+    /// name, as in the KCL: every worker of one application uses the same, and two applications never
+    /// do. It is created in on-demand mode if it is missing. Default: the table's name and `-leases`.
+    pub fn lease_table(mut self, name: impl Into<String>) -> Self {
+        self.lease_table = Some(name.into());
+        self
+    }
+
+    /// Keeps leases and checkpoints in this process alone, for a reader that shares its shards with no other and starts
+    /// anew each time, such as an inspection tool or a cache. No table is created, and no permission for one is needed.
+    ///
+    /// Two such sources read all shards each. The position is lost when the source is dropped.
+    pub fn leases_in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// Sets this worker's name in the lease table. A random suffix distinguishes it from others of
+    /// its name. Default: the host's name and the process ID.
+    pub fn worker(mut self, name: impl Into<String>) -> Self {
+        self.worker = Some(name.into());
+        self
+    }
+
+    /// Sets the position at which an application without leases begins. Default: [`StartPosition::TrimHorizon`].
+    pub fn start(mut self, position: StartPosition) -> Self {
+        self.start = position;
+        self
+    }
+
+    /// Sets how changes are read and handled.
+    pub fn settings(mut self, settings: StreamSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Sets the transport of requests. Default: [`TransportKind::Auto`].
+    pub fn transport(mut self, kind: TransportKind) -> Self {
+        self.transport = kind;
+        self
+    }
+
+    /// Sets the filter of records. Those for which it returns `false` are not handed out and count as done.
+    pub fn filter(mut self, filter: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Self {
+        self.filter = Some(Arc::new(filter));
+        self
+    }
+
+    /// Sets the handler of records that are given up. The checkpoint passes a record once the handler has
+    /// returned `Ok`; after an error it is called again, with the delays of [`StreamSettings::retry`].
+    pub fn dead_letters<H, F, E>(mut self, handler: H) -> Self
+    where
+        H: Fn(DeadLetter) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.dead_letters = Some(Arc::new(move |letter| {
+            let taking = handler(letter);
+            Box::pin(async move { taking.await.map_err(|error| text(&*error.into())) })
+        }));
+        self
+    }
+
+    /// Sets the handler that is called for every gap, whatever [`StreamSettings::on_gap`] is. It must not block.
+    pub fn on_gap(mut self, handler: impl Fn(&Gap) + Send + Sync + 'static) -> Self {
+        self.on_gap = Some(Arc::new(handler));
+        self
+    }
+
+    /// Sets the seed of the delays and of the order in which leases are taken, for tests. Two sources of one seed are still two workers.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Finds the table's stream, creates the lease table if it is missing, and ensures that every shard has a lease.
+    ///
+    /// The start position is settled before it returns: every change from then on is given. Nothing
+    /// is read before [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream).
+    ///
+    /// # Errors
+    ///
+    /// [`StreamsError::NoStream`] if the table has none, [`StreamsError::Config`] for settings out of range,
+    /// [`StreamsError::HandlerMissing`] for those that lack their handler, and any error that keeps the tables from being read.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped before it resolves, a lease table and rows may have been created; opening again continues from there.
+    pub async fn open(self) -> Result<StreamSource, StreamsError> {
+        let settings = self.settings;
+        settings.validate()?;
+        let takes_letters = self.dead_letters.is_some();
+        settings.check_handlers(takes_letters, self.on_gap.is_some())?;
+        if self.in_memory {
+            let stored = [
+                (self.lease_table.is_some(), "lease_table"),
+                (
+                    self.start == StartPosition::Snapshot,
+                    "StartPosition::Snapshot",
+                ),
+                (
+                    settings.get_on_gap() == GapPolicy::Rescan,
+                    "on_gap = \"rescan\"",
+                ),
+            ];
+            if let Some((_, setting)) = stored.into_iter().find(|(is, _)| *is) {
+                return Err(StreamsError::LeasesInMemory { setting });
+            }
+        }
+        let clock = Clock::start();
+        let mut rng = fastrand::Rng::with_seed(self.seed.unwrap_or_else(entropy));
+        let timeout = settings.get_request_timeout();
+        let table = Transport::new(&self.dynamodb, self.transport, &self.table, timeout);
+        let mut retries = Retries::new(Backoff::new(&RetryPolicy::default()), rng.fork());
+        let (stream_arn, keys) = stream_of(&table, &self.table, &mut retries).await?;
+
+        let name = self.worker.unwrap_or_else(this_process);
+        // No other worker writes under this name: a row with it was written by this one. The suffix
+        // does not depend on the seed, so two sources of one seed have two names.
+        let me = format!("{name}-{:016x}", entropy());
+        let leases = self
+            .lease_table
+            .unwrap_or_else(|| format!("{}-leases", self.table));
+        let with_snapshots = (self.start == StartPosition::Snapshot
+            || settings.get_on_gap() == GapPolicy::Rescan)
+            .then(|| Snapshots {
+                table: SnapshotTable::new(&self.dynamodb, self.transport, &leases, &me, timeout),
+                source: table.clone(),
+                keys,
+            });
+        let lease_timeout = settings.lease_timeout();
+        let leases = LeaseTable::new(&self.dynamodb, self.transport, &leases, &me, lease_timeout);
+        let leases = if self.in_memory {
+            leases.in_memory()
+        } else {
+            leases
+        };
+        leases.ensure().await?;
+        let time = Arc::new(ServiceClock::new());
+        let transport =
+            Transport::streams(&self.streams, self.transport, &stream_arn, timeout, &time);
+        let stream = Arc::new(Stream {
+            arn: stream_arn,
+            transport,
+        });
+        let (sender, receiver) = mpsc::channel(CHUNKS);
+        let delay = settings.get_retry().get_max_backoff();
+        let longest_gap = timeout.saturating_add(delay);
+        let shared = Shared {
+            clock,
+            backoff: Backoff::new(&RetryPolicy::default()),
+            counters: Arc::new(Counters::new(&self.table)),
+            lags: Arc::new(Lags::new(&self.table, &time)),
+            failure_log: Arc::new(FailureLog::new(&self.table, clock, longest_gap)),
+            table: self.table,
+            source: table,
+            stream: Mutex::new(Arc::clone(&stream)),
+            time,
+            leases,
+            settings,
+            dead_letters: self.dead_letters,
+            filter: self.filter,
+            on_gap: self.on_gap,
+            held: AtomicUsize::new(0),
+            graph: Mutex::new(Arc::new(ShardGraph::default())),
+            coordinator: Coordinator::new(),
+            starved: Mutex::default(),
+        };
+        let begin = match self.start {
+            StartPosition::TrimHorizon => Begin::TrimHorizon,
+            // Set before the first page of a snapshot is scanned, so that the scan shows all earlier changes.
+            StartPosition::Latest | StartPosition::Snapshot => Begin::Latest,
+            StartPosition::AtTimestamp(time) => Begin::AtTimestamp(millis(time)),
+        };
+        let lister = Lister::new(stream, clock, rng.fork());
+        let letters_rng = rng.fork();
+        let mut worker = Worker::new(
+            Arc::new(shared),
+            Destination::Channel(sender),
+            begin,
+            lister,
+            rng,
+        );
+        if let Some(snapshots) = with_snapshots {
+            worker = worker.with_snapshots(snapshots, self.start == StartPosition::Snapshot);
+        }
+        worker.prepare().await?;
+        let (orders, received_orders) = watch::channel(Order::Run);
+        Ok(StreamSource {
+            worker,
+            receiver,
+            orders: Arc::new(orders),
+            received_orders,
+            rng: letters_rng,
+        })
+    }
+}
+
+/// Returns the ARN of a table's stream, and the names of the table's key attributes.
+async fn stream_of(
+    transport: &Transport,
+    table: &str,
+    retries: &mut Retries,
+) -> Result<(String, Arc<[String]>), StreamsError> {
+    let described = transport
+        .describe_patiently(MAX_DESCRIBE_ATTEMPTS, retries)
+        .await;
+    let described =
+        described.map_err(|error| StreamsError::service("DescribeTable", table, error))?;
+    let keys = described.shape.keys();
+    let names = std::iter::once(keys.partition()).chain(keys.sort());
+    let keys = names.map(|key| key.name().to_owned()).collect();
+    let stream_arn = described.stream_arn.ok_or_else(|| StreamsError::NoStream {
+        table: table.to_owned(),
+    })?;
+    Ok((stream_arn, keys))
+}
+
+/// Returns the name of this process: the host's name, and the process ID.
+fn this_process() -> String {
+    let host = ["HOSTNAME", "COMPUTERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok());
+    let host = host.as_deref().map_or("host", str::trim);
+    format!("{host}-{}", std::process::id())
+}
+
+impl StreamSettings {
+    /// Refuses settings that would lose records because no handler takes them.
+    fn check_handlers(&self, dead_letters: bool, on_gap: bool) -> Result<(), StreamsError> {
+        let needs = if !dead_letters && self.get_max_age().is_some() {
+            Some(("max_age", "dead_letters"))
+        } else if !dead_letters && self.get_retry().get_max_attempts().is_some() {
+            Some(("retry.max_attempts", "dead_letters"))
+        } else if !on_gap && self.get_on_gap() == GapPolicy::Report {
+            Some(("on_gap = \"report\"", "on_gap"))
+        } else {
+            None
+        };
+        match needs {
+            Some((setting, handler)) => Err(StreamsError::HandlerMissing { setting, handler }),
+            None => Ok(()),
+        }
+    }
+}

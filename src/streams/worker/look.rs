@@ -1,0 +1,222 @@
+//! Looks at the lease table: what follows from its rows, and the leases that are taken and given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt as _, stream};
+
+use super::super::lease::{LeaseRow, LookError, Manner};
+use super::super::shared::{Order, Shared};
+use super::super::{ShardId, StreamsError};
+use super::{AT_ONCE, Worker};
+use crate::retry::{Decision, Retries};
+
+/// The most leases that a worker takes in one look, before it handles anything else.
+const TAKEN_AT_ONCE: usize = 128;
+
+impl Worker {
+    pub(super) fn saw_all(&mut self, rows: Vec<LeaseRow>) {
+        let seen = self.shared.clock.now();
+        self.looked = seen;
+        self.observed.scanned(rows, seen);
+        self.discovery.saw(self.observed.rows());
+        let strangers = self.observed.strangers();
+        if strangers.len() > self.strangers {
+            self.strangers = strangers.len();
+            let table = self.shared.leases.name();
+            tracing::warn!(
+                table,
+                ?strangers,
+                "workers of the Kinesis Client Library live beside this one: stop them first, or shards may be read twice"
+            );
+        }
+    }
+
+    /// Reads the lease table and takes this worker's part of the leases.
+    pub(super) async fn look(&mut self) -> Result<(), StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let (clock, failover) = (shared.clock, shared.settings.get_failover());
+        // Also on errors: a worker that has failed keeps this pace while its other tasks finish.
+        self.next_look = clock.now() + failover / 10;
+        shared.failure_log.advance();
+        shared.lags.measure();
+        let rows = match shared.leases.scan().await {
+            Ok(rows) => rows,
+            Err(LookError::Service(error)) if !error.is_fatal() => {
+                let pause = self.looks.failed();
+                shared.failure_log.failed("Scan", None, &error);
+                self.next_look = clock.now() + pause.min(failover / 10);
+                return Ok(());
+            }
+            Err(error) => return Err(self.look_error(error)),
+        };
+        self.looks.succeeded();
+        // Leases that could not be taken may be others' by now, which is no failure.
+        for operation in ["Scan", "UpdateItem"] {
+            shared.failure_log.succeeded(operation, None);
+        }
+        self.saw_all(rows);
+        self.look_at_snapshot().await?;
+        let more = self.order == Order::Run && self.may_take() && self.take().await?;
+        self.take_back().await;
+        self.count_ready();
+        let now = clock.now();
+        // A lease that is handed over is not read until this worker sees it: look twice as often.
+        let often = if self.observed.is_waiting(shared.leases.me()) {
+            20
+        } else {
+            10
+        };
+        let next = now + failover / often;
+        self.next_look = match self.observed.next_lapse(shared.leases.me(), failover) {
+            _ if more => now,
+            Some(lapse) if lapse > now => next.min(lapse),
+            _ => next,
+        };
+        Ok(())
+    }
+
+    /// Keeps the leases that a worker has asked for and that died before they were handed to it.
+    async fn take_back(&mut self) {
+        let (me, now) = (self.shared.leases.me(), self.shared.clock.now());
+        let failover = self.shared.settings.get_failover();
+        for row in self.observed.asked_for_by_the_dead(me, now, failover) {
+            match self.shared.leases.take_back(&row).await {
+                Ok(()) => {
+                    let asker = row.owner.as_deref().unwrap_or_default();
+                    tracing::info!(shard = %row.shard, asker, "a lease that a dead worker had asked for is kept");
+                }
+                // The next look shows it again.
+                Err(error) => {
+                    self.shared.failure_log.failed("UpdateItem", None, &error);
+                }
+            }
+        }
+    }
+
+    /// Counts the shards that may be read, and finds those that no worker reads.
+    fn count_ready(&self) {
+        let (clock, lags) = (self.shared.clock, &self.shared.lags);
+        let failover = self.shared.settings.get_failover();
+        let me = self.shared.leases.me();
+        let (now, now_at) = (clock.now(), lags.now());
+        let mut ready = 0;
+        let mut unread = BTreeMap::new();
+        for row in self.observed.ready(self.discovery.lineage()) {
+            ready += 1;
+            if self.held.contains_key(&row.shard) {
+                continue;
+            }
+            if let Some(since) = self.observed.unread_since(row, me, now, failover) {
+                let found = row.created.filter(|_| row.checkpoint.is_start());
+                let ago = u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+                let since = found.unwrap_or(now_at.saturating_sub(ago));
+                unread.insert(row.shard.clone(), since);
+            }
+        }
+        lags.saw(ready, unread);
+    }
+
+    /// Schedules a look at once, but not within a hundredth of the failover time after the last:
+    /// many shards may end together, and a look reads the whole table.
+    pub(super) fn look_soon(&mut self, now: Duration) {
+        let pause = self.shared.settings.get_failover() / 100;
+        self.next_look = self.next_look.min(now.max(self.looked + pause));
+    }
+
+    /// Takes leases, and returns whether there are more to take.
+    async fn take(&mut self) -> Result<bool, StreamsError> {
+        let shared = Arc::clone(&self.shared);
+        let held: BTreeSet<ShardId> = self.held.keys().cloned().collect();
+        let mut takes = self.observed.plan(
+            shared.leases.me(),
+            &held,
+            self.discovery.lineage(),
+            shared.clock.now(),
+            shared.settings.get_failover(),
+            &mut self.rng,
+        );
+        let more = takes.len() > TAKEN_AT_ONCE;
+        takes.truncate(TAKEN_AT_ONCE);
+        let leases = shared.leases.clone();
+        let clock = shared.clock;
+        let mut taking = stream::iter(takes)
+            .map(|take| {
+                let leases = &leases;
+                async move {
+                    let sent = clock.now();
+                    let taken = leases.take(&take).await;
+                    (take, sent, taken)
+                }
+            })
+            .buffer_unordered(AT_ONCE);
+        // Each is started as soon as it is taken: only its own task renews the lease.
+        while let Some((take, sent, taken)) = taking.next().await {
+            match taken {
+                Ok(Some(row)) => {
+                    shared.failure_log.succeeded("UpdateItem", None);
+                    self.observed.saw(row.clone(), sent);
+                    if take.manner != Manner::HandOver {
+                        self.start(row, sent);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) if error.is_fatal() => {
+                    return Err(StreamsError::service("UpdateItem", leases.name(), error));
+                }
+                // If it was applied, the next look shows it. The others would most likely fail too.
+                Err(error) => {
+                    self.shared.failure_log.failed("UpdateItem", None, &error);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(more)
+    }
+
+    pub(super) fn look_error(&self, error: LookError) -> StreamsError {
+        let table = self.shared.leases.name();
+        match error {
+            LookError::Service(error) => StreamsError::service("Scan", table, error),
+            LookError::Malformed(row) => StreamsError::malformed_lease(table, row),
+        }
+    }
+}
+
+/// The number of times that the lease table is scanned for leases to give back.
+const RENOUNCE_ATTEMPTS: u32 = 3;
+
+/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse.
+pub(super) async fn renounce(
+    shared: &Shared,
+    rng: fastrand::Rng,
+    which: impl Fn(&LeaseRow) -> bool,
+) {
+    let leases = &shared.leases;
+    let mut retries = Retries::new(shared.backoff.clone(), rng);
+    let decide = |error, failures| {
+        if failures < RENOUNCE_ATTEMPTS {
+            Decision::Retry
+        } else {
+            Decision::GiveUp(error)
+        }
+    };
+    let rows = match retries.call(|| leases.scan(), decide).await {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%error, "leases that were asked for could not be given back: they lapse");
+            return;
+        }
+    };
+    let named = rows
+        .into_iter()
+        .filter(|row| row.owner.as_deref() == Some(leases.me()) && which(row));
+    stream::iter(named)
+        .for_each_concurrent(AT_ONCE, |row| async move {
+            if let Err(error) = leases.renounce(&row).await {
+                tracing::debug!(shard = %row.shard, %error, "a lease could not be given up");
+            }
+        })
+        .await;
+}
