@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
+use super::dispatcher::Destination;
 use super::error::StreamsError;
 use super::failure_log::FailureLog;
 use super::gap::{Gap, GapPolicy};
@@ -19,7 +20,7 @@ use super::listing::Lister;
 use super::policy::{DeadLetter, DeadLetterFn};
 use super::record::Record;
 use super::settings::StreamSettings;
-use super::shared::{Destination, FilterFn, GapFn, Order, Shared, Stream, millis};
+use super::shared::{FilterFn, GapFn, Order, Shared, Stream, millis};
 use super::snapshot::{Coordinator, SnapshotTable, Snapshots};
 use super::source::StreamSource;
 use super::stats::Counters;

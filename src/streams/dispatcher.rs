@@ -9,7 +9,8 @@ use super::ShardId;
 use super::ack_tracker::AckTracker;
 use super::error::StreamsError;
 use super::page::Entry;
-use super::policy::Runner;
+use super::policy::{HandleFn, Runner};
+use super::shared::Shared;
 use crate::progress::Acknowledge;
 
 /// Records on their way to a caller that takes them as a stream.
@@ -27,6 +28,13 @@ impl Drop for Chunk {
             self.acks.dropped(*number);
         }
     }
+}
+
+/// The destination of records.
+#[derive(Clone)]
+pub(crate) enum Destination {
+    Handler(HandleFn),
+    Channel(mpsc::Sender<Chunk>),
 }
 
 pub(crate) enum Dispatcher {
@@ -67,6 +75,28 @@ pub(crate) enum DispatcherEvent {
 }
 
 impl Dispatcher {
+    /// Returns the dispatcher of a shard's records, or of a snapshot's, without any.
+    pub(crate) fn new(
+        shared: &Shared,
+        destination: &Destination,
+        shard: &ShardId,
+        acks: &Arc<AckTracker>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        match destination {
+            Destination::Handler(handle) => Self::Handler(Box::new(Runner::new(
+                shard.clone(),
+                shared,
+                Arc::clone(handle),
+                Arc::clone(acks),
+                rng.fork(),
+            ))),
+            Destination::Channel(sender) => {
+                Self::Channel(Output::new(shard.clone(), sender.clone()))
+            }
+        }
+    }
+
     /// Returns whether another page may be read: the last one was passed on.
     pub(crate) fn has_room(&self) -> bool {
         match self {

@@ -212,8 +212,19 @@ impl RecordStream {
         let mut retries = Retries::new(letters.backoff.clone(), letters.rng.fork());
         let failure_log = Arc::clone(&letters.failure_log);
         self.writing_letters.spawn(async move {
-            write_dead_letter(&dead_letters, letter, &mut retries, &failure_log).await;
-            ack.done();
+            // The shard's next reader finds the record again.
+            let is_current = || ack.is_current();
+            if write_dead_letter(
+                &dead_letters,
+                letter,
+                &mut retries,
+                &failure_log,
+                is_current,
+            )
+            .await
+            {
+                ack.done();
+            }
         });
         Ok(())
     }

@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
-
-use super::ack_tracker::AckTracker;
-use super::dispatcher::{Chunk, Dispatcher, Output};
 use super::failure_log::FailureLog;
 use super::gap::{Gap, GapPolicy};
 use super::graph::ShardGraph;
 use super::lag::Lags;
 use super::lease::LeaseTable;
-use super::policy::{DeadLetterFn, HandleFn, Runner};
+use super::policy::DeadLetterFn;
 use super::record::Record;
 use super::settings::StreamSettings;
 use super::snapshot::Coordinator;
@@ -52,13 +48,6 @@ pub(crate) enum Order {
 pub(crate) struct Stream {
     pub(crate) arn: String,
     pub(crate) transport: Transport,
-}
-
-/// The destination of records.
-#[derive(Clone)]
-pub(crate) enum Destination {
-    Handler(HandleFn),
-    Channel(mpsc::Sender<Chunk>),
 }
 
 pub(crate) struct Shared {
@@ -113,27 +102,6 @@ impl Shared {
     /// Returns retries with the source's delays.
     pub(crate) fn retries(&self, rng: &mut fastrand::Rng) -> Retries {
         Retries::new(self.backoff.clone(), rng.fork())
-    }
-
-    pub(crate) fn dispatcher(
-        &self,
-        destination: &Destination,
-        shard: &ShardId,
-        acks: &Arc<AckTracker>,
-        rng: &mut fastrand::Rng,
-    ) -> Dispatcher {
-        match destination {
-            Destination::Handler(handle) => Dispatcher::Handler(Box::new(Runner::new(
-                shard.clone(),
-                self,
-                Arc::clone(handle),
-                Arc::clone(acks),
-                rng.fork(),
-            ))),
-            Destination::Channel(sender) => {
-                Dispatcher::Channel(Output::new(shard.clone(), sender.clone()))
-            }
-        }
     }
 
     /// Returns whether the user's filter, if there is one, accepts a record.

@@ -10,10 +10,10 @@ use tokio::sync::{mpsc, watch};
 use super::StreamsError;
 use super::builder::StreamSourceBuilder;
 use super::control::{Running, StreamControl};
-use super::dispatcher::Chunk;
+use super::dispatcher::{Chunk, Destination};
 use super::policy::{Batch, BatchError, erase};
 use super::record_stream::{Letters, RecordStream};
-use super::shared::{Destination, Order};
+use super::shared::Order;
 use super::worker::Worker;
 use crate::retry::Backoff;
 

@@ -1,6 +1,5 @@
 //! The input of a handler, and its possible answers.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -211,14 +210,15 @@ where
     })
 }
 
-/// Gives a dead letter to its handler, repeatedly until the handler takes it. The letter's lane
-/// waits until then.
+/// Gives a dead letter to its handler, repeatedly until the handler takes it, or the letter is not
+/// wanted any more. Returns whether it was taken.
 pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
     letter: DeadLetter,
     retries: &mut Retries,
     failure_log: &FailureLog,
-) {
+    is_wanted: impl Fn() -> bool,
+) -> bool {
     let give = || {
         let given = letter.clone();
         // The call itself is inside, since it may panic too.
@@ -231,10 +231,15 @@ pub(crate) async fn write_dead_letter(
     let decide = |problem: String, _| {
         let problem = format!("a dead letter was not taken: {problem}");
         failure_log.handler_failed(&letter.shard, &problem);
-        Decision::<Infallible>::Retry
+        if is_wanted() {
+            Decision::Retry
+        } else {
+            Decision::GiveUp(())
+        }
     };
-    let Ok(()) = retries.call(give, decide).await;
+    let is_taken = retries.call(give, decide).await.is_ok();
     failure_log.succeeded(HANDLER, Some(&letter.shard));
+    is_taken
 }
 
 #[cfg(test)]

@@ -285,7 +285,8 @@ impl Runner {
                     reason: reason.clone(),
                     failures,
                 };
-                write_dead_letter(&dead_letters, letter, &mut retries, &failure_log).await;
+                // This task is aborted once the shard is given up.
+                write_dead_letter(&dead_letters, letter, &mut retries, &failure_log, || true).await;
             }
             Ran::DeadLettered(lane, records)
         });

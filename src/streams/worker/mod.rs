@@ -21,9 +21,10 @@ use futures::future::{BoxFuture, OptionFuture};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::dispatcher::Destination;
 use super::lease::{Begin, Checkpoint, LeaseRow, Observed};
 use super::listing::{Lister, Listing, ListingError};
-use super::shared::{Destination, Order, Shared};
+use super::shared::{Order, Shared};
 use super::snapshot::{SnapshotEnd, Snapshots};
 use super::{ShardId, StreamsError};
 use crate::retry::Retries;

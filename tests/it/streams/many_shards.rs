@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::streams::StreamSettings;
-use dynamodb_connector::test_util::{FaultyDynamoDb, Operation};
+use dynamodb_connector::test_util::Operation;
 use tokio::sync::Semaphore;
 
 use super::rig::{

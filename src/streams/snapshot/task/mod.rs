@@ -22,10 +22,10 @@ use crate::progress::Acknowledge as _;
 use crate::retry::{Retries, ServiceError};
 use crate::streams::StreamsError;
 use crate::streams::ack_tracker::AckTracker;
-use crate::streams::dispatcher::{Dispatcher, DispatcherEvent};
+use crate::streams::dispatcher::{Destination, Dispatcher, DispatcherEvent};
 use crate::streams::lease::{Change, HeldLease, LeaseRow, Written};
 use crate::streams::record::Record;
-use crate::streams::shared::{Destination, Order, Shared};
+use crate::streams::shared::{Order, Shared};
 
 /// The bytes counted for a page under way. A page holds 1 MB at most (API reference of `Scan`); its
 /// JSON is larger than the stored items.
@@ -152,8 +152,9 @@ pub(crate) async fn take_snapshot(
     );
     let lease = HeldLease::new(shared.leases.me(), &row, taken, failover, interval);
     let acks = Arc::new(AckTracker::new(shared.clock));
+    acks.valid_until(lease.valid_until());
     let lane = SnapshotTable::shard();
-    let dispatcher = shared.dispatcher(&destination, &lane, &acks, &mut rng);
+    let dispatcher = Dispatcher::new(&shared, &destination, &lane, &acks, &mut rng);
     let retries = shared.retries(&mut rng);
     shared.coordinator.activate();
     let mut task = SnapshotTask {
@@ -381,10 +382,15 @@ impl SnapshotTask {
         tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
         self.acks.revoke();
         self.acks = Arc::new(AckTracker::new(self.shared.clock));
+        self.acks.valid_until(self.lease.valid_until());
         let lane = SnapshotTable::shard();
-        self.dispatcher =
-            self.shared
-                .dispatcher(&self.destination, &lane, &self.acks, &mut self.rng);
+        self.dispatcher = Dispatcher::new(
+            &self.shared,
+            &self.destination,
+            &lane,
+            &self.acks,
+            &mut self.rng,
+        );
         self.shared.coordinator.lower();
         self.phase = Phase::Gathering;
         self.begin(now + REDELIVERY);

@@ -48,6 +48,7 @@ impl SnapshotTask {
         match end.result {
             Ok(Written::Done) => {
                 self.lease.accepted(&end.change, end.sent);
+                self.acks.valid_until(self.lease.valid_until());
                 let finished = end.change.checkpoint == Some(Checkpoint::ShardEnd);
                 Ok(match (end.change.let_go, finished) {
                     (true, true) => Some(SnapshotEnd::Finished),

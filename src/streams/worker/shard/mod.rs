@@ -25,10 +25,10 @@ use futures::future::{BoxFuture, OptionFuture};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::ack_tracker::AckTracker;
-use super::super::dispatcher::{Dispatcher, DispatcherEvent};
+use super::super::dispatcher::{Destination, Dispatcher, DispatcherEvent};
 use super::super::gap::GapCause;
 use super::super::lease::{Change, Checkpoint, HeldLease, LeaseRow};
-use super::super::shared::{Destination, HOSTS_APART, Order, Shared};
+use super::super::shared::{HOSTS_APART, Order, Shared};
 use super::super::{SequenceNumber, ShardId, StreamsError};
 use crate::retry::ServiceError;
 use barrier::Barrier;
@@ -157,7 +157,7 @@ impl ShardTask {
         };
         let acks = Arc::new(AckTracker::new(shared.clock));
         acks.valid_until(lease.valid_until());
-        let dispatcher = shared.dispatcher(&destination, &row.shard, &acks, &mut rng);
+        let dispatcher = Dispatcher::new(&shared, &destination, &row.shard, &acks, &mut rng);
         let retries = shared.retries(&mut rng);
         let reading = Reading::new(&shared, &row, pinned, from_time, retries);
         Self {
@@ -355,7 +355,8 @@ impl ShardTask {
         self.acks.revoke();
         self.acks = Arc::new(AckTracker::new(self.shared.clock));
         self.acks.valid_until(self.lease.valid_until());
-        self.dispatcher = self.shared.dispatcher(
+        self.dispatcher = Dispatcher::new(
+            &self.shared,
             &self.destination,
             &self.row.shard,
             &self.acks,
