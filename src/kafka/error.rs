@@ -21,6 +21,9 @@ pub enum KafkaErrorKind {
     Fatal,
     /// This record cannot be delivered; others can.
     Record,
+    /// No record can be delivered to this topic: it does not exist, or this client may not write to it. Create it, grant the
+    /// rights, or name another one. Records of other topics can be delivered.
+    Topic,
     /// Settings that cannot be used.
     Settings,
     /// The sink or the source was closed.
@@ -80,7 +83,16 @@ pub enum KafkaError {
         /// The partition.
         partition: i32,
     },
-    /// A record or a topic that the brokers, or librdkafka, do not accept.
+    /// A topic that the brokers do not let this client use: for want of rights, by a policy, or for its name.
+    #[error("topic {topic:?} cannot be used: {reason}")]
+    #[non_exhaustive]
+    TopicRefused {
+        /// The topic.
+        topic: Arc<str>,
+        /// What they say.
+        reason: Arc<str>,
+    },
+    /// A record that the brokers, or librdkafka, do not accept.
     #[error("{place} refused: {reason}")]
     #[non_exhaustive]
     Refused {
@@ -154,10 +166,10 @@ impl KafkaError {
                 KafkaErrorKind::Settings
             }
             Self::TooLarge { .. }
-            | Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
             | Self::Refused { .. }
             | Self::Serialize(_) => KafkaErrorKind::Record,
+            Self::UnknownTopic { .. } | Self::TopicRefused { .. } => KafkaErrorKind::Topic,
             Self::Full { .. }
             | Self::LookingUp { .. }
             | Self::NotDelivered { .. }
@@ -188,6 +200,7 @@ impl KafkaError {
         match self {
             Self::TooLarge { topic, .. }
             | Self::UnknownTopic { topic, .. }
+            | Self::TopicRefused { topic, .. }
             | Self::UnknownPartition { topic, .. }
             | Self::LookingUp { topic, .. } => Some(topic),
             Self::Refused { place, .. } | Self::NotDelivered { place, .. } => Some(place.topic()),
@@ -226,15 +239,18 @@ impl KafkaError {
             },
             code if is_fatal(code) => Self::Fatal { reason: reason() },
             Code::PurgeQueue | Code::PurgeInflight => Self::Closed,
+            Code::InvalidTopic
+            | Code::PolicyViolation
+            | Code::TopicAuthorizationFailed
+            | Code::UnsupportedCompressionType => Self::TopicRefused {
+                topic: place.topic,
+                reason: reason(),
+            },
             Code::InvalidMessage
-            | Code::InvalidTopic
             | Code::InvalidTimestamp
             | Code::InvalidRecord
             | Code::InvalidArgument
-            | Code::PolicyViolation
-            | Code::TopicAuthorizationFailed
-            | Code::UnsupportedForMessageFormat
-            | Code::UnsupportedCompressionType => Self::Refused {
+            | Code::UnsupportedForMessageFormat => Self::Refused {
                 place,
                 reason: reason(),
             },
@@ -343,9 +359,10 @@ mod tests {
             (Code::ProducerFenced, Kind::Fatal),
             (Code::SaslAuthenticationFailed, Kind::Fatal),
             (Code::OutOfOrderSequenceNumber, Kind::Fatal),
-            (Code::UnknownTopic, Kind::Record),
+            (Code::UnknownTopic, Kind::Topic),
             (Code::UnknownPartition, Kind::Record),
-            (Code::TopicAuthorizationFailed, Kind::Record),
+            (Code::TopicAuthorizationFailed, Kind::Topic),
+            (Code::InvalidTopic, Kind::Topic),
             (Code::InvalidRecord, Kind::Record),
         ] {
             assert_eq!(of(code, Some(3)).kind(), kind, "{code}");

@@ -137,6 +137,7 @@ impl SinkMeter {
             KafkaErrorKind::Retriable => "retriable",
             KafkaErrorKind::Fatal => "fatal",
             KafkaErrorKind::Record | KafkaErrorKind::Settings => "record",
+            KafkaErrorKind::Topic => "topic",
             KafkaErrorKind::Closed => "closed",
         };
         if let Some((_, total)) = self.failed.iter().find(|(name, _)| *name == kind) {

@@ -11,7 +11,6 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::error::KafkaError;
-use super::receipt::Place;
 use crate::clock::Clock;
 
 /// The longest single question: what is refused meanwhile is noticed between two.
@@ -100,8 +99,8 @@ pub(super) async fn look_up(
         let (since, wait, error) = match answered {
             Ok(Answer::Exists) => return Ok(()),
             Ok(Answer::Refused(code)) => {
-                return Err(KafkaError::Refused {
-                    place: Place::new(topic.clone(), None),
+                return Err(KafkaError::TopicRefused {
+                    topic: topic.clone(),
                     reason: code.to_string().into(),
                 });
             }

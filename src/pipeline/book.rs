@@ -86,6 +86,25 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
         }
     }
 
+    fn is_current(&self, number: u32) -> bool {
+        let mut slots = self.slots();
+        matches!(slot(&mut slots, number), Some(Some(open)) if open.ack.is_current())
+    }
+
+    fn withdraw(&self, number: u32) {
+        let ended = slot(&mut self.slots(), number).and_then(Option::take);
+        if let Some(open) = ended {
+            drop(open.ack);
+            self.shared.leave(open.bytes);
+        }
+    }
+
+    fn position(&self, number: u32) -> Option<Position> {
+        let mut slots = self.slots();
+        let open = slot(&mut slots, number)?.as_ref()?;
+        Some(open.position.clone())
+    }
+
     fn fail(&self, delivery: Delivery, failure: Failure) -> Ended {
         let Failure {
             operator,

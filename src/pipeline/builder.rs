@@ -217,7 +217,8 @@ where
     }
 
     /// Makes one value of each, or says why that can't be, with waiting: several at once, by default 64, and what comes of
-    /// them stays in order within each lane. One that takes too long, by default 10 s, is treated as one that failed.
+    /// them stays in order within each lane. One that takes too long, by default 10 s, ends the pipeline, since that is no
+    /// fault of the record's; a closure that knows better has a time-out of its own.
     ///
     /// ```
     /// # use dynamodb_connector::pipeline::{IterSource, Pipeline, Reason};
@@ -241,7 +242,8 @@ where
     }
 
     /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there is nothing follows
-    /// [`Enrichment::absent`], one whose lookup fails [`on_failure`](Self::on_failure).
+    /// [`Enrichment::absent`]. A lookup that fails is tried again; one that fails by the record's fault
+    /// ([`LookupError::record`](super::LookupError::record)) follows [`on_failure`](Self::on_failure).
     pub fn enrich<K, V, U, F, J>(
         self,
         key: F,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::dead_letter::{Reason, ReasonKind};
+use super::source::Position;
 
 /// Where deliveries of a batch of records report.
 pub(super) trait Book: Send + Sync {
@@ -15,6 +16,13 @@ pub(super) trait Book: Send + Sync {
     fn share(&self, number: u32, more: u32);
     /// The record can't be carried on with.
     fn fail(&self, delivery: Delivery, failure: Failure) -> Ended;
+    /// Returns whether the record is still its source's: not where another reader may have its
+    /// partition, or one before it was dropped.
+    fn is_current(&self, number: u32) -> bool;
+    /// Ends the work on a record that is not current. Its next reader is given it.
+    fn withdraw(&self, number: u32);
+    /// Returns the position of the record, while it is open.
+    fn position(&self, number: u32) -> Option<Position>;
     /// The sink can't write it.
     fn reject(&self, delivery: Delivery, reason: Reason);
 }
@@ -67,6 +75,31 @@ impl Delivery {
             lane: 0,
             dead: false,
         }
+    }
+
+    /// Returns whether the record is still the source's: `false` once its partition or shard may be
+    /// another reader's, and behind a record that was dropped. Another reader is given it then.
+    ///
+    /// A pipeline asks this after each operator that waits, and before the sink's write. A sink that
+    /// holds values back before it writes them asks again: what it writes of a record that is not
+    /// current may come after what the next reader writes. One that is not current may be dropped, or
+    /// reported in any way.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        let book = self.book.as_ref();
+        book.is_none_or(|book| book.is_current(self.number))
+    }
+
+    /// Ends the work on a record that is not current.
+    pub(super) fn withdraw(mut self) {
+        if let Some(book) = self.book.take() {
+            book.withdraw(self.number);
+        }
+    }
+
+    /// Returns where the source has the record.
+    pub(super) fn position(&self) -> Option<Position> {
+        self.book.as_ref()?.position(self.number)
     }
 
     /// Says that the effect is durable.

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -13,11 +14,12 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::chain::{Chain, Outputs, Stage};
 use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
-use super::enrichment::{Cache, Enrichment, Lookups};
+use super::enrichment::{Cache, Enrichment, Looked, Lookups};
 use super::error::PipelineError;
 use super::lanes::{Lanes, Ticket};
 use super::operator::{OnFailure, Operator};
 use super::turns::Turns;
+use crate::clock::Clock;
 
 /// Operators up to a lookup for each value.
 pub(super) struct Enrich<P, K, V, F, J, U> {
@@ -70,12 +72,16 @@ where
         D: Stage<U, O>,
         O: Send + 'static,
     {
+        let lookups = Lookups::new(&self.enrichment);
+        self.operator.report_lookups(lookups.longest_gap());
         self.before.build(EnrichStage {
             operator: self.operator,
+            clock: Clock::start(),
+            succeeded: Duration::ZERO,
             absent: self.enrichment.absent,
             turns: Turns::new(self.enrichment.concurrency),
             cache: Cache::new(&self.enrichment),
-            lookups: Lookups::new(&self.enrichment),
+            lookups,
             key: self.key,
             join: self.join,
             running: FuturesUnordered::new(),
@@ -108,17 +114,32 @@ pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
     join: J,
     cache: Cache<K, V>,
     lookups: Lookups<K, V>,
-    /// Keys to look up; the turn is that of the record that asked first.
+    clock: Clock,
+    /// The time of the last lookup that succeeded.
+    succeeded: Duration,
+    /// Keys to look up, in the turns of all lanes that wait for one: the first turn starts it.
     turns: Turns<(K, u64)>,
     running: FuturesUnordered<BoxFuture<'static, Answer<K, V>>>,
-    /// By key, who waits for its lookup, queued or running.
-    asking: HashMap<K, Vec<(T, Delivery, Ticket)>>,
+    asking: HashMap<K, Asking<T>>,
     lanes: Lanes<(U, Delivery)>,
     down: D,
 }
 
 /// The lane whose turn it was, the key, and what was found.
-type Answer<K, V> = (u64, K, Result<Option<V>, Reason>);
+type Answer<K, V> = (u64, K, Looked<V>);
+
+/// A key that is looked up, or is to be.
+struct Asking<T> {
+    waiting: Vec<(T, Delivery, Ticket)>,
+    is_running: bool,
+    /// The failures in a row, the first, and when they were last warned of.
+    failures: u32,
+    since: Duration,
+    warned: Duration,
+}
+
+/// The time after which a lookup that fails while others succeed is warned of, and between two warnings.
+const WARN_AFTER: Duration = Duration::from_secs(60);
 
 impl<T, K, V, F, J, U, D> EnrichStage<T, K, V, F, J, U, D>
 where
@@ -128,12 +149,75 @@ where
 {
     fn start(&mut self) {
         while let Some((key, lane)) = self.turns.next() {
-            let lookup = self.lookups.start(key);
-            self.running.push(Box::pin(async move {
-                let (key, found) = lookup.await;
-                (lane, key, found)
-            }));
+            match self.asking.get_mut(&key) {
+                Some(asking) if !asking.is_running => {
+                    asking.is_running = true;
+                    self.look_up(key, lane, 0);
+                }
+                // Another lane's turn came first.
+                _ => self.turns.finished(lane),
+            }
         }
+    }
+
+    fn look_up(&mut self, key: K, lane: u64, failures: u32) {
+        let lookup = self.lookups.start(key, failures);
+        self.running.push(Box::pin(async move {
+            let (key, looked) = lookup.await;
+            (lane, key, looked)
+        }));
+    }
+
+    /// Has a lookup that failed tried again, unless the pipeline is to end or nothing waits for it.
+    fn retry<O>(&mut self, lane: u64, key: K, reason: Reason, out: &mut Outputs<O>)
+    where
+        D: Stage<U, O>,
+    {
+        self.operator.lookup_failed(reason.text().to_owned());
+        let now = self.clock.now();
+        let Some(mut asking) = self.asking.remove(&key) else {
+            return self.turns.finished(lane);
+        };
+        // Records that are another reader's by now must not be waited for.
+        for (value, delivery, ticket) in std::mem::take(&mut asking.waiting) {
+            match self.operator.current(delivery) {
+                Some(delivery) => asking.waiting.push((value, delivery, ticket)),
+                None => self.settle(ticket, None, out),
+            }
+        }
+        if asking.failures == 0 {
+            (asking.since, asking.warned) = (now, now);
+        }
+        asking.failures = asking.failures.saturating_add(1);
+        if asking.waiting.is_empty() {
+            return self.turns.finished(lane);
+        }
+        if !self.lookups.may_retry(asking.failures) {
+            self.turns.finished(lane);
+            for (_, delivery, ticket) in asking.waiting {
+                self.operator.end(delivery, reason.clone(), OnFailure::Stop);
+                self.settle(ticket, None, out);
+            }
+            return;
+        }
+        if self.succeeded > asking.since && now.saturating_sub(asking.warned) >= WARN_AFTER {
+            asking.warned = now;
+            let position = asking
+                .waiting
+                .first()
+                .and_then(|(_, delivery, _)| delivery.position());
+            tracing::warn!(
+                operator = &*self.operator.name,
+                position = position.map(tracing::field::display),
+                failures = asking.failures,
+                lasting_seconds = now.saturating_sub(asking.since).as_secs(),
+                %reason,
+                "a record's lookup fails while others succeed; retrying"
+            );
+        }
+        let failures = asking.failures;
+        self.asking.insert(key.clone(), asking);
+        self.look_up(key, lane, failures);
     }
 
     /// What goes on from a record, now that it is known what belongs to it.
@@ -189,13 +273,16 @@ where
             return;
         }
         let ticket = self.lanes.enter(lane);
-        match self.asking.get_mut(&key) {
-            Some(asking) => asking.push((value, delivery, ticket)),
-            None => {
-                let asking = vec![(value, delivery, ticket)];
-                self.asking.insert(key.clone(), asking);
-                self.turns.offer(lane, (key, lane));
-            }
+        let asking = self.asking.entry(key.clone()).or_insert_with(|| Asking {
+            waiting: Vec::new(),
+            is_running: false,
+            failures: 0,
+            since: Duration::ZERO,
+            warned: Duration::ZERO,
+        });
+        asking.waiting.push((value, delivery, ticket));
+        if !asking.is_running {
+            self.turns.offer(lane, (key, lane));
         }
     }
 
@@ -203,22 +290,34 @@ where
         let mut moved = false;
         loop {
             self.start();
-            let Poll::Ready(Some((lane, key, result))) = self.running.poll_next_unpin(cx) else {
+            let Poll::Ready(Some((lane, key, looked))) = self.running.poll_next_unpin(cx) else {
                 break;
             };
             moved = true;
+            let result = match looked {
+                Looked::Found(found) => Ok(found),
+                Looked::OfRecord(reason) => Err(reason),
+                Looked::Outage(reason) => {
+                    self.retry(lane, key, reason, out);
+                    continue;
+                }
+            };
+            // Also where the record is at fault: an answer came.
+            self.succeeded = self.clock.now();
+            self.operator.lookup_succeeded();
             self.turns.finished(lane);
-            let asking = self.asking.remove(&key).unwrap_or_default();
+            let waiting = self.asking.remove(&key).map(|asking| asking.waiting);
             if let Ok(found) = &result {
                 self.cache.put(key, found.clone());
             }
-            for (value, delivery, ticket) in asking {
-                let joined = match &result {
-                    Ok(found) => self.join(value, delivery, found.clone()),
-                    Err(reason) => {
+            for (value, delivery, ticket) in waiting.unwrap_or_default() {
+                let joined = match (self.operator.current(delivery), &result) {
+                    (Some(delivery), Ok(found)) => self.join(value, delivery, found.clone()),
+                    (Some(delivery), Err(reason)) => {
                         self.operator.fail(delivery, reason.clone());
                         None
                     }
+                    (None, _) => None,
                 };
                 self.settle(ticket, joined, out);
             }

@@ -1,5 +1,6 @@
 //! How a lookup is made, and what is kept of it.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -10,15 +11,19 @@ use futures::future::{BoxFuture, FutureExt};
 
 use super::dead_letter::{Reason, ReasonKind};
 use super::error::PipelineError;
-use super::map_async::attempt;
+use super::map_async::{Attempt, attempt};
 use super::operator::OnFailure;
-use super::settings::{
-    CAPACITY, CONCURRENCY, NEGATIVE_TIME_TO_LIVE, RETRIES, RETRY_DELAY, TIME_TO_LIVE, TIMEOUT,
-    check,
-};
+use super::settings::{CAPACITY, CONCURRENCY, NEGATIVE_TIME_TO_LIVE, TIME_TO_LIVE, TIMEOUT, check};
 use crate::clock::Clock;
+use crate::error::text;
+use crate::random::entropy;
+use crate::retry::{Backoff, RetryPolicy};
 
 /// A lookup by key, and the cache before it.
+///
+/// A lookup that fails or times out is taken for an outage of what is asked: it is tried again until it succeeds, while the
+/// records that ask wait and the source is read no further; [`retry`](Self::retry) can end the pipeline instead. Where the
+/// record is at fault, the lookup says so by [`LookupError::record`], and the record is dead-lettered.
 ///
 /// Found values are kept for `time_to_live`, the news that there is none for `negative_time_to_live`; failures are not kept.
 /// Records that ask for a key that is being looked up share that one lookup. Values are cloned out of the cache: put large
@@ -44,32 +49,65 @@ pub struct Enrichment<K, V> {
     pub(super) time_to_live: Duration,
     pub(super) negative_time_to_live: Duration,
     timeout: Duration,
-    retries: usize,
-    retry_delay: Duration,
+    retry: RetryPolicy,
     pub(super) concurrency: usize,
     pub(super) absent: OnFailure,
 }
 
-type Lookup<K, V> = dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, Reason>> + Send + Sync;
+type Lookup<K, V> = dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, LookupError>> + Send + Sync;
+
+/// The failure of a lookup.
+///
+/// Any error converts by `?` or `into()` into an outage, which is tried again: that of a library, an `anyhow::Error`, a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookupError {
+    reason: Reason,
+    is_of_record: bool,
+}
+
+impl LookupError {
+    /// Returns the failure of a lookup that can never succeed for this key, such as one that is malformed: the records
+    /// that ask for it follow the operator's [`on_failure`](super::Pipeline::on_failure). The reason may appear in logs.
+    pub fn record(reason: impl Into<Reason>) -> Self {
+        Self {
+            reason: reason.into().with_kind(ReasonKind::Lookup),
+            is_of_record: true,
+        }
+    }
+
+    fn panicked() -> Self {
+        Self {
+            reason: Reason::panicked(),
+            is_of_record: true,
+        }
+    }
+}
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for LookupError {
+    fn from(error: E) -> Self {
+        let reason = format!("lookup failed: {}", text(&*error.into()));
+        Self {
+            reason: Reason::new(ReasonKind::Lookup, reason),
+            is_of_record: false,
+        }
+    }
+}
 
 impl<K, V> Enrichment<K, V> {
-    /// A lookup: `Ok(None)` where there is nothing of this key. An error's text is taken into the reason, and may appear in
-    /// logs.
+    /// A lookup: `Ok(None)` where there is nothing of this key. The text of an error, with its causes, may appear in logs.
     pub fn new<F, R, E>(lookup: F) -> Self
     where
         F: Fn(K) -> R + Send + Sync + 'static,
         R: Future<Output = Result<Option<V>, E>> + Send + 'static,
-        E: fmt::Display,
+        E: Into<LookupError>,
     {
-        let failed = |error: E| Reason::new(ReasonKind::Lookup, format!("lookup failed: {error}"));
         Self {
-            lookup: Arc::new(move |key| lookup(key).map(move |got| got.map_err(failed)).boxed()),
+            lookup: Arc::new(move |key| lookup(key).map(|got| got.map_err(Into::into)).boxed()),
             capacity: 10_000,
             time_to_live: Duration::from_secs(300),
             negative_time_to_live: Duration::from_secs(10),
             timeout: Duration::from_secs(1),
-            retries: 2,
-            retry_delay: Duration::from_millis(50),
+            retry: RetryPolicy::default(),
             concurrency: 64,
             absent: OnFailure::default(),
         }
@@ -111,21 +149,13 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// How often a lookup that failed, timed out or panicked is tried again.
+    /// When a lookup that failed or timed out is tried again. With `max_attempts` the pipeline ends with an error after so
+    /// many failures of one key in a row; its budget is not used.
     ///
-    /// Default: 2. Valid: 0 to 100.
+    /// Default: without end, after 50 ms, and twice as long after each further failure, up to 10 s.
     #[must_use]
-    pub fn retries(mut self, retries: usize) -> Self {
-        self.retries = retries;
-        self
-    }
-
-    /// How long to wait before the first retry; twice as long before each further one, up to 10 s.
-    ///
-    /// Default: 50 ms. Valid: 0 s to 10 s.
-    #[must_use]
-    pub fn retry_delay(mut self, delay: Duration) -> Self {
-        self.retry_delay = delay;
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 
@@ -138,7 +168,7 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// What happens to a record of whose key there is nothing. Lookups that fail follow the operator's
+    /// What happens to a record of whose key there is nothing. One whose lookup fails by its fault follows the operator's
     /// [`on_failure`](super::Pipeline::on_failure).
     ///
     /// Default: [`OnFailure::DeadLetter`]. Has no effect in [`enrich_optional`](super::Pipeline::enrich_optional).
@@ -154,8 +184,7 @@ impl<K, V> Enrichment<K, V> {
             TIME_TO_LIVE.check(place, self.time_to_live)?;
             NEGATIVE_TIME_TO_LIVE.check(place, self.negative_time_to_live)?;
             TIMEOUT.check(place, self.timeout)?;
-            RETRIES.check(place, self.retries)?;
-            RETRY_DELAY.check(place, self.retry_delay)?;
+            self.retry.check(place)?;
             CONCURRENCY.check(place, self.concurrency)
         })
     }
@@ -167,19 +196,27 @@ impl<K, V> fmt::Debug for Enrichment<K, V> {
             .field("capacity", &self.capacity)
             .field("time_to_live", &self.time_to_live)
             .field("timeout", &self.timeout)
-            .field("retries", &self.retries)
+            .field("retry", &self.retry)
             .finish_non_exhaustive()
     }
 }
-
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
 
 /// The part of an enrichment that looks up.
 pub(super) struct Lookups<K, V> {
     lookup: Arc<Lookup<K, V>>,
     timeout: Duration,
-    retries: usize,
-    retry_delay: Duration,
+    backoff: Backoff,
+    max_attempts: Option<u32>,
+    rng: fastrand::Rng,
+}
+
+/// The result of a lookup.
+pub(super) enum Looked<V> {
+    Found(Option<V>),
+    /// The record is at fault.
+    OfRecord(Reason),
+    /// What is asked is out of order, or out of reach.
+    Outage(Reason),
 }
 
 impl<K, V> Lookups<K, V>
@@ -191,27 +228,47 @@ where
         Self {
             lookup: Arc::clone(&enrichment.lookup),
             timeout: enrichment.timeout,
-            retries: enrichment.retries,
-            retry_delay: enrichment.retry_delay,
+            backoff: Backoff::new(&enrichment.retry),
+            max_attempts: enrichment.retry.get_max_attempts(),
+            rng: fastrand::Rng::with_seed(entropy()),
         }
     }
 
-    /// Looks up, again and again as the settings say. Gives the key back.
-    pub(super) fn start(&self, key: K) -> BoxFuture<'static, (K, Result<Option<V>, Reason>)> {
+    /// Returns the longest time between two attempts of a lookup.
+    pub(super) fn longest_gap(&self) -> Duration {
+        self.timeout.saturating_add(self.backoff.longest())
+    }
+
+    /// Returns whether a lookup that has failed so often in a row is tried again.
+    pub(super) fn may_retry(&self, failures: u32) -> bool {
+        self.max_attempts.is_none_or(|most| failures < most)
+    }
+
+    /// Looks up once, after the delay that follows so many failures. Returns the key with the result.
+    pub(super) fn start(&mut self, key: K, failures: u32) -> BoxFuture<'static, (K, Looked<V>)> {
         let lookup = Arc::clone(&self.lookup);
-        let (timeout, mut retries, mut delay) = (self.timeout, self.retries, self.retry_delay);
+        let timeout = self.timeout;
+        let delay = (failures > 0).then(|| self.backoff.delay(failures, &mut self.rng));
         async move {
-            loop {
-                let asked = key.clone();
-                // The call itself is within, since it too may panic.
-                let result = attempt(async { lookup(asked).await }, timeout).await;
-                if result.is_ok() || retries == 0 {
-                    return (key, result);
-                }
-                retries -= 1;
+            if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
-                delay = delay.saturating_mul(2).min(LONGEST_DELAY);
             }
+            let asked = key.clone();
+            // The call itself is within, since it too may panic.
+            let result = attempt(
+                async { lookup(asked).await },
+                timeout,
+                LookupError::panicked,
+            );
+            let looked = match result.await {
+                Ok(found) => Looked::Found(found),
+                Err(Attempt::OfRecord(error)) if error.is_of_record => {
+                    Looked::OfRecord(error.reason)
+                }
+                Err(Attempt::OfRecord(error)) => Looked::Outage(error.reason),
+                Err(Attempt::TimedOut(reason)) => Looked::Outage(reason),
+            };
+            (key, looked)
         }
         .boxed()
     }

@@ -1,6 +1,7 @@
 //! Kafka as a pipeline's sink and as its source.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::dead_letter::Reason;
@@ -16,8 +17,9 @@ const BATCH: usize = 1000;
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
 ///
-/// A value that no record can be made of, or whose record Kafka refuses for its own sake (too large, a topic that does not exist), is
-/// rejected: it goes to the pipeline's dead letters. Whatever else keeps a record from being delivered ends the pipeline.
+/// A value that no record can be made of, or whose record Kafka refuses for its own sake (too large, a partition that the topic does
+/// not have), is rejected: it goes to the pipeline's dead letters. Whatever else keeps a record from being delivered ends the pipeline,
+/// so that no outage, missing topic or missing right empties it into the dead letters.
 ///
 /// The sink's handle stays open for others: `close` closes nothing but this output.
 ///
@@ -37,6 +39,7 @@ const BATCH: usize = 1000;
 pub struct KafkaOutput<T> {
     sink: KafkaSink,
     make: Make<T>,
+    rejects_topics: bool,
     trouble: Arc<Mutex<Option<SinkError>>>,
 }
 
@@ -50,9 +53,22 @@ impl<T> KafkaOutput<T> {
     ) -> Self {
         Self {
             sink: sink.clone(),
-            make: Box::new(move |value| make(value).map_err(Into::into)),
+            make: Box::new(move |value| {
+                // As in operators: a panic is the record's fault, and ends nothing else.
+                let made = catch_unwind(AssertUnwindSafe(|| make(value)));
+                made.map_or_else(|_| Err(Reason::panicked()), |made| made.map_err(Into::into))
+            }),
+            rejects_topics: false,
             trouble: Arc::default(),
         }
+    }
+
+    /// Rejects a value whose topic does not exist or may not be written to, where the topic is chosen by the record and so
+    /// may be its fault. Default: such a topic ends the pipeline.
+    #[must_use]
+    pub fn reject_unusable_topics(mut self) -> Self {
+        self.rejects_topics = true;
+        self
     }
 
     fn met(&self) -> Result<(), SinkError> {
@@ -88,13 +104,19 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         drop(value);
         let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
         let (reported, trouble) = (delivery.clone(), Arc::clone(&self.trouble));
+        let rejects_topics = self.rejects_topics;
+        let is_of_record = move |error: &KafkaError| match error.kind() {
+            KafkaErrorKind::Record => true,
+            KafkaErrorKind::Topic => rejects_topics,
+            _ => false,
+        };
         let sending = self.sink.send_with(&record, move |result| {
             let Some(delivery) = reported.take() else {
                 return;
             };
             match result {
                 Ok(_) => delivery.done(),
-                Err(error) if error.kind() == KafkaErrorKind::Record => {
+                Err(error) if is_of_record(&error) => {
                     delivery.reject(Reason::of(&error));
                 }
                 Err(error) => {
@@ -108,7 +130,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         });
         match sending.await {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == KafkaErrorKind::Record => {
+            Err(error) if is_of_record(&error) => {
                 if let Some(delivery) = delivery.take() {
                     delivery.reject(Reason::of(&error));
                 }

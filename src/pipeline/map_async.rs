@@ -16,7 +16,7 @@ use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::lanes::{Lanes, Ticket};
-use super::operator::Operator;
+use super::operator::{OnFailure, Operator};
 use super::settings::{CONCURRENCY, TIMEOUT, check};
 use super::turns::Turns;
 
@@ -115,7 +115,14 @@ pub struct MapAsyncStage<F, T, U, D> {
 struct Ended<U> {
     ticket: Ticket,
     delivery: Delivery,
-    result: Result<U, Reason>,
+    result: Result<U, Attempt<Reason>>,
+}
+
+/// The failure of an attempt.
+pub(super) enum Attempt<E> {
+    /// It failed, or panicked.
+    OfRecord(E),
+    TimedOut(Reason),
 }
 
 impl<F, T, U, R, E, D> MapAsyncStage<F, T, U, D>
@@ -131,8 +138,8 @@ where
             let timeout = self.timeout;
             self.running.push(Box::pin(async move {
                 let result = match made {
-                    Ok(future) => attempt(future, timeout).await,
-                    Err(_) => Err(Reason::panicked()),
+                    Ok(future) => attempt(future, timeout, Reason::panicked).await,
+                    Err(_) => Err(Attempt::OfRecord(Reason::panicked())),
                 };
                 Ended {
                     ticket,
@@ -145,17 +152,18 @@ where
 }
 
 /// One attempt, which may take so long, and whose panic is an error.
-pub(super) async fn attempt<U, E: Into<Reason>>(
+pub(super) async fn attempt<U, E: Into<F>, F>(
     future: impl Future<Output = Result<U, E>> + Send,
     timeout: Duration,
-) -> Result<U, Reason> {
+    panicked: fn() -> F,
+) -> Result<U, Attempt<F>> {
     let future = AssertUnwindSafe(future).catch_unwind();
     match tokio::time::timeout(timeout, future).await {
-        Ok(Ok(result)) => result.map_err(Into::into),
-        Ok(Err(_)) => Err(Reason::panicked()),
+        Ok(Ok(result)) => result.map_err(|error| Attempt::OfRecord(error.into())),
+        Ok(Err(_)) => Err(Attempt::OfRecord(panicked())),
         Err(_) => {
             let text = format!("not done within {timeout:?}");
-            Err(Reason::new(ReasonKind::TimedOut, text))
+            Err(Attempt::TimedOut(Reason::new(ReasonKind::TimedOut, text)))
         }
     }
 }
@@ -189,12 +197,19 @@ where
                 result,
             } = ended;
             self.turns.finished(ticket.lane());
-            let value = match result {
-                Ok(value) => Some((value, delivery)),
-                Err(reason) => {
-                    self.operator.fail(delivery, reason);
+            let value = match (self.operator.current(delivery), result) {
+                (Some(delivery), Ok(value)) => Some((value, delivery)),
+                (Some(delivery), Err(failed)) => {
+                    match failed {
+                        Attempt::OfRecord(reason) => self.operator.fail(delivery, reason),
+                        // No fault of the record's, and its value is gone.
+                        Attempt::TimedOut(reason) => {
+                            self.operator.end(delivery, reason, OnFailure::Stop);
+                        }
+                    }
                     None
                 }
+                (None, _) => None,
             };
             self.lanes.settle(ticket, value, |(value, delivery)| {
                 self.operator.counts.passed.add_one();

@@ -58,7 +58,7 @@
 //!
 //! # Bad records
 //!
-//! What an operator says is invalid, lookups that fail or find nothing, closures that panic, and values that the sink rejects
+//! What an operator says is invalid, lookups that find nothing or blame the record, closures that panic, and values that the sink rejects
 //! go to the [dead-letter output](Pipeline::dead_letter), as the source gave them, with the operator's name and the reason.
 //! Where there is no such output, the first of them stops the pipeline: none is dropped. [`OnFailure`] changes that for one
 //! operator.
@@ -114,7 +114,7 @@ pub use builder::Pipeline;
 pub use chain::Chain;
 pub use dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason, ReasonKind};
 pub use delivery::Delivery;
-pub use enrichment::Enrichment;
+pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use job::Job;
 #[cfg(feature = "kafka")]

@@ -1,10 +1,13 @@
 //! An operator's name, policy and counts.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::dead_letter::Reason;
 use super::delivery::{Delivery, Ended, Failure};
+use crate::clock::Clock;
+use crate::health::{Health, Reporter};
 
 /// What happens to a record that an operator can't carry on with: an invalid one, a failed or missing lookup, a panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,7 +29,15 @@ pub struct Operator {
     pub(super) kind: &'static str,
     pub(super) on_failure: OnFailure,
     pub(super) counts: Counts,
+    clock: Clock,
+    /// What it asks of others, for log and health; `None` for an operator that asks nothing.
+    reporter: Mutex<Option<Reporter>>,
+    /// Set while something fails, so that successes need no lock otherwise.
+    failing: AtomicBool,
 }
+
+/// The name under which failures of lookups are reported.
+const LOOKUP: &str = "lookup";
 
 /// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which cost no locked instruction.
 #[derive(Debug, Default)]
@@ -34,6 +45,7 @@ pub(super) struct Counts {
     pub(super) taken: Count,
     pub(super) passed: Count,
     pub(super) skipped: Count,
+    pub(super) withdrawn: Count,
     /// Not only by that task: a sink rejects from wherever it finds out.
     pub(super) dead_lettered: AtomicU64,
     pub(super) errors: AtomicU64,
@@ -63,7 +75,59 @@ impl Operator {
             kind,
             on_failure: OnFailure::default(),
             counts: Counts::default(),
+            clock: Clock::start(),
+            reporter: Mutex::new(None),
+            failing: AtomicBool::new(false),
         }
+    }
+
+    /// Has failures of lookups reported. `longest_gap` is the longest time between two attempts.
+    pub(super) fn report_lookups(&self, longest_gap: Duration) {
+        *self.reporter() = Some(Reporter::new(&self.name, longest_gap));
+    }
+
+    fn reporter(&self) -> MutexGuard<'_, Option<Reporter>> {
+        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lookup_failed(&self, cause: String) {
+        self.failing.store(true, Ordering::Relaxed);
+        if let Some(reporter) = &mut *self.reporter() {
+            let now = self.clock.now();
+            reporter.failed_with(now, LOOKUP, cause);
+            reporter.advance(now);
+        }
+    }
+
+    pub(super) fn lookup_succeeded(&self) {
+        if !self.failing.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Some(reporter) = &mut *self.reporter() {
+            let now = self.clock.now();
+            reporter.succeeded(LOOKUP);
+            reporter.advance(now);
+            let is_healthy = reporter.health(now).is_healthy() && reporter.wake_at().is_none();
+            self.failing.store(!is_healthy, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        let now = self.clock.now();
+        let reporter = self.reporter();
+        reporter
+            .as_ref()
+            .map_or(Health::Healthy, |reporter| reporter.health(now))
+    }
+
+    /// Returns the delivery if its record is still the source's, else ends the work on it.
+    pub(super) fn current(&self, delivery: Delivery) -> Option<Delivery> {
+        if delivery.is_current() {
+            return Some(delivery);
+        }
+        self.counts.withdrawn.add_one();
+        delivery.withdraw();
+        None
     }
 
     /// Numbered by its place among the operators, the first being 1.

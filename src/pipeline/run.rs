@@ -137,6 +137,9 @@ async fn deliver<O, K: Sink<O>, L>(
     while handover.take(&mut outputs).await {
         for (value, delivery) in outputs.drain(..) {
             operator.counts.taken.add_one();
+            let Some(delivery) = operator.current(delivery) else {
+                continue;
+            };
             sink.write(value, delivery).await.map_err(failed)?;
             operator.counts.passed.add_one();
         }
@@ -168,6 +171,11 @@ where
             shared.letters_wake.notified().await;
         }
         for (letter, delivery) in letters {
+            if !delivery.is_current() {
+                // The record's next reader makes a letter of its own.
+                delivery.withdraw();
+                continue;
+            }
             dead.write(letter, delivery)
                 .await
                 .map_err(PipelineError::DeadLetter)?;

@@ -33,10 +33,6 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) const TIME_TO_LIVE: Bound<Duration> = Bound::new("time_to_live", Duration::ZERO, MONTH);
 pub(super) const NEGATIVE_TIME_TO_LIVE: Bound<Duration> =
     Bound::new("negative_time_to_live", Duration::ZERO, MONTH);
-pub(super) const RETRIES: Bound<usize> = Bound::new("retries", 0, 100);
-pub(super) const RETRY_DELAY: Bound<Duration> =
-    Bound::new("retry_delay", Duration::ZERO, Duration::from_secs(10));
-
 /// Checks the settings of the operator of this name.
 pub(super) fn check(
     operator: &Arc<str>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::operator::Operator;
+use crate::health::Health;
 
 /// Reads a pipeline's counts while it runs, and after. Cheap to clone.
 ///
@@ -31,6 +32,16 @@ impl PipelineStats {
                 .map(|operator| OperatorReport::of(operator))
                 .collect(),
         }
+    }
+
+    /// Returns the health of the operators: whether their lookups succeed at present. That of the
+    /// source and of the sink is theirs to tell.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let all = self.operators.iter().map(|operator| operator.health());
+        all.into_iter()
+            .find(|health| !health.is_healthy())
+            .unwrap_or_default()
     }
 }
 
@@ -64,6 +75,9 @@ pub struct OperatorReport {
     pub passed: u64,
     /// Values of which nothing came, with nothing wrong.
     pub skipped: u64,
+    /// Values whose records were not the source's any more: another reader has their partition, or
+    /// the source gives them again.
+    pub withdrawn: u64,
     /// Values that became dead letters.
     pub dead_lettered: u64,
     /// Values that stopped the pipeline.
@@ -79,6 +93,7 @@ impl OperatorReport {
             taken: counts.taken.get(),
             passed: counts.passed.get(),
             skipped: counts.skipped.get(),
+            withdrawn: counts.withdrawn.get(),
             dead_lettered: counts.dead_lettered.load(Ordering::Relaxed),
             errors: counts.errors.load(Ordering::Relaxed),
         }
@@ -118,6 +133,7 @@ impl fmt::Display for OperatorReport {
         write!(f, "{}: {} in, {} out", self.name, self.taken, self.passed)?;
         for (count, what) in [
             (self.skipped, "skipped"),
+            (self.withdrawn, "withdrawn"),
             (self.dead_lettered, "dead-lettered"),
             (self.errors, "errors"),
         ] {

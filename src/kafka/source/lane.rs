@@ -93,7 +93,8 @@ struct State {
     /// What the last commit said, or tried to.
     committed: Option<i64>,
     moved: bool,
-    failed: bool,
+    /// The first record that was dropped without an acknowledgement.
+    dropped: Option<u64>,
     retired: bool,
 }
 
@@ -115,7 +116,7 @@ impl Lane {
                 resume,
                 committed: None,
                 moved: false,
-                failed: false,
+                dropped: None,
                 retired: false,
             }),
         })
@@ -124,7 +125,7 @@ impl Lane {
     /// Notes a record that is handed out; `None` where the lane hands out nothing any more.
     pub(super) fn push(&self, offset: i64, bytes: usize) -> Option<u64> {
         let mut state = self.lock();
-        if state.failed || state.retired {
+        if state.dropped.is_some() || state.retired {
             return None;
         }
         state.resume.get_or_insert(offset);
@@ -155,7 +156,7 @@ impl Lane {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.lock().failed
+        self.lock().dropped.is_some()
     }
 
     /// Hands out nothing more, and hears no acknowledgement any more.
@@ -190,13 +191,22 @@ impl Acknowledge for Lane {
         self.outstanding.free(1, bytes);
     }
 
-    fn dropped(&self, _: u64) {
+    fn dropped(&self, number: u64) {
         let mut state = self.lock();
-        if state.retired || std::mem::replace(&mut state.failed, true) {
+        if state.retired {
             return;
         }
+        let before = state.dropped;
+        state.dropped = Some(before.map_or(number, |first| first.min(number)));
         drop(state);
-        self.outstanding.wake.notify_one();
+        if before.is_none() {
+            self.outstanding.wake.notify_one();
+        }
+    }
+
+    fn is_current(&self, number: u64) -> bool {
+        let state = self.lock();
+        !state.retired && state.dropped.is_none_or(|first| number < first)
     }
 }
 

@@ -232,8 +232,8 @@ impl Reader<'_> {
                     waited: None,
                 })
             }
-            (_, Code::TopicAuthorizationFailed) => Err(KafkaError::Refused {
-                place: Place::new(self.settings.topics.join(", ").into(), None),
+            (_, Code::TopicAuthorizationFailed) => Err(KafkaError::TopicRefused {
+                topic: self.settings.topics.join(", ").into(),
                 reason,
             }),
             _ => Ok(()),
@@ -242,11 +242,11 @@ impl Reader<'_> {
 
     /// Pauses the partitions where too much is out for long, and resumes them.
     fn keep_pace(&mut self, full: bool) {
-        // New partitions are not paused yet.
+        // A pause outlives the assignment in librdkafka: a partition that comes back may be paused.
         let changed = self.shared.take_changed();
         if !full {
             self.full_since = None;
-            if std::mem::take(&mut self.paused)
+            if (std::mem::take(&mut self.paused) || changed)
                 && let Ok(assignment) = self.consumer.assignment()
                 && let Err(error) = self.consumer.resume(&assignment)
             {

@@ -279,3 +279,34 @@ async fn a_broker_that_goes_and_comes_back_is_read_on() {
     }
     soon(source.close()).await.expect("committed");
 }
+
+/// A pause outlives the assignment in librdkafka: partitions that go to another member and come back are read again.
+#[tokio::test]
+async fn partitions_that_were_paused_when_they_went_are_read_when_they_come_back() {
+    let kafka = filled(4, 50).await;
+    let own = own().max_outstanding_records(20);
+    let mut first = open(&kafka, &own).await;
+    // It is full for long enough to pause its partitions.
+    let mut out = Vec::new();
+    while out.len() < 20 {
+        out.push(next(&mut first).await);
+    }
+    let full = async { while first.next().await.is_some() {} };
+    drop(tokio::time::timeout(Duration::from_secs(3), full).await);
+    let mut second = open(&kafka, &own).await;
+    let taken = next(&mut second).await;
+    drop(taken);
+    out.into_iter().for_each(|message| message.ack.done());
+    soon(second.close()).await.expect("it closes");
+
+    let mut seen = std::collections::BTreeMap::new();
+    let all = async {
+        while seen.values().filter(|offset| **offset == 49).count() < 4 {
+            let message = next(&mut first).await;
+            seen.insert(message.partition, message.offset);
+            message.ack.done();
+        }
+    };
+    soon(all).await;
+    soon(first.close()).await.expect("it closes");
+}

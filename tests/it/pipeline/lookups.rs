@@ -4,10 +4,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::Health;
 use dynamodb_connector::pipeline::{
-    CollectSink, Enrichment, IterSource, OnFailure, Pipeline, PipelineError, ReasonKind,
+    CollectSink, Enrichment, IterSource, LookupError, OnFailure, Pipeline, PipelineError,
+    ReasonKind,
 };
+use dynamodb_connector::retry::RetryPolicy;
 use tokio::time::{Instant, sleep};
+
+use super::parts::{Holding, Log, Script};
 
 /// Answers even keys after 10 ms and counts how often it was asked.
 fn lookup(asked: &Arc<Mutex<Vec<u32>>>) -> Enrichment<u32, String> {
@@ -135,69 +140,192 @@ async fn with_no_capacity_each_wave_is_looked_up_anew() {
     assert_eq!(asked.lock().unwrap().len(), 5);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lookup_that_fails_is_tried_again_and_then_follows_the_policy() {
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = calls.clone();
-    let failing = move |fails: usize| {
-        let calls = counted.clone();
-        Enrichment::new(move |_: u32| {
-            let call = calls.fetch_add(1, Ordering::SeqCst);
-            async move {
-                if call < fails {
-                    Err("connection refused")
-                } else {
-                    Ok(Some("found".to_owned()))
-                }
+/// A lookup that fails so often before it succeeds, with the count of its calls.
+fn failing(fails: usize, calls: &Arc<AtomicUsize>) -> Enrichment<u32, String> {
+    let calls = calls.clone();
+    Enrichment::new(move |_: u32| {
+        let call = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            if call < fails {
+                Err("connection refused")
+            } else {
+                Ok(Some("found".to_owned()))
             }
-        })
-        .retries(2)
-        .retry_delay(Duration::from_millis(100))
-    };
-    let started = Instant::now();
-    let (out, letters) = run(vec![1], failing(2)).await;
-    assert_eq!((out.unwrap().len(), letters.len()), (1, 0));
-    assert_eq!(
-        started.elapsed(),
-        Duration::from_millis(300),
-        "100 ms, then 200 ms"
-    );
-    assert_eq!(calls.swap(0, Ordering::SeqCst), 3);
-
-    let (out, letters) = run(vec![1, 1], failing(3)).await;
-    // Both asked at once, and so share the failure.
-    assert_eq!(out.unwrap().len(), 0);
-    assert_eq!(letters.len(), 2);
-    assert_eq!(
-        letters[0],
-        "enrich-1: records@0: lookup failed: connection refused"
-    );
-    assert_eq!(calls.load(Ordering::SeqCst), 3);
+        }
+    })
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lookup_that_hangs_or_panics_ends() {
-    let hangs = Enrichment::new(|key: u32| async move {
-        if key == 1 {
-            std::future::pending::<()>().await;
-        }
-        assert!(key != 2, "told to");
-        Ok::<_, String>(Some(String::new()))
-    })
-    .timeout(Duration::from_secs(3))
-    .retries(1)
-    .retry_delay(Duration::ZERO);
+async fn an_outage_of_the_service_that_is_asked_holds_the_pipeline_back_and_dead_letters_nothing() {
     let started = Instant::now();
-    let (out, letters) = run(vec![0, 1, 2, 3], hangs).await;
+    let enrichment = Enrichment::new(move |key: u32| async move {
+        // It is down from 1 s to 61 s: some calls are refused, and some hang.
+        sleep(Duration::from_millis(10)).await;
+        if (1..61).contains(&started.elapsed().as_secs()) {
+            if key.is_multiple_of(3) {
+                std::future::pending::<()>().await;
+            }
+            return Err("connection refused");
+        }
+        Ok(Some(format!("v{key}")))
+    });
+    let given = Arc::new(AtomicUsize::new(0));
+    let counted = given.clone();
+    let source = IterSource::new((0..50_000).inspect(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    }));
+    let (sink, dead) = (CollectSink::new(), CollectSink::new());
+    let job = Pipeline::from(source)
+        .enrich(|key| *key, enrichment, |key, _| key)
+        .named("names")
+        .dead_letter(dead.clone())
+        .to(sink.clone());
+    let stats = job.stats();
+    let running = tokio::spawn(job.run());
+    sleep(Duration::from_secs(30)).await;
+    let Health::Failing {
+        operation, cause, ..
+    } = stats.health()
+    else {
+        panic!("{:?}", stats.health());
+    };
+    assert_eq!(operation, "lookup");
+    assert!(
+        cause.contains("connection refused") || cause.contains("not done within"),
+        "{cause}"
+    );
+    // What passed before the outage, what may be in flight, and a batch.
+    let given = given.load(Ordering::SeqCst);
+    assert!(given <= 18_000, "{given} are read");
+    running.await.unwrap().unwrap();
+    assert_eq!(sink.take(), (0..50_000).collect::<Vec<_>>());
+    assert!(dead.is_empty());
+    assert!(stats.health().is_healthy(), "{:?}", stats.health());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_fails_is_tried_again_ever_more_slowly() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let retry = RetryPolicy::default().initial_backoff(Duration::from_millis(100));
+    let started = Instant::now();
+    let (out, letters) = run(vec![1, 1], failing(2, &calls).retry(retry)).await;
+    assert_eq!((out.unwrap().len(), letters.len()), (2, 0));
+    // Each delay is between half of it and all: 100 ms, then 200 ms.
+    assert!((150..=300).contains(&started.elapsed().as_millis()));
+    assert_eq!(
+        calls.load(Ordering::SeqCst),
+        3,
+        "both asked at once, and shared it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_with_an_end_ends_the_pipeline_and_dead_letters_nothing() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let retry = RetryPolicy::default().max_attempts(3);
+    let (out, letters) = run(vec![1, 1], failing(usize::MAX, &calls).retry(retry)).await;
+    let error = out.expect_err("it ends");
+    let PipelineError::Record {
+        operator, reason, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (&**operator, reason.kind()),
+        ("enrich-1", ReasonKind::Lookup)
+    );
+    assert!(error.to_string().contains("connection refused"), "{error}");
+    assert!(error.is_retryable());
+    assert_eq!((letters.len(), calls.load(Ordering::SeqCst)), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_blames_the_record_or_panics_is_a_dead_letter_at_once() {
+    let blames = Enrichment::new(|key: u32| async move {
+        assert!(key != 2, "told to");
+        match key {
+            1 => Err(LookupError::record("no customer has this number")),
+            _ => Ok(Some(String::new())),
+        }
+    });
+    let started = Instant::now();
+    let (out, letters) = run(vec![0, 1, 2, 3], blames).await;
     assert_eq!(out.unwrap().len(), 2);
     assert_eq!(
         letters,
         [
+            "enrich-1: records@1: no customer has this number",
             "enrich-1: records@2: the operator's closure panicked",
-            "enrich-1: records@1: not done within 3s"
         ]
     );
-    assert_eq!(started.elapsed(), Duration::from_secs(6));
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_reader_has_by_now_is_not_written_after_a_lookup() {
+    let log = Log::default();
+    let slow = Enrichment::new(|key: u32| async move {
+        sleep(Duration::from_secs(8)).await;
+        Ok::<_, String>(Some(key))
+    })
+    .timeout(Duration::from_secs(10));
+    let dead = CollectSink::new();
+    let job = Pipeline::from(Script::new([vec![1, 2, 3]], &log))
+        .enrich(|key| *key, slow, |key, _| key)
+        .dead_letter(dead.clone())
+        .to(Holding::new(&log));
+    let stats = job.stats();
+    let running = tokio::spawn(job.run());
+    sleep(Duration::from_secs(2)).await;
+    log.revoke();
+    running.await.unwrap().expect("the pipeline goes on");
+    assert_eq!(log.of("wrote"), [""; 0]);
+    assert_eq!(log.of("done"), [""; 0]);
+    assert!(dead.is_empty());
+    assert_eq!(
+        stats.report().operator("enrich-1").expect("it").withdrawn,
+        3
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn lookups_of_records_that_another_reader_has_are_given_up() {
+    let (log, calls) = (Log::default(), Arc::new(AtomicUsize::new(0)));
+    let failing = failing(usize::MAX, &calls);
+    let job = Pipeline::from(Script::new([vec![1, 2, 3]], &log))
+        .enrich(|key| *key, failing, |key, _| key)
+        .to(Holding::new(&log));
+    let running = tokio::spawn(job.run());
+    sleep(Duration::from_secs(60)).await;
+    log.revoke();
+    let ended = tokio::time::timeout(Duration::from_secs(30), running).await;
+    ended
+        .expect("in time")
+        .unwrap()
+        .expect("the pipeline goes on");
+    assert_eq!(log.of("wrote"), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_waits_in_one_lanes_queue_is_looked_up_in_anothers_turn() {
+    let sink = CollectSink::new();
+    // Lane "a" asks for 400 keys that take a second each; lane "b" for the last of them.
+    let records = (0..400_u32).map(|key| ("a", key)).chain([("b", 399)]);
+    let slow = Enrichment::new(|key: u32| async move {
+        sleep(Duration::from_secs(1)).await;
+        Ok::<_, String>(Some(key))
+    })
+    .timeout(Duration::from_secs(2))
+    .concurrency(4);
+    let job = Pipeline::from(IterSource::new(records).lanes(|(lane, _)| *lane))
+        .enrich(|(_, key)| *key, slow, |record, _| record)
+        .to(sink.clone());
+    let running = tokio::spawn(job.run());
+    sleep(Duration::from_millis(2_500)).await;
+    let early = sink.take();
+    assert!(early.contains(&("b", 399)), "{early:?}");
+    running.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]

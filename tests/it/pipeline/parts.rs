@@ -1,6 +1,7 @@
 //! A source and a sink that do as a test tells them.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dynamodb_connector::pipeline::{
@@ -11,11 +12,16 @@ use tokio::sync::Notify;
 
 /// What happened, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Log {
     pub(crate) fn add(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
+    }
+
+    /// From now on no record that was given is the source's any more.
+    pub(crate) fn revoke(&self) {
+        self.1.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
@@ -65,6 +71,10 @@ impl Acknowledge for Log {
 
     fn dropped(&self, number: u64) {
         self.add(format!("dropped {number}"));
+    }
+
+    fn is_current(&self, _: u64) -> bool {
+        !self.1.load(Ordering::SeqCst)
     }
 }
 

@@ -10,7 +10,7 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, KafkaOutput, Pipeline, PipelineError, PipelineReport,
+    CollectSink, DeadLetter, IterSource, KafkaOutput, Pipeline, PipelineError, PipelineReport,
 };
 use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
 use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
@@ -91,23 +91,27 @@ async fn run(
         })
         .key_by(|item| item.id.clone())
         .dead_letter(letters.clone())
-        .to(KafkaOutput::new(
-            topic,
-            |item: &dynamodb_connector::pipeline::Keyed<String, Item>| {
-                let value = format!("{} {}", item.value().version, item.value().text);
-                let topic = if item.key() == "nowhere" {
-                    "no-such-topic"
-                } else {
-                    TOPIC
-                };
-                let record = ProducerRecord::new(topic, value).key(item.key().clone());
-                Ok::<_, String>((item.key() != "skipped").then_some(record))
-            },
-        ));
+        .to(output(topic));
     let task = tokio::spawn(job.run_until(async move {
         let _ = stopped.await;
     }));
     Running { task, stop }
+}
+
+type Keyed = dynamodb_connector::pipeline::Keyed<String, Item>;
+
+fn output(topic: &KafkaSink) -> KafkaOutput<Keyed> {
+    let output = KafkaOutput::new(topic, |item: &Keyed| {
+        let value = format!("{} {}", item.value().version, item.value().text);
+        let topic = if item.key() == "nowhere" {
+            "no-such-topic"
+        } else {
+            TOPIC
+        };
+        let record = ProducerRecord::new(topic, value).key(item.key().clone());
+        Ok::<_, String>((item.key() != "skipped").then_some(record))
+    });
+    output.reject_unusable_topics()
 }
 
 fn broker() -> (EmbeddedKafka, KafkaSink) {
@@ -233,6 +237,45 @@ async fn what_can_be_neither_read_nor_sent_goes_to_the_dead_letters_with_the_rea
         !told.iter().any(|letter| letter.contains("no number")),
         "contents stay out"
     );
+}
+
+/// A topic that is missing is no record's fault: no record is dead-lettered for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_does_not_exist_ends_the_pipeline_and_dead_letters_nothing() {
+    let (_broker, sink) = broker();
+    let letters = CollectSink::new();
+    let output = KafkaOutput::new(&sink, |n: &u32| {
+        Ok::<_, String>(Some(ProducerRecord::new("mis-spelt", n.to_string())))
+    });
+    let source = IterSource::new(0..5_000_u32);
+    let acks = source.acks();
+    let job = Pipeline::from(source)
+        .dead_letter(letters.clone())
+        .to(output);
+    let ended = tokio::time::timeout(Duration::from_secs(60), job.run()).await;
+    let error = ended.expect("in time").expect_err("it ends");
+    assert!(matches!(error, PipelineError::Sink { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("\"mis-spelt\" does not exist"),
+        "{error}"
+    );
+    assert!(letters.is_empty() && acks.done().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closure_that_panics_rejects_its_record_and_no_other() {
+    let (_broker, sink) = broker();
+    let letters = CollectSink::new();
+    let output = KafkaOutput::new(&sink, |n: &u32| {
+        assert!(*n != 3, "told to");
+        Ok::<_, String>(Some(ProducerRecord::new(TOPIC, n.to_string())))
+    });
+    let job = Pipeline::from(IterSource::new(0..10_u32))
+        .dead_letter(letters.clone())
+        .to(output);
+    let ended = tokio::time::timeout(Duration::from_secs(60), job.run()).await;
+    let report = ended.expect("in time").expect("it ends well");
+    assert_eq!((report.acknowledged, letters.take().len()), (10, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
