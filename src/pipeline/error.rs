@@ -62,12 +62,12 @@ pub enum PipelineError {
         /// How many.
         records: u64,
     },
-    /// A graceful stop took longer than `drain_timeout`.
+    /// A graceful stop took longer than four fifths of `stop_timeout`.
     #[error("{in_flight} records were still in flight {timeout:?} after the stop was asked for")]
     DrainTimeout {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
-        /// The setting.
+        /// The time that it had.
         timeout: Duration,
     },
     /// The pipeline was aborted, by a second signal.
@@ -76,7 +76,7 @@ pub enum PipelineError {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
     },
-    /// All records are done, but closing took longer than `close_timeout`: positions may not have been stored.
+    /// All records are done, but closing was not over within `stop_timeout`: positions may not have been stored.
     #[error("{operator}: not closed within {timeout:?}")]
     CloseTimeout {
         /// The source's or the sink's name.

@@ -97,7 +97,7 @@ where
     /// # Errors
     ///
     /// See [`Job`]; [`PipelineError::DrainTimeout`] where finishing takes longer than
-    /// [`drain_timeout`](PipelineSettings::drain_timeout).
+    /// [`stop_timeout`](PipelineSettings::stop_timeout) allows.
     pub fn run_until(
         self,
         shutdown: impl Future<Output = ()> + Send,

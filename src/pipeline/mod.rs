@@ -72,7 +72,8 @@
 //!
 //! [`Job::run`] ends with the source; [`Job::run_until_signal`] on SIGTERM, when what is in flight is finished, the sink
 //! flushed, and the source closed so that its positions are stored. After an error the same is tried for what the sink has;
-//! the rest is given again by the next run.
+//! the rest is given again by the next run. An end takes 25 s at most, by [`PipelineSettings::stop_timeout`], and a second
+//! signal cuts it short at any moment.
 //!
 //! **Rejected.** A task for each operator with channels between: a hop for each record and operator costs more than most
 //! operators do. One future for a record through all operators: operators behind one that waits would see records out of
@@ -86,6 +87,7 @@ mod chain;
 mod changes;
 mod dead_letter;
 mod delivery;
+mod ending;
 mod enrich;
 mod enrichment;
 mod error;

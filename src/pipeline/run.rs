@@ -2,23 +2,23 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use tokio::time::timeout;
 
 use super::chain::{Chain, End, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
+use super::ending::{Abort, Ending};
 use super::error::PipelineError;
 use super::flow::Flow;
 use super::handover::Handover;
 use super::job::Job;
 use super::operator::Operator;
 use super::shared::Shared;
-use super::sink::{Sink, SinkError};
+use super::sink::Sink;
 use super::source::Source;
 use super::stats::PipelineReport;
+use crate::clock::Clock;
 
 /// However the run ends, also by being dropped.
 struct CloseLetters<'a, L>(&'a Shared<L>);
@@ -66,6 +66,11 @@ where
         dead.is_some(),
     ));
     let _closing = CloseLetters(&shared);
+    let clock = Clock::start();
+    let abort = pin!(abort);
+    let mut abort = Abort::new(abort);
+    // When the end began, if it was asked for.
+    let asked = OnceLock::new();
 
     let result = {
         let handover = Handover::new();
@@ -83,7 +88,7 @@ where
         });
         tokio::select! {
             biased;
-            () = abort => Err(PipelineError::Aborted { in_flight: shared.in_flight() }),
+            () = abort.fired() => Err(PipelineError::Aborted { in_flight: shared.in_flight() }),
             failed = shared.failed() => failed.map(|never| match never {}),
             done = &mut work => done.map(drop).and_then(|()| match shared.in_flight() {
                 0 => Ok(()),
@@ -91,7 +96,7 @@ where
             }),
             // After the work, which may say why.
             records = shared.lost() => Err(lost(&shared.sink, records)),
-            () = drained(drain, &shared, settings.drain()) => Err(PipelineError::DrainTimeout {
+            () = drained(drain, &shared, &clock, &asked, settings.drain()) => Err(PipelineError::DrainTimeout {
                 in_flight: shared.in_flight(),
                 timeout: settings.drain(),
             }),
@@ -99,12 +104,8 @@ where
     };
     // What was in the operators is dropped by now, un-acknowledged; so are letters that were not written.
     shared.close_letters();
-    let ending = Ending {
-        source: Arc::clone(&shared.source),
-        sink: Arc::clone(&shared.sink),
-        drain: settings.drain(),
-        close: settings.close(),
-    };
+    let begun = asked.get().copied().unwrap_or_else(|| clock.now());
+    let mut ending = Ending::new(&shared.source, &shared.sink, clock, begun, &settings, abort);
     ending.end(result, source, sink, dead).await?;
     Ok(stats.report())
 }
@@ -115,10 +116,17 @@ fn lost(sink: &Operator, records: u64) -> PipelineError {
 }
 
 /// Resolves when the drain was asked for and has taken too long.
-async fn drained<L>(drain: impl Future<Output = ()>, shared: &Shared<L>, most: Duration) {
+async fn drained<L>(
+    drain: impl Future<Output = ()>,
+    shared: &Shared<L>,
+    clock: &Clock,
+    asked: &OnceLock<Duration>,
+    most: Duration,
+) {
     drain.await;
+    let now = *asked.get_or_init(|| clock.now());
     shared.drain();
-    tokio::time::sleep(most).await;
+    clock.until(now + most).await;
 }
 
 /// Writes what the operators give, until they give no more and all of it is durable.
@@ -182,113 +190,4 @@ where
         }
     }
     dead.flush().await.map_err(PipelineError::DeadLetter)
-}
-
-/// The end of a run, orderly or not.
-struct Ending {
-    source: Arc<Operator>,
-    sink: Arc<Operator>,
-    drain: Duration,
-    close: Duration,
-}
-
-impl Ending {
-    async fn end<S, O, K, R, D>(
-        &self,
-        result: Result<(), PipelineError>,
-        mut source: S,
-        mut sink: K,
-        mut dead: Option<D>,
-    ) -> Result<(), PipelineError>
-    where
-        S: Source,
-        K: Sink<O>,
-        D: Sink<DeadLetter<R>>,
-    {
-        let Err(mut error) = result else {
-            let sinks = self.close_sinks(sink, dead).await;
-            let source = self.close_source(source).await;
-            return sinks.and(source);
-        };
-        source.stop();
-        let aborted = matches!(error, PipelineError::Aborted { .. });
-        if aborted {
-            drop((sink, dead));
-        } else {
-            if !matches!(error, PipelineError::DrainTimeout { .. }) {
-                let flushed = self.flush(&mut sink, dead.as_mut()).await;
-                // The sink dropped what it could not write, and says why only now.
-                if let (PipelineError::Lost { .. }, Err(told)) = (&error, flushed) {
-                    error = told;
-                }
-            }
-            self.close_sinks(sink, dead).await.unwrap_or_else(|also| {
-                tracing::warn!(error = %also, "closing the sinks of a pipeline that failed");
-            });
-        }
-        self.close_source(source).await.unwrap_or_else(|also| {
-            tracing::warn!(error = %also, "closing the source of a pipeline that failed");
-        });
-        Err(error)
-    }
-
-    /// So that what was written counts, though the pipeline failed.
-    async fn flush<O, K, R, D>(
-        &self,
-        sink: &mut K,
-        dead: Option<&mut D>,
-    ) -> Result<(), PipelineError>
-    where
-        K: Sink<O>,
-        D: Sink<DeadLetter<R>>,
-    {
-        if let Some(dead) = dead
-            && let Ok(Err(error)) = timeout(self.drain, dead.flush()).await
-        {
-            tracing::warn!(%error, "flushing the dead letters of a pipeline that failed");
-        }
-        match timeout(self.drain, sink.flush()).await {
-            Ok(flushed) => flushed.map_err(|error| self.sink_failed(error)),
-            Err(_) => Ok(()),
-        }
-    }
-
-    async fn close_sinks<O, K, R, D>(&self, sink: K, dead: Option<D>) -> Result<(), PipelineError>
-    where
-        K: Sink<O>,
-        D: Sink<DeadLetter<R>>,
-    {
-        let closed = match timeout(self.close, sink.close()).await {
-            Ok(closed) => closed.map_err(|error| self.sink_failed(error)),
-            Err(_) => Err(self.close_timeout(&self.sink.name)),
-        };
-        let Some(dead) = dead else { return closed };
-        let dead = match timeout(self.close, dead.close()).await {
-            Ok(closed) => closed.map_err(PipelineError::DeadLetter),
-            Err(_) => Err(self.close_timeout("dead-letter")),
-        };
-        closed.and(dead)
-    }
-
-    async fn close_source<S: Source>(&self, source: S) -> Result<(), PipelineError> {
-        match timeout(self.close, source.close()).await {
-            Ok(closed) => closed.map_err(|error| PipelineError::Source {
-                operator: Arc::clone(&self.source.name),
-                error,
-            }),
-            Err(_) => Err(self.close_timeout(&self.source.name)),
-        }
-    }
-
-    fn sink_failed(&self, error: SinkError) -> PipelineError {
-        let operator = Arc::clone(&self.sink.name);
-        PipelineError::Sink { operator, error }
-    }
-
-    fn close_timeout(&self, operator: &str) -> PipelineError {
-        PipelineError::CloseTimeout {
-            operator: operator.into(),
-            timeout: self.close,
-        }
-    }
 }

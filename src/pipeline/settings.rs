@@ -11,15 +11,10 @@ use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 const MAX_IN_FLIGHT: Bound<usize> = Bound::new("max_in_flight", 1, 1_000_000);
 const MAX_IN_FLIGHT_BYTES: Bound<Bytes> =
     Bound::new("max_in_flight_bytes", Bytes(64 << 10), Bytes(16 << 30));
-const DRAIN_TIMEOUT: Bound<Duration> = Bound::new(
-    "drain_timeout",
-    Duration::ZERO,
-    Duration::from_secs(24 * 60 * 60),
-);
-const CLOSE_TIMEOUT: Bound<Duration> = Bound::new(
-    "close_timeout",
+const STOP_TIMEOUT: Bound<Duration> = Bound::new(
+    "stop_timeout",
     Duration::from_millis(10),
-    Duration::from_secs(60 * 60),
+    Duration::from_secs(24 * 60 * 60),
 );
 
 pub(super) const CONCURRENCY: Bound<usize> = Bound::new("concurrency", 1, 10_000);
@@ -55,9 +50,7 @@ pub struct PipelineSettings {
     #[serde(with = "units::size")]
     max_in_flight_bytes: usize,
     #[serde(with = "units::duration")]
-    drain_timeout: Duration,
-    #[serde(with = "units::duration")]
-    close_timeout: Duration,
+    stop_timeout: Duration,
 }
 
 impl Default for PipelineSettings {
@@ -65,8 +58,7 @@ impl Default for PipelineSettings {
         Self {
             max_in_flight: 10_000,
             max_in_flight_bytes: 64 << 20,
-            drain_timeout: Duration::from_secs(25),
-            close_timeout: Duration::from_secs(10),
+            stop_timeout: Duration::from_secs(25),
         }
     }
 }
@@ -92,22 +84,14 @@ impl PipelineSettings {
         self
     }
 
-    /// How long a graceful stop may take until what is in flight is durable; then it is given up, un-acknowledged. After an
-    /// error, how long the flush of the sink may take.
+    /// How long an end may take in all: from the request to stop, or from the error, until the pipeline has returned. Four
+    /// fifths of it are for finishing what is in flight, or for flushing the sink after an error; what is not durable by
+    /// then is given up, un-acknowledged. The rest is for storing the source's positions and closing the sinks.
     ///
-    /// Default: 25 s, within the 30 s that Kubernetes gives. Valid: 0 s to 24 h.
+    /// Default: 25 s, within the 30 s that Kubernetes gives. Valid: 10 ms to 24 h.
     #[must_use]
-    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout;
-        self
-    }
-
-    /// How long closing the sinks and, after them, the source may take, each.
-    ///
-    /// Default: 10 s. Valid: 10 ms to 1 h.
-    #[must_use]
-    pub fn close_timeout(mut self, timeout: Duration) -> Self {
-        self.close_timeout = timeout;
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
         self
     }
 
@@ -120,20 +104,20 @@ impl PipelineSettings {
         let place = SettingsPlace::Whole;
         MAX_IN_FLIGHT.check(&place, self.max_in_flight)?;
         MAX_IN_FLIGHT_BYTES.check(&place, Bytes(self.max_in_flight_bytes))?;
-        DRAIN_TIMEOUT.check(&place, self.drain_timeout)?;
-        CLOSE_TIMEOUT.check(&place, self.close_timeout)
+        STOP_TIMEOUT.check(&place, self.stop_timeout)
     }
 
     pub(super) fn bounds(&self) -> (usize, usize) {
         (self.max_in_flight, self.max_in_flight_bytes)
     }
 
+    /// Returns the part of [`stop`](Self::stop) for what is in flight.
     pub(super) fn drain(&self) -> Duration {
-        self.drain_timeout
+        self.stop_timeout.mul_f64(0.8)
     }
 
-    pub(super) fn close(&self) -> Duration {
-        self.close_timeout
+    pub(super) fn stop(&self) -> Duration {
+        self.stop_timeout
     }
 }
 
@@ -148,8 +132,8 @@ mod tests {
             error.unwrap_err().to_string(),
             "settings: max_in_flight is 0, allowed 1 to 1000000"
         );
-        let error = PipelineSettings::default().close_timeout(Duration::ZERO);
-        assert_eq!(error.validate().unwrap_err().field(), Some("close_timeout"));
+        let error = PipelineSettings::default().stop_timeout(Duration::ZERO);
+        assert_eq!(error.validate().unwrap_err().field(), Some("stop_timeout"));
         PipelineSettings::default()
             .validate()
             .expect("the defaults");
@@ -158,9 +142,9 @@ mod tests {
     #[test]
     fn settings_are_read_with_units_and_unknown_fields_are_refused() {
         let read: PipelineSettings =
-            serde_json::from_str(r#"{"max_in_flight": 5, "drain_timeout": "2s"}"#).unwrap();
+            serde_json::from_str(r#"{"max_in_flight": 5, "stop_timeout": "2s"}"#).unwrap();
         let expected = PipelineSettings::default().max_in_flight(5);
-        assert_eq!(read, expected.drain_timeout(Duration::from_secs(2)));
+        assert_eq!(read, expected.stop_timeout(Duration::from_secs(2)));
         serde_json::from_str::<PipelineSettings>(r#"{"in_flight": 5}"#).unwrap_err();
     }
 }

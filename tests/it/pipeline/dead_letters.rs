@@ -59,7 +59,7 @@ async fn without_a_dead_letter_output_the_first_bad_record_stops_the_pipeline() 
     dropped.sort();
     assert_eq!(dropped, ["dropped 2", "dropped 3", "dropped 4"]);
     assert_eq!(stats.report().operator("validate-1").unwrap().errors, 1);
-    assert_eq!(log.all().last().unwrap(), "source closed");
+    assert_eq!(log.of("source closed").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

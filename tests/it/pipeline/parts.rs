@@ -39,6 +39,7 @@ impl Log {
 pub(crate) struct Script {
     pub(crate) batches: VecDeque<Result<Vec<u32>, &'static str>>,
     pub(crate) ends: bool,
+    pub(crate) close_hangs: bool,
     pub(crate) log: Log,
     given: u64,
 }
@@ -48,6 +49,7 @@ impl Script {
         Self {
             batches: batches.into_iter().map(Ok).collect(),
             ends: true,
+            close_hangs: false,
             log: log.clone(),
             given: 0,
         }
@@ -112,6 +114,10 @@ impl Source for Script {
     }
 
     async fn close(self) -> Result<(), SourceError> {
+        if self.close_hangs {
+            self.log.add("source closing");
+            std::future::pending::<()>().await;
+        }
         self.log.add("source closed");
         Ok(())
     }
@@ -123,6 +129,7 @@ pub(crate) struct Holding {
     pub(crate) held: Arc<Mutex<VecDeque<(u32, Delivery)>>>,
     pub(crate) fails_at: Option<u32>,
     pub(crate) flush_hangs: bool,
+    pub(crate) close_hangs: bool,
     /// Where given, each write waits for a permit.
     pub(crate) permits: Option<Arc<tokio::sync::Semaphore>>,
     pub(crate) wrote: Arc<Notify>,
@@ -135,6 +142,7 @@ impl Holding {
             held: Arc::default(),
             fails_at: None,
             flush_hangs: false,
+            close_hangs: false,
             permits: None,
             wrote: Arc::default(),
         }
@@ -168,6 +176,9 @@ impl Sink<u32> for Holding {
     }
 
     async fn close(self) -> Result<(), SinkError> {
+        if self.close_hangs {
+            std::future::pending::<()>().await;
+        }
         self.log.add("sink closed");
         Ok(())
     }

@@ -1,0 +1,226 @@
+//! The end of a run, orderly or not, within one deadline.
+//!
+//! ```text
+//!  stop, or an error                                       deadline
+//!   ├── work in flight is finished, or the sink is flushed ──┼── the rest ──┤
+//!   └──────────────── 4/5 of stop_timeout ──────────────────┘ the source's positions, then the sinks
+//! ```
+//!
+//! An abort cuts whatever the end is doing. After one, the source is still closed, within the rest: what was
+//! acknowledged is stored.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::dead_letter::DeadLetter;
+use super::error::PipelineError;
+use super::operator::Operator;
+use super::settings::PipelineSettings;
+use super::sink::{Sink, SinkError};
+use super::source::Source;
+use crate::clock::Clock;
+
+/// The wish to end at once, which comes once or never.
+pub(super) struct Abort<'a> {
+    future: Pin<&'a mut (dyn Future<Output = ()> + Send)>,
+    has_fired: bool,
+}
+
+impl<'a> Abort<'a> {
+    pub(super) fn new(future: Pin<&'a mut (dyn Future<Output = ()> + Send)>) -> Self {
+        Self {
+            future,
+            has_fired: false,
+        }
+    }
+
+    /// Resolves when the wish comes; never a second time.
+    pub(super) async fn fired(&mut self) {
+        if self.has_fired {
+            pending::<()>().await;
+        }
+        self.future.as_mut().await;
+        self.has_fired = true;
+    }
+}
+
+/// The reason why work of the end was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Aborted,
+    TimedOut,
+}
+
+pub(super) struct Ending<'a> {
+    source: Arc<Operator>,
+    sink: Arc<Operator>,
+    clock: Clock,
+    /// The time by which everything but closing is over, and the time by which closing is.
+    finish_by: Duration,
+    close_by: Duration,
+    /// All of both.
+    timeout: Duration,
+    abort: Abort<'a>,
+}
+
+impl<'a> Ending<'a> {
+    /// Returns an end that began at `begun`.
+    pub(super) fn new(
+        source: &Arc<Operator>,
+        sink: &Arc<Operator>,
+        clock: Clock,
+        begun: Duration,
+        settings: &PipelineSettings,
+        abort: Abort<'a>,
+    ) -> Self {
+        Self {
+            source: Arc::clone(source),
+            sink: Arc::clone(sink),
+            clock,
+            finish_by: begun + settings.drain(),
+            close_by: begun + settings.stop(),
+            timeout: settings.stop(),
+            abort,
+        }
+    }
+
+    pub(super) async fn end<S, O, K, R, D>(
+        &mut self,
+        result: Result<(), PipelineError>,
+        mut source: S,
+        mut sink: K,
+        mut dead: Option<D>,
+    ) -> Result<(), PipelineError>
+    where
+        S: Source,
+        K: Sink<O>,
+        D: Sink<DeadLetter<R>>,
+    {
+        let Err(mut error) = result else {
+            // Everything is acknowledged.
+            let source = self.close_source(source).await;
+            return source.and(self.close_sinks(sink, dead).await);
+        };
+        source.stop();
+        if matches!(error, PipelineError::Aborted { .. }) {
+            drop((sink, dead));
+            self.close_source(source).await.unwrap_or_else(log_too);
+            return Err(error);
+        }
+        if !matches!(error, PipelineError::DrainTimeout { .. }) {
+            let flushed = self.flush(&mut sink, dead.as_mut()).await;
+            // The sink dropped what it could not write, and says why only now.
+            if let (PipelineError::Lost { .. }, Err(why)) = (&error, flushed) {
+                error = why;
+            }
+        }
+        self.close_source(source).await.unwrap_or_else(log_too);
+        self.close_sinks(sink, dead).await.unwrap_or_else(log_too);
+        Err(error)
+    }
+
+    /// Flushes the sinks, so that what was written counts although the pipeline failed.
+    async fn flush<O, K, R, D>(
+        &mut self,
+        sink: &mut K,
+        dead: Option<&mut D>,
+    ) -> Result<(), PipelineError>
+    where
+        K: Sink<O>,
+        D: Sink<DeadLetter<R>>,
+    {
+        let letters = async {
+            if let Some(dead) = dead
+                && let Err(error) = dead.flush().await
+            {
+                tracing::warn!(%error, "the dead letters of a pipeline that failed are not flushed");
+            }
+        };
+        let finish_by = self.finish_by;
+        let flushed = self.within(finish_by, async { tokio::join!(sink.flush(), letters).0 });
+        match flushed.await {
+            Ok(flushed) => flushed.map_err(|error| self.sink_failed(error)),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Closes the sinks, or drops them after an abort.
+    async fn close_sinks<O, K, R, D>(
+        &mut self,
+        sink: K,
+        dead: Option<D>,
+    ) -> Result<(), PipelineError>
+    where
+        K: Sink<O>,
+        D: Sink<DeadLetter<R>>,
+    {
+        if self.abort.has_fired {
+            return Ok(());
+        }
+        let letters = async {
+            match dead {
+                Some(dead) => dead.close().await,
+                None => Ok(()),
+            }
+        };
+        let close_by = self.close_by;
+        let closed = self.within(close_by, async { tokio::join!(sink.close(), letters) });
+        match closed.await {
+            Ok((sink, letters)) => {
+                let sink = sink.map_err(|error| self.sink_failed(error));
+                sink.and(letters.map_err(PipelineError::DeadLetter))
+            }
+            Err(cut) => Err(self.cut(cut, &self.sink)),
+        }
+    }
+
+    async fn close_source<S: Source>(&mut self, source: S) -> Result<(), PipelineError> {
+        // Closing the sinks has something left of it, and an abort does not wait for all of it.
+        let now = self.clock.now();
+        let rest = self.close_by.saturating_sub(self.finish_by);
+        let by = self.close_by.min(now + rest.mul_f64(0.75));
+        match self.within(by, source.close()).await {
+            Ok(closed) => closed.map_err(|error| PipelineError::Source {
+                operator: Arc::clone(&self.source.name),
+                error,
+            }),
+            Err(cut) => Err(self.cut(cut, &self.source)),
+        }
+    }
+
+    /// Does a part of the end, until this time or an abort.
+    async fn within<T>(
+        &mut self,
+        until: Duration,
+        part: impl Future<Output = T>,
+    ) -> Result<T, Cut> {
+        tokio::select! {
+            biased;
+            () = self.abort.fired() => Err(Cut::Aborted),
+            done = part => Ok(done),
+            () = self.clock.until(until) => Err(Cut::TimedOut),
+        }
+    }
+
+    fn cut(&self, cut: Cut, operator: &Operator) -> PipelineError {
+        match cut {
+            Cut::Aborted => PipelineError::Aborted { in_flight: 0 },
+            Cut::TimedOut => PipelineError::CloseTimeout {
+                operator: Arc::clone(&operator.name),
+                timeout: self.timeout,
+            },
+        }
+    }
+
+    fn sink_failed(&self, error: SinkError) -> PipelineError {
+        let operator = Arc::clone(&self.sink.name);
+        PipelineError::Sink { operator, error }
+    }
+}
+
+/// Logs an error of the end of a pipeline that ends with another one.
+fn log_too(also: PipelineError) {
+    tracing::warn!(error = %also, "closing a pipeline that failed");
+}
