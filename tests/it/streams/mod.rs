@@ -7,6 +7,8 @@
 )]
 
 mod basics;
+mod churn;
+mod empty_pages;
 mod flink;
 mod gaps;
 mod handovers;
