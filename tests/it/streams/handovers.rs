@@ -223,8 +223,8 @@ async fn a_reader_keeps_its_leases_when_the_worker_that_asked_for_them_withdraws
     let source = nth(&fake, 1).settings(patient);
     let one = Worker::handle(source, log.gated_handler(&gate)).await;
     eventually("it has all", 10 * SECOND, || one.shards().len() == SHARDS).await;
-    fake.clear_journal();
     for round in 0..ROUNDS {
+        fake.clear_journal();
         gate.forget_permits(1_000);
         put_each(&fake, 60, round).await;
         tokio::time::sleep(SECOND).await;
@@ -253,18 +253,21 @@ async fn a_reader_keeps_its_leases_when_the_worker_that_asked_for_them_withdraws
         })
         .await;
         assert!(since.elapsed() < 4 * SECOND, "{:?}", since.elapsed());
+        let writes = fake.applied().into_iter();
+        let writes = writes.filter(|write| write.table() == LEASES);
+        for row in writes.filter_map(|write| write.after()) {
+            let owner = text(&row, "leaseOwner");
+            let reader = text(&row, "checkpointOwner").or(owner);
+            let is_kept = reader.as_ref().is_some_and(|it| it.starts_with("w1-"));
+            let is_let_go = reader.is_none() && round % 2 == 1;
+            assert!(is_kept || is_let_go, "round {round}: of {reader:?}");
+        }
+        // A request is met in one renewal at most, and so is its end. More would be a dispute.
+        let refused = refused_writes(&fake);
+        assert!(refused <= 2 * SHARDS, "{refused} writes were refused");
     }
     assert_eq!(one.shards().len(), SHARDS);
     assert_eq!(one.control.stats().leases_lost, 0);
-    for write in fake.applied() {
-        let row = write.after().filter(|_| write.table() == LEASES);
-        let reader = row.and_then(|row| text(&row, "checkpointOwner").or(text(&row, "leaseOwner")));
-        assert!(reader.is_none_or(|reader| reader.starts_with("w1-")));
-    }
-    let refused = refused_writes(&fake);
-    // Each request is met in one renewal at most, and so is its end; leases that were let go may be taken by two at once.
-    let most = SHARDS / 2 * 4 * usize::try_from(ROUNDS).unwrap();
-    assert!(refused <= most, "{refused} refused writes");
     one.stop().await;
     for id in 1..60 {
         let versions: Vec<u64> = (0..ROUNDS).collect();
