@@ -52,8 +52,7 @@ async fn worker_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_are_soon_read_again()
-{
+async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_are_read_again() {
     let fake = FaultyDynamoDb::new();
     fake.create_table(
         TableSpec::new(TABLE)
