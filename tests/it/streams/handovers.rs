@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::streams::{
-    Batch, BatchError, Delivery, StartPosition, StreamSettings, StreamsError,
+    Batch, BatchError, Change, Delivery, RecordStream, StartPosition, StreamSettings, StreamsError,
 };
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::StreamExt as _;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::rig::{
     Item, LEASES, Log, TABLE, Worker, checkpoint, eventually, leases, nth, open_shards, put,
-    put_each, put_row, table, text,
+    put_each, table, text,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -202,46 +203,189 @@ async fn callbacks_that_panic_are_named_and_no_defect_of_this_crate() {
     worker.stop().await;
 }
 
-/// A worker that asks for a lease and dies leaves its name in the row, and its owner must not hand it to the dead.
+/// The writes of leases that were refused because a row was not as expected.
+fn refused_writes(fake: &FaultyDynamoDb) -> usize {
+    let requests = fake.requests().into_iter();
+    requests
+        .filter(|request| request.operation() == Some(Operation::UpdateItem))
+        .filter(|request| request.error_code() == Some("ConditionalCheckFailedException"))
+        .count()
+}
+
+/// A worker asks for leases and withdraws while their reader finishes its work, again and again: nothing moves.
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_a_dead_worker_has_asked_for_is_kept_by_its_owner() {
-    let fake = table(1);
-    let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let slow = StreamSettings::default().drain_timeout(300 * SECOND);
-    let owner = Worker::handle(nth(&fake, 1).settings(slow), log.gated_handler(&gate)).await;
-    let parent = open_shards(&fake).remove(0);
-    let child = fake.roll_shard(TABLE, &parent);
-    put(&fake, "a", 0).await;
-    let holds_child = || owner.shards().contains(&child);
-    eventually("the child is read", 60 * SECOND, holds_child).await;
-    tokio::time::sleep(5 * SECOND).await;
-    // The other worker is seen to renew a lease, and then no more. A finished one serves too.
-    let asker = "w2-00000000deadbeef".to_owned();
-    for counter in 100..103 {
-        let mut row = leases(&fake).remove(&parent).expect("a row");
-        row.insert("leaseOwner".to_owned(), AttributeValue::S(asker.clone()));
-        row.insert(
-            "leaseCounter".to_owned(),
-            AttributeValue::N(counter.to_string()),
-        );
-        put_row(&fake, row).await;
-        tokio::time::sleep(3 * SECOND).await;
+async fn a_reader_keeps_its_leases_when_the_worker_that_asked_for_them_withdraws() {
+    const SHARDS: usize = 12;
+    const ROUNDS: u64 = 6;
+    let fake = table(SHARDS);
+    let (log, gate) = (Log::default(), Arc::new(Semaphore::new(1_000)));
+    let patient = StreamSettings::default().drain_timeout(60 * SECOND);
+    let source = nth(&fake, 1).settings(patient);
+    let one = Worker::handle(source, log.gated_handler(&gate)).await;
+    eventually("it has all", 10 * SECOND, || one.shards().len() == SHARDS).await;
+    for round in 0..ROUNDS {
+        fake.clear_journal();
+        gate.forget_permits(1_000);
+        put_each(&fake, 60, round).await;
+        tokio::time::sleep(SECOND).await;
+        let two = Worker::start(nth(&fake, round + 2), &Log::default()).await;
+        let asked_for = || {
+            let rows = leases(&fake).into_values();
+            rows.filter(|row| row.contains_key("checkpointOwner"))
+                .count()
+        };
+        eventually("it has asked", 10 * SECOND, || asked_for() == SHARDS / 2).await;
+        // Long enough for the reader to see it, in a look or in a refused renewal.
+        tokio::time::sleep(4 * SECOND).await;
+        two.stop().await;
+        assert_eq!(asked_for(), 0, "it has withdrawn");
+        if round % 2 == 0 {
+            // The reader sees that too before its work ends. Else its work ends first.
+            tokio::time::sleep(4 * SECOND).await;
+        }
+        gate.add_permits(1_000);
+        let since = Instant::now();
+        let seen = usize::try_from(61 * round + 60).unwrap();
+        log.until(seen).await;
+        put(&fake, "k0", 1_000 + round).await;
+        eventually("the next change is read", 4 * SECOND, || {
+            log.versions("k0").contains(&(1_000 + round))
+        })
+        .await;
+        assert!(since.elapsed() < 4 * SECOND, "{:?}", since.elapsed());
+        let writes = fake.applied().into_iter();
+        let writes = writes.filter(|write| write.table() == LEASES);
+        for row in writes.filter_map(|write| write.after()) {
+            let owner = text(&row, "leaseOwner");
+            let reader = text(&row, "checkpointOwner").or(owner);
+            let is_kept = reader.as_ref().is_some_and(|it| it.starts_with("w1-"));
+            let is_let_go = reader.is_none() && round % 2 == 1;
+            assert!(is_kept || is_let_go, "round {round}: of {reader:?}");
+        }
+        // A request is met in one renewal at most, and so is its end. More would be a dispute.
+        let refused = refused_writes(&fake);
+        assert!(refused <= 2 * SHARDS, "{refused} writes were refused");
     }
-    tokio::time::sleep(11 * SECOND).await;
-    let mut row = leases(&fake).remove(&child).expect("a row");
-    let me = row.insert("leaseOwner".to_owned(), AttributeValue::S(asker));
-    let me = me.expect("an owner");
-    row.insert("checkpointOwner".to_owned(), me.clone());
-    put_row(&fake, row).await;
-    let is_kept = || {
-        let row = leases(&fake).remove(&child).expect("a row");
-        row.get("leaseOwner") == Some(&me) && !row.contains_key("checkpointOwner")
-    };
-    eventually("the request is withdrawn", 10 * SECOND, is_kept).await;
-    gate.add_permits(1);
-    log.until(1).await;
-    put(&fake, "a", 1).await;
-    log.until(2).await;
-    assert!(is_kept() && holds_child());
-    owner.stop().await;
+    assert_eq!(one.shards().len(), SHARDS);
+    assert_eq!(one.control.stats().leases_lost, 0);
+    one.stop().await;
+    for id in 1..60 {
+        let versions: Vec<u64> = (0..ROUNDS).collect();
+        assert_eq!(log.versions(&format!("k{id}")), versions);
+    }
+}
+
+/// Takes records and acknowledges those that are current, until every item was seen at this version.
+async fn take_all(stream: &mut RecordStream, ids: u64, version: u64) {
+    let mut missing: std::collections::BTreeSet<String> =
+        (0..ids).map(|id| format!("k{id}")).collect();
+    while !missing.is_empty() {
+        let next = tokio::time::timeout(120 * SECOND, stream.next()).await;
+        let next = next.unwrap_or_else(|_| panic!("{missing:?} never come at {version}"));
+        let delivery = next.expect("more").expect("a record");
+        if !delivery.is_current() {
+            continue;
+        }
+        let change = Change::<Item>::read(delivery.record).expect("an item");
+        let item = change.new.expect("it is there");
+        if item.version == version {
+            missing.remove(&item.id);
+        }
+        delivery.ack.done();
+    }
+}
+
+/// Six shards whose renewals fail from the last accepted one on, while a chunk of each waits to be taken. Gives the time of that renewal.
+async fn chunks_of_leases_that_will_lapse() -> (FaultyDynamoDb, RecordStream, Instant) {
+    let fake = table(6);
+    let begun = Instant::now();
+    let source = nth(&fake, 1).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    put_each(&fake, 30, 0).await;
+    take_all(&mut stream, 30, 0).await;
+    // All is checkpointed by then.
+    tokio::time::sleep(3 * SECOND).await;
+    let failing = Fault::internal_error().on(Operation::UpdateItem);
+    fake.inject(failing.table(LEASES).always());
+    let renewed = fake
+        .applied()
+        .iter()
+        .rev()
+        .find(|write| write.table() == LEASES)
+        .map(|write| begun + write.at());
+    put_each(&fake, 30, 1).await;
+    (fake, stream, renewed.expect("leases are renewed"))
+}
+
+/// All is given in the end, and checkpointed.
+async fn gets_on(fake: &FaultyDynamoDb, mut stream: RecordStream) {
+    take_all(&mut stream, 30, 1).await;
+    put_each(fake, 30, 2).await;
+    take_all(&mut stream, 30, 2).await;
+    let reading = tokio::spawn(async move {
+        let more = stream.next().await.is_some();
+        (stream, more)
+    });
+    eventually("all is checkpointed", 60 * SECOND, || {
+        let shards = fake.shards(TABLE).into_iter();
+        shards
+            .filter(|shard| shard.record_count() > 0)
+            .all(|shard| checkpoint(fake, shard.id()).as_deref() == shard.last_sequence_number())
+    })
+    .await;
+    reading.abort();
+}
+
+/// Renewals fail for longer than the failover time and work again; about when the leases lapse, a chunk is taken.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_taken_about_when_its_lease_lapses_stops_no_shard() {
+    for early in (0..=400).step_by(25) {
+        let (fake, mut stream, renewed) = chunks_of_leases_that_will_lapse().await;
+        let lapse = renewed + 10 * SECOND + Duration::from_millis(150);
+        tokio::time::sleep_until(lapse - Duration::from_millis(early)).await;
+        let taken = {
+            let mut chunk = std::pin::pin!(stream.next_chunk());
+            match futures::poll!(&mut chunk) {
+                std::task::Poll::Ready(taken) => taken.expect("more").expect("records"),
+                std::task::Poll::Pending => Vec::new(),
+            }
+        };
+        tokio::time::sleep(SECOND).await;
+        fake.heal();
+        // Those that are not current any more are dropped with the rest.
+        for delivery in taken {
+            if delivery.is_current() {
+                delivery.ack.done();
+            }
+        }
+        gets_on(&fake, stream).await;
+    }
+}
+
+/// The lease is over by the clock when the chunk is taken, and the answer that renews it is seen before that by the shard's task:
+/// the task goes on with what it has.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_taken_after_a_lapse_that_a_late_answer_makes_good_is_given_again() {
+    for early in (300..=1_300).step_by(100) {
+        let (fake, mut stream, renewed) = chunks_of_leases_that_will_lapse().await;
+        let lapse = renewed + 10 * SECOND;
+        tokio::time::sleep_until(lapse - Duration::from_millis(early + 1_000)).await;
+        fake.heal();
+        // Writes from now on are answered a second later, before their time-out.
+        let slow = Fault::delay_after(SECOND).on(Operation::UpdateItem);
+        fake.inject(slow.table(LEASES).always());
+        tokio::time::sleep_until(lapse - Duration::from_millis(early)).await;
+        {
+            // The clock jumps past the lapse and the answers, and no task is run before the chunk is taken.
+            let jump = Duration::from_millis(early + 400);
+            let jump = std::pin::pin!(tokio::time::advance(jump));
+            let _ = futures::poll!(jump);
+            let mut next = std::pin::pin!(stream.next());
+            let given = futures::poll!(&mut next);
+            assert!(given.is_pending(), "no record is current");
+        }
+        tokio::time::sleep(2 * SECOND).await;
+        fake.heal();
+        gets_on(&fake, stream).await;
+    }
 }

@@ -6,7 +6,10 @@
     reason = "the tests measure virtual time, and their helpers fail as tests do"
 )]
 
+mod askers;
 mod basics;
+mod churn;
+mod empty_pages;
 mod flink;
 mod gaps;
 mod handovers;

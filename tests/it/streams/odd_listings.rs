@@ -181,3 +181,67 @@ async fn a_deleted_table_is_called_that() {
     );
     assert_eq!(log.len(), 10, "its stream was read to its end first");
 }
+
+/// A chain of shards, the oldest with a row: one listing of a new worker leaves out one in the middle, whose child is shown.
+#[tokio::test(start_paused = true)]
+async fn one_listing_that_leaves_out_the_middle_of_a_chain_is_no_gap() {
+    for middle in [0, 1] {
+        let fake = table(1);
+        let log = Log::default();
+        put(&fake, "a", 0).await;
+        let worker = Worker::start(nth(&fake, 1), &log).await;
+        log.until(1).await;
+        worker.stop().await;
+        let mut chain = open_shards(&fake);
+        for version in 1..4 {
+            let child = fake.roll_shard(TABLE, chain.last().expect("one"));
+            chain.push(child);
+            put(&fake, "a", version).await;
+        }
+        // The next listing shows it again: it comes 250 ms after the first, or later.
+        fake.list_shard_late(TABLE, &chain[1 + middle], Duration::from_millis(100));
+        fake.clear_journal();
+        let worker = Worker::start(nth(&fake, 2), &log).await;
+        assert!(count(&fake, Operation::GetShardIterator) > 0, "it is asked");
+        log.until(4).await;
+        assert_eq!(log.versions("a"), [0, 1, 2, 3]);
+        assert_eq!(worker.control.stats().gaps, 0);
+        worker.stop().await;
+    }
+}
+
+/// Shards that were read to their end have no rows any more, the last of their chain has one. A listing without the middle
+/// of the chain shows neither that they had rows nor that they are new.
+#[tokio::test(start_paused = true)]
+async fn a_chain_whose_link_to_the_shard_that_is_read_is_not_listed_is_not_read_again() {
+    for (late, root_is_gone) in [(100, true), (3_000, true), (100, false), (3_000, false)] {
+        let fake = table(1);
+        let log = Log::default();
+        let worker = Worker::start(nth(&fake, 1), &log).await;
+        let mut chain = open_shards(&fake);
+        for version in 0..4 {
+            put(&fake, "a", version).await;
+            log.until(usize::try_from(version).unwrap() + 1).await;
+            let child = fake.roll_shard(TABLE, chain.last().expect("one"));
+            chain.push(child);
+        }
+        put(&fake, "a", 4).await;
+        log.until(5).await;
+        eventually("the last alone has a row", 600 * SECOND, || {
+            leases(&fake).keys().eq([&chain[4]])
+        })
+        .await;
+        worker.stop().await;
+        if root_is_gone {
+            fake.forget_shard(TABLE, &chain[0]);
+        }
+        fake.list_shard_late(TABLE, &chain[3], Duration::from_millis(late));
+        let worker = Worker::start(nth(&fake, 2), &log).await;
+        put(&fake, "a", 5).await;
+        log.until(6).await;
+        tokio::time::sleep(60 * SECOND).await;
+        assert_eq!(worker.control.stats().gaps, 0, "{late} ms {root_is_gone}");
+        worker.stop().await;
+        assert_eq!(log.versions("a"), [0, 1, 2, 3, 4, 5]);
+    }
+}

@@ -1,13 +1,15 @@
 //! Of three processes that share a stream's shards, one is killed (SIGKILL), twenty times; each time another takes its place.
 //!
-//! The service runs in this process, and so do the writers. A worker is this binary again, started as a process of its own; it tells of each
-//! record that it handles in a pipe that all workers write to, so that what was handled is in one order, and survives its
-//! worker. The moments are counted in records, never in time. Between the kills, shards are rolled over and split.
+//! The service runs in this process, and so do the writers. A worker is this binary again, started as a process of its own; it writes each
+//! record that it handles into a pipe that all workers write to, so that what was handled is in one order, and survives its
+//! worker. The moments are counted in records, never in time: a machine that does much else only takes longer. Between the kills, shards are
+//! rolled over and split.
 //!
 //! What holds:
 //!
 //! - Nothing is lost, and the changes of a key come in order; what comes again comes from after the last checkpoint.
-//! - A killed worker's shards are read again, within a bound for slow machines.
+//! - A killed worker's shards are read again, each by another worker, behind the last checkpoint.
+//! - Each shard is read by those alone that had its lease, one after the other.
 //! - Workers that are stopped give up their leases.
 
 mod ledger;
@@ -16,7 +18,7 @@ mod worker;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::KeyKind;
@@ -50,10 +52,8 @@ async fn worker_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_are_soon_read_again()
-{
+async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_are_read_again() {
     let fake = FaultyDynamoDb::new();
-    fake.keep_journal(false);
     fake.create_table(
         TableSpec::new(TABLE)
             .partition("id", KeyKind::String)
@@ -92,24 +92,19 @@ async fn workers_that_are_killed_again_and_again_lose_nothing_and_their_shards_a
     let ledger = fleet.stop().await;
     assert_eq!(ledger.newest, written);
     assert_eq!(owners(&fake), [], "the leases were given up");
-    let (shards, longest) = (ledger.waits.len(), ledger.waits.iter().max());
-    let total: Duration = ledger.waits.iter().sum();
+    ledger.check_owners(&fake);
     println!(
-        "{} changes, {} shards of the dead read again after {:?} on average and {:?} at most, {} changes repeated after a death, {} others, {} leases lost",
+        "{} changes, {} shards of the dead read again, {} changes repeated after a death, {} others",
         written.values().sum::<u64>(),
-        shards,
-        total / u32::try_from(shards.max(1)).expect("few"),
-        longest.expect("they had shards"),
+        ledger.taken_over,
         ledger.repeats_after_a_death,
         ledger.other_repeats,
-        ledger.leases_lost(),
     );
-    let lost = ledger.leases_lost() > 0;
     assert!(
-        lost || ledger.other_repeats == 0,
+        ledger.other_repeats == 0 || !ledger.none_lost(&fake),
         "a living worker hands over when it is done"
     );
-    assert!(shards >= KILLS, "or little was shown");
+    assert!(ledger.taken_over >= KILLS, "or little was shown");
     assert!(ledger.repeats_after_a_death > 0, "or they died idle");
     server.shutdown().await;
 }
@@ -198,9 +193,10 @@ impl Fleet {
             child.try_wait().expect("it is ours").is_none(),
             "it ended by itself: its last words are on standard error"
         );
-        let at = now();
         child.kill().await.expect("killed");
-        self.ledger.died(number, at, fake);
+        self.ledger.died(number, fake);
+        // The journal of requests is not looked at, and would grow.
+        drop(fake.take_requests());
     }
 
     /// Notes what is told until the ledger is as wanted.
@@ -254,19 +250,11 @@ impl Fleet {
 fn listen(reader: PipeReader, tell: &mpsc::UnboundedSender<Seen>) {
     for line in BufReader::new(reader).lines() {
         let line = line.expect("text");
-        if let Some(seen) = Seen::parse(&line, now())
+        if let Some(seen) = Seen::parse(&line)
             && tell.send(seen).is_err()
         {
             // The test has failed, and says so.
             return;
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long processes take is measured in real time"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) const TABLE: &str = "decisions";
 pub(super) const LEASES: &str = "workers";
-pub(super) const FAILOVER: Duration = Duration::from_secs(4);
+const FAILOVER: Duration = Duration::from_secs(4);
 /// How a worker is told what to do.
 pub(super) const TASK: &str = "FAILOVER_TEST_WORKER";
 /// What begins each line that tells of a record. The test harness may have begun the line.

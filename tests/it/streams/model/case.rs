@@ -1,11 +1,10 @@
-//! What a case is made of, and how it is drawn.
+//! What a case is made of.
 
 use std::time::Duration;
 
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::streams::{GapPolicy, StreamSettings};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
-use proptest::prelude::*;
 
 use super::super::rig::TABLE;
 use super::pages::BUFFER;
@@ -29,6 +28,10 @@ pub(super) struct Case {
     pub(super) latest: Option<i32>,
     /// Workers take records as a stream, and work on those that are current.
     pub(super) as_stream: bool,
+    /// They ask before each step of their work whether a record still is. Those that don't show that the model would see it.
+    pub(super) asks: bool,
+    /// The stream answers as that of DynamoDB Local.
+    pub(super) like_local: bool,
 }
 
 /// Indexes are taken modulo what there is.
@@ -62,21 +65,27 @@ pub(super) enum Step {
     Misname(u8, u8, u32),
     /// Reading a shard takes so many milliseconds.
     Slow(u8, u64),
+    /// The row of an open shard is deleted behind the workers' backs.
+    DeleteRow(u8),
+    /// A closed shard is gone with all its records.
+    Vanish(u8),
+    /// The stream is switched off and on again: it is another one then.
+    Replace,
 }
 
 /// Times in milliseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
-    failover: u64,
-    request_timeout: u64,
-    poll: u64,
-    page_records: usize,
-    batch_records: usize,
-    batch_window: u64,
-    parallelism: usize,
-    checkpoint: u64,
-    drain: u64,
-    bisect: bool,
+    pub(super) failover: u64,
+    pub(super) request_timeout: u64,
+    pub(super) poll: u64,
+    pub(super) page_records: usize,
+    pub(super) batch_records: usize,
+    pub(super) batch_window: u64,
+    pub(super) parallelism: usize,
+    pub(super) checkpoint: u64,
+    pub(super) drain: u64,
+    pub(super) bisect: bool,
 }
 
 /// What handlers do, in percent of their calls.
@@ -90,21 +99,23 @@ pub(super) struct Manners {
     pub(super) hang: u32,
     /// And up to so many milliseconds.
     pub(super) slow: (u32, u64),
+    /// The work on a record of a stream has up to so many further steps, with up to so many milliseconds before each.
+    pub(super) steps: (usize, u64),
 }
 
 /// What becomes of requests, in percent of them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    throttle: u32,
-    error: u32,
-    error_after: u32,
-    close_before: u32,
-    close_after: u32,
-    never: u32,
-    never_after: u32,
-    garbage: u32,
-    delay: (u32, u64),
-    late: (u32, u64),
+    pub(super) throttle: u32,
+    pub(super) error: u32,
+    pub(super) error_after: u32,
+    pub(super) close_before: u32,
+    pub(super) close_after: u32,
+    pub(super) never: u32,
+    pub(super) never_after: u32,
+    pub(super) garbage: u32,
+    pub(super) delay: (u32, u64),
+    pub(super) late: (u32, u64),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -150,6 +161,8 @@ impl Case {
             seed: 0,
             latest: None,
             as_stream: false,
+            asks: true,
+            like_local: false,
         }
     }
 }
@@ -161,7 +174,7 @@ impl Settings {
             .request_timeout(ms(self.request_timeout))
             .poll(ms(self.poll))
             .idle_poll(ms(2_000))
-            .idle_after(ms(3_000))
+            .idle_after(ms(1_000))
             .page_records(self.page_records)
             .batch_records(self.batch_records)
             .batch_window(ms(self.batch_window))
@@ -202,178 +215,6 @@ impl Faults {
             .delay(share(self.delay.0), ms(0)..=ms(self.delay.1))
             .apply_late(share(self.late.0), ms(0)..=ms(self.late.1))
     }
-}
-
-fn settings() -> impl Strategy<Value = Settings> {
-    (
-        (1_000..6_000_u64, 200..1_500_u64, 50..500_u64),
-        prop_oneof![1..5_usize, Just(1_000)],
-        prop_oneof![1..4_usize, Just(100)],
-        prop_oneof![Just(0), 0..500_u64],
-        prop_oneof![2 => Just(1), 1 => 2..4_usize],
-        prop_oneof![Just(10), 10..3_000_u64],
-        prop_oneof![Just(0), 0..5_000_u64],
-        any::<bool>(),
-    )
-        .prop_map(
-            |(
-                (failover, request_timeout, poll),
-                page_records,
-                batch_records,
-                batch_window,
-                parallelism,
-                checkpoint,
-                drain,
-                bisect,
-            )| Settings {
-                failover,
-                request_timeout,
-                poll,
-                page_records,
-                batch_records,
-                batch_window,
-                parallelism,
-                checkpoint,
-                drain,
-                bisect,
-            },
-        )
-}
-
-/// Nothing more often than not.
-fn percent(most: u32) -> impl Strategy<Value = u32> {
-    prop_oneof![2 => Just(0), 1 => 0..=most]
-}
-
-fn manners() -> impl Strategy<Value = Manners> {
-    (
-        percent(30),
-        percent(30),
-        percent(20),
-        percent(10),
-        percent(10),
-        (percent(100), 0..4_000_u64),
-    )
-        .prop_map(|(fail, partly, refuse, panic, hang, slow)| Manners {
-            fail,
-            partly,
-            refuse,
-            panic,
-            hang,
-            slow,
-        })
-}
-
-fn faults() -> impl Strategy<Value = Faults> {
-    let some = (
-        (percent(20), percent(10), percent(10), percent(10)),
-        (percent(10), percent(10), percent(10), percent(5)),
-        (percent(50), 0..1_500_u64),
-        (percent(20), 0..12_000_u64),
-    )
-        .prop_map(
-            |(
-                (throttle, error, error_after, close_before),
-                (close_after, never, never_after, garbage),
-                delay,
-                late,
-            )| Faults {
-                throttle,
-                error,
-                error_after,
-                close_before,
-                close_after,
-                never,
-                never_after,
-                garbage,
-                delay,
-                late,
-            },
-        );
-    prop_oneof![1 => Just(Faults::default()), 2 => some]
-}
-
-fn listing() -> impl Strategy<Value = Listing> {
-    (
-        prop_oneof![2 => Just(0), 1 => 0..8_000_u64],
-        prop::option::of(any::<u64>()),
-        prop::option::weighted(0.3, 3..10_usize),
-        any::<bool>(),
-        prop_oneof![2 => Just(0), 1 => 0..1_500_u64],
-    )
-        .prop_map(
-            |(late, inconsistent, describes, limit_readers, lag)| Listing {
-                late,
-                inconsistent,
-                describes,
-                limit_readers,
-                lag,
-            },
-        )
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let any = any::<u8>;
-    prop_oneof![
-        24 => (0..KEYS, 1..6_u8).prop_map(|(key, count)| Step::Put(key, count)),
-        5 => (0..KEYS).prop_map(Step::Delete),
-        3 => any().prop_map(Step::Split),
-        3 => any().prop_map(Step::Roll),
-        6 => Just(Step::Start),
-        3 => any().prop_map(Step::Crash),
-        3 => any().prop_map(Step::Stop),
-        5 => (any(), 500..12_000_u64).prop_map(|(worker, time)| Step::Hold(worker, time)),
-        2 => (any(), 500..12_000_u64).prop_map(|(worker, time)| Step::Cut(worker, time)),
-        2 => (-40_000..40_000_i32).prop_map(Step::Skew),
-        3 => (any(), 0..8_000_u64).prop_map(|(shard, late)| Step::ListLate(shard, late)),
-        1 => (0..4_000_u64).prop_map(Step::ListNothing),
-        2 => (any(), any(), 1..3_u32).prop_map(|(shard, parent, times)| Step::Misname(shard, parent, times)),
-        2 => Just(Step::ExpireIterators),
-        2 => (any(), 0..2_000_u64).prop_map(|(shard, time)| Step::Slow(shard, time)),
-        4 => (any(), 0..3_usize).prop_map(|(shard, keep)| Step::Trim(shard, keep)),
-    ]
-}
-
-pub(super) fn case() -> impl Strategy<Value = Case> {
-    let pause = prop_oneof![3 => Just(0), 3 => 0..700_u64, 2 => 0..6_000_u64];
-    // Where data is lost, less can be said of what is not: most cases lose none.
-    let steps = (
-        prop::bool::weighted(0.25),
-        prop::collection::vec((pause, step()), 1..45),
-    )
-        .prop_map(|(trims, mut steps)| {
-            steps.retain(|(_, step)| trims || !matches!(step, Step::Trim(..)));
-            steps
-        });
-    (
-        1..4_usize,
-        settings(),
-        manners(),
-        faults(),
-        listing(),
-        (
-            // Large ones fill the buffer.
-            prop_oneof![9 => Just(0), 1 => 20_000..60_000_usize],
-            any::<u64>(),
-            prop::option::weighted(0.3, -40_000..40_000_i32),
-            prop::bool::weighted(0.3),
-        ),
-        steps,
-    )
-        .prop_map(
-            |(shards, settings, manners, faults, listing, others, steps)| Case {
-                shards,
-                settings,
-                manners,
-                faults,
-                listing,
-                steps,
-                padding: others.0,
-                seed: others.1,
-                latest: others.2,
-                as_stream: others.3,
-            },
-        )
 }
 
 impl Listing {

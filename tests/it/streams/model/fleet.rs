@@ -3,34 +3,35 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, DeleteRequest, PutRequest, WriteRequest};
 use dynamodb_connector::streams::{StartPosition, StreamControl, StreamSource, StreamsError};
 use dynamodb_connector::test_util::{FaultyDynamoDb, ShardInfo};
 use tokio::task::JoinHandle;
 
 use super::super::rig::TABLE;
-use super::case::{Case, KEYS, Step};
+use super::case::{Case, KEYS};
 use super::gate::{Gate, Passage};
 use super::handlers::{burying, handler, take};
-use super::ledger::{Ledger, tail, text};
+use super::ledger::Ledger;
 use super::{LEASES, name_of};
 
-const MOST_WORKERS: usize = 3;
+pub(super) const MOST_WORKERS: usize = 3;
 
-struct Worker {
-    number: usize,
+pub(super) struct Worker {
+    pub(super) number: usize,
     gate: Gate,
     control: Arc<OnceLock<StreamControl>>,
-    task: JoinHandle<Result<(), StreamsError>>,
+    pub(super) task: JoinHandle<Result<(), StreamsError>>,
 }
 
 pub(super) struct Fleet {
-    fake: FaultyDynamoDb,
-    ledger: Arc<Ledger>,
-    case: Case,
-    workers: Vec<Worker>,
+    pub(super) fake: FaultyDynamoDb,
+    /// The client of those who write to the table.
+    pub(super) client: aws_sdk_dynamodb::Client,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) case: Case,
+    pub(super) workers: Vec<Worker>,
     /// Asked to stop.
-    leaving: Vec<Worker>,
+    pub(super) leaving: Vec<Worker>,
     started: usize,
     rng: Arc<Mutex<fastrand::Rng>>,
 }
@@ -39,6 +40,7 @@ impl Fleet {
     pub(super) fn new(fake: &FaultyDynamoDb, ledger: &Arc<Ledger>, case: &Case) -> Self {
         Self {
             fake: fake.clone(),
+            client: fake.client(),
             ledger: Arc::clone(ledger),
             case: case.clone(),
             workers: Vec::new(),
@@ -52,95 +54,17 @@ impl Fleet {
         self.workers.len()
     }
 
+    pub(super) fn is_like_local(&self) -> bool {
+        self.case.like_local
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         let names = self.workers.iter().map(|worker| name_of(worker.number));
         names.collect()
     }
 
-    pub(super) async fn step(&mut self, step: &Step) {
-        let acts = !matches!(step, Step::Put(..) | Step::Delete(_));
-        if acts {
-            self.ledger.note(format!("{step:?}"));
-        }
-        match *step {
-            Step::Put(key, count) => {
-                for _ in 0..count {
-                    self.write(key, false).await;
-                }
-            }
-            Step::Delete(key) => {
-                if matches!(self.ledger.last(key), Some((_, false))) {
-                    self.write(key, true).await;
-                }
-            }
-            Step::Split(at) => {
-                if let Some(shard) = pick(&self.open_shards(), at) {
-                    self.fake.split_shard(TABLE, shard.id());
-                }
-            }
-            Step::Roll(at) => {
-                if let Some(shard) = pick(&self.open_shards(), at) {
-                    self.fake.roll_shard(TABLE, shard.id());
-                }
-            }
-            Step::Start => {
-                if self.workers.len() < MOST_WORKERS {
-                    self.start();
-                }
-            }
-            Step::Crash(at) => {
-                if let Some(at) = self.at(at) {
-                    let worker = self.workers.remove(at);
-                    self.ledger.note(format!("w{} crashes", worker.number));
-                    worker.task.abort();
-                }
-            }
-            Step::Stop(at) => {
-                if let Some(at) = self.at(at) {
-                    let worker = self.workers.remove(at);
-                    self.ledger.note(format!("w{} is stopped", worker.number));
-                    worker.stop();
-                    self.leaving.push(worker);
-                }
-            }
-            Step::Hold(at, time) => self.close_gate(at, Passage::Held, time),
-            Step::Cut(at, time) => self.close_gate(at, Passage::Cut, time),
-            Step::Skew(seconds) => {
-                if self.case.latest.is_none() {
-                    self.skew(seconds);
-                }
-            }
-            Step::Trim(at, keep) => self.trim(at, keep),
-            Step::ExpireIterators => self.fake.expire_iterators(),
-            Step::ListLate(at, late) => {
-                if let Some(shard) = pick(&self.fake.shards(TABLE), at) {
-                    let late = Duration::from_millis(late);
-                    self.fake.list_shard_late(TABLE, shard.id(), late);
-                }
-            }
-            Step::ListNothing(late) => self.fake.list_nothing(TABLE, Duration::from_millis(late)),
-            Step::Misname(at, parent, times) => {
-                let shards = self.fake.shards(TABLE);
-                let (shard, parent) = (pick(&shards, at), pick(&shards, parent));
-                if let Some((shard, parent)) = shard.zip(parent)
-                    && shard.parent().is_some()
-                {
-                    let parents = [parent.id()];
-                    self.fake.misname_parent(TABLE, shard.id(), &parents, times);
-                }
-            }
-            Step::Slow(at, time) => {
-                if let Some(shard) = pick(&self.fake.shards(TABLE), at) {
-                    let time = Duration::from_millis(time);
-                    self.fake.slow_shard(TABLE, shard.id(), time);
-                }
-            }
-        }
-        self.look_after();
-    }
-
     /// Whoever was not asked to end must not.
-    fn look_after(&self) {
+    pub(super) fn look_after(&self) {
         for worker in &self.workers {
             if worker.task.is_finished() {
                 self.ledger
@@ -149,11 +73,11 @@ impl Fleet {
         }
     }
 
-    fn at(&self, at: u8) -> Option<usize> {
+    pub(super) fn at(&self, at: u8) -> Option<usize> {
         usize::from(at).checked_rem(self.workers.len())
     }
 
-    fn open_shards(&self) -> Vec<ShardInfo> {
+    pub(super) fn open_shards(&self) -> Vec<ShardInfo> {
         let mut shards = self.fake.shards(TABLE);
         shards.retain(ShardInfo::is_open);
         shards
@@ -184,65 +108,7 @@ impl Fleet {
         }
     }
 
-    async fn write(&self, key: u8, removed: bool) {
-        let version = self.ledger.last(key).map_or(0, |(last, _)| last + 1);
-        self.ledger.writes(key, removed);
-        let last = |shards: &[ShardInfo]| -> Vec<Option<String>> {
-            let last = shards.iter().map(ShardInfo::last_sequence_number);
-            last.map(|last| last.map(str::to_owned)).collect()
-        };
-        let before = last(&self.fake.shards(TABLE));
-        let id = text(&key.to_string());
-        let request = WriteRequest::builder();
-        let request = if removed {
-            request.delete_request(
-                DeleteRequest::builder()
-                    .key("id", id)
-                    .build()
-                    .expect("a key"),
-            )
-        } else {
-            let item = PutRequest::builder()
-                .item("id", id)
-                .item("version", AttributeValue::N(version.to_string()))
-                .item("padding", AttributeValue::S("x".repeat(self.case.padding)));
-            request.put_request(item.build().expect("an item"))
-        };
-        let batch = self.fake.client().batch_write_item();
-        let written = batch.request_items(TABLE, vec![request.build()]).send();
-        written.await.expect("no fault strikes a batch");
-        let shards = self.fake.shards(TABLE);
-        let after = last(&shards);
-        let at = (0..before.len()).find(|&at| before[at] != after[at]);
-        let at = at.expect("a change is a record");
-        let sequence = after[at].as_ref().and_then(|text| text.parse().ok());
-        let sequence = sequence.expect("a number");
-        self.ledger.wrote(key, shards[at].id(), sequence);
-    }
-
-    fn trim(&self, at: u8, keep: usize) {
-        let shards = self.fake.shards(TABLE);
-        let Some(shard) = pick(&shards, at) else {
-            return;
-        };
-        let mut there: Vec<u128> = self
-            .ledger
-            .changes()
-            .into_iter()
-            .filter(|(_, change)| change.shard == shard.id() && !change.lost)
-            .map(|(_, change)| change.sequence)
-            .collect();
-        there.sort_unstable();
-        there.truncate(there.len().saturating_sub(keep));
-        if let Some(last) = there.last() {
-            self.ledger
-                .note(format!("trimmed: {} of {}", there.len(), tail(shard.id())));
-            self.ledger.trimmed(shard.id(), *last);
-            self.fake.trim_shard(TABLE, shard.id(), &last.to_string());
-        }
-    }
-
-    fn close_gate(&self, at: u8, passage: Passage, time: u64) {
+    pub(super) fn close_gate(&self, at: u8, passage: Passage, time: u64) {
         let Some(at) = self.at(at) else { return };
         let gate = self.workers[at].gate.clone();
         self.ledger.note(format!(
@@ -301,7 +167,7 @@ impl Fleet {
             };
             let _ = given.set(source.control());
             let ended = if case.as_stream {
-                take(number, source.into_stream(), &ledger, &case.manners, &rng).await
+                take(number, source.into_stream(), &ledger, &case, &rng).await
             } else {
                 let handler = handler(number, &ledger, &case.manners, &rng);
                 source.run(handler).await
@@ -357,7 +223,7 @@ impl Fleet {
 }
 
 impl Worker {
-    fn stop(&self) {
+    pub(super) fn stop(&self) {
         match self.control.get() {
             Some(control) => control.stop(),
             // It is still being opened.
@@ -366,6 +232,6 @@ impl Worker {
     }
 }
 
-fn pick(shards: &[ShardInfo], at: u8) -> Option<&ShardInfo> {
+pub(super) fn pick(shards: &[ShardInfo], at: u8) -> Option<&ShardInfo> {
     shards.get(usize::from(at).checked_rem(shards.len())?)
 }

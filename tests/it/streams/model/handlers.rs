@@ -10,7 +10,8 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 
 use super::super::rig::Item;
-use super::case::Manners;
+use super::calls::Work;
+use super::case::{Case, Manners};
 use super::ledger::{Ledger, which};
 
 /// Takes dead letters, or not.
@@ -56,7 +57,7 @@ pub(super) fn handler(
 ) -> impl Fn(Batch<Item>) -> BoxFuture<'static, Result<(), BatchError>> + Send + Sync + 'static {
     let (ledger, manners, rng) = (Arc::clone(ledger), manners.clone(), Arc::clone(rng));
     move |batch| {
-        let call = ledger.begin(worker, &batch.shard, &batch.changes);
+        let call = ledger.begin(worker, &batch.shard, &batch.changes, Work::Call);
         let count = batch.changes.len();
         let mut healed = ledger.healed.subscribe();
         let (manner, slow) = if *healed.borrow() {
@@ -122,33 +123,57 @@ fn draw(manners: &Manners, count: usize, rng: &mut fastrand::Rng) -> (Manner, Du
     (manner, Duration::from_millis(slow))
 }
 
-/// Takes records one after the other, as a pipeline does, some of them late: only a record that is current is begun.
+/// Takes records one after the other, as a pipeline does, some of them late. The work on a record has steps, and before each it is asked
+/// whether the record is current.
 pub(super) async fn take(
     worker: usize,
     mut records: RecordStream,
     ledger: &Arc<Ledger>,
-    manners: &Manners,
+    case: &Case,
     rng: &Arc<Mutex<fastrand::Rng>>,
 ) -> Result<(), StreamsError> {
     while let Some(delivery) = records.next().await {
         let delivery = delivery?;
-        let (manner, slow) = if *ledger.healed.borrow() {
-            (Manner::Fine, Duration::ZERO)
+        let (manner, slow, pauses) = if *ledger.healed.borrow() {
+            (Manner::Fine, Duration::ZERO, Vec::new())
         } else {
-            draw(manners, 1, &mut rng.lock().expect("no panic"))
+            let mut rng = rng.lock().expect("no panic");
+            let (manner, slow) = draw(&case.manners, 1, &mut rng);
+            (manner, slow, draw_pauses(&case.manners, &mut rng))
         };
-        tokio::time::sleep(slow).await;
-        if !delivery.is_current() {
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
+        let may_go_on = || !case.asks || delivery.is_current();
+        if !may_go_on() {
             continue;
         }
         let change = Change::read(delivery.record.clone()).expect("an item");
-        let call = ledger.begin(worker, delivery.record.shard_id(), &[change]);
+        let shard = delivery.record.shard_id();
+        let call = ledger.begin(worker, shard, &[change], Work::Steps);
+        let mut is_whole = true;
+        for pause in pauses {
+            tokio::time::sleep(pause).await;
+            is_whole = may_go_on();
+            if !is_whole {
+                break;
+            }
+            call.step();
+        }
         // Dropped, it is given again.
-        if matches!(manner, Manner::Fine) {
+        if is_whole && matches!(manner, Manner::Fine) {
             call.done(1);
             drop(call);
             delivery.ack.done();
         }
     }
     Ok(())
+}
+
+/// The times before the further steps of the work on a record.
+fn draw_pauses(manners: &Manners, rng: &mut fastrand::Rng) -> Vec<Duration> {
+    let (steps, longest) = manners.steps;
+    let count = rng.usize(0..=steps);
+    let pauses = std::iter::repeat_with(|| Duration::from_millis(rng.u64(0..=longest)));
+    pauses.take(count).collect()
 }

@@ -1,18 +1,19 @@
-//! What was written, what handlers did about it, and the rules that are looked after while they do.
+//! What was written, what became of it, and what was reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{Change, EventKind, Gap, ShardId};
+use dynamodb_connector::streams::{EventKind, Gap};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::super::rig::Item;
+use super::LEASES;
+use super::calls::Open;
 use super::pages::Pages;
-use super::{LEASES, name_of};
 
 /// The changes of an item are numbered from 0. A put carries its number as the version; a delete shows the version of the put before it.
 pub(super) type Which = (u8, usize);
@@ -36,26 +37,25 @@ pub(super) struct Written {
     pub(super) unmissed: bool,
     /// It was made before an application that begins at LATEST.
     pub(super) unwanted: bool,
-    begun: bool,
+    /// Its stream was replaced by another one.
+    pub(super) replaced: bool,
+    pub(super) begun: bool,
     pub(super) done: Option<Duration>,
 }
 
 #[derive(Default)]
 pub(super) struct State {
     pub(super) keys: BTreeMap<u8, Vec<Written>>,
-    open: BTreeMap<u64, Open>,
-    calls: u64,
+    pub(super) open: BTreeMap<u64, Open>,
+    pub(super) calls: u64,
     gaps: Vec<Gap>,
+    /// Shards that are gone with all their records.
+    vanished: BTreeSet<String>,
+    /// Shards whose row was deleted, each with the time from which no reader of before is left.
+    unruled: BTreeMap<String, Duration>,
     pub(super) pages: Pages,
     wrong: Vec<String>,
     trace: Vec<String>,
-}
-
-/// A handler's call that has not ended.
-struct Open {
-    worker: usize,
-    shard: String,
-    changes: Vec<Which>,
 }
 
 pub(super) fn which(kind: EventKind, new: Option<&Item>, old: Option<&Item>) -> Which {
@@ -66,10 +66,6 @@ pub(super) fn which(kind: EventKind, new: Option<&Item>, old: Option<&Item>) -> 
     assert_eq!(after == 1, kind == EventKind::Remove);
     let key = item.id.parse().expect("ids are numbers");
     (key, usize::try_from(item.version).expect("small") + after)
-}
-
-fn which_of(change: &Change<Item>) -> Which {
-    which(change.kind, change.new.as_ref(), change.old.as_ref())
 }
 
 impl Ledger {
@@ -86,7 +82,7 @@ impl Ledger {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
@@ -155,20 +151,76 @@ impl Ledger {
         all.collect()
     }
 
+    /// A shard's row in the lease table.
+    pub(super) fn row(&self, shard: &str) -> Option<HashMap<String, AttributeValue>> {
+        self.fake.item(LEASES, [("leaseKey", text(shard))])
+    }
+
     /// The changes of a shard up to a number are no longer in the stream.
     pub(super) fn trimmed(&self, shard: &str, up_to: u128) {
-        let row = self.fake.item(LEASES, [("leaseKey", text(shard))]);
-        let unmissed = row.is_none_or(|row| {
+        let unmissed = self.row(shard).is_none_or(|row| {
             let first = row.contains_key("streamFirstNumber");
             let checkpoint = &row["checkpoint"];
             *checkpoint == text("LATEST") || (*checkpoint == text("TRIM_HORIZON") && !first)
         });
-        let mut state = self.state();
-        for change in state.keys.values_mut().flatten() {
-            if change.shard == shard && change.sequence <= up_to && !change.lost {
-                (change.lost, change.unmissed) = (true, unmissed);
+        self.lose(unmissed, |change| {
+            change.shard == shard && change.sequence <= up_to
+        });
+    }
+
+    /// A shard is gone. At a first start from the oldest record it is no gap that nothing of a shard had been read, be it by its row
+    /// or because the application has not begun: no lease was ever taken.
+    pub(super) fn vanished(&self, shard: &str) {
+        let rows = self.fake.items(LEASES);
+        let row = rows.iter().find(|row| row["leaseKey"] == text(shard));
+        let untaken = AttributeValue::N("0".to_owned());
+        let unmissed = match row {
+            Some(row) => {
+                let first = row.contains_key("streamFirstNumber");
+                row["checkpoint"] == text("TRIM_HORIZON") && !first
             }
+            None => rows.iter().all(|row| row["leaseCounter"] == untaken),
+        };
+        self.lose(unmissed, |change| change.shard == shard);
+        self.state().vanished.insert(shard.to_owned());
+    }
+
+    /// Another stream takes the place of the one that there was. That one can be read on, by those who know it.
+    pub(super) fn replaced(&self) {
+        self.lose(false, |_| true);
+        let mut state = self.state();
+        let changes = state.keys.values_mut().flatten();
+        changes.for_each(|change| change.replaced = true);
+    }
+
+    fn lose(&self, unmissed: bool, which: impl Fn(&Written) -> bool) {
+        let mut state = self.state();
+        let changes = state.keys.values_mut().flatten();
+        for change in changes.filter(|change| which(change) && !change.lost) {
+            (change.lost, change.unmissed) = (true, unmissed);
         }
+    }
+
+    pub(super) fn has_vanished(&self, shard: &str) -> bool {
+        self.state().vanished.contains(shard)
+    }
+
+    /// A shard's row was deleted. Its reader may not know for so long, while another begins.
+    pub(super) fn row_deleted(&self, shard: &str, failover: Duration) {
+        let until = self.now() + failover;
+        self.state().unruled.insert(shard.to_owned(), until);
+    }
+
+    /// Whether a shard's row says whose it is.
+    pub(super) fn is_ruled(&self, shard: &str) -> bool {
+        let now = self.now();
+        let state = self.state();
+        state.unruled.get(shard).is_none_or(|until| *until <= now)
+    }
+
+    /// Whether a shard's row was deleted, and is not there again.
+    pub(super) fn lacks_its_row(&self, shard: &str) -> bool {
+        self.state().unruled.contains_key(shard) && self.row(shard).is_none()
     }
 
     pub(super) fn gap(&self, worker: usize, gap: &Gap) {
@@ -189,118 +241,6 @@ impl Ledger {
             .count()
     }
 
-    /// A handler is called.
-    pub(super) fn begin(
-        self: &Arc<Self>,
-        worker: usize,
-        shard: &ShardId,
-        given: &[Change<Item>],
-    ) -> Call {
-        let shard = shard.to_string();
-        let changes: Vec<Which> = given.iter().map(which_of).collect();
-        let first = given[0].record.sequence_number();
-        let first = first.expect("it is of the stream").to_string();
-        let first: u128 = first.parse().expect("it fits");
-        let row = self.fake.item(LEASES, [("leaseKey", text(&shard))]);
-        let mut wrong = Vec::new();
-        let names = format!("w{worker} {} {changes:?}", tail(&shard));
-        match &row {
-            None => wrong.push(format!("{names}: handled without a row")),
-            Some(row) => {
-                let string = |name: &str| row.get(name).and_then(|value| value.as_s().ok());
-                let reader = string("checkpointOwner").or(string("leaseOwner"));
-                let me = format!("{}-", name_of(worker));
-                if !reader.is_some_and(|reader| reader.starts_with(&me)) {
-                    wrong.push(format!("{names}: handled while the lease is of {reader:?}"));
-                }
-                let stored = string("checkpoint").expect("every row has one");
-                if stored == "SHARD_END"
-                    || stored.parse::<u128>().is_ok_and(|stored| first <= stored)
-                {
-                    wrong.push(format!(
-                        "{names}: handled {first} behind checkpoint {stored}"
-                    ));
-                }
-            }
-        }
-        let mut state = self.state();
-        for open in state.open.values() {
-            if open.shard == shard && open.worker != worker {
-                wrong.push(format!(
-                    "{names}: handled while w{} still works on the shard",
-                    open.worker
-                ));
-            }
-            if changes.iter().any(|change| {
-                let same = |other: &Which| other.0 == change.0;
-                open.changes.iter().any(same)
-            }) {
-                wrong.push(format!(
-                    "{names}: one of its items is in another call, {:?} by w{}",
-                    open.changes, open.worker
-                ));
-            }
-        }
-        for (at, (key, number)) in changes.iter().enumerate() {
-            let all = state.keys.entry(*key).or_default();
-            let Some(change) = all.get(*number) else {
-                wrong.push(format!("{names}: k{key}#{number} was never made"));
-                continue;
-            };
-            let removed = given[at].kind == EventKind::Remove;
-            if change.removed != removed {
-                wrong.push(format!("{names}: k{key}#{number} is of another kind"));
-            }
-            let skipped = all[..*number]
-                .iter()
-                .enumerate()
-                .rev()
-                .find(|(before, change)| {
-                    let here = changes[..at].contains(&(*key, *before));
-                    change.done.is_none() && !change.lost && !change.unwanted && !here
-                });
-            if let Some((before, _)) = skipped {
-                wrong.push(format!(
-                    "{names}: k{key}#{number} before #{before} was done"
-                ));
-            }
-            // Of before a start at LATEST some may be given where its first reader was replaced.
-            let before = change.unwanted;
-            if !before && !change.begun && all[*number..].iter().any(|later| later.begun) {
-                wrong.push(format!("{names}: k{key}#{number} after a later one"));
-            }
-            if changes[..at]
-                .iter()
-                .any(|earlier| earlier.0 == *key && earlier.1 + 1 > *number)
-            {
-                wrong.push(format!(
-                    "{names}: k{key}#{number} after a later one in a batch"
-                ));
-            }
-            all[*number].begun = true;
-        }
-        state.pages.taken_over(worker, &shard);
-        state.calls += 1;
-        let number = state.calls;
-        let open = Open {
-            worker,
-            shard,
-            changes: changes.clone(),
-        };
-        state.open.insert(number, open);
-        drop(state);
-        self.note(format!("{names} begins, call {number}"));
-        for what in wrong {
-            self.wrong(what);
-        }
-        Call {
-            ledger: Arc::clone(self),
-            number,
-            worker,
-            changes,
-        }
-    }
-
     pub(super) fn done(&self, worker: usize, changes: &[Which]) {
         let now = self.now();
         let mut state = self.state();
@@ -312,30 +252,6 @@ impl Ledger {
                 state.pages.done(worker, sequence);
             }
         }
-    }
-}
-
-/// Open until it is dropped.
-pub(super) struct Call {
-    ledger: Arc<Ledger>,
-    number: u64,
-    worker: usize,
-    changes: Vec<Which>,
-}
-
-impl Call {
-    /// The effects of so many changes are durable.
-    pub(super) fn done(&self, count: usize) {
-        self.ledger.done(self.worker, &self.changes[..count]);
-        self.ledger
-            .note(format!("call {} has done {count}", self.number));
-    }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.ledger.state().open.remove(&self.number);
-        self.ledger.note(format!("call {} ends", self.number));
     }
 }
 

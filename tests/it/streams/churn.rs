@@ -1,0 +1,276 @@
+//! A fleet that never stays as it is: every few seconds a worker joins, leaves or is killed, while changes are written.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynamodb_connector::streams::{Batch, StreamSettings};
+use dynamodb_connector::test_util::FaultyDynamoDb;
+use tokio::time::Instant;
+
+use super::rig::{Item, LEASES, Row, Worker, leases, nth, put, table, text};
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Longer than by default: a look at the lease table, each tenth of it, is what costs a debug build most.
+const FAILOVER: Duration = Duration::from_secs(30);
+const IDLE_POLL: Duration = Duration::from_secs(10);
+const WORKERS: usize = 8;
+const SHARDS: usize = 200;
+/// The time between two changes of the fleet.
+const STEP: Duration = Duration::from_secs(5);
+/// A minute and a half of virtual time; `CHURN_CHANGES` sets another number, a multiple of six.
+const CHANGES: u64 = 18;
+/// More than there are shards, so that most shards get some.
+const KEYS: u64 = 250;
+const WRITES_PER_SECOND: u64 = 5;
+
+/// A change as a handler saw it.
+#[derive(Clone)]
+struct Sighting {
+    shard: String,
+    sequence: u128,
+    id: String,
+    version: u64,
+}
+
+/// What all handlers have seen, and which of it may be seen again.
+#[derive(Default)]
+struct Book {
+    sightings: Vec<Sighting>,
+    /// How often each change was seen.
+    seen: HashMap<(String, u64), usize>,
+    newest: BTreeMap<String, u64>,
+    /// The number of killed workers that had handled a change and not checkpointed it.
+    excused: HashMap<(String, u64), usize>,
+    /// When each change that was not seen yet was written.
+    written: HashMap<(String, u64), Instant>,
+    longest_wait: Duration,
+    wrong: Vec<String>,
+}
+
+impl Book {
+    fn note(&mut self, sighting: Sighting) {
+        let which = (sighting.id.clone(), sighting.version);
+        let next = self.newest.get(&sighting.id).map_or(0, |last| last + 1);
+        if sighting.version > next {
+            let late = format!("{which:?} came while {next} was the next one");
+            self.wrong.push(late);
+        }
+        if sighting.version == next {
+            self.newest.insert(sighting.id.clone(), next);
+        }
+        if let Some(written) = self.written.remove(&which) {
+            self.longest_wait = self.longest_wait.max(written.elapsed());
+        }
+        *self.seen.entry(which).or_default() += 1;
+        self.sightings.push(sighting);
+    }
+
+    /// Notes that a worker was killed that had these leases: what lies behind their checkpoints comes again.
+    fn killed(&mut self, rows: &[Row]) {
+        for row in rows {
+            let shard = text(row, "leaseKey").expect("a key");
+            let checkpoint = text(row, "checkpoint").expect("a checkpoint");
+            // A start position is no number: nothing of the shard is checkpointed.
+            let stored: u128 = checkpoint.parse().unwrap_or(0);
+            let of_shard = |seen: &&Sighting| seen.shard == shard && seen.sequence > stored;
+            let again: std::collections::BTreeSet<(String, u64)> = self
+                .sightings
+                .iter()
+                .filter(of_shard)
+                .map(|seen| (seen.id.clone(), seen.version))
+                .collect();
+            for which in again {
+                *self.excused.entry(which).or_default() += 1;
+            }
+        }
+    }
+}
+
+struct Fleet {
+    fake: FaultyDynamoDb,
+    book: Arc<Mutex<Book>>,
+    workers: Vec<(u64, Worker)>,
+    next: u64,
+    leases_lost: u64,
+}
+
+impl Fleet {
+    async fn join(&mut self) {
+        let number = self.next;
+        self.next += 1;
+        // Idle shards are asked for seldom: this test is of leases, and of 200 shards. Checkpoints are rare, so that something
+        // comes again after a crash.
+        let settings = StreamSettings::default()
+            .failover(FAILOVER)
+            .checkpoint_interval(10 * SECOND)
+            .poll(IDLE_POLL / 2)
+            .idle_poll(IDLE_POLL)
+            .idle_after(SECOND);
+        let builder = nth(&self.fake, number).settings(settings);
+        let book = Arc::clone(&self.book);
+        let handler = move |batch: Batch<Item>| {
+            let mut book = book.lock().unwrap();
+            for change in &batch.changes {
+                let item = change.new.as_ref().expect("nothing is removed");
+                let sequence = change.record.sequence_number().expect("of the stream");
+                book.note(Sighting {
+                    shard: batch.shard.to_string(),
+                    sequence: sequence.to_string().parse().expect("a number"),
+                    id: item.id.clone(),
+                    version: item.version,
+                });
+            }
+            std::future::ready(Ok(()))
+        };
+        let worker = Worker::handle(builder, handler).await;
+        self.workers.push((number, worker));
+    }
+
+    async fn leave(&mut self, at: usize) {
+        let (_, worker) = self.workers.remove(at);
+        self.leases_lost += worker.control.stats().leases_lost;
+        worker.stop().await;
+    }
+
+    async fn kill(&mut self, at: usize) {
+        let (number, worker) = self.workers.remove(at);
+        self.leases_lost += worker.control.stats().leases_lost;
+        worker.kill().await;
+        let prefix = format!("w{number}-");
+        let rows: Vec<Row> = leases(&self.fake)
+            .into_values()
+            .filter(|row| reader(row).is_some_and(|reader| reader.starts_with(&prefix)))
+            .collect();
+        self.book.lock().unwrap().killed(&rows);
+    }
+}
+
+/// The worker that reads a lease's shard.
+fn reader(row: &Row) -> Option<String> {
+    text(row, "checkpointOwner").or_else(|| text(row, "leaseOwner"))
+}
+
+/// How often each lease got another reader, from the journal: each time with the moment.
+fn moves(fake: &FaultyDynamoDb) -> BTreeMap<String, Vec<Duration>> {
+    let mut readers: BTreeMap<String, String> = BTreeMap::new();
+    let mut moves: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for write in fake.applied() {
+        let Some(row) = write.after().filter(|_| write.table() == LEASES) else {
+            continue;
+        };
+        let shard = text(&row, "leaseKey").expect("a key");
+        let Some(now) = reader(&row) else { continue };
+        let before = readers.insert(shard.clone(), now.clone());
+        if before.is_some_and(|before| before != now) {
+            moves.entry(shard).or_default().push(write.at());
+        }
+    }
+    moves
+}
+
+/// Of six changes of the fleet three are joins, two leaves and one a kill.
+#[tokio::test(start_paused = true)]
+async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() {
+    let number = std::env::var("CHURN_CHANGES").ok();
+    let changes = number.map_or(CHANGES, |number| number.parse().expect("a number"));
+    assert!(changes.is_multiple_of(6), "the fleet ends as it began");
+    let started = Instant::now();
+    let fake = table(SHARDS);
+    let mut rng = fastrand::Rng::with_seed(40);
+    let mut fleet = Fleet {
+        fake: fake.clone(),
+        book: Arc::default(),
+        workers: Vec::new(),
+        next: 0,
+        leases_lost: 0,
+    };
+    let book = Arc::clone(&fleet.book);
+    let mut versions: BTreeMap<String, u64> = BTreeMap::new();
+    let mut n = 0;
+    let mut write_for = async |seconds: u64| {
+        for _ in 0..seconds * WRITES_PER_SECOND {
+            let id = format!("k{}", n % KEYS);
+            n += 1;
+            let version = versions.get(&id).map_or(0, |last| last + 1);
+            let which = (id.clone(), version);
+            book.lock().unwrap().written.insert(which, Instant::now());
+            put(&fake, &id, version).await;
+            versions.insert(id, version);
+            tokio::time::sleep(SECOND / u32::try_from(WRITES_PER_SECOND).unwrap()).await;
+        }
+    };
+    for _ in 0..WORKERS {
+        fleet.join().await;
+    }
+    write_for(20).await;
+    let share = || {
+        let mut workers = fleet.workers.iter();
+        workers.all(|(_, worker)| worker.shards().len() == SHARDS / WORKERS)
+    };
+    super::rig::eventually("they share at first", 60 * SECOND, share).await;
+
+    let mut changed: Vec<Duration> = Vec::new();
+    let mut kills = 0;
+    for change in 0..changes {
+        changed.push(started.elapsed());
+        let at = rng.usize(..fleet.workers.len());
+        match change % 6 {
+            0 | 2 => fleet.leave(at).await,
+            4 => {
+                fleet.kill(at).await;
+                kills += 1;
+            }
+            _ => fleet.join().await,
+        }
+        write_for(STEP.as_secs()).await;
+    }
+    changed.push(started.elapsed());
+    // The last that were killed lapse, and all is read.
+    write_for(30).await;
+    let (changes, all) = (usize::try_from(changes).unwrap(), versions.len());
+    assert_eq!(fleet.workers.len(), WORKERS);
+    let done = || {
+        let book = fleet.book.lock().unwrap();
+        book.newest == versions
+    };
+    super::rig::eventually("all is seen", 60 * SECOND, done).await;
+    while !fleet.workers.is_empty() {
+        fleet.leave(0).await;
+    }
+
+    let moves = moves(&fake);
+    // Before a fleet of 8 was complete the leases were shared out among fewer: that is not counted.
+    let windows = changed.windows(2);
+    let mut most_in_a_window = 0;
+    let mut total = 0;
+    for window in windows {
+        for (shard, times) in &moves {
+            let within = |at: &&Duration| (window[0]..window[1]).contains(*at);
+            let count = times.iter().filter(within).count();
+            assert!(count <= 2, "{shard} moved {count} times after one change");
+            most_in_a_window = most_in_a_window.max(count);
+            total += count;
+        }
+    }
+    let book = fleet.book.lock().unwrap();
+    assert_eq!(book.wrong, Vec::<String>::new());
+    let mut repeats = 0;
+    for (which, count) in &book.seen {
+        let excused = book.excused.get(which).copied().unwrap_or(0);
+        assert!(*count <= 1 + excused, "{which:?} came {count} times");
+        repeats += count - 1;
+    }
+    println!(
+        "{all} items, {} changes, {repeats} repeats after {kills} kills ({} could be), {total} moves after {changes} changes of the fleet, at most {most_in_a_window} of a shard after one, longest wait {:?}",
+        book.seen.len(),
+        book.excused.values().sum::<usize>(),
+        book.longest_wait,
+    );
+    assert_eq!(fleet.leases_lost, 0, "the living lost none");
+    // An even share is an eighth of the shards.
+    assert!(total <= changes * 2 * SHARDS / WORKERS, "{total} moves");
+    assert!(repeats > 0, "or the killed had nothing to lose");
+    // A killed worker's shard may have been asked for by one that was killed next.
+    assert!(book.longest_wait <= 2 * FAILOVER + IDLE_POLL);
+}
