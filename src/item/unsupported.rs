@@ -52,6 +52,9 @@ macro_rules! refuse_one {
             if $crate::item::set::SetKind::of_marker(name).is_some() {
                 return Err(self.refusal("a set"));
             }
+            if name == $crate::item::attribute::ATTRIBUTE {
+                return Err(self.refusal("an attribute of any type"));
+            }
             value.serialize(self)
         }
     };

@@ -1,6 +1,7 @@
 //! Lag: since when each shard is not read up, by the service's clock.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -88,6 +89,37 @@ struct State {
     unread: BTreeMap<ShardId, u64>,
 }
 
+/// The lag of a shard that is read.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    lags: Arc<Lags>,
+    shard: ShardId,
+    read_up: Arc<ReadUp>,
+}
+
+impl Deref for Entry {
+    type Target = ReadUp;
+
+    fn deref(&self) -> &ReadUp {
+        &self.read_up
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut state = self.lags.state();
+        // The shard may have been taken again since.
+        if state
+            .read
+            .get(&self.shard)
+            .is_some_and(|read| Arc::ptr_eq(read, &self.read_up))
+        {
+            state.read.remove(&self.shard);
+            self.lags.shards.set(count(state.read.len()));
+        }
+    }
+}
+
 /// The shards of a stream and their lag, at one moment.
 pub(crate) struct Lag {
     pub(crate) read: BTreeMap<ShardId, Duration>,
@@ -117,20 +149,19 @@ impl Lags {
         millis(self.time.now())
     }
 
-    /// Adds a shard that this worker reads from now on. `since` is when it was made, if nothing of it has been read.
-    pub(crate) fn begins(&self, shard: &ShardId, since: Option<u64>) -> Arc<ReadUp> {
+    /// Adds a shard that this worker reads until the result is dropped. `since` is when it was made, if nothing of it has been read.
+    pub(crate) fn begins(self: &Arc<Self>, shard: &ShardId, since: Option<u64>) -> Entry {
         let read_up = Arc::new(ReadUp::new(since.unwrap_or_else(|| self.now())));
         let mut state = self.state();
         state.unread.remove(shard);
         state.read.insert(shard.clone(), Arc::clone(&read_up));
         self.shards.set(count(state.read.len()));
-        read_up
-    }
-
-    pub(crate) fn ends(&self, shard: &ShardId) {
-        let mut state = self.state();
-        state.read.remove(shard);
-        self.shards.set(count(state.read.len()));
+        drop(state);
+        Entry {
+            lags: Arc::clone(self),
+            shard: shard.clone(),
+            read_up,
+        }
     }
 
     /// Stores the number of shards that may be read, and those of them that no worker reads, each

@@ -14,7 +14,7 @@ use super::ShardId;
 use super::control::{Running, StreamControl};
 use super::dispatcher::Chunk;
 use super::error::StreamsError;
-use super::failure_log::FailureLog;
+use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
 use crate::progress::{Ack, Acknowledge};
@@ -146,11 +146,13 @@ impl RecordStream {
     /// Polls until a record is ready to be taken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
-        // If the first is to be given again, in order, so are all behind it.
-        if self.ready.front().is_some_and(|first| !first.is_current()) {
-            self.ready.clear();
-        }
-        while self.ready.is_empty() {
+        loop {
+            match self.ready.front() {
+                Some(first) if first.is_current() => return Poll::Ready(Some(Ok(()))),
+                // If the first is to be given again, in order, so are all behind it.
+                Some(_) => self.ready.clear(),
+                None => {}
+            }
             match ready!(self.chunks.poll_recv(context)) {
                 Some(chunk) => {
                     if let Err(error) = self.unpack(chunk) {
@@ -170,7 +172,6 @@ impl RecordStream {
                 }
             }
         }
-        Poll::Ready(Some(Ok(())))
     }
 
     fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
@@ -203,6 +204,7 @@ impl RecordStream {
                 problem: malformed.problem().to_owned(),
             });
         };
+        let shard = shard.clone();
         let letter = DeadLetter {
             shard: shard.clone(),
             record: Err(malformed),
@@ -214,15 +216,16 @@ impl RecordStream {
         self.writing_letters.spawn(async move {
             // The shard's next reader finds the record again.
             let is_current = || ack.is_current();
-            if write_dead_letter(
+            let taken = write_dead_letter(
                 &dead_letters,
                 letter,
                 &mut retries,
                 &failure_log,
                 is_current,
             )
-            .await
-            {
+            .await;
+            if taken {
+                failure_log.succeeded(HANDLER, Some(&shard));
                 ack.done();
             }
         });

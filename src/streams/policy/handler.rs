@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use super::super::ShardId;
-use super::super::failure_log::{FailureLog, HANDLER};
+use super::super::failure_log::FailureLog;
 use super::super::record::{EventKind, MalformedRecord, Record};
 use crate::error::text;
 use crate::item::DecodeError;
@@ -237,9 +237,7 @@ pub(crate) async fn write_dead_letter(
             Decision::GiveUp(())
         }
     };
-    let is_taken = retries.call(give, decide).await.is_ok();
-    failure_log.succeeded(HANDLER, Some(&letter.shard));
-    is_taken
+    retries.call(give, decide).await.is_ok()
 }
 
 #[cfg(test)]

@@ -212,7 +212,7 @@ impl Runner {
             None => std::future::pending().await,
             Some(Ok(Ran::Handled(lane, piece, handled))) => self.settle(lane, piece, handled),
             Some(Ok(Ran::DeadLettered(lane, records))) => {
-                self.failing.remove(&lane);
+                self.recovered(lane);
                 self.finish(records);
                 self.lanes.free(lane);
                 Ok(())
@@ -236,10 +236,7 @@ impl Runner {
         self.counters.handled(after.done.len());
         self.finish(after.done);
         let Some(reason) = handled.reason else {
-            self.failing.remove(&lane);
-            if self.failing.is_empty() {
-                self.failure_log.succeeded(HANDLER, Some(&self.shard));
-            }
+            self.recovered(lane);
             return Ok(());
         };
         self.counters.failed_batch();
@@ -255,6 +252,14 @@ impl Runner {
             _ => after.failures.saturating_sub(1),
         };
         self.give_up(lane, after.given_up, &reason, failures)
+    }
+
+    /// Notes that a lane does not fail any more. Another one may.
+    fn recovered(&mut self, lane: usize) {
+        self.failing.remove(&lane);
+        if self.failing.is_empty() {
+            self.failure_log.succeeded(HANDLER, Some(&self.shard));
+        }
     }
 
     fn finish(&self, records: Vec<Numbered>) {

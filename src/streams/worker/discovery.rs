@@ -1,7 +1,7 @@
 //! The decisions that follow from listings: rows to make and to delete, parents to ask for, and the
 //! time of the next listing. No I/O, no clock: rows and times are arguments.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::super::ShardId;
@@ -39,8 +39,8 @@ pub(super) struct Discovery {
     listed: bool,
     /// Shards that are named as parents and that the service does not have.
     gone: BTreeSet<ShardId>,
-    /// Closed shards whose children have not been listed yet.
-    childless: BTreeSet<ShardId>,
+    /// Closed shards whose children have not been listed yet, each with the time of its end.
+    childless: BTreeMap<ShardId, Duration>,
     /// The number of listings in a row that showed the stream switched off.
     disabled: u32,
     /// Set once the rows are compared with the stream; `strange` listings have shown none of them.
@@ -59,7 +59,7 @@ impl Discovery {
             begun: false,
             listed: false,
             gone: BTreeSet::new(),
-            childless: BTreeSet::new(),
+            childless: BTreeMap::new(),
             disabled: 0,
             compared: false,
             strange: 0,
@@ -102,6 +102,11 @@ impl Discovery {
         !self.childless.is_empty()
     }
 
+    /// Returns the closed shards that wait for their children to be listed, each with the time of its end.
+    pub(super) fn childless(&self) -> impl Iterator<Item = (&ShardId, Duration)> {
+        self.childless.iter().map(|(shard, since)| (shard, *since))
+    }
+
     /// Notes whether the rows show that the application has begun.
     pub(super) fn saw(&mut self, rows: &Rows) {
         self.begun |= has_begun(rows);
@@ -115,7 +120,7 @@ impl Discovery {
     /// Notes that a shard was read to its end, and schedules a listing of its children at once.
     pub(super) fn closed(&mut self, shard: &ShardId, now: Duration) {
         if self.graph().is_leaf(shard) {
-            self.childless.insert(shard.clone());
+            self.childless.entry(shard.clone()).or_insert(now);
         }
         self.wait = FIRST_WAIT;
         self.next = self.next.min(now);
@@ -269,7 +274,7 @@ impl Discovery {
         let is_ending = self.disabled > 0 && !disabled;
         let graph = self.lineage.graph();
         self.childless
-            .retain(|shard| !disabled && graph.contains(shard) && graph.is_leaf(shard));
+            .retain(|shard, _| !disabled && graph.contains(shard) && graph.is_leaf(shard));
         if complete && self.childless.is_empty() && self.contradictions == 0 && !is_ending {
             self.wait = FIRST_WAIT;
             // Together the workers list about once an interval.

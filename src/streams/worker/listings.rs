@@ -50,6 +50,7 @@ impl Worker {
                 self.make().await?;
             }
             if complete {
+                self.making.opened();
                 return Ok(());
             }
             rounds += 1;
@@ -162,7 +163,7 @@ impl Worker {
             })?;
             self.rescan().await?;
         }
-        self.making.set(missing.rows);
+        self.making.set(missing.rows, now);
         self.make().await?;
         self.delete_outdated().await;
         let failover = shared.settings.get_failover();
@@ -199,7 +200,9 @@ impl Worker {
 
     async fn delete_outdated(&mut self) {
         let leases = &self.shared.leases;
-        let old = self.discovery.outdated(self.observed.rows());
+        let mut old = self.discovery.outdated(self.observed.rows());
+        // The worker waits for these: the rest is for the next listings.
+        old.truncate(AT_ONCE);
         let mut deleting = stream::iter(old)
             .map(|shard| async move { (leases.delete(&shard).await, shard) })
             .buffer_unordered(AT_ONCE);
@@ -224,8 +227,16 @@ impl Worker {
         let described = match described {
             Ok(described) => described,
             Err(error) if error.is_missing() => return Err(StreamsError::TableDeleted { table }),
-            Err(error) => return Err(StreamsError::service("DescribeTable", &table, error)),
+            Err(error) if error.is_fatal() => {
+                return Err(StreamsError::service("DescribeTable", &table, error));
+            }
+            // It is asked again at once, with the same delays.
+            Err(error) => {
+                shared.failure_log.failed("DescribeTable", None, &error);
+                return Ok(());
+            }
         };
+        shared.failure_log.succeeded("DescribeTable", None);
         let ended = shared.stream();
         let Some(arn) = described.stream_arn.filter(|arn| *arn != ended.arn) else {
             return Err(StreamsError::StreamDisabled { table });
@@ -238,7 +249,7 @@ impl Worker {
         self.lister = Some(Lister::new(shared.stream(), shared.clock, rng));
         self.listing = None;
         self.observed.follow(&shared.stream().arn);
-        self.making.set(Vec::new());
+        self.making.set(Vec::new(), shared.clock.now());
         self.pinned.clear();
         self.discovery.replaced(shared.clock.now());
         Ok(())

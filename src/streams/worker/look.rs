@@ -47,15 +47,13 @@ impl Worker {
                 let pause = self.looks.failed();
                 shared.failure_log.failed("Scan", None, &error);
                 self.next_look = clock.now() + pause.min(failover / 10);
+                self.count_ready();
                 return Ok(());
             }
             Err(error) => return Err(self.look_error(error)),
         };
         self.looks.succeeded();
-        // Leases that could not be taken may be others' by now, which is no failure.
-        for operation in ["Scan", "UpdateItem"] {
-            shared.failure_log.succeeded(operation, None);
-        }
+        shared.failure_log.succeeded("Scan", None);
         self.saw_all(rows);
         self.look_at_snapshot().await?;
         let more = self.order == Order::Run && self.may_take() && self.take().await?;
@@ -81,11 +79,18 @@ impl Worker {
     async fn take_back(&mut self) {
         let (me, now) = (self.shared.leases.me(), self.shared.clock.now());
         let failover = self.shared.settings.get_failover();
-        for row in self.observed.asked_for_by_the_dead(me, now, failover) {
-            match self.shared.leases.take_back(&row).await {
+        let asked = self.observed.asked_for_by_the_dead(me, now, failover);
+        let leases = &self.shared.leases;
+        let mut taking = stream::iter(asked)
+            .map(|row| async move { (leases.take_back(&row).await, row) })
+            .buffer_unordered(AT_ONCE);
+        while let Some((taken, mut row)) = taking.next().await {
+            match taken {
                 Ok(()) => {
-                    let asker = row.owner.as_deref().unwrap_or_default();
+                    let asker = row.owner.take();
                     tracing::info!(shard = %row.shard, asker, "a lease that a dead worker had asked for is kept");
+                    row.owner = row.checkpoint_owner.take();
+                    self.observed.saw(row, now);
                 }
                 // The next look shows it again.
                 Err(error) => {
@@ -101,6 +106,10 @@ impl Worker {
         let failover = self.shared.settings.get_failover();
         let me = self.shared.leases.me();
         let (now, now_at) = (clock.now(), lags.now());
+        let time_of = |since: Duration| {
+            let ago = u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
+            now_at.saturating_sub(ago)
+        };
         let mut ready = 0;
         let mut unread = BTreeMap::new();
         for row in self.observed.ready(self.discovery.lineage()) {
@@ -109,12 +118,21 @@ impl Worker {
                 continue;
             }
             if let Some(since) = self.observed.unread_since(row, me, now, failover) {
-                let found = row.created.filter(|_| row.checkpoint.is_start());
-                let ago = u64::try_from(now.saturating_sub(since).as_millis()).unwrap_or(u64::MAX);
-                let since = found.unwrap_or(now_at.saturating_sub(ago));
-                unread.insert(row.shard.clone(), since);
+                let found = row.created.filter(|_| !row.was_taken());
+                unread.insert(row.shard.clone(), found.unwrap_or_else(|| time_of(since)));
             }
         }
+        // What comes after a shard's end is not read before it is listed and has its row.
+        for (shard, since) in self.discovery.childless() {
+            if !self.held.contains_key(shard) {
+                unread.insert(shard.clone(), time_of(since));
+            }
+        }
+        let unmade = self
+            .making
+            .shards()
+            .map(|shard| (shard.clone(), time_of(self.making.since())));
+        unread.extend(unmade);
         lags.saw(ready, unread);
     }
 
@@ -155,7 +173,6 @@ impl Worker {
         while let Some((take, sent, taken)) = taking.next().await {
             match taken {
                 Ok(Some(row)) => {
-                    shared.failure_log.succeeded("UpdateItem", None);
                     self.observed.saw(row.clone(), sent);
                     if take.manner != Manner::HandOver {
                         self.start(row, sent);
@@ -172,6 +189,8 @@ impl Worker {
                 }
             }
         }
+        // None could not be taken, but for those that are others' by now.
+        self.shared.failure_log.succeeded("UpdateItem", None);
         Ok(more)
     }
 

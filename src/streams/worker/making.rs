@@ -6,24 +6,27 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
-use super::super::StreamsError;
 use super::super::graph::ShardGraph;
 use super::super::lease::{Checkpoint, LeaseRow};
 use super::super::read::{ReadFrom, iterator};
 use super::super::shared::Shared;
+use super::super::{ShardId, StreamsError};
 use super::{AT_ONCE, Worker};
 use crate::retry::{Retries, ServiceError};
 
-/// The consecutive passes without a single row made after which the source ends. With the delays
-/// between them, about a minute.
+/// The consecutive passes without a single row made after which opening fails. With the delays between
+/// them, about half a minute. A source that runs goes on.
 const MAX_FAILURES: u32 = 12;
 
 /// The rows still to be made, each after those of its ancestors.
 pub(super) struct Making {
     rows: Vec<LeaseRow>,
     due: Duration,
+    /// The time since which rows are lacking.
+    since: Duration,
     /// Consecutive passes that made none.
     failures: Retries,
+    is_opening: bool,
 }
 
 struct Made {
@@ -39,8 +42,20 @@ impl Making {
         Self {
             rows: Vec::new(),
             due: Duration::ZERO,
+            since: Duration::ZERO,
             failures,
+            is_opening: true,
         }
+    }
+
+    /// Notes that the source is open.
+    pub(super) fn opened(&mut self) {
+        self.is_opening = false;
+    }
+
+    /// Returns the shards that lack their rows.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &ShardId> {
+        self.rows.iter().map(|row| &row.shard)
     }
 
     /// Returns when to continue; `None` where nothing is to be made.
@@ -48,8 +63,16 @@ impl Making {
         (!self.rows.is_empty()).then_some(self.due)
     }
 
+    /// Returns since when rows are lacking.
+    pub(super) fn since(&self) -> Duration {
+        self.since
+    }
+
     /// Stores the rows that a listing calls for, in place of those before.
-    pub(super) fn set(&mut self, rows: Vec<LeaseRow>) {
+    pub(super) fn set(&mut self, rows: Vec<LeaseRow>, now: Duration) {
+        if self.rows.is_empty() {
+            self.since = now;
+        }
         self.rows = rows;
         self.due = Duration::ZERO;
     }
@@ -83,7 +106,7 @@ impl Worker {
             if let Some(error) = self.make_all(rows).await? {
                 let pause = self.making.failures.failed();
                 let failures = self.making.failures.failures();
-                if failures >= MAX_FAILURES {
+                if self.making.is_opening && failures >= MAX_FAILURES {
                     let table = self.shared.leases.name();
                     return Err(StreamsError::service("PutItem", table, error));
                 }

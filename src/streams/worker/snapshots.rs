@@ -53,8 +53,15 @@ impl Worker {
         let table = &watch.snapshots.table;
         table.leases.ensure().await?;
         let fresh = self.observed.rows().is_empty();
-        let noted = table.note(watch.first && fresh).await;
-        noted.map_err(|error| StreamsError::service("PutItem", table.leases.name(), error))?;
+        let first = watch.first && fresh;
+        let decide = |error: ServiceError, failures| {
+            if failures < MAX_RESCAN_ATTEMPTS && error.is_retryable() {
+                return Decision::Retry;
+            }
+            Decision::GiveUp(StreamsError::service("PutItem", table.leases.name(), error))
+        };
+        let mut retries = self.shared.retries(&mut self.rng);
+        retries.call(|| table.note(first), decide).await?;
         Ok(())
     }
 
@@ -133,7 +140,8 @@ impl Worker {
         let rows = match table.leases.scan().await {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if !error.is_fatal() => {
-                tracing::debug!(%error, "the snapshot's table could not be read");
+                let lane = SnapshotTable::shard();
+                shared.failure_log.failed("Scan", Some(&lane), &error);
                 return Ok(());
             }
             Err(LookError::Service(error)) => {
@@ -146,6 +154,10 @@ impl Worker {
         };
         watch.observed.scanned(rows, clock.now());
         let lane = SnapshotTable::shard();
+        if watch.tasks.is_empty() {
+            // The task's own scans have the same name.
+            shared.failure_log.succeeded("Scan", Some(&lane));
+        }
         let row = watch.observed.row(&lane);
         watch.under_way = Some(row.is_some_and(|row| !row.is_finished()));
         if !watch.tasks.is_empty() || self.order != Order::Run {
@@ -176,7 +188,9 @@ impl Worker {
                 self.start_snapshot(row, sent);
             }
             Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "the snapshot's lease could not be taken"),
+            Err(error) => {
+                shared.failure_log.failed("UpdateItem", Some(&lane), &error);
+            }
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ mod lag;
 mod leases;
 mod many_shards;
 mod model;
+mod numbers;
+mod odd_answers;
 mod odd_listings;
 mod policy;
 pub(crate) mod rig;

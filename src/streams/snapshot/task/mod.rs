@@ -33,6 +33,8 @@ const PAGE_BYTES: usize = 2 << 20;
 /// The delay before records that were dropped unacknowledged are scanned again.
 const REDELIVERY: Duration = Duration::from_secs(1);
 
+/// The name under which failures to store the positions are reported.
+const SAVING: &str = "storing the snapshot's positions";
 /// The delay before a failed write of positions is repeated.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
@@ -142,7 +144,8 @@ pub(crate) async fn take_snapshot(
         }
         // A worker takes the snapshot again when this lease has lapsed.
         Err(error) => {
-            tracing::debug!(%error, "the snapshot's positions could not be read");
+            let lane = SnapshotTable::shard();
+            shared.failure_log.failed("GetItem", Some(&lane), &error);
             return SnapshotEnd::Lost;
         }
     };
@@ -156,6 +159,7 @@ pub(crate) async fn take_snapshot(
     let lane = SnapshotTable::shard();
     let dispatcher = Dispatcher::new(&shared, &destination, &lane, &acks, &mut rng);
     let retries = shared.retries(&mut rng);
+    shared.failure_log.succeeded("GetItem", Some(&lane));
     shared.coordinator.activate();
     let mut task = SnapshotTask {
         lease,
@@ -261,10 +265,15 @@ impl SnapshotTask {
                 Some(saved) = OptionFuture::from(self.saving.as_mut()) => {
                     self.saving = None;
                     match saved {
-                        Ok(true) => self.save_failed = false,
+                        Ok(true) => {
+                            self.save_failed = false;
+                            let lane = SnapshotTable::shard();
+                            shared.failure_log.succeeded(SAVING, Some(&lane));
+                        }
                         Ok(false) => return Ok(SnapshotEnd::Lost),
                         Err(error) => {
-                            tracing::debug!(%error, "the snapshot's positions could not be stored");
+                            let lane = SnapshotTable::shard();
+                            shared.failure_log.failed(SAVING, Some(&lane), &error);
                             self.unsaved = true;
                             self.save_failed = true;
                             self.save_at = clock.now() + SAVE_AGAIN;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::merge::Cursor;
 use super::super::scan::Scan;
+use super::super::store::SnapshotTable;
 use super::{PAGE_BYTES, Phase, ScanEnd, Segment, SnapshotTask};
 use crate::streams::StreamsError;
 use crate::streams::shared::Order;
@@ -76,6 +77,8 @@ impl SnapshotTask {
         match end.result {
             Ok(scanned) => {
                 self.retries.succeeded();
+                let lane = SnapshotTable::shard();
+                self.shared.failure_log.succeeded("Scan", Some(&lane));
                 let units = scanned.units.unwrap_or(end.predicted);
                 self.pace.answered(end.predicted, units, scanned.count);
                 self.shared.counters.snapshot_items(scanned.count);
@@ -90,7 +93,8 @@ impl SnapshotTask {
             Err(error) => {
                 self.shared.coordinator.failed(end.segment);
                 segment.not_before = now + self.retries.failed();
-                tracing::debug!(segment = end.segment, %error, "a page could not be scanned");
+                let lane = SnapshotTable::shard();
+                self.shared.failure_log.failed("Scan", Some(&lane), &error);
                 Ok(())
             }
         }

@@ -49,6 +49,8 @@ impl SnapshotTask {
             Ok(Written::Done) => {
                 self.lease.accepted(&end.change, end.sent);
                 self.acks.valid_until(self.lease.valid_until());
+                let lane = SnapshotTable::shard();
+                self.shared.failure_log.succeeded("UpdateItem", Some(&lane));
                 let finished = end.change.checkpoint == Some(Checkpoint::ShardEnd);
                 Ok(match (end.change.let_go, finished) {
                     (true, true) => Some(SnapshotEnd::Finished),
@@ -71,6 +73,10 @@ impl SnapshotTask {
             },
             Err(error) => {
                 self.lease.failed(end.sent);
+                let lane = SnapshotTable::shard();
+                self.shared
+                    .failure_log
+                    .failed("UpdateItem", Some(&lane), &error);
                 if error.is_fatal() {
                     let target = self.snapshots.table.leases.name();
                     return Err(StreamsError::service("UpdateItem", target, error));

@@ -37,6 +37,8 @@ use reading::Reading;
 
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
+/// The time between two checks whether the listing shows the end that was read.
+const END_CHECK: Duration = Duration::from_millis(20);
 /// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -199,7 +201,6 @@ impl ShardTask {
             self.shared.counters.lease_lost();
             tracing::warn!(shard = %self.shard(), "the lease was lost");
         }
-        self.shared.lags.ends(self.shard());
         self.shared.failure_log.forget(self.shard());
         (self.row.shard, ended)
     }
@@ -222,6 +223,7 @@ impl ShardTask {
                     }
                 }
             }
+            self.believe_end();
             self.follow_instruction(now);
             self.take_stock(now);
             if self.phase.is_working() {
@@ -287,6 +289,9 @@ impl ShardTask {
         }
         if self.may_read() {
             wake = wake.min(self.reading.poll.due());
+        }
+        if self.reading.end_seen && !self.reading.closed {
+            wake = wake.min(now + END_CHECK);
         }
         let due = match self.phase {
             Phase::Working => self.dispatcher.due(),
@@ -364,7 +369,7 @@ impl ShardTask {
         );
         self.reading.position.rewind(self.done);
         self.reading.read = None;
-        self.reading.closed = false;
+        (self.reading.closed, self.reading.end_seen) = (false, false);
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {
             self.dispatcher.leave();

@@ -23,8 +23,6 @@ use crate::retry::{ErrorClass, ServiceError};
 
 /// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.
 const ANSWERS_NEEDED: u32 = 3;
-/// The refused reads in a row, with no more exact reason, that end the source.
-const MAX_REFUSALS: u32 = 5;
 /// The age of a read to the end within which nothing is trimmed unread: well below 24 hours.
 const JUST_READ_UP: Duration = Duration::from_secs(60 * 60);
 
@@ -44,10 +42,10 @@ pub(super) struct Position {
     empty: (u32, Duration),
     /// The number of reads in a row that found no shard.
     gone: u32,
+    /// Set while no page was full since the shard was read up.
+    was_read_up: bool,
     /// The number of reads in a row from the oldest record that were refused as trimmed.
     trimmed: u32,
-    /// The number of reads in a row that were refused with no more exact reason.
-    refusals: u32,
 }
 
 /// The part of a page that moves the position.
@@ -87,10 +85,8 @@ enum Meaning {
     Gone,
     /// The same request would be refused again.
     Fatal,
-    /// A new iterator may help.
-    Refused,
     /// A new iterator may help, and so may time.
-    Unclear,
+    Refused,
     /// The error may pass by itself.
     Passing,
 }
@@ -106,12 +102,10 @@ impl Meaning {
         } else {
             match error.class() {
                 ErrorClass::Fatal => Self::Fatal,
-                ErrorClass::Invalid | ErrorClass::Permanent => Self::Refused,
+                ErrorClass::Invalid | ErrorClass::Permanent | ErrorClass::Refused => Self::Refused,
                 ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Ambiguous => {
                     Self::Passing
                 }
-                // Nothing says what is refused.
-                ErrorClass::Refused => Self::Unclear,
             }
         }
     }
@@ -145,8 +139,8 @@ impl Position {
             suspected: false,
             empty: (0, Duration::ZERO),
             gone: 0,
+            was_read_up: false,
             trimmed: 0,
-            refusals: 0,
         }
     }
 
@@ -166,7 +160,7 @@ impl Position {
     /// Moves behind a page that was read. Returns the gap that lies before it, where there is one.
     pub(super) fn read(&mut self, page: Pages, now: Duration) -> Option<GapCause> {
         self.iterator = page.next;
-        (self.gone, self.trimmed, self.refusals) = (0, 0, 0);
+        (self.gone, self.trimmed) = (0, 0);
         self.empty = match page.first.or(page.last) {
             None => (self.empty.0.saturating_add(1), now),
             Some(_) => (0, now),
@@ -197,6 +191,13 @@ impl Position {
         !full && self.iterator.is_some() && is_sure
     }
 
+    /// Returns whether the last page showed all that there was, as far as a lag goes: once the shard
+    /// has been read up, an empty page is taken at its word.
+    pub(super) fn is_probably_read_up(&mut self, full: bool) -> bool {
+        self.was_read_up = !full && (self.was_read_up || self.is_read_up(full));
+        self.was_read_up && self.iterator.is_some()
+    }
+
     /// Moves back to behind the last record with everything up to it done.
     pub(super) fn rewind(&mut self, done: Option<SequenceNumber>) {
         self.from = done.map_or_else(|| self.begin.clone(), ReadFrom::After);
@@ -224,14 +225,7 @@ impl Position {
                 })
             }
             Meaning::Fatal => Failed::GiveUp,
-            Meaning::Refused => {
-                self.refusals += 1;
-                self.anew(match self.refusals {
-                    0..MAX_REFUSALS => Failed::Later,
-                    _ => Failed::GiveUp,
-                })
-            }
-            Meaning::Unclear => self.anew(Failed::Later),
+            Meaning::Refused => self.anew(Failed::Later),
             // A new iterator at LATEST would be of a later moment.
             Meaning::Passing if self.iterator.is_none() => self.anew(Failed::Later),
             Meaning::Passing => Failed::Later,

@@ -121,14 +121,18 @@ fn an_iterator_at_latest_is_kept_as_long_as_it_serves() {
 }
 
 #[test]
-fn refusals_with_no_better_word_end_the_source_in_the_end() {
+fn a_refusal_without_a_better_reason_is_no_end_and_a_denied_read_is() {
     let mut position = Position::new(&row(Checkpoint::TrimHorizon), None, false, 7);
-    for _ in 1..MAX_REFUSALS {
-        let refused = position.failed(&mut failure("ValidationException", true), NOW);
-        assert_eq!(refused, Failed::Later);
+    for code in [
+        "ValidationException",
+        "RequestEntityTooLarge",
+        "UnheardOfException",
+    ] {
+        for _ in 0..100 {
+            let refused = position.failed(&mut failure(code, true), NOW);
+            assert_eq!(refused, Failed::Later);
+        }
     }
-    let last = position.failed(&mut failure("ValidationException", true), NOW);
-    assert_eq!(last, Failed::GiveUp);
     let denied = position.failed(&mut failure("AccessDeniedException", true), NOW);
     assert_eq!(denied, Failed::GiveUp);
 }

@@ -1,13 +1,12 @@
 //! Reads of a shard: when, from where, and the meaning of a failed read.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
 use super::super::super::gap::{Gap, GapCause, GapPolicy};
-use super::super::super::lag::ReadUp;
+use super::super::super::lag;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::page::{Entry, Page};
 use super::super::super::poll::Poll;
@@ -31,8 +30,10 @@ pub(super) struct Reading {
     from_time: Option<u64>,
     /// Set once the shard has been read to its end.
     pub(super) closed: bool,
+    /// Set once a page had no other behind it.
+    pub(super) end_seen: bool,
     pub(super) poll: Poll,
-    read_up: Arc<ReadUp>,
+    read_up: lag::Entry,
     record_bytes: usize,
     pub(super) read: Option<BoxFuture<'static, ReadEnd>>,
     retries: Retries,
@@ -55,11 +56,13 @@ impl Reading {
         retries: Retries,
     ) -> Self {
         let (interval, idle_interval, idle_after) = shared.settings.get_poll();
-        let found = row.created.filter(|_| row.checkpoint.is_start());
+        // A row that was taken before has been read since, and does not say until when.
+        let found = row.created.filter(|_| row.counter <= 1);
         Self {
             position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
             from_time,
             closed: false,
+            end_seen: false,
             poll: Poll::new(interval, idle_interval, idle_after),
             read_up: shared.lags.begins(&row.shard, found),
             record_bytes: TYPICAL_RECORD,
@@ -144,6 +147,8 @@ impl ShardTask {
         self.shared.coordinator.seen(given);
         if self.reading.position.is_read_up(full) {
             self.shared.coordinator.read_up(&self.row.shard, end.sent);
+        }
+        if self.reading.position.is_probably_read_up(full) {
             // The next read may take as long as this one.
             let next = self.reading.poll.due().max(now) + took;
             self.reading
@@ -153,19 +158,38 @@ impl ShardTask {
             self.reading.read_up.up_to(newest);
         }
         self.dispatcher.push(&self.acks, wanted, now);
-        if ended {
-            self.close();
+        if !ended {
+            self.reading.end_seen = false;
+        } else if !std::mem::replace(&mut self.reading.end_seen, true) {
+            // A listing is to show the end and the children. A worker that does not receive this any
+            // more ends this task too.
+            let _ = self.events.send(Event::Closed(self.row.shard.clone()));
         }
+        self.believe_end();
         Ok(())
     }
 
-    /// Marks the shard as read to its end and reports that.
+    /// Marks the shard as read to its end, once a page without another and the listing agree on that:
+    /// a finished shard is never read again.
+    pub(super) fn believe_end(&mut self) {
+        if self.reading.end_seen && !self.reading.closed && !self.is_listed_open() {
+            self.close();
+        }
+    }
+
     fn close(&mut self) {
         self.reading.closed = true;
+        self.reading.read = None;
         self.reading.read_up.ended();
         self.dispatcher.flush(true);
-        // A worker that does not receive this any more ends this task too.
-        let _ = self.events.send(Event::Closed(self.row.shard.clone()));
+        if !std::mem::replace(&mut self.reading.end_seen, true) {
+            let _ = self.events.send(Event::Closed(self.row.shard.clone()));
+        }
+    }
+
+    fn is_listed_open(&self) -> bool {
+        let graph = self.shared.graph();
+        graph.contains(&self.row.shard) && !graph.is_closed(&self.row.shard)
     }
 
     /// Numbers a page's records. Records that are not wanted are done at once.
@@ -220,7 +244,11 @@ impl ShardTask {
         self.shared.counters.failed_read();
         self.reading.read_up.failed();
         let after = self.reading.position.after();
-        let failed = self.reading.position.failed(&mut failure, now);
+        let failed = match self.reading.position.failed(&mut failure, now) {
+            // The listing contradicts it, and nothing shows which is right: time does.
+            Failed::End | Failed::GapAndEnd(_) if self.is_listed_open() => Failed::Later,
+            failed => failed,
+        };
         let error = failure.error;
         if error.is_past_limit() {
             // A local server's pages may exceed 1 MB: the next read asks for half as many records.
