@@ -47,7 +47,7 @@ impl Reporter {
     }
 
     /// Notes what failed and is no request, in words of its own.
-    #[cfg(any(feature = "pipeline", feature = "streams"))]
+    #[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
     pub(crate) fn failed_with(&mut self, now: Duration, operation: &'static str, cause: String) {
         let failure = Failure {
             operation,

@@ -27,6 +27,7 @@
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
 //! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
 
+mod connection;
 mod error;
 mod producer;
 mod receipt;

@@ -12,6 +12,7 @@ use rdkafka::message::{DeliveryResult, Header as NativeHeader, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
 use rdkafka::{ClientConfig, ClientContext, Message as _};
 
+use super::connection::Connection;
 use super::error::{KafkaError, is_fatal};
 use super::receipt::{Delivered, Place, Slot};
 use super::record::ProducerRecord;
@@ -54,6 +55,7 @@ pub(super) struct Pending {
 pub(super) struct Core {
     pub(super) room: Arc<Room>,
     pub(super) meter: SinkMeter,
+    pub(super) connection: Connection,
     clock: Clock,
     /// `message.max.bytes`.
     max_bytes: Option<usize>,
@@ -68,6 +70,7 @@ impl Core {
             Ok(_) => {
                 let took = self.clock.now().saturating_sub(pending.accepted);
                 self.meter.delivered(pending.entered.bytes, took);
+                self.connection.succeeded();
             }
             Err(error) => {
                 self.meter.failed(error);
@@ -107,13 +110,18 @@ impl ClientContext for Reports {
             Some(code) if is_fatal(code) => self.0.room.refuse(&KafkaError::Fatal {
                 reason: reason.into(),
             }),
-            _ => tracing::warn!(%error, reason, "kafka producer: librdkafka goes on by itself"),
+            _ => self.0.connection.failed(reason),
         }
     }
 }
 
-/// librdkafka's log lines, at their levels.
+/// librdkafka's log lines, at their levels. It reports failures of connections as errors too: of those its lines are
+/// for debugging.
 pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    if matches!(facility, "FAIL" | "ERROR") {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+        return;
+    }
     match level {
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert
@@ -182,6 +190,7 @@ impl Served {
         let core = Arc::new(Core {
             room: Room::new(bounds),
             meter: SinkMeter::new(),
+            connection: Connection::new("kafka producer"),
             clock: Clock::start(),
             max_bytes,
         });
@@ -285,6 +294,7 @@ fn serve(producer: &Producer, core: &Core, stop: &AtomicBool) {
         producer.poll(POLL);
         let level = core.room.level();
         core.meter.level(level);
+        core.connection.advance();
         if level.records > 0 && core.room.refusal().is_some_and(|error| error.is_fatal()) {
             // librdkafka would go on trying where it was not let in.
             producer.purge(PurgeConfig::default().queue().inflight());

@@ -15,6 +15,7 @@ use super::settings::KafkaSettings;
 use super::sink_settings::KafkaSinkSettings;
 use super::stats::KafkaSinkStats;
 use super::topics::{Topics, Waits, look_up};
+use crate::health::Health;
 
 /// librdkafka said that its queue is full, which the bounds here should prevent: when to ask again.
 const FULL: Duration = Duration::from_millis(10);
@@ -175,6 +176,17 @@ impl KafkaSink {
     pub fn stats(&self) -> KafkaSinkStats {
         let core = &self.0.served.core;
         core.meter.stats(core.room.level())
+    }
+
+    /// Returns whether brokers are reached at present, and whether the sink is of use.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.room().refusal() {
+            Some(refusal) => Health::Ended {
+                cause: refusal.to_string(),
+            },
+            None => self.0.served.core.connection.health(),
+        }
     }
 
     /// A handle that takes values and makes records of them.

@@ -9,6 +9,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerContext
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
+use super::super::connection::Connection;
 use super::super::error::{KafkaError, is_fatal};
 use super::super::producer::log;
 use super::super::stats::SourceMeter;
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) outlet: Outlet,
     pub(super) outstanding: Arc<Outstanding>,
     pub(super) meter: SourceMeter,
+    pub(super) connection: Connection,
     /// No more is taken in.
     pub(super) stopped: AtomicBool,
     lanes: Mutex<Lanes>,
@@ -39,6 +41,7 @@ impl Shared {
             outlet: Outlet::default(),
             outstanding: Arc::new(outstanding),
             meter,
+            connection: Connection::new("kafka consumer"),
             stopped: AtomicBool::new(false),
             lanes: Mutex::default(),
             changed: AtomicBool::new(false),
@@ -141,7 +144,7 @@ impl ClientContext for Callbacks {
                     });
                 self.0.outstanding.wake.notify_one();
             }
-            _ => tracing::warn!(%error, reason, "kafka consumer: librdkafka goes on by itself"),
+            _ => self.0.connection.failed(reason),
         }
     }
 }

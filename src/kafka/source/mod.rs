@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use super::error::KafkaError;
 use super::settings::KafkaSettings;
 use super::stats::{KafkaSourceStats, SourceMeter};
+use crate::health::Health;
 use assigned::Shared;
 use lane::Outstanding;
 use reader::Consumer;
@@ -181,6 +182,17 @@ impl KafkaSource {
                 .collect()
         });
         asked.await.unwrap_or(Err(KafkaError::Closed))
+    }
+
+    /// Returns whether brokers are reached at present, and whether the source is of use.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        match self.shared.failure() {
+            Some(failure) => Health::Ended {
+                cause: failure.to_string(),
+            },
+            None => self.shared.connection.health(),
+        }
     }
 
     /// Its numbers now.

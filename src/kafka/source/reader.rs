@@ -203,6 +203,7 @@ impl Reader<'_> {
         };
         // A failed lane goes back anyway: what is behind the record that failed comes again.
         if let Some(number) = lane.push(native.offset(), bytes) {
+            self.shared.connection.succeeded();
             self.shared.meter.received.add(1);
             self.shared.meter.received_bytes.add(bytes as u64);
             let topic = lane.topic.clone();
@@ -358,5 +359,6 @@ impl Reader<'_> {
         let (records, bytes) = self.shared.outstanding.level();
         let partitions = self.shared.lanes().len();
         self.shared.meter.level(records, bytes, partitions);
+        self.shared.connection.advance();
     }
 }

@@ -409,3 +409,42 @@ async fn unknown_and_refused_properties_are_named() {
     let together = open(settings(&kafka).set("max.in.flight", "50"));
     assert!(together.contains("max.in.flight"), "{together}");
 }
+
+/// One failure that lasts, and not a line for each attempt at each broker.
+#[tokio::test]
+async fn brokers_that_are_gone_show_in_the_health_with_the_reason_and_so_does_their_return() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = sink(&kafka, &quick());
+    let receipt = soon(sink.send(record("x"))).await.expect("accepted");
+    soon(receipt).await.expect("delivered");
+    assert!(sink.health().is_healthy());
+    kafka.broker_down().expect("it goes");
+    let receipt = soon(sink.send(record("y"))).await.expect("accepted");
+    let failing = async {
+        loop {
+            if let dynamodb_connector::Health::Failing {
+                operation, cause, ..
+            } = sink.health()
+            {
+                return (operation, cause);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    let (operation, cause) = soon(failing).await;
+    assert_eq!(operation, "connection");
+    assert!(!cause.is_empty());
+    kafka.broker_up().expect("it comes back");
+    soon(receipt).await.expect("delivered");
+    let healthy = async {
+        while !sink.health().is_healthy() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    soon(healthy).await;
+    soon(sink.close()).await.expect("it closes");
+    assert!(matches!(
+        sink.health(),
+        dynamodb_connector::Health::Ended { .. }
+    ));
+}
