@@ -106,7 +106,9 @@ impl<'a> Ending<'a> {
         source.stop();
         if matches!(error, PipelineError::Aborted { .. }) {
             drop((sink, dead));
-            self.close_source(source).await.unwrap_or_else(log_too);
+            self.close_source(source)
+                .await
+                .unwrap_or_else(|also| log_too(&also));
             return Err(error);
         }
         if !matches!(error, PipelineError::DrainTimeout { .. }) {
@@ -116,8 +118,12 @@ impl<'a> Ending<'a> {
                 error = why;
             }
         }
-        self.close_source(source).await.unwrap_or_else(log_too);
-        self.close_sinks(sink, dead).await.unwrap_or_else(log_too);
+        self.close_source(source)
+            .await
+            .unwrap_or_else(|also| log_too(&also));
+        self.close_sinks(sink, dead)
+            .await
+            .unwrap_or_else(|also| log_too(&also));
         Err(error)
     }
 
@@ -221,6 +227,6 @@ impl<'a> Ending<'a> {
 }
 
 /// Logs an error of the end of a pipeline that ends with another one.
-fn log_too(also: PipelineError) {
+fn log_too(also: &PipelineError) {
     tracing::warn!(error = %also, "closing a pipeline that failed");
 }

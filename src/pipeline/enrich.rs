@@ -169,7 +169,7 @@ where
     }
 
     /// Has a lookup that failed tried again, unless the pipeline is to end or nothing waits for it.
-    fn retry<O>(&mut self, lane: u64, key: K, reason: Reason, out: &mut Outputs<O>)
+    fn retry<O>(&mut self, lane: u64, key: K, reason: &Reason, out: &mut Outputs<O>)
     where
         D: Stage<U, O>,
     {
@@ -298,7 +298,7 @@ where
                 Looked::Found(found) => Ok(found),
                 Looked::OfRecord(reason) => Err(reason),
                 Looked::Outage(reason) => {
-                    self.retry(lane, key, reason, out);
+                    self.retry(lane, key, &reason, out);
                     continue;
                 }
             };

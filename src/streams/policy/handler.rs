@@ -260,7 +260,7 @@ mod tests {
         struct Outer(#[source] std::io::Error);
 
         fn handled<E: Into<BatchError>>(result: Result<(), E>) -> Result<(), BatchError> {
-            Ok(result.map_err(Into::into)?)
+            result.map_err(Into::into)
         }
         let problem = |result: Result<(), BatchError>| result.expect_err("it failed").problem;
         let outer = Outer(std::io::Error::other("disk full"));

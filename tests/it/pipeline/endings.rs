@@ -153,13 +153,13 @@ async fn every_end_is_within_its_bound_and_is_cut_by_an_abort() {
         "{error}"
     );
     assert_eq!(took, Duration::from_secs(25));
-    let abort = Some(Duration::from_millis(500));
-    let (error, took, log) = end_of(Hangs::SinkClose, false, abort).await;
+    let abort = Duration::from_millis(500);
+    let (error, took, log) = end_of(Hangs::SinkClose, false, Some(abort)).await;
     assert!(
         matches!(error, PipelineError::Aborted { in_flight: 0 }),
         "{error}"
     );
-    assert_eq!((took, log.of("source closed").len()), (abort.unwrap(), 1));
+    assert_eq!((took, log.of("source closed").len()), (abort, 1));
 }
 
 #[tokio::test(start_paused = true)]

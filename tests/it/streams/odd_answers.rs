@@ -33,7 +33,8 @@ async fn odd_answers_for_20_s_on_any_operation_end_nothing() {
         Operation::GetItem,
         Operation::DeleteItem,
     ];
-    let faults: [(&str, fn() -> Fault); 9] = [
+    type Make = fn() -> Fault;
+    let faults: [(&str, Make); 9] = [
         ("validation", || Fault::validation("odd")),
         ("unknown 400", || Fault::error(400, "FooException", "odd")),
         ("unknown 500", || Fault::error(500, "FooException", "odd")),
