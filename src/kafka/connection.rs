@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
+
 use crate::clock::Clock;
 use crate::health::{Health, Reporter};
 
@@ -19,6 +21,8 @@ const LONGEST_GAP: Duration = Duration::from_secs(40);
 pub(super) struct Connection {
     clock: Clock,
     reporter: Mutex<Reporter>,
+    /// The last error that was about one broker, or none.
+    last: Mutex<String>,
     /// Set while something fails, so that successes need no lock otherwise.
     failing: AtomicBool,
 }
@@ -29,6 +33,7 @@ impl Connection {
         Self {
             clock: Clock::start(),
             reporter: Mutex::new(Reporter::new(&Arc::from(client), LONGEST_GAP)),
+            last: Mutex::default(),
             failing: AtomicBool::new(false),
         }
     }
@@ -37,12 +42,25 @@ impl Connection {
         self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a failure after which librdkafka goes on by itself.
-    pub(super) fn failed(&self, reason: &str) {
-        self.failing.store(true, Ordering::Relaxed);
+    /// Notes an error after which librdkafka goes on by itself. While a broker is reached, trouble with others is none
+    /// of the client's; it is the reason once none is.
+    pub(super) fn failed(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            tracing::debug!(reason, "librdkafka goes on by itself");
+            reason.clone_into(&mut last);
+            return;
+        }
+        let cause = if last.is_empty() {
+            reason.to_owned()
+        } else {
+            format!("{reason}: {last}")
+        };
+        drop(last);
         let now = self.clock.now();
-        self.reporter()
-            .failed_with(now, CONNECTION, reason.to_owned());
+        let mut reporter = self.reporter();
+        self.failing.store(true, Ordering::Relaxed);
+        reporter.failed_with(now, CONNECTION, cause);
     }
 
     /// Notes that a broker answered.

@@ -110,7 +110,7 @@ impl ClientContext for Reports {
             Some(code) if is_fatal(code) => self.0.room.refuse(&KafkaError::Fatal {
                 reason: reason.into(),
             }),
-            _ => self.0.connection.failed(reason),
+            code => self.0.connection.failed(code, reason),
         }
     }
 }

@@ -74,8 +74,11 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
     fn dropped(&self, number: u32) {
         let ended = slot(&mut self.slots(), number).and_then(Option::take);
         if let Some(open) = ended {
+            let is_lost = open.ack.is_current();
             drop(open.ack);
-            self.shared.lose();
+            if is_lost {
+                self.shared.lose();
+            }
             self.shared.leave(open.bytes);
         }
     }
@@ -148,6 +151,9 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
     }
 
     fn reject(&self, delivery: Delivery, reason: Reason) {
+        if !delivery.is_current() {
+            return delivery.withdraw();
+        }
         if delivery.is_dead() {
             self.shared.fail(PipelineError::DeadLetter(SinkError::new(
                 reason.to_string(),

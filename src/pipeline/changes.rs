@@ -46,7 +46,8 @@ impl Source for RecordStream {
     }
 
     async fn close(self) -> Result<(), SourceError> {
-        RecordStream::close(self).await.map_err(failed)
+        // Records that are not acknowledged by now were given up.
+        self.close_now().await.map_err(failed)
     }
 }
 

@@ -184,9 +184,13 @@ impl<'a> Ending<'a> {
 
     async fn close_source<S: Source>(&mut self, source: S) -> Result<(), PipelineError> {
         // Closing the sinks has something left of it, and an abort does not wait for all of it.
-        let now = self.clock.now();
         let rest = self.close_by.saturating_sub(self.finish_by);
-        let by = self.close_by.min(now + rest.mul_f64(0.75));
+        let latest = self.close_by.saturating_sub(rest / 4);
+        let by = if self.abort.has_fired {
+            latest.min(self.clock.now() + rest.mul_f64(0.75))
+        } else {
+            latest
+        };
         match self.within(by, source.close()).await {
             Ok(closed) => closed.map_err(|error| PipelineError::Source {
                 operator: Arc::clone(&self.source.name),

@@ -36,6 +36,12 @@ impl StreamControl {
         self.orders.send_replace(Order::Close);
     }
 
+    /// Ends the source as [`stop`](Self::stop) does, without waiting for records that are handed out.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn stop_now(&self) {
+        self.orders.send_replace(Order::CloseNow);
+    }
+
     /// Stops reading but keeps the leases, so that records handed out can still be acknowledged. Call [`stop`](Self::stop) afterward.
     pub fn pause(&self) {
         self.orders.send_if_modified(|order| {

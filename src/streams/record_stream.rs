@@ -131,8 +131,19 @@ impl RecordStream {
     /// # Cancel safety
     ///
     /// If dropped before it resolves, the stream is dropped with it.
-    pub async fn close(mut self) -> Result<(), StreamsError> {
+    pub async fn close(self) -> Result<(), StreamsError> {
         self.control.stop();
+        self.closed().await
+    }
+
+    /// Closes as [`close`](Self::close) does, without waiting for records that were taken.
+    #[cfg(feature = "pipeline")]
+    pub(crate) async fn close_now(self) -> Result<(), StreamsError> {
+        self.control.stop_now();
+        self.closed().await
+    }
+
+    async fn closed(mut self) -> Result<(), StreamsError> {
         // These were not taken: they are never acknowledged, so they must not be awaited.
         self.ready.clear();
         self.chunks.close();

@@ -41,6 +41,17 @@ pub(crate) enum Order {
     Pause,
     /// Give the lease up as soon as all records handed out are done, or the drain timeout is over.
     Close,
+    /// Give the lease up without waiting for records that are handed out.
+    CloseNow,
+}
+
+impl Order {
+    pub(crate) fn closes(self) -> bool {
+        match self {
+            Self::Close | Self::CloseNow => true,
+            Self::Run | Self::Pause => false,
+        }
+    }
 }
 
 /// The stream that is read, and the way to it.

@@ -72,8 +72,10 @@ pub struct StreamStats {
     /// The shards that are ready and that no worker reads, as this worker last saw the lease table,
     /// with how long that has been so: since the shard was found, or since its reader was last alive.
     ///
-    /// Each is taken within moments, or after the failover time if its reader has died. Every worker
-    /// of an application reports the same ones.
+    /// Each is taken within moments, or after the failover time if its reader has died. Every worker of an
+    /// application reports those that the lease table shows. Beside them a worker reports what it found
+    /// itself: shards that have no row yet, and those that were read to their end and whose children are
+    /// not listed yet.
     pub unread: BTreeMap<ShardId, Duration>,
     /// The number of shards that are ready: those not read to their end whose parents are. They are
     /// counted over all workers, as this worker last saw the lease table.

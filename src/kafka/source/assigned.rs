@@ -73,6 +73,12 @@ impl Shared {
             .clone()
     }
 
+    /// Notes why the client works no more. The first reason counts.
+    pub(super) fn fail(&self, error: &KafkaError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.clone());
+    }
+
     fn assign(&self, topic: &str, partition: i32) {
         let mut lanes = self.lock();
         let topic: Arc<str> = lanes
@@ -135,16 +141,12 @@ impl ClientContext for Callbacks {
         self.0.meter.errors.add(1);
         match error.rdkafka_error_code() {
             Some(code) if is_fatal(code) => {
-                self.0
-                    .failure
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert(KafkaError::Fatal {
-                        reason: reason.into(),
-                    });
+                self.0.fail(&KafkaError::Fatal {
+                    reason: reason.into(),
+                });
                 self.0.outstanding.wake.notify_one();
             }
-            _ => self.0.connection.failed(reason),
+            code => self.0.connection.failed(code, reason),
         }
     }
 }
@@ -181,7 +183,10 @@ impl ConsumerContext for Callbacks {
     }
 
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let Err(error) = result else { return };
+        let Err(error) = result else {
+            self.0.connection.succeeded();
+            return;
+        };
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::NoOffset) {
             return;
         }

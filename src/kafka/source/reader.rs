@@ -69,6 +69,7 @@ pub(super) async fn run(
         rests: HashMap::new(),
         full_since: None,
         paused: false,
+        changed: false,
     };
     let asked = reader.read(close).await;
     // What is done is committed before the partitions go, so that the caller hears if that fails; leaving commits what is done
@@ -129,6 +130,8 @@ struct Reader<'a> {
     rests: HashMap<(Arc<str>, i32), Duration>,
     full_since: Option<Duration>,
     paused: bool,
+    /// Set where partitions were assigned since they were last paused or resumed.
+    changed: bool,
 }
 
 impl Reader<'_> {
@@ -164,6 +167,7 @@ impl Reader<'_> {
                     // What was received is always taken: it does not come again.
                     while let Some(received) = next.take() {
                         if let Err(error) = self.take(received) {
+                            self.shared.fail(&error);
                             self.shared.outlet.end(Some(error));
                             return None;
                         }
@@ -244,28 +248,33 @@ impl Reader<'_> {
     /// Pauses the partitions where too much is out for long, and resumes them.
     fn keep_pace(&mut self, full: bool) {
         // A pause outlives the assignment in librdkafka: a partition that comes back may be paused.
-        let changed = self.shared.take_changed();
+        self.changed |= self.shared.take_changed();
         if !full {
             self.full_since = None;
-            if (std::mem::take(&mut self.paused) || changed)
-                && let Ok(assignment) = self.consumer.assignment()
-                && let Err(error) = self.consumer.resume(&assignment)
-            {
-                tracing::warn!(%error, "kafka consumer: partitions are not resumed");
-                self.paused = true;
+            if self.paused || self.changed {
+                let resumed = self.consumer.assignment();
+                match resumed.and_then(|assignment| self.consumer.resume(&assignment)) {
+                    Ok(()) => (self.paused, self.changed) = (false, false),
+                    Err(error) => {
+                        tracing::warn!(%error, "kafka consumer: partitions are not resumed");
+                    }
+                }
             }
             return;
         }
         let now = self.clock.now();
         let since = *self.full_since.get_or_insert(now);
         let pause = !self.paused && now.saturating_sub(since) >= PATIENCE;
-        if (pause || (changed && self.paused))
+        if (pause || (self.changed && self.paused))
             && let Ok(assignment) = self.consumer.assignment()
         {
             // Where it fails, records come in although too many are out: no harm but memory, and it is tried again.
             self.paused = true;
-            if let Err(error) = self.consumer.pause(&assignment) {
-                tracing::warn!(%error, "kafka consumer: partitions are not paused");
+            match self.consumer.pause(&assignment) {
+                Ok(()) => self.changed = false,
+                Err(error) => {
+                    tracing::warn!(%error, "kafka consumer: partitions are not paused");
+                }
             }
         }
     }

@@ -249,10 +249,10 @@ impl LeaseTable {
     }
 
     /// Takes back a lease that this worker reads and that `row`'s owner has asked for. The lease's own
-    /// writes find that out.
-    pub(crate) async fn take_back(&self, row: &LeaseRow) -> Result<(), ServiceError> {
+    /// writes find that out. Returns whether it was as `row` says.
+    pub(crate) async fn take_back(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
         if self.memory.is_some() {
-            return Ok(());
+            return Ok(false);
         }
         let asker = row.owner.as_deref().unwrap_or_default();
         let update = Update::default()
@@ -260,7 +260,8 @@ impl LeaseTable {
             .remove(HANDED_OVER_BY)
             .equal(OWNER, text(asker))
             .equal(HANDED_OVER_BY, text(&self.me));
-        self.update(&row.shard, update).await.map(drop)
+        let written = self.update(&row.shard, update).await?;
+        Ok(matches!(written, Written::Done))
     }
 
     /// Changes a lease that this worker owns or hands over. `counter` is the counter as last

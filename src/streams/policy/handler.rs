@@ -229,13 +229,12 @@ pub(crate) async fn write_dead_letter(
         }
     };
     let decide = |problem: String, _| {
+        if !is_wanted() {
+            return Decision::GiveUp(());
+        }
         let problem = format!("a dead letter was not taken: {problem}");
         failure_log.handler_failed(&letter.shard, &problem);
-        if is_wanted() {
-            Decision::Retry
-        } else {
-            Decision::GiveUp(())
-        }
+        Decision::Retry
     };
     retries.call(give, decide).await.is_ok()
 }

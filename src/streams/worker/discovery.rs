@@ -126,6 +126,11 @@ impl Discovery {
         self.next = self.next.min(now);
     }
 
+    /// Notes that a shard that seemed to be at its end is not.
+    pub(super) fn reopened(&mut self, shard: &ShardId) {
+        self.childless.remove(shard);
+    }
+
     /// Processes a listing, and returns whether any shard has been listed so far. `opened` is the
     /// service's time when the source was opened, in milliseconds since 1970: the start of an
     /// application at LATEST in shards that no listing showed then.

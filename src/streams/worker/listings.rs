@@ -230,7 +230,7 @@ impl Worker {
             Err(error) if error.is_fatal() => {
                 return Err(StreamsError::service("DescribeTable", &table, error));
             }
-            // It is asked again at once, with the same delays.
+            // It is asked again after the next look.
             Err(error) => {
                 shared.failure_log.failed("DescribeTable", None, &error);
                 return Ok(());

@@ -86,7 +86,9 @@ impl Worker {
             .buffer_unordered(AT_ONCE);
         while let Some((taken, mut row)) = taking.next().await {
             match taken {
-                Ok(()) => {
+                // It was handed over, or withdrawn.
+                Ok(false) => {}
+                Ok(true) => {
                     let asker = row.owner.take();
                     tracing::info!(shard = %row.shard, asker, "a lease that a dead worker had asked for is kept");
                     row.owner = row.checkpoint_owner.take();
@@ -117,7 +119,8 @@ impl Worker {
             if self.held.contains_key(&row.shard) {
                 continue;
             }
-            if let Some(since) = self.observed.unread_since(row, me, now, failover) {
+            // As of the last look: while looks fail, others may well read theirs.
+            if let Some(since) = self.observed.unread_since(row, me, self.looked, failover) {
                 let found = row.created.filter(|_| !row.was_taken());
                 unread.insert(row.shard.clone(), found.unwrap_or_else(|| time_of(since)));
             }

@@ -25,7 +25,7 @@ use super::dispatcher::Destination;
 use super::lease::{Begin, Checkpoint, LeaseRow, Observed};
 use super::listing::{Lister, Listing, ListingError};
 use super::shared::{Order, Shared};
-use super::snapshot::{SnapshotEnd, Snapshots};
+use super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots};
 use super::{ShardId, StreamsError};
 use crate::retry::Retries;
 use discovery::Discovery;
@@ -149,14 +149,14 @@ impl Worker {
                 self.order
             };
             self.instruct(order);
-            if order == Order::Close && !std::mem::replace(&mut self.leaving, true) {
+            if order.closes() && !std::mem::replace(&mut self.leaving, true) {
                 // Leases must not be handed over to a worker that reads no more.
                 let rng = self.rng.fork();
                 renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
             }
-            self.leaving &= order == Order::Close;
+            self.leaving &= order.closes();
             self.tell_snapshot();
-            if self.order == Order::Close && self.tasks.is_empty() && !self.takes_snapshot() {
+            if self.order.closes() && self.tasks.is_empty() && !self.takes_snapshot() {
                 renounce(&self.shared, self.rng.fork(), |_| true).await;
                 return self.failure.map_or(Ok(()), Err);
             }
@@ -196,6 +196,7 @@ impl Worker {
                 },
                 Some(event) = self.events.recv() => match event {
                     Event::Closed(shard) => self.discovery.closed(&shard, clock.now()),
+                    Event::Reopened(shard) => self.discovery.reopened(&shard),
                     Event::Rescan(noted) => match self.rescan().await {
                         // The task that asked may be gone.
                         Ok(()) => drop(noted.send(())),
@@ -205,7 +206,10 @@ impl Worker {
                 Some(joined) = next_snapshot(&mut self.watch) => match joined {
                     Ok(end) => self.snapshot_ended(end),
                     Err(error) if error.is_panic() => self.fail(StreamsError::Panicked),
-                    Err(_) => self.next_look = clock.now(),
+                    Err(_) => {
+                        self.shared.failure_log.forget(&SnapshotTable::shard());
+                        self.next_look = clock.now();
+                    }
                 },
                 changed = orders.changed() => if changed.is_err() {
                     // The source was dropped. The shards' tasks are dropped with this one.

@@ -19,6 +19,9 @@ use crate::retry::{Decision, ServiceError};
 /// The number of times that the request for a rescan is tried.
 const MAX_RESCAN_ATTEMPTS: u32 = 10;
 
+/// The name under which failures to read the snapshot's own table are reported.
+const SCAN_OF_LEASES: &str = "Scan of the snapshot's table";
+
 pub(super) struct Watch {
     pub(super) snapshots: Arc<Snapshots>,
     /// Set where a fresh application begins with a snapshot.
@@ -141,7 +144,9 @@ impl Worker {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if !error.is_fatal() => {
                 let lane = SnapshotTable::shard();
-                shared.failure_log.failed("Scan", Some(&lane), &error);
+                shared
+                    .failure_log
+                    .failed(SCAN_OF_LEASES, Some(&lane), &error);
                 return Ok(());
             }
             Err(LookError::Service(error)) => {
@@ -154,10 +159,7 @@ impl Worker {
         };
         watch.observed.scanned(rows, clock.now());
         let lane = SnapshotTable::shard();
-        if watch.tasks.is_empty() {
-            // The task's own scans have the same name.
-            shared.failure_log.succeeded("Scan", Some(&lane));
-        }
+        shared.failure_log.succeeded(SCAN_OF_LEASES, Some(&lane));
         let row = watch.observed.row(&lane);
         watch.under_way = Some(row.is_some_and(|row| !row.is_finished()));
         if !watch.tasks.is_empty() || self.order != Order::Run {
@@ -187,7 +189,7 @@ impl Worker {
                 watch.observed.saw(row.clone(), sent);
                 self.start_snapshot(row, sent);
             }
-            Ok(None) => {}
+            Ok(None) => shared.failure_log.succeeded("UpdateItem", Some(&lane)),
             Err(error) => {
                 shared.failure_log.failed("UpdateItem", Some(&lane), &error);
             }
@@ -211,6 +213,7 @@ impl Worker {
     }
 
     pub(super) fn snapshot_ended(&mut self, end: SnapshotEnd) {
+        self.shared.failure_log.forget(&SnapshotTable::shard());
         let Some(watch) = &mut self.watch else {
             return;
         };

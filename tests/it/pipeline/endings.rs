@@ -280,3 +280,23 @@ async fn an_empty_source_ends_at_once() {
         ]
     );
 }
+
+/// What a sink drops because another reader has it is not lost.
+#[tokio::test(start_paused = true)]
+async fn a_sink_may_drop_what_is_not_current_any_more() {
+    let log = Log::default();
+    let sink = Holding::new(&log);
+    let (held, wrote) = (sink.held.clone(), sink.wrote.clone());
+    let job = Pipeline::from(Script::new([vec![1, 2]], &log).endless()).to(sink);
+    let stop = Arc::new(Notify::new());
+    let told = stop.clone();
+    let running = tokio::spawn(job.run_until(async move { told.notified().await }));
+    wrote.notified().await;
+    settle().await;
+    log.revoke();
+    held.lock().unwrap().clear();
+    sleep(Duration::from_secs(1)).await;
+    stop.notify_one();
+    let report = running.await.unwrap().expect("it goes on, and ends well");
+    assert_eq!(report.acknowledged, 0);
+}

@@ -10,7 +10,8 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, IterSource, KafkaOutput, Pipeline, PipelineError, PipelineReport,
+    CollectSink, DeadLetter, Delivery, IterSource, KafkaOutput, Pipeline, PipelineError,
+    PipelineReport, PipelineSettings, Sink, SinkError,
 };
 use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
 use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
@@ -276,6 +277,53 @@ async fn a_closure_that_panics_rejects_its_record_and_no_other() {
     let ended = tokio::time::timeout(Duration::from_secs(60), job.run()).await;
     let report = ended.expect("in time").expect("it ends well");
     assert_eq!((report.acknowledged, letters.take().len()), (10, 1));
+}
+
+/// A sink that takes values and never writes them.
+struct Stuck(Vec<Delivery>);
+
+impl Sink<Record> for Stuck {
+    async fn write(&mut self, _: Record, delivery: Delivery) -> Result<(), SinkError> {
+        self.0.push(delivery);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        std::future::pending().await
+    }
+
+    async fn close(self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// What the sink still has is given up; the leases are let go for others all the same.
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_an_outage_of_the_sink_gives_the_leases_up() {
+    let fake = table();
+    for version in 0..20 {
+        put(&fake, "a", number(version), "x").await;
+    }
+    let source = StreamSource::builder(&fake.client(), &fake.streams_client(), TABLE);
+    let source = source.open().await.expect("it opens");
+    let settings = PipelineSettings::default().stop_timeout(Duration::from_secs(10));
+    let job = Pipeline::from(source.into_stream())
+        .settings(settings)
+        .to(Stuck(Vec::new()));
+    let error = job
+        .run_until(tokio::time::sleep(Duration::from_secs(5)))
+        .await;
+    let error = error.expect_err("records are given up");
+    assert!(
+        matches!(error, PipelineError::DrainTimeout { in_flight: 20, .. }),
+        "{error}"
+    );
+    let rows = fake.items("decisions-leases");
+    assert_eq!(rows.len(), 3);
+    assert!(
+        rows.iter().all(|row| !row.contains_key("leaseOwner")),
+        "{rows:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

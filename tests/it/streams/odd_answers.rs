@@ -312,3 +312,42 @@ async fn one_page_without_a_next_iterator_does_not_end_an_open_shard_in_silence(
         worker.control.stats().lag
     );
 }
+
+/// At LATEST a new iterator is of a later moment: it must not be asked for where a page had no other behind it.
+#[tokio::test(start_paused = true)]
+async fn one_page_without_a_next_iterator_at_latest_skips_no_change() {
+    let fake = table(1);
+    let log = Log::default();
+    let builder = nth(&fake, 1).start(StartPosition::Latest);
+    let worker = Worker::start(builder, &log).await;
+    tokio::time::sleep(5 * SECOND).await;
+    let empty = Fault::answer(200, r#"{"Records":[]}"#);
+    fake.inject(empty.on(Operation::GetRecords));
+    for version in 0..40 {
+        put(&fake, "a", version).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    log.until(40).await;
+    assert_eq!(log.versions("a"), (0..40).collect::<Vec<_>>());
+    worker.stop().await;
+}
+
+/// That a shard is closed does not say that it was read to its end.
+#[tokio::test(start_paused = true)]
+async fn one_page_without_a_next_iterator_does_not_end_a_closed_shard_that_has_more() {
+    let fake = table(1);
+    for version in 0..100 {
+        put(&fake, "a", version).await;
+    }
+    fake.roll_shard(TABLE, &open_shards(&fake)[0]);
+    put(&fake, "a", 100).await;
+    let log = Log::default();
+    let settings = StreamSettings::default().page_records(10);
+    let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
+    log.until(20).await;
+    let empty = Fault::answer(200, r#"{"Records":[]}"#);
+    fake.inject(empty.on(Operation::GetRecords));
+    log.until(101).await;
+    assert_eq!(log.versions("a"), (0..101).collect::<Vec<_>>());
+    worker.stop().await;
+}

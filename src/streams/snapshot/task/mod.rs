@@ -218,9 +218,14 @@ impl SnapshotTask {
             if now >= self.lease.valid_until() {
                 return Ok(SnapshotEnd::Lost);
             }
-            if *self.orders.borrow_and_update() == Order::Close {
-                let drain = shared.settings.get_drain_timeout();
-                self.leaving.get_or_insert(now + drain);
+            let order = *self.orders.borrow_and_update();
+            if order.closes() {
+                let drain = match order {
+                    Order::CloseNow => Duration::ZERO,
+                    _ => shared.settings.get_drain_timeout(),
+                };
+                let until = self.leaving.get_or_insert(now + drain);
+                *until = (*until).min(now + drain);
             }
             if self.acks.is_dropped() {
                 self.give_again(now);

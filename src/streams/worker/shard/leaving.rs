@@ -78,8 +78,15 @@ impl ShardTask {
             self.lease.hand_over();
             self.leave(now);
         }
-        if order == Order::Close {
-            self.leave(now);
+        match order {
+            Order::Close => self.leave(now),
+            Order::CloseNow => {
+                self.leave(now);
+                if let Phase::Draining { until } = &mut self.phase {
+                    *until = now;
+                }
+            }
+            Order::Run | Order::Pause => {}
         }
     }
 
@@ -96,7 +103,7 @@ impl ShardTask {
 
     /// Resumes the work on the shard: the worker that asked for it has withdrawn.
     pub(super) fn stay(&mut self) {
-        let closing = self.instructions.borrow().order == Order::Close;
+        let closing = self.instructions.borrow().order.closes();
         match self.phase {
             Phase::Draining { .. } if !closing => self.phase = Phase::Working,
             // Work was aborted: the shard is let go, and any worker may take it.

@@ -38,7 +38,7 @@ use reading::Reading;
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
 /// The time between two checks whether the listing shows the end that was read.
-const END_CHECK: Duration = Duration::from_millis(20);
+const END_CHECK: Duration = Duration::from_millis(50);
 /// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -66,8 +66,10 @@ pub(super) enum Ended {
 /// A message from the running task of a shard to its worker.
 #[derive(Debug)]
 pub(super) enum Event {
-    /// The shard has been read to its end: its children are wanted.
+    /// The shard has been read to its end, it seems: its children are wanted.
     Closed(ShardId),
+    /// It was not its end.
+    Reopened(ShardId),
     /// Changes were lost, and the table is to be scanned for their results. Answered once that is
     /// stored; before, no checkpoint may pass the gap.
     Rescan(oneshot::Sender<()>),
@@ -290,7 +292,7 @@ impl ShardTask {
         if self.may_read() {
             wake = wake.min(self.reading.poll.due());
         }
-        if self.reading.end_seen && !self.reading.closed {
+        if self.reading.ends > 0 && !self.reading.closed {
             wake = wake.min(now + END_CHECK);
         }
         let due = match self.phase {
@@ -369,7 +371,7 @@ impl ShardTask {
         );
         self.reading.position.rewind(self.done);
         self.reading.read = None;
-        (self.reading.closed, self.reading.end_seen) = (false, false);
+        (self.reading.closed, self.reading.ends) = (false, 0);
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {
             self.dispatcher.leave();

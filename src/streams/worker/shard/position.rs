@@ -174,6 +174,10 @@ impl Position {
             self.from = ReadFrom::After(last);
             self.untouched = false;
         }
+        if self.iterator.is_none() {
+            // If this was not the end, a new iterator at LATEST would skip changes.
+            self.anew(());
+        }
         let oldest = page.oldest?;
         let suspected = std::mem::take(&mut self.suspected);
         // Records older than the shard's name says: the name does not show the shard's age.

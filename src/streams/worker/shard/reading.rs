@@ -20,6 +20,8 @@ use crate::retry::Retries;
 
 /// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
 const FULL_PAGE: usize = 900_000;
+/// The pages without another, in a row, after which a shard may be at its end.
+const ENDS_NEEDED: u32 = 2;
 /// The assumed size of a record before any has been read, in bytes.
 const TYPICAL_RECORD: usize = 2_048;
 
@@ -30,8 +32,8 @@ pub(super) struct Reading {
     from_time: Option<u64>,
     /// Set once the shard has been read to its end.
     pub(super) closed: bool,
-    /// Set once a page had no other behind it.
-    pub(super) end_seen: bool,
+    /// The pages in a row that had no other behind them.
+    pub(super) ends: u32,
     pub(super) poll: Poll,
     read_up: lag::Entry,
     record_bytes: usize,
@@ -62,7 +64,7 @@ impl Reading {
             position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
             from_time,
             closed: false,
-            end_seen: false,
+            ends: 0,
             poll: Poll::new(interval, idle_interval, idle_after),
             read_up: shared.lags.begins(&row.shard, found),
             record_bytes: TYPICAL_RECORD,
@@ -122,11 +124,13 @@ impl ShardTask {
         }
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
-        self.reading.poll.read(count, full, now);
+        let ended = page.next_iterator.is_none();
+        // The first page without another is asked for again, at once.
+        let again = ended && self.reading.ends == 0;
+        self.reading.poll.read(count, full || again, now);
         self.reading.record_bytes = bytes
             .checked_div(count)
             .unwrap_or(self.reading.record_bytes);
-        let ended = page.next_iterator.is_none();
         if self.row.checkpoint == Checkpoint::Latest {
             self.lease.read_at(self.shared.time.earliest());
         }
@@ -158,31 +162,34 @@ impl ShardTask {
             self.reading.read_up.up_to(newest);
         }
         self.dispatcher.push(&self.acks, wanted, now);
-        if !ended {
-            self.reading.end_seen = false;
-        } else if !std::mem::replace(&mut self.reading.end_seen, true) {
-            // A listing is to show the end and the children. A worker that does not receive this any
-            // more ends this task too.
-            let _ = self.events.send(Event::Closed(self.row.shard.clone()));
+        let ends = self.reading.ends;
+        self.reading.ends = if ended { ends.saturating_add(1) } else { 0 };
+        // A listing is to show the end and the children. A worker that does not receive this any more
+        // ends this task too.
+        let shard = || self.row.shard.clone();
+        if ended && ends == 0 {
+            let _ = self.events.send(Event::Closed(shard()));
+        } else if !ended && ends > 0 {
+            let _ = self.events.send(Event::Reopened(shard()));
         }
         self.believe_end();
         Ok(())
     }
 
-    /// Marks the shard as read to its end, once a page without another and the listing agree on that:
-    /// a finished shard is never read again.
+    /// Marks the shard as read to its end, once two pages in a row had no other behind them and the
+    /// listing agrees: a finished shard is never read again.
     pub(super) fn believe_end(&mut self) {
-        if self.reading.end_seen && !self.reading.closed && !self.is_listed_open() {
+        let is_read = self.reading.read.is_none() && !self.reading.closed;
+        if is_read && self.reading.ends >= ENDS_NEEDED && !self.is_listed_open() {
             self.close();
         }
     }
 
     fn close(&mut self) {
         self.reading.closed = true;
-        self.reading.read = None;
         self.reading.read_up.ended();
         self.dispatcher.flush(true);
-        if !std::mem::replace(&mut self.reading.end_seen, true) {
+        if self.reading.ends == 0 {
             let _ = self.events.send(Event::Closed(self.row.shard.clone()));
         }
     }
