@@ -42,6 +42,8 @@ pub(super) struct Position {
     empty: (u32, Duration),
     /// The number of reads in a row that found no shard.
     gone: u32,
+    /// Set where the last page had no other behind it.
+    at_end: bool,
     /// Set while no page was full since the shard was read up.
     was_read_up: bool,
     /// The number of reads in a row from the oldest record that were refused as trimmed.
@@ -139,6 +141,7 @@ impl Position {
             suspected: false,
             empty: (0, Duration::ZERO),
             gone: 0,
+            at_end: false,
             was_read_up: false,
             trimmed: 0,
         }
@@ -159,7 +162,11 @@ impl Position {
 
     /// Moves behind a page that was read. Returns the gap that lies before it, where there is one.
     pub(super) fn read(&mut self, page: Pages, now: Duration) -> Option<GapCause> {
-        self.iterator = page.next;
+        self.at_end = page.next.is_none();
+        // Where no record was read at LATEST and this is not the end, a new iterator would skip changes.
+        let used = self.iterator.take();
+        let kept = used.filter(|_| self.from == ReadFrom::Latest && page.last.is_none());
+        self.iterator = page.next.or(kept);
         (self.gone, self.trimmed) = (0, 0);
         self.empty = match page.first.or(page.last) {
             None => (self.empty.0.saturating_add(1), now),
@@ -175,7 +182,6 @@ impl Position {
             self.untouched = false;
         }
         if self.iterator.is_none() {
-            // If this was not the end, a new iterator at LATEST would skip changes.
             self.anew(());
         }
         let oldest = page.oldest?;
@@ -192,14 +198,14 @@ impl Position {
     pub(super) fn is_read_up(&self, full: bool) -> bool {
         let (empty, _) = self.empty;
         let is_sure = self.begin == ReadFrom::Latest || !(1..ANSWERS_NEEDED).contains(&empty);
-        !full && self.iterator.is_some() && is_sure
+        !full && !self.at_end && is_sure
     }
 
     /// Returns whether the last page showed all that there was, as far as a lag goes: once the shard
     /// has been read up, an empty page is taken at its word.
     pub(super) fn is_probably_read_up(&mut self, full: bool) -> bool {
         self.was_read_up = !full && (self.was_read_up || self.is_read_up(full));
-        self.was_read_up && self.iterator.is_some()
+        self.was_read_up && !self.at_end
     }
 
     /// Moves back to behind the last record with everything up to it done.
