@@ -57,7 +57,7 @@ pub enum StartPosition {
     /// changes of the last seconds before the start may be given too. The stream's view must hold new images. After a crash the
     /// scan continues from the last page with every item done and every change before it behind its shard's checkpoint.
     ///
-    /// While it is taken, which [`StreamStats::snapshot_items`] shows, one worker reads all shards and the others wait. Pages of it
+    /// While it is taken, which [`StreamStats::snapshot_items`](super::StreamStats::snapshot_items) shows, one worker reads all shards and the others wait. Pages of it
     /// and changes of the stream are handed out in turn, never at the same time. [`SnapshotSettings`](super::SnapshotSettings) sets
     /// its speed and memory. Every worker of the application must be opened with this position. Its state is in a separate table,
     /// `<lease table>-snapshot`, created in on-demand mode. Deleting it together with the lease table resets the application.

@@ -30,14 +30,13 @@ impl fmt::Debug for StreamControl {
 
 impl StreamControl {
     /// Ends the source: nothing more is read or handed out, records being handled are awaited for
-    /// as long as [`drain_timeout`](StreamSettings::drain_timeout) allows, checkpoints are stored,
+    /// as long as [`drain_timeout`](super::StreamSettings::drain_timeout) allows, checkpoints are stored,
     /// and the leases are given up, so that other workers continue at once.
     pub fn stop(&self) {
         self.orders.send_replace(Order::Close);
     }
 
     /// Ends the source as [`stop`](Self::stop) does, without waiting for records that are handed out.
-    #[cfg(feature = "pipeline")]
     pub(crate) fn stop_now(&self) {
         self.orders.send_replace(Order::CloseNow);
     }

@@ -136,9 +136,17 @@ impl RecordStream {
         self.closed().await
     }
 
-    /// Closes as [`close`](Self::close) does, without waiting for records that were taken.
-    #[cfg(feature = "pipeline")]
-    pub(crate) async fn close_now(self) -> Result<(), StreamsError> {
+    /// Closes as [`close`](Self::close) does, without waiting for records that were taken and are not acknowledged: they are
+    /// given again by the shards' next readers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`close`](Self::close).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`close`](Self::close).
+    pub async fn close_now(self) -> Result<(), StreamsError> {
         self.control.stop_now();
         self.closed().await
     }

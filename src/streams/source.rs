@@ -61,7 +61,7 @@ impl StreamSource {
     /// Gives every change to a handler, until the source is stopped by its [`control`](Self::control) or fails.
     ///
     /// A batch holds changes of one shard, in order; batches of different shards, and with
-    /// [`parallelism`](StreamSettings::parallelism) of different items, are handled at the same time. The checkpoint passes
+    /// [`parallelism`](super::StreamSettings::parallelism) of different items, are handled at the same time. The checkpoint passes
     /// a change once the handler has returned `Ok` for its batch, so every effect must be durable by then. A change may be
     /// given again after a crash or a lost lease. After an error or a panic of the handler the batch is given again, as the
     /// settings define. If its lease is lost while a handler works, the handler is dropped at its next `await`.
