@@ -1,4 +1,4 @@
-//! The numbers and the health that a source shows, in states that its tests did not think of.
+//! The numbers and the health that a source shows, at rest and in outages.
 
 use std::time::Duration;
 
