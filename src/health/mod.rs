@@ -13,9 +13,11 @@
 //! | 10 s without it | INFO, once |
 //! | the table, source or sink ends | ERROR, by its owner |
 //!
-//! `failures` decides, and is pure; `reporter` logs.
+//! `failures` decides, and is pure; `reporter` logs; `operation` is a reporter that several tasks share.
 
 mod failures;
+#[cfg(any(feature = "kafka", feature = "pipeline"))]
+mod operation;
 mod reporter;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,8 @@ mod tests;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
+#[cfg(any(feature = "kafka", feature = "pipeline"))]
+pub(crate) use operation::OperationReporter;
 pub(crate) use reporter::Reporter;
 
 /// The success of requests at present, for readiness probes and dashboards.

@@ -3,43 +3,30 @@
 //! librdkafka reports each attempt at each broker, several a second while a cluster is down, and goes on by itself. Here
 //! that is one line when it lasts, one a minute while it does, and one when it is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::clock::Clock;
-use crate::health::{Health, Reporter};
+use crate::health::{Health, OperationReporter};
 
-/// The name under which failures are reported.
-const CONNECTION: &str = "connection";
 /// The longest time between two attempts: librdkafka's `reconnect.backoff.max.ms`, and its time-out of a connection.
 const LONGEST_GAP: Duration = Duration::from_secs(40);
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    clock: Clock,
-    reporter: Mutex<Reporter>,
+    reporter: OperationReporter,
     /// The last error that was about one broker, or none.
     last: Mutex<String>,
-    /// Set while something fails, so that successes need no lock otherwise.
-    failing: AtomicBool,
 }
 
 impl Connection {
     /// Returns the state of a client without failures.
     pub(super) fn new(client: &str) -> Self {
         Self {
-            clock: Clock::start(),
-            reporter: Mutex::new(Reporter::new(&Arc::from(client), LONGEST_GAP)),
+            reporter: OperationReporter::new(&Arc::from(client), "connection", LONGEST_GAP),
             last: Mutex::default(),
-            failing: AtomicBool::new(false),
         }
-    }
-
-    fn reporter(&self) -> MutexGuard<'_, Reporter> {
-        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes an error after which librdkafka goes on by itself. While a broker is reached, trouble with others is none
@@ -57,32 +44,20 @@ impl Connection {
             format!("{reason}: {last}")
         };
         drop(last);
-        let now = self.clock.now();
-        let mut reporter = self.reporter();
-        self.failing.store(true, Ordering::Relaxed);
-        reporter.failed_with(now, CONNECTION, cause);
+        self.reporter.failed(cause);
     }
 
     /// Notes that a broker answered.
     pub(super) fn succeeded(&self) {
-        if self.failing.load(Ordering::Relaxed) {
-            self.reporter().succeeded(CONNECTION);
-        }
+        self.reporter.succeeded();
     }
 
     /// Logs what has begun to last, or is over, by now. To be called now and then.
     pub(super) fn advance(&self) {
-        if !self.failing.load(Ordering::Relaxed) {
-            return;
-        }
-        let now = self.clock.now();
-        let mut reporter = self.reporter();
-        reporter.advance(now);
-        let is_over = reporter.wake_at().is_none();
-        self.failing.store(!is_over, Ordering::Relaxed);
+        self.reporter.advance();
     }
 
     pub(super) fn health(&self) -> Health {
-        self.reporter().health(self.clock.now())
+        self.reporter.health()
     }
 }

@@ -1,13 +1,12 @@
 //! An operator's name, policy and counts.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::dead_letter::Reason;
 use super::delivery::{Delivery, Ended, Failure};
-use crate::clock::Clock;
-use crate::health::{Health, Reporter};
+use crate::health::{Health, OperationReporter};
 
 /// What happens to a record that an operator can't carry on with: an invalid one, a failed or missing lookup, a panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -29,15 +28,9 @@ pub struct Operator {
     pub(super) kind: &'static str,
     pub(super) on_failure: OnFailure,
     pub(super) counts: Counts,
-    clock: Clock,
-    /// What it asks of others, for log and health; `None` for an operator that asks nothing.
-    reporter: Mutex<Option<Reporter>>,
-    /// Set while something fails, so that successes need no lock otherwise.
-    failing: AtomicBool,
+    /// The state of its lookups, for log and health, where it makes any.
+    lookups: OnceLock<OperationReporter>,
 }
-
-/// The name under which failures of lookups are reported.
-const LOOKUP: &str = "lookup";
 
 /// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which cost no locked instruction.
 #[derive(Debug, Default)]
@@ -75,49 +68,31 @@ impl Operator {
             kind,
             on_failure: OnFailure::default(),
             counts: Counts::default(),
-            clock: Clock::start(),
-            reporter: Mutex::new(None),
-            failing: AtomicBool::new(false),
+            lookups: OnceLock::new(),
         }
     }
 
     /// Has failures of lookups reported. `longest_gap` is the longest time between two attempts.
     pub(super) fn report_lookups(&self, longest_gap: Duration) {
-        *self.reporter() = Some(Reporter::new(&self.name, longest_gap));
-    }
-
-    fn reporter(&self) -> MutexGuard<'_, Option<Reporter>> {
-        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lookups
+            .get_or_init(|| OperationReporter::new(&self.name, "lookup", longest_gap));
     }
 
     pub(super) fn lookup_failed(&self, cause: String) {
-        self.failing.store(true, Ordering::Relaxed);
-        if let Some(reporter) = &mut *self.reporter() {
-            let now = self.clock.now();
-            reporter.failed_with(now, LOOKUP, cause);
-            reporter.advance(now);
+        if let Some(lookups) = self.lookups.get() {
+            lookups.failed(cause);
         }
     }
 
     pub(super) fn lookup_succeeded(&self) {
-        if !self.failing.load(Ordering::Relaxed) {
-            return;
-        }
-        if let Some(reporter) = &mut *self.reporter() {
-            let now = self.clock.now();
-            reporter.succeeded(LOOKUP);
-            reporter.advance(now);
-            let is_healthy = reporter.health(now).is_healthy() && reporter.wake_at().is_none();
-            self.failing.store(!is_healthy, Ordering::Relaxed);
+        if let Some(lookups) = self.lookups.get() {
+            lookups.succeeded();
         }
     }
 
     pub(super) fn health(&self) -> Health {
-        let now = self.clock.now();
-        let reporter = self.reporter();
-        reporter
-            .as_ref()
-            .map_or(Health::Healthy, |reporter| reporter.health(now))
+        let lookups = self.lookups.get();
+        lookups.map_or(Health::Healthy, OperationReporter::health)
     }
 
     /// Returns the delivery if its record is still the source's, else ends the work on it.

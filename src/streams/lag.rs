@@ -175,10 +175,12 @@ impl Lags {
 
     /// Sets the gauge of the longest lag.
     pub(crate) fn measure(&self) {
-        let lag = self.lag();
-        let most = lag.read.values().chain(lag.unread.values()).max();
-        self.seconds
-            .set(most.copied().unwrap_or_default().as_secs_f64());
+        let now = self.now();
+        let state = self.state();
+        let read = state.read.values().map(|read| read.lag(now));
+        let unread = state.unread.values().map(|time| since(*time, now));
+        let most = read.chain(unread).max().unwrap_or_default();
+        self.seconds.set(most.as_secs_f64());
     }
 
     pub(crate) fn lag(&self) -> Lag {

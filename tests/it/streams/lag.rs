@@ -7,18 +7,14 @@ use dynamodb_connector::streams::{ShardId, StreamSettings};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 use tokio::sync::Semaphore;
 
-use super::rig::{Log, TABLE, Worker, eventually, nth, open_shards, put, put_large, table};
+use super::rig::{
+    Log, TABLE, Worker, eventually, failing, nth, open_shards, put, put_large, table,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn only_shard(fake: &FaultyDynamoDb) -> ShardId {
     ShardId::from(open_shards(fake).remove(0))
-}
-
-fn failing(operation: Operation) -> FaultPlan {
-    FaultPlan::seeded(1)
-        .operations([operation])
-        .internal_error(1.0)
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +28,7 @@ async fn a_shard_that_cannot_be_read_lags_from_when_it_was_last_read_up() {
     })
     .await;
     // Nothing is written: the records that were read say nothing of the time since.
-    fake.fault_plan(failing(Operation::GetRecords));
+    fake.fault_plan(failing(&[Operation::GetRecords]));
     tokio::time::sleep(300 * SECOND).await;
     let behind = lag().expect("it is read by this worker");
     assert!((295..=305).contains(&behind.as_secs()), "{behind:?}");
@@ -85,7 +81,7 @@ async fn shards_that_no_worker_reads_are_seen_by_the_others() {
     other.kill().await;
     // It takes them in the same look in which it finds them, where it can write.
     tokio::time::sleep(9 * SECOND).await;
-    fake.fault_plan(failing(Operation::UpdateItem));
+    fake.fault_plan(failing(&[Operation::UpdateItem]));
     let unread = || worker.control.stats().unread;
     eventually("two are unread", 10 * SECOND, || unread().len() == 2).await;
     let longest = unread().into_values().max().expect("two");

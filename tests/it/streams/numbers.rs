@@ -6,19 +6,15 @@ use dynamodb_connector::Health;
 use dynamodb_connector::streams::{
     Batch, BatchError, DeadLetter, StartPosition, StreamControl, StreamSettings,
 };
-use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
+use dynamodb_connector::test_util::{Fault, Operation};
 use tokio::time::Instant;
 
-use super::rig::{Item, Log, TABLE, Worker, eventually, nth, open_shards, put, put_each, table};
+use super::rig::{
+    Item, Log, SNAPSHOT_TABLE, TABLE, Worker, eventually, failing, nth, open_shards, put, put_each,
+    table,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
-const SNAPSHOT_TABLE: &str = "decisions-leases-snapshot";
-
-fn failing(operations: &[Operation]) -> FaultPlan {
-    FaultPlan::seeded(1)
-        .operations(operations.iter().copied())
-        .internal_error(1.0)
-}
 
 /// The longest of all lags and unread times.
 fn worst(control: &StreamControl) -> Duration {

@@ -9,16 +9,11 @@ use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
 use futures::StreamExt as _;
 use tokio::time::Instant;
 
-use super::rig::{Item, Log, TABLE, Worker, nth, open_shards, put, put_each, table};
+use super::rig::{
+    Item, Log, SNAPSHOT_TABLE, TABLE, Worker, failing, nth, open_shards, put, put_each, table,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
-const SNAPSHOT_TABLE: &str = "decisions-leases-snapshot";
-
-fn failing(operations: &[Operation]) -> FaultPlan {
-    FaultPlan::seeded(1)
-        .operations(operations.iter().copied())
-        .internal_error(1.0)
-}
 
 /// Odd answers for 20 s on each operation: it goes on afterwards.
 #[tokio::test(start_paused = true)]

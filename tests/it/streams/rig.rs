@@ -10,7 +10,7 @@ use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::streams::{
     Batch, BatchError, EventKind, StreamControl, StreamSource, StreamSourceBuilder, StreamsError,
 };
-use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
+use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use futures::future::BoxFuture;
 use serde::Deserialize;
@@ -20,6 +20,14 @@ use tokio::time::Instant;
 
 pub(crate) const TABLE: &str = "decisions";
 pub(crate) const LEASES: &str = "decisions-leases";
+pub(crate) const SNAPSHOT_TABLE: &str = "decisions-leases-snapshot";
+
+/// A plan by which each request of these operations fails.
+pub(crate) fn failing(operations: &[Operation]) -> FaultPlan {
+    FaultPlan::seeded(1)
+        .operations(operations.iter().copied())
+        .internal_error(1.0)
+}
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub(crate) struct Item {

@@ -12,9 +12,7 @@ use dynamodb_connector::test_util::FaultyDynamoDb;
 use futures::StreamExt as _;
 use tokio::task::JoinHandle;
 
-use super::rig::{Item, Log, TABLE, builder, put, table};
-
-const SNAPSHOT_TABLE: &str = "decisions-leases-snapshot";
+use super::rig::{Item, Log, SNAPSHOT_TABLE, TABLE, builder, put, table};
 
 fn id(n: usize) -> String {
     format!("d-{n:05}")
