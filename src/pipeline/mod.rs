@@ -96,7 +96,9 @@ mod flow;
 mod handover;
 mod job;
 #[cfg(feature = "kafka")]
-mod kafka;
+mod kafka_output;
+#[cfg(feature = "kafka")]
+mod kafka_source;
 mod keyed;
 mod lanes;
 mod map_async;
@@ -120,7 +122,7 @@ pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use job::Job;
 #[cfg(feature = "kafka")]
-pub use kafka::KafkaOutput;
+pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
 pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;
