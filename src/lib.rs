@@ -60,6 +60,8 @@ mod error;
 #[cfg(all(any(test, fuzzing), feature = "test-util"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(any(feature = "kafka", feature = "streams"))]
+mod gap;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod health;
@@ -85,6 +87,8 @@ mod transport;
 #[doc(inline)]
 pub use dynamodb_table_spec::{IndexSpec, StreamView, TableSpec};
 pub use error::ErrorKind;
+#[cfg(any(feature = "kafka", feature = "streams"))]
+pub use gap::{Gap, GapCause, GapPolicy};
 pub use health::{Health, LastError};
 
 /// The examples of README.md, to be tested.

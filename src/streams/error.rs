@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::gap::Gap;
 use super::lease::MalformedRow;
 use super::{SequenceNumber, ShardId};
+use crate::gap::Gap;
 use crate::item::DecodeError;
 use crate::retry::ServiceError;
 use crate::settings::ConfigError;
@@ -124,7 +124,7 @@ pub enum StreamsError {
         /// The defect of the row.
         problem: &'static str,
     },
-    /// Changes were lost before they were read, and [`GapPolicy::Fail`](super::GapPolicy::Fail) is set.
+    /// Changes were lost before they were read, and [`GapPolicy::Fail`](crate::GapPolicy::Fail) is set.
     #[error(
         "a gap in the stream of table {table:?}: {gap}; to go on all the same, set `on_gap` to report or rescan"
     )]

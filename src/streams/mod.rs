@@ -25,7 +25,7 @@
 //!   one that is asked to hand over first finishes the records that it handed out.
 //! - A start by [snapshot](StartPosition::Snapshot) gives each item of the table once, unless its
 //!   changes do. It never gives an item as it was before a change that was given.
-//! - Changes that are lost before they are read are a [`Gap`]: an error, unless [`GapPolicy`] allows it.
+//! - Changes that are lost before they are read are a [`Gap`](crate::Gap): an error, unless [`GapPolicy`](crate::GapPolicy) allows it.
 //!
 //! # Example
 //!
@@ -71,7 +71,6 @@ mod control;
 mod dispatcher;
 mod error;
 mod failure_log;
-mod gap;
 mod graph;
 mod key;
 mod lag;
@@ -98,7 +97,6 @@ pub use crate::progress::{Ack, Acknowledge};
 pub use builder::{StartPosition, StreamSourceBuilder};
 pub use control::StreamControl;
 pub use error::{StreamsError, StreamsErrorKind};
-pub use gap::{Gap, GapCause, GapPolicy};
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
 pub use record::{EventKind, MalformedRecord, Record, ShardId};

@@ -68,7 +68,7 @@ pub enum EventKind {
     /// The item was removed.
     Remove,
     /// The item was there when the table was scanned, for [`StartPosition::Snapshot`](super::StartPosition::Snapshot)
-    /// or [`GapPolicy::Rescan`](super::GapPolicy::Rescan). It is not a change, and comes from no shard.
+    /// or [`GapPolicy::Rescan`](crate::GapPolicy::Rescan). It is not a change, and comes from no shard.
     Snapshot,
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::gap::GapPolicy;
 use super::snapshot::SnapshotSettings;
+use crate::gap::GapPolicy;
 use crate::retry::RetryPolicy;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::failure_log::FailureLog;
-use super::gap::{Gap, GapPolicy};
 use super::graph::ShardGraph;
 use super::lag::Lags;
 use super::lease::LeaseTable;
@@ -17,6 +16,7 @@ use super::snapshot::Coordinator;
 use super::stats::Counters;
 use super::{ShardId, StreamsError};
 use crate::clock::Clock;
+use crate::gap::{Gap, GapPolicy};
 use crate::retry::{Backoff, Retries};
 use crate::transport::{ServiceClock, Transport};
 

@@ -15,7 +15,7 @@ const SETTLING: Bound<Duration> =
 const HOLD: Bound<Bytes> = Bound::new("snapshot.hold_bytes", Bytes(1 << 20), Bytes(1 << 30));
 
 /// Settings of a table's snapshot, for [`StartPosition::Snapshot`](super::super::StartPosition::Snapshot) and
-/// [`GapPolicy::Rescan`](super::super::GapPolicy::Rescan).
+/// [`GapPolicy::Rescan`](crate::GapPolicy::Rescan).
 ///
 /// Setters never fail: a value out of range is found when the source is opened. Through serde each field has its
 /// setter's name.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures::{StreamExt as _, stream};
 
 use super::super::StreamsError;
-use super::super::gap::{Gap, GapCause};
 use super::super::graph::{Inconsistent, LISTINGS_NEEDED};
 use super::super::lease::LookError;
 use super::super::listing::{Lister, Listing, ListingError};
@@ -14,6 +13,7 @@ use super::super::read::{ReadFrom, iterator};
 use super::super::shared::{HOSTS_APART, Stream};
 use super::discovery::Origin;
 use super::{AT_ONCE, Worker};
+use crate::gap::{Gap, GapCause};
 use crate::retry::ServiceError;
 
 /// The attempts of opening to list the stream, and to scan the lease table, before it fails. Shards
@@ -156,11 +156,7 @@ impl Worker {
             missing = self.discovery.missing(self.observed.rows());
         }
         for shard in missing.unseen {
-            shared.gap(Gap {
-                shard: Some(shard),
-                after: None,
-                cause: GapCause::ShardLost,
-            })?;
+            shared.gap(Gap::new(Some(shard.name()), None, GapCause::ShardLost))?;
             self.rescan().await?;
         }
         self.making.set(missing.rows, now);
@@ -257,11 +253,8 @@ impl Worker {
 
     /// Reports that the stream was replaced: changes between the two were recorded nowhere.
     async fn stream_replaced(&mut self) -> Result<(), StreamsError> {
-        self.shared.gap(Gap {
-            shard: None,
-            after: None,
-            cause: GapCause::StreamReplaced,
-        })?;
+        self.shared
+            .gap(Gap::new(None, None, GapCause::StreamReplaced))?;
         self.rescan().await
     }
 

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::super::StreamsError;
-use super::super::gap::GapPolicy;
 use super::super::graph::Lineage;
 use super::super::lease::{LeaseRow, LookError, Manner, Observed};
 use super::super::shared::Order;
 use super::super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots, take_snapshot};
 use super::Worker;
+use crate::gap::GapPolicy;
 use crate::retry::{Decision, ServiceError};
 
 /// The number of times that the request for a rescan is tried.

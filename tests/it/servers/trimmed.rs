@@ -6,9 +6,9 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodbstreams as streams;
 use dynamodb_connector::streams::{
-    Gap, GapCause, GapPolicy, RecordStream, StreamSettings, StreamSource, StreamSourceBuilder,
-    StreamsError,
+    RecordStream, StreamSettings, StreamSource, StreamSourceBuilder, StreamsError,
 };
+use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use futures::StreamExt as _;
 
 use super::local_dynamodb::{LocalDynamoDb, Storage};

@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::streams::{
-    Gap, GapCause, GapPolicy, StreamSettings, StreamsError, StreamsErrorKind,
-};
+use dynamodb_connector::streams::{StreamSettings, StreamsError, StreamsErrorKind};
 use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use dynamodb_connector::{StreamView, TableSpec};
 
 use super::rig::{LEASES, Log, TABLE, Worker, eventually, nth, open_shards, put, put_each, table};
@@ -67,8 +66,8 @@ async fn a_position_that_was_trimmed_ends_the_source() {
             panic!("{error}");
         };
         assert_eq!((table.as_str(), gap.cause), (TABLE, GapCause::Trimmed));
-        assert_eq!(gap.shard.as_ref().unwrap().as_str(), shard);
-        assert_eq!(gap.after.as_ref().unwrap().to_string(), last);
+        assert_eq!(gap.partition.as_deref(), Some(shard.as_ref()));
+        assert_eq!(gap.after.as_deref(), Some(&*last));
         let said = error.to_string();
         assert!(said.contains("trimmed") && said.contains(&shard), "{said}");
         assert_eq!(log.len(), 0, "nothing is passed over");
@@ -94,7 +93,7 @@ async fn after_a_reported_gap_it_goes_on_with_the_oldest_change() {
     let gaps = gaps.all();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert_eq!(gaps[0].cause, GapCause::Trimmed);
-    assert_eq!(gaps[0].shard.as_ref().unwrap().as_str(), shard);
+    assert_eq!(gaps[0].partition.as_deref(), Some(shard.as_ref()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,7 +187,7 @@ async fn a_generation_of_shards_that_nobody_ever_saw_is_a_gap() {
         panic!("{error}");
     };
     assert_eq!(gap.cause, GapCause::ShardLost);
-    assert_eq!(gap.shard.as_ref().unwrap().as_str(), unseen);
+    assert_eq!(gap.partition.as_deref(), Some(unseen.as_ref()));
 
     let gaps = Gaps::default();
     let source = nth(&fake, 3).settings(report()).on_gap(gaps.handler());
@@ -216,7 +215,7 @@ async fn a_shard_that_vanishes_before_it_was_read_to_its_end_ends_the_source() {
         panic!("{error}");
     };
     assert_eq!(gap.cause, GapCause::ShardLost);
-    assert_eq!(gap.shard.as_ref().unwrap().as_str(), shard);
+    assert_eq!(gap.partition.as_deref(), Some(shard.as_ref()));
     assert_eq!(log.len(), 0, "its child waits for somebody to decide");
 
     let gaps = Gaps::default();
@@ -240,7 +239,10 @@ async fn a_stream_that_was_switched_off_and_on_again_is_a_gap() {
         let StreamsError::Gap { gap, .. } = &error else {
             panic!("{error}");
         };
-        assert_eq!((gap.cause, &gap.shard), (GapCause::StreamReplaced, &None));
+        assert_eq!(
+            (gap.cause, &gap.partition),
+            (GapCause::StreamReplaced, &None)
+        );
     }
 
     let (log, gaps) = (Log::default(), Gaps::default());

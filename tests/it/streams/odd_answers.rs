@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::GapPolicy;
 use dynamodb_connector::StreamView;
-use dynamodb_connector::streams::{GapPolicy, StartPosition, StreamSettings};
+use dynamodb_connector::streams::{StartPosition, StreamSettings};
 use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
 use futures::StreamExt as _;
 use tokio::time::Instant;

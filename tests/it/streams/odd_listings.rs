@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{GapCause, StreamsError};
+use dynamodb_connector::GapCause;
+use dynamodb_connector::streams::StreamsError;
 use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, Operation, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 

@@ -810,7 +810,7 @@ async fn settings_that_would_give_changes_up_need_somebody_who_takes_them() {
     for settings in [
         settings().retry(attempts(3)),
         settings().max_age(60 * SECOND),
-        settings().on_gap(dynamodb_connector::streams::GapPolicy::Report),
+        settings().on_gap(dynamodb_connector::GapPolicy::Report),
     ] {
         let error = nth(&fake, 1).settings(settings).open().await;
         let error = error.expect_err("nobody takes them");

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use dynamodb_connector::GapPolicy;
 use dynamodb_connector::streams::{
-    Batch, BatchError, EventKind, GapPolicy, SnapshotSettings, StartPosition, StreamControl,
-    StreamSettings, StreamSourceBuilder, StreamsError,
+    Batch, BatchError, EventKind, SnapshotSettings, StartPosition, StreamControl, StreamSettings,
+    StreamSourceBuilder, StreamsError,
 };
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use futures::StreamExt as _;

@@ -26,10 +26,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::super::ack_tracker::AckTracker;
 use super::super::dispatcher::{Destination, Dispatcher, DispatcherEvent};
-use super::super::gap::GapCause;
 use super::super::lease::{Change, Checkpoint, HeldLease, LeaseRow};
 use super::super::shared::{HOSTS_APART, Order, Shared};
 use super::super::{SequenceNumber, ShardId, StreamsError};
+use crate::gap::GapCause;
 use crate::retry::ServiceError;
 use barrier::Barrier;
 use leaving::Phase;

@@ -13,12 +13,12 @@
 
 use std::time::Duration;
 
-use super::super::super::gap::GapCause;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::read::{ReadFailure, ReadFrom};
 use super::super::super::shared::LOCAL_TIME_STEP;
 use super::super::super::{SequenceNumber, ShardId};
 use super::RETENTION_MS;
+use crate::gap::GapCause;
 use crate::retry::{ErrorClass, ServiceError};
 
 /// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.

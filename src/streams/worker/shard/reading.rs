@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::future::BoxFuture;
 use tokio::sync::oneshot;
 
-use super::super::super::gap::{Gap, GapCause, GapPolicy};
 use super::super::super::lag;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::page::{Entry, Page};
@@ -15,6 +14,7 @@ use super::super::super::shared::{Order, Shared, millis};
 use super::super::super::{SequenceNumber, StreamsError};
 use super::position::{Failed, Pages, Position};
 use super::{Event, ShardTask};
+use crate::gap::{Gap, GapCause, GapPolicy};
 use crate::progress::Acknowledge;
 use crate::retry::Retries;
 
@@ -311,11 +311,9 @@ impl ShardTask {
         cause: GapCause,
         after: Option<SequenceNumber>,
     ) -> Result<(), StreamsError> {
-        self.shared.gap(Gap {
-            shard: Some(self.row.shard.clone()),
-            after,
-            cause,
-        })?;
+        let shard = Some(self.row.shard.name());
+        let after = after.map(|after| after.to_string().into());
+        self.shared.gap(Gap::new(shard, after, cause))?;
         if self.shared.settings.get_on_gap() == GapPolicy::Rescan {
             let (noted, rescan) = oneshot::channel();
             // A worker that does not receive this any more ends this task too.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use dynamodb_connector::GapPolicy;
 use dynamodb_connector::retry::RetryPolicy;
-use dynamodb_connector::streams::{GapPolicy, StreamSettings};
+use dynamodb_connector::streams::StreamSettings;
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 
 use super::super::rig::TABLE;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{GapCause, ShardId};
+use dynamodb_connector::GapCause;
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use super::super::rig::TABLE;
@@ -155,7 +155,7 @@ pub(super) fn gaps(ledger: &Ledger, like_local: bool) {
     let gaps: Vec<(String, u128)> = told
         .into_iter()
         .map(|gap| {
-            let shard = gap.shard.as_ref().map(ShardId::as_str).unwrap_or_default();
+            let shard = gap.partition.as_deref().unwrap_or_default();
             let is_caused = match gap.cause {
                 GapCause::Trimmed | GapCause::PossiblyTrimmed => true,
                 GapCause::ShardLost => ledger.has_vanished(shard),
@@ -165,10 +165,10 @@ pub(super) fn gaps(ledger: &Ledger, like_local: bool) {
             if !is_caused {
                 ledger.wrong(format!("a gap without a cause: {gap}"));
             }
-            let after = gap.after.map_or(0, |after| {
-                after.to_string().parse::<u128>().expect("it fits")
-            });
-            let shard = gap.shard.map(|shard| shard.to_string());
+            let after = gap
+                .after
+                .map_or(0, |after| after.parse::<u128>().expect("it fits"));
+            let shard = gap.partition.map(|shard| shard.to_string());
             (shard.unwrap_or_default(), after)
         })
         .collect();

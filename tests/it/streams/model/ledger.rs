@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{EventKind, Gap};
+use dynamodb_connector::Gap;
+use dynamodb_connector::streams::EventKind;
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::sync::watch;
 use tokio::time::Instant;
