@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::receipt::Place;
+use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
 
@@ -139,6 +140,24 @@ pub enum KafkaError {
         /// The last answer.
         reason: Arc<str>,
     },
+    /// Records were lost before they were read, and [`GapPolicy::Fail`](crate::GapPolicy::Fail) is set.
+    #[error("a gap in a topic: {gap}; to go on all the same, set `on_gap` to report")]
+    #[non_exhaustive]
+    Gap {
+        /// The gap.
+        gap: Gap,
+    },
+    /// A partition has no committed offset, and [`StartPosition::Committed`](super::StartPosition::Committed) is set.
+    #[error(
+        "topic {topic:?} partition {partition} has no committed offset: commit one, or set `start` to earliest or latest"
+    )]
+    #[non_exhaustive]
+    NoOffset {
+        /// The topic.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
     /// Offsets that could not be committed: what was done since the last commit comes again, here or at another member.
     #[error("offsets not committed: {reason}")]
     #[non_exhaustive]
@@ -175,7 +194,7 @@ impl KafkaError {
             | Self::NotDelivered { .. }
             | Self::NotCommitted { .. }
             | Self::Unreachable { .. } => KafkaErrorKind::Retriable,
-            Self::Fatal { .. } => KafkaErrorKind::Fatal,
+            Self::Fatal { .. } | Self::Gap { .. } | Self::NoOffset { .. } => KafkaErrorKind::Fatal,
             Self::Closed => KafkaErrorKind::Closed,
         }
     }
@@ -202,6 +221,7 @@ impl KafkaError {
             | Self::UnknownTopic { topic, .. }
             | Self::TopicRefused { topic, .. }
             | Self::UnknownPartition { topic, .. }
+            | Self::NoOffset { topic, .. }
             | Self::LookingUp { topic, .. } => Some(topic),
             Self::Refused { place, .. } | Self::NotDelivered { place, .. } => Some(place.topic()),
             _ => None,

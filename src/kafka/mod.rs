@@ -40,7 +40,7 @@ mod source;
 mod stats;
 mod topics;
 
-pub use crate::progress::{Ack, Acknowledge};
+pub use crate::progress::{Ack, Acknowledge, PartitionGuard};
 pub use crate::settings::{ConfigError, SettingsPlace};
 pub use error::{KafkaError, KafkaErrorKind};
 pub use receipt::{Delivered, Place, Receipt};
@@ -48,5 +48,8 @@ pub use record::{Header, ProducerRecord, Serializer};
 pub use settings::KafkaSettings;
 pub use sink::{KafkaSink, SerializingSink};
 pub use sink_settings::KafkaSinkSettings;
-pub use source::{KafkaSource, KafkaSourceSettings, Message, PartitionLag, StartPosition};
+pub use source::{
+    KafkaEvent, KafkaSource, KafkaSourceBuilder, KafkaSourceControl, KafkaSourceSettings, Message,
+    PartitionLag, StartPosition,
+};
 pub use stats::{KafkaSinkStats, KafkaSourceStats};

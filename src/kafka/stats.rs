@@ -51,6 +51,7 @@ pub struct KafkaSinkStats {
 /// | `kafka_source_received_bytes_total` | counter | bytes | their keys and values |
 /// | `kafka_source_redelivered_total` | counter | times | a partition went back, since an acknowledgement was dropped |
 /// | `kafka_source_errors_total` | counter | errors | of librdkafka, those that mend themselves included |
+/// | `kafka_source_gaps_total` | counter | gaps | parts of a partition that were lost before they were read |
 /// | `kafka_source_outstanding` | gauge | records | handed out and not acknowledged |
 /// | `kafka_source_outstanding_bytes` | gauge | bytes | of those |
 /// | `kafka_source_partitions` | gauge | partitions | assigned |
@@ -64,6 +65,8 @@ pub struct KafkaSourceStats {
     pub received_bytes: u64,
     /// How many times a partition went back, since an acknowledgement was dropped.
     pub redelivered: u64,
+    /// Parts of a partition that were lost before they were read.
+    pub gaps: u64,
     /// Errors of librdkafka, those that mend themselves included.
     pub errors: u64,
     /// Records handed out and not acknowledged.
@@ -169,6 +172,7 @@ pub(super) struct SourceMeter {
     pub(super) received: Total,
     pub(super) received_bytes: Total,
     pub(super) redelivered: Total,
+    pub(super) gaps: Total,
     pub(super) errors: Total,
     outstanding: Gauge,
     outstanding_bytes: Gauge,
@@ -183,6 +187,7 @@ impl SourceMeter {
             received: Total::new(counter!("kafka_source_received_total", &label())),
             received_bytes: Total::new(counter!("kafka_source_received_bytes_total", &label())),
             redelivered: Total::new(counter!("kafka_source_redelivered_total", &label())),
+            gaps: Total::new(counter!("kafka_source_gaps_total", &label())),
             errors: Total::new(counter!("kafka_source_errors_total", &label())),
             outstanding: gauge!("kafka_source_outstanding", &label()),
             outstanding_bytes: gauge!("kafka_source_outstanding_bytes", &label()),
@@ -216,6 +221,7 @@ impl SourceMeter {
             received: self.received.get(),
             received_bytes: self.received_bytes.get(),
             redelivered: self.redelivered.get(),
+            gaps: self.gaps.get(),
             errors: self.errors.get(),
             outstanding: records,
             outstanding_bytes: bytes,

@@ -66,8 +66,7 @@ impl<P> Contiguous<P> {
         self.moved.take()
     }
 
-    /// How many records are at or behind the first one that is not done.
-    #[cfg(any(test, feature = "streams"))]
+    /// Returns how many records are at or behind the first one that is not done.
     pub(crate) fn outstanding(&self) -> usize {
         self.open.len()
     }

@@ -16,7 +16,9 @@
 mod ack;
 #[cfg(any(feature = "kafka", feature = "streams"))]
 mod contiguous;
+mod guard;
 
 pub use ack::{Ack, Acknowledge};
 #[cfg(any(feature = "kafka", feature = "streams"))]
 pub(crate) use contiguous::Contiguous;
+pub use guard::PartitionGuard;

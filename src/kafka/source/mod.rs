@@ -1,137 +1,168 @@
-//! The consumer's handle.
+//! A member of a consumer group as a source.
+//!
+//! **Problem.** A partition can go to another member at any moment, while its records are in work. If
+//! it goes at once, an old value may be written over a new one; and librdkafka, asked to wait, stops
+//! reading all other partitions as well.
+//!
+//! **Choice.** Two clients on one thread ([`clients`]): one is the group's member and fetches nothing,
+//! the other reads. A partition that goes is kept until its records are finished ([`hold`]), while the
+//! others are read on. Each partition has a queue and a bound of its own, so that a slow one holds back
+//! no other ([`reading`], [`tracker`]). Where it begins is looked up, and an offset that is not there is
+//! a gap, never passed over in silence ([`start`]).
+//!
+//! **Rejected.** One client: all partitions stand still while one is finished, 5.6 s for a hold of 5 s.
+//! Pausing a partition that is full: librdkafka throws away what it has fetched ahead, and a pause
+//! outlives the assignment.
+//!
+//! ```text
+//! brokers ─▶ reader ─▶ a queue for each partition ─▶ trackers ─▶ output ─▶ next_batch, next_event, Stream
+//!    │                                                  ▲                       │
+//!    └─────▶ member ─▶ assigned, revoked                └── done, dropped ── Ack, PartitionGuard
+//!               ▲ commits, answers
+//! ```
 
-mod assigned;
-mod lane;
+mod builder;
+mod clients;
+mod control;
+mod hold;
 mod message;
-mod outlet;
+mod output;
+mod partitions;
 mod reader;
+mod reading;
 mod settings;
+mod shared;
+mod start;
+mod tracker;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
-use std::thread;
-use std::time::Duration;
+use std::task::{Context, Poll, ready};
 
 use futures::Stream;
-use rdkafka::consumer::Consumer as _;
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::error::KafkaError;
 use super::settings::KafkaSettings;
-use super::stats::{KafkaSourceStats, SourceMeter};
+use super::stats::KafkaSourceStats;
+use crate::gap::Gap;
 use crate::health::Health;
-use assigned::Shared;
-use lane::Outstanding;
-use reader::Consumer;
+use clients::Clients;
+use shared::Shared;
 
+pub use builder::KafkaSourceBuilder;
+pub use control::{KafkaSourceControl, PartitionLag};
 pub use message::Message;
+pub use output::KafkaEvent;
 pub use settings::{KafkaSourceSettings, StartPosition};
 
-/// For each question about a partition's end.
-const QUESTION: Duration = Duration::from_secs(5);
+type GapFn = Arc<dyn Fn(&Gap) + Send + Sync>;
+type CloseSender = oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>;
 
-/// A member of a consumer group: records with the duty to say when they are done, of which only what is done without a gap is
+/// A member of a consumer group: records with the duty to report when they are done, of which only what is done without a gap is
 /// committed.
 ///
-/// # What is promised
+/// # Guarantees
 /// - The records of a partition are handed out in the order of their offsets.
 /// - A committed offset never passes a record that was not acknowledged with [`Ack::done`](super::Ack::done). So every record is
 ///   handed out at least once, to whichever member.
 /// - An acknowledgement that is dropped without `done` takes its partition back to the first record that is not done, after
 ///   [`redelivery_delay`](KafkaSourceSettings::redelivery_delay): that record comes again, and those behind it. Other
 ///   partitions go on.
-/// - When a partition goes to another member, nothing more of it is handed out here, what is done of it is committed first, and
-///   acknowledgements that come later are ignored. By default only the partitions that move are interrupted
-///   (`cooperative-sticky`).
+/// - A partition that is to go to another member is kept until its records that are out are done or dropped, for
+///   [`drain_timeout`](KafkaSourceSettings::drain_timeout) at most; no more of it are handed out, and what is done is
+///   committed before it goes. Partitions that stay are read on meanwhile. After that, and where the
+///   group went on without this member, its records are not [current](super::Ack::is_current), and
+///   acknowledgements are ignored.
+/// - A committed offset that is no longer there is a [`Gap`], and an error unless
+///   [`on_gap`](KafkaSourceSettings::on_gap) allows it.
 /// - At most [`max_outstanding_records`](KafkaSourceSettings::max_outstanding_records) records and
-///   [`max_outstanding_bytes`](KafkaSourceSettings::max_outstanding_bytes) bytes are out. Then it reads on once half of them is
-///   done; meanwhile, after a second, the partitions are paused and the membership is kept.
+///   [`max_outstanding_bytes`](KafkaSourceSettings::max_outstanding_bytes) bytes are out, shared by the partitions equally. A
+///   partition whose share is out is read on once half of it is done; the others are not held back.
 ///
 /// # Use
-/// As a [`Stream`] of records, or by [`next_batch`](Self::next_batch). Both end with an error that does not mend itself.
+/// As a [`Stream`] of records, or by [`next_batch`](Self::next_batch); by [`next_event`](Self::next_event)
+/// where it matters which partitions come and go. All end with an error that needs a person.
 /// Dropped, it leaves the group in the background, with what is done committed; [`close`](Self::close) waits for that.
 pub struct KafkaSource {
-    shared: Arc<Shared>,
-    consumer: Weak<Consumer>,
-    start: StartPosition,
-    close: Option<oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>>,
-}
-
-/// How far a partition is behind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PartitionLag {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// The partition.
-    pub partition: i32,
-    /// Offsets between the first record that is not done and the end.
-    pub lag: u64,
+    control: KafkaSourceControl,
+    close: Option<CloseSender>,
 }
 
 impl KafkaSource {
-    /// Joins the group. Resolves once the brokers have said that the topics exist; partitions are assigned later.
+    /// Joins the group, with no handler of gaps: see [`KafkaSourceBuilder::open`].
     ///
     /// # Errors
-    /// A setting that cannot be used; a topic that does not exist; no broker that answers within
-    /// [`topic_timeout`](KafkaSourceSettings::topic_timeout); a client that is not let in.
+    /// As [`KafkaSourceBuilder::open`].
     ///
     /// # Cancel safety
-    /// Dropped, nothing is left but a thread that ends within seconds.
+    /// As [`KafkaSourceBuilder::open`].
     pub async fn open(
-        settings: &KafkaSettings,
-        own: &KafkaSourceSettings,
+        kafka: &KafkaSettings,
+        settings: &KafkaSourceSettings,
     ) -> Result<Self, KafkaError> {
-        let config = own.client(settings)?;
-        let shared = Shared::new(
-            Outstanding::new(own.max_outstanding_records, own.max_outstanding_bytes),
-            SourceMeter::new(&own.group),
-        );
-        let (opened, open) = oneshot::channel();
-        let (close, closing) = oneshot::channel();
-        let (thread_settings, thread_shared) = (own.clone(), shared.clone());
-        let no_thread = |error: std::io::Error| KafkaError::Settings {
-            problem: format!("no thread can be started: {error}"),
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .map_err(no_thread)?;
-        thread::Builder::new()
-            .name("kafka-source".to_owned())
-            .spawn(move || {
-                let run = reader::run(config, thread_settings, thread_shared, opened, closing);
-                runtime.block_on(run);
-            })
-            .map_err(no_thread)?;
-        Ok(Self {
-            shared,
-            consumer: open.await.unwrap_or(Err(KafkaError::Closed))?,
-            start: own.start,
-            close: Some(close),
-        })
+        Self::builder(kafka, settings).open().await
     }
 
-    /// The next records, at least one and at most `most`; `None` after the end. Of each partition they are in order.
+    /// Returns a builder of a source, for one with a handler of gaps.
+    pub fn builder(kafka: &KafkaSettings, settings: &KafkaSourceSettings) -> KafkaSourceBuilder {
+        KafkaSourceBuilder::new(kafka, settings)
+    }
+
+    fn new(shared: Arc<Shared>, clients: Weak<Clients>, close: CloseSender) -> Self {
+        Self {
+            control: KafkaSourceControl { shared, clients },
+            close: Some(close),
+        }
+    }
+
+    /// Returns a handle for numbers, lag and the end, which stays of use while the source is elsewhere.
+    #[must_use]
+    pub fn control(&self) -> KafkaSourceControl {
+        self.control.clone()
+    }
+
+    /// Waits for the next records, at least one and at most `max`; `None` after the end. Of each partition they are in order.
     ///
     /// # Errors
-    /// What ended the source, once.
+    /// The error that ended the source, once.
     ///
     /// # Cancel safety
     /// Dropped before it resolves, no record is lost.
-    pub async fn next_batch(&mut self, most: usize) -> Option<Result<Vec<Message>, KafkaError>> {
-        std::future::poll_fn(|cx| self.shared.outlet.poll_take(cx, most)).await
+    pub async fn next_batch(&mut self, max: usize) -> Option<Result<Vec<Message>, KafkaError>> {
+        std::future::poll_fn(|cx| self.poll_records(cx, max)).await
     }
 
-    /// Takes in nothing more: the stream ends. What was handed out may still be acknowledged, until [`close`](Self::close).
+    /// Waits for the next event: records, at most `max` of them, or news of a partition. `None` after the end.
+    ///
+    /// The first call asks for the news; before it, and for callers that take records alone, there is none.
+    ///
+    /// # Errors
+    /// The error that ended the source, once.
+    ///
+    /// # Cancel safety
+    /// Dropped before it resolves, no event is lost.
+    pub async fn next_event(&mut self, max: usize) -> Option<Result<KafkaEvent, KafkaError>> {
+        let output = &self.control.shared.output;
+        output.want_events();
+        std::future::poll_fn(|cx| output.poll_take(cx, max)).await
+    }
+
+    /// Waits for the next [`Closing`](KafkaEvent::Closing) or [`Lost`](KafkaEvent::Lost), for a caller
+    /// that has no room for records. Never resolves after the end.
+    ///
+    /// # Cancel safety
+    /// Dropped before it resolves, no event is lost.
+    pub async fn next_closing(&mut self) -> KafkaEvent {
+        let output = &self.control.shared.output;
+        output.want_events();
+        std::future::poll_fn(|cx| output.poll_closing(cx)).await
+    }
+
+    /// Ends the stream: nothing more is handed out. What was handed out may still be acknowledged, until [`close`](Self::close).
     pub fn stop(&mut self) {
-        self.shared.stopped.store(true, SeqCst);
-        self.shared.outlet.end(None);
-        self.shared.outstanding.wake.notify_one();
+        self.control.stop();
     }
 
     /// Commits what is done and leaves the group. While no broker answers it waits, for `session.timeout.ms` (45 s) at most.
@@ -152,100 +183,62 @@ impl KafkaSource {
         Ok(())
     }
 
-    /// How far each assigned partition is behind, as the brokers say now; also sent to the metrics.
+    /// Asks how far each partition is behind: see [`KafkaSourceControl::lag`].
     ///
     /// # Errors
-    /// [`Unreachable`](KafkaError::Unreachable) where they do not answer.
+    /// As [`KafkaSourceControl::lag`].
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
     pub async fn lag(&self) -> Result<Vec<PartitionLag>, KafkaError> {
-        let (shared, consumer, start) = (self.shared.clone(), self.consumer.clone(), self.start);
-        let asked = tokio::task::spawn_blocking(move || {
-            let consumer = consumer.upgrade().ok_or(KafkaError::Closed)?;
-            shared
-                .lanes()
-                .iter()
-                .map(|lane| {
-                    let lag =
-                        lag(&consumer, lane, start).map_err(|error| KafkaError::Unreachable {
-                            waited: QUESTION,
-                            reason: error.to_string().into(),
-                        })?;
-                    shared.meter.lag(&lane.topic, lane.partition, lag);
-                    Ok(PartitionLag {
-                        topic: lane.topic.clone(),
-                        partition: lane.partition,
-                        lag,
-                    })
-                })
-                .collect()
-        });
-        asked.await.unwrap_or(Err(KafkaError::Closed))
+        self.control.lag().await
     }
 
-    /// Returns whether brokers are reached at present, and whether the source is of use.
+    /// Returns whether brokers are reached at present, and whether the source is of use: see
+    /// [`KafkaSourceControl::health`].
     #[must_use]
     pub fn health(&self) -> Health {
-        match self.shared.failure() {
-            Some(failure) => Health::Ended {
-                cause: failure.to_string(),
-            },
-            None => self.shared.connection.health(),
-        }
+        self.control.health()
     }
 
-    /// Its numbers now.
+    /// Returns the numbers of this moment.
+    #[must_use]
     pub fn stats(&self) -> KafkaSourceStats {
-        let (records, bytes) = self.shared.outstanding.level();
-        let partitions = self.shared.lanes().len();
-        self.shared.meter.stats(records, bytes, partitions)
+        self.control.stats()
     }
-}
 
-fn lag(
-    consumer: &Consumer,
-    lane: &lane::Lane,
-    start: StartPosition,
-) -> rdkafka::error::KafkaResult<u64> {
-    let (low, high) = consumer.fetch_watermarks(&lane.topic, lane.partition, QUESTION)?;
-    let at = if let Some(resume) = lane.resume() {
-        resume
-    } else {
-        // Nothing was handed out of it yet: it begins where the group left it.
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&lane.topic, lane.partition);
-        let committed = consumer.committed_offsets(list, QUESTION)?;
-        match committed
-            .elements()
-            .first()
-            .map(rdkafka::topic_partition_list::TopicPartitionListElem::offset)
-        {
-            Some(Offset::Offset(offset)) => offset,
-            _ if start == StartPosition::Latest => high,
-            _ => low,
+    /// Takes records, and passes over what else there is.
+    fn poll_records(
+        &self,
+        cx: &mut Context<'_>,
+        max: usize,
+    ) -> Poll<Option<Result<Vec<Message>, KafkaError>>> {
+        loop {
+            match ready!(self.control.shared.output.poll_take(cx, max)) {
+                Some(Ok(KafkaEvent::Records(messages))) => return Poll::Ready(Some(Ok(messages))),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
         }
-    };
-    Ok(u64::try_from(high.saturating_sub(at.max(low))).unwrap_or(0))
+    }
 }
 
 impl Stream for KafkaSource {
     type Item = Result<Message, KafkaError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.shared.outlet.poll_take(cx, 1).map(|taken| {
-            let mut messages = match taken? {
-                Ok(messages) => messages,
-                Err(error) => return Some(Err(error)),
-            };
-            messages.pop().map(Ok)
-        })
+        let taken = ready!(self.poll_records(cx, 1));
+        Poll::Ready(taken.and_then(|taken| match taken {
+            Ok(mut messages) => messages.pop().map(Ok),
+            Err(error) => Some(Err(error)),
+        }))
     }
 }
 
 impl Drop for KafkaSource {
     fn drop(&mut self) {
-        // The thread sees that nobody will tell it to close, and closes.
+        // The thread notices that nothing can ask for a close any more, and closes.
         self.stop();
     }
 }

@@ -1,343 +1,390 @@
-//! The thread that owns librdkafka's consumer.
+//! The thread that owns librdkafka's clients.
 //!
-//! librdkafka's callbacks block (a commit before a partition goes), and so does freeing a consumer. So it lives on a thread of its
-//! own, with a runtime of its own that waits for records, acknowledgements and times at once, without polling.
+//! Freeing a client blocks, and so do some of its calls. So both live on a thread of their own, with a
+//! runtime of its own that waits for records, the group, acknowledgements and times at once.
+//!
+//! ```text
+//! assigned ──▶ start looked up ──▶ Opened, read ──▶ revoked: Closing, drained ──▶ last commit, answered
+//!                                     │   ▲                  │
+//!                           dropped   ▼   │ seek             └ time over, or the group went on: Lost
+//! ```
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures::{FutureExt as _, StreamExt as _};
-use rdkafka::ClientConfig;
-use rdkafka::Message as _;
-use rdkafka::Offset;
-use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
-use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
-use super::super::error::{KafkaError, is_fatal};
-use super::super::receipt::Place;
+use super::super::error::KafkaError;
 use super::super::topics::{Waits, look_up};
-use super::assigned::{Callbacks, Shared, to_commit};
-use super::lane::Lane;
-use super::message::Message;
-use super::settings::KafkaSourceSettings;
+use super::GapFn;
+use super::clients::{Clients, GroupEvent};
+use super::hold::Hold;
+use super::partitions::Partitions;
+use super::settings::{ClientConfigs, KafkaSourceSettings};
+use super::shared::{Key, Shared};
+use super::start::{QUESTION, Search};
+use super::tracker::PartitionTracker;
 use crate::clock::Clock;
-use crate::progress::Ack;
 
-/// How long the source just reads nothing when too much is out, before it pauses the partitions: a pause throws away what
-/// librdkafka has fetched ahead, and reading nothing for long would cost the membership.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// A seek is local but for the wait on librdkafka's thread.
-const SEEK: Duration = Duration::from_secs(5);
-/// How long the last commit waits for a rebalance to end, and how long it serves its callbacks between two tries.
+/// The time that the last commit waits for a rebalance to end, and that between two attempts.
 const SETTLED: Duration = Duration::from_secs(10);
 const SERVE: Duration = Duration::from_millis(50);
-/// Records taken in before times and acknowledgements are looked at again.
-const STRIDE: usize = 256;
+/// The longest time between two looks at the clients, whatever wakes the thread: a client that is not
+/// looked at for `max.poll.interval.ms` is out of its group.
+const LOOK: Duration = Duration::from_secs(1);
 
-pub(super) type Consumer = StreamConsumer<Callbacks>;
 type Close = oneshot::Receiver<oneshot::Sender<Result<(), KafkaError>>>;
 
-/// Runs the thread's life: opens, reads until told to close, leaves the group.
+/// What the thread works with.
+pub(super) struct Setup {
+    pub(super) configs: ClientConfigs,
+    pub(super) settings: KafkaSourceSettings,
+    pub(super) on_gap: Option<GapFn>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Runs the thread's life: opens, reads until it is to close, leaves the group.
 pub(super) async fn run(
-    config: ClientConfig,
-    settings: KafkaSourceSettings,
-    shared: Arc<Shared>,
-    opened: oneshot::Sender<Result<std::sync::Weak<Consumer>, KafkaError>>,
+    setup: Setup,
+    opened: oneshot::Sender<Result<Weak<Clients>, KafkaError>>,
     close: Close,
 ) {
-    let consumer = match open(&config, &settings, &shared).await {
-        Ok(consumer) => consumer,
+    let (clients, search) = match open(&setup).await {
+        Ok(open) => open,
         Err(error) => {
-            // Whoever opened it may have gone.
+            // The caller may have gone.
             let _ = opened.send(Err(error));
             return;
         }
     };
-    if opened.send(Ok(Arc::downgrade(&consumer))).is_err() {
+    if opened.send(Ok(Arc::downgrade(&clients))).is_err() {
         return;
     }
-    let mut reader = Reader {
-        consumer: &consumer,
+    let Setup {
+        configs,
+        settings,
+        on_gap,
+        shared,
+    } = setup;
+    let mut thread = SourceThread {
+        partitions: Partitions::new(&clients, &shared, &settings, search, on_gap),
+        clients: &clients,
         shared: &shared,
-        settings: &settings,
         clock: Clock::start(),
+        commit_interval: settings.commit_interval,
+        drain_timeout: configs.drain_timeout,
         next_commit: settings.commit_interval,
-        rests: HashMap::new(),
-        full_since: None,
-        paused: false,
-        changed: false,
+        hold: None,
     };
-    let asked = reader.read(close).await;
-    // What is done is committed before the partitions go, so that the caller hears if that fails; leaving commits what is done
-    // meanwhile.
-    let committed = reader.last_commit().await;
-    shared.outlet.end(None);
-    drop(consumer);
+    let asked = thread.read(close).await;
+    thread.partitions.advance();
+    // What is done is committed before the partitions go, so that the caller learns if that fails.
+    let committed = thread.last_commit().await;
+    clients.leave();
+    if thread.hold.take().is_some() {
+        clients.release();
+    }
+    drop(thread);
+    shared.output.end(None);
+    drop(clients);
     if let Some(closed) = asked {
         let _ = closed.send(committed);
     }
 }
 
-async fn open(
-    config: &ClientConfig,
-    settings: &KafkaSourceSettings,
-    shared: &Arc<Shared>,
-) -> Result<Arc<Consumer>, KafkaError> {
-    let consumer: Consumer = config
-        .create_with_context(Callbacks(shared.clone()))
-        .map_err(KafkaError::of_settings)?;
-    let consumer = Arc::new(consumer);
+async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaError> {
+    let (settings, shared) = (&setup.settings, &setup.shared);
+    let configs = &setup.configs;
+    let clients = Clients::create(&configs.member, &configs.reader, shared)?;
+    let clients = Arc::new(clients);
     let waits = Waits {
         unknown: settings.topic_timeout,
         unreachable: settings.topic_timeout,
     };
     let look_all_up = async {
+        let mut opened_with = HashMap::new();
         for topic in &settings.topics {
-            let asked = consumer.clone();
-            let ask = move |topic: &str, longest| asked.fetch_metadata(Some(topic), longest);
-            look_up(&topic.as_str().into(), waits, ask, || shared.failure()).await?;
+            let topic: Arc<str> = topic.as_str().into();
+            let asked = Arc::clone(&clients);
+            let ask = move |topic: &str, longest| asked.reader.fetch_metadata(Some(topic), longest);
+            look_up(&topic, waits, ask, || shared.failure()).await?;
+            let count = count_partitions(&clients, &topic).await?;
+            opened_with.insert(topic, count);
         }
-        Ok::<_, KafkaError>(())
+        Ok::<_, KafkaError>(opened_with)
     };
     // Nothing is subscribed to yet, so no record comes; but errors do, and are noted by the callbacks.
-    let mut events = consumer.stream();
-    let serve = async { while events.next().await.is_some() {} };
-    tokio::select! {
+    let serve = async {
+        loop {
+            while clients.reader.poll(Duration::ZERO).is_some() {}
+            while clients.member.poll(Duration::ZERO).is_some() {}
+            tokio::time::sleep(SERVE).await;
+        }
+    };
+    let opened_with = tokio::select! {
         looked_up = look_all_up => looked_up?,
         () = serve => return Err(KafkaError::Closed),
-    }
-    drop(events);
+    };
     let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-    consumer
-        .subscribe(&topics)
-        .map_err(|error| KafkaError::Settings {
-            problem: error.to_string(),
-        })?;
-    Ok(consumer)
+    let subscribed = clients.member.subscribe(&topics);
+    subscribed.map_err(|error| KafkaError::Settings {
+        problem: error.to_string(),
+    })?;
+    let search = Search {
+        start: settings.start,
+        generation: settings.generation,
+        opened_with,
+    };
+    Ok((clients, search))
 }
 
-struct Reader<'a> {
-    consumer: &'a Consumer,
+async fn count_partitions(clients: &Arc<Clients>, topic: &Arc<str>) -> Result<i32, KafkaError> {
+    let (clients, name) = (Arc::clone(clients), Arc::clone(topic));
+    let asked =
+        tokio::task::spawn_blocking(move || clients.reader.fetch_metadata(Some(&name), QUESTION));
+    let metadata = asked.await.map_err(|_| KafkaError::Closed)?;
+    let metadata = metadata.map_err(|error| KafkaError::Unreachable {
+        waited: QUESTION,
+        reason: error.to_string().into(),
+    })?;
+    let count = metadata
+        .topics()
+        .first()
+        .map_or(0, |topic| topic.partitions().len());
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+struct SourceThread<'a> {
+    clients: &'a Arc<Clients>,
     shared: &'a Arc<Shared>,
-    settings: &'a KafkaSourceSettings,
+    partitions: Partitions,
     clock: Clock,
+    commit_interval: Duration,
+    drain_timeout: Duration,
     next_commit: Duration,
-    /// When the partitions with a dropped acknowledgement go back.
-    rests: HashMap<(Arc<str>, i32), Duration>,
-    full_since: Option<Duration>,
-    paused: bool,
-    /// Set where partitions were assigned since they were last paused or resumed.
-    changed: bool,
+    /// The revocation that is not answered yet.
+    hold: Option<Hold>,
 }
 
-impl Reader<'_> {
-    /// Reads until it is told to close, or an error ends it; gives whoever waits for the close.
+impl SourceThread<'_> {
+    /// Reads until it is to close, or an error ends it; returns the waiting caller of the close.
     async fn read(&mut self, mut close: Close) -> Option<oneshot::Sender<Result<(), KafkaError>>> {
-        let mut stream = self.consumer.stream();
         loop {
-            if let Some(failure) = self.shared.failure() {
-                self.shared.outlet.end(Some(failure));
-                return None;
-            }
-            let stopped = self.shared.stopped.load(SeqCst);
-            let full = stopped || self.shared.outstanding.is_full();
-            self.keep_pace(full);
-            if !stopped {
-                // After a stop nothing comes again, and what is out may still be acknowledged.
-                self.go_back();
-            }
-            if self.clock.now() >= self.next_commit {
-                self.next_commit = self.clock.now() + self.settings.commit_interval;
-                // Its failure is told by the callback.
-                let _ = self.commit(CommitMode::Async);
-                self.publish();
-            }
+            let has_more = match self.step() {
+                Ok(has_more) => has_more,
+                Err(error) => {
+                    self.shared.fail(&error);
+                    self.shared.output.end(Some(error));
+                    return None;
+                }
+            };
             let wake = self.next_time();
+            let hold = &mut self.hold;
+            let committed = async {
+                match hold {
+                    Some(hold) => hold.committed().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 asked = &mut close => return asked.ok(),
-                () = self.shared.outstanding.wake.notified() => {}
-                message = stream.next(), if !full || self.paused => {
-                    let mut next = message;
-                    let mut taken = 0;
-                    // What was received is always taken: it does not come again.
-                    while let Some(received) = next.take() {
-                        if let Err(error) = self.take(received) {
-                            self.shared.fail(&error);
-                            self.shared.outlet.end(Some(error));
-                            return None;
-                        }
-                        taken += 1;
-                        if taken < STRIDE && !self.shared.outstanding.is_full() {
-                            next = stream.next().now_or_never().flatten();
-                        }
+                answer = self.partitions.answer() => {
+                    if let Err(error) = self.partitions.answered(answer) {
+                        self.shared.fail(&error);
                     }
                 }
+                committed = committed => {
+                    if let Err(error) = committed {
+                        tracing::warn!(%error, "kafka consumer: the offsets of partitions that go are not committed");
+                    }
+                }
+                () = std::future::ready(()), if has_more => {}
+                () = self.shared.wake.notified() => {}
                 () = self.clock.until(wake) => {}
             }
         }
     }
 
+    /// Does what is to be done now. Returns whether there may be more records at once.
+    fn step(&mut self) -> Result<bool, KafkaError> {
+        self.serve();
+        if let Some(failure) = self.shared.failure() {
+            return Err(failure);
+        }
+        let now = self.clock.now();
+        self.move_hold(now);
+        let mut has_more = false;
+        if !self.shared.stopped.load(SeqCst) {
+            has_more = self.partitions.turn()?;
+            // After a stop nothing comes again, and what is out may still be acknowledged.
+            self.partitions.go_back(now);
+        }
+        if now >= self.next_commit {
+            self.next_commit = now + self.commit_interval;
+            self.partitions.advance();
+            self.commit_async();
+            self.shared.publish();
+        }
+        Ok(has_more)
+    }
+
+    /// Serves the clients' events, and follows those of the group.
+    fn serve(&mut self) {
+        // Records come by queues of their own; here come errors, which the callbacks note.
+        while self.clients.reader.poll(Duration::ZERO).is_some() {}
+        while self.clients.member.poll(Duration::ZERO).is_some() {}
+        for event in self.clients.events() {
+            match event {
+                GroupEvent::Assigned(keys) => self.partitions.assigned(keys),
+                GroupEvent::Revoked(keys) => self.revoked(&keys),
+                GroupEvent::Lost(keys) => {
+                    self.partitions.lost(&keys);
+                    // It was answered by the callback.
+                    self.hold = None;
+                }
+                GroupEvent::Committed(result, keys) => self.committed(result, &keys),
+            }
+        }
+    }
+
     fn next_time(&self) -> Duration {
-        if self.shared.stopped.load(SeqCst) {
-            return self.next_commit.min(self.clock.now() + PATIENCE);
-        }
-        let patience = self
-            .full_since
-            .filter(|_| !self.paused)
-            .map(|since| since + PATIENCE);
-        let rests = self.rests.values().copied();
-        rests.chain(patience).fold(self.next_commit, Duration::min)
-    }
-
-    /// Hands a record out, or says what ends the source.
-    fn take(&mut self, received: KafkaResult<BorrowedMessage<'_>>) -> Result<(), KafkaError> {
-        let native = match received {
-            Ok(native) => native,
-            Err(error) => return self.failed(&error),
-        };
-        let bytes = native.key_len() + native.payload_len();
-        let Some(lane) = self.shared.lane(native.topic(), native.partition()) else {
-            // It was taken away while the record was on its way.
-            return Ok(());
-        };
-        // A failed lane goes back anyway: what is behind the record that failed comes again.
-        if let Some(number) = lane.push(native.offset(), bytes) {
-            self.shared.connection.succeeded();
-            self.shared.meter.received.add(1);
-            self.shared.meter.received_bytes.add(bytes as u64);
-            let topic = lane.topic.clone();
-            let message = Message::of(&native, topic, Ack::new(lane, number));
-            self.shared.outlet.push(message);
-        }
-        Ok(())
-    }
-
-    fn failed(&self, error: &ClientError) -> Result<(), KafkaError> {
-        use RDKafkaErrorCode as Code;
-        let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
-        let reason: Arc<str> = code.to_string().into();
-        match (error, code) {
-            (ClientError::MessageConsumptionFatal(_), _) => Err(KafkaError::Fatal { reason }),
-            (_, code) if is_fatal(code) => Err(KafkaError::Fatal { reason }),
-            // librdkafka names no topic here; with several, any of them may be meant.
-            (_, Code::AutoOffsetReset | Code::NoOffset) => Err(KafkaError::Refused {
-                place: Place::new(self.settings.topics.join(", ").into(), None),
-                reason: "a partition's start is not known: it has no committed offset, or that is \
-                         no longer there"
-                    .into(),
-            }),
-            (_, Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
-                Err(KafkaError::UnknownTopic {
-                    topic: self.settings.topics.join(", ").into(),
-                    waited: None,
-                })
-            }
-            (_, Code::TopicAuthorizationFailed) => Err(KafkaError::TopicRefused {
-                topic: self.settings.topics.join(", ").into(),
-                reason,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Pauses the partitions where too much is out for long, and resumes them.
-    fn keep_pace(&mut self, full: bool) {
-        // A pause outlives the assignment in librdkafka: a partition that comes back may be paused.
-        self.changed |= self.shared.take_changed();
-        if !full {
-            self.full_since = None;
-            if self.paused || self.changed {
-                let resumed = self.consumer.assignment();
-                match resumed.and_then(|assignment| self.consumer.resume(&assignment)) {
-                    Ok(()) => (self.paused, self.changed) = (false, false),
-                    Err(error) => {
-                        tracing::warn!(%error, "kafka consumer: partitions are not resumed");
-                    }
-                }
-            }
-            return;
-        }
         let now = self.clock.now();
-        let since = *self.full_since.get_or_insert(now);
-        let pause = !self.paused && now.saturating_sub(since) >= PATIENCE;
-        if (pause || (self.changed && self.paused))
-            && let Ok(assignment) = self.consumer.assignment()
-        {
-            // Where it fails, records come in although too many are out: no harm but memory, and it is tried again.
-            self.paused = true;
-            match self.consumer.pause(&assignment) {
-                Ok(()) => self.changed = false,
-                Err(error) => {
-                    tracing::warn!(%error, "kafka consumer: partitions are not paused");
-                }
-            }
+        let times = [
+            Some(self.next_commit),
+            self.hold.as_ref().map(Hold::due),
+            self.partitions.next_time(),
+        ];
+        let times = times.into_iter().flatten();
+        // A time that is over and has had no effect must not make the thread spin.
+        times
+            .fold(now + LOOK, Duration::min)
+            .max(now + Duration::from_millis(1))
+    }
+
+    fn revoked(&mut self, keys: &[Key]) {
+        let open = self.partitions.close(keys);
+        let until = self.clock.now() + self.drain_timeout;
+        match &mut self.hold {
+            Some(hold) => hold.add(open),
+            None => self.hold = Some(Hold::new(open, until)),
         }
     }
 
-    /// Takes partitions with a dropped acknowledgement back to their first record that is not done, once they have rested.
-    fn go_back(&mut self) {
-        let now = self.clock.now();
-        let failed: Vec<Arc<Lane>> = self.shared.lanes();
-        let failed: Vec<_> = failed
-            .into_iter()
-            .filter(|lane| lane.has_failed())
-            .collect();
-        self.rests.retain(|place, _| {
-            failed
+    /// Moves the hold on: gives partitions up that are drained, and answers once that is committed.
+    fn move_hold(&mut self, now: Duration) {
+        let Some(hold) = &mut self.hold else { return };
+        if hold.is_drained(now) {
+            let keys: Vec<Key> = hold
+                .trackers()
                 .iter()
-                .any(|lane| (&lane.topic, lane.partition) == (&place.0, place.1))
-        });
-        for lane in failed {
-            let place = (lane.topic.clone(), lane.partition);
-            let rest = *self
-                .rests
-                .entry(place.clone())
-                .or_insert(now + self.settings.redelivery_delay);
-            if rest > now {
-                continue;
+                .map(|tracker| tracker.key())
+                .collect();
+            let overdue = hold
+                .trackers()
+                .iter()
+                .filter(|tracker| !tracker.is_settled());
+            let overdue: Vec<Key> = overdue.map(|tracker| tracker.key()).collect();
+            if !overdue.is_empty() {
+                tracing::warn!(
+                    partitions = overdue.len(),
+                    "kafka consumer: partitions go with records that are not done: drain_timeout is over"
+                );
             }
-            let Some(offset) = lane.resume() else {
-                continue;
-            };
-            let seek = Offset::Offset(offset);
-            // Done before the lane is renewed, so that nothing of before the seek gets into the new one.
-            match self.consumer.seek(&lane.topic, lane.partition, seek, SEEK) {
-                Ok(()) => {
-                    self.rests.remove(&place);
-                    self.commit_before(&lane);
-                    self.shared.renew(&lane);
-                    self.shared.meter.redelivered.add(1);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, topic = &*lane.topic, partition = lane.partition,
-                        "kafka consumer: cannot go back yet");
-                    self.rests
-                        .insert(place, now + self.settings.redelivery_delay.max(PATIENCE));
-                }
+            let list = to_commit(hold.trackers());
+            // Before another member can have them, so that nothing more of them is done here.
+            self.partitions.lost(&overdue);
+            for key in &keys {
+                self.shared.untrack(key);
             }
+            let commit = list.map(|list| {
+                let clients = Arc::clone(self.clients);
+                tokio::task::spawn_blocking(move || clients.member.commit(&list, CommitMode::Sync))
+            });
+            hold.committing(now, commit);
+        }
+        if hold.is_over(now) {
+            self.hold = None;
+            self.clients.release();
         }
     }
 
-    /// Commits what a lane has done before it is replaced, which forgets it.
-    fn commit_before(&self, lane: &Arc<Lane>) {
-        if let Some(list) = to_commit([lane]) {
-            // Its failure is told by the callback, and a later commit says more.
-            let _ = self.consumer.commit(&list, CommitMode::Async);
+    /// Follows the answer to a commit.
+    fn committed(&mut self, result: Result<(), RDKafkaErrorCode>, keys: &[Key]) {
+        use RDKafkaErrorCode as Code;
+        let code = match result {
+            Ok(()) => {
+                self.shared.connection.succeeded();
+                return self.shared.commits.succeeded();
+            }
+            Err(Code::NoOffset) => return,
+            Err(code) => code,
+        };
+        for key in keys {
+            if let Some(tracker) = self.shared.tracker(key) {
+                tracker.not_committed();
+            }
+        }
+        self.shared.meter.errors.add(1);
+        self.shared.commits.failed(code.to_string());
+        let is_out = matches!(
+            code,
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
+        );
+        if is_out && self.hold.take().is_some() {
+            // In a hold a refused commit is the only sign that the group went on without this member.
+            let all: Vec<Key> = self
+                .shared
+                .trackers()
+                .iter()
+                .map(|tracker| tracker.key())
+                .collect();
+            self.partitions.lost(&all);
+            self.clients.release();
+        }
+    }
+
+    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
+    /// a member.
+    fn commit_async(&self) {
+        let trackers = self.shared.trackers();
+        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.is_draining())
+            && let Some(first) = hold.trackers().first()
+        {
+            first.not_committed();
+        }
+        if let Some(list) = to_commit(&trackers)
+            && self
+                .clients
+                .member
+                .commit(&list, CommitMode::Async)
+                .is_err()
+        {
+            trackers.iter().for_each(|tracker| tracker.not_committed());
         }
     }
 
     /// Commits all that is done, also where the group is between two assignments: then once that is over.
-    async fn last_commit(&self) -> Result<(), KafkaError> {
+    async fn last_commit(&mut self) -> Result<(), KafkaError> {
         let until = self.clock.now() + SETTLED;
         loop {
-            let Err(error) = self.commit(CommitMode::Sync) else {
+            let trackers = self.shared.trackers();
+            let Some(list) = to_commit(&trackers) else {
                 return Ok(());
             };
+            let clients = Arc::clone(self.clients);
+            let commit = move || clients.member.commit(&list, CommitMode::Sync);
+            let committed: KafkaResult<()> =
+                tokio::task::spawn_blocking(commit).await.unwrap_or(Ok(()));
+            let Err(error) = committed else {
+                return Ok(());
+            };
+            trackers.iter().for_each(|tracker| tracker.not_committed());
             let passing = matches!(
                 error.rdkafka_error_code(),
                 Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress)
@@ -347,27 +394,25 @@ impl Reader<'_> {
                     reason: error.to_string().into(),
                 });
             }
-            // Callbacks of the rebalance are served here. Records that come meanwhile are not handed out, and so not done.
-            let mut stream = self.consumer.stream();
-            let serve = async { while stream.next().await.is_some() {} };
-            let _ = tokio::time::timeout(SERVE, serve).await;
+            // Serves the callbacks of the rebalance.
+            self.serve();
+            self.move_hold(self.clock.now());
+            tokio::time::sleep(SERVE).await;
         }
     }
+}
 
-    fn commit(&self, mode: CommitMode) -> KafkaResult<()> {
-        let lanes = self.shared.lanes();
-        let Some(list) = to_commit(&lanes) else {
-            return Ok(());
-        };
-        self.consumer.commit(&list, mode).inspect_err(|_| {
-            lanes.iter().for_each(|lane| lane.not_committed());
-        })
+/// Returns what of these partitions is to be committed. It counts as committed from then on.
+fn to_commit(trackers: &[Arc<PartitionTracker>]) -> Option<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for tracker in trackers {
+        if let Some((offset, mark)) = tracker.take_commit() {
+            let mut element = list.add_partition(&tracker.topic, tracker.partition);
+            // Only an offset below zero can't be set.
+            if element.set_offset(Offset::Offset(offset)).is_ok() {
+                element.set_metadata(&*mark);
+            }
+        }
     }
-
-    fn publish(&self) {
-        let (records, bytes) = self.shared.outstanding.level();
-        let partitions = self.shared.lanes().len();
-        self.shared.meter.level(records, bytes, partitions);
-        self.shared.connection.advance();
-    }
+    (list.count() > 0).then_some(list)
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::KafkaError;
 use super::super::settings::{KafkaSettings, refuse};
+use crate::gap::GapPolicy;
+use crate::settings::units::format_duration;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
 const COMMIT: Bound<Duration> = Bound::new(
@@ -21,10 +23,12 @@ const DELAY: Bound<Duration> = Bound::new(
     Duration::ZERO,
     Duration::from_secs(60 * 60),
 );
+const DRAIN: Bound<Duration> =
+    Bound::new("drain_timeout", Duration::ZERO, Duration::from_secs(5 * 60));
 const TOPIC: Bound<Duration> =
     Bound::new("topic_timeout", Duration::ZERO, Duration::from_secs(5 * 60));
 
-/// Where a partition begins that its group has no committed offset for.
+/// The start of a partition that its group has no committed offset of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -32,7 +36,8 @@ pub enum StartPosition {
     /// At the committed offset, else at the oldest record.
     #[default]
     Earliest,
-    /// At the committed offset, else behind the newest record.
+    /// At the committed offset, else behind the newest record. A partition that the topic was given
+    /// after the group had begun to read it is read from its oldest record on.
     Latest,
     /// At the committed offset; a partition without one is an error.
     Committed,
@@ -57,6 +62,24 @@ pub struct KafkaSourceSettings {
     pub(super) redelivery_delay: Duration,
     #[serde(default = "ten_seconds", with = "units::duration")]
     pub(super) topic_timeout: Duration,
+    #[serde(
+        default,
+        with = "units::duration_or_none",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) drain_timeout: Option<Duration>,
+    #[serde(default)]
+    pub(super) on_gap: GapPolicy,
+    #[serde(default)]
+    pub(super) generation: u64,
+}
+
+/// librdkafka's configurations of a source's two clients.
+#[derive(Debug)]
+pub(super) struct ClientConfigs {
+    pub(super) member: ClientConfig,
+    pub(super) reader: ClientConfig,
+    pub(super) drain_timeout: Duration,
 }
 
 fn one_second() -> Duration {
@@ -90,6 +113,9 @@ impl KafkaSourceSettings {
             max_outstanding_bytes: default_bytes(),
             redelivery_delay: one_second(),
             topic_timeout: ten_seconds(),
+            drain_timeout: None,
+            on_gap: GapPolicy::default(),
+            generation: 0,
         }
     }
 
@@ -109,13 +135,17 @@ impl KafkaSourceSettings {
     }
 
     /// Sets how many records may be handed out, or ready to be, and not acknowledged. Default 10,000, from 1 to 100,000,000.
+    ///
+    /// The partitions that this member has share it equally, so that a slow one holds back no other: of
+    /// eight, each may have 1,250 out. Each may have one in any case.
     #[must_use]
     pub fn max_outstanding_records(mut self, records: usize) -> Self {
         self.max_outstanding_records = records;
         self
     }
 
-    /// Sets how many bytes those may have. Default 64 MiB, from 1 B to 64 GiB. One record more than fits may be out.
+    /// Sets how many bytes those may have, shared as the records are. Default 64 MiB, from 1 B to 64 GiB. One record more than fits may be out of each
+    /// partition. Beside them librdkafka holds up to about 2 MiB of each partition that it has fetched ahead, by `queued.max.messages.kbytes`.
     #[must_use]
     pub fn max_outstanding_bytes(mut self, bytes: usize) -> Self {
         self.max_outstanding_bytes = bytes;
@@ -136,10 +166,44 @@ impl KafkaSourceSettings {
         self
     }
 
+    /// Sets for how long a partition that is to go to another member is kept while its records are
+    /// finished. What is not done by then comes again, at the next member. Default: 10 s, or half of
+    /// `session.timeout.ms` where that is less. Up to 5 min; it must be less than `session.timeout.ms`
+    /// and `max.poll.interval.ms`, since a member that answers later is out of its group.
+    #[must_use]
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets the reaction to records that were lost before they were read: trimmed by the topic's
+    /// retention, or gone with a topic that was deleted and made again. Default:
+    /// [`GapPolicy::Fail`]. [`GapPolicy::Report`] needs a handler, see
+    /// [`KafkaSourceBuilder::on_gap`](super::KafkaSourceBuilder::on_gap); [`GapPolicy::Rescan`] is
+    /// refused, since a topic has no table to scan.
+    #[must_use]
+    pub fn on_gap(mut self, policy: GapPolicy) -> Self {
+        self.on_gap = policy;
+        self
+    }
+
+    /// Sets the generation of the topics. Default 0.
+    ///
+    /// It is stored with the committed offsets. After a topic was deleted and made again under the same
+    /// name, raise it: offsets of another generation are a gap. It is needed where the brokers give
+    /// topics no ids (Kafka before 2.8, some other servers). With neither, such a topic is noticed only
+    /// if its log is shorter than the committed offset.
+    #[must_use]
+    pub fn generation(mut self, generation: u64) -> Self {
+        self.generation = generation;
+        self
+    }
+
     /// Checks every field.
     ///
     /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the range.
+    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the
+    /// range, also for [`GapPolicy::Rescan`].
     pub fn validate(&self) -> Result<(), ConfigError> {
         let place = SettingsPlace::Whole;
         Bound::new("topics", 1, 10_000).check(&place, self.topics.len())?;
@@ -148,25 +212,73 @@ impl KafkaSourceSettings {
         RECORDS.check(&place, self.max_outstanding_records)?;
         BYTES.check(&place, Bytes(self.max_outstanding_bytes))?;
         DELAY.check(&place, self.redelivery_delay)?;
-        TOPIC.check(&place, self.topic_timeout)
+        TOPIC.check(&place, self.topic_timeout)?;
+        if let Some(drain) = self.drain_timeout {
+            DRAIN.check(&place, drain)?;
+        }
+        if self.on_gap == GapPolicy::Rescan {
+            return Err(ConfigError::OutOfRange {
+                place,
+                field: "on_gap".to_owned(),
+                value: "rescan".to_owned(),
+                allowed: "fail or report: a topic has no table to scan".to_owned(),
+            });
+        }
+        Ok(())
     }
 
-    /// librdkafka's configuration for a consumer.
-    pub(super) fn client(&self, settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
-        self.validate()?;
-        let reset = match self.start {
-            StartPosition::Earliest => "earliest",
-            StartPosition::Latest => "latest",
-            StartPosition::Committed => "error",
+    /// Returns the time for which partitions that go are kept, within the bounds of the group.
+    fn checked_drain_timeout(&self, settings: &KafkaSettings) -> Result<Duration, KafkaError> {
+        let millis = |property: &str, default: u64| {
+            let set = settings
+                .get(property)
+                .and_then(|text| text.trim().parse().ok());
+            Duration::from_millis(set.unwrap_or(default))
         };
+        let session = millis("session.timeout.ms", 45_000);
+        let poll = millis("max.poll.interval.ms", 300_000);
+        let Some(drain) = self.drain_timeout else {
+            return Ok(ten_seconds().min(session / 2).min(poll / 2));
+        };
+        for (limit, property) in [
+            (session, "session.timeout.ms"),
+            (poll, "max.poll.interval.ms"),
+        ] {
+            if drain >= limit {
+                return Err(KafkaError::Settings {
+                    problem: format!(
+                        "drain_timeout is {}, and must be less than {property}, {}: lower the one or raise the other",
+                        format_duration(drain),
+                        format_duration(limit)
+                    ),
+                });
+            }
+        }
+        Ok(drain)
+    }
+
+    /// Returns librdkafka's configurations of the two clients.
+    pub(super) fn clients(&self, settings: &KafkaSettings) -> Result<ClientConfigs, KafkaError> {
+        self.validate()?;
         let mut own = vec![
             ("group.id", self.group.clone()),
-            ("auto.offset.reset", reset.to_owned()),
+            // An offset that is not there is never passed over in silence.
+            ("auto.offset.reset", "error".to_owned()),
             ("enable.auto.commit", "false".to_owned()),
             ("enable.auto.offset.store", "false".to_owned()),
-            ("enable.partition.eof", "false".to_owned()),
+            ("enable.partition.eof", "true".to_owned()),
             ("allow.auto.create.topics", "false".to_owned()),
         ];
+        // Of each partition: its records have a queue of their own. librdkafka's 64 MiB for each would
+        // be without bound for hundreds, and its second between two looks at a full queue slow.
+        for (property, value) in [
+            ("queued.max.messages.kbytes", "1024"),
+            ("fetch.queue.backoff.ms", "10"),
+        ] {
+            if settings.get(property).is_none() {
+                own.push((property, value.to_owned()));
+            }
+        }
         let assigned_by_broker = settings
             .get("group.protocol")
             .is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
@@ -182,9 +294,28 @@ impl KafkaSourceSettings {
                 &format!("{topic:?} is a pattern; name each topic"),
             ));
         }
-        settings.client(&own, &REFUSED)
+        let mut member = settings.client(&own, &REFUSED)?;
+        let mut reader = member.clone();
+        for property in OF_MEMBERS {
+            reader.remove(property);
+        }
+        // It fetches nothing; the ends of partitions that it is asked for are those of their logs.
+        member.set("isolation.level", "read_uncommitted");
+        Ok(ClientConfigs {
+            member,
+            reader,
+            drain_timeout: self.checked_drain_timeout(settings)?,
+        })
     }
 }
+
+/// The properties of a client that joins a group.
+const OF_MEMBERS: [&str; 4] = [
+    "group.protocol",
+    "group.remote.assignor",
+    "group.instance.id",
+    "partition.assignment.strategy",
+];
 
 const REFUSED: [(&str, &str); 7] = [
     ("group.id", "use the source's setting group"),
@@ -227,7 +358,7 @@ mod tests {
     #[test]
     fn what_would_commit_too_early_is_refused() {
         let settings = KafkaSettings::new("b:1").set("enable.auto.commit", "true");
-        let client = KafkaSourceSettings::new("g", ["a"]).client(&settings);
+        let client = KafkaSourceSettings::new("g", ["a"]).clients(&settings);
         assert!(
             client
                 .expect_err("refused")

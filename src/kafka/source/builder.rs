@@ -1,0 +1,99 @@
+//! Opening a source.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::oneshot;
+
+use super::super::error::KafkaError;
+use super::super::settings::KafkaSettings;
+use super::reader::{Setup, run};
+use super::settings::KafkaSourceSettings;
+use super::shared::Shared;
+use super::{GapFn, KafkaSource};
+use crate::gap::{Gap, GapPolicy};
+
+/// A [`KafkaSource`] in the making. Made by [`KafkaSource::builder`].
+#[must_use = "a builder does nothing until it is opened"]
+pub struct KafkaSourceBuilder {
+    kafka: KafkaSettings,
+    settings: KafkaSourceSettings,
+    on_gap: Option<GapFn>,
+}
+
+impl KafkaSourceBuilder {
+    pub(super) fn new(kafka: &KafkaSettings, settings: &KafkaSourceSettings) -> Self {
+        Self {
+            kafka: kafka.clone(),
+            settings: settings.clone(),
+            on_gap: None,
+        }
+    }
+
+    /// Sets the handler that is called for every gap, whatever
+    /// [`KafkaSourceSettings::on_gap`] is. It runs on the source's thread and must not block.
+    pub fn on_gap(mut self, handler: impl Fn(&Gap) + Send + Sync + 'static) -> Self {
+        self.on_gap = Some(Arc::new(handler));
+        self
+    }
+
+    /// Joins the group. Resolves once the brokers have said that the topics exist; partitions are
+    /// assigned later.
+    ///
+    /// # Errors
+    /// A setting that can't be used; a topic that does not exist; no broker that answers within
+    /// [`topic_timeout`](KafkaSourceSettings::topic_timeout); a client that is not let in.
+    ///
+    /// # Cancel safety
+    /// Dropped, nothing is left but a thread that ends within seconds.
+    pub async fn open(self) -> Result<KafkaSource, KafkaError> {
+        let Self {
+            kafka,
+            settings,
+            on_gap,
+        } = self;
+        let configs = settings.clients(&kafka)?;
+        if settings.on_gap == GapPolicy::Report && on_gap.is_none() {
+            return Err(KafkaError::Settings {
+                problem: "on_gap = \"report\" needs a handler: set KafkaSourceBuilder::on_gap"
+                    .to_owned(),
+            });
+        }
+        let shared = Shared::new(
+            settings.max_outstanding_records,
+            settings.max_outstanding_bytes,
+            &settings.group,
+        );
+        let setup = Setup {
+            configs,
+            settings,
+            on_gap,
+            shared: Arc::clone(&shared),
+        };
+        let (opened, open) = oneshot::channel();
+        let (close, closing) = oneshot::channel();
+        let no_thread = |error: std::io::Error| KafkaError::Settings {
+            problem: format!("no thread can be started: {error}"),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(no_thread)?;
+        thread::Builder::new()
+            .name("kafka-source".to_owned())
+            .spawn(move || runtime.block_on(run(setup, opened, closing)))
+            .map_err(no_thread)?;
+        let clients = open.await.unwrap_or(Err(KafkaError::Closed))?;
+        Ok(KafkaSource::new(shared, clients, close))
+    }
+}
+
+impl fmt::Debug for KafkaSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaSourceBuilder")
+            .field("kafka", &self.kafka)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,197 @@
+//! The two clients of a source, and librdkafka's callbacks.
+//!
+//! One is the group's member and fetches nothing; the other reads and never joins. librdkafka keeps
+//! *all* partitions of a client still while the answer to a revocation is due. With two clients the
+//! answer can wait until the work on the partitions that go is finished, and those that stay flow.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
+
+use super::super::error::{KafkaError, is_fatal};
+use super::super::producer::log;
+use super::shared::{Key, Shared};
+
+/// The group's member.
+pub(super) type Member = BaseConsumer<MemberContext>;
+/// The reader.
+pub(super) type Reader = BaseConsumer<ReaderContext>;
+
+/// Both clients. Dropped, the member leaves the group, which blocks.
+pub(super) struct Clients {
+    pub(super) member: Arc<Member>,
+    pub(super) reader: Arc<Reader>,
+}
+
+/// What the group says.
+pub(super) enum GroupEvent {
+    Assigned(Vec<Key>),
+    /// These partitions are to go, once that is answered.
+    Revoked(Vec<Key>),
+    /// These are gone.
+    Lost(Vec<Key>),
+    /// A commit of these was answered.
+    Committed(Result<(), RDKafkaErrorCode>, Vec<Key>),
+}
+
+pub(super) struct MemberContext {
+    shared: Arc<Shared>,
+    events: Mutex<VecDeque<GroupEvent>>,
+    /// Revocations are answered at once: the member is leaving.
+    leaving: AtomicBool,
+}
+
+pub(super) struct ReaderContext(Arc<Shared>);
+
+impl Clients {
+    pub(super) fn create(
+        member: &ClientConfig,
+        reader: &ClientConfig,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, KafkaError> {
+        let context = MemberContext {
+            shared: Arc::clone(shared),
+            events: Mutex::default(),
+            leaving: AtomicBool::new(false),
+        };
+        let mut member =
+            Member::from_config_and_context(member, context).map_err(KafkaError::of_settings)?;
+        let wake = Arc::clone(&shared.wake);
+        member.set_nonempty_callback(move || wake.notify_one());
+        let context = ReaderContext(Arc::clone(shared));
+        let mut reader =
+            Reader::from_config_and_context(reader, context).map_err(KafkaError::of_settings)?;
+        let wake = Arc::clone(&shared.wake);
+        reader.set_nonempty_callback(move || wake.notify_one());
+        Ok(Self {
+            member: Arc::new(member),
+            reader: Arc::new(reader),
+        })
+    }
+
+    /// Takes what the group said since this was last asked.
+    pub(super) fn events(&self) -> VecDeque<GroupEvent> {
+        let events = &self.member.context().events;
+        std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Answers a revocation: the partitions are another member's from now on.
+    pub(super) fn release(&self) {
+        if let Err(error) = revoke(&self.member) {
+            tracing::warn!(%error, "kafka consumer: a revocation is not answered");
+        }
+    }
+
+    /// Has revocations answered at once from now on: dropped with one unanswered, the client would
+    /// wait for the answer for good.
+    pub(super) fn leave(&self) {
+        self.member.context().leaving.store(true, SeqCst);
+    }
+}
+
+/// Answers an assignment. The member is given nothing to fetch.
+fn assign<C: ConsumerContext>(member: &BaseConsumer<C>) -> KafkaResult<()> {
+    let none = TopicPartitionList::new();
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Eager => member.assign(&none),
+        RebalanceProtocol::Cooperative | RebalanceProtocol::None => {
+            member.incremental_assign(&none)
+        }
+    }
+}
+
+/// Answers a revocation.
+fn revoke<C: ConsumerContext>(member: &BaseConsumer<C>) -> KafkaResult<()> {
+    match member.rebalance_protocol() {
+        RebalanceProtocol::Eager => member.unassign(),
+        RebalanceProtocol::Cooperative | RebalanceProtocol::None => {
+            member.incremental_unassign(&TopicPartitionList::new())
+        }
+    }
+}
+
+fn keys(list: &TopicPartitionList) -> Vec<Key> {
+    let elements = list.elements();
+    let keys = elements
+        .iter()
+        .map(|element| (Arc::from(element.topic()), element.partition()));
+    keys.collect()
+}
+
+impl MemberContext {
+    fn push(&self, event: GroupEvent) {
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.push_back(event);
+        drop(events);
+        self.shared.wake.notify_one();
+    }
+}
+
+fn failed(shared: &Shared, error: &ClientError, reason: &str) {
+    shared.meter.errors.add(1);
+    match error.rdkafka_error_code() {
+        Some(code) if is_fatal(code) => shared.fail(&KafkaError::Fatal {
+            reason: reason.into(),
+        }),
+        code => shared.connection.failed(code, reason),
+    }
+}
+
+impl ClientContext for MemberContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        failed(&self.shared, &error, reason);
+    }
+}
+
+impl ConsumerContext for MemberContext {
+    fn rebalance(
+        &self,
+        member: &BaseConsumer<Self>,
+        code: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if let Err(error) = assign(member) {
+                tracing::warn!(%error, "kafka consumer: an assignment is not answered");
+            }
+            return self.push(GroupEvent::Assigned(keys(list)));
+        }
+        // Asked before the answer, which clears it.
+        let is_lost = member.assignment_lost();
+        if !is_lost && !self.leaving.load(SeqCst) {
+            return self.push(GroupEvent::Revoked(keys(list)));
+        }
+        if let Err(error) = revoke(member) {
+            tracing::warn!(%error, "kafka consumer: a revocation is not answered");
+        }
+        self.push(GroupEvent::Lost(keys(list)));
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
+        let result =
+            result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
+        self.push(GroupEvent::Committed(result, keys(offsets)));
+    }
+}
+
+impl ClientContext for ReaderContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        failed(&self.0, &error, reason);
+    }
+}
+
+impl ConsumerContext for ReaderContext {}

@@ -1,0 +1,118 @@
+//! What the source's handles, its thread and librdkafka's callbacks share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::super::connection::Connection;
+use super::super::error::KafkaError;
+use super::super::stats::SourceMeter;
+use super::output::Output;
+use super::tracker::{Admission, PartitionTracker};
+use crate::health::OperationReporter;
+
+/// A topic and a partition.
+pub(super) type Key = (Arc<str>, i32);
+
+/// The longest time between two commits that are tried.
+const COMMIT_GAP: Duration = Duration::from_secs(60);
+
+pub(super) struct Shared {
+    pub(super) output: Output,
+    pub(super) admission: Arc<Admission>,
+    pub(super) meter: SourceMeter,
+    pub(super) connection: Connection,
+    /// The state of commits, for log and health.
+    pub(super) commits: OperationReporter,
+    /// The state of questions for the partitions' starts, for log and health.
+    pub(super) lookups: OperationReporter,
+    /// Nothing more is handed out.
+    pub(super) stopped: AtomicBool,
+    /// The number of partitions whose start is known.
+    pub(super) open: AtomicUsize,
+    /// Wakes the source's thread.
+    pub(super) wake: Arc<Notify>,
+    trackers: Mutex<HashMap<Key, Arc<PartitionTracker>>>,
+    failure: Mutex<Option<KafkaError>>,
+}
+
+impl Shared {
+    pub(super) fn new(max_records: usize, max_bytes: usize, group: &str) -> Arc<Self> {
+        let wake = Arc::new(Notify::new());
+        let name = Arc::from("kafka consumer");
+        Arc::new(Self {
+            output: Output::default(),
+            admission: Arc::new(Admission::new(max_records, max_bytes, Arc::clone(&wake))),
+            meter: SourceMeter::new(group),
+            connection: Connection::new("kafka consumer"),
+            commits: OperationReporter::new(&name, "offset commit", COMMIT_GAP),
+            lookups: OperationReporter::new(&name, "offset lookup", COMMIT_GAP),
+            stopped: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            wake,
+            trackers: Mutex::default(),
+            failure: Mutex::default(),
+        })
+    }
+
+    pub(super) fn tracker(&self, key: &Key) -> Option<Arc<PartitionTracker>> {
+        self.lock().get(key).cloned()
+    }
+
+    pub(super) fn trackers(&self) -> Vec<Arc<PartitionTracker>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Adds the tracker of a partition, or replaces it.
+    pub(super) fn track(&self, tracker: &Arc<PartitionTracker>) {
+        let key = (Arc::clone(&tracker.topic), tracker.partition);
+        let mut trackers = self.lock();
+        trackers.insert(key, Arc::clone(tracker));
+        self.admission.share_among(trackers.len());
+    }
+
+    /// Ends a partition: what was handed out of it and is not done is not current any more, and what
+    /// was not taken is taken back.
+    pub(super) fn untrack(&self, key: &Key) -> Option<Arc<PartitionTracker>> {
+        let tracker = {
+            let mut trackers = self.lock();
+            let tracker = trackers.remove(key)?;
+            self.admission.share_among(trackers.len());
+            tracker
+        };
+        tracker.retire();
+        self.output.withdraw(&key.0, key.1);
+        Some(tracker)
+    }
+
+    /// Returns the reason why the client works no more.
+    pub(super) fn failure(&self) -> Option<KafkaError> {
+        let failure = self.failure.lock();
+        failure.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes why the client works no more. The first reason counts.
+    pub(super) fn fail(&self, error: &KafkaError) {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.get_or_insert_with(|| error.clone());
+        drop(failure);
+        self.wake.notify_one();
+    }
+
+    /// Publishes the gauges, and logs what has begun to last.
+    pub(super) fn publish(&self) {
+        let (records, bytes) = self.admission.level();
+        self.meter.level(records, bytes, self.open.load(SeqCst));
+        self.connection.advance();
+        self.commits.advance();
+        self.lookups.advance();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<PartitionTracker>>> {
+        // No code that runs under the lock can leave the map half changed.
+        self.trackers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

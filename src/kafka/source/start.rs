@@ -1,0 +1,329 @@
+//! Where a partition begins, and whether records were lost before it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError as ClientError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::clients::Clients;
+use super::settings::StartPosition;
+use super::shared::Key;
+use crate::gap::GapCause;
+
+/// The longest wait for one answer.
+pub(super) const QUESTION: Duration = Duration::from_secs(5);
+
+/// The metadata of a committed offset: what it is an offset of.
+///
+/// Written as `v1;generation=0;partitions=8;topic=…`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The setting of the owner.
+    pub(super) generation: u64,
+    /// The number of partitions that the topic had when the group first read it.
+    pub(super) partitions: i32,
+    /// The topic's id, where the brokers give one.
+    pub(super) topic: Option<String>,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (generation, partitions) = (self.generation, self.partitions);
+        write!(f, "v1;generation={generation};partitions={partitions}")?;
+        match &self.topic {
+            Some(topic) => write!(f, ";topic={topic}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Mark {
+    /// Reads the metadata of a commit. Returns `None` for that of another program.
+    fn read(text: &str) -> Option<Self> {
+        let mut mark = Self::default();
+        for part in text.strip_prefix("v1;")?.split(';') {
+            match part.split_once('=')? {
+                ("generation", generation) => mark.generation = generation.parse().ok()?,
+                ("partitions", partitions) => mark.partitions = partitions.parse().ok()?,
+                ("topic", topic) => mark.topic = Some(topic.to_owned()),
+                // Later versions may add parts.
+                _ => {}
+            }
+        }
+        Some(mark)
+    }
+
+    /// Returns whether this is the mark of another topic of the same name.
+    fn is_of_another(&self, current: &Self) -> bool {
+        let topics = self.topic.as_ref().zip(current.topic.as_ref());
+        self.generation != current.generation || topics.is_some_and(|(was, is)| was != is)
+    }
+}
+
+/// What a group committed of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Committed {
+    offset: i64,
+    mark: Option<Mark>,
+}
+
+/// The start of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// At this offset, which was committed.
+    Committed(i64),
+    /// At the oldest record: nothing is committed.
+    Oldest(i64),
+    /// Behind the newest record: nothing is committed.
+    Newest,
+    /// Records before this offset are lost.
+    Gap {
+        cause: GapCause,
+        /// The offset that was to be read next.
+        wanted: i64,
+        at: i64,
+    },
+    /// Nothing is committed, and the settings name no start.
+    Unknown,
+}
+
+/// Decides where a partition begins that has the offsets `low` to `high`, `high` not included.
+fn decide(
+    committed: Option<&Committed>,
+    current: &Mark,
+    (low, high): (i64, i64),
+    is_added: bool,
+    start: StartPosition,
+) -> Start {
+    let Some(committed) = committed else {
+        return match start {
+            StartPosition::Earliest => Start::Oldest(low),
+            // Its first records came after the group had begun.
+            StartPosition::Latest if is_added => Start::Oldest(low),
+            StartPosition::Latest => Start::Newest,
+            StartPosition::Committed => Start::Unknown,
+        };
+    };
+    let mark = committed.mark.as_ref();
+    let is_of_another = mark.is_some_and(|mark| mark.is_of_another(current));
+    range(committed.offset, low, high, is_of_another)
+}
+
+/// Decides whether reading can go on at `wanted` in a partition with the offsets `low` to `high`.
+pub(super) fn range(wanted: i64, low: i64, high: i64, is_of_another: bool) -> Start {
+    let cause = if is_of_another || wanted > high {
+        GapCause::TopicReplaced
+    } else if wanted < low {
+        GapCause::Trimmed
+    } else {
+        return Start::Committed(wanted);
+    };
+    Start::Gap {
+        cause,
+        wanted,
+        at: low,
+    }
+}
+
+/// A partition's start, as it was found.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) key: Key,
+    pub(super) start: Start,
+    /// The offset of [`Start::Newest`].
+    pub(super) end: i64,
+    /// The metadata of its commits.
+    pub(super) mark: Arc<str>,
+}
+
+/// What the starts of partitions depend on.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    pub(super) start: StartPosition,
+    pub(super) generation: u64,
+    /// The numbers of partitions that the topics had when the source was opened.
+    pub(super) opened_with: HashMap<Arc<str>, i32>,
+}
+
+impl Search {
+    /// Finds where these partitions begin. Blocks.
+    pub(super) fn find(&self, clients: &Clients, keys: &[Key]) -> KafkaResult<Vec<Found>> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut topics: Vec<&Arc<str>> = keys.iter().map(|(topic, _)| topic).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        for topic in topics {
+            let mut of_topic = keys.iter().filter(|(of, _)| of == topic);
+            let view = self.view(clients, topic)?;
+            of_topic.try_for_each(|key| {
+                found.push(self.find_one(clients, key, &view)?);
+                Ok::<_, ClientError>(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    fn find_one(&self, clients: &Clients, key: &Key, view: &View) -> KafkaResult<Found> {
+        let (topic, partition) = key;
+        // The member reads uncommitted: the end that it sees is that of the log.
+        let range = clients
+            .member
+            .fetch_watermarks(topic, *partition, QUESTION)?;
+        let is_added = *partition >= view.mark.partitions;
+        let committed = view.committed.get(partition);
+        let start = decide(committed, &view.mark, range, is_added, self.start);
+        let end = match start {
+            Start::Newest => {
+                clients
+                    .reader
+                    .fetch_watermarks(topic, *partition, QUESTION)?
+                    .1
+            }
+            _ => range.1,
+        };
+        Ok(Found {
+            key: key.clone(),
+            start,
+            end,
+            mark: view.mark.to_string().into(),
+        })
+    }
+
+    /// Asks what is to be known of a topic.
+    fn view(&self, clients: &Clients, topic: &Arc<str>) -> KafkaResult<View> {
+        let metadata = clients.reader.fetch_metadata(Some(topic), QUESTION)?;
+        let count = metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len());
+        let mut list = TopicPartitionList::new();
+        for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
+            list.add_partition(topic, partition);
+        }
+        let mut committed = HashMap::new();
+        if list.count() > 0 {
+            // The member's connection to the coordinator may be waiting for a rebalance.
+            let answer = clients.reader.committed_offsets(list, QUESTION)?;
+            for element in answer.elements() {
+                element.error()?;
+                if let Offset::Offset(offset) = element.offset() {
+                    let mark = Mark::read(element.metadata());
+                    committed.insert(element.partition(), Committed { offset, mark });
+                }
+            }
+        }
+        let opened_with = self.opened_with.get(topic).copied().unwrap_or(0);
+        let marks = committed
+            .values()
+            .filter_map(|committed| committed.mark.as_ref());
+        let mark = Mark {
+            generation: self.generation,
+            partitions: marks
+                .map(|mark| mark.partitions)
+                .min()
+                .unwrap_or(opened_with),
+            topic: None,
+        };
+        Ok(View { committed, mark })
+    }
+}
+
+/// What is known of a topic.
+struct View {
+    committed: HashMap<i32, Committed>,
+    mark: Mark,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn committed(offset: i64, mark: Option<Mark>) -> Committed {
+        Committed { offset, mark }
+    }
+
+    fn mark(generation: u64, topic: Option<&str>) -> Mark {
+        Mark {
+            generation,
+            partitions: 8,
+            topic: topic.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn marks_are_read_as_they_are_written_and_those_of_others_are_not_marks() {
+        for mark in [mark(0, None), mark(3, Some("zgbfdQFbTnGmTNH2vXVQ0w"))] {
+            assert_eq!(Mark::read(&mark.to_string()), Some(mark));
+        }
+        let later = "v1;generation=1;partitions=2;since=5";
+        assert_eq!(Mark::read(later).map(|mark| mark.generation), Some(1));
+        for other in ["", "v2;generation=1", "checkpoint 7", "v1;generation=x"] {
+            assert_eq!(Mark::read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_committed_offset_that_is_still_there_is_the_start_whatever_is_set() {
+        let mine = committed(5, Some(mark(0, Some("a"))));
+        for start in [
+            StartPosition::Earliest,
+            StartPosition::Latest,
+            StartPosition::Committed,
+        ] {
+            for current in [mark(0, Some("a")), mark(0, None)] {
+                let decided = decide(Some(&mine), &current, (5, 5), false, start);
+                assert_eq!(decided, Start::Committed(5));
+            }
+        }
+    }
+
+    #[test]
+    fn offsets_that_are_gone_are_a_gap_also_at_latest() {
+        let gap = |cause, wanted, at| Start::Gap { cause, wanted, at };
+        for start in [StartPosition::Earliest, StartPosition::Latest] {
+            let trimmed = decide(
+                Some(&committed(10, None)),
+                &mark(0, None),
+                (60, 100),
+                false,
+                start,
+            );
+            assert_eq!(trimmed, gap(GapCause::Trimmed, 10, 60));
+            let short = decide(
+                Some(&committed(10, None)),
+                &mark(0, None),
+                (0, 9),
+                false,
+                start,
+            );
+            assert_eq!(short, gap(GapCause::TopicReplaced, 10, 0));
+        }
+        // The new topic is longer than the old one was read.
+        for (was, is) in [
+            (mark(0, Some("a")), mark(0, Some("b"))),
+            (mark(0, None), mark(1, None)),
+        ] {
+            let replaced = decide(
+                Some(&committed(10, Some(was))),
+                &is,
+                (0, 100),
+                false,
+                StartPosition::Earliest,
+            );
+            assert_eq!(replaced, gap(GapCause::TopicReplaced, 10, 0));
+        }
+    }
+
+    #[test]
+    fn without_an_offset_the_setting_decides_and_a_partition_that_was_added_is_read_whole() {
+        let decide = |start, is_added| decide(None, &mark(0, None), (3, 9), is_added, start);
+        assert_eq!(decide(StartPosition::Earliest, false), Start::Oldest(3));
+        assert_eq!(decide(StartPosition::Latest, false), Start::Newest);
+        assert_eq!(decide(StartPosition::Latest, true), Start::Oldest(3));
+        assert_eq!(decide(StartPosition::Committed, true), Start::Unknown);
+    }
+}

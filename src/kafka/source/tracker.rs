@@ -1,0 +1,335 @@
+//! The records of one partition that are handed out and not yet done.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::progress::{Acknowledge, Contiguous, PartitionGuard};
+
+/// The bounds of what is handed out and not acknowledged. Each partition that is assigned has an
+/// equal share of them, so that a slow one holds back no other.
+#[derive(Debug)]
+pub(super) struct Admission {
+    max_records: usize,
+    max_bytes: usize,
+    partitions: AtomicUsize,
+    records: AtomicUsize,
+    bytes: AtomicUsize,
+    /// Wakes the source's thread.
+    pub(super) wake: Arc<Notify>,
+}
+
+impl Admission {
+    pub(super) fn new(max_records: usize, max_bytes: usize, wake: Arc<Notify>) -> Self {
+        Self {
+            max_records,
+            max_bytes,
+            partitions: AtomicUsize::new(0),
+            records: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            wake,
+        }
+    }
+
+    /// Sets the number of partitions that share the bounds.
+    pub(super) fn share_among(&self, partitions: usize) {
+        self.partitions.store(partitions, SeqCst);
+    }
+
+    /// Returns the records and bytes that are out, over all partitions.
+    pub(super) fn level(&self) -> (usize, usize) {
+        (self.records.load(SeqCst), self.bytes.load(SeqCst))
+    }
+
+    fn share(&self) -> (usize, usize) {
+        let partitions = self.partitions.load(SeqCst).max(1);
+        let share = |all: usize| (all / partitions).max(1);
+        (share(self.max_records), share(self.max_bytes))
+    }
+
+    fn add(&self, bytes: usize) {
+        self.records.fetch_add(1, SeqCst);
+        self.bytes.fetch_add(bytes, SeqCst);
+    }
+
+    fn free(&self, records: usize, bytes: usize) {
+        self.records.fetch_sub(records, SeqCst);
+        self.bytes.fetch_sub(bytes, SeqCst);
+    }
+}
+
+/// A partition from its assignment, or from the last time it went back to a dropped record, on.
+#[derive(Debug)]
+pub(super) struct PartitionTracker {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    admission: Arc<Admission>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    records: Contiguous<i64>,
+    /// The sizes of what is out, by number.
+    sizes: HashMap<u64, usize>,
+    bytes: usize,
+    /// The first offset that is not done. `None` until the partition's start is known.
+    resume: Option<i64>,
+    /// The offset after all that was handed out, and after what has no record: markers of
+    /// transactions, records that were compacted away.
+    position: i64,
+    /// The last commit's offset, or that of the attempt.
+    committed: Option<i64>,
+    /// The metadata of commits.
+    mark: Arc<str>,
+    /// The first record that was dropped without an acknowledgement.
+    dropped: Option<u64>,
+    phase: Phase,
+    /// Guards of its closing that are not dropped.
+    guards: usize,
+    /// More than the share was out, and still is more than half of it.
+    is_full: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Records are handed out.
+    Open,
+    /// No more are; those that are out are still this member's.
+    Closing,
+    /// What is out is another member's, or is given again.
+    Retired,
+}
+
+impl PartitionTracker {
+    /// Returns a tracker of a partition whose start is not known yet.
+    pub(super) fn new(topic: Arc<str>, partition: i32, admission: Arc<Admission>) -> Arc<Self> {
+        Arc::new(Self {
+            topic,
+            partition,
+            admission,
+            state: Mutex::new(State {
+                records: Contiguous::new(),
+                sizes: HashMap::new(),
+                bytes: 0,
+                resume: None,
+                position: 0,
+                committed: None,
+                mark: "".into(),
+                dropped: None,
+                phase: Phase::Open,
+                guards: 0,
+                is_full: false,
+            }),
+        })
+    }
+
+    pub(super) fn key(&self) -> (Arc<str>, i32) {
+        (Arc::clone(&self.topic), self.partition)
+    }
+
+    /// Sets where the partition begins, and the metadata of its commits. The start is committed as
+    /// well, so that the group has an offset of the partition from now on.
+    pub(super) fn start(&self, offset: i64, mark: Arc<str>) {
+        let mut state = self.lock();
+        state.resume = Some(offset);
+        state.position = offset;
+        state.mark = mark;
+    }
+
+    /// Retires it and returns a tracker in its place, which begins at the first offset that is not done.
+    pub(super) fn renew(&self) -> Arc<Self> {
+        let resume = self.resume();
+        self.renew_at(resume.unwrap_or_default())
+    }
+
+    /// Retires it and returns a tracker in its place, which begins at `offset`.
+    pub(super) fn renew_at(&self, offset: i64) -> Arc<Self> {
+        self.retire();
+        let admission = Arc::clone(&self.admission);
+        let new = Self::new(Arc::clone(&self.topic), self.partition, admission);
+        new.start(offset, Arc::clone(&self.lock().mark));
+        new
+    }
+
+    /// Notes a record that is handed out. Returns `None` where none is handed out any more.
+    pub(super) fn push(&self, offset: i64, bytes: usize) -> Option<u64> {
+        let mut state = self.lock();
+        if state.dropped.is_some() || state.phase != Phase::Open {
+            return None;
+        }
+        if state.records.outstanding() == 0 {
+            state.resume = Some(offset);
+        }
+        state.position = offset + 1;
+        let number = state.records.push(offset);
+        state.sizes.insert(number, bytes);
+        state.bytes += bytes;
+        self.admission.add(bytes);
+        Some(number)
+    }
+
+    /// Notes that nothing before this offset is left to hand out. Returns whether that is news.
+    pub(super) fn advance(&self, position: i64) -> bool {
+        let mut state = self.lock();
+        let is_news = state.dropped.is_none()
+            && state.phase == Phase::Open
+            && state.resume.is_some()
+            && position > state.position;
+        if is_news {
+            state.position = position;
+            state.settle();
+        }
+        is_news
+    }
+
+    /// Returns the offset after all that was handed out.
+    pub(super) fn position(&self) -> i64 {
+        self.lock().position
+    }
+
+    /// Returns whether no more may be handed out now. Once its share is out, that is so until half of
+    /// the share is done, so that reading does not stop and go at every record.
+    pub(super) fn is_full(&self) -> bool {
+        let share = self.admission.share();
+        let mut state = self.lock();
+        state.is_full = if state.is_full {
+            !state.is_half_empty(share)
+        } else {
+            state.sizes.len() >= share.0 || (state.bytes >= share.1 && !state.sizes.is_empty())
+        };
+        state.is_full
+    }
+
+    /// Returns the offset to commit with its metadata, if it is another than the last one. It counts
+    /// as committed then.
+    pub(super) fn take_commit(&self) -> Option<(i64, Arc<str>)> {
+        let mut state = self.lock();
+        if state.resume == state.committed {
+            return None;
+        }
+        state.committed = state.resume;
+        Some((state.resume?, Arc::clone(&state.mark)))
+    }
+
+    /// Notes that the last commit failed: it is to be made again.
+    pub(super) fn not_committed(&self) {
+        self.lock().committed = None;
+    }
+
+    /// Returns the first offset that is not done, where one is known.
+    pub(super) fn resume(&self) -> Option<i64> {
+        self.lock().resume
+    }
+
+    /// Returns whether a record was dropped, so that the partition has to go back to it.
+    pub(super) fn has_failed(&self) -> bool {
+        let state = self.lock();
+        state.dropped.is_some() && state.phase == Phase::Open
+    }
+
+    /// Hands out nothing more. What is out is still this member's.
+    pub(super) fn close(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.phase == Phase::Open {
+            state.phase = Phase::Closing;
+        }
+    }
+
+    /// Returns a guard that keeps the partition this member's.
+    pub(super) fn guard(self: &Arc<Self>) -> PartitionGuard {
+        self.lock().guards += 1;
+        let tracker = Arc::clone(self);
+        PartitionGuard::new(move || {
+            tracker.lock().guards -= 1;
+            tracker.admission.wake.notify_one();
+        })
+    }
+
+    /// Returns whether nothing is left to wait for: no guard, and no record, or the first that is not
+    /// done was dropped.
+    pub(super) fn is_settled(&self) -> bool {
+        let state = self.lock();
+        let first = state.records.next() - state.records.outstanding() as u64;
+        let is_done = state.sizes.is_empty() || state.dropped.is_some_and(|at| at <= first);
+        state.guards == 0 && is_done
+    }
+
+    /// Hands out nothing more, and ignores acknowledgements from now on.
+    pub(super) fn retire(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Retired;
+        let sizes = std::mem::take(&mut state.sizes);
+        state.bytes = 0;
+        drop(state);
+        self.admission.free(sizes.len(), sizes.values().sum());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_half_empty(&self, share: (usize, usize)) -> bool {
+        self.sizes.len() <= share.0 / 2 && self.bytes <= share.1 / 2
+    }
+
+    /// Moves `resume` past what has no record, where nothing is out.
+    fn settle(&mut self) {
+        if self.records.outstanding() == 0 {
+            self.resume = Some(self.position);
+        }
+    }
+}
+
+impl Acknowledge for PartitionTracker {
+    fn done(&self, number: u64) {
+        let share = self.admission.share();
+        let mut state = self.lock();
+        let Some(bytes) = state.sizes.remove(&number) else {
+            // Retired: the record is another member's by now, or comes again.
+            return;
+        };
+        state.bytes -= bytes;
+        if state.records.done(number)
+            && let Some(offset) = state.records.take_watermark()
+        {
+            state.resume = Some(offset + 1);
+            state.settle();
+        }
+        let is_wanted =
+            state.phase == Phase::Closing || (state.is_full && state.is_half_empty(share));
+        drop(state);
+        self.admission.free(1, bytes);
+        if is_wanted {
+            self.admission.wake.notify_one();
+        }
+    }
+
+    fn dropped(&self, number: u64) {
+        let mut state = self.lock();
+        if state.phase == Phase::Retired {
+            return;
+        }
+        let before = state.dropped;
+        state.dropped = Some(before.map_or(number, |first| first.min(number)));
+        let is_wanted = before.is_none() || state.phase == Phase::Closing;
+        drop(state);
+        if is_wanted {
+            self.admission.wake.notify_one();
+        }
+    }
+
+    fn is_current(&self, number: u64) -> bool {
+        let state = self.lock();
+        state.phase != Phase::Retired && state.dropped.is_none_or(|first| number < first)
+    }
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;
