@@ -1,23 +1,30 @@
 //! The records of one batch of the source, until all their effects are durable.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::dead_letter::{DeadLetter, Reason};
-use super::delivery::{Book, Delivery, Ended, Failure};
+use super::dead_letter::{DeadLetter, Reason, Refusals};
+use super::delivery::{Book, Delivery, Ended, Failure, Holder};
+use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::shared::Shared;
-use super::sink::SinkError;
 use super::source::Position;
 use crate::progress::Ack;
 
 /// One allocation for a batch, in place of one for each record.
 pub(super) struct Batch<L> {
-    slots: Mutex<Vec<Slot<L>>>,
+    slots: Mutex<Slots<L>>,
     shared: Arc<Shared<L>>,
 }
 
-/// A record; `None` once it is done with.
+struct Slots<L> {
+    open: Vec<Slot<L>>,
+    /// The records that will be dead letters, once all their effects are settled.
+    refused: HashMap<u32, Refusals>,
+}
+
+/// A record; `None` once it is settled.
 type Slot<L> = Option<Open<L>>;
 
 pub(super) struct Open<L> {
@@ -25,78 +32,139 @@ pub(super) struct Open<L> {
     pub(super) position: Position,
     pub(super) record: L,
     pub(super) bytes: usize,
-    /// Effects that are not durable yet.
+    /// The effects that are not settled yet.
     pub(super) effects: u32,
 }
 
+/// The state of a record after one of its effects.
+enum Settled<L> {
+    /// There are others, or the record was dropped before.
+    Open,
+    Done(Open<L>),
+    /// It becomes a letter, which is its last effect.
+    Refused(DeadLetter<L>),
+}
+
 impl<L> Batch<L> {
-    pub(super) fn new(slots: Vec<Slot<L>>, shared: Arc<Shared<L>>) -> Arc<Self> {
-        let slots = Mutex::new(slots);
+    pub(super) fn new(open: Vec<Slot<L>>, shared: Arc<Shared<L>>) -> Arc<Self> {
+        let refused = HashMap::new();
+        let slots = Mutex::new(Slots { open, refused });
         Arc::new(Self { slots, shared })
     }
 
-    fn slots(&self) -> MutexGuard<'_, Vec<Slot<L>>> {
+    fn slots(&self) -> MutexGuard<'_, Slots<L>> {
         // No code that runs under the lock can leave it half changed.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Gives a record up, un-acknowledged.
+    fn give_up(&self, number: u32) -> Option<Open<L>> {
+        let mut slots = self.slots();
+        let open = slots.slot(number)?.take()?;
+        slots.refused.remove(&number);
+        Some(open)
+    }
 }
 
-fn slot<L>(slots: &mut [Slot<L>], number: u32) -> Option<&mut Slot<L>> {
-    usize::try_from(number)
-        .ok()
-        .and_then(|number| slots.get_mut(number))
+impl<L> Slots<L> {
+    fn slot(&mut self, number: u32) -> Option<&mut Slot<L>> {
+        let number = usize::try_from(number).ok()?;
+        self.open.get_mut(number)
+    }
 }
 
-impl<L: Clone + Send + 'static> Book for Batch<L> {
-    fn done(&self, number: u32) {
-        let ended = {
-            let mut slots = self.slots();
-            let Some(slot) = slot(&mut slots, number) else {
-                return;
-            };
-            // None where another effect of the same record was dropped.
-            let Some(open) = slot else { return };
-            open.effects -= 1;
-            if open.effects > 0 {
-                return;
-            }
-            slot.take()
+impl<L: Clone> Slots<L> {
+    /// Ends one effect of a record.
+    fn settle(&mut self, number: u32) -> Settled<L> {
+        // None where another effect of the same record was dropped.
+        let Some(Some(open)) = self.slot(number) else {
+            return Settled::Open;
         };
+        open.effects -= 1;
+        if open.effects > 0 {
+            return Settled::Open;
+        }
+        if !self.refused.is_empty()
+            && let Some(refusals) = self.refused.remove(&number)
+            && let Some(Some(open)) = self.slot(number)
+            && let Some(letter) = refusals.into_letter(open.position.clone(), open.record.clone())
+        {
+            open.effects = 1;
+            return Settled::Refused(letter);
+        }
+        let ended = self.slot(number).and_then(Option::take);
+        ended.map_or(Settled::Open, Settled::Done)
+    }
+}
+
+impl<L: Clone + Send + 'static> Batch<L> {
+    /// Acts on a record one of whose effects has ended. Returns `false` where its letter can't be written any more.
+    fn act(self: Arc<Self>, number: u32, settled: Settled<L>) -> bool {
         // Outside the lock, since it is the source's code.
-        if let Some(open) = ended {
-            open.ack.done();
-            let acknowledged = &self.shared.source.counts.acknowledged;
-            acknowledged.fetch_add(1, Ordering::Relaxed);
-            self.shared.leave(open.bytes);
+        match settled {
+            Settled::Open => true,
+            Settled::Done(open) => {
+                open.ack.done();
+                let acknowledged = &self.shared.source.counts.acknowledged;
+                acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.shared.leave(open.bytes);
+                true
+            }
+            Settled::Refused(letter) => {
+                let shared = Arc::clone(&self.shared);
+                // Letters are in no order: the place of a partition does not matter.
+                let delivery = Delivery::new(self, number, 0).held_by(Holder::DeadLetters);
+                shared.post(letter, delivery).is_ok()
+            }
         }
     }
 
-    fn dropped(&self, number: u32) {
-        let ended = slot(&mut self.slots(), number).and_then(Option::take);
-        if let Some(open) = ended {
+    /// Ends the pipeline by a record that is refused.
+    fn stop(&self, number: u32, failure: Failure) -> Ended {
+        if let Some(open) = self.give_up(number) {
+            // Before the record is given up, of which others may take notice.
+            self.shared.fail(PipelineError::Record {
+                operator: failure.operator,
+                position: open.position,
+                reason: failure.reason,
+            });
+            drop(open.ack);
+            self.shared.leave(open.bytes);
+        }
+        Ended::Stopped
+    }
+}
+
+impl<L: Clone + Send + 'static> Book for Batch<L> {
+    fn done(self: Arc<Self>, number: u32, _: Holder) {
+        let settled = self.slots().settle(number);
+        self.act(number, settled);
+    }
+
+    fn dropped(&self, number: u32, holder: Holder) {
+        if let Some(open) = self.give_up(number) {
             let is_lost = open.ack.is_current();
             drop(open.ack);
             if is_lost {
-                self.shared.lose();
+                self.shared.lose(holder);
             }
             self.shared.leave(open.bytes);
         }
     }
 
     fn share(&self, number: u32, more: u32) {
-        if let Some(Some(open)) = slot(&mut self.slots(), number) {
+        if let Some(Some(open)) = self.slots().slot(number) {
             open.effects += more;
         }
     }
 
     fn is_current(&self, number: u32) -> bool {
         let mut slots = self.slots();
-        matches!(slot(&mut slots, number), Some(Some(open)) if open.ack.is_current())
+        matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current())
     }
 
     fn withdraw(&self, number: u32) {
-        let ended = slot(&mut self.slots(), number).and_then(Option::take);
-        if let Some(open) = ended {
+        if let Some(open) = self.give_up(number) {
             drop(open.ack);
             self.shared.leave(open.bytes);
         }
@@ -104,71 +172,50 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
 
     fn position(&self, number: u32) -> Option<Position> {
         let mut slots = self.slots();
-        let open = slot(&mut slots, number)?.as_ref()?;
+        let open = slots.slot(number)?.as_ref()?;
         Some(open.position.clone())
     }
 
-    fn fail(&self, delivery: Delivery, failure: Failure) -> Ended {
-        let Failure {
-            operator,
-            reason,
-            stop,
-        } = failure;
-        let stop = stop || !self.shared.takes_letters();
-        let found = match slot(&mut self.slots(), delivery.number()) {
-            Some(Some(open)) => {
-                let record = (!stop).then(|| open.record.clone());
-                Some((open.position.clone(), record))
-            }
-            _ => None,
+    fn fail(self: Arc<Self>, number: u32, _: Holder, failure: Failure) -> Ended {
+        if !self.is_current(number) {
+            // The record's next reader finds the same.
+            self.withdraw(number);
+            return Ended::Withdrawn;
+        }
+        if failure.stop || !self.shared.takes_letters() {
+            return self.stop(number, failure);
+        }
+        let settled = {
+            let mut slots = self.slots();
+            slots.refused.entry(number).or_default().add(failure);
+            slots.settle(number)
         };
-        let Some((position, record)) = found else {
-            // Another effect of the record was dropped: its source gives it again.
-            return Ended::Stopped;
-        };
-        let Some(record) = record else {
-            self.shared.fail(PipelineError::Record {
-                operator,
-                position,
-                reason,
-            });
-            return Ended::Stopped;
-        };
-        let letter = DeadLetter {
-            operator,
-            reason,
-            position,
-            record,
-        };
-        match self.shared.post(letter, delivery.dead()) {
-            Ok(()) => Ended::DeadLettered,
+        match self.act(number, settled) {
+            true => Ended::DeadLettered,
             // The pipeline has ended meanwhile.
-            Err(delivery) => {
-                drop(delivery);
-                Ended::Stopped
-            }
+            false => Ended::Stopped,
         }
     }
 
-    fn reject(&self, delivery: Delivery, reason: Reason) {
-        if !delivery.is_current() {
-            return delivery.withdraw();
+    fn reject(self: Arc<Self>, number: u32, holder: Holder, reason: Reason) {
+        if holder == Holder::DeadLetters {
+            if self.is_current(number) {
+                let error = EndpointError::new(reason.to_string());
+                self.shared.fail(PipelineError::DeadLetter(error));
+            }
+            return self.withdraw(number);
         }
-        if delivery.is_dead() {
-            self.shared.fail(PipelineError::DeadLetter(SinkError::new(
-                reason.to_string(),
-            )));
-            return;
-        }
-        let operator = Arc::clone(&self.shared.sink.name);
+        let shared = Arc::clone(&self.shared);
         let ended = self.fail(
-            delivery,
+            number,
+            holder,
             Failure {
-                operator,
+                operator: Arc::clone(&shared.sink.name),
                 reason,
+                attempts: 1,
                 stop: false,
             },
         );
-        self.shared.sink.count_end(ended);
+        shared.sink.count_end(ended);
     }
 }

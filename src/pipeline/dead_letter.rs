@@ -5,8 +5,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use super::delivery::Delivery;
-use super::sink::{Sink, SinkError};
+use super::delivery::{Delivery, Failure};
+use super::endpoint_error::EndpointError;
+use super::sink::Sink;
 use super::source::Position;
 #[cfg(feature = "streams")]
 use crate::item::DecodeError;
@@ -104,25 +105,108 @@ impl From<DecodeError> for Reason {
     }
 }
 
-/// A record that could not be carried on with.
+/// A record that an operator or the sink refused, with the reason.
+///
+/// A record of which several values are refused, after a [`flat_map`](super::Pipeline::flat_map), is one letter. It is written
+/// once all values of the record are settled.
 ///
 /// `Debug` and `Display` show all but the record.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DeadLetter<R> {
-    /// The operator's name, or the sink's.
+    /// The name of the operator, or of the sink, that refused the first value.
     pub operator: Arc<str>,
-    /// Why.
+    /// The reason for it.
     pub reason: Reason,
-    /// Where the source has the record.
+    /// The number of times that the operator tried: more than 1 only after a lookup that was tried again.
+    pub attempts: u32,
+    /// The position of the record in its source.
     pub position: Position,
     /// The record as the source gave it, or what `dead_letter_with` made of it.
     pub record: R,
+    /// The distinct reasons for all values, in the order in which they came, and the first one with them. At most 16.
+    pub refusals: Vec<Refusal>,
+    /// The number of values whose reasons are not in `refusals`.
+    pub unlisted: u32,
+}
+
+/// Values of one record that one operator, or the sink, refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The name of the operator, or of the sink.
+    pub operator: Arc<str>,
+    /// The reason.
+    pub reason: Reason,
+    /// The number of values.
+    pub values: u32,
+}
+
+/// The most reasons of one letter: a record that becomes a million values must not become a million texts.
+const MAX_REFUSALS: usize = 16;
+
+/// The refused values of one record, until all its values are settled.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    listed: Vec<Refusal>,
+    unlisted: u32,
+    attempts: u32,
+}
+
+impl Refusals {
+    pub(super) fn add(&mut self, failure: Failure) {
+        let Failure {
+            operator,
+            reason,
+            attempts,
+            ..
+        } = failure;
+        self.attempts = self.attempts.max(attempts);
+        let same = |known: &&mut Refusal| known.operator == operator && known.reason == reason;
+        if let Some(known) = self.listed.iter_mut().find(same) {
+            known.values = known.values.saturating_add(1);
+        } else if self.listed.len() < MAX_REFUSALS {
+            self.listed.push(Refusal {
+                operator,
+                reason,
+                values: 1,
+            });
+        } else {
+            self.unlisted = self.unlisted.saturating_add(1);
+        }
+    }
+
+    /// Returns the letter of the record; `None` where nothing was refused.
+    pub(super) fn into_letter<R>(self, position: Position, record: R) -> Option<DeadLetter<R>> {
+        let first = self.listed.first()?;
+        Some(DeadLetter {
+            operator: Arc::clone(&first.operator),
+            reason: first.reason.clone(),
+            attempts: self.attempts,
+            position,
+            record,
+            refusals: self.listed,
+            unlisted: self.unlisted,
+        })
+    }
+}
+
+impl<R> DeadLetter<R> {
+    /// Returns the number of the record's values that were refused.
+    #[must_use]
+    pub fn refused_values(&self) -> u32 {
+        let listed = self.refusals.iter().map(|refusal| refusal.values);
+        listed.fold(self.unlisted, u32::saturating_add)
+    }
 }
 
 impl<R> fmt::Display for DeadLetter<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}: {}", self.operator, self.position, self.reason)
+        write!(f, "{}: {}: {}", self.operator, self.position, self.reason)?;
+        match self.refused_values() {
+            0 | 1 => Ok(()),
+            values => write!(f, " (the first of {values} refused values)"),
+        }
     }
 }
 
@@ -132,6 +216,7 @@ impl<R> fmt::Debug for DeadLetter<R> {
             .field("operator", &self.operator)
             .field("reason", &self.reason)
             .field("position", &self.position)
+            .field("refused_values", &self.refused_values())
             .finish_non_exhaustive()
     }
 }
@@ -170,15 +255,15 @@ impl Sink<DeadLetter<()>> for NoDeadLetters {
         &mut self,
         _letter: DeadLetter<()>,
         _delivery: Delivery,
-    ) -> Result<(), SinkError> {
+    ) -> Result<(), EndpointError> {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         Ok(())
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         Ok(())
     }
 }

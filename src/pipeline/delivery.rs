@@ -6,16 +6,16 @@ use std::sync::Arc;
 use super::dead_letter::{Reason, ReasonKind};
 use super::source::Position;
 
-/// Where deliveries of a batch of records report.
+/// The tracker of a batch of records, to which their deliveries report.
 pub(super) trait Book: Send + Sync {
-    /// One effect of the record is durable, or there is none.
-    fn done(&self, number: u32);
-    /// Nobody will ever say so.
-    fn dropped(&self, number: u32);
-    /// The record has `more` effects than was known.
+    /// Notes that one effect of the record is durable, or that there is none.
+    fn done(self: Arc<Self>, number: u32, holder: Holder);
+    /// Notes that an effect of the record will never be durable.
+    fn dropped(&self, number: u32, holder: Holder);
+    /// Adds `more` effects to the record.
     fn share(&self, number: u32, more: u32);
-    /// The record can't be carried on with.
-    fn fail(&self, delivery: Delivery, failure: Failure) -> Ended;
+    /// Ends an effect of the record that can't be: a value that an operator or the sink refuses.
+    fn fail(self: Arc<Self>, number: u32, holder: Holder, failure: Failure) -> Ended;
     /// Returns whether the record is still its source's: not where another reader may have its
     /// partition, or one before it was dropped.
     fn is_current(&self, number: u32) -> bool;
@@ -23,24 +23,36 @@ pub(super) trait Book: Send + Sync {
     fn withdraw(&self, number: u32);
     /// Returns the position of the record, while it is open.
     fn position(&self, number: u32) -> Option<Position>;
-    /// The sink can't write it.
-    fn reject(&self, delivery: Delivery, reason: Reason);
+    /// Ends an effect that the sink refuses.
+    fn reject(self: Arc<Self>, number: u32, holder: Holder, reason: Reason);
 }
 
-/// A record that can't be carried on with.
+/// The part of a pipeline that has a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holder {
+    Operators,
+    Sink,
+    DeadLetters,
+}
+
+/// A value that an operator or the sink refuses.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) operator: Arc<str>,
     pub(super) reason: Reason,
-    /// The operator wants the pipeline stopped, dead-letter output or not.
+    /// The number of times that it was tried.
+    pub(super) attempts: u32,
+    /// Set where the pipeline is to stop, dead-letter output or not.
     pub(super) stop: bool,
 }
 
-/// What became of it.
+/// The end of such a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     DeadLettered,
     Stopped,
+    /// The record is not its source's any more.
+    Withdrawn,
 }
 
 /// The duty to say when the effect of a value is durable.
@@ -53,8 +65,7 @@ pub struct Delivery {
     book: Option<Arc<dyn Book>>,
     number: u32,
     lane: u64,
-    /// It is that of a dead letter.
-    dead: bool,
+    holder: Holder,
 }
 
 impl Delivery {
@@ -63,7 +74,7 @@ impl Delivery {
             book: Some(book),
             number,
             lane,
-            dead: false,
+            holder: Holder::Operators,
         }
     }
 
@@ -73,7 +84,7 @@ impl Delivery {
             book: None,
             number: 0,
             lane: 0,
-            dead: false,
+            holder: Holder::Operators,
         }
     }
 
@@ -105,21 +116,22 @@ impl Delivery {
     /// Says that the effect is durable.
     pub fn done(mut self) {
         if let Some(book) = self.book.take() {
-            book.done(self.number);
+            book.done(self.number, self.holder);
         }
     }
 
     /// Says that this value can't be written, now or later: it goes to the dead-letter output; where there is none, the
     /// pipeline stops.
-    pub fn reject(self, reason: impl Into<Reason>) {
-        if let Some(book) = self.book.clone() {
-            book.reject(self, reason.into().with_kind(ReasonKind::Rejected));
+    pub fn reject(mut self, reason: impl Into<Reason>) {
+        if let Some(book) = self.book.take() {
+            let reason = reason.into().with_kind(ReasonKind::Rejected);
+            book.reject(self.number, self.holder, reason);
         }
     }
 
-    pub(super) fn fail(self, failure: Failure) -> Ended {
-        match self.book.clone() {
-            Some(book) => book.fail(self, failure),
+    pub(super) fn fail(mut self, failure: Failure) -> Ended {
+        match self.book.take() {
+            Some(book) => book.fail(self.number, self.holder, failure),
             None => Ended::Stopped,
         }
     }
@@ -133,21 +145,14 @@ impl Delivery {
             book: self.book.clone(),
             number: self.number,
             lane: self.lane,
-            dead: self.dead,
+            holder: self.holder,
         }
     }
 
-    pub(super) fn dead(mut self) -> Self {
-        self.dead = true;
+    /// Notes the part of the pipeline that has it from now on.
+    pub(super) fn held_by(mut self, holder: Holder) -> Self {
+        self.holder = holder;
         self
-    }
-
-    pub(super) fn is_dead(&self) -> bool {
-        self.dead
-    }
-
-    pub(super) fn number(&self) -> u32 {
-        self.number
     }
 
     /// What stands for the record's lane; two lanes may have the same, and are then kept in one order.
@@ -159,7 +164,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(book) = self.book.take() {
-            book.dropped(self.number);
+            book.dropped(self.number, self.holder);
         }
     }
 }

@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter::DeadLetter;
+use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::operator::Operator;
 use super::settings::PipelineSettings;
-use super::sink::{Sink, SinkError};
+use super::sink::Sink;
 use super::source::Source;
 use crate::clock::Clock;
 
@@ -113,18 +114,25 @@ impl<'a> Ending<'a> {
         }
         if !matches!(error, PipelineError::DrainTimeout { .. }) {
             let flushed = self.flush(&mut sink, dead.as_mut()).await;
-            // The sink dropped what it could not write, and says why only now.
-            if let (PipelineError::Lost { .. }, Err(why)) = (&error, flushed) {
-                error = why;
+            // The sink dropped what it could not write, and gives the reason only now.
+            if let (PipelineError::Lost { .. }, Err(cause)) = (&error, flushed) {
+                error = cause;
             }
         }
         self.close_source(source)
             .await
             .unwrap_or_else(|also| log_too(&also));
-        self.close_sinks(sink, dead)
-            .await
-            .unwrap_or_else(|also| log_too(&also));
-        Err(error)
+        match (&error, self.close_sinks(sink, dead).await) {
+            (_, Ok(())) => Err(error),
+            (
+                PipelineError::Lost { .. },
+                Err(cause @ (PipelineError::Sink { .. } | PipelineError::DeadLetter(_))),
+            ) => Err(cause),
+            (_, Err(also)) => {
+                log_too(&also);
+                Err(error)
+            }
+        }
     }
 
     /// Flushes the sinks, so that what was written counts although the pipeline failed.
@@ -137,17 +145,22 @@ impl<'a> Ending<'a> {
         K: Sink<O>,
         D: Sink<DeadLetter<R>>,
     {
+        if self.abort.has_fired {
+            return Ok(());
+        }
         let letters = async {
-            if let Some(dead) = dead
-                && let Err(error) = dead.flush().await
-            {
-                tracing::warn!(%error, "the dead letters of a pipeline that failed are not flushed");
-            }
+            let Some(dead) = dead else { return Ok(()) };
+            dead.flush().await.inspect_err(
+                |error| tracing::warn!(%error, "the dead letters of a pipeline that failed are not flushed"),
+            )
         };
         let finish_by = self.finish_by;
-        let flushed = self.within(finish_by, async { tokio::join!(sink.flush(), letters).0 });
+        let flushed = self.within(finish_by, async { tokio::join!(sink.flush(), letters) });
         match flushed.await {
-            Ok(flushed) => flushed.map_err(|error| self.sink_failed(error)),
+            Ok((sink, letters)) => {
+                let sink = sink.map_err(|error| self.sink_failed(error));
+                sink.and(letters.map_err(PipelineError::DeadLetter))
+            }
             Err(_) => Ok(()),
         }
     }
@@ -224,7 +237,7 @@ impl<'a> Ending<'a> {
         }
     }
 
-    fn sink_failed(&self, error: SinkError) -> PipelineError {
+    fn sink_failed(&self, error: EndpointError) -> PipelineError {
         let operator = Arc::clone(&self.sink.name);
         PipelineError::Sink { operator, error }
     }

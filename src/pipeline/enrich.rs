@@ -306,15 +306,19 @@ where
             self.succeeded = self.clock.now();
             self.operator.lookup_succeeded();
             self.turns.finished(lane);
-            let waiting = self.asking.remove(&key).map(|asking| asking.waiting);
+            let (waiting, failures) = match self.asking.remove(&key) {
+                Some(asking) => (asking.waiting, asking.failures),
+                None => (Vec::new(), 0),
+            };
             if let Ok(found) = &result {
                 self.cache.put(key, found.clone());
             }
-            for (value, delivery, ticket) in waiting.unwrap_or_default() {
+            for (value, delivery, ticket) in waiting {
                 let joined = match (self.operator.current(delivery), &result) {
                     (Some(delivery), Ok(found)) => self.join(value, delivery, found.clone()),
                     (Some(delivery), Err(reason)) => {
-                        self.operator.fail(delivery, reason.clone());
+                        let attempts = failures.saturating_add(1);
+                        self.operator.fail_after(delivery, reason.clone(), attempts);
                         None
                     }
                     (None, _) => None,

@@ -1,19 +1,23 @@
 //! What ends a pipeline before its source does.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::dead_letter::{Reason, ReasonKind};
-use super::sink::SinkError;
-use super::source::{Position, SourceError};
+use super::endpoint_error::EndpointError;
+use super::source::Position;
 use crate::settings::ConfigError;
 
+/// The name of the dead-letter output in errors.
+pub(super) const DEAD_LETTERS: &str = "dead-letter";
+
 /// Why a pipeline stopped. What was not acknowledged by then, its source gives again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum PipelineError {
     /// A setting is out of its range. Nothing was started.
-    #[error("{operator}: {error}")]
     Settings {
         /// The operator, or `pipeline`.
         operator: Arc<str>,
@@ -21,31 +25,24 @@ pub enum PipelineError {
         error: ConfigError,
     },
     /// The handlers of SIGTERM and ctrl-C could not be set. Nothing was started.
-    #[error("signals can't be listened for: {0}")]
-    Signal(#[source] std::io::Error),
+    Signal(std::io::Error),
     /// The source failed.
-    #[error("{operator}: {error}")]
     Source {
         /// The source's name.
         operator: Arc<str>,
-        /// What it says.
-        #[source]
-        error: SourceError,
+        /// Its error.
+        error: EndpointError,
     },
     /// The sink failed.
-    #[error("{operator}: {error}")]
     Sink {
         /// The sink's name.
         operator: Arc<str>,
-        /// What it says.
-        #[source]
-        error: SinkError,
+        /// Its error.
+        error: EndpointError,
     },
     /// The dead-letter output failed.
-    #[error("dead letters: {0}")]
-    DeadLetter(#[source] SinkError),
+    DeadLetter(EndpointError),
     /// A record could not be carried on with, and there is no dead-letter output, or its operator is told to stop.
-    #[error("{operator}: record {position}: {reason}")]
     Record {
         /// The operator's name, or the sink's.
         operator: Arc<str>,
@@ -54,16 +51,15 @@ pub enum PipelineError {
         /// Why.
         reason: Reason,
     },
-    /// The sink dropped deliveries, or flushed, without saying what became of values.
-    #[error("{operator}: {records} records were neither written nor rejected")]
+    /// The sink, or the dead-letter output, dropped deliveries, or flushed, and gave no reason: not by its next flush and
+    /// not by its close either.
     Lost {
-        /// The sink's name.
+        /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
         /// How many.
         records: u64,
     },
     /// A graceful stop took longer than four fifths of `stop_timeout`.
-    #[error("{in_flight} records were still in flight {timeout:?} after the stop was asked for")]
     DrainTimeout {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
@@ -71,13 +67,11 @@ pub enum PipelineError {
         timeout: Duration,
     },
     /// The pipeline was aborted, by a second signal.
-    #[error("aborted with {in_flight} records in flight")]
     Aborted {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
     },
     /// All records are done, but closing was not over within `stop_timeout`: positions may not have been stored.
-    #[error("{operator}: not closed within {timeout:?}")]
     CloseTimeout {
         /// The source's or the sink's name.
         operator: Arc<str>,
@@ -144,8 +138,100 @@ impl PipelineError {
             | Self::Record { operator, .. }
             | Self::Lost { operator, .. }
             | Self::CloseTimeout { operator, .. } => Some(operator),
-            Self::DeadLetter(_) => Some("dead-letter"),
+            Self::DeadLetter(_) => Some(DEAD_LETTERS),
             Self::Signal(_) | Self::DrainTimeout { .. } | Self::Aborted { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for PipelineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Settings { operator, error } => write!(f, "{operator}: {error}"),
+            Self::Signal(_) => f.write_str("signals can't be listened for"),
+            Self::Source { operator, error } | Self::Sink { operator, error } => {
+                write!(f, "{operator}: {error}")
+            }
+            Self::DeadLetter(error) => write!(f, "dead letters: {error}"),
+            Self::Record {
+                operator,
+                position,
+                reason,
+            } => write!(f, "{operator}: record {position}: {reason}"),
+            Self::Lost { operator, records } => write!(
+                f,
+                "{operator}: {records} records were neither written nor rejected"
+            ),
+            Self::DrainTimeout { in_flight, timeout } => write!(
+                f,
+                "{in_flight} records were still in flight {timeout:?} after the stop was asked for"
+            ),
+            Self::Aborted { in_flight } => write!(f, "aborted with {in_flight} records in flight"),
+            Self::CloseTimeout { operator, timeout } => {
+                write!(f, "{operator}: not closed within {timeout:?}")
+            }
+        }
+    }
+}
+
+/// The text holds the error of a source or a sink; what caused that one follows here, down to the root.
+impl Error for PipelineError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Settings { error, .. } => error.source(),
+            Self::Signal(error) => Some(error),
+            Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
+                error.source()
+            }
+            Self::Record { .. }
+            | Self::Lost { .. }
+            | Self::DrainTimeout { .. }
+            | Self::Aborted { .. }
+            | Self::CloseTimeout { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::text;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the archive refused it")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn each_cause_is_printed_once_down_to_the_root() {
+        let root = || std::io::Error::other("the root");
+        let operator = || Arc::from("archive");
+        let sink = |error: EndpointError| PipelineError::Sink {
+            operator: operator(),
+            error,
+        };
+        for (error, expected) in [
+            (
+                sink(Outer(root()).into()),
+                "archive: the archive refused it: the root",
+            ),
+            (sink(root().into()), "archive: the root"),
+            (
+                PipelineError::DeadLetter(Outer(root()).into()),
+                "dead letters: the archive refused it: the root",
+            ),
+            (
+                PipelineError::Signal(root()),
+                "signals can't be listened for: the root",
+            ),
+        ] {
+            assert_eq!(text(&error), expected);
+            let mut printed = error.to_string();
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                printed = format!("{printed}: {error}");
+                cause = error.source();
+            }
+            assert_eq!(printed, expected, "with no cause left out");
         }
     }
 }

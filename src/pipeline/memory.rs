@@ -6,8 +6,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::delivery::Delivery;
-use super::sink::{Sink, SinkError};
-use super::source::{NextRecords, Position, Source, SourceError, Sourced};
+use super::endpoint_error::EndpointError;
+use super::sink::Sink;
+use super::source::{NextRecords, Position, Source, Sourced};
 use crate::progress::{Ack, Acknowledge};
 
 /// Gives what an iterator gives, and keeps in memory what was acknowledged.
@@ -148,7 +149,7 @@ where
 
     fn stop(&mut self) {}
 
-    async fn close(self) -> Result<(), SourceError> {
+    async fn close(self) -> Result<(), EndpointError> {
         Ok(())
     }
 }
@@ -210,17 +211,17 @@ impl<T> Clone for CollectSink<T> {
 }
 
 impl<T: Send + 'static> Sink<T> for CollectSink<T> {
-    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.values().push(value);
         delivery.done();
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         Ok(())
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         Ok(())
     }
 }
@@ -241,19 +242,19 @@ impl<T, F, R> Sink<T> for FnSink<F>
 where
     T: Send + 'static,
     F: FnMut(T) -> R + Send + 'static,
-    R: Future<Output = Result<(), SinkError>> + Send,
+    R: Future<Output = Result<(), EndpointError>> + Send,
 {
-    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         (self.f)(value).await?;
         delivery.done();
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         Ok(())
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         Ok(())
     }
 }

@@ -88,6 +88,7 @@ mod changes;
 mod dead_letter;
 mod delivery;
 mod ending;
+mod endpoint_error;
 mod enrich;
 mod enrichment;
 mod error;
@@ -116,8 +117,11 @@ mod turns;
 
 pub use builder::Pipeline;
 pub use chain::Chain;
-pub use dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason, ReasonKind};
+pub use dead_letter::{
+    DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason, ReasonKind, Refusal,
+};
 pub use delivery::Delivery;
+pub use endpoint_error::EndpointError;
 pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use job::Job;
@@ -127,8 +131,8 @@ pub use keyed::Keyed;
 pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;
 pub use settings::PipelineSettings;
-pub use sink::{Sink, SinkError};
-pub use source::{NextRecords, Position, Source, SourceError, Sourced};
+pub use sink::Sink;
+pub use source::{NextRecords, Position, Source, Sourced};
 pub use stats::{OperatorReport, PipelineReport, PipelineStats};
 pub use table_sink::TableOutput;
 

@@ -115,15 +115,29 @@ impl Operator {
         self.end(delivery, reason, self.on_failure);
     }
 
+    /// Ends a value that this operator refuses, by its policy, after so many attempts.
+    pub(super) fn fail_after(&self, delivery: Delivery, reason: Reason, attempts: u32) {
+        self.end_after(delivery, reason, self.on_failure, attempts);
+    }
+
+    /// Ends a value that this operator refuses.
     pub(super) fn end(&self, delivery: Delivery, reason: Reason, policy: OnFailure) {
+        self.end_after(delivery, reason, policy, 1);
+    }
+
+    fn end_after(&self, delivery: Delivery, reason: Reason, policy: OnFailure, attempts: u32) {
         if policy == OnFailure::Skip {
             return self.skip(delivery);
         }
         let ended = delivery.fail(Failure {
             operator: Arc::clone(&self.name),
             reason,
+            attempts,
             stop: policy == OnFailure::Stop,
         });
+        if ended == Ended::Withdrawn {
+            self.counts.withdrawn.add_one();
+        }
         self.count_end(ended);
     }
 
@@ -131,6 +145,8 @@ impl Operator {
         let count = match ended {
             Ended::DeadLettered => &self.counts.dead_lettered,
             Ended::Stopped => &self.counts.errors,
+            // Counted by the one task that may count it.
+            Ended::Withdrawn => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

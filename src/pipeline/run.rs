@@ -1,13 +1,17 @@
 //! Running a pipeline, to whichever end.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::FusedFuture;
+
 use super::chain::{Chain, End, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
+use super::delivery::Holder;
 use super::ending::{Abort, Ending};
 use super::error::PipelineError;
 use super::flow::Flow;
@@ -72,47 +76,105 @@ where
     // When the end began, if it was asked for.
     let asked = OnceLock::new();
 
-    let result = {
+    let (result, begun) = {
         let handover = Handover::new();
         let flushed = Flushed::default();
         let flow = Flow {
             convert,
             shared: &shared,
         };
-        let mut work = pin!(async {
-            tokio::try_join!(
-                flow.run(&mut source, chain.build(End), &handover),
-                deliver(&mut sink, &handover, &shared, &flushed),
-                bury(dead.as_mut(), &shared, &flushed),
-            )
-        });
-        tokio::select! {
-            biased;
-            () = abort.fired() => Err(PipelineError::Aborted { in_flight: shared.in_flight() }),
-            failed = shared.failed() => failed.map(|never| match never {}),
-            done = &mut work => done.map(drop).and_then(|()| match shared.in_flight() {
-                0 => Ok(()),
-                records => Err(lost(&shared.sink, records as u64)),
-            }),
-            // After the work, which may say why.
-            records = shared.lost() => Err(lost(&shared.sink, records)),
-            () = drained(drain, &shared, &clock, &asked, settings.drain()) => Err(PipelineError::DrainTimeout {
-                in_flight: shared.in_flight(),
-                timeout: settings.drain(),
-            }),
-        }
+        let mut delivering = pin!(deliver(&mut sink, &handover, &shared, &flushed).fuse());
+        let mut burying = pin!(bury(dead.as_mut(), &shared, &flushed).fuse());
+        let result = {
+            let mut work = pin!(async {
+                tokio::try_join!(
+                    flow.run(&mut source, chain.build(End), &handover),
+                    &mut delivering,
+                    &mut burying,
+                )
+            });
+            tokio::select! {
+                biased;
+                () = abort.fired() => Err(PipelineError::Aborted { in_flight: shared.in_flight() }),
+                failed = shared.failed() => failed.map(|never| match never {}),
+                done = &mut work => done.map(drop).and_then(|()| unsettled(&shared)),
+                // After the work, which may give the reason.
+                lost = shared.losing() => Err(lost),
+                () = drained(drain, &shared, &clock, &asked, settings.drain()) => Err(PipelineError::DrainTimeout {
+                    in_flight: shared.in_flight(),
+                    timeout: settings.drain(),
+                }),
+            }
+        };
+        let begun = asked.get().copied().unwrap_or_else(|| clock.now());
+        let result = match result {
+            Err(lost @ PipelineError::Lost { .. }) => {
+                handover.finish();
+                shared.letters_wake.notify_one();
+                let by = clock.until(begun + settings.drain());
+                let cause = cause_of_loss(&mut delivering, &mut burying, &shared);
+                tokio::select! {
+                    biased;
+                    () = abort.fired() => Err(lost),
+                    cause = cause => Err(cause.err().unwrap_or(lost)),
+                    () = by => Err(lost),
+                }
+            }
+            result => result,
+        };
+        (result, begun)
     };
     // What was in the operators is dropped by now, un-acknowledged; so are letters that were not written.
     shared.close_letters();
-    let begun = asked.get().copied().unwrap_or_else(|| clock.now());
     let mut ending = Ending::new(&shared.source, &shared.sink, clock, begun, &settings, abort);
     ending.end(result, source, sink, dead).await?;
     Ok(stats.report())
 }
 
-fn lost(sink: &Operator, records: u64) -> PipelineError {
-    let operator = Arc::clone(&sink.name);
-    PipelineError::Lost { operator, records }
+/// Fails if the work is over and not all records are settled.
+fn unsettled<L>(shared: &Shared<L>) -> Result<(), PipelineError> {
+    // A record that was refused in the last write, and ended the pipeline.
+    shared.check()?;
+    if let Some(lost) = shared.lost() {
+        return Err(lost);
+    }
+    match shared.in_flight() {
+        0 => Ok(()),
+        records => Err(PipelineError::Lost {
+            operator: Arc::clone(&shared.sink.name),
+            records: records as u64,
+        }),
+    }
+}
+
+/// Finishes the writes that have begun, and flushes, for the reason why deliveries were dropped.
+///
+/// A sink may drop a delivery well before the write that did so returns its error.
+async fn cause_of_loss<A, B, L>(
+    delivering: &mut Pin<&mut A>,
+    burying: &mut Pin<&mut B>,
+    shared: &Shared<L>,
+) -> Result<(), PipelineError>
+where
+    A: FusedFuture<Output = Result<(), PipelineError>>,
+    B: FusedFuture<Output = Result<(), PipelineError>>,
+{
+    // A record that was refused is a reason of its own.
+    shared.check()?;
+    let delivering = async {
+        match delivering.is_terminated() {
+            true => Ok(()),
+            false => delivering.await,
+        }
+    };
+    let burying = async {
+        match burying.is_terminated() {
+            true => Ok(()),
+            false => burying.await,
+        }
+    };
+    tokio::try_join!(delivering, burying)?;
+    shared.check()
 }
 
 /// Resolves when the drain was asked for and has taken too long.
@@ -142,12 +204,17 @@ async fn deliver<O, K: Sink<O>, L>(
         error,
     };
     let mut outputs = Outputs::new();
-    while handover.take(&mut outputs).await {
+    'values: while handover.take(&mut outputs).await {
         for (value, delivery) in outputs.drain(..) {
+            if shared.lost().is_some() {
+                // The pipeline ends: nothing more is written behind what was dropped.
+                break 'values;
+            }
             operator.counts.taken.add_one();
             let Some(delivery) = operator.current(delivery) else {
                 continue;
             };
+            let delivery = delivery.held_by(Holder::Sink);
             sink.write(value, delivery).await.map_err(failed)?;
             operator.counts.passed.add_one();
         }
@@ -170,7 +237,7 @@ where
     let Some(dead) = dead else { return Ok(()) };
     loop {
         // Looked at before the letters are: none is posted after it is set.
-        let last = flushed.0.load(Ordering::SeqCst);
+        let last = flushed.0.load(Ordering::SeqCst) || shared.lost().is_some();
         let letters = shared.take_letters();
         if letters.is_empty() {
             if last {

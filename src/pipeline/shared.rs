@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::dead_letter::DeadLetter;
-use super::delivery::Delivery;
-use super::error::PipelineError;
+use super::delivery::{Delivery, Holder};
+use super::error::{DEAD_LETTERS, PipelineError};
 use super::operator::Operator;
 
 pub(super) struct Shared<L> {
@@ -25,8 +25,15 @@ pub(super) struct Shared<L> {
     failure: Mutex<Option<PipelineError>>,
     stopped: AtomicBool,
     failed: Notify,
-    lost: AtomicU64,
-    losing: Notify,
+    lost: Lost,
+}
+
+/// Deliveries that were dropped.
+#[derive(Default)]
+struct Lost {
+    by_sink: AtomicU64,
+    by_dead_letters: AtomicU64,
+    wake: Notify,
 }
 
 pub(super) type Letters<L> = VecDeque<(DeadLetter<L>, Delivery)>;
@@ -66,8 +73,7 @@ impl<L> Shared<L> {
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
             failed: Notify::new(),
-            lost: AtomicU64::new(0),
-            losing: Notify::new(),
+            lost: Lost::default(),
         }
     }
 
@@ -174,20 +180,36 @@ impl<L> Shared<L> {
         }
     }
 
-    pub(super) fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::SeqCst);
-        self.losing.notify_one();
+    /// Notes a delivery that was dropped.
+    pub(super) fn lose(&self, holder: Holder) {
+        let lost = match holder {
+            Holder::Operators | Holder::Sink => &self.lost.by_sink,
+            Holder::DeadLetters => &self.lost.by_dead_letters,
+        };
+        lost.fetch_add(1, Ordering::SeqCst);
+        self.lost.wake.notify_one();
     }
 
-    /// Waits until deliveries are dropped; how many.
-    pub(super) async fn lost(&self) -> u64 {
+    /// Waits until deliveries are dropped. Returns the error that names whose they were.
+    pub(super) async fn losing(&self) -> PipelineError {
         loop {
-            let lost = self.lost.load(Ordering::SeqCst);
-            if lost > 0 {
+            if let Some(lost) = self.lost() {
                 return lost;
             }
-            self.losing.notified().await;
+            self.lost.wake.notified().await;
         }
+    }
+
+    /// Returns the error that deliveries were dropped, if any were.
+    pub(super) fn lost(&self) -> Option<PipelineError> {
+        let of_sink = self.lost.by_sink.load(Ordering::SeqCst);
+        let of_letters = self.lost.by_dead_letters.load(Ordering::SeqCst);
+        let (operator, records) = match (of_sink, of_letters) {
+            (0, 0) => return None,
+            (0, letters) => (DEAD_LETTERS.into(), letters),
+            (records, _) => (Arc::clone(&self.sink.name), records),
+        };
+        Some(PipelineError::Lost { operator, records })
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<PipelineError>> {

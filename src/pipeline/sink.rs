@@ -1,9 +1,11 @@
 //! Where what comes out goes.
 
-use std::error::Error;
 use std::future::Future;
 
 use super::delivery::Delivery;
+use super::endpoint_error::EndpointError;
+#[cfg(feature = "kafka")]
+pub(super) use super::endpoint_error::EndpointError as SinkError;
 
 /// What a pipeline writes to.
 ///
@@ -27,56 +29,19 @@ pub trait Sink<T>: Send + 'static {
         &mut self,
         value: T,
         delivery: Delivery,
-    ) -> impl Future<Output = Result<(), SinkError>> + Send;
+    ) -> impl Future<Output = Result<(), EndpointError>> + Send;
 
     /// Waits until all that was written is durable or rejected, and its deliveries say so.
     ///
     /// # Errors
     ///
     /// Where something was neither.
-    fn flush(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
+    fn flush(&mut self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 
     /// Ends. Called after the last flush, failed or not.
     ///
     /// # Errors
     ///
     /// What stands in the way of an orderly end; all that matters was said by `flush`.
-    fn close(self) -> impl Future<Output = Result<(), SinkError>> + Send;
-}
-
-/// What a sink failed with.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct SinkError {
-    error: Box<dyn Error + Send + Sync>,
-    retryable: bool,
-}
-
-impl SinkError {
-    /// One that somebody has to mend.
-    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            error: error.into(),
-            retryable: false,
-        }
-    }
-
-    /// Says whether a new run may succeed with nothing changed.
-    #[must_use]
-    pub fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = retryable;
-        self
-    }
-
-    /// Whether a new run may succeed with nothing changed.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.retryable
-    }
-
-    /// What it was made of.
-    #[must_use]
-    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &*self.error
-    }
+    fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 }

@@ -1,10 +1,10 @@
 //! Where records come from.
 
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+pub(super) use super::endpoint_error::EndpointError as SourceError;
 use crate::progress::Ack;
 
 /// What a pipeline reads: a table's changes, a Kafka topic, anything that gives records in order within lanes.
@@ -107,42 +107,5 @@ impl fmt::Display for Position {
             At::Number(number) => write!(f, "{}@{number}", self.lane),
             At::Text(text) => write!(f, "{}@{text}", self.lane),
         }
-    }
-}
-
-/// What a source failed with.
-#[derive(Debug, thiserror::Error)]
-#[error("{error}")]
-pub struct SourceError {
-    error: Box<dyn Error + Send + Sync>,
-    retryable: bool,
-}
-
-impl SourceError {
-    /// One that somebody has to mend.
-    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            error: error.into(),
-            retryable: false,
-        }
-    }
-
-    /// Says whether a new run may succeed with nothing changed.
-    #[must_use]
-    pub fn retryable(mut self, retryable: bool) -> Self {
-        self.retryable = retryable;
-        self
-    }
-
-    /// Whether a new run may succeed with nothing changed.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        self.retryable
-    }
-
-    /// What it was made of.
-    #[must_use]
-    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
-        &*self.error
     }
 }

@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::delivery::Delivery;
-use super::sink::{Sink, SinkError};
+use super::endpoint_error::EndpointError;
+use super::sink::Sink;
 use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 
 /// Writes each value to a table; the delivery is done when the write's receipt says so.
@@ -48,7 +49,7 @@ pub struct TableOutput<T> {
 type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
 /// What the settling task met that ends the pipeline.
-type Trouble = Arc<Mutex<Option<SinkError>>>;
+type Trouble = Arc<Mutex<Option<EndpointError>>>;
 
 /// The task that waits for receipts, in the order of the writes.
 struct Settling {
@@ -90,7 +91,7 @@ impl<T: Send + 'static> TableOutput<T> {
     }
 
     /// Sends to the settling task, which is started by the first write.
-    fn accept(&mut self, accepted: Accepted) -> Result<(), SinkError> {
+    fn accept(&mut self, accepted: Accepted) -> Result<(), EndpointError> {
         let settling = self.settling.get_or_insert_with(|| {
             // Bounded by the table's buffer: each entry has its place there, or had until a moment ago.
             let (sender, receiver) = mpsc::unbounded_channel();
@@ -99,10 +100,12 @@ impl<T: Send + 'static> TableOutput<T> {
             Settling { accepted, task }
         });
         let sent = settling.accepted.send(accepted);
-        sent.map_err(|_| SinkError::new("the task that waits for receipts is gone").retryable(true))
+        sent.map_err(|_| {
+            EndpointError::new("the task that waits for receipts is gone").retryable(true)
+        })
     }
 
-    fn met(&self) -> Result<(), SinkError> {
+    fn met(&self) -> Result<(), EndpointError> {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         trouble.take().map_or(Ok(()), Err)
     }
@@ -126,7 +129,11 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, trouble: Troubl
                 delivery.reject(refused.to_string());
             }
             unwritten @ Outcome::Unwritten { .. } => {
-                let error = SinkError::new(unwritten.to_string()).retryable(true);
+                let error = match unwritten.into_result() {
+                    Ok(()) => EndpointError::new("handed back"),
+                    Err(error) => EndpointError::new(error),
+                };
+                let error = error.retryable(true);
                 // Before the delivery is dropped, which has the pipeline ask.
                 let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                 trouble.get_or_insert(error);
@@ -138,7 +145,7 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, trouble: Troubl
 }
 
 impl<T: Send + 'static> Sink<T> for TableOutput<T> {
-    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.met()?;
         let submit = (self.make)(&self.table, &value).into_future();
         drop(value);
@@ -150,23 +157,23 @@ impl<T: Send + 'static> Sink<T> for TableOutput<T> {
             }
             Err(error) => {
                 let gone = matches!(error, SubmitError::Gone | SubmitError::Closed);
-                Err(SinkError::new(error).retryable(gone))
+                Err(EndpointError::new(error).retryable(gone))
             }
         }
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         if self.settling.is_some() {
             let (reached, wait) = oneshot::channel();
             self.accept(Accepted::Flush(reached))?;
             wait.await.map_err(|_| {
-                SinkError::new("the task that waits for receipts is gone").retryable(true)
+                EndpointError::new("the task that waits for receipts is gone").retryable(true)
             })?;
         }
         self.met()
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         self.met()
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    CollectSink, FnSink, IterSource, OnFailure, Pipeline, PipelineErrorKind, ReasonKind, SinkError,
+    CollectSink, EndpointError, FnSink, IterSource, OnFailure, Pipeline, PipelineErrorKind,
+    ReasonKind,
 };
 
 use super::parts::{Holding, Log, Script};
@@ -195,7 +196,9 @@ async fn a_dead_letter_output_that_fails_stops_the_pipeline_and_the_record_is_no
     let acks = source.acks();
     let error = Pipeline::from(source)
         .validate(odd_is_wrong)
-        .dead_letter(FnSink::new(|_| async { Err(SinkError::new("disk full")) }))
+        .dead_letter(FnSink::new(|_| async {
+            Err(EndpointError::new("disk full"))
+        }))
         .to(CollectSink::new())
         .run()
         .await

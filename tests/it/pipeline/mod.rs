@@ -9,6 +9,7 @@
 mod acks;
 mod basics;
 mod bounds;
+mod causes;
 mod dead_letters;
 mod endings;
 mod lookups;

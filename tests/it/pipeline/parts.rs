@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dynamodb_connector::pipeline::{
-    Ack, Acknowledge, Delivery, NextRecords, Position, Sink, SinkError, Source, SourceError,
-    Sourced,
+    Ack, Acknowledge, Delivery, EndpointError, NextRecords, Position, Sink, Source, Sourced,
 };
 use tokio::sync::Notify;
 
@@ -103,7 +102,7 @@ impl Source for Script {
                 self.log.add(format!("given {}", records.len()));
                 Some(Ok(records))
             }
-            Some(Err(error)) => Some(Err(SourceError::new(error).retryable(true))),
+            Some(Err(error)) => Some(Err(EndpointError::new(error).retryable(true))),
             None if self.ends => None,
             None => std::future::pending().await,
         }
@@ -113,7 +112,7 @@ impl Source for Script {
         self.log.add("source stopped");
     }
 
-    async fn close(self) -> Result<(), SourceError> {
+    async fn close(self) -> Result<(), EndpointError> {
         if self.close_hangs {
             self.log.add("source closing");
             std::future::pending::<()>().await;
@@ -150,12 +149,12 @@ impl Holding {
 }
 
 impl Sink<u32> for Holding {
-    async fn write(&mut self, value: u32, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, value: u32, delivery: Delivery) -> Result<(), EndpointError> {
         if let Some(permits) = &self.permits {
             permits.acquire().await.unwrap().forget();
         }
         if self.fails_at == Some(value) {
-            return Err(SinkError::new("the sink is broken"));
+            return Err(EndpointError::new("the sink is broken"));
         }
         self.log.add(format!("wrote {value}"));
         self.held.lock().unwrap().push_back((value, delivery));
@@ -163,7 +162,7 @@ impl Sink<u32> for Holding {
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         self.log.add("flush");
         if self.flush_hangs {
             std::future::pending::<()>().await;
@@ -175,7 +174,7 @@ impl Sink<u32> for Holding {
         Ok(())
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         if self.close_hangs {
             std::future::pending::<()>().await;
         }

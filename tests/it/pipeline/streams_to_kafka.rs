@@ -10,8 +10,8 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, Delivery, IterSource, KafkaOutput, Pipeline, PipelineError,
-    PipelineReport, PipelineSettings, Sink, SinkError,
+    CollectSink, DeadLetter, Delivery, EndpointError, IterSource, KafkaOutput, Pipeline,
+    PipelineError, PipelineReport, PipelineSettings, Sink,
 };
 use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
 use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
@@ -283,16 +283,16 @@ async fn a_closure_that_panics_rejects_its_record_and_no_other() {
 struct Stuck(Vec<Delivery>);
 
 impl Sink<Record> for Stuck {
-    async fn write(&mut self, _: Record, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, _: Record, delivery: Delivery) -> Result<(), EndpointError> {
         self.0.push(delivery);
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         std::future::pending().await
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         Ok(())
     }
 }
