@@ -8,8 +8,9 @@ use super::dead_letter::{DeadLetter, Reason, Refusals};
 use super::delivery::{Book, Delivery, Ended, Failure, Holder};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
+use super::partition::Partition;
+use super::position::Position;
 use super::shared::Shared;
-use super::source::Position;
 use crate::progress::Ack;
 
 /// One allocation for a batch, in place of one for each record.
@@ -32,6 +33,7 @@ pub(super) struct Open<L> {
     pub(super) position: Position,
     pub(super) record: L,
     pub(super) bytes: usize,
+    pub(super) partition: Arc<Partition>,
     /// The effects that are not settled yet.
     pub(super) effects: u32,
 }
@@ -55,6 +57,13 @@ impl<L> Batch<L> {
     fn slots(&self) -> MutexGuard<'_, Slots<L>> {
         // No code that runs under the lock can leave it half changed.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a record has ended, whatever became of it.
+    fn leave(&self, partition: &Partition, bytes: usize) {
+        self.shared.leave(bytes);
+        // Last: the source may give the partition to another reader now.
+        partition.leave();
     }
 
     /// Gives a record up, un-acknowledged.
@@ -107,7 +116,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
                 open.ack.done();
                 let acknowledged = &self.shared.source.counts.acknowledged;
                 acknowledged.fetch_add(1, Ordering::Relaxed);
-                self.shared.leave(open.bytes);
+                self.leave(&open.partition, open.bytes);
                 true
             }
             Settled::Refused(letter) => {
@@ -129,7 +138,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
                 reason: failure.reason,
             });
             drop(open.ack);
-            self.shared.leave(open.bytes);
+            self.leave(&open.partition, open.bytes);
         }
         Ended::Stopped
     }
@@ -148,7 +157,7 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
             if is_lost {
                 self.shared.lose(holder);
             }
-            self.shared.leave(open.bytes);
+            self.leave(&open.partition, open.bytes);
         }
     }
 
@@ -166,7 +175,7 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
     fn withdraw(&self, number: u32) {
         if let Some(open) = self.give_up(number) {
             drop(open.ack);
-            self.shared.leave(open.bytes);
+            self.leave(&open.partition, open.bytes);
         }
     }
 

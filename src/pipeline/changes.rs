@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::source::{NextRecords, Position, Source, SourceError, Sourced};
-use crate::streams::{Delivery, Record, RecordStream, StreamsError};
+use super::endpoint_error::EndpointError;
+use super::position::Position;
+use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
+use crate::streams::{Delivery, Record, RecordStream, StreamEvent};
 
-/// A table's changes, a lane for each shard.
+/// A table's changes. A partition is a shard, by its name.
 ///
 /// ```
 /// # async fn example(source: dynamodb_connector::streams::StreamSource) {
@@ -23,43 +25,54 @@ use crate::streams::{Delivery, Record, RecordStream, StreamsError};
 impl Source for RecordStream {
     type Item = Record;
 
-    async fn next(&mut self) -> NextRecords<Record> {
-        let chunk = match self.next_chunk().await? {
-            Ok(chunk) => chunk,
-            Err(error) => return Some(Err(failed(error))),
-        };
-        let lane = chunk.first().map(|first| first.record.shard_id().name());
-        let lane: Arc<str> = lane.unwrap_or_default();
-        let sourced = chunk
-            .into_iter()
-            .map(|Delivery { record, ack, .. }| Sourced {
-                position: position(&lane, &record, ack.number()),
-                bytes: usize::try_from(record.size_bytes()).unwrap_or(usize::MAX),
-                value: record,
-                ack,
-            });
-        Some(Ok(sourced.collect()))
+    async fn next(&mut self) -> NextEvent<Record> {
+        match self.next_event().await? {
+            Ok(event) => Some(Ok(translate(event))),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    async fn next_closing(&mut self) -> SourceEvent<Record> {
+        translate(RecordStream::next_closing(self).await)
     }
 
     fn stop(&mut self) {
         self.control().pause();
     }
 
-    async fn close(self) -> Result<(), SourceError> {
+    async fn close(self) -> Result<(), EndpointError> {
         // Records that are not acknowledged by now were given up.
-        self.close_now().await.map_err(failed)
+        Ok(self.close_now().await?)
     }
+}
+
+fn translate(event: StreamEvent) -> SourceEvent<Record> {
+    match event {
+        StreamEvent::Records(records) => SourceEvent::Records(translate_records(records)),
+        StreamEvent::Opened(shard) => SourceEvent::Opened(shard.name()),
+        StreamEvent::Closing(shard, guard) => SourceEvent::Closing(shard.name(), guard),
+        StreamEvent::Lost(shard) => SourceEvent::Lost(shard.name()),
+    }
+}
+
+fn translate_records(records: Vec<Delivery>) -> Vec<SourceRecord<Record>> {
+    let shard = records.first().map(|first| first.record.shard_id().name());
+    let shard: Arc<str> = shard.unwrap_or_default();
+    let records = records
+        .into_iter()
+        .map(|Delivery { record, ack, .. }| SourceRecord {
+            position: position(&shard, &record, ack.number()),
+            bytes: usize::try_from(record.size_bytes()).unwrap_or(usize::MAX),
+            value: record,
+            ack,
+        });
+    records.collect()
 }
 
 /// An item of a snapshot has no sequence number: it is known by its place among what was handed out.
-fn position(lane: &Arc<str>, record: &Record, number: u64) -> Position {
+fn position(shard: &Arc<str>, record: &Record, number: u64) -> Position {
     match record.sequence_number() {
-        Some(sequence) => Position::text(Arc::clone(lane), sequence.to_string()),
-        None => Position::number(Arc::clone(lane), number),
+        Some(sequence) => Position::text(Arc::clone(shard), sequence.to_string()),
+        None => Position::number(Arc::clone(shard), number),
     }
-}
-
-fn failed(error: StreamsError) -> SourceError {
-    let retryable = error.is_retryable();
-    SourceError::new(error).retryable(retryable)
 }

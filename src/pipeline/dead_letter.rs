@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::delivery::{Delivery, Failure};
 use super::endpoint_error::EndpointError;
+use super::position::Position;
 use super::sink::Sink;
-use super::source::Position;
 #[cfg(feature = "streams")]
 use crate::item::DecodeError;
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::dead_letter::{Reason, ReasonKind};
-use super::source::Position;
+use super::position::Position;
 
 /// The tracker of a batch of records, to which their deliveries report.
 pub(super) trait Book: Send + Sync {

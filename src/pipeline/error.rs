@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
-use super::source::Position;
+use super::position::Position;
 use crate::settings::ConfigError;
 
 /// The name of the dead-letter output in errors.

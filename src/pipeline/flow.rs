@@ -13,8 +13,9 @@ use super::dead_letter::Reason;
 use super::delivery::{Book, Delivery};
 use super::error::PipelineError;
 use super::handover::Handover;
+use super::partition::{Partition, Partitions};
 use super::shared::Shared;
-use super::source::{Source, Sourced};
+use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 
 /// Takes records from the source and leads them through the operators, until the source ends or the pipeline drains.
 pub(super) struct Flow<'a, C, L> {
@@ -32,6 +33,14 @@ struct Record<T> {
     value: T,
     lane: u64,
     bytes: usize,
+    partition: Arc<Partition>,
+}
+
+/// The partition of the record before: most come in runs.
+struct Run {
+    name: Arc<str>,
+    lane: u64,
+    partition: Arc<Partition>,
 }
 
 impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
@@ -48,6 +57,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         O: Send + 'static,
     {
         let mut out = Outputs::new();
+        let mut partitions = Partitions::default();
         let mut parked = None;
         let mut ended = false;
         loop {
@@ -69,16 +79,21 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     if stages.poll(cx, &mut out) { Poll::Ready(()) } else { Poll::Pending }
                 }) => {}
                 () = self.shared.flow.notified() => {}
-                next = source.next(), if wants => match next {
+                next = next(source, wants), if !ended => match next {
                     None => ended = true,
-                    Some(Ok(records)) => {
-                        parked = self.open(records)?;
+                    Some(Ok(SourceEvent::Records(records))) => {
+                        parked = self.open(records, &mut partitions)?;
                         self.feed(&mut parked, &mut stages, &mut out);
                         self.shared.check()?;
                         handover.give(&mut out);
                         // A source that always has something must not keep the sink from its turn.
                         tokio::task::yield_now().await;
                     }
+                    Some(Ok(SourceEvent::Opened(name))) => partitions.open(name),
+                    Some(Ok(SourceEvent::Closing(name, guard))) => partitions.close(&name, guard),
+                    Some(Ok(SourceEvent::Lost(name))) => partitions.lose(&name),
+                    // Positions are stored by the source itself, from what is acknowledged.
+                    Some(Ok(SourceEvent::Advanced(_) | SourceEvent::Idle(_))) => {}
                     Some(Err(error)) => {
                         let operator = Arc::clone(&self.shared.source.name);
                         return Err(PipelineError::Source { operator, error });
@@ -91,30 +106,33 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
     /// Opens the book of a batch.
     fn open<T: Send + 'static>(
         &mut self,
-        batch: Vec<Sourced<T>>,
+        batch: Vec<SourceRecord<T>>,
+        partitions: &mut Partitions,
     ) -> Result<Option<Parked<T>>, PipelineError>
     where
         C: FnMut(&T) -> L,
     {
         let mut slots = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
-        let mut last: Option<(Arc<str>, u64)> = None;
-        for sourced in batch {
-            let Sourced {
+        let mut run: Option<Run> = None;
+        for record in batch {
+            let SourceRecord {
                 value,
                 position,
                 ack,
                 bytes,
-            } = sourced;
+            } = record;
             self.shared.source.counts.taken.add_one();
-            let lane = match &last {
-                Some((lane, hash)) if lane == position.lane() => *hash,
-                _ => {
-                    let hash = lane_of(position.lane());
-                    last = Some((Arc::clone(position.lane()), hash));
-                    hash
-                }
+            let run = match &mut run {
+                Some(run) if run.name == *position.partition() => run,
+                run => run.insert(Run {
+                    name: Arc::clone(position.partition()),
+                    lane: lane_of(position.partition()),
+                    partition: Arc::clone(partitions.get(position.partition())),
+                }),
             };
+            run.partition.enter(1);
+            let (lane, partition) = (run.lane, Arc::clone(&run.partition));
             let record = catch_unwind(AssertUnwindSafe(|| (self.convert)(&value)));
             let Ok(record) = record else {
                 return Err(PipelineError::Record {
@@ -128,9 +146,15 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 position,
                 record,
                 bytes,
+                partition: Arc::clone(&partition),
                 effects: 1,
             }));
-            records.push(Record { value, lane, bytes });
+            records.push(Record {
+                value,
+                lane,
+                bytes,
+                partition,
+            });
         }
         if records.is_empty() {
             return Ok(None);
@@ -153,10 +177,25 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             };
             let number = u32::try_from(number).expect("a batch has less than 2^32 records");
             self.shared.enter(record.bytes);
-            self.shared.source.counts.passed.add_one();
             let delivery = Delivery::new(Arc::clone(&batch.book), number, record.lane);
+            // A partition that is to go is waited for: what has not begun is left to its next reader.
+            if !record.partition.is_open() {
+                self.shared.source.counts.withdrawn.add_one();
+                delivery.withdraw();
+                continue;
+            }
+            self.shared.source.counts.passed.add_one();
             stages.push(record.value, delivery, out);
         }
+    }
+}
+
+/// Waits for the source's next event; without room for records, for the end of a partition.
+async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::Item> {
+    if wants_records {
+        source.next().await
+    } else {
+        Some(Ok(source.next_closing().await))
     }
 }
 

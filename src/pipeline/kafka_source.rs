@@ -1,59 +1,92 @@
 //! Kafka as a pipeline's source.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
-use super::source::{NextRecords, Position, Source, SourceError, Sourced};
-use crate::kafka::{Ack, KafkaSource, Message};
+use super::endpoint_error::EndpointError;
+use super::position::Position;
+use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
+use crate::kafka::{Ack, KafkaEvent, KafkaSource, Message};
 
-/// How many records of a topic are taken at once.
+/// The records of a topic that are taken at once.
 const BATCH: usize = 1000;
 
-/// A topic's records, a lane for each partition. Each [`Message`]'s own acknowledgement tells nobody: the pipeline has it.
+/// A topic's records. A partition is named after its topic: `orders-3`. The acknowledgement of each
+/// [`Message`] is the pipeline's: the message holds one without effect.
 impl Source for KafkaSource {
     type Item = Message;
 
-    async fn next(&mut self) -> NextRecords<Message> {
-        let batch = match self.next_batch(BATCH).await? {
-            Ok(batch) => batch,
-            Err(error) => {
-                let retryable = error.is_retryable();
-                return Some(Err(SourceError::new(error).retryable(retryable)));
-            }
-        };
-        let mut lane: Option<(Arc<str>, i32, Arc<str>)> = None;
-        let sourced = batch.into_iter().map(|mut message| {
-            let name = match &lane {
-                Some((topic, partition, name))
-                    if *partition == message.partition && *topic == message.topic =>
-                {
-                    Arc::clone(name)
-                }
-                _ => format!("{}-{}", message.topic, message.partition).into(),
-            };
-            lane = Some((
-                Arc::clone(&message.topic),
-                message.partition,
-                Arc::clone(&name),
-            ));
-            let bytes = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
-            Sourced {
-                position: Position::number(name, u64::try_from(message.offset).unwrap_or_default()),
-                bytes: bytes(&message.key) + bytes(&message.payload),
-                ack: std::mem::replace(&mut message.ack, Ack::untracked()),
-                value: message,
-            }
-        });
-        Some(Ok(sourced.collect()))
+    async fn next(&mut self) -> NextEvent<Message> {
+        match self.next_event(BATCH).await? {
+            Ok(event) => Some(Ok(translate(event))),
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    async fn next_closing(&mut self) -> SourceEvent<Message> {
+        translate(KafkaSource::next_closing(self).await)
     }
 
     fn stop(&mut self) {
         KafkaSource::stop(self);
     }
 
-    async fn close(self) -> Result<(), SourceError> {
-        KafkaSource::close(self).await.map_err(|error| {
-            let retryable = error.is_retryable();
-            SourceError::new(error).retryable(retryable)
-        })
+    async fn close(self) -> Result<(), EndpointError> {
+        Ok(KafkaSource::close(self).await?)
     }
+}
+
+fn translate(event: KafkaEvent) -> SourceEvent<Message> {
+    match event {
+        KafkaEvent::Records(messages) => SourceEvent::Records(records(messages)),
+        KafkaEvent::Opened { topic, partition } => SourceEvent::Opened(name(topic, partition)),
+        KafkaEvent::Advanced {
+            topic,
+            partition,
+            offset,
+        } => SourceEvent::Advanced(position(name(topic, partition), offset)),
+        KafkaEvent::Closing {
+            topic,
+            partition,
+            guard,
+        } => SourceEvent::Closing(name(topic, partition), guard),
+        KafkaEvent::Lost { topic, partition } => SourceEvent::Lost(name(topic, partition)),
+        KafkaEvent::Idle { topic, partition } => SourceEvent::Idle(name(topic, partition)),
+    }
+}
+
+fn name(topic: impl Display, partition: i32) -> Arc<str> {
+    format!("{topic}-{partition}").into()
+}
+
+fn position(partition: Arc<str>, offset: i64) -> Position {
+    // No record has an offset below zero.
+    Position::number(partition, u64::try_from(offset).unwrap_or_default())
+}
+
+fn records(messages: Vec<Message>) -> Vec<SourceRecord<Message>> {
+    let mut run: Option<(Arc<str>, i32, Arc<str>)> = None;
+    let records = messages.into_iter().map(|mut message| {
+        let partition = match &run {
+            Some((topic, partition, name))
+                if *partition == message.partition && *topic == message.topic =>
+            {
+                Arc::clone(name)
+            }
+            _ => {
+                let name = name(&message.topic, message.partition);
+                let topic = Arc::clone(&message.topic);
+                run = Some((topic, message.partition, Arc::clone(&name)));
+                name
+            }
+        };
+        let bytes = |part: &Option<bytes::Bytes>| part.as_ref().map_or(0, bytes::Bytes::len);
+        SourceRecord {
+            position: position(partition, message.offset),
+            bytes: bytes(&message.key) + bytes(&message.payload),
+            ack: std::mem::replace(&mut message.ack, Ack::untracked()),
+            value: message,
+        }
+    });
+    records.collect()
 }

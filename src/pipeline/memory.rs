@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
+use super::position::Position;
 use super::sink::Sink;
-use super::source::{NextRecords, Position, Source, Sourced};
+use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 use crate::progress::{Ack, Acknowledge};
 
 /// Gives what an iterator gives, and keeps in memory what was acknowledged.
@@ -125,7 +126,7 @@ where
 {
     type Item = I::Item;
 
-    async fn next(&mut self) -> NextRecords<I::Item> {
+    async fn next(&mut self) -> NextEvent<I::Item> {
         let mut batch = Vec::with_capacity(self.batch);
         while batch.len() < self.batch
             && let Some(value) = self.records.next()
@@ -136,7 +137,7 @@ where
                 let name = Arc::clone(&name);
                 (Arc::new(Lane { name, acks }), 0)
             });
-            batch.push(Sourced {
+            batch.push(SourceRecord {
                 value,
                 position: Position::number(name, *next),
                 ack: Ack::new(Arc::clone(lane) as Arc<dyn Acknowledge>, *next),
@@ -144,7 +145,7 @@ where
             });
             *next += 1;
         }
-        (!batch.is_empty()).then_some(Ok(batch))
+        (!batch.is_empty()).then_some(Ok(SourceEvent::Records(batch)))
     }
 
     fn stop(&mut self) {}

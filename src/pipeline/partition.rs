@@ -259,9 +259,12 @@ mod tests {
         partition.enter(1);
         let dropped = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&dropped);
-        partitions.close(&name, PartitionGuard::new(move || {
-            count.fetch_add(1, SeqCst);
-        }));
+        partitions.close(
+            &name,
+            PartitionGuard::new(move || {
+                count.fetch_add(1, SeqCst);
+            }),
+        );
         assert_eq!(dropped.load(SeqCst), 0);
         partition.lose();
         assert_eq!(dropped.load(SeqCst), 1);

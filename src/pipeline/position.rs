@@ -188,22 +188,41 @@ mod tests {
     fn the_stored_form_stays_as_it_is() {
         for (text, shown) in [
             ("1n42:orders-3", "orders-3@42"),
-            ("1t21:100000000000000000007:shardId-1:2", "shardId-1:2@100000000000000000007"),
+            (
+                "1t21:100000000000000000007:shardId-1:2",
+                "shardId-1:2@100000000000000000007",
+            ),
             ("1t3:a:b:", "@a:b"),
         ] {
             let position: Position = text.parse().unwrap();
-            assert_eq!((position.encode(), position.to_string()), (text.to_owned(), shown.to_owned()));
+            assert_eq!(
+                (position.encode(), position.to_string()),
+                (text.to_owned(), shown.to_owned())
+            );
         }
     }
 
     #[test]
     fn what_is_no_position_is_refused() {
-        for text in ["", "n42:a", "1", "1n:a", "1n-1:a", "1x1:a", "1t9:a:b", "1t1:ab", "1t2:é:a:"] {
+        for text in [
+            "",
+            "n42:a",
+            "1",
+            "1n:a",
+            "1n-1:a",
+            "1x1:a",
+            "1t9:a:b",
+            "1t1:ab",
+            "1t2:é:a:",
+        ] {
             let read = text.parse::<Position>();
             if text == "1t2:é:a:" {
                 assert!(read.is_ok(), "lengths are bytes");
             } else {
-                assert!(matches!(read, Err(PositionError::Malformed { .. })), "{text}: {read:?}");
+                assert!(
+                    matches!(read, Err(PositionError::Malformed { .. })),
+                    "{text}: {read:?}"
+                );
             }
         }
         let version = PositionError::Version {
@@ -215,7 +234,13 @@ mod tests {
     #[test]
     fn sequence_numbers_are_ordered_by_value() {
         let at = |text: &str| Position::text("a".into(), text);
-        let ordered = [at("9"), at("10"), at("011"), at("100000000000000000000000"), at("x")];
+        let ordered = [
+            at("9"),
+            at("10"),
+            at("011"),
+            at("100000000000000000000000"),
+            at("x"),
+        ];
         assert!(ordered.is_sorted());
         assert!(Position::number("a".into(), 9) < Position::number("a".into(), 10));
         assert!(Position::number("a".into(), 9) < Position::number("b".into(), 1));

@@ -1,111 +1,97 @@
 //! Where records come from.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::sync::Arc;
 
-pub(super) use super::endpoint_error::EndpointError as SourceError;
-use crate::progress::Ack;
+use super::endpoint_error::EndpointError;
+use super::position::Position;
+use crate::progress::{Ack, PartitionGuard};
 
-/// What a pipeline reads: a table's changes, a Kafka topic, anything that gives records in order within lanes.
+/// What a pipeline reads: a table's changes, a Kafka topic, anything that gives records in order within partitions.
 ///
-/// A lane is what has an order and a position of its own: a shard, a partition. A source bounds, for each lane, how many
-/// records it hands out beyond the first one that is not acknowledged: so one slow lane can't fill the pipeline, whose own
-/// bound counts all lanes.
+/// A partition is what has an order and a position of its own: a shard of a table's stream, a partition
+/// of a topic. A source bounds, for each partition, how many records it hands out beyond the first one that is not acknowledged:
+/// so one slow partition can't fill the pipeline, whose own bound counts all.
 pub trait Source: Send + 'static {
     /// One record.
     type Item: Send + 'static;
 
-    /// Waits for the next records, in order within each lane; `None` at the end. One batch should stay well below what a
+    /// Waits for the next event; `None` at the end. One batch of records should stay well below what a
     /// pipeline holds in flight (by default 10,000 records and 64 MiB), since a batch is held as a whole.
     ///
     /// # Cancel safety
     ///
     /// Must be cancel safe: a call that is dropped has handed out nothing.
-    fn next(&mut self) -> impl Future<Output = NextRecords<Self::Item>> + Send;
+    fn next(&mut self) -> impl Future<Output = NextEvent<Self::Item>> + Send;
 
-    /// Takes in nothing more. `next` is not called again; what is out may still be acknowledged. May be called twice.
+    /// Waits for the end of a partition, [`Closing`](SourceEvent::Closing) or [`Lost`](SourceEvent::Lost).
+    /// Called in the place of [`next`](Self::next) while the pipeline has no room for records. By default it
+    /// never resolves, for sources whose partitions stay.
+    ///
+    /// # Cancel safety
+    ///
+    /// Must be cancel safe, as [`next`](Self::next).
+    fn next_closing(&mut self) -> impl Future<Output = SourceEvent<Self::Item>> + Send {
+        pending()
+    }
+
+    /// Stops handing out records. `next` is not called again; what is out may still be acknowledged. May be called twice.
     fn stop(&mut self);
 
-    /// Stores the positions of what was acknowledged and gives up ownership of the lanes. Must not wait for records that
+    /// Stores the positions of what was acknowledged and gives up ownership of the partitions. Must not wait for records that
     /// were not acknowledged: there may be some, after an error.
-    fn close(self) -> impl Future<Output = Result<(), SourceError>> + Send;
+    fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 }
 
-/// What [`Source::next`] gives.
-pub type NextRecords<T> = Option<Result<Vec<Sourced<T>>, SourceError>>;
+/// The next event of a [`Source`], its failure, or its end.
+pub type NextEvent<T> = Option<Result<SourceEvent<T>, EndpointError>>;
+
+/// An event of a [`Source`]. A source whose partitions stay gives records alone.
+///
+/// ```text
+/// Opened ─▶ Records, Advanced, Idle … ─▶ Closing ─▶ nothing more of it, until it is opened anew
+///                                   └──▶ Lost, also after Closing
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SourceEvent<T> {
+    /// Records, in order within each partition.
+    Records(Vec<SourceRecord<T>>),
+    /// A partition is this source's from now on.
+    Opened(Arc<str>),
+    /// All that comes before this position was handed out, also where there is no record: past markers
+    /// of transactions, and past records that were trimmed. A commit or an archive may claim it.
+    Advanced(Position),
+    /// A partition is about to be given up. It is still this source's until the guard is dropped, or
+    /// the source's time for it is over. The pipeline drops the guard once none of the partition's
+    /// records is in it any more.
+    Closing(Arc<str>, PartitionGuard),
+    /// A partition is not this source's any more. Its records that are out are not
+    /// [current](Ack::is_current).
+    Lost(Arc<str>),
+    /// A partition has nothing more to give at present.
+    Idle(Arc<str>),
+}
 
 /// A record as its source hands it out.
-pub struct Sourced<T> {
+pub struct SourceRecord<T> {
     /// The record.
     pub value: T,
-    /// Where it stands in its lane.
+    /// Its place in its partition.
     pub position: Position,
-    /// The duty to say when its effects are durable.
+    /// The acknowledgement, to be done once the record's effects are durable.
     pub ack: Ack,
-    /// What it takes of the pipeline's `max_in_flight_bytes`; 0 where it is not known.
+    /// Its share of the pipeline's `max_in_flight_bytes`; 0 where it is not known.
     pub bytes: usize,
 }
 
 /// Shows all but the record.
-impl<T> fmt::Debug for Sourced<T> {
+impl<T> fmt::Debug for SourceRecord<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sourced")
+        f.debug_struct("SourceRecord")
             .field("position", &self.position)
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
-    }
-}
-
-/// Where a record stands: its lane, and a number or text that is unique within it.
-///
-/// Shown as `shard-1@42`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Position {
-    lane: Arc<str>,
-    at: At,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum At {
-    Number(u64),
-    Text(Arc<str>),
-}
-
-impl Position {
-    /// A numbered position, such as an offset of a partition.
-    pub fn number(lane: Arc<str>, number: u64) -> Self {
-        let at = At::Number(number);
-        Self { lane, at }
-    }
-
-    /// A position that is a text, such as the sequence number of a shard.
-    pub fn text(lane: Arc<str>, text: impl Into<Arc<str>>) -> Self {
-        let at = At::Text(text.into());
-        Self { lane, at }
-    }
-
-    /// The lane, as its source names it.
-    #[must_use]
-    pub fn lane(&self) -> &Arc<str> {
-        &self.lane
-    }
-
-    /// The number, where the position is one.
-    #[must_use]
-    pub fn as_number(&self) -> Option<u64> {
-        match self.at {
-            At::Number(number) => Some(number),
-            At::Text(_) => None,
-        }
-    }
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.at {
-            At::Number(number) => write!(f, "{}@{number}", self.lane),
-            At::Text(text) => write!(f, "{}@{text}", self.lane),
-        }
     }
 }

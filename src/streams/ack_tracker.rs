@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use super::SequenceNumber;
 use crate::clock::Clock;
-use crate::progress::{Acknowledge, Contiguous};
+use crate::progress::{Acknowledge, Contiguous, PartitionGuard};
 
 /// The outstanding records of a shard, shared by the task that reads it and those that handle them.
 #[derive(Debug)]
@@ -34,6 +34,11 @@ struct Pages {
     /// Set once this task no longer reads the shard, or another worker does: records that were not
     /// taken yet are not handed out.
     revoked: bool,
+    /// Set once the stream knows that the shard is to be given up: what it has not taken by then is
+    /// left to the next reader.
+    is_closing: bool,
+    /// The guards of the shard's closing that are not dropped.
+    guards: usize,
 }
 
 impl Pages {
@@ -42,9 +47,12 @@ impl Pages {
         self.records.next() - self.records.outstanding() as u64
     }
 
-    /// Returns whether nothing is left to wait for: all are done, or the first open one was dropped.
+    /// Returns whether nothing is left to wait for: no guard, and all are done, or the first open one
+    /// was dropped.
     fn is_settled(&self) -> bool {
-        self.records.outstanding() == 0 || self.dropped.is_some_and(|at| at <= self.first())
+        let is_done =
+            self.records.outstanding() == 0 || self.dropped.is_some_and(|at| at <= self.first());
+        is_done && self.guards == 0
     }
 }
 
@@ -62,6 +70,8 @@ impl AckTracker {
                 wake_below: None,
                 dropped: None,
                 revoked: false,
+                is_closing: false,
+                guards: 0,
             }),
             changed: Notify::new(),
         }
@@ -118,6 +128,28 @@ impl AckTracker {
     /// Stops records that were not taken yet from being handed out.
     pub(crate) fn revoke(&self) {
         self.pages().revoked = true;
+    }
+
+    /// Notes that the shard is to be given up, and returns a guard that keeps it from being settled.
+    pub(crate) fn close(self: &Arc<Self>) -> PartitionGuard {
+        let mut pages = self.pages();
+        pages.is_closing = true;
+        pages.guards += 1;
+        drop(pages);
+        let tracker = Arc::clone(self);
+        PartitionGuard::new(move || {
+            tracker.pages().guards -= 1;
+            tracker.changed.notify_waiters();
+        })
+    }
+
+    /// Notes that the shard is not given up after all.
+    pub(crate) fn reopen(&self) {
+        self.pages().is_closing = false;
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.pages().is_closing
     }
 
     /// Sets the time until which the shard is this worker's, in case its task does not run in time

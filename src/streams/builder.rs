@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
-use super::dispatcher::Destination;
+use super::dispatcher::{Destination, News};
 use super::error::StreamsError;
 use super::failure_log::FailureLog;
 use super::graph::ShardGraph;
@@ -262,6 +262,7 @@ impl StreamSourceBuilder {
             transport,
         });
         let (sender, receiver) = mpsc::channel(CHUNKS);
+        let (news, news_receiver) = News::channel();
         let delay = settings.get_retry().get_max_backoff();
         let longest_gap = timeout.saturating_add(delay);
         let shared = Shared {
@@ -294,7 +295,7 @@ impl StreamSourceBuilder {
         let letters_rng = rng.fork();
         let mut worker = Worker::new(
             Arc::new(shared),
-            Destination::Channel(sender),
+            Destination::Channel(sender, news),
             begin,
             lister,
             rng,
@@ -306,7 +307,7 @@ impl StreamSourceBuilder {
         let (orders, received_orders) = watch::channel(Order::Run);
         Ok(StreamSource {
             worker,
-            receiver,
+            receiver: (receiver, news_receiver),
             orders: Arc::new(orders),
             received_orders,
             rng: letters_rng,

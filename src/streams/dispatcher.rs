@@ -1,6 +1,7 @@
 //! The output of a shard's records: to a handler, or to a stream that the caller reads.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -10,8 +11,9 @@ use super::ack_tracker::AckTracker;
 use super::error::StreamsError;
 use super::page::Entry;
 use super::policy::{HandleFn, Runner};
+use super::record_stream::StreamEvent;
 use super::shared::Shared;
-use crate::progress::Acknowledge;
+use crate::progress::{Acknowledge, PartitionGuard};
 
 /// Records on their way to a caller that takes them as a stream.
 #[derive(Debug)]
@@ -34,7 +36,58 @@ impl Drop for Chunk {
 #[derive(Clone)]
 pub(crate) enum Destination {
     Handler(HandleFn),
-    Channel(mpsc::Sender<Chunk>),
+    Channel(mpsc::Sender<Chunk>, News),
+}
+
+/// News of shards on their way to a caller that takes records as a stream. They overtake records.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    sender: mpsc::UnboundedSender<StreamEvent>,
+    /// The caller takes events. One that takes records alone would drop the guards late.
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl News {
+    /// Returns the news and the end that receives them.
+    pub(crate) fn channel() -> (Self, NewsReceiver) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let is_wanted = Arc::new(AtomicBool::new(false));
+        let news = Self {
+            sender,
+            is_wanted: Arc::clone(&is_wanted),
+        };
+        (
+            news,
+            NewsReceiver {
+                receiver,
+                is_wanted,
+            },
+        )
+    }
+
+    fn opened(&self, shard: &ShardId) {
+        // The stream may be gone.
+        let _ = self.sender.send(StreamEvent::Opened(shard.clone()));
+    }
+
+    fn ending(&self, event: impl FnOnce() -> StreamEvent) {
+        if self.is_wanted.load(Ordering::Relaxed) {
+            let _ = self.sender.send(event());
+        }
+    }
+}
+
+/// The stream's end of the [`News`].
+#[derive(Debug)]
+pub(crate) struct NewsReceiver {
+    pub(crate) receiver: mpsc::UnboundedReceiver<StreamEvent>,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl NewsReceiver {
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
 }
 
 pub(crate) enum Dispatcher {
@@ -47,19 +100,66 @@ pub(crate) enum Dispatcher {
 /// A shard's end of the channel that all shards share.
 pub(crate) struct Output {
     shard: ShardId,
+    acks: Arc<AckTracker>,
     sender: mpsc::Sender<Chunk>,
+    news: News,
     pending: Option<Chunk>,
+    /// The stream knows that the shard is to be given up.
+    is_closing: bool,
     /// Set once the end of the receiving side was reported.
     closed: bool,
 }
 
 impl Output {
-    pub(crate) fn new(shard: ShardId, sender: mpsc::Sender<Chunk>) -> Self {
+    pub(crate) fn new(
+        shard: ShardId,
+        acks: Arc<AckTracker>,
+        sender: mpsc::Sender<Chunk>,
+        news: News,
+    ) -> Self {
+        news.opened(&shard);
         Self {
             shard,
+            acks,
             sender,
+            news,
             pending: None,
+            is_closing: false,
             closed: false,
+        }
+    }
+
+    /// Gives the stream a guard of the shard, which is to be given up.
+    fn close(&mut self) {
+        self.pending = None;
+        if !self.is_closing {
+            self.is_closing = true;
+            let (shard, acks) = (&self.shard, &self.acks);
+            self.news
+                .ending(|| StreamEvent::Closing(shard.clone(), acks.close()));
+        }
+    }
+
+    /// Opens the shard anew: it is not given up after all.
+    fn reopen(&mut self) {
+        if self.is_closing {
+            self.is_closing = false;
+            self.acks.reopen();
+            self.news.opened(&self.shard);
+        }
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let shard = &self.shard;
+        if !self.acks.is_settled() {
+            self.news.ending(|| StreamEvent::Lost(shard.clone()));
+        } else if !self.is_closing {
+            // Read to its end, and all of it done: there is nothing to wait for.
+            let guard = PartitionGuard::new(|| {});
+            self.news
+                .ending(|| StreamEvent::Closing(shard.clone(), guard));
         }
     }
 }
@@ -91,9 +191,12 @@ impl Dispatcher {
                 Arc::clone(acks),
                 rng.fork(),
             ))),
-            Destination::Channel(sender) => {
-                Self::Channel(Output::new(shard.clone(), sender.clone()))
-            }
+            Destination::Channel(sender, news) => Self::Channel(Output::new(
+                shard.clone(),
+                Arc::clone(acks),
+                sender.clone(),
+                news.clone(),
+            )),
         }
     }
 
@@ -143,10 +246,18 @@ impl Dispatcher {
         }
     }
 
-    /// Discards the records that wait for the stream to take them.
+    /// Discards the records that wait for the stream to take them, and announces that the shard is to
+    /// be given up.
     pub(crate) fn leave(&mut self) {
         if let Self::Channel(output) = self {
-            output.pending = None;
+            output.close();
+        }
+    }
+
+    /// Takes back that the shard is to be given up.
+    pub(crate) fn stay(&mut self) {
+        if let Self::Channel(output) = self {
+            output.reopen();
         }
     }
 

@@ -93,14 +93,14 @@ mod time;
 mod worker;
 
 pub use crate::item::DecodeError;
-pub use crate::progress::{Ack, Acknowledge};
+pub use crate::progress::{Ack, Acknowledge, PartitionGuard};
 pub use builder::{StartPosition, StreamSourceBuilder};
 pub use control::StreamControl;
 pub use error::{StreamsError, StreamsErrorKind};
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
-pub use record_stream::{Delivery, RecordStream};
+pub use record_stream::{Delivery, RecordStream, StreamEvent};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
 pub use settings::StreamSettings;
 pub use snapshot::SnapshotSettings;

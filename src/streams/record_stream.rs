@@ -12,12 +12,12 @@ use tokio::task::JoinSet;
 
 use super::ShardId;
 use super::control::{Running, StreamControl};
-use super::dispatcher::Chunk;
+use super::dispatcher::{Chunk, NewsReceiver};
 use super::error::StreamsError;
 use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
-use crate::progress::{Ack, Acknowledge};
+use crate::progress::{Ack, Acknowledge, PartitionGuard};
 use crate::retry::{Backoff, Retries};
 
 /// A record, with the acknowledgement to give once all its effects are durable.
@@ -58,6 +58,7 @@ impl Delivery {
 /// [`close`](Self::close) gives them up at once.
 pub struct RecordStream {
     chunks: mpsc::Receiver<Chunk>,
+    news: NewsReceiver,
     /// The records of the last chunk that have not been taken yet.
     ready: VecDeque<Delivery>,
     /// The worker, until it has ended.
@@ -66,6 +67,24 @@ pub struct RecordStream {
     letters: Letters,
     /// The dead letters that the handler has not accepted yet.
     writing_letters: JoinSet<()>,
+}
+
+/// An event of a [`RecordStream`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// Records of one shard, in its order.
+    Records(Vec<Delivery>),
+    /// A shard is this worker's from now on: its records follow. For a snapshot's items there is a
+    /// shard of their own.
+    Opened(ShardId),
+    /// A shard is to go to another worker, or was read to its end: no more records of it come. It is
+    /// still this worker's until all of its records that are out are acknowledged or dropped and the
+    /// guard is dropped, or [`drain_timeout`](super::StreamSettings::drain_timeout) is over.
+    Closing(ShardId, PartitionGuard),
+    /// A shard is not this worker's any more, or is read again from its last record with all up to it
+    /// done. Its records that are out are not current.
+    Lost(ShardId),
 }
 
 /// The handling of malformed records.
@@ -84,13 +103,14 @@ impl fmt::Debug for RecordStream {
 
 impl RecordStream {
     pub(super) fn new(
-        chunks: mpsc::Receiver<Chunk>,
+        (chunks, news): (mpsc::Receiver<Chunk>, NewsReceiver),
         running: Running,
         control: StreamControl,
         letters: Letters,
     ) -> Self {
         Self {
             chunks,
+            news,
             ready: VecDeque::new(),
             running: Some(running),
             control,
@@ -114,11 +134,67 @@ impl RecordStream {
     ///
     /// Cancel safe: no record is lost.
     pub async fn next_chunk(&mut self) -> Option<Result<Vec<Delivery>, StreamsError>> {
-        match std::future::poll_fn(|context| self.poll_ready(context)).await {
+        match std::future::poll_fn(|context| self.poll_records(context)).await {
             Some(Ok(())) => Some(Ok(self.ready.drain(..).collect())),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         }
+    }
+
+    /// Waits for the next event: records that are ready, all of one shard, or news of a shard. `None` at the end.
+    ///
+    /// The first call asks for the ends of shards; before it, and for callers that take records alone,
+    /// there are none.
+    ///
+    /// # Errors
+    ///
+    /// As for the stream's items.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no event is lost.
+    pub async fn next_event(&mut self) -> Option<Result<StreamEvent, StreamsError>> {
+        self.news.want();
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(Some(event)) = self.poll_news(context) {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            let ready = ready!(self.poll_ready(context));
+            Poll::Ready(
+                ready.map(|ready| {
+                    ready.map(|()| StreamEvent::Records(self.ready.drain(..).collect()))
+                }),
+            )
+        })
+        .await
+    }
+
+    /// Waits for the next [`Closing`](StreamEvent::Closing), [`Lost`](StreamEvent::Lost) or
+    /// [`Opened`](StreamEvent::Opened), for a caller that has no room for records. Never resolves after
+    /// the end.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: no event is lost.
+    pub async fn next_closing(&mut self) -> StreamEvent {
+        self.news.want();
+        std::future::poll_fn(|context| match self.poll_news(context) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        })
+        .await
+    }
+
+    /// Polls for news of a shard.
+    fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
+        let event = ready!(self.news.receiver.poll_recv(context));
+        if let Some(StreamEvent::Closing(shard, _) | StreamEvent::Lost(shard)) = &event {
+            let is_next = |first: &Delivery| first.record.shard_id() == shard;
+            if self.ready.front().is_some_and(is_next) {
+                self.ready.clear();
+            }
+        }
+        Poll::Ready(event)
     }
 
     /// Stores the checkpoints of the records that are done and gives the leases up. Records that were taken are awaited for as long
@@ -162,6 +238,15 @@ impl RecordStream {
         }
     }
 
+    /// Polls for records alone: what else there is, is dropped.
+    fn poll_records(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), StreamsError>>> {
+        while let Poll::Ready(Some(_)) = self.poll_news(context) {}
+        self.poll_ready(context)
+    }
+
     /// Polls until a record is ready to be taken.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
@@ -194,7 +279,7 @@ impl RecordStream {
     }
 
     fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        if chunk.acks.is_revoked() {
+        if chunk.acks.is_revoked() || chunk.acks.is_closing() {
             // Dropped whole, it says so to its tracker.
             return Ok(());
         }
@@ -257,7 +342,7 @@ impl Stream for RecordStream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let stream = self.get_mut();
-        match ready!(stream.poll_ready(context)) {
+        match ready!(stream.poll_records(context)) {
             Some(Ok(())) => Poll::Ready(stream.ready.pop_front().map(Ok)),
             Some(Err(error)) => Poll::Ready(Some(Err(error))),
             None => Poll::Ready(None),

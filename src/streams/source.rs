@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use super::StreamsError;
 use super::builder::StreamSourceBuilder;
 use super::control::{Running, StreamControl};
-use super::dispatcher::{Chunk, Destination};
+use super::dispatcher::{Chunk, Destination, NewsReceiver};
 use super::policy::{Batch, BatchError, erase};
 use super::record_stream::{Letters, RecordStream};
 use super::shared::Order;
@@ -22,7 +22,7 @@ use crate::retry::Backoff;
 /// Workers in any number of processes share the stream's shards by the lease table; see the [module](super) for the guarantees.
 pub struct StreamSource {
     pub(super) worker: Worker,
-    pub(super) receiver: mpsc::Receiver<Chunk>,
+    pub(super) receiver: (mpsc::Receiver<Chunk>, NewsReceiver),
     pub(super) orders: Arc<watch::Sender<Order>>,
     pub(super) received_orders: watch::Receiver<Order>,
     /// The randomness of the delays of dead letters, if records are taken as a stream.

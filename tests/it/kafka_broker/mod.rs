@@ -3,7 +3,10 @@
 //! Run where `KAFKA_BOOTSTRAP` names a broker (`host:port`); those that kill one start it themselves from the jars in the
 //! directory `KAFKA_JARS`.
 
+mod churn;
 mod errors;
+mod gaps;
+mod holds;
 mod rebalance;
 mod restart;
 pub(crate) mod server;
@@ -45,6 +48,20 @@ impl Topic {
         let name = unique("topic");
         server::create_topic(&bootstrap, &name, partitions, config).await;
         Some(Self { bootstrap, name })
+    }
+
+    /// Creates it anew, after it was deleted.
+    async fn make_again(&self, partitions: i32) {
+        server::create_topic(&self.bootstrap, &self.name, partitions, &[]).await;
+    }
+
+    /// Adds partitions, up to this number.
+    async fn add_partitions(&self, partitions: usize) {
+        let admin = server::admin(&self.bootstrap);
+        let more = rdkafka::admin::NewPartitions::new(&self.name, partitions);
+        let options = rdkafka::admin::AdminOptions::new();
+        let made = admin.create_partitions(&[more], &options);
+        made.await.expect("answered")[0].as_ref().expect("made");
     }
 
     fn settings(&self) -> KafkaSettings {

@@ -97,6 +97,13 @@ impl Drop for Server {
     }
 }
 
+pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
+    let client = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create();
+    client.expect("a client")
+}
+
 /// Creates a topic on whatever broker.
 pub(crate) async fn create_topic(
     bootstrap: &str,
@@ -104,17 +111,21 @@ pub(crate) async fn create_topic(
     partitions: i32,
     config: &[(&str, &str)],
 ) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create()
-        .expect("a client");
+    let admin = admin(bootstrap);
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for (property, value) in config {
         topic = topic.set(property, value);
     }
     let options = AdminOptions::new().operation_timeout(Some(LONGEST));
-    let created = admin.create_topics(&[topic], &options).await;
-    created.expect("answered")[0].as_ref().expect("created");
+    // A topic of the same name may be on its way out.
+    let began = Instant::now();
+    loop {
+        let created = admin.create_topics([&topic], &options).await;
+        match &created.expect("answered")[0] {
+            Ok(_) => return,
+            Err((_, error)) => assert!(began.elapsed() < LONGEST, "{error}"),
+        }
+    }
 }
 
 fn java(jars: &str, main: &str) -> Command {
@@ -154,6 +165,10 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+group.consumer.min.session.timeout.ms=1000
+group.consumer.session.timeout.ms=8000
+group.consumer.min.heartbeat.interval.ms=200
+group.consumer.heartbeat.interval.ms=500
 ",
         directory.display()
     )

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dynamodb_connector::pipeline::{
-    Ack, Acknowledge, Delivery, EndpointError, NextRecords, Position, Sink, Source, Sourced,
+    Ack, Acknowledge, Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent,
+    SourceRecord,
 };
 use tokio::sync::Notify;
 
@@ -82,7 +83,7 @@ impl Acknowledge for Log {
 impl Source for Script {
     type Item = u32;
 
-    async fn next(&mut self) -> NextRecords<u32> {
+    async fn next(&mut self) -> NextEvent<u32> {
         match self.batches.pop_front() {
             Some(Ok(batch)) => {
                 let lane: Arc<str> = "lane".into();
@@ -92,7 +93,7 @@ impl Source for Script {
                 let records = batch
                     .into_iter()
                     .zip(first..)
-                    .map(|(value, number)| Sourced {
+                    .map(|(value, number)| SourceRecord {
                         value,
                         position: Position::number(lane.clone(), number),
                         ack: Ack::new(log.clone(), number),
@@ -100,7 +101,7 @@ impl Source for Script {
                     });
                 let records: Vec<_> = records.collect();
                 self.log.add(format!("given {}", records.len()));
-                Some(Ok(records))
+                Some(Ok(SourceEvent::Records(records)))
             }
             Some(Err(error)) => Some(Err(EndpointError::new(error).retryable(true))),
             None if self.ends => None,

@@ -354,7 +354,7 @@ impl SnapshotTask {
             let given = pages.is_empty()
                 && match &self.destination {
                     Destination::Handler(_) => self.acks.is_empty(),
-                    Destination::Channel(_) => self.dispatcher.has_room(),
+                    Destination::Channel(..) => self.dispatcher.has_room(),
                 };
             self.dispatcher.flush(true);
             if given {
@@ -398,6 +398,8 @@ impl SnapshotTask {
         self.acks = Arc::new(AckTracker::new(self.shared.clock));
         self.acks.valid_until(self.lease.valid_until());
         let lane = SnapshotTable::shard();
+        // The old one first, which announces its end.
+        self.dispatcher = Dispatcher::Gone;
         self.dispatcher = Dispatcher::new(
             &self.shared,
             &self.destination,

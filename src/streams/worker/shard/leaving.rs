@@ -105,7 +105,10 @@ impl ShardTask {
     pub(super) fn stay(&mut self) {
         let closing = self.instructions.borrow().order.closes();
         match self.phase {
-            Phase::Draining { .. } if !closing => self.phase = Phase::Working,
+            Phase::Draining { .. } if !closing => {
+                self.phase = Phase::Working;
+                self.dispatcher.stay();
+            }
             // Work was aborted: the shard is let go, and any worker may take it.
             Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo | Phase::Working => {
             }

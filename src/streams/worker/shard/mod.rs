@@ -347,7 +347,7 @@ impl ShardTask {
         self.dispatcher
             .flush(self.reading.closed || self.barrier.is_up());
         // A stream delivers in turn: these records come before the snapshot's.
-        let in_turn = matches!(self.destination, Destination::Channel(_)) || self.acks.is_empty();
+        let in_turn = matches!(self.destination, Destination::Channel(..)) || self.acks.is_empty();
         let quiet = self.reading.read.is_none() && self.dispatcher.has_room() && in_turn;
         self.barrier.meet(
             &self.shared.coordinator,
@@ -362,6 +362,8 @@ impl ShardTask {
         self.acks.revoke();
         self.acks = Arc::new(AckTracker::new(self.shared.clock));
         self.acks.valid_until(self.lease.valid_until());
+        // The old one first, which announces its end.
+        self.dispatcher = Dispatcher::Gone;
         self.dispatcher = Dispatcher::new(
             &self.shared,
             &self.destination,
