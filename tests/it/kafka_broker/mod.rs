@@ -60,7 +60,8 @@ impl Topic {
         let admin = server::admin(&self.bootstrap);
         let more = rdkafka::admin::NewPartitions::new(&self.name, partitions);
         let options = rdkafka::admin::AdminOptions::new();
-        let made = admin.create_partitions(&[more], &options);
+        let more = [more];
+        let made = admin.create_partitions(&more, &options);
         made.await.expect("answered")[0].as_ref().expect("made");
     }
 
