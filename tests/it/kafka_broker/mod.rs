@@ -7,6 +7,7 @@ mod errors;
 mod rebalance;
 mod restart;
 pub(crate) mod server;
+mod topic_ids;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
