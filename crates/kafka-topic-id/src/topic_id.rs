@@ -125,16 +125,16 @@ mod tests {
         ("AAAAAAAAAAAAAAAAAAAAAQ", 1),
         (
             "cxk5sDF3RuOYgRGxIVVlzg",
-            0x731939b0_3177_46e3_9881_11b1215565ce,
+            0x7319_39b0_3177_46e3_9881_11b1_2155_65ce,
         ),
         ("_____________________w", u128::MAX),
         (
             "--_7776-QAC__7_vvu--7w",
-            0xfbeffbef_be_be_4000_bfff_bfef_beefbeef,
+            0xfbef_fbef_bebe_4000_bfff_bfef_beef_beef,
         ),
         (
             "gAAAAAAAAACAAAAAAAAAAA",
-            0x80000000_0000_0000_8000_000000000000,
+            0x8000_0000_0000_0000_8000_0000_0000_0000,
         ),
     ];
 
