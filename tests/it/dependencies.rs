@@ -111,3 +111,33 @@ fn no_crate_of_ours_changes_what_numbers_are() {
     let on = features.iter().any(|on| on.contains("arbitrary_precision"));
     assert!(!on, "{features:?}");
 }
+
+/// A lint table that is the workspace's cannot be changed in one place, so that crate has a copy.
+#[test]
+fn unsafe_code_is_allowed_in_one_crate_whose_other_lints_are_the_workspaces() {
+    let manifest = |folder: &str| -> toml::Table {
+        let path = format!("{}/{folder}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).expect("a manifest");
+        text.parse().expect("TOML")
+    };
+    let workspace = manifest(".")["workspace"].clone();
+    let expected = &workspace["lints"];
+    assert_eq!(expected["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    let members = workspace["members"].as_array().expect("a list");
+    let members = members.iter().filter_map(toml::Value::as_str).chain(["."]);
+    let own: Vec<&str> = members
+        .filter(|member| manifest(member)["lints"].get("workspace").is_none())
+        .collect();
+    assert_eq!(own, ["crates/kafka-topic-id"]);
+
+    let lints = manifest("crates/kafka-topic-id")["lints"].clone();
+    for tool in ["rust", "clippy"] {
+        for (lint, level) in expected[tool].as_table().expect("a table") {
+            let level = match lint.as_str() {
+                "unsafe_code" => toml::Value::from("deny"),
+                _ => level.clone(),
+            };
+            assert_eq!(lints[tool].get(lint), Some(&level), "{lint}");
+        }
+    }
+}

@@ -10,6 +10,7 @@ mod holds;
 mod rebalance;
 mod restart;
 pub(crate) mod server;
+mod topic_ids;
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
