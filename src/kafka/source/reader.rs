@@ -18,7 +18,7 @@ use rdkafka::message::BorrowedMessage;
 use tokio::sync::oneshot;
 
 use super::super::error::{KafkaError, is_fatal};
-use super::super::receipt::Place;
+use super::super::receipt::TopicPartition;
 use super::super::topics::{Waits, look_up};
 use super::assigned::{Callbacks, Shared, to_commit};
 use super::lane::Lane;
@@ -226,7 +226,7 @@ impl Reader<'_> {
             (_, code) if is_fatal(code) => Err(KafkaError::Fatal { reason }),
             // librdkafka names no topic here; with several, any of them may be meant.
             (_, Code::AutoOffsetReset | Code::NoOffset) => Err(KafkaError::Refused {
-                place: Place::new(self.settings.topics.join(", ").into(), None),
+                place: TopicPartition::new(self.settings.topics.join(", ").into(), None),
                 reason: "a partition's start is not known: it has no committed offset, or that is \
                          no longer there"
                     .into(),

@@ -5,6 +5,7 @@
 
 mod errors;
 mod rebalance;
+mod refusals;
 mod restart;
 pub(crate) mod server;
 
