@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::error::KafkaError;
 use crate::health::{Health, OperationReporter};
 
 /// The longest time between two attempts: librdkafka's `reconnect.backoff.max.ms`, and its time-out of a connection.
@@ -16,8 +17,16 @@ const LONGEST_GAP: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(super) struct Connection {
     reporter: OperationReporter,
-    /// The last error that was about one broker, or none.
-    last: Mutex<String>,
+    last: Mutex<LastError>,
+}
+
+/// The last error that was about one broker.
+#[derive(Debug, Default)]
+struct LastError {
+    reason: String,
+    code: Option<RDKafkaErrorCode>,
+    /// No broker was reached since.
+    all_down: bool,
 }
 
 impl Connection {
@@ -35,20 +44,47 @@ impl Connection {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             tracing::debug!(reason, "librdkafka goes on by itself");
-            reason.clone_into(&mut last);
+            reason.clone_into(&mut last.reason);
+            last.code = code;
             return;
         }
-        let cause = if last.is_empty() {
+        last.all_down = true;
+        let cause = if last.reason.is_empty() {
             reason.to_owned()
         } else {
-            format!("{reason}: {last}")
+            format!("{reason}: {}", last.reason)
         };
         drop(last);
         self.reporter.failed(cause);
     }
 
+    /// Returns the last error that was about one broker.
+    pub(super) fn last_error(&self) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        (!last.reason.is_empty()).then(|| last.reason.clone())
+    }
+
+    /// Returns the error of a client that reaches no broker, for a reason that waiting does not change: names that do not
+    /// resolve, and certificates that are not accepted.
+    pub(super) fn in_vain(&self) -> Option<KafkaError> {
+        use RDKafkaErrorCode as Code;
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = matches!(
+            last.code,
+            Some(Code::Resolve | Code::SSL | Code::Authentication)
+        );
+        (last.all_down && lasting).then(|| KafkaError::NotConnected {
+            reason: last.reason.as_str().into(),
+        })
+    }
+
     /// Notes that a broker answered.
     pub(super) fn succeeded(&self) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.code.is_some() || last.all_down {
+            *last = LastError::default();
+        }
+        drop(last);
         self.reporter.succeeded();
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::receipt::Place;
+use super::receipt::TopicPartition;
 use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
@@ -98,7 +98,7 @@ pub enum KafkaError {
     #[non_exhaustive]
     Refused {
         /// The topic, and the partition where it is known.
-        place: Place,
+        place: TopicPartition,
         /// What they say.
         reason: Arc<str>,
     },
@@ -127,7 +127,7 @@ pub enum KafkaError {
     #[non_exhaustive]
     NotDelivered {
         /// The topic, and the partition where it is known.
-        place: Place,
+        place: TopicPartition,
         /// What librdkafka says.
         reason: Arc<str>,
     },
@@ -157,6 +157,14 @@ pub enum KafkaError {
         topic: Arc<str>,
         /// The partition.
         partition: i32,
+    },
+    /// No broker can be reached, for a reason that more time does not change: a host name that does not resolve, a
+    /// certificate that is not accepted. Correct `bootstrap_servers` or the `ssl.` properties.
+    #[error("no kafka broker can be reached: {reason}")]
+    #[non_exhaustive]
+    NotConnected {
+        /// The last error of a connection, by librdkafka.
+        reason: Arc<str>,
     },
     /// Offsets that could not be committed: what was done since the last commit comes again, here or at another member.
     #[error("offsets not committed: {reason}")]
@@ -193,6 +201,7 @@ impl KafkaError {
             | Self::LookingUp { .. }
             | Self::NotDelivered { .. }
             | Self::NotCommitted { .. }
+            | Self::NotConnected { .. }
             | Self::Unreachable { .. } => KafkaErrorKind::Retriable,
             Self::Fatal { .. } | Self::Gap { .. } | Self::NoOffset { .. } => KafkaErrorKind::Fatal,
             Self::Closed => KafkaErrorKind::Closed,
@@ -231,7 +240,7 @@ impl KafkaError {
     /// A delivery's or a produce call's failure. `limit` is the producer's own, known only before a broker was asked.
     pub(super) fn of_record(
         code: RDKafkaErrorCode,
-        place: Place,
+        place: TopicPartition,
         size: usize,
         limit: Option<usize>,
     ) -> Self {
@@ -260,7 +269,6 @@ impl KafkaError {
             code if is_fatal(code) => Self::Fatal { reason: reason() },
             Code::PurgeQueue | Code::PurgeInflight => Self::Closed,
             Code::InvalidTopic
-            | Code::PolicyViolation
             | Code::TopicAuthorizationFailed
             | Code::UnsupportedCompressionType => Self::TopicRefused {
                 topic: place.topic,
@@ -269,6 +277,8 @@ impl KafkaError {
             Code::InvalidMessage
             | Code::InvalidTimestamp
             | Code::InvalidRecord
+            | Code::InvalidDifferentRecord
+            | Code::PolicyViolation
             | Code::InvalidArgument
             | Code::UnsupportedForMessageFormat => Self::Refused {
                 place,
@@ -298,6 +308,48 @@ impl KafkaError {
     }
 }
 
+/// A report that a record was not delivered, by what it says of the record.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The broker refused the batch: the record only if it was alone in it.
+    Batch(KafkaError),
+    /// The record's topic cannot be used.
+    Topic(KafkaError),
+    /// The brokers did not take it, or not in time, whatever it holds.
+    Outage(KafkaError),
+    /// Nothing: the client gave it back.
+    Returned,
+}
+
+impl Failure {
+    pub(super) fn of(code: RDKafkaErrorCode, place: TopicPartition, size: usize) -> Self {
+        use RDKafkaErrorCode as Code;
+        if is_fatal(code)
+            || matches!(
+                code,
+                Code::PurgeQueue | Code::Fatal | Code::GaplessGuarantee
+            )
+        {
+            return Self::Returned;
+        }
+        if code == Code::PurgeInflight {
+            return Self::Outage(KafkaError::NotDelivered {
+                place,
+                reason: "its answer was not waited for any longer".into(),
+            });
+        }
+        let error = KafkaError::of_record(code, place, size, None);
+        match error.kind() {
+            KafkaErrorKind::Topic => Self::Topic(error),
+            KafkaErrorKind::Record if matches!(error, KafkaError::UnknownPartition { .. }) => {
+                Self::Topic(error)
+            }
+            KafkaErrorKind::Record => Self::Batch(error),
+            _ => Self::Outage(error),
+        }
+    }
+}
+
 impl From<ConfigError> for KafkaError {
     fn from(error: ConfigError) -> Self {
         Self::OutOfRange(Arc::new(error))
@@ -315,7 +367,6 @@ pub(super) fn is_fatal(code: RDKafkaErrorCode) -> bool {
             | Code::InvalidProducerEpoch
             | Code::OutOfOrderSequenceNumber
             | Code::UnknownProducerId
-            | Code::GaplessGuarantee
             | Code::Authentication
             | Code::SaslAuthenticationFailed
             | Code::UnsupportedSASLMechanism
@@ -347,14 +398,19 @@ mod tests {
     use super::*;
 
     fn of(code: RDKafkaErrorCode, partition: Option<i32>) -> KafkaError {
-        KafkaError::of_record(code, Place::new("events".into(), partition), 2 << 20, None)
+        KafkaError::of_record(
+            code,
+            TopicPartition::new("events".into(), partition),
+            2 << 20,
+            None,
+        )
     }
 
     #[test]
     fn a_record_over_the_limit_names_topic_size_and_limit() {
         let own = KafkaError::of_record(
             RDKafkaErrorCode::MessageSizeTooLarge,
-            Place::new("events".into(), None),
+            TopicPartition::new("events".into(), None),
             2 << 20,
             Some(1_000_000),
         );

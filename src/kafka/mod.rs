@@ -27,12 +27,15 @@
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
 //! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
 
+mod admission;
 mod connection;
 mod error;
+mod limits;
+mod partitioner;
 mod producer;
 mod receipt;
 mod record;
-mod room;
+mod scope;
 mod settings;
 mod sink;
 mod sink_settings;
@@ -43,7 +46,7 @@ mod topics;
 pub use crate::progress::{Ack, Acknowledge, PartitionGuard};
 pub use crate::settings::{ConfigError, SettingsPlace};
 pub use error::{KafkaError, KafkaErrorKind};
-pub use receipt::{Delivered, Place, Receipt};
+pub use receipt::{Receipt, RecordMetadata, TopicPartition};
 pub use record::{Header, ProducerRecord, Serializer};
 pub use settings::KafkaSettings;
 pub use sink::{KafkaSink, SerializingSink};

@@ -1,4 +1,4 @@
-//! What a caller gets for a record that the sink accepted.
+//! The future that a caller gets for a record that the sink accepted.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::error::KafkaError;
-use super::room::Room;
+use super::scope::CallerScope;
 
 /// A topic, and a partition where it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct TopicPartition {
     pub(super) topic: Arc<str>,
     pub(super) partition: Option<i32>,
 }
 
-impl Place {
+impl TopicPartition {
     pub(super) fn new(topic: Arc<str>, partition: Option<i32>) -> Self {
         Self { topic, partition }
     }
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "record for topic {:?}", self.topic)?;
         if let Some(partition) = self.partition {
@@ -41,10 +41,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Where a record is, confirmed by all in-sync replicas.
+/// The place of a record, confirmed by all in-sync replicas.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Delivered {
+pub struct RecordMetadata {
     /// The topic.
     pub topic: Arc<str>,
     /// The partition.
@@ -57,19 +57,19 @@ pub struct Delivered {
 
 /// Resolves to where the record is, or to why it is not there.
 ///
-/// Dropped, the record is delivered all the same; if it fails, the sink says so on its next call (see
-/// [`KafkaSink`](super::KafkaSink)). An error that was awaited here is not told again.
+/// Dropped, the record is delivered all the same; if it fails, the sink's next call returns the error (see
+/// [`KafkaSink`](super::KafkaSink)). An error that was awaited here is not returned again.
 ///
 /// # Cancel safety
-/// Dropping the future gives up the news, not the record. Awaiting `&mut receipt` keeps both.
-#[must_use = "a receipt tells whether the record was delivered"]
+/// Dropping the future gives up the outcome, not the record. Awaiting `&mut receipt` keeps both.
+#[must_use = "a receipt resolves to whether the record was delivered"]
 pub struct Receipt {
     slot: Arc<Slot>,
-    room: Arc<Room>,
-    told: bool,
+    scope: Arc<CallerScope>,
+    given_out: bool,
 }
 
-/// Where the news of one record arrives.
+/// The outcome of one record.
 #[derive(Default)]
 pub(super) struct Slot(Mutex<State>);
 
@@ -79,8 +79,8 @@ enum State {
     Waiting,
     Watched(Waker),
     /// Boxed, since an error is larger than everything else here.
-    Settled(Box<Result<Delivered, KafkaError>>),
-    /// The receipt is gone, or has told.
+    Settled(Box<Result<RecordMetadata, KafkaError>>),
+    /// The receipt is gone, or has given it out.
     Gone,
 }
 
@@ -89,11 +89,11 @@ impl Slot {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the news to the receipt; back where there is none any more.
+    /// Gives the outcome to the receipt; back where there is none any more.
     pub(super) fn settle(
         &self,
-        result: Result<Delivered, KafkaError>,
-    ) -> Option<Result<Delivered, KafkaError>> {
+        result: Result<RecordMetadata, KafkaError>,
+    ) -> Option<Result<RecordMetadata, KafkaError>> {
         let mut state = self.lock();
         if matches!(*state, State::Gone) {
             return Some(result);
@@ -108,27 +108,30 @@ impl Slot {
 }
 
 impl Receipt {
-    pub(super) fn new(slot: Arc<Slot>, room: Arc<Room>) -> Self {
+    pub(super) fn new(slot: Arc<Slot>, scope: Arc<CallerScope>) -> Self {
         Self {
             slot,
-            room,
-            told: false,
+            scope,
+            given_out: false,
         }
     }
 }
 
 impl Future for Receipt {
-    type Output = Result<Delivered, KafkaError>;
+    type Output = Result<RecordMetadata, KafkaError>;
 
     /// # Panics
     /// Polled again after it resolved.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!self.told, "a receipt tells once");
+        assert!(!self.given_out, "a receipt resolves once");
         let mut state = self.slot.lock();
         match std::mem::replace(&mut *state, State::Gone) {
             State::Settled(result) => {
                 drop(state);
-                self.told = true;
+                self.given_out = true;
+                if let Err(error) = &*result {
+                    self.scope.observed(error);
+                }
                 Poll::Ready(*result)
             }
             State::Watched(mut waker) => {
@@ -146,14 +149,14 @@ impl Future for Receipt {
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        if self.told {
+        if self.given_out {
             return;
         }
-        let unheard = std::mem::replace(&mut *self.slot.lock(), State::Gone);
-        if let State::Settled(result) = unheard
+        let unobserved = std::mem::replace(&mut *self.slot.lock(), State::Gone);
+        if let State::Settled(result) = unobserved
             && let Err(error) = *result
         {
-            self.room.unheard(error);
+            self.scope.unobserved(error);
         }
     }
 }

@@ -65,6 +65,26 @@ impl KafkaSettings {
         self.properties.get(property).map(String::as_str)
     }
 
+    /// The client's name in metrics, and in the brokers' logs and quotas: `client.id`.
+    pub(super) fn client_id(&self) -> &str {
+        self.get("client.id").unwrap_or("rdkafka")
+    }
+
+    /// Refuses SASL without a mechanism: librdkafka's default is Kerberos, which this build does not have.
+    fn check_sasl(&self) -> Result<(), KafkaError> {
+        let protocol = self.get("security.protocol").unwrap_or_default();
+        let named = self
+            .get("sasl.mechanism")
+            .or_else(|| self.get("sasl.mechanisms"));
+        if protocol.to_ascii_lowercase().starts_with("sasl") && named.is_none() {
+            return Err(refuse(
+                "sasl.mechanism",
+                "is not set: security.protocol asks for SASL; set it to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
+            ));
+        }
+        Ok(())
+    }
+
     /// librdkafka's configuration: what was set, checked, and `own` over it. `refused` holds properties that may not be set, each with
     /// what to use in its place or why not.
     pub(super) fn client(
@@ -99,6 +119,16 @@ impl KafkaSettings {
         config.set("bootstrap.servers", &self.bootstrap_servers);
         for (property, value) in own {
             config.set(*property, value);
+        }
+        self.check_sasl()?;
+        if own
+            .iter()
+            .any(|(property, value)| *property == "group.id" && value.is_empty())
+        {
+            return Err(refuse(
+                "group.id",
+                "is empty: name the group, which its commits belong to",
+            ));
         }
         if self.bootstrap_servers.trim().is_empty() {
             return Err(refuse("bootstrap.servers", "no broker is named"));
@@ -232,6 +262,27 @@ mod tests {
         assert!(!shown.contains("hunter2"), "{shown}");
         assert!(shown.contains("me"), "{shown}");
         assert!(!explain("sasl.password", "invalid value hunter2").contains("hunter2"));
+    }
+
+    #[test]
+    fn sasl_without_a_mechanism_and_an_empty_group_are_refused_with_the_remedy() {
+        let settings = KafkaSettings::new("b:1").set("security.protocol", "SASL_PLAINTEXT");
+        let error = settings
+            .client(&[], &[])
+            .expect_err("no mechanism")
+            .to_string();
+        assert!(
+            error.starts_with("kafka property \"sasl.mechanism\": is not set"),
+            "{error}"
+        );
+        let plain = settings.set("sasl.mechanisms", "PLAIN");
+        plain.client(&[], &[]).expect("named");
+        let group = [("group.id", String::new())];
+        let error = plain.client(&group, &[]).expect_err("no group").to_string();
+        assert!(
+            error.starts_with("kafka property \"group.id\": is empty"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,51 +1,81 @@
 //! The producer's handle.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::producer::Producer as _;
+use tokio::runtime::Handle;
 
+use super::admission::{Admission, Permit};
+use super::connection::Connection;
 use super::error::KafkaError;
-use super::producer::{NotTaken, Notice, Served};
-use super::receipt::{Delivered, Receipt, Slot};
+use super::limits::{asking, batch_limit};
+use super::partitioner::Partitioner;
+use super::producer::{
+    Core, DeliveryCallback, Partition, Pending, ProducerThread, ProducerThreads,
+};
+use super::receipt::{Receipt, RecordMetadata, Slot, TopicPartition};
 use super::record::{ProducerRecord, Serializer};
-use super::room::{Permit, Room};
-use super::settings::KafkaSettings;
+use super::scope::CallerScope;
+use super::settings::{KafkaSettings, refuse};
 use super::sink_settings::KafkaSinkSettings;
-use super::stats::KafkaSinkStats;
-use super::topics::{Topics, Waits, look_up};
+use super::stats::{KafkaSinkStats, SinkMeter};
+use super::topics::{Topic, Topics, Waits, check_name, look_up};
+use crate::clock::Clock;
 use crate::health::Health;
 
-/// librdkafka said that its queue is full, which the bounds here should prevent: when to ask again.
-const FULL: Duration = Duration::from_millis(10);
-
-/// A Kafka producer as a sink: idempotent, bounded, and silent about nothing. Cheap to clone; all clones share one producer.
+/// A Kafka producer as a sink: idempotent, bounded, and silent about nothing. Cheap to clone; all clones share its
+/// connections and its buffer.
 ///
-/// # What is promised
-/// - A record that [`send`](Self::send) accepted is delivered to all in-sync replicas once, or its failure is told. Retries by
-///   librdkafka neither duplicate nor reorder (idempotence). Records of one partition are in the order in which they were
-///   accepted.
-/// - At most [`buffer_records`](KafkaSinkSettings::buffer_records) records and [`buffer_bytes`](KafkaSinkSettings::buffer_bytes)
-///   bytes are under way. Callers beyond wait, and get room in the order in which they came.
-/// - Brokers may go and come back: nothing is lost within [`delivery_timeout`](KafkaSinkSettings::delivery_timeout).
+/// # Guarantees
+/// 1. A record that [`send`](Self::send) accepted is delivered to all in-sync replicas once, or its failure is reported.
+///    Retries neither duplicate nor reorder.
+/// 2. Records of one partition are in the topic in the order in which they were accepted.
+/// 3. A batch that a broker refuses costs no record but the one at fault: its records are sent again one by one, in order,
+///    and what is behind them on their partition waits. Only a record that is refused alone fails; those behind it go on.
+///    Where the brokers let the client see a topic's `max.message.bytes`, batches for it are no larger to begin with.
+/// 4. After a record that could not be delivered (a [retriable](super::KafkaErrorKind::Retriable) failure, such as the end of
+///    the [`delivery_timeout`](KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
+///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
+///    or by a call. So the caller, not the sink, decides how to go on, and nothing overtakes what is to be sent again. The
+///    sink itself stays usable: an outage of one partition ends neither the sink nor its other partitions.
+/// 5. At most [`buffer_records`](KafkaSinkSettings::buffer_records) records and
+///    [`buffer_bytes`](KafkaSinkSettings::buffer_bytes) bytes are under way. Callers beyond wait, and are let in in the order
+///    in which they came.
+/// 6. Brokers may go and come back: nothing is lost within the delivery timeout.
 ///
-/// # How failures are told
-/// To the record's [`Receipt`]. Where that was dropped, before or after the failure, without having told it, the **first**
-/// such error is kept and returned by the next [`send`](Self::send), [`try_send`](Self::try_send), [`flush`](Self::flush) or
-/// [`close`](Self::close), once, on whichever clone; a `send` that returns it has not accepted its own record. Later unheard
-/// errors are only counted while one is kept. After a [fatal](super::KafkaErrorKind::Fatal) error every call returns that one.
+/// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, a record whose answer
+/// was lost may be in its topic twice. The refusal ends the client that could have asked for it.
+///
+/// # How failures are reported
+/// By the record's [`Receipt`]. Where that was dropped without having given the error out, the **first** such error is kept
+/// and returned by the next [`send`](Self::send), [`try_send`](Self::try_send), [`flush`](Self::flush) or
+/// [`close`](Self::close), once, on whichever clone; a `send` that returns it has not accepted its own record. Later
+/// unobserved errors are only counted while one is kept. After a [fatal](super::KafkaErrorKind::Fatal) error every call
+/// returns that one.
+///
+/// Users that share a sink and must not be given each other's errors each take a [`separate`](Self::separate) handle, as
+/// pipelines do.
 ///
 /// # The end
-/// Once the last clone is dropped, records under way are still delivered in the background, until they are or their time is over;
-/// nobody hears of failures then. [`close`](Self::close) waits for them.
+/// Once the last clone is dropped, records under way are still delivered in the background, until they are or their time is
+/// over; failures are not reported then. [`close`](Self::close) waits for them.
 #[derive(Clone)]
-pub struct KafkaSink(Arc<Inner>);
+pub struct KafkaSink {
+    shared: Arc<Shared>,
+    scope: Arc<CallerScope>,
+}
 
-struct Inner {
-    served: Served,
+struct Shared {
+    producers: ProducerThreads,
     topics: Topics,
     waits: Waits,
+    partitioner: Partitioner,
+    /// How long records without a key stay with a partition.
+    stick: Duration,
+    chance: RandomState,
+    asks_limits: bool,
     /// One first use of a topic is looked up at a time.
     asking: tokio::sync::Mutex<()>,
 }
@@ -58,12 +88,50 @@ impl KafkaSink {
     /// setting out of its range.
     pub fn open(settings: &KafkaSettings, own: &KafkaSinkSettings) -> Result<Self, KafkaError> {
         let config = own.client(settings)?;
-        Ok(Self(Arc::new(Inner {
-            served: Served::start(&config, own.room())?,
-            topics: Topics::default(),
-            waits: own.waits(),
-            asking: tokio::sync::Mutex::default(),
-        })))
+        let native = config
+            .create_native_config()
+            .map_err(KafkaError::of_settings)?;
+        let number = |property| {
+            let text = native.get(property).ok();
+            text.and_then(|text| text.trim_end_matches('\0').parse::<usize>().ok())
+        };
+        let max_bytes = number("message.max.bytes");
+        let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
+        let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
+        let core = Arc::new(Core {
+            admission: Admission::new(own.bounds()),
+            meter: SinkMeter::new(settings.client_id()),
+            connection: Connection::new("kafka producer"),
+            clock: Clock::start(),
+            delivery_timeout: own.waits().unreachable,
+            max_bytes,
+        });
+        let producers = ProducerThreads::start(core, config, batch_bytes.unwrap_or_default())?;
+        let partitioner = Partitioner::named(own.partitioner_name());
+        Ok(Self {
+            shared: Arc::new(Shared {
+                producers,
+                topics: Topics::default(),
+                waits: own.waits(),
+                partitioner: partitioner
+                    .ok_or_else(|| refuse("partitioner", "is not one of librdkafka's"))?,
+                stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
+                chance: RandomState::new(),
+                asks_limits: own.asks_topic_limits(),
+                asking: tokio::sync::Mutex::default(),
+            }),
+            scope: Arc::new(CallerScope::new()),
+        })
+    }
+
+    /// Returns a handle to the same producer that keeps its errors and its flushes apart: its calls return no error of
+    /// another user's record, and its [`flush`](Self::flush) waits for its own records only. Its clones belong to it.
+    #[must_use]
+    pub fn separate(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+            scope: Arc::new(CallerScope::new()),
+        }
     }
 
     /// Accepts a record, as soon as there is room. The first record for a topic waits until a broker has said that the topic
@@ -72,17 +140,19 @@ impl KafkaSink {
     /// # Errors
     /// The record was not accepted: it is too large, its topic or partition does not exist, it was refused
     /// ([`Record`](super::KafkaErrorKind::Record)); no broker answered for a topic's first record (`Retriable`); the sink is closed
-    /// or failed for good; or an earlier record's failure is told (see [above](Self#how-failures-are-told)).
+    /// or failed for good; or an earlier record's failure is returned (see [above](Self#how-failures-are-reported)).
     ///
     /// # Cancel safety
     /// Dropped before it resolves, the record is not accepted, and the place in line is given up.
     pub async fn send(&self, record: ProducerRecord) -> Result<Receipt, KafkaError> {
+        self.check()?;
         let slot = Arc::new(Slot::default());
-        self.accept(&record, Notice::Receipt(slot.clone())).await?;
-        Ok(Receipt::new(slot, self.room().clone()))
+        let accepted = self.accept(record, DeliveryCallback::Receipt(slot.clone()));
+        self.given_out(accepted.await)?;
+        Ok(Receipt::new(slot, self.scope.clone()))
     }
 
-    /// Accepts a record if there is room at once, and nobody waits for it.
+    /// Accepts a record if there is room at once, and no caller waits for it.
     ///
     /// # Errors
     /// [`Full`](KafkaError::Full) where there is no room; [`LookingUp`](KafkaError::LookingUp) for a topic's first
@@ -91,42 +161,39 @@ impl KafkaSink {
     /// # Panics
     /// For a topic's first record, outside a tokio runtime.
     pub fn try_send(&self, record: &ProducerRecord) -> Result<Receipt, KafkaError> {
-        if !self.0.topics.knows(&record.topic) {
-            if let Some(refusal) = self.room().refusal() {
-                return Err(refusal);
-            }
-            if let Some(error) = self.room().take_unheard() {
-                return Err(error);
-            }
+        self.check()?;
+        let Some(topic) = self.shared.topics.get(&record.topic) else {
+            check_name(&record.topic)?;
             let (sink, topic) = (self.clone(), record.topic.clone());
             tokio::spawn(async move {
                 if let Err(error) = sink.find(&topic).await {
-                    sink.room().unheard(error);
+                    sink.scope.unobserved(error);
                 }
             });
             return Err(KafkaError::LookingUp {
                 topic: record.topic.clone(),
             });
-        }
-        let full = || {
-            let level = self.room().level();
+        };
+        self.check_record(record)?;
+        let partition = self.partition(&topic, record)?;
+        let permit = self.admission().try_enter(record.size_bytes())?;
+        let permit = permit.ok_or_else(|| {
+            let level = self.admission().level();
             KafkaError::Full {
                 records: level.records,
                 bytes: level.bytes,
             }
-        };
-        let permit = self.room().try_enter(record.size_bytes())?;
-        let permit = permit.ok_or_else(full)?;
+        })?;
+        self.refresh_if_stale(&record.topic, &topic);
         let slot = Arc::new(Slot::default());
-        match self.produce(record, Notice::Receipt(slot.clone()), permit) {
-            Ok(()) => Ok(Receipt::new(slot, self.room().clone())),
-            Err(NotTaken::Failed(error)) => Err(error),
-            Err(NotTaken::QueueFull(_)) => Err(full()),
-        }
+        let callback = DeliveryCallback::Receipt(slot.clone());
+        self.given_out(self.produce(&topic, &partition, record.clone(), callback, permit))?;
+        Ok(Receipt::new(slot, self.scope.clone()))
     }
 
-    /// As [`send`](Self::send), with a callback in place of a receipt: it runs on librdkafka's thread, must not block, and is told every
-    /// outcome. Where this returns an error the record was not accepted and the callback is dropped, not called.
+    /// As [`send`](Self::send), with a callback in place of a receipt: it runs on the producer's thread, must not block, and is
+    /// called with every outcome. Where this returns an error the record was not accepted and the callback is dropped, not
+    /// called. After an outage that failed a record of this handle, no more are accepted.
     #[cfg_attr(
         not(feature = "pipeline"),
         expect(
@@ -136,31 +203,28 @@ impl KafkaSink {
     )]
     pub(crate) async fn send_with(
         &self,
-        record: &ProducerRecord,
-        on_delivery: impl FnOnce(Result<Delivered, KafkaError>) + Send + 'static,
+        record: ProducerRecord,
+        on_delivery: impl FnOnce(Result<RecordMetadata, KafkaError>) + Send + 'static,
     ) -> Result<(), KafkaError> {
-        self.accept(record, Notice::call(on_delivery)).await
+        let callback = DeliveryCallback::Call(Box::new(on_delivery));
+        self.accept(record, callback).await
     }
 
-    /// Waits until every record accepted before the call is delivered or failed. It waits for no record accepted later.
+    /// Waits until every record that this handle and its clones accepted before the call is delivered or failed. It waits for
+    /// no record accepted later.
     ///
     /// # Errors
-    /// An unheard failure (see [above](Self#how-failures-are-told)), or the fatal error.
+    /// An unobserved failure (see [above](Self#how-failures-are-reported)), or the fatal error.
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
     pub async fn flush(&self) -> Result<(), KafkaError> {
-        self.room().settled().await;
-        if let Some(refusal) = self.room().refusal()
-            && refusal.is_fatal()
-        {
-            return Err(refusal);
-        }
-        self.room().take_unheard().map_or(Ok(()), Err)
+        self.scope.settled().await;
+        self.pending_error()
     }
 
-    /// Accepts nothing more, on any clone, and waits until everything accepted is delivered or failed. Connections close with the last
-    /// clone.
+    /// Accepts nothing more, on any clone or [`separate`](Self::separate) handle, and waits until everything accepted is
+    /// delivered or failed. Connections close with the last clone.
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
@@ -168,28 +232,29 @@ impl KafkaSink {
     /// # Cancel safety
     /// Dropped after its first poll, the sink is closed all the same; what is under way still goes out.
     pub async fn close(&self) -> Result<(), KafkaError> {
-        self.room().refuse(&KafkaError::Closed);
-        self.flush().await
+        self.admission().refuse(&KafkaError::Closed);
+        self.admission().idle().await;
+        self.pending_error()
     }
 
-    /// Its numbers now.
+    /// Returns its numbers at present.
     pub fn stats(&self) -> KafkaSinkStats {
-        let core = &self.0.served.core;
-        core.meter.stats(core.room.level())
+        let core = self.core();
+        core.meter.stats(core.admission.level())
     }
 
     /// Returns whether brokers are reached at present, and whether the sink is of use.
     #[must_use]
     pub fn health(&self) -> Health {
-        match self.room().refusal() {
+        match self.admission().refusal() {
             Some(refusal) => Health::Ended {
                 cause: refusal.to_string(),
             },
-            None => self.0.served.core.connection.health(),
+            None => self.core().connection.health(),
         }
     }
 
-    /// A handle that takes values and makes records of them.
+    /// Returns a handle that takes values and makes records of them.
     pub fn serializing<S>(&self, serializer: S) -> SerializingSink<S> {
         SerializingSink {
             sink: self.clone(),
@@ -197,57 +262,188 @@ impl KafkaSink {
         }
     }
 
-    fn room(&self) -> &Arc<Room> {
-        &self.0.served.core.room
+    fn core(&self) -> &Core {
+        self.shared.producers.core()
     }
 
-    async fn accept(&self, record: &ProducerRecord, notice: Notice) -> Result<(), KafkaError> {
-        if !self.0.topics.knows(&record.topic) {
-            self.find(&record.topic).await?;
+    fn admission(&self) -> &Arc<Admission> {
+        &self.core().admission
+    }
+
+    /// Returns the error that comes before a new record.
+    fn check(&self) -> Result<(), KafkaError> {
+        if let Some(refusal) = self.admission().refusal() {
+            return Err(refusal);
         }
-        let mut notice = notice;
-        loop {
-            let bytes = record.size_bytes();
-            let permit = match self.room().try_enter(bytes)? {
-                Some(permit) => permit,
-                None => self.room().enter(bytes).await?,
-            };
-            match self.produce(record, notice, permit) {
-                Ok(()) => return Ok(()),
-                Err(NotTaken::Failed(error)) => return Err(error),
-                Err(NotTaken::QueueFull(back)) => {
-                    notice = back;
-                    tokio::time::sleep(FULL).await;
-                }
+        self.scope.take_unobserved().map_or(Ok(()), Err)
+    }
+
+    fn pending_error(&self) -> Result<(), KafkaError> {
+        if let Some(refusal) = self.admission().refusal()
+            && refusal.is_fatal()
+        {
+            return Err(refusal);
+        }
+        self.scope.take_unobserved().map_or(Ok(()), Err)
+    }
+
+    /// Notes that an outage's error goes to the caller.
+    fn given_out(&self, result: Result<(), KafkaError>) -> Result<(), KafkaError> {
+        result.inspect_err(|error| self.scope.observed(error))
+    }
+
+    /// Refuses what no client takes.
+    fn check_record(&self, record: &ProducerRecord) -> Result<(), KafkaError> {
+        let size = record.size_bytes();
+        if let Some(limit) = self.core().max_bytes.filter(|limit| size > *limit) {
+            return Err(KafkaError::TooLarge {
+                topic: record.topic.clone(),
+                size,
+                limit: Some(limit),
+            });
+        }
+        match record.millis() {
+            Ok(_) => Ok(()),
+            Err(()) => Err(KafkaError::Refused {
+                place: TopicPartition::new(record.topic.clone(), record.partition),
+                reason: "its timestamp is before 1970".into(),
+            }),
+        }
+    }
+
+    async fn accept(
+        &self,
+        record: ProducerRecord,
+        callback: DeliveryCallback,
+    ) -> Result<(), KafkaError> {
+        let topic = match self.shared.topics.get(&record.topic) {
+            Some(topic) => topic,
+            None => self.find(&record.topic).await?,
+        };
+        self.check_record(&record)?;
+        let partition = match self.partition(&topic, &record) {
+            Ok(partition) => partition,
+            Err(_) => {
+                // There may be more of them by now.
+                self.count_partitions(&record.topic, &topic).await?;
+                self.partition(&topic, &record)?
             }
-        }
+        };
+        self.refresh_if_stale(&record.topic, &topic);
+        let bytes = record.size_bytes();
+        let permit = match self.admission().try_enter(bytes)? {
+            Some(permit) => permit,
+            None => self.admission().enter(bytes).await?,
+        };
+        self.produce(&topic, &partition, record, callback, permit)
     }
 
     fn produce(
         &self,
-        record: &ProducerRecord,
-        notice: Notice,
+        topic: &Topic,
+        partition: &Arc<Partition>,
+        record: ProducerRecord,
+        callback: DeliveryCallback,
         permit: Permit,
-    ) -> Result<(), NotTaken> {
-        self.0.served.produce(record, notice, permit)
+    ) -> Result<(), KafkaError> {
+        let pending = Pending {
+            record,
+            scope: self.scope.clone(),
+            epoch: self.scope.enter(),
+            entered: permit.enter(),
+            callback,
+        };
+        topic.thread.produce(partition, pending).map_err(|refused| {
+            let (error, pending) = *refused;
+            pending.scope.leave(pending.epoch);
+            self.admission().leave(pending.entered);
+            error
+        })
     }
 
-    async fn find(&self, topic: &Arc<str>) -> Result<(), KafkaError> {
-        let _one = self.0.asking.lock().await;
-        if self.0.topics.knows(topic) {
-            return Ok(());
+    /// Returns the partition of a record.
+    fn partition(
+        &self,
+        topic: &Topic,
+        record: &ProducerRecord,
+    ) -> Result<Arc<Partition>, KafkaError> {
+        let now = self.core().clock.now();
+        let shared = &self.shared;
+        let random = || {
+            let number = shared.chance.hash_one(now);
+            u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
+        };
+        let id = record.partition.unwrap_or_else(|| {
+            let key = record.key.as_deref();
+            let (count, stick) = (topic.count().max(1), shared.stick);
+            let place = shared
+                .partitioner
+                .partition(key, count, &topic.sticky, random, now, stick);
+            place.cast_signed()
+        });
+        topic
+            .partition(id)
+            .ok_or_else(|| KafkaError::UnknownPartition {
+                topic: record.topic.clone(),
+                partition: id,
+            })
+    }
+
+    /// Looks a topic up, on its first use.
+    async fn find(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
+        check_name(name)?;
+        let _one = self.shared.asking.lock().await;
+        if let Some(topic) = self.shared.topics.get(name) {
+            return Ok(topic);
         }
-        if let Some(refusal) = self.room().refusal() {
+        if let Some(refusal) = self.admission().refusal() {
             return Err(refusal);
         }
-        let Some(producer) = self.0.served.producer().cloned() else {
+        let producers = &self.shared.producers;
+        let partitions = self.ask(name, producers.first()).await?;
+        let limit = if self.shared.asks_limits {
+            batch_limit(&asking(producers.config()), name).await
+        } else {
+            None
+        };
+        let topic = Topic::new(producers.for_limit(limit)?);
+        topic.has_partitions(name, partitions, self.core().clock.now());
+        Ok(self.shared.topics.insert(name.clone(), topic))
+    }
+
+    /// Returns how many partitions a topic has.
+    async fn ask(&self, name: &Arc<str>, thread: &ProducerThread) -> Result<usize, KafkaError> {
+        let Some(client) = thread.client() else {
             return Err(KafkaError::Closed);
         };
-        let ask =
-            move |topic: &str, longest| producer.client().fetch_metadata(Some(topic), longest);
-        look_up(topic, self.0.waits, ask, || self.room().refusal()).await?;
-        self.0.topics.learn(topic.clone());
+        let ask = move |topic: &str, longest| client.metadata(topic, longest);
+        let core = self.core();
+        let in_vain = || {
+            core.admission
+                .refusal()
+                .or_else(|| core.connection.in_vain())
+        };
+        look_up(name, self.shared.waits, ask, in_vain).await
+    }
+
+    async fn count_partitions(&self, name: &Arc<str>, topic: &Topic) -> Result<(), KafkaError> {
+        let partitions = self.ask(name, &topic.thread).await?;
+        topic.has_partitions(name, partitions, self.core().clock.now());
         Ok(())
+    }
+
+    fn refresh_if_stale(&self, name: &Arc<str>, topic: &Arc<Topic>) {
+        if !topic.is_stale(self.core().clock.now()) {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let (sink, name, topic) = (self.clone(), name.clone(), topic.clone());
+            runtime.spawn(async move {
+                if let Err(error) = sink.count_partitions(&name, &topic).await {
+                    tracing::debug!(topic = &*name, %error, "its partitions are not counted again");
+                }
+            });
+        }
     }
 }
 
@@ -311,7 +507,7 @@ mod tests {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hear = || {
             let heard = heard.clone();
-            move |result: Result<Delivered, KafkaError>| {
+            move |result: Result<RecordMetadata, KafkaError>| {
                 heard
                     .lock()
                     .unwrap()
@@ -319,12 +515,16 @@ mod tests {
             }
         };
         kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
-        sink.send_with(&record, hear()).await.expect("accepted");
-        sink.flush().await.expect("its callback heard of it");
-        sink.send_with(&record, |_| panic!("a callback's own"))
+        sink.send_with(record.clone(), hear())
             .await
             .expect("accepted");
-        sink.send_with(&record, hear()).await.expect("accepted");
+        sink.flush().await.expect("its callback heard of it");
+        sink.send_with(record.clone(), |_| panic!("a callback's own"))
+            .await
+            .expect("accepted");
+        sink.send_with(record.clone(), hear())
+            .await
+            .expect("accepted");
         sink.close().await.expect("all settled");
         let heard = heard.lock().unwrap();
         assert!(

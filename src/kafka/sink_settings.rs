@@ -35,6 +35,7 @@ pub struct KafkaSinkSettings {
     #[serde(with = "units::duration")]
     topic_timeout: Duration,
     create_topics: bool,
+    ask_topic_limits: bool,
     partitioner: String,
 }
 
@@ -47,6 +48,7 @@ impl Default for KafkaSinkSettings {
             delivery_timeout: Duration::from_secs(5 * 60),
             topic_timeout: Duration::from_secs(10),
             create_topics: false,
+            ask_topic_limits: true,
             partitioner: "murmur2_random".to_owned(),
         }
     }
@@ -61,7 +63,8 @@ impl KafkaSinkSettings {
     }
 
     /// Sets how many bytes those may have: keys, values and headers. Default 64 MiB, from 1 KiB to 64 GiB. A record larger than
-    /// that goes when nothing else is under way.
+    /// that goes when nothing else is under way. librdkafka has a copy of each record that it was given, so the process may use
+    /// twice as much.
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;
@@ -113,8 +116,25 @@ impl KafkaSinkSettings {
         self
     }
 
-    pub(super) fn room(&self) -> super::room::Bounds {
-        super::room::Bounds {
+    /// Sets whether the brokers are asked for a topic's `max.message.bytes` on its first use, so that no batch is larger.
+    /// Default true. Without it, or without the right to describe the topic, batches that are refused for their size are
+    /// sent again record by record, and later ones made smaller.
+    #[must_use]
+    pub fn ask_topic_limits(mut self, ask: bool) -> Self {
+        self.ask_topic_limits = ask;
+        self
+    }
+
+    pub(super) fn asks_topic_limits(&self) -> bool {
+        self.ask_topic_limits
+    }
+
+    pub(super) fn partitioner_name(&self) -> &str {
+        &self.partitioner
+    }
+
+    pub(super) fn bounds(&self) -> super::admission::Bounds {
+        super::admission::Bounds {
             records: self.buffer_records,
             bytes: self.buffer_bytes,
         }
@@ -172,7 +192,10 @@ impl KafkaSinkSettings {
                 ("enable.idempotence", "true".to_owned()),
                 ("acks", "all".to_owned()),
                 ("linger.ms", millis(self.linger)),
-                ("delivery.timeout.ms", millis(self.delivery_timeout)),
+                // The sink keeps the time: librdkafka would go on with what is behind a record that timed out.
+                ("delivery.timeout.ms", "0".to_owned()),
+                // A client stops at a refusal: what is behind it waits until the refused records went one by one.
+                ("enable.gapless.guarantee", "true".to_owned()),
                 ("partitioner", self.partitioner.clone()),
                 ("allow.auto.create.topics", self.create_topics.to_string()),
                 (
@@ -186,7 +209,11 @@ impl KafkaSinkSettings {
     }
 }
 
-const REFUSED: [(&str, &str); 10] = [
+const REFUSED: [(&str, &str); 11] = [
+    (
+        "enable.gapless.guarantee",
+        "is set by the sink, which orders records after a refusal",
+    ),
     ("linger.ms", "use the sink's setting linger"),
     ("queue.buffering.max.ms", "use the sink's setting linger"),
     (

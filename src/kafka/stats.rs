@@ -1,22 +1,25 @@
-//! What a sink or a source has done and holds: a snapshot for callers, and the metrics.
+//! The numbers of a sink or a source: a snapshot for callers, and the metrics.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
+use super::admission::Level;
 use super::error::{KafkaError, KafkaErrorKind};
-use super::room::Level;
 
 /// A sink's numbers at one moment; the totals count from opening.
 ///
-/// The same go to the [`metrics`] facade:
+/// The same go to the [`metrics`] facade, with the label `client`, which is the property `client.id` (default `rdkafka`):
 ///
 /// | metric | kind | unit | what |
 /// |---|---|---|---|
 /// | `kafka_sink_delivered_total` | counter | records | confirmed by all in-sync replicas |
 /// | `kafka_sink_delivered_bytes_total` | counter | bytes | their keys, values and headers |
-/// | `kafka_sink_failed_total` | counter | records | accepted and not delivered; label `kind`: `retriable`, `fatal`, `record`, `closed` |
+/// | `kafka_sink_failed_total` | counter | records | accepted and not delivered; label `kind`: `retriable`, `fatal`, `record`, `topic`, `closed` |
 /// | `kafka_sink_in_flight` | gauge | records | accepted and not settled |
 /// | `kafka_sink_in_flight_bytes` | gauge | bytes | what they take of the buffer |
 /// | `kafka_sink_waiting_callers` | gauge | callers | that wait for room |
@@ -106,7 +109,7 @@ pub(super) struct SinkMeter {
     delivered: Total,
     delivered_bytes: Total,
     /// By kind.
-    failed: [(&'static str, Total); 4],
+    failed: [(&'static str, Total); 5],
     in_flight: Gauge,
     in_flight_bytes: Gauge,
     waiting_callers: Gauge,
@@ -114,18 +117,23 @@ pub(super) struct SinkMeter {
 }
 
 impl SinkMeter {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(client: &str) -> Self {
+        describe_sink();
+        let label = || [("client", client.to_owned())];
         Self {
-            delivered: Total::new(counter!("kafka_sink_delivered_total")),
-            delivered_bytes: Total::new(counter!("kafka_sink_delivered_bytes_total")),
-            failed: ["retriable", "fatal", "record", "closed"].map(|kind| {
-                let total = Total::new(counter!("kafka_sink_failed_total", "kind" => kind));
-                (kind, total)
+            delivered: Total::new(counter!("kafka_sink_delivered_total", &label())),
+            delivered_bytes: Total::new(counter!("kafka_sink_delivered_bytes_total", &label())),
+            failed: ["retriable", "fatal", "record", "topic", "closed"].map(|kind| {
+                let labels = [("client", client.to_owned()), ("kind", kind.to_owned())];
+                (
+                    kind,
+                    Total::new(counter!("kafka_sink_failed_total", &labels)),
+                )
             }),
-            in_flight: gauge!("kafka_sink_in_flight"),
-            in_flight_bytes: gauge!("kafka_sink_in_flight_bytes"),
-            waiting_callers: gauge!("kafka_sink_waiting_callers"),
-            delivery_seconds: histogram!("kafka_sink_delivery_seconds"),
+            in_flight: gauge!("kafka_sink_in_flight", &label()),
+            in_flight_bytes: gauge!("kafka_sink_in_flight_bytes", &label()),
+            waiting_callers: gauge!("kafka_sink_waiting_callers", &label()),
+            delivery_seconds: histogram!("kafka_sink_delivery_seconds", &label()),
         }
     }
 
@@ -181,6 +189,7 @@ pub(super) struct SourceMeter {
 
 impl SourceMeter {
     pub(super) fn new(group: &str) -> Self {
+        describe_source();
         let label = || [("group", group.to_owned())];
         Self {
             group: group.to_owned(),
@@ -233,4 +242,85 @@ impl SourceMeter {
 #[expect(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
 fn as_f64(count: usize) -> f64 {
     count as f64
+}
+
+fn describe_sink() {
+    describe_counter!(
+        "kafka_sink_delivered_total",
+        Unit::Count,
+        "Records confirmed by all in-sync replicas."
+    );
+    describe_counter!(
+        "kafka_sink_delivered_bytes_total",
+        Unit::Bytes,
+        "Bytes of the keys, values and headers of delivered records."
+    );
+    describe_counter!(
+        "kafka_sink_failed_total",
+        Unit::Count,
+        "Records accepted and not delivered, by the kind of error."
+    );
+    describe_gauge!(
+        "kafka_sink_in_flight",
+        Unit::Count,
+        "Records accepted and not settled."
+    );
+    describe_gauge!(
+        "kafka_sink_in_flight_bytes",
+        Unit::Bytes,
+        "Bytes of the buffer that records in flight take."
+    );
+    describe_gauge!(
+        "kafka_sink_waiting_callers",
+        Unit::Count,
+        "Callers that wait for room."
+    );
+    describe_histogram!(
+        "kafka_sink_delivery_seconds",
+        Unit::Seconds,
+        "Time from a record's acceptance to its confirmation."
+    );
+}
+
+fn describe_source() {
+    describe_counter!(
+        "kafka_source_received_total",
+        Unit::Count,
+        "Records taken from the brokers, those given again included."
+    );
+    describe_counter!(
+        "kafka_source_received_bytes_total",
+        Unit::Bytes,
+        "Bytes of the keys and values of received records."
+    );
+    describe_counter!(
+        "kafka_source_redelivered_total",
+        Unit::Count,
+        "Times that a partition went back, since an acknowledgement was dropped."
+    );
+    describe_counter!(
+        "kafka_source_errors_total",
+        Unit::Count,
+        "Errors of librdkafka, those that pass by themselves included."
+    );
+    describe_gauge!(
+        "kafka_source_outstanding",
+        Unit::Count,
+        "Records handed out and not acknowledged."
+    );
+    describe_gauge!(
+        "kafka_source_outstanding_bytes",
+        Unit::Bytes,
+        "Bytes of records handed out and not acknowledged."
+    );
+    describe_gauge!(
+        "kafka_source_partitions",
+        Unit::Count,
+        "Partitions assigned."
+    );
+    describe_gauge!(
+        "kafka_source_lag",
+        Unit::Count,
+        "Records behind the end, by topic and partition."
+    );
 }

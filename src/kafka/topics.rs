@@ -1,22 +1,29 @@
-//! Which topics are known to exist.
+//! The topics that are known to exist, and the search for others.
 //!
 //! librdkafka takes records for any topic, and says minutes later, record by record, that there is none. So a topic's first
 //! record waits until a broker has said that the topic exists.
 
-use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::error::KafkaError;
+use super::partitioner::StickyPartition;
+use super::producer::{Partition, ProducerThread};
 use crate::clock::Clock;
 
 /// The longest single question: what is refused meanwhile is noticed between two.
 const QUESTION: Duration = Duration::from_secs(1);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How often a topic in use is looked up again, for new partitions: librdkafka's `topic.metadata.refresh.interval.ms`.
+const REFRESH: Duration = Duration::from_secs(5 * 60);
+/// The longest name that brokers take.
+const MAX_NAME: usize = 249;
 
 /// For how long to ask.
 #[derive(Clone, Copy, Debug)]
@@ -28,29 +35,108 @@ pub(super) struct Waits {
 }
 
 /// The topics that were seen to exist.
-#[derive(Debug, Default)]
-pub(super) struct Topics(RwLock<HashSet<Arc<str>>>);
+#[derive(Default)]
+pub(super) struct Topics(RwLock<HashMap<Arc<str>, Arc<Topic>>>);
+
+/// A topic that exists, with the way of its records.
+pub(super) struct Topic {
+    pub(super) thread: Arc<ProducerThread>,
+    pub(super) sticky: StickyPartition,
+    partitions: RwLock<Vec<Arc<Partition>>>,
+    /// When it was looked up last.
+    asked: Mutex<Duration>,
+}
 
 impl Topics {
-    pub(super) fn knows(&self, topic: &str) -> bool {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(topic)
+    pub(super) fn get(&self, topic: &str) -> Option<Arc<Topic>> {
+        let topics = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic).cloned()
     }
 
-    pub(super) fn learn(&self, topic: Arc<str>) {
-        self.0
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(topic);
+    pub(super) fn insert(&self, name: Arc<str>, topic: Topic) -> Arc<Topic> {
+        let topic = Arc::new(topic);
+        let mut topics = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        topics.insert(name, topic.clone());
+        topic
     }
 }
 
-/// What a broker says of a topic.
+impl Topic {
+    pub(super) fn new(thread: Arc<ProducerThread>) -> Self {
+        Self {
+            thread,
+            sticky: StickyPartition::default(),
+            partitions: RwLock::default(),
+            asked: Mutex::default(),
+        }
+    }
+
+    /// Notes how many partitions there are. Those that there were stay: a topic never loses any.
+    pub(super) fn has_partitions(&self, name: &Arc<str>, count: usize, now: Duration) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        let mut partitions = self
+            .partitions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        for id in partitions.len()..count {
+            let Ok(id) = i32::try_from(id) else {
+                return;
+            };
+            let partition = Arc::new(Partition::new(name.clone(), id));
+            self.thread.serve(partition.clone());
+            partitions.push(partition);
+        }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        let partitions = self
+            .partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn partition(&self, id: i32) -> Option<Arc<Partition>> {
+        let partitions = self
+            .partitions
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        partitions.get(usize::try_from(id).ok()?).cloned()
+    }
+
+    /// Returns whether it is time to look for new partitions. Says so once.
+    pub(super) fn is_stale(&self, now: Duration) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale = now.saturating_sub(*asked) > REFRESH;
+        if stale {
+            *asked = now;
+        }
+        stale
+    }
+}
+
+/// Checks a topic's name, as the brokers would: they say so with words that name neither the topic nor the rule.
+pub(super) fn check_name(topic: &Arc<str>) -> Result<(), KafkaError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let problem = match &**topic {
+        "" => "its name is empty",
+        "." | ".." => "its name may not be \".\" or \"..\"",
+        name if name.len() > MAX_NAME => "its name may have at most 249 characters",
+        name if !name.bytes().all(legal) => {
+            "its name may have only the letters a to z and A to Z, digits, \".\", \"_\" and \"-\""
+        }
+        _ => return Ok(()),
+    };
+    Err(KafkaError::TopicRefused {
+        topic: topic.clone(),
+        reason: problem.into(),
+    })
+}
+
+/// A broker's answer about a topic.
 #[derive(Debug)]
 enum Answer {
-    Exists,
+    Exists(usize),
     Unknown,
     /// Being created, or between two leaders.
     NotYet,
@@ -64,7 +150,7 @@ fn answer(metadata: &Metadata, topic: &str) -> Answer {
     };
     match found.error().map(Code::from) {
         None if found.partitions().is_empty() => Answer::NotYet,
-        None => Answer::Exists,
+        None => Answer::Exists(found.partitions().len()),
         Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
             Answer::Unknown
         }
@@ -73,7 +159,8 @@ fn answer(metadata: &Metadata, topic: &str) -> Answer {
     }
 }
 
-/// Asks until the topic is known to exist, or the time is over. `ask` blocks; `refusal` says that it is in vain.
+/// Asks until the topic is known to exist, or the time is over, and returns how many partitions it has. `ask` blocks;
+/// `refusal` says that it is in vain.
 ///
 /// # Cancel safety
 /// Dropped, a question under way ends on its own within a second.
@@ -82,7 +169,8 @@ pub(super) async fn look_up(
     waits: Waits,
     ask: impl Fn(&str, Duration) -> KafkaResult<Metadata> + Clone + Send + 'static,
     refusal: impl Fn() -> Option<KafkaError>,
-) -> Result<(), KafkaError> {
+) -> Result<usize, KafkaError> {
+    check_name(topic)?;
     let clock = Clock::start();
     // Since when brokers say that it is unknown.
     let mut unknown = None;
@@ -97,7 +185,7 @@ pub(super) async fn look_up(
         }
         let now = clock.now();
         let (since, wait, error) = match answered {
-            Ok(Answer::Exists) => return Ok(()),
+            Ok(Answer::Exists(partitions)) => return Ok(partitions),
             Ok(Answer::Refused(code)) => {
                 return Err(KafkaError::TopicRefused {
                     topic: topic.clone(),
@@ -133,5 +221,24 @@ pub(super) async fn look_up(
             return Err(error);
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_broker_takes_are_refused_with_the_rule() {
+        let problem = |name: &str| check_name(&name.into()).map_err(|error| error.to_string());
+        assert_eq!(problem("a.B-c_9"), Ok(()));
+        assert_eq!(
+            problem("a b"),
+            Err("topic \"a b\" cannot be used: its name may have only the letters a to z and A to Z, digits, \".\", \"_\" and \"-\"".to_owned())
+        );
+        for name in ["", ".", "..", "ä", &"x".repeat(250)] {
+            assert!(problem(name).is_err(), "{name}");
+        }
+        assert_eq!(problem(&"x".repeat(249)), Ok(()));
     }
 }

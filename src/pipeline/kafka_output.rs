@@ -15,7 +15,11 @@ use crate::kafka::{KafkaError, KafkaErrorKind, KafkaSink, ProducerRecord};
 /// not have), is rejected: it goes to the pipeline's dead letters. Whatever else keeps a record from being delivered ends the pipeline,
 /// so that no outage, missing topic or missing right empties it into the dead letters.
 ///
-/// The sink's handle stays open for others: `close` closes nothing but this output.
+/// After such a failure nothing more is sent: what is behind the record on its partition fails with it, so a new run writes
+/// it again in order. A record that was rejected holds back no other.
+///
+/// The sink may be shared: an output is given no error of another user's records, and waits for its own only. The handle
+/// stays open for others: `close` closes nothing but this output.
 ///
 /// ```
 /// # fn example(events: dynamodb_connector::kafka::KafkaSink) {
@@ -34,7 +38,7 @@ pub struct KafkaOutput<T> {
     sink: KafkaSink,
     make: Make<T>,
     rejects_topics: bool,
-    trouble: Arc<Mutex<Option<SinkError>>>,
+    pending_error: Arc<Mutex<Option<SinkError>>>,
 }
 
 type Make<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
@@ -46,14 +50,14 @@ impl<T> KafkaOutput<T> {
         mut make: impl FnMut(&T) -> Result<Option<ProducerRecord>, R> + Send + 'static,
     ) -> Self {
         Self {
-            sink: sink.clone(),
+            sink: sink.separate(),
             make: Box::new(move |value| {
                 // As in operators: a panic is the record's fault, and ends nothing else.
                 let made = catch_unwind(AssertUnwindSafe(|| make(value)));
                 made.map_or_else(|_| Err(Reason::panicked()), |made| made.map_err(Into::into))
             }),
             rejects_topics: false,
-            trouble: Arc::default(),
+            pending_error: Arc::default(),
         }
     }
 
@@ -65,9 +69,10 @@ impl<T> KafkaOutput<T> {
         self
     }
 
-    fn met(&self) -> Result<(), SinkError> {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.take().map_or(Ok(()), Err)
+    fn check(&self) -> Result<(), SinkError> {
+        let error = self.pending_error.lock();
+        let error = error.unwrap_or_else(PoisonError::into_inner).take();
+        error.map_or(Ok(()), Err)
     }
 }
 
@@ -83,7 +88,7 @@ impl Shared {
 
 impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
-        self.met()?;
+        self.check()?;
         let record = match (self.make)(&value) {
             Ok(Some(record)) => record,
             Ok(None) => {
@@ -97,14 +102,14 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         };
         drop(value);
         let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
-        let (reported, trouble) = (delivery.clone(), Arc::clone(&self.trouble));
+        let (reported, pending) = (delivery.clone(), Arc::clone(&self.pending_error));
         let rejects_topics = self.rejects_topics;
         let is_of_record = move |error: &KafkaError| match error.kind() {
             KafkaErrorKind::Record => true,
             KafkaErrorKind::Topic => rejects_topics,
             _ => false,
         };
-        let sending = self.sink.send_with(&record, move |result| {
+        let sending = self.sink.send_with(record, move |result| {
             let Some(delivery) = reported.take() else {
                 return;
             };
@@ -115,9 +120,9 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 }
                 Err(error) => {
                     // Before the delivery is dropped, which has the pipeline ask.
-                    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                    trouble.get_or_insert(failed(error));
-                    drop(trouble);
+                    let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                    pending.get_or_insert(failed(error));
+                    drop(pending);
                     drop(delivery);
                 }
             }
@@ -136,11 +141,11 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
 
     async fn flush(&mut self) -> Result<(), SinkError> {
         self.sink.flush().await.map_err(failed)?;
-        self.met()
+        self.check()
     }
 
     async fn close(self) -> Result<(), SinkError> {
-        self.met()
+        self.check()
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
 use dynamodb_connector::kafka::{
-    Delivered, KafkaError, KafkaErrorKind, KafkaSettings, KafkaSink, KafkaSinkSettings,
-    ProducerRecord,
+    KafkaError, KafkaErrorKind, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord,
+    RecordMetadata,
 };
 
 use super::{settings, sink, soon, source};
@@ -228,7 +228,7 @@ async fn a_broker_that_goes_and_comes_back_loses_nothing() {
 }
 
 /// The record is there, at this offset if that is known: of one that was sent again it may not be.
-fn assert_delivered_at(offset: i64, delivered: Result<Delivered, KafkaError>) {
+fn assert_delivered_at(offset: i64, delivered: Result<RecordMetadata, KafkaError>) {
     let told = delivered.expect("delivered").offset;
     assert!(
         told.is_none_or(|told| told == offset),

@@ -8,6 +8,7 @@ mod errors;
 mod gaps;
 mod holds;
 mod rebalance;
+mod refusals;
 mod restart;
 pub(crate) mod server;
 mod topic_ids;

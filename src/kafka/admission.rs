@@ -1,0 +1,329 @@
+//! How much is under way, and who waits for room.
+//!
+//! librdkafka bounds its queue too, but says only "full": a caller that is refused must try again, and none comes before
+//! another. Here callers stand in line. Permits are granted in strides, not record by record, so that a full buffer does
+//! not cost a wake-up for each record.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+
+use super::error::KafkaError;
+
+/// Permits are granted to those who wait once this part of the buffer is free: 1/8.
+const STRIDE: usize = 8;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
+/// Records and bytes under way, and callers that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+    pub(super) waiting: usize,
+}
+
+type Grant = Result<Permit, KafkaError>;
+
+struct State {
+    records: usize,
+    bytes: usize,
+    /// Records accepted and not settled; of `records`, those whose permit was used.
+    accepted: usize,
+    line: VecDeque<(usize, oneshot::Sender<Grant>)>,
+    refusal: Option<KafkaError>,
+}
+
+pub(super) struct Admission {
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// Nothing is accepted and not settled.
+    idle: Notify,
+}
+
+/// Room for a record; given back when dropped, unless [`enter`](Self::enter)ed.
+pub(super) struct Permit {
+    admission: Arc<Admission>,
+    bytes: usize,
+    entered: bool,
+}
+
+/// The part of the buffer that an accepted record gives back once it is settled.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entered {
+    pub(super) bytes: usize,
+}
+
+impl Admission {
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self {
+            bounds,
+            state: Mutex::new(State {
+                records: 0,
+                bytes: 0,
+                accepted: 0,
+                line: VecDeque::new(),
+                refusal: None,
+            }),
+            idle: Notify::new(),
+        })
+    }
+
+    /// Returns a permit for a record of `bytes`, at once and without overtaking a caller; `None` where there is no room.
+    pub(super) fn try_enter(self: &Arc<Self>, bytes: usize) -> Result<Option<Permit>, KafkaError> {
+        let mut state = self.lock();
+        state.check()?;
+        Ok(
+            (state.line.is_empty() && state.fits(bytes, self.bounds)).then(|| {
+                state.take(bytes);
+                self.permit(bytes)
+            }),
+        )
+    }
+
+    /// Waits in line for a permit. Cancel safe: dropped, the place in line is given up.
+    pub(super) async fn enter(self: &Arc<Self>, bytes: usize) -> Grant {
+        let granted = {
+            let mut state = self.lock();
+            state.check()?;
+            if state.line.is_empty() && state.fits(bytes, self.bounds) {
+                state.take(bytes);
+                return Ok(self.permit(bytes));
+            }
+            let (grant, granted) = oneshot::channel();
+            state.line.push_back((bytes, grant));
+            granted
+        };
+        granted.await.unwrap_or(Err(KafkaError::Closed))
+    }
+
+    /// Frees the room of a settled record.
+    pub(super) fn leave(self: &Arc<Self>, entered: Entered) {
+        let mut state = self.lock();
+        state.accepted = state.accepted.saturating_sub(1);
+        let idle = state.accepted == 0;
+        let left = self.free(&mut state, entered.bytes);
+        drop(state);
+        drop(left);
+        if idle {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Resolves once nothing is accepted and not settled. Cancel safe.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.idle.notified());
+            idle.as_mut().enable();
+            if self.lock().accepted == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Lets nothing more in: waiting and later callers get `reason`. A fatal error replaces a close, nothing replaces that.
+    pub(super) fn refuse(&self, reason: &KafkaError) {
+        let mut state = self.lock();
+        if state
+            .refusal
+            .as_ref()
+            .is_some_and(|before| before.is_fatal() || !reason.is_fatal())
+        {
+            return;
+        }
+        state.refusal = Some(reason.clone());
+        let line = std::mem::take(&mut state.line);
+        drop(state);
+        for (_, caller) in line {
+            // A caller that has stopped waiting needs none.
+            let _ = caller.send(Err(reason.clone()));
+        }
+    }
+
+    /// Returns why nothing more is let in, if nothing is.
+    pub(super) fn refusal(&self) -> Option<KafkaError> {
+        self.lock().refusal.clone()
+    }
+
+    pub(super) fn level(&self) -> Level {
+        let state = self.lock();
+        Level {
+            records: state.records,
+            bytes: state.bytes,
+            waiting: state.line.len(),
+        }
+    }
+
+    fn permit(self: &Arc<Self>, bytes: usize) -> Permit {
+        Permit {
+            admission: self.clone(),
+            bytes,
+            entered: false,
+        }
+    }
+
+    /// Frees room and grants it on; gives the permits of callers that have left the line, to be dropped without the lock.
+    fn free(self: &Arc<Self>, state: &mut State, bytes: usize) -> Vec<Grant> {
+        state.records = state.records.saturating_sub(1);
+        state.bytes = state.bytes.saturating_sub(bytes);
+        let mut left = Vec::new();
+        if state.line.is_empty() || !state.has_stride(self.bounds) {
+            return left;
+        }
+        while let Some((bytes, _)) = state.line.front()
+            && state.fits(*bytes, self.bounds)
+            && let Some((bytes, caller)) = state.line.pop_front()
+        {
+            state.take(bytes);
+            left.extend(caller.send(Ok(self.permit(bytes))).err());
+        }
+        left
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Accepts the record.
+    pub(super) fn enter(mut self) -> Entered {
+        self.entered = true;
+        self.admission.lock().accepted += 1;
+        Entered { bytes: self.bytes }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if !self.entered {
+            let mut state = self.admission.lock();
+            let left = self.admission.free(&mut state, self.bytes);
+            drop(state);
+            drop(left);
+        }
+    }
+}
+
+impl State {
+    fn check(&self) -> Result<(), KafkaError> {
+        self.refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// A record larger than the whole buffer goes alone.
+    fn fits(&self, bytes: usize, bounds: Bounds) -> bool {
+        self.records == 0
+            || (self.records < bounds.records && bytes <= bounds.bytes.saturating_sub(self.bytes))
+    }
+
+    fn has_stride(&self, bounds: Bounds) -> bool {
+        self.records <= bounds.records - bounds.records.div_ceil(STRIDE)
+            && self.bytes <= bounds.bytes - bounds.bytes / STRIDE
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.records += 1;
+        self.bytes += bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures::{FutureExt as _, poll};
+
+    use super::*;
+
+    fn admission(records: usize, bytes: usize) -> Arc<Admission> {
+        Admission::new(Bounds { records, bytes })
+    }
+
+    fn enter(admission: &Arc<Admission>, bytes: usize) -> Option<Entered> {
+        admission.try_enter(bytes).expect("open").map(Permit::enter)
+    }
+
+    #[tokio::test]
+    async fn callers_get_room_in_the_order_in_which_they_came() {
+        let admission = admission(2, 100);
+        let first = enter(&admission, 1).expect("room");
+        let second = enter(&admission, 1).expect("room");
+        let mut a = std::pin::pin!(admission.enter(1));
+        let mut b = std::pin::pin!(admission.enter(1));
+        assert!(poll!(&mut a).is_pending());
+        assert!(poll!(&mut b).is_pending());
+        admission.leave(second);
+        assert!(poll!(&mut b).is_pending(), "a is before it");
+        let Poll::Ready(Ok(permit)) = poll!(&mut a) else {
+            panic!("a has room")
+        };
+        assert!(enter(&admission, 1).is_none(), "nobody overtakes b");
+        drop(permit);
+        assert!(poll!(&mut b).is_ready());
+        admission.leave(first);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_gives_up_gives_its_room_back() {
+        let admission = admission(1, 100);
+        let first = enter(&admission, 1).expect("room");
+        let mut gone = Box::pin(admission.enter(1));
+        let mut next = std::pin::pin!(admission.enter(1));
+        assert!(poll!(&mut gone).is_pending());
+        assert!(poll!(&mut next).is_pending());
+        admission.leave(first);
+        drop(gone);
+        assert!(poll!(&mut next).is_ready(), "granted on");
+    }
+
+    #[tokio::test]
+    async fn bytes_bound_too_and_a_record_larger_than_the_buffer_goes_alone() {
+        let admission = admission(10, 100);
+        let large = enter(&admission, 500).expect("alone");
+        assert!(enter(&admission, 1).is_none());
+        admission.leave(large);
+        let _half = enter(&admission, 60).expect("room");
+        assert!(enter(&admission, 60).is_none());
+        assert!(enter(&admission, 40).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_close_waits_for_what_is_accepted_and_for_no_permit() {
+        let admission = admission(10, 100);
+        let _granted = admission.try_enter(1).expect("open").expect("room");
+        admission
+            .idle()
+            .now_or_never()
+            .expect("nothing is accepted");
+        let accepted = enter(&admission, 1).expect("room");
+        let mut idle = std::pin::pin!(admission.idle());
+        assert!(poll!(&mut idle).is_pending());
+        admission.leave(accepted);
+        assert!(poll!(&mut idle).is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_for_ever_and_a_fatal_one_stays() {
+        let admission = admission(1, 100);
+        let _under_way = enter(&admission, 1).expect("room");
+        let mut waits = std::pin::pin!(admission.enter(1));
+        assert!(poll!(&mut waits).is_pending());
+        admission.refuse(&KafkaError::Fatal { reason: "x".into() });
+        admission.refuse(&KafkaError::Closed);
+        assert!(matches!(
+            poll!(&mut waits),
+            Poll::Ready(Err(KafkaError::Fatal { .. }))
+        ));
+        assert!(matches!(
+            admission.try_enter(1),
+            Err(KafkaError::Fatal { .. })
+        ));
+    }
+}

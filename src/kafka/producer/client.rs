@@ -1,0 +1,182 @@
+//! One client of librdkafka: its reports, its errors and its log lines.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header as NativeHeader, OwnedHeaders};
+use rdkafka::metadata::Metadata;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext, PurgeConfig};
+use rdkafka::{ClientConfig, ClientContext, Message as _};
+
+use super::super::error::{Failure, KafkaError, is_fatal};
+use super::super::receipt::{RecordMetadata, TopicPartition};
+use super::super::record::ProducerRecord;
+use super::partition::Partition;
+use super::thread::Route;
+
+/// A client that fills batches, or one whose batches have one record.
+pub(in super::super) struct Client(BaseProducer<Reports>);
+
+/// What comes back with a record's report.
+pub(super) struct Handle {
+    partition: Arc<Partition>,
+    number: u64,
+    bytes: usize,
+}
+
+/// librdkafka's callbacks, all on the thread that polls.
+struct Reports(Arc<Route>);
+
+/// The reason for which a client did not take a record.
+pub(super) enum NotTaken {
+    /// It will, or its successor.
+    NotNow,
+    Refused(KafkaError),
+}
+
+impl Client {
+    pub(super) fn new(config: &ClientConfig, route: Arc<Route>) -> Result<Self, KafkaError> {
+        let client = config.create_with_context(Reports(route));
+        client.map(Self).map_err(KafkaError::of_settings)
+    }
+
+    /// Gives a record to librdkafka, which copies it. Never blocks.
+    pub(super) fn send(
+        &self,
+        record: &ProducerRecord,
+        partition: &Arc<Partition>,
+        number: u64,
+        max_bytes: Option<usize>,
+    ) -> Result<(), NotTaken> {
+        let bytes = record.size_bytes();
+        let place = || TopicPartition::new(record.topic.clone(), Some(partition.id));
+        let handle = Handle {
+            partition: partition.clone(),
+            number,
+            bytes,
+        };
+        let native = BaseRecord::<[u8], [u8], _> {
+            key: record.key.as_deref(),
+            payload: record.value.as_deref(),
+            partition: Some(partition.id),
+            timestamp: record.millis().unwrap_or_default(),
+            headers: headers(record),
+            ..BaseRecord::with_opaque_to(&record.topic, Box::new(handle))
+        };
+        let Err((error, _)) = self.0.send(native) else {
+            return Ok(());
+        };
+        Err(match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal) => NotTaken::NotNow,
+            Some(code) => NotTaken::Refused(KafkaError::of_record(code, place(), bytes, max_bytes)),
+            None => NotTaken::Refused(KafkaError::Refused {
+                place: place(),
+                reason: "its topic's name holds a NUL".into(),
+            }),
+        })
+    }
+
+    pub(super) fn poll(&self, longest: Duration) {
+        self.0.poll(longest);
+    }
+
+    /// Has the records given back that were not sent yet, and those that were sent where `sent`.
+    pub(super) fn give_back(&self, sent: bool) {
+        let queued = PurgeConfig::default().queue();
+        self.0.purge(if sent { queued.inflight() } else { queued });
+    }
+
+    /// Returns why the client will never work again.
+    pub(super) fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
+        self.0.client().fatal_error()
+    }
+
+    /// Asks the brokers for a topic. Blocks.
+    pub(in super::super) fn metadata(
+        &self,
+        topic: &str,
+        longest: Duration,
+    ) -> KafkaResult<Metadata> {
+        self.0.client().fetch_metadata(Some(topic), longest)
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        let core = &self.0.core;
+        match error.rdkafka_error_code() {
+            // The thread asks the client for what is behind it.
+            Some(RDKafkaErrorCode::Fatal) => {}
+            Some(code) if is_fatal(code) => core.admission.refuse(&KafkaError::Fatal {
+                reason: reason.into(),
+            }),
+            code => core.connection.failed(code, reason),
+        }
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = Box<Handle>;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, handle: Box<Handle>) {
+        let result = match report {
+            Ok(message) => Ok(RecordMetadata {
+                topic: handle.partition.topic.clone(),
+                partition: message.partition(),
+                // -1001 (RD_KAFKA_OFFSET_INVALID) is librdkafka's word for an offset not known.
+                offset: Some(message.offset()).filter(|offset| *offset >= 0),
+            }),
+            Err((error, _)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+                if is_fatal(code) {
+                    self.0.core.admission.refuse(&KafkaError::Fatal {
+                        reason: code.to_string().into(),
+                    });
+                }
+                let place =
+                    TopicPartition::new(handle.partition.topic.clone(), Some(handle.partition.id));
+                Err(Failure::of(code, place, handle.bytes))
+            }
+        };
+        self.0.reported(&handle.partition, handle.number, result);
+    }
+}
+
+/// Logs a line of librdkafka at its level. It reports failures of connections as errors too: of those its lines are
+/// for debugging.
+pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    if matches!(facility, "FAIL" | "ERROR") {
+        tracing::debug!(target: "librdkafka", facility, "{message}");
+        return;
+    }
+    match level {
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => tracing::error!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
+    if record.headers.is_empty() {
+        return None;
+    }
+    let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    Some(record.headers.iter().fold(headers, |headers, header| {
+        headers.insert(NativeHeader {
+            key: &header.name,
+            value: header.value.as_deref(),
+        })
+    }))
+}

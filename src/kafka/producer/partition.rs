@@ -1,0 +1,396 @@
+//! The records of one partition, from acceptance to settlement, in their order.
+//!
+//! The queue here is the truth; librdkafka has copies of a part of it. So whatever becomes of a client, each record is
+//! still known, with its place. Pure but for its mutex: which record may be handed over, and what a report means.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::super::error::{Failure, KafkaError};
+use super::Pending;
+
+/// A partition of a topic, for as long as the sink lives.
+pub(in super::super) struct Partition {
+    pub(in super::super) topic: Arc<str>,
+    pub(in super::super) id: i32,
+    flow: Mutex<Flow<Pending>>,
+}
+
+impl Partition {
+    pub(in super::super) fn new(topic: Arc<str>, id: i32) -> Self {
+        Self {
+            topic,
+            id,
+            flow: Mutex::default(),
+        }
+    }
+
+    pub(super) fn flow(&self) -> MutexGuard<'_, Flow<Pending>> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The client that a record goes to next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The client that fills batches.
+    Batches,
+    /// The client whose batches have one record.
+    Alone,
+}
+
+/// How far a client may be trusted with a partition's order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// The brokers know nothing of this client on this partition. They would accept its second batch although the first
+    /// was refused, so a single record goes first.
+    #[default]
+    Unproven,
+    /// That record is out.
+    Proving,
+    /// The brokers refuse whatever is behind a refused batch.
+    Proven,
+    /// Records go one by one.
+    Alone,
+}
+
+/// A queue of records, the oldest first: some are with a client, those behind are not yet.
+pub(super) struct Flow<R> {
+    entries: VecDeque<Entry<R>>,
+    /// The number of the first entry.
+    first: u64,
+    /// So many of the first entries were handed over.
+    handed: usize,
+    /// So many of those have no report yet.
+    out: usize,
+    phase: Phase,
+    generation: u64,
+}
+
+struct Entry<R> {
+    /// `None` once settled, where one before it is not.
+    record: Option<R>,
+    accepted: Duration,
+    /// It was in a refused batch, and goes alone now.
+    alone: bool,
+    /// What the client reported, where that does not settle it.
+    failure: Option<Failure>,
+}
+
+/// What a report makes of a record.
+pub(super) enum Verdict<R> {
+    Settled(R, Result<(), Failure>),
+    /// Nothing is believed of it yet: the partition's records are put in order first.
+    Undecided,
+}
+
+impl<R> Default for Flow<R> {
+    fn default() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            first: 0,
+            handed: 0,
+            out: 0,
+            phase: Phase::default(),
+            generation: 0,
+        }
+    }
+}
+
+impl<R> Flow<R> {
+    /// Appends a record and returns its number.
+    pub(super) fn push(&mut self, record: R, accepted: Duration) -> u64 {
+        self.entries.push_back(Entry {
+            record: Some(record),
+            accepted,
+            alone: false,
+            failure: None,
+        });
+        self.first + self.entries.len() as u64 - 1
+    }
+
+    /// Notes which clients there are: after a change nothing is proven.
+    pub(super) fn enter_generation(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.phase = Phase::Unproven;
+        }
+    }
+
+    /// Returns the next record that may be handed over, and to which client.
+    pub(super) fn next(&self) -> Option<(Way, u64, &R)> {
+        let entry = self.entries.get(self.handed)?;
+        let idle = self.out == 0;
+        let way = match (entry.alone, self.phase) {
+            (true, Phase::Alone) => Way::Alone,
+            (true, _) if idle => Way::Alone,
+            (false, Phase::Proven) => Way::Batches,
+            (false, Phase::Unproven | Phase::Alone) if idle => Way::Batches,
+            _ => return None,
+        };
+        let number = self.first + self.handed as u64;
+        entry.record.as_ref().map(|record| (way, number, record))
+    }
+
+    /// Notes that the next record was handed over.
+    pub(super) fn handed_over(&mut self, way: Way) {
+        self.handed += 1;
+        self.out += 1;
+        self.phase = match (way, self.phase) {
+            (Way::Alone, _) => Phase::Alone,
+            (Way::Batches, Phase::Proven) => Phase::Proven,
+            (Way::Batches, _) => Phase::Proving,
+        };
+    }
+
+    /// Takes the next record out, which no client takes.
+    pub(super) fn take_next(&mut self) -> Option<R> {
+        let record = self.entries.get_mut(self.handed)?.record.take();
+        self.handed += 1;
+        self.drop_settled();
+        record
+    }
+
+    fn drop_settled(&mut self) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.record.is_none())
+        {
+            self.entries.pop_front();
+            self.first += 1;
+            self.handed = self.handed.saturating_sub(1);
+        }
+    }
+
+    /// Takes a client's report of a record.
+    pub(super) fn report(
+        &mut self,
+        number: u64,
+        result: Result<(), Failure>,
+    ) -> Option<Verdict<R>> {
+        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let proving = self.phase == Phase::Proving;
+        let entry = self.entries.get_mut(place)?;
+        self.out = self.out.saturating_sub(1);
+        let settled = match result {
+            Ok(()) => Ok(()),
+            // It was alone in its batch: the fault is its own.
+            Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            Err(failure) => {
+                entry.failure = Some(failure);
+                return Some(Verdict::Undecided);
+            }
+        };
+        if proving {
+            self.phase = match settled {
+                Ok(()) => Phase::Proven,
+                Err(_) => Phase::Unproven,
+            };
+        }
+        let record = entry.record.take()?;
+        self.drop_settled();
+        Some(Verdict::Settled(record, settled))
+    }
+
+    /// Returns when the oldest record was accepted.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        self.entries.front().map(|entry| entry.accepted)
+    }
+
+    /// Puts the records in order again, once no client has any: gives those that failed, with why. Records up to the last
+    /// one of a refused batch go alone from here on; those behind a record that an outage failed, fail with it.
+    pub(super) fn resolve(&mut self, overdue: Option<&KafkaError>) -> Vec<(R, Option<KafkaError>)> {
+        debug_assert_eq!(self.out, 0, "a client has records");
+        self.entries.retain(|entry| entry.record.is_some());
+        self.handed = 0;
+        self.phase = Phase::Unproven;
+        let failed = self.entries.iter().position(|entry| {
+            overdue.is_some() || matches!(entry.failure, Some(Failure::Outage(_)))
+        });
+        let failed = failed.unwrap_or(self.entries.len());
+        let behind = self.entries.split_off(failed);
+        let refused = |entry: &Entry<R>| matches!(entry.failure, Some(Failure::Batch(_)));
+        if let Some(last) = self.entries.iter().rposition(refused) {
+            for entry in self.entries.iter_mut().take(last + 1) {
+                entry.alone = true;
+            }
+        }
+        for entry in &mut self.entries {
+            entry.failure = None;
+        }
+        let failures = behind.into_iter().filter_map(|entry| {
+            let own = match entry.failure {
+                Some(Failure::Outage(error)) => Some(error),
+                _ => overdue.cloned(),
+            };
+            entry.record.map(|record| (record, own))
+        });
+        failures.collect()
+    }
+
+    /// Returns the error of the topic that a record failed with, if any did.
+    pub(super) fn topic_error(&self) -> Option<KafkaError> {
+        self.entries.iter().find_map(|entry| match &entry.failure {
+            Some(Failure::Topic(error)) => Some(error.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns how many records were refused for the size of their batch, and their size.
+    pub(super) fn too_large(&self) -> (usize, usize) {
+        let sizes = self
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.failure {
+                Some(Failure::Batch(KafkaError::TooLarge { size, .. })) => Some(*size),
+                _ => None,
+            });
+        sizes.fold((0, 0), |(records, bytes), size| (records + 1, bytes + size))
+    }
+
+    /// Returns whether records are to go alone.
+    pub(super) fn has_alone(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| entry.alone && entry.record.is_some())
+    }
+
+    /// Takes all records, once no client has any.
+    pub(super) fn take_all(&mut self) -> Vec<R> {
+        self.first += self.entries.len() as u64;
+        self.handed = 0;
+        let entries = std::mem::take(&mut self.entries);
+        entries
+            .into_iter()
+            .filter_map(|entry| entry.record)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch() -> Result<(), Failure> {
+        Err(Failure::Batch(KafkaError::Closed))
+    }
+
+    fn outage() -> Result<(), Failure> {
+        Err(Failure::Outage(KafkaError::Closed))
+    }
+
+    fn returned() -> Result<(), Failure> {
+        Err(Failure::Returned)
+    }
+
+    /// Hands over all that may be.
+    fn hand(flow: &mut Flow<u32>) -> Vec<(Way, u64, u32)> {
+        let mut handed = Vec::new();
+        while let Some((way, number, record)) = flow.next() {
+            handed.push((way, number, *record));
+            flow.handed_over(way);
+        }
+        handed
+    }
+
+    fn settled(verdict: Option<Verdict<u32>>) -> Option<(u32, bool)> {
+        match verdict? {
+            Verdict::Settled(record, result) => Some((record, result.is_ok())),
+            Verdict::Undecided => None,
+        }
+    }
+
+    /// A flow whose first record was confirmed, with `records` more, all handed over.
+    fn proven(records: u32) -> Flow<u32> {
+        let mut flow = Flow::default();
+        for record in 0..=records {
+            flow.push(record, Duration::ZERO);
+        }
+        assert_eq!(hand(&mut flow), [(Way::Batches, 0, 0)], "one record first");
+        assert_eq!(settled(flow.report(0, Ok(()))), Some((0, true)));
+        assert_eq!(
+            hand(&mut flow).len(),
+            usize::try_from(records).expect("small")
+        );
+        flow
+    }
+
+    #[test]
+    fn a_refused_batch_goes_record_by_record_before_what_is_behind_it() {
+        let mut flow = proven(5);
+        for number in 1..=2 {
+            assert!(
+                settled(flow.report(number, batch())).is_none(),
+                "not believed"
+            );
+        }
+        for number in 3..=5 {
+            assert!(settled(flow.report(number, returned())).is_none());
+        }
+        flow.push(6, Duration::ZERO);
+        assert!(flow.resolve(None).is_empty());
+        flow.enter_generation(1);
+        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1), (Way::Alone, 2, 2)]);
+        assert_eq!(
+            settled(flow.report(1, batch())),
+            Some((1, false)),
+            "its own fault"
+        );
+        assert!(hand(&mut flow).is_empty(), "one is out");
+        assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+        assert_eq!(
+            hand(&mut flow),
+            [(Way::Batches, 3, 3)],
+            "a new client is proven first"
+        );
+        assert_eq!(settled(flow.report(3, Ok(()))), Some((3, true)));
+        assert_eq!(hand(&mut flow).len(), 3);
+    }
+
+    #[test]
+    fn what_is_behind_a_record_that_an_outage_failed_fails_with_it() {
+        let mut flow = proven(4);
+        assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
+        flow.report(2, returned());
+        flow.report(3, outage());
+        flow.report(4, returned());
+        let failed = flow.resolve(None);
+        let failed: Vec<_> = failed
+            .into_iter()
+            .map(|(record, own)| (record, own.is_some()))
+            .collect();
+        assert_eq!(failed, [(3, true), (4, false)]);
+        assert_eq!(hand(&mut flow), [(Way::Batches, 2, 2)]);
+    }
+
+    #[test]
+    fn an_overdue_partition_fails_as_a_whole() {
+        let mut flow = proven(2);
+        flow.report(1, returned());
+        flow.report(2, returned());
+        flow.push(3, Duration::ZERO);
+        assert_eq!(flow.resolve(Some(&KafkaError::Closed)).len(), 3);
+        assert!(flow.oldest().is_none());
+    }
+
+    #[test]
+    fn a_first_record_that_is_refused_was_alone() {
+        let mut flow = Flow::default();
+        flow.push(0, Duration::ZERO);
+        flow.push(1, Duration::ZERO);
+        assert_eq!(hand(&mut flow).len(), 1);
+        assert_eq!(settled(flow.report(0, batch())), Some((0, false)));
+    }
+
+    #[test]
+    fn a_record_delivered_behind_one_that_is_undecided_is_settled_and_stays_so() {
+        let mut flow = proven(3);
+        flow.report(1, batch());
+        assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+        flow.report(3, returned());
+        assert!(flow.resolve(None).is_empty());
+        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
+    }
+}

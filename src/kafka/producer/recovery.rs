@@ -1,0 +1,235 @@
+//! Putting partitions in order after a refusal, an outage or a record that is overdue.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+use super::super::error::KafkaError;
+use super::super::receipt::TopicPartition;
+use super::client::Client;
+use super::partition::Partition;
+use super::thread::Route;
+
+/// Between two looks at whether the clients have given everything back.
+const TURN: Duration = Duration::from_millis(10);
+/// How long requests under way are waited for once a record is overdue: partitions that are well have their answer by then.
+const GRACE: Duration = Duration::from_secs(1);
+/// No batch is bounded below it: a topic whose limit is less takes single records.
+pub(super) const MIN_BATCH_BYTES: usize = 1 << 10;
+
+impl Route {
+    /// Calls back what the clients have, settles what has failed, and goes on with new clients.
+    pub(super) fn recover(self: &Arc<Self>) {
+        self.write_clients().open = false;
+        if !self.call_back() {
+            return;
+        }
+        self.trouble.store(false, Ordering::Release);
+        self.shrink_batches();
+        self.fail_topics();
+        let mut alone = false;
+        for partition in self.partitions().clone() {
+            self.resolve(&partition);
+            alone |= partition.flow().has_alone();
+        }
+        if self.renew(alone) {
+            self.hand_over_all();
+        }
+    }
+
+    /// Waits until no client has a record; `false` where the sink has failed for good meanwhile.
+    fn call_back(&self) -> bool {
+        let clock = self.core.clock;
+        let mut overdue_since = None;
+        while self.out.load(Ordering::Acquire) > 0 {
+            if self
+                .core
+                .admission
+                .refusal()
+                .is_some_and(|error| error.is_fatal())
+            {
+                return false;
+            }
+            if overdue_since.is_none() && self.has_overdue() {
+                overdue_since = Some(clock.now());
+            }
+            let in_vain = overdue_since.is_some_and(|since| clock.now() >= since + GRACE);
+            self.give_back(in_vain);
+            self.poll(TURN);
+            self.core.meter.level(self.core.admission.level());
+        }
+        true
+    }
+
+    /// Learns from batches refused for their size: that of the next client is half of theirs.
+    fn shrink_batches(&self) {
+        let partitions = self.partitions().clone();
+        let refused = partitions
+            .iter()
+            .map(|partition| partition.flow().too_large());
+        let Some(bytes) = refused
+            .filter(|(records, _)| *records > 1)
+            .map(|(_, bytes)| bytes)
+            .min()
+        else {
+            return;
+        };
+        let mut config = self.config();
+        let now = batch_bytes(&config);
+        let next = (now.unwrap_or(bytes).min(bytes) / 2).max(MIN_BATCH_BYTES);
+        if now.is_none_or(|now| next < now) {
+            tracing::info!(
+                bytes = next,
+                "batches refused for their size are made smaller"
+            );
+            config.set("batch.size", next.to_string());
+        }
+    }
+
+    /// Fails what goes to topics that cannot be used.
+    fn fail_topics(&self) {
+        let partitions = self.partitions().clone();
+        let mut errors: HashMap<Arc<str>, KafkaError> = HashMap::new();
+        for partition in &partitions {
+            if let Some(error) = partition.flow().topic_error() {
+                errors.entry(partition.topic.clone()).or_insert(error);
+            }
+        }
+        for partition in partitions {
+            let Some(error) = errors.get(&partition.topic) else {
+                continue;
+            };
+            let records = partition.flow().take_all();
+            for pending in records {
+                self.settle(pending, None, Err(error.clone()));
+            }
+        }
+    }
+
+    fn resolve(&self, partition: &Arc<Partition>) {
+        let overdue = self
+            .is_overdue(partition)
+            .then(|| self.overdue_error(partition));
+        let mut flow = partition.flow();
+        let failed = flow.resolve(overdue.as_ref());
+        let mut cause = None;
+        let failed: Vec<_> = failed
+            .into_iter()
+            .map(|(pending, own)| {
+                let error = own.unwrap_or_else(|| behind(partition, cause.as_ref()));
+                cause.get_or_insert_with(|| error.clone());
+                // Under the lock of the partition, so that its next record finds it.
+                pending.scope.halt(&error);
+                (pending, error)
+            })
+            .collect();
+        drop(flow);
+        for (pending, error) in failed {
+            self.settle(pending, None, Err(error));
+        }
+    }
+
+    fn overdue_error(&self, partition: &Partition) -> KafkaError {
+        let waited = crate::settings::units::format_duration(self.core.delivery_timeout);
+        let last = self.core.connection.last_error();
+        let reason = last.map_or_else(String::new, |reason| format!(": {reason}"));
+        not_delivered(
+            partition,
+            format!("timed out after {waited}{reason}").into(),
+        )
+    }
+
+    /// Makes new clients. The old ones end apart, since that takes a while.
+    fn renew(self: &Arc<Self>, alone: bool) -> bool {
+        let config = self.config().clone();
+        let batches = Client::new(&config, self.clone());
+        let singles = alone
+            .then(|| Client::new(&singles(&config), self.clone()))
+            .transpose();
+        let (batches, singles) = match (batches, singles) {
+            (Ok(batches), Ok(singles)) => (batches, singles),
+            (Err(error), _) | (_, Err(error)) => {
+                // As where no thread can be started: there is nothing to go on with.
+                let reason = error.to_string().into();
+                self.core.admission.refuse(&KafkaError::Fatal { reason });
+                return false;
+            }
+        };
+        let mut clients = self.write_clients();
+        let old = (
+            clients.batches.replace(Arc::new(batches)),
+            clients.alone.take(),
+        );
+        clients.alone = singles.map(Arc::new);
+        clients.generation += 1;
+        clients.open = true;
+        drop(clients);
+        end_apart(old);
+        true
+    }
+
+    /// Ends the client of single records once there are none.
+    pub(super) fn end_alone(&self) {
+        let partitions = self.partitions().clone();
+        if self.clients().alone.is_some()
+            && !partitions
+                .iter()
+                .any(|partition| partition.flow().has_alone())
+        {
+            let alone = self.write_clients().alone.take();
+            end_apart(alone);
+        }
+    }
+}
+
+/// Drops clients on a thread of their own, for it blocks; here, where there is none to be had.
+fn end_apart<T: Send + 'static>(clients: T) {
+    let ended = thread::Builder::new().name("kafka-end".to_owned());
+    // Refused, the closure is dropped here, and the clients with it.
+    let _ = ended.spawn(move || drop(clients));
+}
+
+/// The settings of a client whose batches have one record.
+fn singles(config: &ClientConfig) -> ClientConfig {
+    let mut config = config.clone();
+    config.set("batch.num.messages", "1");
+    config.set("linger.ms", "0");
+    // A refusal is a record's own here, and those behind it go on.
+    config.set("enable.gapless.guarantee", "false");
+    config
+}
+
+fn batch_bytes(config: &ClientConfig) -> Option<usize> {
+    let native = config.create_native_config().ok()?;
+    let size = |property| {
+        native
+            .get(property)
+            .ok()?
+            .trim_end_matches('\0')
+            .parse()
+            .ok()
+    };
+    let (batch, message): (Option<usize>, Option<usize>) =
+        (size("batch.size"), size("message.max.bytes"));
+    batch.into_iter().chain(message).min()
+}
+
+fn behind(partition: &Partition, cause: Option<&KafkaError>) -> KafkaError {
+    let cause = match cause {
+        Some(KafkaError::NotDelivered { reason, .. }) => format!(": {reason}"),
+        _ => String::new(),
+    };
+    let reason = format!("a record before it on its partition was not{cause}");
+    not_delivered(partition, reason.into())
+}
+
+fn not_delivered(partition: &Partition, reason: Arc<str>) -> KafkaError {
+    KafkaError::NotDelivered {
+        place: TopicPartition::new(partition.topic.clone(), Some(partition.id)),
+        reason,
+    }
+}

@@ -1,0 +1,375 @@
+//! The thread that serves a sink's clients for topics of one size limit, and the handing over of records to them.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::super::error::{Failure, KafkaError};
+use super::super::receipt::RecordMetadata;
+use super::client::{Client, NotTaken};
+use super::partition::{Flow, Partition, Verdict, Way};
+use super::{Core, Pending};
+
+/// How often gauges are set, time-outs looked for and an end noticed.
+const TICK: Duration = Duration::from_millis(100);
+/// The same while records go one by one, through a client that is polled in turn.
+const SHORT_TICK: Duration = Duration::from_millis(1);
+
+/// A thread with its clients, until the last handle is gone and all is settled.
+pub(in super::super) struct ProducerThread {
+    route: Arc<Route>,
+}
+
+/// What a thread, its clients and its handles share.
+pub(in super::super) struct Route {
+    pub(super) core: Arc<Core>,
+    /// Of the client that fills batches.
+    pub(super) config: Mutex<ClientConfig>,
+    pub(super) clients: RwLock<Clients>,
+    /// All partitions that records go to by this thread.
+    partitions: Mutex<Vec<Arc<Partition>>>,
+    /// Records that a client has.
+    pub(super) out: AtomicUsize,
+    /// Records that are not settled.
+    pending: AtomicUsize,
+    /// Partitions must be put in order before anything goes on.
+    pub(super) trouble: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// The clients of a generation.
+pub(super) struct Clients {
+    pub(super) generation: u64,
+    /// Records may be handed over.
+    pub(super) open: bool,
+    pub(super) batches: Option<Arc<Client>>,
+    /// Made when it is needed.
+    pub(super) alone: Option<Arc<Client>>,
+}
+
+impl ProducerThread {
+    pub(in super::super) fn start(
+        core: Arc<Core>,
+        config: ClientConfig,
+    ) -> Result<Self, KafkaError> {
+        let route = Arc::new(Route {
+            core,
+            config: Mutex::new(config),
+            clients: RwLock::new(Clients {
+                generation: 0,
+                open: true,
+                batches: None,
+                alone: None,
+            }),
+            partitions: Mutex::default(),
+            out: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            trouble: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+        });
+        let client = Client::new(&route.config().clone(), route.clone())?;
+        route.write_clients().batches = Some(Arc::new(client));
+        let served = route.clone();
+        let started = thread::Builder::new()
+            .name("kafka-sink".to_owned())
+            .spawn(move || served.serve());
+        match started {
+            Ok(_) => Ok(Self { route }),
+            Err(error) => {
+                // The client holds the route: it would hold itself for ever.
+                route.write_clients().batches = None;
+                Err(KafkaError::Settings {
+                    problem: format!("no thread can be started: {error}"),
+                })
+            }
+        }
+    }
+
+    /// Returns the client that fills batches, for its metadata; `None` past the thread's end.
+    pub(in super::super) fn client(&self) -> Option<Arc<Client>> {
+        self.route.clients().batches.clone()
+    }
+
+    /// Has the thread serve a partition.
+    pub(in super::super) fn serve(&self, partition: Arc<Partition>) {
+        self.route.partitions().push(partition);
+    }
+
+    /// Appends a record to its partition, and hands over what may be. Never blocks.
+    pub(in super::super) fn produce(
+        &self,
+        partition: &Arc<Partition>,
+        pending: Pending,
+    ) -> Result<(), Box<(KafkaError, Pending)>> {
+        let route = &self.route;
+        let clients = route.clients();
+        let mut flow = partition.flow();
+        // Under the lock by which an outage halts its scopes: nothing comes between.
+        if let Some(outage) = pending.scope.outage() {
+            return Err(Box::new((outage, pending)));
+        }
+        route.pending.fetch_add(1, Ordering::AcqRel);
+        let number = flow.push(pending, route.core.clock.now());
+        let mut own = Ok(());
+        let mut refused = Vec::new();
+        for (of, pending, error) in route.hand_over(&clients, partition, &mut flow) {
+            route.pending.fetch_sub(1, Ordering::AcqRel);
+            if of == number {
+                own = Err(Box::new((error, pending)));
+            } else {
+                refused.push((pending, error));
+            }
+        }
+        drop((flow, clients));
+        for (pending, error) in refused {
+            route.core.settle(pending, None, Err(error));
+        }
+        own
+    }
+}
+
+impl Drop for ProducerThread {
+    fn drop(&mut self) {
+        self.route.stop.store(true, Ordering::Release);
+    }
+}
+
+impl Route {
+    /// Hands over all that may be; gives what the client refuses.
+    pub(super) fn hand_over(
+        &self,
+        clients: &Clients,
+        partition: &Arc<Partition>,
+        flow: &mut Flow<Pending>,
+    ) -> Vec<(u64, Pending, KafkaError)> {
+        let mut refused = Vec::new();
+        if !clients.open {
+            return refused;
+        }
+        flow.enter_generation(clients.generation);
+        while let Some((way, number, pending)) = flow.next() {
+            let client = match way {
+                Way::Batches => &clients.batches,
+                Way::Alone => &clients.alone,
+            };
+            let Some(client) = client else {
+                break;
+            };
+            self.out.fetch_add(1, Ordering::AcqRel);
+            let sent = client.send(&pending.record, partition, number, self.core.max_bytes);
+            let Err(error) = sent else {
+                flow.handed_over(way);
+                continue;
+            };
+            self.out.fetch_sub(1, Ordering::AcqRel);
+            match error {
+                // The thread looks again at its next turn.
+                NotTaken::NotNow => break,
+                NotTaken::Refused(error) => {
+                    if error.is_fatal() {
+                        self.core.admission.refuse(&error);
+                    }
+                    refused.extend(flow.take_next().map(|pending| (number, pending, error)));
+                }
+            }
+        }
+        refused
+    }
+
+    /// Takes a client's report of a record.
+    pub(super) fn reported(
+        &self,
+        partition: &Arc<Partition>,
+        number: u64,
+        result: Result<RecordMetadata, Failure>,
+    ) {
+        self.out.fetch_sub(1, Ordering::AcqRel);
+        let (delivered, outcome) = match result {
+            Ok(delivered) => (Some(delivered), Ok(())),
+            Err(failure) => (None, Err(failure)),
+        };
+        let clients = self.clients();
+        let mut flow = partition.flow();
+        let accepted = flow.oldest();
+        let verdict = flow.report(number, outcome);
+        let refused = self.hand_over(&clients, partition, &mut flow);
+        if matches!(verdict, Some(Verdict::Settled(_, Err(_))))
+            && clients
+                .batches
+                .as_ref()
+                .is_some_and(|client| client.fatal_error().is_some())
+        {
+            // It stopped at this refusal: a new one goes on.
+            self.trouble.store(true, Ordering::Release);
+        }
+        drop((flow, clients));
+        match verdict {
+            Some(Verdict::Settled(pending, outcome)) => {
+                let result = match (outcome, delivered) {
+                    (Ok(()), Some(delivered)) => Ok(delivered),
+                    (Err(Failure::Batch(error)), _) => Err(error),
+                    _ => Err(KafkaError::Closed),
+                };
+                self.settle(pending, accepted, result);
+            }
+            Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
+            None => debug_assert!(false, "a report of a record that is not known"),
+        }
+        for (_, pending, error) in refused {
+            self.settle(pending, None, Err(error));
+        }
+    }
+
+    pub(super) fn settle(
+        &self,
+        pending: Pending,
+        accepted: Option<Duration>,
+        result: Result<RecordMetadata, KafkaError>,
+    ) {
+        self.core.settle(pending, accepted, result);
+        self.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn serve(self: &Arc<Self>) {
+        let tick = TICK.min(self.core.delivery_timeout / 4).max(SHORT_TICK);
+        let clock = self.core.clock;
+        let mut next = clock.now() + tick;
+        while self.pending.load(Ordering::Acquire) > 0 || !self.stop.load(Ordering::Acquire) {
+            self.poll(next.saturating_sub(clock.now()));
+            if clock.now() < next && !self.trouble.load(Ordering::Acquire) {
+                continue;
+            }
+            next = clock.now() + tick;
+            self.core.meter.level(self.core.admission.level());
+            self.core.connection.advance();
+            self.end_alone();
+            if self.has_ended() {
+                self.end();
+            } else if self.needs_order() {
+                self.recover();
+            } else {
+                self.hand_over_all();
+            }
+        }
+        let mut clients = self.write_clients();
+        let ended = (clients.batches.take(), clients.alone.take());
+        clients.open = false;
+        drop(clients);
+        drop(ended);
+    }
+
+    /// Serves the clients' reports.
+    pub(super) fn poll(&self, longest: Duration) {
+        let (batches, alone) = {
+            let clients = self.clients();
+            (clients.batches.clone(), clients.alone.clone())
+        };
+        let longest = if alone.is_some() {
+            longest.min(SHORT_TICK)
+        } else {
+            longest
+        };
+        for client in [alone, batches].into_iter().flatten() {
+            client.poll(longest);
+        }
+    }
+
+    /// Returns whether the sink has failed for good.
+    fn has_ended(&self) -> bool {
+        let (batches, alone) = {
+            let clients = self.clients();
+            (clients.batches.clone(), clients.alone.clone())
+        };
+        for client in [batches, alone].into_iter().flatten() {
+            match client.fatal_error() {
+                None => {}
+                // It stopped at a refusal, as it was asked to.
+                Some((RDKafkaErrorCode::GaplessGuarantee, _)) => {
+                    self.trouble.store(true, Ordering::Release);
+                }
+                Some((_, reason)) => self.core.admission.refuse(&KafkaError::Fatal {
+                    reason: reason.into(),
+                }),
+            }
+        }
+        let refusal = self.core.admission.refusal();
+        refusal.is_some_and(|error| error.is_fatal())
+    }
+
+    /// Fails all records of a sink that has failed for good.
+    fn end(&self) {
+        self.write_clients().open = false;
+        self.give_back(true);
+        let Some(refusal) = self.core.admission.refusal() else {
+            return;
+        };
+        if self.out.load(Ordering::Acquire) > 0 {
+            return;
+        }
+        for partition in self.partitions().clone() {
+            let records = partition.flow().take_all();
+            for pending in records {
+                self.settle(pending, None, Err(refusal.clone()));
+            }
+        }
+    }
+
+    pub(super) fn give_back(&self, sent: bool) {
+        let clients = self.clients();
+        for client in [&clients.batches, &clients.alone].into_iter().flatten() {
+            client.give_back(sent);
+        }
+    }
+
+    fn needs_order(&self) -> bool {
+        self.trouble.load(Ordering::Acquire) || self.has_overdue()
+    }
+
+    /// Returns whether a record is under way for longer than it may.
+    pub(super) fn has_overdue(&self) -> bool {
+        self.partitions()
+            .iter()
+            .any(|partition| self.is_overdue(partition))
+    }
+
+    pub(super) fn is_overdue(&self, partition: &Partition) -> bool {
+        let now = self.core.clock.now();
+        let oldest = partition.flow().oldest();
+        oldest.is_some_and(|accepted| now.saturating_sub(accepted) > self.core.delivery_timeout)
+    }
+
+    /// Hands over what a client did not take before, or has waited for a client.
+    pub(super) fn hand_over_all(&self) {
+        for partition in self.partitions().clone() {
+            let clients = self.clients();
+            let mut flow = partition.flow();
+            let refused = self.hand_over(&clients, &partition, &mut flow);
+            drop((flow, clients));
+            for (_, pending, error) in refused {
+                self.settle(pending, None, Err(error));
+            }
+        }
+    }
+
+    pub(super) fn partitions(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn config(&self) -> MutexGuard<'_, ClientConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn clients(&self) -> RwLockReadGuard<'_, Clients> {
+        self.clients.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write_clients(&self) -> std::sync::RwLockWriteGuard<'_, Clients> {
+        self.clients.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

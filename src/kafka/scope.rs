@@ -1,0 +1,211 @@
+//! What one user of a shared producer has under way: its flush epochs, and its errors.
+//!
+//! Users of one producer share its buffer and its connections, not their errors: a pipeline must not end, nor lose a
+//! record, for the failure of another user's record, and its flush must not wait for another's records.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::error::KafkaError;
+
+pub(super) struct CallerScope {
+    state: Mutex<State>,
+    /// An epoch is done.
+    settled: Notify,
+}
+
+struct State {
+    epochs: FlushEpochs,
+    /// The first error that no receipt gave out.
+    unobserved: Option<KafkaError>,
+    /// The error of an outage that failed records of this scope, until it is given out.
+    outage: Option<KafkaError>,
+}
+
+/// Records under way, by the flushes between which they were accepted.
+struct FlushEpochs {
+    /// The oldest first; never empty.
+    counts: VecDeque<usize>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+impl CallerScope {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                epochs: FlushEpochs {
+                    counts: VecDeque::from([0]),
+                    first: 0,
+                },
+                unobserved: None,
+                outage: None,
+            }),
+            settled: Notify::new(),
+        }
+    }
+
+    /// Counts a record in, and returns its epoch.
+    pub(super) fn enter(&self) -> u64 {
+        self.lock().epochs.enter()
+    }
+
+    /// Counts a settled record out.
+    pub(super) fn leave(&self, epoch: u64) {
+        let done = self.lock().epochs.leave(epoch);
+        if done {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// Resolves once all that was accepted before is settled. Cancel safe.
+    pub(super) async fn settled(&self) {
+        let Some(until) = self.lock().epochs.draw_line() else {
+            return;
+        };
+        loop {
+            let mut settled = std::pin::pin!(self.settled.notified());
+            settled.as_mut().enable();
+            if self.lock().epochs.first >= until {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Keeps an error that no receipt gives out; only the first.
+    pub(super) fn unobserved(&self, error: KafkaError) {
+        self.lock().unobserved.get_or_insert(error);
+    }
+
+    /// Takes the error that no receipt gave out. It stands for an outage too.
+    pub(super) fn take_unobserved(&self) -> Option<KafkaError> {
+        let mut state = self.lock();
+        let error = state.unobserved.take();
+        if error.as_ref().is_some_and(KafkaError::is_retryable) {
+            state.outage = None;
+        }
+        error
+    }
+
+    /// Notes that records failed by an outage: nothing more is accepted until the error is given out.
+    pub(super) fn halt(&self, error: &KafkaError) {
+        self.lock().outage.get_or_insert_with(|| error.clone());
+    }
+
+    /// Notes that a receipt gave an error out.
+    pub(super) fn observed(&self, error: &KafkaError) {
+        if error.is_retryable() {
+            self.lock().outage = None;
+        }
+    }
+
+    /// Returns the outage's error, which stays.
+    pub(super) fn outage(&self) -> Option<KafkaError> {
+        self.lock().outage.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // No code that runs under the lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FlushEpochs {
+    fn enter(&mut self) -> u64 {
+        if let Some(count) = self.counts.back_mut() {
+            *count += 1;
+        }
+        self.last()
+    }
+
+    /// Returns whether an epoch is done by it.
+    fn leave(&mut self, epoch: u64) -> bool {
+        let place = epoch.checked_sub(self.first);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        if let Some(count) = place.and_then(|place| self.counts.get_mut(place)) {
+            *count = count.saturating_sub(1);
+        }
+        let mut done = false;
+        while self.counts.len() > 1 && self.counts.front() == Some(&0) {
+            self.counts.pop_front();
+            self.first += 1;
+            done = true;
+        }
+        done
+    }
+
+    /// Returns the epoch that must come first for all before now to be settled; `None` where all is.
+    fn draw_line(&mut self) -> Option<u64> {
+        if self.counts.iter().all(|count| *count == 0) {
+            return None;
+        }
+        if self.counts.back() != Some(&0) {
+            self.counts.push_back(0);
+        }
+        Some(self.last())
+    }
+
+    fn last(&self) -> u64 {
+        self.first + self.counts.len() as u64 - 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use futures::{FutureExt as _, poll};
+
+    use super::*;
+
+    fn lost() -> KafkaError {
+        KafkaError::Unreachable {
+            waited: std::time::Duration::ZERO,
+            reason: "x".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flush_waits_for_what_was_before_it_and_nothing_else() {
+        let scope = CallerScope::new();
+        scope.settled().now_or_never().expect("nothing under way");
+        let before = scope.enter();
+        let mut flush = std::pin::pin!(scope.settled());
+        assert!(poll!(&mut flush).is_pending());
+        let after = scope.enter();
+        let mut later = std::pin::pin!(scope.settled());
+        assert!(poll!(&mut later).is_pending());
+        scope.leave(before);
+        assert_eq!(poll!(&mut flush), Poll::Ready(()));
+        assert!(poll!(&mut later).is_pending());
+        scope.leave(after);
+        assert_eq!(poll!(&mut later), Poll::Ready(()));
+    }
+
+    #[test]
+    fn an_unobserved_error_is_given_out_once_and_stands_for_the_outage() {
+        let scope = CallerScope::new();
+        scope.halt(&lost());
+        scope.unobserved(lost());
+        scope.unobserved(KafkaError::Closed);
+        assert!(matches!(
+            scope.take_unobserved(),
+            Some(KafkaError::Unreachable { .. })
+        ));
+        assert!(scope.take_unobserved().is_none() && scope.outage().is_none());
+    }
+
+    #[test]
+    fn an_outage_lasts_until_its_error_is_given_out() {
+        let scope = CallerScope::new();
+        scope.halt(&lost());
+        assert!(scope.outage().is_some());
+        scope.observed(&KafkaError::Closed);
+        assert!(scope.outage().is_some(), "another error");
+        scope.observed(&lost());
+        assert!(scope.outage().is_none());
+    }
+}

@@ -1,0 +1,81 @@
+//! After an outage no record overtakes one that was not delivered, and no user of a sink is given another's failure.
+
+use std::time::Duration;
+
+use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
+use dynamodb_connector::kafka::{KafkaSink, KafkaSinkSettings, ProducerRecord};
+use dynamodb_connector::pipeline::{CollectSink, IterSource, KafkaOutput, Pipeline};
+
+use super::{settings, sink, soon, source};
+
+fn record(value: &'static str) -> ProducerRecord {
+    ProducerRecord::new("events", value.as_bytes())
+}
+
+fn quick() -> KafkaSinkSettings {
+    KafkaSinkSettings::default()
+        .linger(Duration::ZERO)
+        .topic_timeout(Duration::from_millis(300))
+}
+
+#[tokio::test]
+async fn what_is_behind_a_record_that_timed_out_is_not_delivered() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    // Otherwise all would time out before the broker is tried again.
+    let settings = settings(&kafka)
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "20");
+    let own = quick().delivery_timeout(Duration::from_secs(2));
+    let sink = KafkaSink::open(&settings, &own).expect("a sink");
+    let known = soon(sink.send(record("known"))).await.expect("accepted");
+    soon(known).await.expect("delivered");
+    kafka.broker_down().expect("down");
+    let first = soon(sink.send(record("0"))).await.expect("accepted");
+    // So that these have time left when the first has not.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let second = soon(sink.send(record("1"))).await.expect("accepted");
+    let third = soon(sink.send(record("2"))).await.expect("accepted");
+    let error = soon(first).await.expect_err("no broker");
+    assert!(error.is_retryable(), "{error}");
+    kafka.broker_up().expect("up");
+    for behind in [second, third] {
+        let error = soon(behind)
+            .await
+            .expect_err("it is behind one that failed");
+        assert!(error.is_retryable(), "{error}");
+    }
+    soon(
+        soon(sink.send(record("3")))
+            .await
+            .expect("the failure was given out"),
+    )
+    .await
+    .expect("delivered");
+    let mut topic = source::open(&kafka, &source::own()).await;
+    for expected in ["known", "3"] {
+        let message = source::next(&mut topic).await;
+        assert_eq!(message.payload.as_deref(), Some(expected.as_bytes()));
+        message.ack.done();
+    }
+}
+
+#[tokio::test]
+async fn another_users_failure_dead_letters_no_record_of_an_output() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = sink(&kafka, &quick());
+    kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
+    drop(soon(sink.send(record("x"))).await.expect("accepted"));
+    while sink.stats().in_flight > 0 {
+        tokio::task::yield_now().await;
+    }
+    let letters = CollectSink::new();
+    let output = KafkaOutput::new(&sink, |n: &u32| {
+        Ok::<_, String>(Some(ProducerRecord::new("events", n.to_string())))
+    });
+    let job = Pipeline::from(IterSource::new(0..3_u32))
+        .dead_letter(letters.clone())
+        .to(output);
+    let report = soon(job.run()).await.expect("it ends well");
+    assert_eq!((report.acknowledged, letters.take().len()), (3, 0));
+    soon(sink.flush()).await.expect_err("the other user's");
+}

@@ -1,0 +1,148 @@
+//! A batch that the broker refuses costs no record but the one that is at fault, and no record its place in the order.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use dynamodb_connector::kafka::{
+    KafkaError, KafkaErrorKind, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
+    ProducerRecord, Receipt, StartPosition,
+};
+
+use super::{Topic, unique};
+use crate::kafka::soon;
+
+const RECORDS: usize = 5_000;
+
+/// Reads what the topic holds, partition by partition, up to so many records.
+async fn read(topic: &Topic, count: usize) -> Vec<String> {
+    let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()])
+        .start(StartPosition::Earliest);
+    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
+        .await
+        .expect("a source");
+    let mut partitions: HashMap<i32, Vec<String>> = HashMap::new();
+    let mut seen = 0;
+    while seen < count {
+        let batch = soon(source.next_batch(1_000)).await;
+        for message in batch.expect("more").expect("records") {
+            let text = String::from_utf8(message.payload.expect("a value").to_vec());
+            let text = text.expect("text").trim_end().to_owned();
+            partitions.entry(message.partition).or_default().push(text);
+            message.ack.done();
+            seen += 1;
+        }
+    }
+    soon(source.close()).await.expect("closed");
+    let mut ids: Vec<_> = partitions.keys().copied().collect();
+    ids.sort_unstable();
+    ids.iter()
+        .flat_map(|id| partitions.remove(id))
+        .flatten()
+        .collect()
+}
+
+/// A record of 100 bytes that holds its number.
+fn numbered(topic: &Topic, n: usize) -> ProducerRecord {
+    ProducerRecord::new(topic.name.as_str(), format!("{n:<100}"))
+}
+
+/// Sends them all as fast as they are taken, and gives which failed.
+async fn send_all(
+    topic: &Topic,
+    own: &KafkaSinkSettings,
+    records: impl Iterator<Item = ProducerRecord>,
+) -> Vec<(usize, KafkaError)> {
+    let sink = topic.sink(own);
+    let mut receipts: Vec<Receipt> = Vec::new();
+    for record in records {
+        receipts.push(sink.send(record).await.expect("accepted"));
+    }
+    let mut failed = Vec::new();
+    for (n, receipt) in receipts.into_iter().enumerate() {
+        if let Err(error) = soon(receipt).await {
+            failed.push((n, error));
+        }
+    }
+    soon(sink.close()).await.expect("all was given out");
+    failed
+}
+
+fn numbers(except: Option<usize>) -> Vec<String> {
+    let all = (0..RECORDS).filter(|n| Some(*n) != except);
+    all.map(|n| n.to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topics_limit_below_the_clients_costs_no_record_and_no_order() {
+    for own in settings() {
+        let limit = [("max.message.bytes", "10000")];
+        let Some(topic) = Topic::new("refusals", 1, &limit).await else {
+            return;
+        };
+        let records = (0..RECORDS).map(|n| numbered(&topic, n));
+        let failed = send_all(&topic, &own, records).await;
+        assert_eq!(failed.len(), 0, "{:?}", failed.first());
+        assert_eq!(read(&topic, RECORDS).await, numbers(None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_record_over_the_topics_limit_is_refused_alone() {
+    for own in settings() {
+        let limit = [("max.message.bytes", "10000")];
+        let Some(topic) = Topic::new("refusals", 1, &limit).await else {
+            return;
+        };
+        let large = RECORDS / 2;
+        let records = (0..RECORDS).map(|n| match n == large {
+            true => ProducerRecord::new(topic.name.as_str(), vec![b'x'; 20_000]),
+            false => numbered(&topic, n),
+        });
+        let failed = send_all(&topic, &own, records).await;
+        assert_eq!(failed.len(), 1, "{:?}", failed.first());
+        assert_eq!(failed[0].0, large);
+        assert!(matches!(failed[0].1, KafkaError::TooLarge { .. }));
+        assert_eq!(read(&topic, RECORDS - 1).await, numbers(Some(large)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_without_a_key_in_a_compacted_topic_are_refused_alone() {
+    let compacted = [("cleanup.policy", "compact")];
+    let Some(topic) = Topic::new("refusals", 3, &compacted).await else {
+        return;
+    };
+    let keyless = |n: usize| n % 1_000 == 500;
+    let records = (0..RECORDS).map(|n| {
+        let record = numbered(&topic, n).partition(i32::try_from(n % 3).expect("small"));
+        if keyless(n) {
+            record
+        } else {
+            record.key(n.to_string())
+        }
+    });
+    let own = KafkaSinkSettings::default().linger(Duration::from_millis(2));
+    let failed = send_all(&topic, &own, records).await;
+    let bad: Vec<usize> = failed.iter().map(|(n, _)| *n).collect();
+    assert_eq!(
+        bad,
+        (0..RECORDS).filter(|n| keyless(*n)).collect::<Vec<_>>()
+    );
+    assert!(
+        failed
+            .iter()
+            .all(|(_, error)| error.kind() == KafkaErrorKind::Record)
+    );
+    let expected: Vec<String> = (0..3)
+        .flat_map(|partition| (0..RECORDS).filter(move |n| n % 3 == partition))
+        .filter(|n| !keyless(*n))
+        .map(|n| n.to_string())
+        .collect();
+    assert_eq!(read(&topic, RECORDS - bad.len()).await, expected);
+}
+
+/// By default, and for a client that may not ask for the topic's limit.
+fn settings() -> [KafkaSinkSettings; 2] {
+    let own = KafkaSinkSettings::default();
+    [own.clone(), own.ask_topic_limits(false)]
+}
