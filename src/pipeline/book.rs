@@ -21,8 +21,17 @@ pub(super) struct Batch<L> {
 
 struct Slots<L> {
     open: Vec<Slot<L>>,
+    /// What sinks have of each record.
+    handed: Vec<Handed>,
     /// The records that will be dead letters, once all their effects are settled.
     refused: HashMap<u32, Refusals>,
+}
+
+/// The values of a record that the sink has, and whether the dead-letter output has its letter.
+#[derive(Clone, Copy, Default)]
+struct Handed {
+    values: u32,
+    letter: bool,
 }
 
 /// A record; `None` once it is settled.
@@ -47,13 +56,21 @@ enum Settled<L> {
     Refused(DeadLetter<L>),
 }
 
-impl<L> Batch<L> {
+impl<L: Clone + Send + 'static> Batch<L> {
     pub(super) fn new(open: Vec<Slot<L>>, shared: Arc<Shared<L>>) -> Arc<Self> {
-        let refused = HashMap::new();
-        let slots = Mutex::new(Slots { open, refused });
-        Arc::new(Self { slots, shared })
+        let slots = Mutex::new(Slots {
+            handed: vec![Handed::default(); open.len()],
+            open,
+            refused: HashMap::new(),
+        });
+        let batch = Arc::new(Self { slots, shared });
+        let weak = Arc::downgrade(&batch);
+        batch.shared.open(weak);
+        batch
     }
+}
 
+impl<L> Batch<L> {
     fn slots(&self) -> MutexGuard<'_, Slots<L>> {
         // No code that runs under the lock can leave it half changed.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
@@ -80,11 +97,21 @@ impl<L> Slots<L> {
         let number = usize::try_from(number).ok()?;
         self.open.get_mut(number)
     }
+
+    fn handed(&mut self, number: u32) -> Option<&mut Handed> {
+        let number = usize::try_from(number).ok()?;
+        self.handed.get_mut(number)
+    }
 }
 
 impl<L: Clone> Slots<L> {
     /// Ends one effect of a record.
-    fn settle(&mut self, number: u32) -> Settled<L> {
+    fn settle(&mut self, number: u32, holder: Holder) -> Settled<L> {
+        match (holder, self.handed(number)) {
+            (Holder::Sink, Some(handed)) => handed.values = handed.values.saturating_sub(1),
+            (Holder::DeadLetters, Some(handed)) => handed.letter = false,
+            _ => {}
+        }
         // None where another effect of the same record was dropped.
         let Some(Some(open)) = self.slot(number) else {
             return Settled::Open;
@@ -122,7 +149,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
             Settled::Refused(letter) => {
                 let shared = Arc::clone(&self.shared);
                 // Letters are in no order: the place of a partition does not matter.
-                let delivery = Delivery::new(self, number, 0).held_by(Holder::DeadLetters);
+                let delivery = Delivery::new(self, number, 0).of_letter();
                 shared.post(letter, delivery).is_ok()
             }
         }
@@ -145,12 +172,18 @@ impl<L: Clone + Send + 'static> Batch<L> {
 }
 
 impl<L: Clone + Send + 'static> Book for Batch<L> {
-    fn done(self: Arc<Self>, number: u32, _: Holder) {
-        let settled = self.slots().settle(number);
+    fn done(self: Arc<Self>, number: u32, holder: Holder) {
+        let settled = self.slots().settle(number, holder);
+        self.shared.settled(holder);
+        if holder == Holder::DeadLetters {
+            let written = &self.shared.dead_letters.counts.acknowledged;
+            written.fetch_add(1, Ordering::Relaxed);
+        }
         self.act(number, settled);
     }
 
     fn dropped(&self, number: u32, holder: Holder) {
+        self.shared.settled(holder);
         if let Some(open) = self.give_up(number) {
             let is_lost = open.ack.is_current();
             drop(open.ack);
@@ -172,7 +205,35 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
         matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current())
     }
 
-    fn withdraw(&self, number: u32) {
+    fn hand(&self, number: u32, holder: Holder) -> bool {
+        let mut slots = self.slots();
+        let is_current = matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current());
+        if is_current && let Some(handed) = slots.handed(number) {
+            match holder {
+                Holder::Operators => {}
+                Holder::Sink => handed.values += 1,
+                Holder::DeadLetters => handed.letter = true,
+            }
+        }
+        is_current
+    }
+
+    fn oldest(&self, holder: Option<Holder>) -> Option<Position> {
+        let slots = self.slots();
+        let mut records = slots.open.iter().zip(&slots.handed);
+        records.find_map(|(open, handed)| {
+            let is_held = match holder {
+                None | Some(Holder::Operators) => true,
+                Some(Holder::Sink) => handed.values > 0,
+                Some(Holder::DeadLetters) => handed.letter,
+            };
+            let open = open.as_ref().filter(|_| is_held)?;
+            Some(open.position.clone())
+        })
+    }
+
+    fn withdraw(&self, number: u32, holder: Holder) {
+        self.shared.settled(holder);
         if let Some(open) = self.give_up(number) {
             drop(open.ack);
             self.leave(&open.partition, open.bytes);
@@ -185,19 +246,20 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
         Some(open.position.clone())
     }
 
-    fn fail(self: Arc<Self>, number: u32, _: Holder, failure: Failure) -> Ended {
+    fn fail(self: Arc<Self>, number: u32, holder: Holder, failure: Failure) -> Ended {
         if !self.is_current(number) {
             // The record's next reader finds the same.
-            self.withdraw(number);
+            self.withdraw(number, holder);
             return Ended::Withdrawn;
         }
+        self.shared.settled(holder);
         if failure.stop || !self.shared.takes_letters() {
             return self.stop(number, failure);
         }
         let settled = {
             let mut slots = self.slots();
             slots.refused.entry(number).or_default().add(failure);
-            slots.settle(number)
+            slots.settle(number, holder)
         };
         match self.act(number, settled) {
             true => Ended::DeadLettered,
@@ -212,7 +274,7 @@ impl<L: Clone + Send + 'static> Book for Batch<L> {
                 let error = EndpointError::new(reason.to_string());
                 self.shared.fail(PipelineError::DeadLetter(error));
             }
-            return self.withdraw(number);
+            return self.withdraw(number, holder);
         }
         let shared = Arc::clone(&self.shared);
         let ended = self.fail(

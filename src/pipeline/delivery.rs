@@ -19,8 +19,12 @@ pub(super) trait Book: Send + Sync {
     /// Returns whether the record is still its source's: not where another reader may have its
     /// partition, or one before it was dropped.
     fn is_current(&self, number: u32) -> bool;
+    /// Notes who has a value of the record from now on. Returns `false`, and notes nothing, where the record is not current.
+    fn hand(&self, number: u32, holder: Holder) -> bool;
+    /// Returns the position of the first record that is open, and of which this holder has something.
+    fn oldest(&self, holder: Option<Holder>) -> Option<Position>;
     /// Ends the work on a record that is not current. Its next reader is given it.
-    fn withdraw(&self, number: u32);
+    fn withdraw(&self, number: u32, holder: Holder);
     /// Returns the position of the record, while it is open.
     fn position(&self, number: u32) -> Option<Position>;
     /// Ends an effect that the sink refuses.
@@ -104,7 +108,7 @@ impl Delivery {
     /// Ends the work on a record that is not current.
     pub(super) fn withdraw(mut self) {
         if let Some(book) = self.book.take() {
-            book.withdraw(self.number);
+            book.withdraw(self.number, self.holder);
         }
     }
 
@@ -149,10 +153,17 @@ impl Delivery {
         }
     }
 
-    /// Notes the part of the pipeline that has it from now on.
-    pub(super) fn held_by(mut self, holder: Holder) -> Self {
-        self.holder = holder;
+    /// Returns the delivery of a dead letter.
+    pub(super) fn of_letter(mut self) -> Self {
+        self.holder = Holder::DeadLetters;
         self
+    }
+
+    /// Notes who has it from now on. Returns `false` where its record is not current.
+    pub(super) fn hand_to(&mut self, holder: Holder) -> bool {
+        self.holder = holder;
+        let book = self.book.as_ref();
+        book.is_none_or(|book| book.hand(self.number, holder))
     }
 
     /// What stands for the record's lane; two lanes may have the same, and are then kept in one order.

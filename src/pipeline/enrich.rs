@@ -73,7 +73,7 @@ where
         O: Send + 'static,
     {
         let lookups = Lookups::new(&self.enrichment);
-        self.operator.report_lookups(lookups.longest_gap());
+        self.operator.report("lookup", lookups.longest_gap());
         self.before.build(EnrichStage {
             operator: self.operator,
             clock: Clock::start(),
@@ -173,7 +173,7 @@ where
     where
         D: Stage<U, O>,
     {
-        self.operator.lookup_failed(reason.text().to_owned());
+        self.operator.failed(reason.text().to_owned());
         let now = self.clock.now();
         let Some(mut asking) = self.asking.remove(&key) else {
             return self.turns.finished(lane);
@@ -304,7 +304,7 @@ where
             };
             // Also where the record is at fault: an answer came.
             self.succeeded = self.clock.now();
-            self.operator.lookup_succeeded();
+            self.operator.succeeded();
             self.turns.finished(lane);
             let (waiting, failures) = match self.asking.remove(&key) {
                 Some(asking) => (asking.waiting, asking.failures),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
+use super::monitor::stalled_text;
 use super::position::Position;
 use crate::settings::ConfigError;
 
@@ -59,6 +60,21 @@ pub enum PipelineError {
         /// How many.
         records: u64,
     },
+    /// The sink, or the dead-letter output, had something and settled nothing for
+    /// [`stall_timeout`](super::PipelineSettings::stall_timeout). A new run may go on: it may find other connections, and
+    /// others have taken over meanwhile.
+    Stalled {
+        /// The sink's name, or `dead-letter`.
+        operator: Arc<str>,
+        /// The setting.
+        timeout: Duration,
+        /// The records between source and durability.
+        in_flight: usize,
+        /// The position of the oldest record that it has something of.
+        position: Position,
+        /// The time since the source handed that one out.
+        age: Duration,
+    },
     /// A graceful stop took longer than four fifths of `stop_timeout`.
     DrainTimeout {
         /// Records that were given up, un-acknowledged.
@@ -103,7 +119,9 @@ impl PipelineError {
         match self {
             Self::Settings { .. } | Self::Signal(_) => PipelineErrorKind::Setup,
             Self::Source { .. } => PipelineErrorKind::Source,
-            Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } => PipelineErrorKind::Sink,
+            Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } | Self::Stalled { .. } => {
+                PipelineErrorKind::Sink
+            }
             Self::Record { .. } => PipelineErrorKind::Record,
             Self::DrainTimeout { .. } | Self::Aborted { .. } | Self::CloseTimeout { .. } => {
                 PipelineErrorKind::Stopped
@@ -122,6 +140,7 @@ impl PipelineError {
                 matches!(reason.kind(), ReasonKind::Lookup | ReasonKind::TimedOut)
             }
             Self::Lost { .. }
+            | Self::Stalled { .. }
             | Self::DrainTimeout { .. }
             | Self::Aborted { .. }
             | Self::CloseTimeout { .. } => true,
@@ -137,6 +156,7 @@ impl PipelineError {
             | Self::Sink { operator, .. }
             | Self::Record { operator, .. }
             | Self::Lost { operator, .. }
+            | Self::Stalled { operator, .. }
             | Self::CloseTimeout { operator, .. } => Some(operator),
             Self::DeadLetter(_) => Some(DEAD_LETTERS),
             Self::Signal(_) | Self::DrainTimeout { .. } | Self::Aborted { .. } => None,
@@ -162,6 +182,17 @@ impl fmt::Display for PipelineError {
                 f,
                 "{operator}: {records} records were neither written nor rejected"
             ),
+            Self::Stalled {
+                operator,
+                timeout,
+                in_flight,
+                position,
+                age,
+            } => write!(
+                f,
+                "{operator}: {} {position}",
+                stalled_text(*timeout, *in_flight, *age)
+            ),
             Self::DrainTimeout { in_flight, timeout } => write!(
                 f,
                 "{in_flight} records were still in flight {timeout:?} after the stop was asked for"
@@ -185,6 +216,7 @@ impl Error for PipelineError {
             }
             Self::Record { .. }
             | Self::Lost { .. }
+            | Self::Stalled { .. }
             | Self::DrainTimeout { .. }
             | Self::Aborted { .. }
             | Self::CloseTimeout { .. } => None,

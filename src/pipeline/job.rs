@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 
 use super::chain::Chain;
 use super::dead_letter::DeadLetters;
-use super::error::PipelineError;
+use super::error::{DEAD_LETTERS, PipelineError};
+use super::in_flight::InFlight;
 use super::operator::Operator;
 use super::run::run;
 use super::settings::PipelineSettings;
@@ -42,6 +43,8 @@ pub struct Job<S, C, K, D> {
     /// The source first, the sink last.
     pub(super) operators: Arc<[Arc<Operator>]>,
     pub(super) sink_operator: Arc<Operator>,
+    pub(super) dead_letter_operator: Arc<Operator>,
+    pub(super) in_flight: Arc<InFlight>,
 }
 
 impl<S, C, K, D> Job<S, C, K, D>
@@ -68,16 +71,22 @@ where
             chain,
             sink,
             dead_letters,
+            in_flight: Arc::new(InFlight::new(settings.bounds())),
             settings,
             operators: operators.into(),
             sink_operator,
+            dead_letter_operator: Arc::new(Operator::new("dead_letter", DEAD_LETTERS)),
         }
     }
 
     /// Reads the counts while the pipeline runs.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {
-        PipelineStats::new(Arc::clone(&self.operators))
+        PipelineStats::new(
+            Arc::clone(&self.operators),
+            Arc::clone(&self.dead_letter_operator),
+            Arc::clone(&self.in_flight),
+        )
     }
 
     // The futures say themselves that they are `Send`: inferred where a pipeline is spawned, it can fail for types with lifetimes.

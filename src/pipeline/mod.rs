@@ -95,6 +95,7 @@ mod error;
 mod flat_map;
 mod flow;
 mod handover;
+mod in_flight;
 mod job;
 #[cfg(feature = "kafka")]
 mod kafka_output;
@@ -104,6 +105,8 @@ mod keyed;
 mod lanes;
 mod map_async;
 mod memory;
+mod meter;
+mod monitor;
 mod operator;
 mod partition;
 mod position;

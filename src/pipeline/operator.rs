@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::dead_letter::Reason;
-use super::delivery::{Delivery, Ended, Failure};
+use super::delivery::{Delivery, Ended, Failure, Holder};
 use crate::health::{Health, OperationReporter};
 
 /// What happens to a record that an operator can't carry on with: an invalid one, a failed or missing lookup, a panic.
@@ -28,8 +28,8 @@ pub struct Operator {
     pub(super) kind: &'static str,
     pub(super) on_failure: OnFailure,
     pub(super) counts: Counts,
-    /// The state of its lookups, for log and health, where it makes any.
-    lookups: OnceLock<OperationReporter>,
+    /// The state of what it tries without end, for log and health: an operator's lookups, a sink's writes.
+    reporter: OnceLock<OperationReporter>,
 }
 
 /// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which cost no locked instruction.
@@ -42,7 +42,7 @@ pub(super) struct Counts {
     /// Not only by that task: a sink rejects from wherever it finds out.
     pub(super) dead_lettered: AtomicU64,
     pub(super) errors: AtomicU64,
-    /// Only of the source.
+    /// Only of the source, and of the dead-letter output.
     pub(super) acknowledged: AtomicU64,
 }
 
@@ -68,36 +68,48 @@ impl Operator {
             kind,
             on_failure: OnFailure::default(),
             counts: Counts::default(),
-            lookups: OnceLock::new(),
+            reporter: OnceLock::new(),
         }
     }
 
-    /// Has failures of lookups reported. `longest_gap` is the longest time between two attempts.
-    pub(super) fn report_lookups(&self, longest_gap: Duration) {
-        self.lookups
-            .get_or_init(|| OperationReporter::new(&self.name, "lookup", longest_gap));
+    /// Has failures of an operation reported. `longest_gap` is the longest time between two attempts.
+    pub(super) fn report(&self, operation: &'static str, longest_gap: Duration) {
+        self.reporter
+            .get_or_init(|| OperationReporter::new(&self.name, operation, longest_gap));
     }
 
-    pub(super) fn lookup_failed(&self, cause: String) {
-        if let Some(lookups) = self.lookups.get() {
-            lookups.failed(cause);
+    /// Notes a failure of the operation that is reported.
+    pub(super) fn failed(&self, cause: String) {
+        if let Some(reporter) = self.reporter.get() {
+            reporter.failed(cause);
         }
     }
 
-    pub(super) fn lookup_succeeded(&self) {
-        if let Some(lookups) = self.lookups.get() {
-            lookups.succeeded();
+    /// Notes a success of the operation that is reported.
+    pub(super) fn succeeded(&self) {
+        if let Some(reporter) = self.reporter.get() {
+            reporter.succeeded();
         }
     }
 
     pub(super) fn health(&self) -> Health {
-        let lookups = self.lookups.get();
-        lookups.map_or(Health::Healthy, OperationReporter::health)
+        let reporter = self.reporter.get();
+        reporter.map_or(Health::Healthy, OperationReporter::health)
     }
 
     /// Returns the delivery if its record is still the source's, else ends the work on it.
     pub(super) fn current(&self, delivery: Delivery) -> Option<Delivery> {
         if delivery.is_current() {
+            return Some(delivery);
+        }
+        self.counts.withdrawn.add_one();
+        delivery.withdraw();
+        None
+    }
+
+    /// Hands a delivery to the sink or the dead-letter output if its record is still the source's, else ends the work on it.
+    pub(super) fn hand(&self, mut delivery: Delivery, holder: Holder) -> Option<Delivery> {
+        if delivery.hand_to(holder) {
             return Some(delivery);
         }
         self.counts.withdrawn.add_one();

@@ -17,6 +17,8 @@ use super::error::PipelineError;
 use super::flow::Flow;
 use super::handover::Handover;
 use super::job::Job;
+use super::meter::Meter;
+use super::monitor::Monitor;
 use super::operator::Operator;
 use super::shared::Shared;
 use super::sink::Sink;
@@ -58,6 +60,8 @@ where
         settings,
         operators,
         sink_operator,
+        dead_letter_operator,
+        in_flight,
     } = job;
     let source_operator = operators
         .first()
@@ -66,11 +70,13 @@ where
     let shared = Arc::new(Shared::new(
         source_operator,
         sink_operator,
-        settings.bounds(),
+        dead_letter_operator,
+        Arc::clone(&in_flight),
         dead.is_some(),
     ));
     let _closing = CloseLetters(&shared);
-    let clock = Clock::start();
+    let clock = in_flight.clock();
+    let mut meter = Meter::new(settings.get_name(), stats.clone(), &in_flight);
     let abort = pin!(abort);
     let mut abort = Abort::new(abort);
     // When the end began, if it was asked for.
@@ -93,6 +99,13 @@ where
                     &mut burying,
                 )
             });
+            let monitor = Monitor::new(
+                in_flight,
+                &mut meter,
+                settings.stall(),
+                &shared.sink,
+                &shared.dead_letters,
+            );
             tokio::select! {
                 biased;
                 () = abort.fired() => Err(PipelineError::Aborted { in_flight: shared.in_flight() }),
@@ -100,6 +113,7 @@ where
                 done = &mut work => done.map(drop).and_then(|()| unsettled(&shared)),
                 // After the work, which may give the reason.
                 lost = shared.losing() => Err(lost),
+                stalled = monitor.run() => Err(stalled),
                 () = drained(drain, &shared, &clock, &asked, settings.drain()) => Err(PipelineError::DrainTimeout {
                     in_flight: shared.in_flight(),
                     timeout: settings.drain(),
@@ -211,10 +225,9 @@ async fn deliver<O, K: Sink<O>, L>(
                 break 'values;
             }
             operator.counts.taken.add_one();
-            let Some(delivery) = operator.current(delivery) else {
+            let Some(delivery) = operator.hand(delivery, Holder::Sink) else {
                 continue;
             };
-            let delivery = delivery.held_by(Holder::Sink);
             sink.write(value, delivery).await.map_err(failed)?;
             operator.counts.passed.add_one();
         }
@@ -246,11 +259,10 @@ where
             shared.letters_wake.notified().await;
         }
         for (letter, delivery) in letters {
-            if !delivery.is_current() {
-                // The record's next reader makes a letter of its own.
-                delivery.withdraw();
+            // The next reader of a record that is not current makes a letter of its own.
+            let Some(delivery) = shared.dead_letters.hand(delivery, Holder::DeadLetters) else {
                 continue;
-            }
+            };
             dead.write(letter, delivery)
                 .await
                 .map_err(PipelineError::DeadLetter)?;

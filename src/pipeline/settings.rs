@@ -17,6 +17,12 @@ const STOP_TIMEOUT: Bound<Duration> = Bound::new(
     Duration::from_secs(24 * 60 * 60),
 );
 
+const STALL_TIMEOUT: Bound<Duration> = Bound::new(
+    "stall_timeout",
+    Duration::from_secs(1),
+    Duration::from_secs(24 * 60 * 60),
+);
+
 pub(super) const CONCURRENCY: Bound<usize> = Bound::new("concurrency", 1, 10_000);
 pub(super) const TIMEOUT: Bound<Duration> = Bound::new(
     "timeout",
@@ -46,24 +52,38 @@ pub(super) fn check(
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields)]
 pub struct PipelineSettings {
+    name: String,
     max_in_flight: usize,
     #[serde(with = "units::size")]
     max_in_flight_bytes: usize,
     #[serde(with = "units::duration")]
     stop_timeout: Duration,
+    #[serde(with = "units::duration_or_none")]
+    stall_timeout: Option<Duration>,
 }
 
 impl Default for PipelineSettings {
     fn default() -> Self {
         Self {
+            name: "pipeline".to_owned(),
             max_in_flight: 10_000,
             max_in_flight_bytes: 64 << 20,
             stop_timeout: Duration::from_secs(25),
+            stall_timeout: Some(Duration::from_secs(10 * 60)),
         }
     }
 }
 
 impl PipelineSettings {
+    /// Sets the name of the pipeline, the label `pipeline` of its metrics. Pipelines of one process need different ones.
+    ///
+    /// Default: `pipeline`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
     /// How many of the source's records may be between the source and durability. Beside them, one batch of the source may
     /// wait. When this is reached, the source is asked again once a quarter of it is free.
     ///
@@ -95,6 +115,23 @@ impl PipelineSettings {
         self
     }
 
+    /// Sets the longest time for which the sink, or the dead-letter output, may have something and settle nothing: write,
+    /// reject or drop. Then the pipeline ends with [`PipelineError::Stalled`], which is retryable, so that others can have its
+    /// partitions; without, a sink that never answers keeps them for ever, since the source goes on polling. `None` switches
+    /// it off. A line is logged each time that nothing was settled for a minute.
+    ///
+    /// What waits in an operator is not the sink's, and does not count: a lookup that is tried again without end holds the
+    /// pipeline back for as long as the outage lasts. A sink that tries again by itself should give up first, since its error
+    /// names the reason: a Kafka sink does so after its `delivery_timeout`, 5 minutes by default. A table's writes are tried
+    /// again until their deadline; without one, an outage of the table ends the pipeline after this time.
+    ///
+    /// Default: 10 min. Valid: 1 s to 24 h, or none.
+    #[must_use]
+    pub fn stall_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.stall_timeout = timeout.into();
+        self
+    }
+
     /// Checks the ranges. Running a pipeline does so too.
     ///
     /// # Errors
@@ -104,7 +141,17 @@ impl PipelineSettings {
         let place = SettingsPlace::Whole;
         MAX_IN_FLIGHT.check(&place, self.max_in_flight)?;
         MAX_IN_FLIGHT_BYTES.check(&place, Bytes(self.max_in_flight_bytes))?;
-        STOP_TIMEOUT.check(&place, self.stop_timeout)
+        STOP_TIMEOUT.check(&place, self.stop_timeout)?;
+        self.stall_timeout
+            .map_or(Ok(()), |timeout| STALL_TIMEOUT.check(&place, timeout))
+    }
+
+    pub(super) fn get_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn stall(&self) -> Option<Duration> {
+        self.stall_timeout
     }
 
     pub(super) fn bounds(&self) -> (usize, usize) {
@@ -134,6 +181,10 @@ mod tests {
         );
         let error = PipelineSettings::default().stop_timeout(Duration::ZERO);
         assert_eq!(error.validate().unwrap_err().field(), Some("stop_timeout"));
+        let error = PipelineSettings::default().stall_timeout(Duration::from_millis(5));
+        assert_eq!(error.validate().unwrap_err().field(), Some("stall_timeout"));
+        let off = PipelineSettings::default().stall_timeout(None);
+        off.validate().expect("none is allowed");
         PipelineSettings::default()
             .validate()
             .expect("the defaults");
@@ -144,6 +195,11 @@ mod tests {
         let read: PipelineSettings =
             serde_json::from_str(r#"{"max_in_flight": 5, "stop_timeout": "2s"}"#).unwrap();
         let expected = PipelineSettings::default().max_in_flight(5);
+        let off = serde_json::from_str::<PipelineSettings>(r#"{"stall_timeout": "none"}"#);
+        assert_eq!(
+            off.unwrap(),
+            PipelineSettings::default().stall_timeout(None)
+        );
         assert_eq!(read, expected.stop_timeout(Duration::from_secs(2)));
         serde_json::from_str::<PipelineSettings>(r#"{"in_flight": 5}"#).unwrap_err();
     }

@@ -2,20 +2,22 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
 use super::dead_letter::DeadLetter;
-use super::delivery::{Delivery, Holder};
-use super::error::{DEAD_LETTERS, PipelineError};
+use super::delivery::{Book, Delivery, Holder};
+use super::error::PipelineError;
+use super::in_flight::InFlight;
 use super::operator::Operator;
 
 pub(super) struct Shared<L> {
     pub(super) source: Arc<Operator>,
     pub(super) sink: Arc<Operator>,
-    in_flight: InFlight,
+    pub(super) dead_letters: Arc<Operator>,
+    in_flight: Arc<InFlight>,
     /// Wakes the flow: there is room again, or it is to drain.
     pub(super) flow: Notify,
     draining: AtomicBool,
@@ -38,37 +40,22 @@ struct Lost {
 
 pub(super) type Letters<L> = VecDeque<(DeadLetter<L>, Delivery)>;
 
-/// Records between the source and durability.
-struct InFlight {
-    records: AtomicUsize,
-    bytes: AtomicUsize,
-    most: (usize, usize),
-    /// The flow waits until no more than this is left: woken for each single place, it would work through them one by one.
-    resume: (usize, usize),
-    waiting: AtomicBool,
-}
-
 impl<L> Shared<L> {
     pub(super) fn new(
         source: Arc<Operator>,
         sink: Arc<Operator>,
-        most: (usize, usize),
-        dead_letters: bool,
+        dead_letters: Arc<Operator>,
+        in_flight: Arc<InFlight>,
+        takes_letters: bool,
     ) -> Self {
-        let resume = |most: usize| most - (most / 4).max(1);
         Self {
             source,
             sink,
-            in_flight: InFlight {
-                records: AtomicUsize::new(0),
-                bytes: AtomicUsize::new(0),
-                most,
-                resume: (resume(most.0), resume(most.1)),
-                waiting: AtomicBool::new(false),
-            },
+            dead_letters,
+            in_flight,
             flow: Notify::new(),
             draining: AtomicBool::new(false),
-            letters: Mutex::new(dead_letters.then(VecDeque::new)),
+            letters: Mutex::new(takes_letters.then(VecDeque::new)),
             letters_wake: Notify::new(),
             failure: Mutex::new(None),
             stopped: AtomicBool::new(false),
@@ -78,40 +65,32 @@ impl<L> Shared<L> {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.records.load(Ordering::SeqCst)
+        self.in_flight.records()
     }
 
     pub(super) fn enter(&self, bytes: usize) {
-        self.in_flight.records.fetch_add(1, Ordering::SeqCst);
-        self.in_flight.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.in_flight.enter(bytes);
     }
 
     pub(super) fn leave(&self, bytes: usize) {
-        let at = &self.in_flight;
-        // The flow says that it waits, then looks again: one of the two sees the other.
-        let records = at.records.fetch_sub(1, Ordering::SeqCst) - 1;
-        let bytes = at.bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
-        if at.waiting.load(Ordering::SeqCst)
-            && records <= at.resume.0
-            && bytes <= at.resume.1
-            && at.waiting.swap(false, Ordering::SeqCst)
-        {
+        if self.in_flight.leave(bytes) {
             self.flow.notify_one();
         }
     }
 
-    /// Whether another record may enter; where not, the flow is woken once there is room.
+    /// Returns whether another record may enter; where not, the flow is woken once there is room.
     pub(super) fn has_room(&self) -> bool {
-        let at = &self.in_flight;
-        let has_room = || {
-            at.records.load(Ordering::SeqCst) < at.most.0
-                && at.bytes.load(Ordering::SeqCst) < at.most.1
-        };
-        if has_room() {
-            return true;
-        }
-        at.waiting.store(true, Ordering::SeqCst);
-        has_room()
+        self.in_flight.has_room()
+    }
+
+    /// Notes a batch that was read.
+    pub(super) fn open(&self, batch: Weak<dyn Book>) {
+        self.in_flight.open(batch);
+    }
+
+    /// Notes that the sink, or the dead-letter output, has settled a value.
+    pub(super) fn settled(&self, holder: Holder) {
+        self.in_flight.settled(holder);
     }
 
     pub(super) fn drain(&self) {
@@ -206,10 +185,13 @@ impl<L> Shared<L> {
         let of_letters = self.lost.by_dead_letters.load(Ordering::SeqCst);
         let (operator, records) = match (of_sink, of_letters) {
             (0, 0) => return None,
-            (0, letters) => (DEAD_LETTERS.into(), letters),
-            (records, _) => (Arc::clone(&self.sink.name), records),
+            (0, letters) => (&self.dead_letters, letters),
+            (records, _) => (&self.sink, records),
         };
-        Some(PipelineError::Lost { operator, records })
+        Some(PipelineError::Lost {
+            operator: Arc::clone(&operator.name),
+            records,
+        })
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<PipelineError>> {

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use super::in_flight::InFlight;
 use super::operator::Operator;
 use crate::health::Health;
 
@@ -13,11 +15,21 @@ use crate::health::Health;
 #[derive(Clone)]
 pub struct PipelineStats {
     operators: Arc<[Arc<Operator>]>,
+    dead_letters: Arc<Operator>,
+    in_flight: Arc<InFlight>,
 }
 
 impl PipelineStats {
-    pub(super) fn new(operators: Arc<[Arc<Operator>]>) -> Self {
-        Self { operators }
+    pub(super) fn new(
+        operators: Arc<[Arc<Operator>]>,
+        dead_letters: Arc<Operator>,
+        in_flight: Arc<InFlight>,
+    ) -> Self {
+        Self {
+            operators,
+            dead_letters,
+            in_flight,
+        }
     }
 
     /// The counts of this moment. They are read one after the other: records move on meanwhile.
@@ -28,18 +40,22 @@ impl PipelineStats {
             |operator: &Arc<Operator>| operator.counts.acknowledged.load(Ordering::Relaxed);
         PipelineReport {
             acknowledged: self.operators.first().map_or(0, acknowledged),
+            dead_letters: acknowledged(&self.dead_letters),
+            in_flight: self.in_flight.records(),
+            in_flight_bytes: self.in_flight.bytes(),
+            oldest: self.in_flight.oldest().map(|oldest| oldest.age),
             operators: operators
                 .map(|operator| OperatorReport::of(operator))
                 .collect(),
         }
     }
 
-    /// Returns the health of the operators: whether their lookups succeed at present. That of the
-    /// source and of the sink is theirs to tell.
+    /// Returns the health of the operators, the sink and the dead-letter output: whether lookups succeed, and whether
+    /// anything is written, at present. The source, and the sink's own connections, have a health of their own.
     #[must_use]
     pub fn health(&self) -> Health {
-        let all = self.operators.iter().map(|operator| operator.health());
-        all.into_iter()
+        let all = self.operators.iter().chain([&self.dead_letters]);
+        all.map(|operator| operator.health())
             .find(|health| !health.is_healthy())
             .unwrap_or_default()
     }
@@ -57,6 +73,14 @@ impl fmt::Debug for PipelineStats {
 pub struct PipelineReport {
     /// Records of the source all of whose effects are durable.
     pub acknowledged: u64,
+    /// Dead letters that are durable. A record is one letter, whatever the number of its values that were refused.
+    pub dead_letters: u64,
+    /// Records between the source and durability.
+    pub in_flight: usize,
+    /// The bytes of those, where the source gives sizes.
+    pub in_flight_bytes: usize,
+    /// The time since the source handed out the oldest of those; `None` where there are none.
+    pub oldest: Option<Duration>,
     /// The source first, the sink last.
     pub operators: Vec<OperatorReport>,
 }
@@ -78,7 +102,7 @@ pub struct OperatorReport {
     /// Values whose records were not the source's any more: another reader has their partition, or
     /// the source gives them again.
     pub withdrawn: u64,
-    /// Values that became dead letters.
+    /// Values that were refused, and whose records are, or become, dead letters.
     pub dead_lettered: u64,
     /// Values that stopped the pipeline.
     pub errors: u64,
@@ -109,7 +133,9 @@ impl PipelineReport {
             .find(|operator| &*operator.name == name)
     }
 
-    /// Values that became dead letters, at whichever operator.
+    /// Returns the number of values that were refused for the dead letters, at any operator.
+    ///
+    /// Several values of one record are one letter: [`dead_letters`](Self::dead_letters) counts those.
     #[must_use]
     pub fn dead_lettered(&self) -> u64 {
         self.operators

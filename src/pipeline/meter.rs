@@ -1,0 +1,182 @@
+//! A pipeline's numbers for the `metrics` facade.
+//!
+//! They are published once a second, as what the operators' own counts have grown by: a record costs no more for it.
+
+use std::sync::Arc;
+
+use metrics::{
+    Counter, Gauge, SharedString, Unit, counter, describe_counter, describe_gauge, gauge,
+};
+
+use super::in_flight::InFlight;
+use super::stats::{OperatorReport, PipelineStats};
+
+pub(super) struct Meter {
+    stats: PipelineStats,
+    in_flight: Arc<InFlight>,
+    operators: Vec<OperatorMeter>,
+    acknowledged: Growth,
+    dead_letters: Growth,
+    records: Gauge,
+    bytes: Gauge,
+    oldest: Gauge,
+}
+
+/// A counter, and how much of the count it has.
+struct Growth {
+    counter: Counter,
+    published: u64,
+}
+
+impl Growth {
+    fn new(counter: Counter) -> Self {
+        Self {
+            counter,
+            published: 0,
+        }
+    }
+
+    fn publish(&mut self, count: u64) {
+        self.counter.increment(count.saturating_sub(self.published));
+        self.published = count;
+    }
+}
+
+struct OperatorMeter {
+    taken: Growth,
+    passed: Growth,
+    skipped: Growth,
+    withdrawn: Growth,
+    dead_lettered: Growth,
+    errors: Growth,
+}
+
+impl OperatorMeter {
+    fn new(pipeline: &SharedString, operator: &Arc<str>) -> Self {
+        let labels = [
+            ("pipeline", pipeline.clone()),
+            ("operator", SharedString::from(Arc::clone(operator))),
+        ];
+        Self {
+            taken: Growth::new(counter!("pipeline_records_in_total", &labels)),
+            passed: Growth::new(counter!("pipeline_records_out_total", &labels)),
+            skipped: Growth::new(counter!("pipeline_skipped_total", &labels)),
+            withdrawn: Growth::new(counter!("pipeline_withdrawn_total", &labels)),
+            dead_lettered: Growth::new(counter!("pipeline_dead_lettered_total", &labels)),
+            errors: Growth::new(counter!("pipeline_errors_total", &labels)),
+        }
+    }
+
+    fn publish(&mut self, operator: &OperatorReport) {
+        self.taken.publish(operator.taken);
+        self.passed.publish(operator.passed);
+        self.skipped.publish(operator.skipped);
+        self.withdrawn.publish(operator.withdrawn);
+        self.dead_lettered.publish(operator.dead_lettered);
+        self.errors.publish(operator.errors);
+    }
+}
+
+impl Meter {
+    pub(super) fn new(name: &str, stats: PipelineStats, in_flight: &Arc<InFlight>) -> Self {
+        describe();
+        let name = SharedString::from(name.to_owned());
+        let label = || [("pipeline", name.clone())];
+        let operators = stats.report().operators;
+        let operators = operators.iter();
+        Self {
+            operators: operators
+                .map(|operator| OperatorMeter::new(&name, &operator.name))
+                .collect(),
+            stats,
+            in_flight: Arc::clone(in_flight),
+            acknowledged: Growth::new(counter!("pipeline_acknowledged_total", &label())),
+            dead_letters: Growth::new(counter!("pipeline_dead_letters_total", &label())),
+            records: gauge!("pipeline_in_flight", &label()),
+            bytes: gauge!("pipeline_in_flight_bytes", &label()),
+            oldest: gauge!("pipeline_oldest_in_flight_seconds", &label()),
+        }
+    }
+
+    pub(super) fn publish(&mut self) {
+        let report = self.stats.report();
+        for (meter, operator) in self.operators.iter_mut().zip(&report.operators) {
+            meter.publish(operator);
+        }
+        self.acknowledged.publish(report.acknowledged);
+        self.dead_letters.publish(report.dead_letters);
+        self.records.set(as_f64(self.in_flight.records()));
+        self.bytes.set(as_f64(self.in_flight.bytes()));
+        self.oldest
+            .set(report.oldest.map_or(0.0, |age| age.as_secs_f64()));
+    }
+}
+
+/// However the run ends, also by being dropped: the totals are whole, and nothing is in flight.
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.publish();
+        for gauge in [&self.records, &self.bytes, &self.oldest] {
+            gauge.set(0.0);
+        }
+    }
+}
+
+fn describe() {
+    for (name, text) in [
+        (
+            "pipeline_records_in_total",
+            "Values that an operator took; of the source, records that it handed out",
+        ),
+        (
+            "pipeline_records_out_total",
+            "Values that an operator passed on; of the sink, values that it accepted",
+        ),
+        (
+            "pipeline_skipped_total",
+            "Values of which nothing came, with nothing wrong",
+        ),
+        (
+            "pipeline_withdrawn_total",
+            "Values whose records were not the source's any more",
+        ),
+        (
+            "pipeline_dead_lettered_total",
+            "Values that an operator, or the sink, refused for the dead letters",
+        ),
+        (
+            "pipeline_errors_total",
+            "Values that ended the pipeline at an operator or the sink",
+        ),
+        (
+            "pipeline_acknowledged_total",
+            "Records of the source all of whose effects are durable",
+        ),
+        (
+            "pipeline_dead_letters_total",
+            "Dead letters that are durable, one a record",
+        ),
+    ] {
+        describe_counter!(name, Unit::Count, text);
+    }
+    describe_gauge!(
+        "pipeline_in_flight",
+        Unit::Count,
+        "Records between the source and durability"
+    );
+    describe_gauge!(
+        "pipeline_in_flight_bytes",
+        Unit::Bytes,
+        "Bytes of those records"
+    );
+    describe_gauge!(
+        "pipeline_oldest_in_flight_seconds",
+        Unit::Seconds,
+        "Time since the source handed out the oldest of those records"
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
+fn as_f64(count: usize) -> f64 {
+    count as f64
+}
