@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::delivery::{Book, Holder};
-use super::source::Position;
+use super::position::Position;
 use crate::clock::Clock;
 
 pub(super) struct InFlight {

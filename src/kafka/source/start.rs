@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kafka_topic_id::describe_topics;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaError as ClientError, KafkaResult};
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::Clients;
@@ -226,9 +227,26 @@ impl Search {
                 .map(|mark| mark.partitions)
                 .min()
                 .unwrap_or(opened_with),
-            topic: None,
+            topic: topic_id(clients, topic)?,
         };
         Ok(View { committed, mark })
+    }
+}
+
+/// Asks for the id of a topic. Returns `None` where the brokers give none.
+fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
+    let failed = |code: RDKafkaErrorCode| Err(ClientError::MetadataFetch(code));
+    let described = describe_topics(clients.reader.client(), &[topic], QUESTION);
+    let mut described = match described {
+        Ok(described) => described,
+        Err(error) if error.is_retryable() => return failed(error.code()),
+        // Brokers that do not know the question.
+        Err(_) => return Ok(None),
+    };
+    match described.pop() {
+        Some(Ok(topic)) => Ok(topic.id.map(|id| id.to_string())),
+        Some(Err(error)) => failed(error.code()),
+        None => Ok(None),
     }
 }
 
