@@ -18,7 +18,7 @@ use super::output::KafkaEvent;
 use super::reading::{Reading, Turn};
 use super::settings::KafkaSourceSettings;
 use super::shared::{Key, Shared};
-use super::start::{Found, QUESTION, Search, Start, range};
+use super::start::{Found, Log, Mark, Search, Start, range, topic_id};
 use super::tracker::PartitionTracker;
 use crate::gap::{Gap, GapCause, GapPolicy};
 use crate::kafka::error::{KafkaError, is_fatal};
@@ -28,12 +28,18 @@ const SEEK: Duration = Duration::from_secs(5);
 /// The time between two attempts to find where partitions begin, or to go back.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// The time between two looks at the ids of the topics. In it records of a topic that was made again may
+/// be handed out from the old place; they come again from the beginning.
+const CHECK: Duration = Duration::from_secs(10);
+
 /// The answer to a question about partitions.
 pub(super) enum Answer {
     /// Where these begin.
     Starts(Vec<Arc<PartitionTracker>>, KafkaResult<Vec<Found>>),
-    /// The offsets of one whose next offset is not there.
-    Range(Arc<PartitionTracker>, KafkaResult<(i64, i64)>),
+    /// The log of one whose next offset is not there.
+    Log(Arc<PartitionTracker>, KafkaResult<Log>),
+    /// The ids of topics.
+    Topics(KafkaResult<Vec<(Arc<str>, Option<String>)>>),
 }
 
 /// The partitions that are assigned.
@@ -44,6 +50,7 @@ pub(super) struct Partitions {
     on_gap: Option<GapFn>,
     policy: GapPolicy,
     redelivery_delay: Duration,
+    next_check: Duration,
     /// Those whose start is known.
     readings: HashMap<Key, Reading>,
     questions: FuturesUnordered<BoxFuture<'static, Answer>>,
@@ -64,6 +71,7 @@ impl Partitions {
             on_gap,
             policy: settings.on_gap,
             redelivery_delay: settings.redelivery_delay,
+            next_check: CHECK,
             readings: HashMap::new(),
             questions: FuturesUnordered::new(),
         }
@@ -98,19 +106,58 @@ impl Partitions {
         }));
     }
 
-    fn ask_range(&self, tracker: Arc<PartitionTracker>, delay: Duration) {
+    fn ask_log(&self, tracker: Arc<PartitionTracker>, delay: Duration) {
         let clients = Arc::clone(&self.clients);
         self.questions.push(Box::pin(async move {
             tokio::time::sleep(delay).await;
-            let (topic, partition) = tracker.key();
-            let asked = tokio::task::spawn_blocking(move || {
-                clients.member.fetch_watermarks(&topic, partition, QUESTION)
-            });
+            let key = tracker.key();
+            let asked = tokio::task::spawn_blocking(move || Log::ask(&clients, &key));
             match asked.await {
-                Ok(range) => Answer::Range(tracker, range),
+                Ok(log) => Answer::Log(tracker, log),
                 Err(_) => Answer::Starts(vec![tracker], Ok(Vec::new())),
             }
         }));
+    }
+
+    /// Asks from time to time whether the topics are still the same.
+    pub(super) fn check_topics(&mut self, now: Duration) {
+        if now < self.next_check || self.readings.is_empty() {
+            return;
+        }
+        self.next_check = now + CHECK;
+        let mut topics: Vec<Arc<str>> = self
+            .readings
+            .keys()
+            .map(|(topic, _)| Arc::clone(topic))
+            .collect();
+        topics.sort_unstable();
+        topics.dedup();
+        let clients = Arc::clone(&self.clients);
+        self.questions.push(Box::pin(async move {
+            let ask = move || {
+                let ids = topics.into_iter().map(|topic| {
+                    let id = topic_id(&clients, &topic)?;
+                    Ok((topic, id))
+                });
+                ids.collect()
+            };
+            let asked = tokio::task::spawn_blocking(ask);
+            Answer::Topics(asked.await.unwrap_or_else(|_| Ok(Vec::new())))
+        }));
+    }
+
+    /// Goes on with the ids of topics: one that was made again begins anew.
+    fn compare(&mut self, topics: &[(Arc<str>, Option<String>)]) {
+        let replaced = self.readings.iter().filter(|((topic, _), reading)| {
+            let known = Mark::read(&reading.tracker.mark()).and_then(|mark| mark.topic);
+            let current = topics.iter().find(|(name, _)| name == topic);
+            let current = current.and_then(|(_, id)| id.as_ref());
+            known.is_some_and(|known| current.is_some_and(|current| *current != known))
+        });
+        let replaced: Vec<Key> = replaced.map(|(key, _)| key.clone()).collect();
+        for tracker in self.stop_reading(&replaced) {
+            self.ask_log(tracker, Duration::ZERO);
+        }
     }
 
     /// Resolves to the next answer.
@@ -149,15 +196,23 @@ impl Partitions {
                 self.ask_starts(trackers, RETRY);
                 Ok(())
             }
-            Answer::Range(tracker, _) if !self.is_tracked(&tracker) => Ok(()),
-            Answer::Range(tracker, Ok((low, high))) => {
+            Answer::Log(tracker, _) if !self.is_tracked(&tracker) => Ok(()),
+            Answer::Log(tracker, Ok(log)) => {
                 self.shared.lookups.succeeded();
-                let start = range(tracker.position(), low, high, false);
-                self.reopen(&tracker, start)
+                self.reopen(&tracker, &log)
             }
-            Answer::Range(tracker, Err(error)) => {
+            Answer::Log(tracker, Err(error)) => {
                 self.refused(&error, Some(&tracker))?;
-                self.ask_range(tracker, RETRY);
+                self.ask_log(tracker, RETRY);
+                Ok(())
+            }
+            Answer::Topics(Ok(topics)) => {
+                self.compare(&topics);
+                Ok(())
+            }
+            // It may be on its way out; it is asked for again.
+            Answer::Topics(Err(error)) => {
+                tracing::debug!(%error, "kafka consumer: topics are not described");
                 Ok(())
             }
         }
@@ -219,21 +274,26 @@ impl Partitions {
         Ok(())
     }
 
-    /// Goes on with a partition whose next offset was not there.
-    fn reopen(&mut self, tracker: &Arc<PartitionTracker>, start: Start) -> Result<(), KafkaError> {
+    /// Goes on with a partition whose next offset was not there, or whose topic is another.
+    fn reopen(&mut self, tracker: &Arc<PartitionTracker>, log: &Log) -> Result<(), KafkaError> {
+        let mut mark = Mark::read(&tracker.mark()).unwrap_or_default();
+        let known = std::mem::replace(&mut mark.topic, log.topic.clone());
+        let is_another =
+            known.is_some_and(|known| log.topic.as_ref().is_some_and(|is| *is != known));
+        let start = range(tracker.position(), log.low, log.high, is_another);
         let Start::Gap { cause, wanted, at } = start else {
             // It was there all the same: the broker that was asked had been behind.
             self.read(tracker, tracker.position());
             return Ok(());
         };
         self.gap(tracker, cause, wanted)?;
-        if at >= wanted {
+        if cause == GapCause::Trimmed {
             tracker.advance(at);
             self.read(tracker, at);
             return Ok(());
         }
         // Another log begins: what is out is of the one that is gone.
-        let new = tracker.renew_at(at);
+        let new = tracker.renew_at(at, mark.to_string().into());
         self.shared.track(&new);
         self.shared.output.take_back(&new.topic, new.partition);
         self.read(&new, at);
@@ -368,7 +428,7 @@ impl Partitions {
             }
         }
         for tracker in self.stop_reading(&out_of_range) {
-            self.ask_range(tracker, Duration::ZERO);
+            self.ask_log(tracker, Duration::ZERO);
         }
         Ok(has_more)
     }

@@ -228,6 +228,7 @@ impl SourceThread<'_> {
         if now >= self.next_commit {
             self.next_commit = now + self.commit_interval;
             self.partitions.advance();
+            self.partitions.check_topics(now);
             self.commit_async();
             self.shared.publish();
         }

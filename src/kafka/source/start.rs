@@ -44,7 +44,7 @@ impl fmt::Display for Mark {
 
 impl Mark {
     /// Reads the metadata of a commit. Returns `None` for that of another program.
-    fn read(text: &str) -> Option<Self> {
+    pub(super) fn read(text: &str) -> Option<Self> {
         let mut mark = Self::default();
         for part in text.strip_prefix("v1;")?.split(';') {
             match part.split_once('=')? {
@@ -233,8 +233,32 @@ impl Search {
     }
 }
 
-/// Asks for the id of a topic. Returns `None` where the brokers give none.
-fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
+/// The log of a partition at present.
+#[derive(Debug)]
+pub(super) struct Log {
+    pub(super) low: i64,
+    pub(super) high: i64,
+    /// The topic's id.
+    pub(super) topic: Option<String>,
+}
+
+impl Log {
+    /// Asks for it. Blocks.
+    pub(super) fn ask(clients: &Clients, (topic, partition): &Key) -> KafkaResult<Self> {
+        let id = topic_id(clients, topic)?;
+        let (low, high) = clients
+            .member
+            .fetch_watermarks(topic, *partition, QUESTION)?;
+        Ok(Self {
+            low,
+            high,
+            topic: id,
+        })
+    }
+}
+
+/// Asks for the id of a topic. Returns `None` where the brokers give none. Blocks.
+pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
     let failed = |code: RDKafkaErrorCode| Err(ClientError::MetadataFetch(code));
     let described = describe_topics(clients.reader.client(), &[topic], QUESTION);
     let mut described = match described {

@@ -142,16 +142,21 @@ impl PartitionTracker {
     /// Retires it and returns a tracker in its place, which begins at the first offset that is not done.
     pub(super) fn renew(&self) -> Arc<Self> {
         let resume = self.resume();
-        self.renew_at(resume.unwrap_or_default())
+        self.renew_at(resume.unwrap_or_default(), self.mark())
     }
 
     /// Retires it and returns a tracker in its place, which begins at `offset`.
-    pub(super) fn renew_at(&self, offset: i64) -> Arc<Self> {
+    pub(super) fn renew_at(&self, offset: i64, mark: Arc<str>) -> Arc<Self> {
         self.retire();
         let admission = Arc::clone(&self.admission);
         let new = Self::new(Arc::clone(&self.topic), self.partition, admission);
-        new.start(offset, Arc::clone(&self.lock().mark));
+        new.start(offset, mark);
         new
+    }
+
+    /// Returns the metadata of commits.
+    pub(super) fn mark(&self) -> Arc<str> {
+        Arc::clone(&self.lock().mark)
     }
 
     /// Notes a record that is handed out. Returns `None` where none is handed out any more.

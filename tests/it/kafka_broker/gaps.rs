@@ -8,6 +8,7 @@ use dynamodb_connector::kafka::{
 };
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::server::admin;
@@ -133,6 +134,7 @@ async fn records_that_are_trimmed_while_a_source_reads_are_a_gap() {
         .set("queued.min.messages", "1")
         .set("fetch.message.max.bytes", "200")
         .set("receive.message.max.bytes", "2000")
+        .set("message.max.bytes", "1000")
         .set("fetch.max.bytes", "1000");
     let own = own(&topic, &unique("group")).max_outstanding_records(1);
     let mut source = soon(KafkaSource::open(&kafka, &own))
@@ -162,17 +164,44 @@ async fn records_that_are_trimmed_while_a_source_reads_are_a_gap() {
     drop(source.close().await);
 }
 
+/// The broker forgets the offsets of a topic that is deleted; a member that was away commits the old one all the same.
+async fn commit_again(topic: &Topic, group: &str, committed: &TopicPartitionList) {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &topic.bootstrap)
+        .set("group.id", group)
+        .create()
+        .expect("a client");
+    let committed = committed.clone();
+    let commit = tokio::task::spawn_blocking(move || consumer.commit(&committed, CommitMode::Sync));
+    soon(commit).await.expect("no panic").expect("committed");
+}
+
+async fn committed(topic: &Topic, group: &str) -> TopicPartitionList {
+    let consumer: BaseConsumer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", &topic.bootstrap)
+        .set("group.id", group)
+        .create()
+        .expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition(&topic.name, 0);
+    let asked = tokio::task::spawn_blocking(move || consumer.committed_offsets(list, LONGEST));
+    soon(asked).await.expect("no panic").expect("answered")
+}
+
 #[tokio::test]
 async fn a_topic_that_was_made_again_is_a_gap_although_its_log_is_as_long() {
     let Some(topic) = Topic::new("gaps", 1, &[]).await else {
         return;
     };
     fill(&topic, 0, 10).await;
-    let own = own(&topic, &unique("group"));
+    let group = unique("group");
+    let own = own(&topic, &group);
     assert_eq!(read(&topic, &own, 10).await.len(), 10);
+    let before = committed(&topic, &group).await;
     delete(&topic).await;
     topic.make_again(1).await;
     fill(&topic, 0, 20).await;
+    commit_again(&topic, &group, &before).await;
     let failed = error(&topic, &own).await;
     assert!(
         matches!(&failed, KafkaError::Gap { gap, .. } if gap.cause == GapCause::TopicReplaced),
@@ -181,6 +210,55 @@ async fn a_topic_that_was_made_again_is_a_gap_although_its_log_is_as_long() {
     let (offset, gaps) = report(&topic, &own).await;
     assert_eq!((offset, gaps.len()), (0, 1));
     assert_eq!(read(&topic, &own, 1).await, [1], "reported once");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_made_again_under_a_source_is_a_gap() {
+    let Some(topic) = Topic::new("gaps", 1, &[]).await else {
+        return;
+    };
+    fill(&topic, 0, 10).await;
+    let own = own(&topic, &unique("group"));
+    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
+        .await
+        .expect("a source");
+    let mut count = 0;
+    while count < 10 {
+        let batch = soon(source.next_batch(10)).await.expect("more");
+        for message in batch.expect("records") {
+            count += 1;
+            message.ack.done();
+        }
+    }
+    delete(&topic).await;
+    topic.make_again(1).await;
+    fill(&topic, 0, 20).await;
+    // From the old place on, or from the beginning where the group went through it: never only the rest.
+    let ended = async {
+        let mut offsets = Vec::new();
+        loop {
+            match source.next_batch(10).await.expect("an error") {
+                Ok(batch) => {
+                    for message in batch {
+                        offsets.push(message.offset);
+                        message.ack.done();
+                    }
+                    if offsets.contains(&0) && offsets.contains(&19) {
+                        return None;
+                    }
+                }
+                Err(error) => return Some(error),
+            }
+        }
+    };
+    let error = soon(ended).await;
+    assert!(
+        error
+            .as_ref()
+            .is_none_or(|error| matches!(error, KafkaError::Gap { .. })),
+        "{error:?}"
+    );
+    drop(source.close().await);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod churn;
 mod errors;
 mod gaps;
 mod holds;
+mod pipelines;
 mod rebalance;
 mod refusals;
 mod restart;

@@ -50,7 +50,7 @@ fn say(entry: &str) {
 }
 
 fn settings(task: &Task) -> (KafkaSettings, KafkaSourceSettings) {
-    let kafka = KafkaSettings::new(&task.bootstrap).set("max.poll.interval.ms", "30000");
+    let kafka = KafkaSettings::new(&task.bootstrap).set("max.poll.interval.ms", "60000");
     let kafka = match task.protocol {
         Protocol::Classic => kafka
             .set("session.timeout.ms", "8000")
