@@ -1,8 +1,9 @@
 //! The ids of Kafka topics, for clients of [`rdkafka`].
 //!
 //! A topic that is deleted and made again has the same name and another id. Its offsets begin at 0
-//! again, so a committed offset of the old topic means nothing in the new one. Only the id tells the
-//! two apart. `rdkafka` 0.39 has no call that gives it; [`describe_topics`] does.
+//! again, so a committed offset of the old topic means nothing in the new one, and only the id differs.
+//! librdkafka itself reads on at the old offset. `rdkafka` 0.39 has no call that gives the id;
+//! [`describe_topics`] does.
 //!
 //! ```no_run
 //! use std::time::Duration;
