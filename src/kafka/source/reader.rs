@@ -79,6 +79,7 @@ pub(super) async fn run(
         commit_interval: settings.commit_interval,
         drain_timeout: configs.drain_timeout,
         next_commit: settings.commit_interval,
+        next_look: Duration::ZERO,
         hold: None,
     };
     let asked = thread.read(close).await;
@@ -89,8 +90,14 @@ pub(super) async fn run(
     if thread.hold.take().is_some() {
         clients.release();
     }
+    let clock = thread.clock;
     drop(thread);
     shared.output.end(None);
+    // A question under way has the clients as well, and the last one to drop them leaves the group.
+    let until = clock.now() + QUESTION;
+    while Arc::strong_count(&clients) > 1 && clock.now() < until {
+        tokio::time::sleep(SERVE).await;
+    }
     drop(clients);
     if let Some(closed) = asked {
         let _ = closed.send(committed);
@@ -167,6 +174,7 @@ struct SourceThread<'a> {
     commit_interval: Duration,
     drain_timeout: Duration,
     next_commit: Duration,
+    next_look: Duration,
     /// The revocation that is not answered yet.
     hold: Option<Hold>,
 }
@@ -228,8 +236,11 @@ impl SourceThread<'_> {
         if now >= self.next_commit {
             self.next_commit = now + self.commit_interval;
             self.partitions.advance();
-            self.partitions.check_topics(now);
             self.commit_async();
+        }
+        if now >= self.next_look {
+            self.next_look = now + LOOK;
+            self.partitions.check_topics(now);
             self.shared.publish();
         }
         Ok(has_more)

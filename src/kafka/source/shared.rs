@@ -70,8 +70,12 @@ impl Shared {
     pub(super) fn track(&self, tracker: &Arc<PartitionTracker>) {
         let key = (Arc::clone(&tracker.topic), tracker.partition);
         let mut trackers = self.lock();
-        trackers.insert(key, Arc::clone(tracker));
+        let before = trackers.insert(key, Arc::clone(tracker));
         self.admission.share_among(trackers.len());
+        drop(trackers);
+        if let Some(before) = before {
+            before.retire();
+        }
     }
 
     /// Ends a partition: what was handed out of it and is not done is not current any more, and what

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kafka_topic_id::describe_topics;
+use kafka_topic_id::describe_topics_at;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
@@ -260,7 +260,13 @@ impl Log {
 /// Asks for the id of a topic. Returns `None` where the brokers give none. Blocks.
 pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
     let failed = |code: RDKafkaErrorCode| Err(ClientError::MetadataFetch(code));
-    let described = describe_topics(clients.reader.client(), &[topic], QUESTION);
+    let metadata = clients.reader.fetch_metadata(Some(topic), QUESTION)?;
+    // Any broker knows it; librdkafka would ask the controller, which not every server has.
+    let Some(broker) = metadata.brokers().first() else {
+        return failed(RDKafkaErrorCode::AllBrokersDown);
+    };
+    let client = clients.reader.client();
+    let described = describe_topics_at(client, broker.id(), &[topic], QUESTION);
     let mut described = match described {
         Ok(described) => described,
         Err(error) if error.is_retryable() => return failed(error.code()),

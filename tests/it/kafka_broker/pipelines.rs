@@ -78,13 +78,13 @@ impl Member {
         .capacity(0)
         .timeout(Duration::from_secs(600));
         let job = Pipeline::from(source)
+            .settings(PipelineSettings::default().stop_timeout(Duration::from_secs(60)))
             .enrich(number, lookups, |message, ()| message)
             .to(KafkaOutput::new(&sink, move |message: &Message| {
                 let partition = message.partition;
                 let record = ProducerRecord::new(out.as_str(), number(message).to_string());
                 Ok::<_, String>(Some(record.key(key(message)).partition(partition)))
-            }))
-            .settings(PipelineSettings::default().stop_timeout(Duration::from_secs(60)));
+            }));
         let (stop, stopped) = oneshot::channel();
         let run = tokio::spawn(job.run_until(async move {
             let _ = stopped.await;
