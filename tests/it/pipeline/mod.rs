@@ -15,6 +15,7 @@ mod endings;
 mod lookups;
 mod numbers;
 mod order;
+mod partitions;
 mod parts;
 mod signals;
 mod stalls;

@@ -11,6 +11,7 @@ mod basics;
 mod churn;
 mod empty_pages;
 mod flink;
+mod events;
 mod gaps;
 mod handovers;
 mod health;

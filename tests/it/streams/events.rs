@@ -1,0 +1,105 @@
+//! The news of shards that a stream gives beside records: what opens, what is to go, what is lost.
+
+use std::time::Duration;
+
+use dynamodb_connector::streams::{
+    PartitionGuard, RecordStream, ShardId, StreamEvent, StreamSettings,
+};
+
+use super::rig::{Log, Worker, nth, open_shards, put_each, table};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(drain: Duration) -> StreamSettings {
+    StreamSettings::default()
+        .batch_records(1)
+        .drain_timeout(drain)
+}
+
+/// What a caller of `next_event` has seen, with all records done.
+#[derive(Default)]
+struct Seen {
+    opened: Vec<ShardId>,
+    records: usize,
+    guards: Vec<(ShardId, PartitionGuard)>,
+    lost: Vec<ShardId>,
+}
+
+impl Seen {
+    async fn until(&mut self, stream: &mut RecordStream, is_enough: impl Fn(&Self) -> bool) {
+        let seeing = async {
+            while !is_enough(self) {
+                match stream.next_event().await.expect("more").expect("no error") {
+                    StreamEvent::Records(records) => {
+                        self.records += records.len();
+                        records.into_iter().for_each(|record| record.ack.done());
+                    }
+                    StreamEvent::Opened(shard) => self.opened.push(shard),
+                    StreamEvent::Closing(shard, guard) => self.guards.push((shard, guard)),
+                    StreamEvent::Lost(shard) => self.lost.push(shard),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let waited = tokio::time::timeout(120 * SECOND, seeing);
+        waited.await.expect("in time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_keeps_a_shard_from_its_next_worker_until_it_is_dropped() {
+    let fake = table(2);
+    put_each(&fake, 20, 0).await;
+    let source = nth(&fake, 1).settings(settings(40 * SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.records == 20).await;
+    let mut opened = seen.opened.clone();
+    opened.sort_by(|one, two| one.as_str().cmp(two.as_str()));
+    let shards = open_shards(&fake);
+    assert_eq!(opened.iter().map(ShardId::as_str).collect::<Vec<_>>(), shards);
+
+    let log = Log::default();
+    let newcomer = nth(&fake, 2).settings(settings(SECOND));
+    let other = Worker::start(newcomer, &log).await;
+    seen.until(&mut stream, |seen| seen.guards.len() == 1).await;
+    let (shard, guard) = seen.guards.remove(0);
+    put_each(&fake, 20, 1).await;
+    // The other shard is read on; of this one nothing goes anywhere.
+    let before = seen.records;
+    seen.until(&mut stream, |seen| seen.records > before).await;
+    tokio::time::sleep(20 * SECOND).await;
+    assert_eq!(log.len(), 0, "the guard is held");
+    drop(guard);
+    let given = log.until(1);
+    tokio::time::timeout(60 * SECOND, given)
+        .await
+        .expect("it is handed over");
+    assert_eq!(log.seen()[0].shard, shard.as_str());
+    assert!(seen.lost.is_empty());
+    other.stop().await;
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guard_that_is_held_for_too_long_keeps_nothing() {
+    let fake = table(2);
+    put_each(&fake, 20, 0).await;
+    let source = nth(&fake, 1).settings(settings(SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.records == 20).await;
+    let log = Log::default();
+    let newcomer = nth(&fake, 2).settings(settings(SECOND));
+    let other = Worker::start(newcomer, &log).await;
+    seen.until(&mut stream, |seen| !seen.lost.is_empty()).await;
+    assert_eq!(seen.guards.len(), 1);
+    assert_eq!(seen.lost, [seen.guards[0].0.clone()]);
+    put_each(&fake, 20, 1).await;
+    tokio::time::timeout(60 * SECOND, log.until(1))
+        .await
+        .expect("the other worker has it");
+    other.stop().await;
+    drop(seen);
+    stream.close().await.expect("closed");
+}
