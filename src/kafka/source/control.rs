@@ -85,6 +85,7 @@ impl KafkaSourceControl {
             shared.connection.health(),
             shared.lookups.health(),
             shared.commits.health(),
+            shared.silence.health(),
         ];
         let trouble = all.into_iter().find(|health| !health.is_healthy());
         trouble.unwrap_or_default()

@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use futures::StreamExt as _;
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::GapFn;
 use super::clients::Clients;
 use super::output::KafkaEvent;
+use super::questions::{Answer, Questions};
 use super::reading::{Reading, Turn};
 use super::settings::KafkaSourceSettings;
 use super::shared::{Key, Shared};
-use super::start::{Found, Log, Mark, Search, Start, range, topic_id};
+use super::start::{Found, Log, Mark, Search, Start, range};
 use super::tracker::PartitionTracker;
 use crate::gap::{Gap, GapCause, GapPolicy};
 use crate::kafka::error::{KafkaError, is_fatal};
@@ -32,28 +30,21 @@ const RETRY: Duration = Duration::from_millis(500);
 /// be handed out from the old place; they come again from the beginning.
 const CHECK: Duration = Duration::from_secs(10);
 
-/// The answer to a question about partitions.
-pub(super) enum Answer {
-    /// Where these begin.
-    Starts(Vec<Arc<PartitionTracker>>, KafkaResult<Vec<Found>>),
-    /// The log of one whose next offset is not there.
-    Log(Arc<PartitionTracker>, KafkaResult<Log>),
-    /// The ids of topics.
-    Topics(KafkaResult<Vec<(Arc<str>, Option<String>)>>),
-}
+/// The time after which a partition of which nothing comes is looked at.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The partitions that are assigned.
 pub(super) struct Partitions {
     clients: Arc<Clients>,
     shared: Arc<Shared>,
-    search: Arc<Search>,
     on_gap: Option<GapFn>,
     policy: GapPolicy,
     redelivery_delay: Duration,
     next_check: Duration,
     /// Those whose start is known.
     readings: HashMap<Key, Reading>,
-    questions: FuturesUnordered<BoxFuture<'static, Answer>>,
+    /// What is asked about them.
+    pub(super) questions: Questions,
 }
 
 impl Partitions {
@@ -67,13 +58,12 @@ impl Partitions {
         Self {
             clients: Arc::clone(clients),
             shared: Arc::clone(shared),
-            search: Arc::new(search),
             on_gap,
             policy: settings.on_gap,
             redelivery_delay: settings.redelivery_delay,
             next_check: CHECK,
             readings: HashMap::new(),
-            questions: FuturesUnordered::new(),
+            questions: Questions::new(clients, search),
         }
     }
 
@@ -89,34 +79,33 @@ impl Partitions {
         for tracker in &trackers {
             self.shared.track(tracker);
         }
-        self.ask_starts(trackers, Duration::ZERO);
+        self.questions.starts(trackers, Duration::ZERO);
     }
 
-    fn ask_starts(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
-        if trackers.is_empty() {
-            return;
+    /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
+    pub(super) fn check_silence(&mut self, now: Duration) {
+        let silent = self.readings.values_mut().filter_map(|reading| {
+            let is_silent = reading.is_silent(now, SILENCE);
+            is_silent.then(|| Arc::clone(&reading.tracker))
+        });
+        for tracker in silent.collect::<Vec<_>>() {
+            self.questions.silence(tracker);
         }
-        let (clients, search) = (Arc::clone(&self.clients), Arc::clone(&self.search));
-        let keys: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
-        self.questions.push(Box::pin(async move {
-            tokio::time::sleep(delay).await;
-            let asked = tokio::task::spawn_blocking(move || search.find(&clients, &keys));
-            let found = asked.await.unwrap_or_else(|_| Ok(Vec::new()));
-            Answer::Starts(trackers, found)
-        }));
     }
 
-    fn ask_log(&self, tracker: Arc<PartitionTracker>, delay: Duration) {
-        let clients = Arc::clone(&self.clients);
-        self.questions.push(Box::pin(async move {
-            tokio::time::sleep(delay).await;
-            let key = tracker.key();
-            let asked = tokio::task::spawn_blocking(move || Log::ask(&clients, &key));
-            match asked.await {
-                Ok(log) => Answer::Log(tracker, log),
-                Err(_) => Answer::Starts(vec![tracker], Ok(Vec::new())),
-            }
-        }));
+    /// Reports a partition that has records, of which none comes.
+    fn note_silence(&self, tracker: &Arc<PartitionTracker>, log: &Log) {
+        let position = tracker.position();
+        if !self.is_tracked(tracker) || log.high <= position || tracker.is_full() {
+            return self.shared.silence.succeeded();
+        }
+        let (topic, partition) = tracker.key();
+        self.shared.silence.failed(format!(
+            "{topic}-{partition}: nothing came for {} s although the log goes on from {position} to {}; a \
+             transaction may be open, or the broker does not answer",
+            SILENCE.as_secs(),
+            log.high
+        ));
     }
 
     /// Asks from time to time whether the topics are still the same.
@@ -132,18 +121,7 @@ impl Partitions {
             .collect();
         topics.sort_unstable();
         topics.dedup();
-        let clients = Arc::clone(&self.clients);
-        self.questions.push(Box::pin(async move {
-            let ask = move || {
-                let ids = topics.into_iter().map(|topic| {
-                    let id = topic_id(&clients, &topic)?;
-                    Ok((topic, id))
-                });
-                ids.collect()
-            };
-            let asked = tokio::task::spawn_blocking(ask);
-            Answer::Topics(asked.await.unwrap_or_else(|_| Ok(Vec::new())))
-        }));
+        self.questions.topics(topics);
     }
 
     /// Goes on with the ids of topics: one that was made again begins anew.
@@ -156,19 +134,7 @@ impl Partitions {
         });
         let replaced: Vec<Key> = replaced.map(|(key, _)| key.clone()).collect();
         for tracker in self.stop_reading(&replaced) {
-            self.ask_log(tracker, Duration::ZERO);
-        }
-    }
-
-    /// Resolves to the next answer.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    pub(super) async fn answer(&mut self) -> Answer {
-        match self.questions.next().await {
-            Some(answer) => answer,
-            None => std::future::pending().await,
+            self.questions.log(tracker, Duration::ZERO);
         }
     }
 
@@ -193,7 +159,7 @@ impl Partitions {
             Answer::Starts(mut trackers, Err(error)) => {
                 self.refused(&error, trackers.first())?;
                 trackers.retain(|tracker| self.is_tracked(tracker));
-                self.ask_starts(trackers, RETRY);
+                self.questions.starts(trackers, RETRY);
                 Ok(())
             }
             Answer::Log(tracker, _) if !self.is_tracked(&tracker) => Ok(()),
@@ -203,9 +169,15 @@ impl Partitions {
             }
             Answer::Log(tracker, Err(error)) => {
                 self.refused(&error, Some(&tracker))?;
-                self.ask_log(tracker, RETRY);
+                self.questions.log(tracker, RETRY);
                 Ok(())
             }
+            Answer::Silent(tracker, Ok(log)) => {
+                self.note_silence(&tracker, &log);
+                Ok(())
+            }
+            // That no broker answers is reported by the connection.
+            Answer::Silent(_, Err(_)) => Ok(()),
             Answer::Topics(Ok(topics)) => {
                 self.compare(&topics);
                 Ok(())
@@ -338,7 +310,7 @@ impl Partitions {
         let list = one(&tracker.key(), Offset::Offset(at));
         if let Err(error) = self.clients.reader.incremental_assign(&list) {
             self.shared.lookups.failed(error.to_string());
-            self.ask_starts(vec![Arc::clone(tracker)], RETRY);
+            self.questions.starts(vec![Arc::clone(tracker)], RETRY);
             return;
         }
         self.readings.insert(tracker.key(), reading);
@@ -428,7 +400,7 @@ impl Partitions {
             }
         }
         for tracker in self.stop_reading(&out_of_range) {
-            self.ask_log(tracker, Duration::ZERO);
+            self.questions.log(tracker, Duration::ZERO);
         }
         Ok(has_more)
     }

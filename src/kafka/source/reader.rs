@@ -9,7 +9,6 @@
 //!                           dropped   ▼   │ seek             └ time over, or the group went on: Lost
 //! ```
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -20,14 +19,14 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::super::error::KafkaError;
-use super::super::topics::{Waits, look_up};
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
 use super::hold::Hold;
+use super::open::open;
 use super::partitions::Partitions;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{Key, Shared};
-use super::start::{QUESTION, Search};
+use super::start::QUESTION;
 use super::tracker::PartitionTracker;
 use crate::clock::Clock;
 
@@ -104,68 +103,6 @@ pub(super) async fn run(
     }
 }
 
-async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaError> {
-    let (settings, shared) = (&setup.settings, &setup.shared);
-    let configs = &setup.configs;
-    let clients = Clients::create(&configs.member, &configs.reader, shared)?;
-    let clients = Arc::new(clients);
-    let waits = Waits {
-        unknown: settings.topic_timeout,
-        unreachable: settings.topic_timeout,
-    };
-    let look_all_up = async {
-        let mut opened_with = HashMap::new();
-        for topic in &settings.topics {
-            let topic: Arc<str> = topic.as_str().into();
-            let asked = Arc::clone(&clients);
-            let ask = move |topic: &str, longest| asked.reader.fetch_metadata(Some(topic), longest);
-            look_up(&topic, waits, ask, || shared.failure()).await?;
-            let count = count_partitions(&clients, &topic).await?;
-            opened_with.insert(topic, count);
-        }
-        Ok::<_, KafkaError>(opened_with)
-    };
-    // Nothing is subscribed to yet, so no record comes; but errors do, and are noted by the callbacks.
-    let serve = async {
-        loop {
-            while clients.reader.poll(Duration::ZERO).is_some() {}
-            while clients.member.poll(Duration::ZERO).is_some() {}
-            tokio::time::sleep(SERVE).await;
-        }
-    };
-    let opened_with = tokio::select! {
-        looked_up = look_all_up => looked_up?,
-        () = serve => return Err(KafkaError::Closed),
-    };
-    let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-    let subscribed = clients.member.subscribe(&topics);
-    subscribed.map_err(|error| KafkaError::Settings {
-        problem: error.to_string(),
-    })?;
-    let search = Search {
-        start: settings.start,
-        generation: settings.generation,
-        opened_with,
-    };
-    Ok((clients, search))
-}
-
-async fn count_partitions(clients: &Arc<Clients>, topic: &Arc<str>) -> Result<i32, KafkaError> {
-    let (clients, name) = (Arc::clone(clients), Arc::clone(topic));
-    let asked =
-        tokio::task::spawn_blocking(move || clients.reader.fetch_metadata(Some(&name), QUESTION));
-    let metadata = asked.await.map_err(|_| KafkaError::Closed)?;
-    let metadata = metadata.map_err(|error| KafkaError::Unreachable {
-        waited: QUESTION,
-        reason: error.to_string().into(),
-    })?;
-    let count = metadata
-        .topics()
-        .first()
-        .map_or(0, |topic| topic.partitions().len());
-    Ok(i32::try_from(count).unwrap_or(i32::MAX))
-}
-
 struct SourceThread<'a> {
     clients: &'a Arc<Clients>,
     shared: &'a Arc<Shared>,
@@ -202,7 +139,7 @@ impl SourceThread<'_> {
             tokio::select! {
                 biased;
                 asked = &mut close => return asked.ok(),
-                answer = self.partitions.answer() => {
+                answer = self.partitions.questions.answer() => {
                     if let Err(error) = self.partitions.answered(answer) {
                         self.shared.fail(&error);
                     }
@@ -241,6 +178,9 @@ impl SourceThread<'_> {
         if now >= self.next_look {
             self.next_look = now + LOOK;
             self.partitions.check_topics(now);
+            if !self.shared.stopped.load(SeqCst) {
+                self.partitions.check_silence(now);
+            }
             self.shared.publish();
         }
         Ok(has_more)

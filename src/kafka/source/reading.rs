@@ -28,6 +28,8 @@ pub(super) struct Reading {
     /// Something came since reading began at its present place. Until then librdkafka's position may
     /// be that of the place before.
     has_come: bool,
+    /// The time since which nothing has come although there was room, as far as it was seen.
+    silent_since: Option<Duration>,
     /// The time at which the partition goes back to a dropped record.
     pub(super) rests_until: Option<Duration>,
 }
@@ -67,6 +69,7 @@ impl Reading {
             queue,
             is_ready,
             has_come: false,
+            silent_since: None,
             rests_until: None,
         })
     }
@@ -75,12 +78,28 @@ impl Reading {
     pub(super) fn moved(&mut self, tracker: Arc<PartitionTracker>) {
         self.tracker = tracker;
         self.has_come = false;
+        self.silent_since = None;
         self.rests_until = None;
     }
 
     /// Returns whether librdkafka's position is that of what was taken here.
     pub(super) fn has_come(&self) -> bool {
         self.has_come
+    }
+
+    /// Returns whether nothing has come for so long although there was room for it. Asked again, it is
+    /// so after as long again.
+    pub(super) fn is_silent(&mut self, now: Duration, for_long: Duration) -> bool {
+        if self.tracker.is_full() || self.tracker.has_failed() {
+            self.silent_since = None;
+            return false;
+        }
+        let since = *self.silent_since.get_or_insert(now);
+        let is_silent = now.saturating_sub(since) >= for_long;
+        if is_silent {
+            self.silent_since = Some(now);
+        }
+        is_silent
     }
 
     /// Takes records while there is room for them.
@@ -104,7 +123,7 @@ impl Reading {
             self.is_ready.store(true, SeqCst);
             match received {
                 Ok(native) => {
-                    self.has_come = true;
+                    (self.has_come, self.silent_since) = (true, None);
                     hand_out(&self.tracker, shared, &native);
                 }
                 Err(ClientError::PartitionEOF(_)) => {

@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) commits: OperationReporter,
     /// The state of questions for the partitions' starts, for log and health.
     pub(super) lookups: OperationReporter,
+    /// The state of partitions that have records of which none comes.
+    pub(super) silence: OperationReporter,
     /// Nothing more is handed out.
     pub(super) stopped: AtomicBool,
     /// The number of partitions whose start is known.
@@ -50,6 +52,7 @@ impl Shared {
             connection: Connection::new("kafka consumer"),
             commits: OperationReporter::new(&name, "offset commit", COMMIT_GAP),
             lookups: OperationReporter::new(&name, "offset lookup", COMMIT_GAP),
+            silence: OperationReporter::new(&name, "fetch", COMMIT_GAP),
             stopped: AtomicBool::new(false),
             open: AtomicUsize::new(0),
             wake,
@@ -113,6 +116,7 @@ impl Shared {
         self.connection.advance();
         self.commits.advance();
         self.lookups.advance();
+        self.silence.advance();
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<PartitionTracker>>> {

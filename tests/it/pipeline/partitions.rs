@@ -117,7 +117,8 @@ impl Partitions {
         let Some(life) = self.current.remove(&partition) else {
             return;
         };
-        self.shared.with(|ledger| ledger.lives[life].is_closing = true);
+        self.shared
+            .with(|ledger| ledger.lives[life].is_closing = true);
         let shared = self.shared.clone();
         let guard = PartitionGuard::new(move || {
             shared.with(|ledger| {
@@ -176,7 +177,9 @@ impl Sink<usize> for Writer {
         self.0.with(|ledger| {
             let at = &ledger.lives[life];
             if at.is_released || at.is_lost {
-                ledger.wrong.push(format!("life {life} is written after its end"));
+                ledger
+                    .wrong
+                    .push(format!("life {life} is written after its end"));
             }
             ledger.written += 1;
         });
@@ -191,7 +194,10 @@ impl Sink<usize> for Writer {
     }
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
-        while self.0.with(|ledger| ledger.lives.iter().any(|life| life.out > 0)) {
+        while self
+            .0
+            .with(|ledger| ledger.lives.iter().any(|life| life.out > 0))
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())

@@ -57,7 +57,10 @@ async fn a_guard_keeps_a_shard_from_its_next_worker_until_it_is_dropped() {
     let mut opened = seen.opened.clone();
     opened.sort_by(|one, two| one.as_str().cmp(two.as_str()));
     let shards = open_shards(&fake);
-    assert_eq!(opened.iter().map(ShardId::as_str).collect::<Vec<_>>(), shards);
+    assert_eq!(
+        opened.iter().map(ShardId::as_str).collect::<Vec<_>>(),
+        shards
+    );
 
     let log = Log::default();
     let newcomer = nth(&fake, 2).settings(settings(SECOND));
