@@ -140,7 +140,15 @@ impl Destinations {
                 .refusal()
                 .or_else(|| core.connection.in_vain())
         };
-        look_up(name, self.waits, ask, in_vain).await
+        let found = look_up(name, self.waits, ask, in_vain).await;
+        found.map_err(|error| match (error, core.connection.last_error()) {
+            // The question's own error says only that there was no answer.
+            (KafkaError::Unreachable { waited, .. }, Some(reason)) => KafkaError::Unreachable {
+                waited,
+                reason: reason.into(),
+            },
+            (error, _) => error,
+        })
     }
 
     /// Counts a topic's partitions again.

@@ -5,6 +5,12 @@ use dynamodb_connector::kafka::{
     KafkaError, KafkaErrorKind, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord,
 };
 
+#[cfg(feature = "kafka-tls")]
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
+
 use super::{settings, sink, soon};
 
 /// The error of the first record, with time-outs of five minutes.
@@ -39,9 +45,16 @@ async fn a_host_name_that_does_not_resolve_is_the_reason_at_once() {
 #[cfg(feature = "kafka-tls")]
 #[tokio::test]
 async fn tls_that_fails_is_the_reason_at_once() {
-    // The mock knows no TLS.
-    let kafka = EmbeddedKafka::start(&[]).expect("a mock");
-    let tls = settings(&kafka).set("security.protocol", "ssl");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // It is no TLS.
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+            let _ = stream.read(&mut [0; 1_024]).await;
+        }
+    });
+    let tls = KafkaSettings::new(address).set("security.protocol", "ssl");
     let error = first_error(&tls).await;
     assert!(matches!(error, KafkaError::NotConnected { .. }), "{error}");
     assert!(error.to_string().contains("SSL"), "{error}");
