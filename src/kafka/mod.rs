@@ -6,8 +6,9 @@
 //! misspelt topic is silence for minutes, and an automatic commit passes records that are still in work.
 //!
 //! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
-//! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`Receipt`] for every record, tells
-//! errors apart by what to do next ([`KafkaErrorKind`]) and never swallows one; [`KafkaSource`] hands out records with an [`Ack`]
+//! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`Receipt`] for every record, keeps
+//! each partition's order over refusals and outages, tells errors apart by what to do next ([`KafkaErrorKind`]) and never
+//! swallows one; [`KafkaSource`] hands out records with an [`Ack`]
 //! and commits only what is acknowledged without a gap.
 //!
 //! **Rejected.** rdkafka's `FutureProducer`: a channel and a timer for each record, and a full queue is slept on, not waited for.
@@ -15,9 +16,9 @@
 //! acknowledgement of an early record could not be expressed.
 //!
 //! ```text
-//! send ─▶ topic known? ─▶ room (records, bytes; a line) ─▶ librdkafka ─▶ brokers
-//!            │                  ▲ freed                        │ delivery reports
-//!            └ looked up once   └────────── poll thread ◀──────┘──▶ receipts, callbacks, stats
+//! send ─▶ topic known? ─▶ admission (records, bytes) ─▶ partition's queue ─▶ librdkafka ─▶ brokers
+//!            │                  ▲ freed                        ▲ refused, in order │ delivery reports
+//!            └ looked up once   └────────────────── producer thread ◀─────────────┘──▶ receipts, callbacks, stats
 //!
 //! brokers ─▶ librdkafka ─▶ source thread ─▶ lanes (a partition each) ─▶ outlet ─▶ next_batch, Stream
 //!                 ▲ commit, pause, seek │                                            │
@@ -29,13 +30,16 @@
 
 mod admission;
 mod connection;
+mod destinations;
 mod error;
+mod failure;
 mod limits;
 mod partitioner;
 mod producer;
 mod receipt;
 mod record;
 mod scope;
+mod serializing;
 mod settings;
 mod sink;
 mod sink_settings;
@@ -48,8 +52,9 @@ pub use crate::settings::{ConfigError, SettingsPlace};
 pub use error::{KafkaError, KafkaErrorKind};
 pub use receipt::{Receipt, RecordMetadata, TopicPartition};
 pub use record::{Header, ProducerRecord, Serializer};
+pub use serializing::SerializingSink;
 pub use settings::KafkaSettings;
-pub use sink::{KafkaSink, SerializingSink};
+pub use sink::KafkaSink;
 pub use sink_settings::KafkaSinkSettings;
 pub use source::{
     KafkaEvent, KafkaSource, KafkaSourceBuilder, KafkaSourceControl, KafkaSourceSettings, Message,

@@ -70,7 +70,7 @@ impl KafkaSettings {
         self.get("client.id").unwrap_or("rdkafka")
     }
 
-    /// Refuses SASL without a mechanism: librdkafka's default is Kerberos, which this build does not have.
+    /// Refuses SASL without a mechanism: librdkafka's default is Kerberos, which few mean and few builds have.
     fn check_sasl(&self) -> Result<(), KafkaError> {
         let protocol = self.get("security.protocol").unwrap_or_default();
         let named = self
@@ -79,7 +79,7 @@ impl KafkaSettings {
         if protocol.to_ascii_lowercase().starts_with("sasl") && named.is_none() {
             return Err(refuse(
                 "sasl.mechanism",
-                "is not set: security.protocol asks for SASL; set it to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER",
+                "is not set: security.protocol asks for SASL; set it to PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or, with rdkafka's feature gssapi, GSSAPI",
             ));
         }
         Ok(())

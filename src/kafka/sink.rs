@@ -1,28 +1,20 @@
 //! The producer's handle.
 
 use std::fmt;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::runtime::Handle;
 
 use super::admission::{Admission, Permit};
-use super::connection::Connection;
+use super::destinations::Destinations;
 use super::error::KafkaError;
-use super::limits::{asking, batch_limit};
-use super::partitioner::Partitioner;
-use super::producer::{
-    Core, DeliveryCallback, Partition, Pending, ProducerThread, ProducerThreads,
-};
+use super::producer::{Core, DeliveryCallback, Partition, Pending};
 use super::receipt::{Receipt, RecordMetadata, Slot, TopicPartition};
-use super::record::{ProducerRecord, Serializer};
+use super::record::ProducerRecord;
 use super::scope::CallerScope;
-use super::settings::{KafkaSettings, refuse};
+use super::serializing::SerializingSink;
+use super::settings::KafkaSettings;
 use super::sink_settings::KafkaSinkSettings;
-use super::stats::{KafkaSinkStats, SinkMeter};
-use super::topics::{Topic, Topics, Waits, check_name, look_up};
-use crate::clock::Clock;
+use super::stats::KafkaSinkStats;
+use super::topics::{Topic, check_name};
 use crate::health::Health;
 
 /// A Kafka producer as a sink: idempotent, bounded, and silent about nothing. Cheap to clone; all clones share its
@@ -63,21 +55,8 @@ use crate::health::Health;
 /// over; failures are not reported then. [`close`](Self::close) waits for them.
 #[derive(Clone)]
 pub struct KafkaSink {
-    shared: Arc<Shared>,
+    destinations: Arc<Destinations>,
     scope: Arc<CallerScope>,
-}
-
-struct Shared {
-    producers: ProducerThreads,
-    topics: Topics,
-    waits: Waits,
-    partitioner: Partitioner,
-    /// How long records without a key stay with a partition.
-    stick: Duration,
-    chance: RandomState,
-    asks_limits: bool,
-    /// One first use of a topic is looked up at a time.
-    asking: tokio::sync::Mutex<()>,
 }
 
 impl KafkaSink {
@@ -87,39 +66,8 @@ impl KafkaSink {
     /// Of the kind [`Settings`](super::KafkaErrorKind::Settings): a property that librdkafka does not know or that is refused, or a
     /// setting out of its range.
     pub fn open(settings: &KafkaSettings, own: &KafkaSinkSettings) -> Result<Self, KafkaError> {
-        let config = own.client(settings)?;
-        let native = config
-            .create_native_config()
-            .map_err(KafkaError::of_settings)?;
-        let number = |property| {
-            let text = native.get(property).ok();
-            text.and_then(|text| text.trim_end_matches('\0').parse::<usize>().ok())
-        };
-        let max_bytes = number("message.max.bytes");
-        let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
-        let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
-        let core = Arc::new(Core {
-            admission: Admission::new(own.bounds()),
-            meter: SinkMeter::new(settings.client_id()),
-            connection: Connection::new("kafka producer"),
-            clock: Clock::start(),
-            delivery_timeout: own.waits().unreachable,
-            max_bytes,
-        });
-        let producers = ProducerThreads::start(core, config, batch_bytes.unwrap_or_default())?;
-        let partitioner = Partitioner::named(own.partitioner_name());
         Ok(Self {
-            shared: Arc::new(Shared {
-                producers,
-                topics: Topics::default(),
-                waits: own.waits(),
-                partitioner: partitioner
-                    .ok_or_else(|| refuse("partitioner", "is not one of librdkafka's"))?,
-                stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
-                chance: RandomState::new(),
-                asks_limits: own.asks_topic_limits(),
-                asking: tokio::sync::Mutex::default(),
-            }),
+            destinations: Arc::new(Destinations::open(settings, own)?),
             scope: Arc::new(CallerScope::new()),
         })
     }
@@ -129,7 +77,7 @@ impl KafkaSink {
     #[must_use]
     pub fn separate(&self) -> Self {
         Self {
-            shared: self.shared.clone(),
+            destinations: self.destinations.clone(),
             scope: Arc::new(CallerScope::new()),
         }
     }
@@ -162,11 +110,11 @@ impl KafkaSink {
     /// For a topic's first record, outside a tokio runtime.
     pub fn try_send(&self, record: &ProducerRecord) -> Result<Receipt, KafkaError> {
         self.check()?;
-        let Some(topic) = self.shared.topics.get(&record.topic) else {
+        let Some(topic) = self.destinations.known(&record.topic) else {
             check_name(&record.topic)?;
             let (sink, topic) = (self.clone(), record.topic.clone());
             tokio::spawn(async move {
-                if let Err(error) = sink.find(&topic).await {
+                if let Err(error) = sink.destinations.find(&topic).await {
                     sink.scope.unobserved(error);
                 }
             });
@@ -175,7 +123,7 @@ impl KafkaSink {
             });
         };
         self.check_record(record)?;
-        let partition = self.partition(&topic, record)?;
+        let partition = self.destinations.partition(&topic, record)?;
         let permit = self.admission().try_enter(record.size_bytes())?;
         let permit = permit.ok_or_else(|| {
             let level = self.admission().level();
@@ -184,7 +132,7 @@ impl KafkaSink {
                 bytes: level.bytes,
             }
         })?;
-        self.refresh_if_stale(&record.topic, &topic);
+        self.destinations.refresh_if_stale(&record.topic, &topic);
         let slot = Arc::new(Slot::default());
         let callback = DeliveryCallback::Receipt(slot.clone());
         self.given_out(self.produce(&topic, &partition, record.clone(), callback, permit))?;
@@ -263,7 +211,7 @@ impl KafkaSink {
     }
 
     fn core(&self) -> &Core {
-        self.shared.producers.core()
+        self.destinations.core()
     }
 
     fn admission(&self) -> &Arc<Admission> {
@@ -316,20 +264,22 @@ impl KafkaSink {
         record: ProducerRecord,
         callback: DeliveryCallback,
     ) -> Result<(), KafkaError> {
-        let topic = match self.shared.topics.get(&record.topic) {
+        let topic = match self.destinations.known(&record.topic) {
             Some(topic) => topic,
-            None => self.find(&record.topic).await?,
+            None => self.destinations.find(&record.topic).await?,
         };
         self.check_record(&record)?;
-        let partition = match self.partition(&topic, &record) {
+        let partition = match self.destinations.partition(&topic, &record) {
             Ok(partition) => partition,
             Err(_) => {
                 // There may be more of them by now.
-                self.count_partitions(&record.topic, &topic).await?;
-                self.partition(&topic, &record)?
+                self.destinations
+                    .count_partitions(&record.topic, &topic)
+                    .await?;
+                self.destinations.partition(&topic, &record)?
             }
         };
-        self.refresh_if_stale(&record.topic, &topic);
+        self.destinations.refresh_if_stale(&record.topic, &topic);
         let bytes = record.size_bytes();
         let permit = match self.admission().try_enter(bytes)? {
             Some(permit) => permit,
@@ -360,91 +310,6 @@ impl KafkaSink {
             error
         })
     }
-
-    /// Returns the partition of a record.
-    fn partition(
-        &self,
-        topic: &Topic,
-        record: &ProducerRecord,
-    ) -> Result<Arc<Partition>, KafkaError> {
-        let now = self.core().clock.now();
-        let shared = &self.shared;
-        let random = || {
-            let number = shared.chance.hash_one(now);
-            u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
-        };
-        let id = record.partition.unwrap_or_else(|| {
-            let key = record.key.as_deref();
-            let (count, stick) = (topic.count().max(1), shared.stick);
-            let place = shared
-                .partitioner
-                .partition(key, count, &topic.sticky, random, now, stick);
-            place.cast_signed()
-        });
-        topic
-            .partition(id)
-            .ok_or_else(|| KafkaError::UnknownPartition {
-                topic: record.topic.clone(),
-                partition: id,
-            })
-    }
-
-    /// Looks a topic up, on its first use.
-    async fn find(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
-        check_name(name)?;
-        let _one = self.shared.asking.lock().await;
-        if let Some(topic) = self.shared.topics.get(name) {
-            return Ok(topic);
-        }
-        if let Some(refusal) = self.admission().refusal() {
-            return Err(refusal);
-        }
-        let producers = &self.shared.producers;
-        let partitions = self.ask(name, producers.first()).await?;
-        let limit = if self.shared.asks_limits {
-            batch_limit(&asking(producers.config()), name).await
-        } else {
-            None
-        };
-        let topic = Topic::new(producers.for_limit(limit)?);
-        topic.has_partitions(name, partitions, self.core().clock.now());
-        Ok(self.shared.topics.insert(name.clone(), topic))
-    }
-
-    /// Returns how many partitions a topic has.
-    async fn ask(&self, name: &Arc<str>, thread: &ProducerThread) -> Result<usize, KafkaError> {
-        let Some(client) = thread.client() else {
-            return Err(KafkaError::Closed);
-        };
-        let ask = move |topic: &str, longest| client.metadata(topic, longest);
-        let core = self.core();
-        let in_vain = || {
-            core.admission
-                .refusal()
-                .or_else(|| core.connection.in_vain())
-        };
-        look_up(name, self.shared.waits, ask, in_vain).await
-    }
-
-    async fn count_partitions(&self, name: &Arc<str>, topic: &Topic) -> Result<(), KafkaError> {
-        let partitions = self.ask(name, &topic.thread).await?;
-        topic.has_partitions(name, partitions, self.core().clock.now());
-        Ok(())
-    }
-
-    fn refresh_if_stale(&self, name: &Arc<str>, topic: &Arc<Topic>) {
-        if !topic.is_stale(self.core().clock.now()) {
-            return;
-        }
-        if let Ok(runtime) = Handle::try_current() {
-            let (sink, name, topic) = (self.clone(), name.clone(), topic.clone());
-            runtime.spawn(async move {
-                if let Err(error) = sink.count_partitions(&name, &topic).await {
-                    tracing::debug!(topic = &*name, %error, "its partitions are not counted again");
-                }
-            });
-        }
-    }
 }
 
 impl fmt::Debug for KafkaSink {
@@ -455,44 +320,10 @@ impl fmt::Debug for KafkaSink {
     }
 }
 
-/// A [`KafkaSink`] that takes values; made by [`KafkaSink::serializing`].
-#[derive(Clone, Debug)]
-pub struct SerializingSink<S> {
-    sink: KafkaSink,
-    serializer: S,
-}
-
-impl<S> SerializingSink<S> {
-    /// Makes a record of a value and sends it; `None` where the serialiser skips it.
-    ///
-    /// # Errors
-    /// [`KafkaError::Serialize`] where the serialiser makes no record of it, and as [`KafkaSink::send`].
-    ///
-    /// # Cancel safety
-    /// As [`KafkaSink::send`].
-    pub async fn send<T: ?Sized>(&mut self, value: &T) -> Result<Option<Receipt>, KafkaError>
-    where
-        S: Serializer<T>,
-    {
-        let record = self
-            .serializer
-            .serialize(value)
-            .map_err(|error| KafkaError::Serialize(error.into()))?;
-        match record {
-            Some(record) => self.sink.send(record).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The sink behind it.
-    pub fn sink(&self) -> &KafkaSink {
-        &self.sink
-    }
-}
-
 #[cfg(all(test, feature = "embedded"))]
 mod tests {
     use std::sync::{Arc, Mutex};
+    use std::time::Duration;
 
     use super::*;
     use crate::embedded::{EmbeddedKafka, KafkaFault};

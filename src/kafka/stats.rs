@@ -324,3 +324,18 @@ fn describe_source() {
         "Records behind the end, by topic and partition."
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_that_a_topic_failed_are_counted() {
+        let meter = SinkMeter::new("me");
+        meter.failed(&KafkaError::UnknownTopic {
+            topic: "t".into(),
+            waited: None,
+        });
+        assert_eq!(meter.stats(Level::default()).failed, 1);
+    }
+}

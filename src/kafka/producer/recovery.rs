@@ -13,6 +13,7 @@ use super::super::receipt::TopicPartition;
 use super::client::Client;
 use super::partition::Partition;
 use super::thread::Route;
+use crate::settings::units::format_duration;
 
 /// Between two looks at whether the clients have given everything back.
 const TURN: Duration = Duration::from_millis(10);
@@ -29,11 +30,12 @@ impl Route {
             return;
         }
         self.trouble.store(false, Ordering::Release);
+        let limit = self.age_limit();
         self.shrink_batches();
         self.fail_topics();
         let mut alone = false;
         for partition in self.partitions().clone() {
-            self.resolve(&partition);
+            self.resolve(&partition, limit);
             alone |= partition.flow().has_alone();
         }
         if self.renew(alone) {
@@ -110,9 +112,20 @@ impl Route {
         }
     }
 
-    fn resolve(&self, partition: &Arc<Partition>) {
+    /// Returns how old a record may be. Where one is overdue, others that have waited for long may have been in a request
+    /// whose answer was lost; only the client that is given up could have sent them again without a duplicate.
+    fn age_limit(&self) -> Duration {
+        let timeout = self.core.delivery_timeout;
+        if self.has_overdue() {
+            timeout / 2
+        } else {
+            timeout
+        }
+    }
+
+    fn resolve(&self, partition: &Arc<Partition>, limit: Duration) {
         let overdue = self
-            .is_overdue(partition)
+            .is_older(partition, limit)
             .then(|| self.overdue_error(partition));
         let mut flow = partition.flow();
         let failed = flow.resolve(overdue.as_ref());
@@ -134,12 +147,12 @@ impl Route {
     }
 
     fn overdue_error(&self, partition: &Partition) -> KafkaError {
-        let waited = crate::settings::units::format_duration(self.core.delivery_timeout);
+        let waited = format_duration(self.core.delivery_timeout);
         let last = self.core.connection.last_error();
         let reason = last.map_or_else(String::new, |reason| format!(": {reason}"));
         not_delivered(
             partition,
-            format!("timed out after {waited}{reason}").into(),
+            format!("timed out, delivery_timeout is {waited}{reason}").into(),
         )
     }
 

@@ -331,15 +331,18 @@ impl Route {
 
     /// Returns whether a record is under way for longer than it may.
     pub(super) fn has_overdue(&self) -> bool {
-        self.partitions()
+        let timeout = self.core.delivery_timeout;
+        let partitions = self.partitions();
+        partitions
             .iter()
-            .any(|partition| self.is_overdue(partition))
+            .any(|partition| self.is_older(partition, timeout))
     }
 
-    pub(super) fn is_overdue(&self, partition: &Partition) -> bool {
+    /// Returns whether the partition's oldest record is older than `limit`.
+    pub(super) fn is_older(&self, partition: &Partition, limit: Duration) -> bool {
         let now = self.core.clock.now();
         let oldest = partition.flow().oldest();
-        oldest.is_some_and(|accepted| now.saturating_sub(accepted) > self.core.delivery_timeout)
+        oldest.is_some_and(|accepted| now.saturating_sub(accepted) > limit)
     }
 
     /// Hands over what a client did not take before, or has waited for a client.

@@ -2,6 +2,7 @@
 //!
 //! What the mock cannot show (size limits, restarts with data, real rebalances) is in `kafka_broker`.
 
+mod misconfigured;
 mod outages;
 mod sink;
 mod source;

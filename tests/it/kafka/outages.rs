@@ -18,17 +18,28 @@ fn quick() -> KafkaSinkSettings {
         .topic_timeout(Duration::from_millis(300))
 }
 
-#[tokio::test]
-async fn what_is_behind_a_record_that_timed_out_is_not_delivered() {
-    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+/// A sink whose records time out after two seconds, with a topic that it knows.
+async fn impatient(kafka: &EmbeddedKafka) -> KafkaSink {
     // Otherwise all would time out before the broker is tried again.
-    let settings = settings(&kafka)
+    let settings = settings(kafka)
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "20");
     let own = quick().delivery_timeout(Duration::from_secs(2));
     let sink = KafkaSink::open(&settings, &own).expect("a sink");
     let known = soon(sink.send(record("known"))).await.expect("accepted");
     soon(known).await.expect("delivered");
+    sink
+}
+
+async fn assert_delivered(sink: &KafkaSink, value: &'static str) {
+    let receipt = soon(sink.send(record(value))).await.expect("accepted");
+    soon(receipt).await.expect("delivered");
+}
+
+#[tokio::test]
+async fn what_is_behind_a_record_that_timed_out_is_not_delivered() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = impatient(&kafka).await;
     kafka.broker_down().expect("down");
     let first = soon(sink.send(record("0"))).await.expect("accepted");
     // So that these have time left when the first has not.
@@ -39,24 +50,37 @@ async fn what_is_behind_a_record_that_timed_out_is_not_delivered() {
     assert!(error.is_retryable(), "{error}");
     kafka.broker_up().expect("up");
     for behind in [second, third] {
-        let error = soon(behind)
-            .await
-            .expect_err("it is behind one that failed");
+        let error = soon(behind).await.expect_err("one before it failed");
         assert!(error.is_retryable(), "{error}");
     }
-    soon(
-        soon(sink.send(record("3")))
-            .await
-            .expect("the failure was given out"),
-    )
-    .await
-    .expect("delivered");
+    assert_delivered(&sink, "3").await;
     let mut topic = source::open(&kafka, &source::own()).await;
     for expected in ["known", "3"] {
         let message = source::next(&mut topic).await;
         assert_eq!(message.payload.as_deref(), Some(expected.as_bytes()));
         message.ack.done();
     }
+}
+
+#[tokio::test]
+async fn nothing_more_is_accepted_before_an_outages_error_was_given_out() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = impatient(&kafka).await;
+    kafka.broker_down().expect("down");
+    let receipt = soon(sink.send(record("0"))).await.expect("accepted");
+    let failed = async {
+        while sink.stats().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(failed).await;
+    kafka.broker_up().expect("up");
+    let error = soon(sink.send(record("1"))).await.map(drop);
+    let error = error.expect_err("the caller may not know of it");
+    assert!(error.is_retryable(), "{error}");
+    assert_delivered(&sink, "2").await;
+    soon(receipt).await.expect_err("its own error");
+    assert_delivered(&sink, "3").await;
 }
 
 #[tokio::test]
@@ -78,4 +102,21 @@ async fn another_users_failure_dead_letters_no_record_of_an_output() {
     let report = soon(job.run()).await.expect("it ends well");
     assert_eq!((report.acknowledged, letters.take().len()), (3, 0));
     soon(sink.flush()).await.expect_err("the other user's");
+}
+
+#[tokio::test]
+async fn a_separate_handles_flush_waits_for_no_other_users_record() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = sink(&kafka, &quick());
+    let own = sink.separate();
+    let delivered = soon(own.send(record("0"))).await.expect("accepted");
+    soon(delivered).await.expect("delivered");
+    kafka.broker_down().expect("down");
+    let others = soon(sink.send(record("1"))).await.expect("accepted");
+    soon(own.flush())
+        .await
+        .expect("nothing of its own is under way");
+    assert_eq!(sink.stats().in_flight, 1);
+    kafka.broker_up().expect("up");
+    soon(others).await.expect("delivered");
 }

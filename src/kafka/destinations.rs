@@ -1,0 +1,179 @@
+//! The way of each record: its topic, its partition and the thread that serves them.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::admission::Admission;
+use super::connection::Connection;
+use super::error::KafkaError;
+use super::limits::{asking, batch_limit};
+use super::partitioner::Partitioner;
+use super::producer::{Core, Partition, ProducerThread, ProducerThreads};
+use super::record::ProducerRecord;
+use super::settings::{KafkaSettings, refuse};
+use super::sink_settings::KafkaSinkSettings;
+use super::stats::SinkMeter;
+use super::topics::{Topic, Topics, Waits, check_name, look_up};
+use crate::clock::Clock;
+
+pub(super) struct Destinations {
+    producers: ProducerThreads,
+    topics: Topics,
+    waits: Waits,
+    partitioner: Partitioner,
+    /// How long records without a key stay with a partition.
+    stick: Duration,
+    chance: RandomState,
+    asks_limits: bool,
+    /// One first use of a topic is looked up at a time.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl Destinations {
+    pub(super) fn open(
+        settings: &KafkaSettings,
+        own: &KafkaSinkSettings,
+    ) -> Result<Self, KafkaError> {
+        let config = own.client(settings)?;
+        let native = config
+            .create_native_config()
+            .map_err(KafkaError::of_settings)?;
+        let number = |property| {
+            let text = native.get(property).ok();
+            text.and_then(|text| text.trim_end_matches('\0').parse::<usize>().ok())
+        };
+        let max_bytes = number("message.max.bytes");
+        let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
+        let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
+        let core = Arc::new(Core {
+            admission: Admission::new(own.bounds()),
+            meter: SinkMeter::new(settings.client_id()),
+            connection: Connection::new("kafka producer"),
+            clock: Clock::start(),
+            delivery_timeout: own.waits().unreachable,
+            max_bytes,
+        });
+        let producers = ProducerThreads::start(core, config, batch_bytes.unwrap_or_default())?;
+        Ok(Self {
+            producers,
+            topics: Topics::default(),
+            waits: own.waits(),
+            partitioner: Partitioner::named(own.partitioner_name())
+                .ok_or_else(|| refuse("partitioner", "is not one of librdkafka's"))?,
+            stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
+            chance: RandomState::new(),
+            asks_limits: own.asks_topic_limits(),
+            asking: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub(super) fn core(&self) -> &Core {
+        self.producers.core()
+    }
+
+    /// Returns a topic that was looked up before.
+    pub(super) fn known(&self, topic: &str) -> Option<Arc<Topic>> {
+        self.topics.get(topic)
+    }
+
+    /// Returns the partition of a record.
+    pub(super) fn partition(
+        &self,
+        topic: &Topic,
+        record: &ProducerRecord,
+    ) -> Result<Arc<Partition>, KafkaError> {
+        let now = self.core().clock.now();
+        let random = || {
+            let number = self.chance.hash_one(now);
+            u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
+        };
+        let id = record.partition.unwrap_or_else(|| {
+            let key = record.key.as_deref();
+            let (count, stick) = (topic.count().max(1), self.stick);
+            let place = self
+                .partitioner
+                .partition(key, count, &topic.sticky, random, now, stick);
+            place.cast_signed()
+        });
+        topic
+            .partition(id)
+            .ok_or_else(|| KafkaError::UnknownPartition {
+                topic: record.topic.clone(),
+                partition: id,
+            })
+    }
+
+    /// Looks a topic up, on its first use.
+    pub(super) async fn find(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
+        check_name(name)?;
+        let _one = self.asking.lock().await;
+        if let Some(topic) = self.topics.get(name) {
+            return Ok(topic);
+        }
+        if let Some(refusal) = self.core().admission.refusal() {
+            return Err(refusal);
+        }
+        let producers = &self.producers;
+        let partitions = self.ask(name, producers.first()).await?;
+        let limit = if self.asks_limits {
+            batch_limit(&asking(producers.config()), name).await
+        } else {
+            None
+        };
+        let topic = Topic::new(producers.for_limit(limit)?);
+        topic.has_partitions(name, partitions, self.core().clock.now());
+        Ok(self.topics.insert(name.clone(), topic))
+    }
+
+    /// Returns how many partitions a topic has.
+    async fn ask(&self, name: &Arc<str>, thread: &ProducerThread) -> Result<usize, KafkaError> {
+        let Some(client) = thread.client() else {
+            return Err(KafkaError::Closed);
+        };
+        let ask = move |topic: &str, longest| client.metadata(topic, longest);
+        let core = self.core();
+        let in_vain = || {
+            core.admission
+                .refusal()
+                .or_else(|| core.connection.in_vain())
+        };
+        let found = look_up(name, self.waits, ask, in_vain).await;
+        found.map_err(|error| match (error, core.connection.last_error()) {
+            // The question's own error says only that there was no answer.
+            (KafkaError::Unreachable { waited, .. }, Some(reason)) => KafkaError::Unreachable {
+                waited,
+                reason: reason.into(),
+            },
+            (error, _) => error,
+        })
+    }
+
+    /// Counts a topic's partitions again.
+    pub(super) async fn count_partitions(
+        &self,
+        name: &Arc<str>,
+        topic: &Topic,
+    ) -> Result<(), KafkaError> {
+        let partitions = self.ask(name, &topic.thread).await?;
+        topic.has_partitions(name, partitions, self.core().clock.now());
+        Ok(())
+    }
+
+    /// Counts a topic's partitions again in the background, now and then.
+    pub(super) fn refresh_if_stale(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
+        if !topic.is_stale(self.core().clock.now()) {
+            return;
+        }
+        if let Ok(runtime) = Handle::try_current() {
+            let (destinations, name, topic) = (self.clone(), name.clone(), topic.clone());
+            runtime.spawn(async move {
+                if let Err(error) = destinations.count_partitions(&name, &topic).await {
+                    tracing::debug!(topic = &*name, %error, "its partitions are not counted again");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! librdkafka's error codes: what each says of a record, and of the client.
+
+use std::sync::Arc;
+
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::error::{KafkaError, KafkaErrorKind};
+use super::receipt::TopicPartition;
+
+/// A report that a record was not delivered, by what it says of the record.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    /// The broker refused the batch: the record only if it was alone in it.
+    Batch(KafkaError),
+    /// The record's topic cannot be used.
+    Topic(KafkaError),
+    /// The brokers did not take it, or not in time, whatever it holds.
+    Outage(KafkaError),
+    /// Nothing: the client gave it back.
+    Returned,
+}
+
+impl Failure {
+    pub(super) fn of(code: RDKafkaErrorCode, place: TopicPartition, size: usize) -> Self {
+        use RDKafkaErrorCode as Code;
+        if is_fatal(code)
+            || matches!(
+                code,
+                Code::PurgeQueue | Code::Fatal | Code::GaplessGuarantee
+            )
+        {
+            return Self::Returned;
+        }
+        if code == Code::PurgeInflight {
+            return Self::Outage(KafkaError::NotDelivered {
+                place,
+                reason: "its answer was not waited for any longer".into(),
+            });
+        }
+        let error = KafkaError::of_record(code, place, size, None);
+        match error.kind() {
+            KafkaErrorKind::Topic => Self::Topic(error),
+            KafkaErrorKind::Record if matches!(error, KafkaError::UnknownPartition { .. }) => {
+                Self::Topic(error)
+            }
+            KafkaErrorKind::Record => Self::Batch(error),
+            _ => Self::Outage(error),
+        }
+    }
+}
+
+impl KafkaError {
+    /// A delivery's or a produce call's failure. `limit` is the producer's own, known only before a broker was asked.
+    pub(super) fn of_record(
+        code: RDKafkaErrorCode,
+        place: TopicPartition,
+        size: usize,
+        limit: Option<usize>,
+    ) -> Self {
+        use RDKafkaErrorCode as Code;
+        let reason = || Arc::from(code.to_string());
+        match code {
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize => Self::TooLarge {
+                topic: place.topic,
+                size,
+                limit,
+            },
+            Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::UnknownTopic {
+                topic: place.topic,
+                waited: None,
+            },
+            Code::UnknownPartition => match place.partition {
+                Some(partition) => Self::UnknownPartition {
+                    topic: place.topic,
+                    partition,
+                },
+                None => Self::UnknownTopic {
+                    topic: place.topic,
+                    waited: None,
+                },
+            },
+            code if is_fatal(code) => Self::Fatal { reason: reason() },
+            Code::PurgeQueue | Code::PurgeInflight => Self::Closed,
+            Code::InvalidTopic
+            | Code::TopicAuthorizationFailed
+            | Code::UnsupportedCompressionType => Self::TopicRefused {
+                topic: place.topic,
+                reason: reason(),
+            },
+            Code::InvalidMessage
+            | Code::InvalidTimestamp
+            | Code::InvalidRecord
+            | Code::InvalidDifferentRecord
+            | Code::PolicyViolation
+            | Code::InvalidArgument
+            | Code::UnsupportedForMessageFormat => Self::Refused {
+                place,
+                reason: reason(),
+            },
+            _ => Self::NotDelivered {
+                place,
+                reason: reason(),
+            },
+        }
+    }
+}
+
+/// Errors after which this client never works again.
+pub(super) fn is_fatal(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::Fatal
+            | Code::Fenced
+            | Code::ProducerFenced
+            | Code::InvalidProducerEpoch
+            | Code::OutOfOrderSequenceNumber
+            | Code::UnknownProducerId
+            | Code::Authentication
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState
+            | Code::ClusterAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::FencedInstanceId
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(code: RDKafkaErrorCode, partition: Option<i32>) -> KafkaError {
+        KafkaError::of_record(
+            code,
+            TopicPartition::new("events".into(), partition),
+            2 << 20,
+            None,
+        )
+    }
+
+    #[test]
+    fn a_record_over_the_limit_names_topic_size_and_limit() {
+        let own = KafkaError::of_record(
+            RDKafkaErrorCode::MessageSizeTooLarge,
+            TopicPartition::new("events".into(), None),
+            2 << 20,
+            Some(1_000_000),
+        );
+        assert_eq!(
+            own.to_string(),
+            "record of 2MiB for topic \"events\" is over message.max.bytes, 1000000B"
+        );
+        assert_eq!(
+            of(RDKafkaErrorCode::MessageSizeTooLarge, Some(1)).to_string(),
+            "record of 2MiB for topic \"events\" is over the topic's max.message.bytes"
+        );
+        assert_eq!(own.kind(), KafkaErrorKind::Record);
+    }
+
+    #[test]
+    fn errors_are_told_apart_by_what_to_do_next() {
+        use KafkaErrorKind as Kind;
+        use RDKafkaErrorCode as Code;
+        for (code, kind) in [
+            (Code::MessageTimedOut, Kind::Retriable),
+            (Code::NotEnoughReplicas, Kind::Retriable),
+            (Code::ProducerFenced, Kind::Fatal),
+            (Code::SaslAuthenticationFailed, Kind::Fatal),
+            (Code::OutOfOrderSequenceNumber, Kind::Fatal),
+            (Code::UnknownTopic, Kind::Topic),
+            (Code::UnknownPartition, Kind::Record),
+            (Code::TopicAuthorizationFailed, Kind::Topic),
+            (Code::InvalidTopic, Kind::Topic),
+            (Code::InvalidRecord, Kind::Record),
+        ] {
+            assert_eq!(of(code, Some(3)).kind(), kind, "{code}");
+        }
+        assert!(of(Code::MessageTimedOut, None).may_have_applied());
+        assert!(!of(Code::MessageSizeTooLarge, None).may_have_applied());
+    }
+
+    #[test]
+    fn only_what_a_broker_says_of_a_batch_is_looked_into_record_by_record() {
+        use RDKafkaErrorCode as Code;
+        let failure = |code| Failure::of(code, TopicPartition::new("events".into(), Some(3)), 1);
+        for code in [
+            Code::MessageSizeTooLarge,
+            Code::InvalidMessage,
+            Code::InvalidTimestamp,
+            Code::InvalidRecord,
+            Code::InvalidDifferentRecord,
+            Code::PolicyViolation,
+        ] {
+            assert!(matches!(failure(code), Failure::Batch(_)), "{code}");
+        }
+        for code in [Code::MessageTimedOut, Code::PurgeInflight, Code::Unknown] {
+            assert!(matches!(failure(code), Failure::Outage(_)), "{code}");
+        }
+        assert!(matches!(failure(Code::PurgeQueue), Failure::Returned));
+        for code in [Code::TopicAuthorizationFailed, Code::UnknownPartition] {
+            assert!(matches!(failure(code), Failure::Topic(_)), "{code}");
+        }
+    }
+}
