@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::delivery::{Delivery, Failure};
 use super::endpoint_error::EndpointError;
 use super::sink::Sink;
@@ -23,7 +25,10 @@ pub struct Reason {
 }
 
 /// What kind of thing went wrong with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// In the JSON of letters a kind is in snake case: `timed_out`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReasonKind {
     /// An operator's closure said so: the record is invalid.

@@ -103,11 +103,17 @@ mod kafka_output;
 mod kafka_source;
 mod keyed;
 mod lanes;
+mod letter;
+mod letter_file;
 mod map_async;
 mod memory;
 mod meter;
 mod monitor;
 mod operator;
+#[cfg(feature = "streams")]
+mod raw_change;
+#[cfg(feature = "kafka")]
+mod raw_message;
 mod run;
 mod settings;
 mod shared;
@@ -131,8 +137,13 @@ pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
+pub use letter_file::LetterFile;
 pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;
+#[cfg(feature = "streams")]
+pub use raw_change::RawChange;
+#[cfg(feature = "kafka")]
+pub use raw_message::RawMessage;
 pub use settings::PipelineSettings;
 pub use sink::Sink;
 pub use source::{NextRecords, Position, Source, Sourced};

@@ -91,6 +91,14 @@ impl Position {
         &self.lane
     }
 
+    /// Returns the text, where the position is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match &self.at {
+            At::Number(_) => None,
+            At::Text(text) => Some(text),
+        }
+    }
+
     /// The number, where the position is one.
     #[must_use]
     pub fn as_number(&self) -> Option<u64> {

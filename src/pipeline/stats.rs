@@ -9,9 +9,29 @@ use super::in_flight::InFlight;
 use super::operator::Operator;
 use crate::health::Health;
 
-/// Reads a pipeline's counts while it runs, and after. Cheap to clone.
+/// A handle to a pipeline's counts, while it runs and after. Cheap to clone.
 ///
-/// How far a source is behind is the source's to tell.
+/// The same numbers go to the [`metrics`] facade once a second and at the end, with the label `pipeline`, the
+/// [`name`](super::PipelineSettings::name) of the settings:
+///
+/// | metric | kind | unit | meaning |
+/// |---|---|---|---|
+/// | `pipeline_records_in_total` | counter | values | taken by an operator; of the source, records handed out; label `operator` |
+/// | `pipeline_records_out_total` | counter | values | passed on by an operator; of the sink, accepted; label `operator` |
+/// | `pipeline_skipped_total` | counter | values | of which nothing came, with nothing wrong; label `operator` |
+/// | `pipeline_withdrawn_total` | counter | values | whose records were not the source's any more; label `operator` |
+/// | `pipeline_dead_lettered_total` | counter | values | refused for the dead letters; label `operator` |
+/// | `pipeline_errors_total` | counter | values | that ended the pipeline; label `operator` |
+/// | `pipeline_dead_letters_total` | counter | letters | durable dead letters, one a record |
+/// | `pipeline_acknowledged_total` | counter | records | all of whose effects are durable |
+/// | `pipeline_in_flight` | gauge | records | between the source and durability |
+/// | `pipeline_in_flight_bytes` | gauge | bytes | of those, where the source gives sizes |
+/// | `pipeline_oldest_in_flight_seconds` | gauge | seconds | since the source handed out the oldest of those |
+///
+/// Install the recorder before running the pipeline: the handles are taken then.
+///
+/// The lag is the source's own number: `dynamodb_streams_lag_seconds`, `kafka_source_lag`. A source of changes counts only those dead
+/// letters that it makes itself (`dynamodb_streams_dead_lettered_total`), not the pipeline's.
 #[derive(Clone)]
 pub struct PipelineStats {
     operators: Arc<[Arc<Operator>]>,

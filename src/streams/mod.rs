@@ -101,6 +101,8 @@ pub use error::{StreamsError, StreamsErrorKind};
 pub use gap::{Gap, GapCause, GapPolicy};
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
+#[cfg(feature = "pipeline")]
+pub(crate) use record::RecordParts;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
 pub use record_stream::{Delivery, RecordStream};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
