@@ -1,4 +1,5 @@
-//! The operator that every synchronous one is, save `flat_map`: a closure that says what becomes of a value.
+//! The operator that every synchronous one is, save `flat_map`: a closure that says what becomes of
+//! a value.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};

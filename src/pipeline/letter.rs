@@ -1,4 +1,5 @@
-//! A pipeline's dead letter as one line of JSON: the envelope of [`letter`](crate::letter), with the members of a pipeline.
+//! A pipeline's dead letter as one line of JSON: the envelope of [`letter`](crate::letter), with
+//! the members of a pipeline.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -105,11 +106,13 @@ impl<R: Serialize> DeadLetter<R> {
     /// {"v":1,"from":{"operator":"amounts","partition":"orders-0","position":42},"reason":{"kind":"invalid","text":"negative amount"},"attempts":1,"refusals":[{"operator":"amounts","kind":"invalid","text":"negative amount","values":1}],"record":{…}}
     /// ```
     ///
-    /// It is the envelope of [`sink::DeadLetter::to_json_line`](crate::sink::DeadLetter::to_json_line). `position` is a number or a text,
-    /// as the source has it. `refusals` are the distinct reasons, and `unlisted` counts the values beyond them.
-    /// `record` is what serde makes of the record: for a Kafka message take [`RawMessage`](super::RawMessage), for a table's change
-    /// [`RawChange`](super::RawChange), by [`dead_letter_with`](super::Pipeline::dead_letter_with). Later versions may add members
-    /// under the same `v`.
+    /// It is the envelope of
+    /// [`sink::DeadLetter::to_json_line`](crate::sink::DeadLetter::to_json_line). `position` is a
+    /// number or a text, as the source has it. `refusals` are the distinct reasons, and `unlisted`
+    /// counts the values beyond them. `record` is what serde makes of the record: for a Kafka
+    /// message take [`RawMessage`](super::RawMessage), for a table's change
+    /// [`RawChange`](super::RawChange), by [`dead_letter_with`](super::Pipeline::dead_letter_with).
+    /// Later versions may add members under the same `v`.
     ///
     /// # Errors
     ///
@@ -151,13 +154,14 @@ impl<R: Serialize> DeadLetter<R> {
 }
 
 impl<R: DeserializeOwned> DeadLetter<R> {
-    /// Reads a letter that [`to_json_line`](Self::to_json_line) of this or an older version of the crate wrote, so that its record
-    /// can be looked at and sent again. Members that this version doesn't know are ignored.
+    /// Reads a letter that [`to_json_line`](Self::to_json_line) of this or an older version of the
+    /// crate wrote, so that its record can be looked at and sent again. Members that this version
+    /// doesn't know are ignored.
     ///
     /// # Errors
     ///
-    /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`] if the line is no letter of a
-    /// pipeline, or its record is no `R`.
+    /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`]
+    /// if the line is no letter of a pipeline, or its record is no `R`.
     pub fn from_json_line(line: &str) -> Result<Self, DeadLetterFormatError> {
         let Version { v: found } = serde_json::from_str(line).map_err(|error| fault(&error))?;
         if found == 0 || found > VERSION {

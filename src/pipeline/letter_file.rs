@@ -13,7 +13,8 @@ use super::endpoint_error::EndpointError;
 use super::sink::Sink;
 
 /// A file of [dead letters](DeadLetter), one line of JSON each, for
-/// [`dead_letter_with`](super::Pipeline::dead_letter_with). A letter counts as written once the file is synced to disk.
+/// [`dead_letter_with`](super::Pipeline::dead_letter_with). A letter counts as written once the
+/// file is synced to disk.
 ///
 /// Each line is read by [`DeadLetter::from_json_line`]. One process at a time may have a file.
 #[derive(Debug)]
@@ -24,7 +25,8 @@ pub struct LetterFile {
 impl LetterFile {
     /// Opens a file to append to it, and creates it where there is none.
     ///
-    /// A line that a crash has cut short is taken off: its record was not acknowledged, and comes again.
+    /// A line that a crash has cut short is taken off: its record was not acknowledged, and comes
+    /// again.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 
-/// A table's change as the service sent it, for dead letters: it is written into a letter, read back, and given to a pipeline
-/// again.
+/// A table's change as the service sent it, for dead letters: it is written into a letter, read
+/// back, and given to a pipeline again.
 ///
 /// ```
 /// # async fn example(source: dynamodb_connector::streams::StreamSource) -> std::io::Result<()> {
@@ -33,8 +33,8 @@ use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 /// # }
 /// ```
 ///
-/// In JSON, the keys and images are items in DynamoDB's JSON; the time is in milliseconds since 1970. Cheap to clone: clones
-/// share the page that the change came in.
+/// In JSON, the keys and images are items in DynamoDB's JSON; the time is in milliseconds since
+/// 1970. Cheap to clone: clones share the page that the change came in.
 #[derive(Clone, Debug)]
 pub struct RawChange(Record);
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::kafka::{Message, ProducerRecord};
 
-/// A Kafka message with its raw key, value and headers, for dead letters: it is written into a letter, read back, and sent
-/// again.
+/// A Kafka message with its raw key, value and headers, for dead letters: it is written into a
+/// letter, read back, and sent again.
 ///
 /// ```
 /// # fn example(source: dynamodb_connector::kafka::KafkaSource, kafka: dynamodb_connector::kafka::KafkaSink) {
@@ -38,7 +38,8 @@ use crate::kafka::{Message, ProducerRecord};
 /// # }
 /// ```
 ///
-/// In JSON, key, value and the values of headers are base64, or `null` where there is none; the time is in milliseconds since
+/// In JSON, key, value and the values of headers are base64, or `null` where there is none; the
+/// time is in milliseconds since
 /// 1970. So a letter is a third larger than its message, and up to a kilobyte more: the topic of the letters needs a
 /// `max.message.bytes` that allows for it.
 ///
@@ -162,8 +163,8 @@ impl RawMessage {
         headers.map(|(name, value)| (&**name, value.as_ref().map(|value| &value.0)))
     }
 
-    /// Returns the record that sends it again to the topic that it was read from: the same key, value, headers and time. The
-    /// partitioner chooses the partition.
+    /// Returns the record that sends it again to the topic that it was read from: the same key,
+    /// value, headers and time. The partitioner chooses the partition.
     #[must_use]
     pub fn to_record(&self) -> ProducerRecord {
         self.to_record_for(Arc::clone(&self.topic))
