@@ -20,7 +20,7 @@ pub(super) struct Batch<L> {
 
 struct Slots<L> {
     open: Vec<Slot<L>>,
-    /// What sinks have of each record.
+    /// The values and letters of each record that sinks have.
     handed: Vec<Handed>,
     /// The records that will be dead letters, once all their effects are settled.
     refused: HashMap<u32, Refusals>,

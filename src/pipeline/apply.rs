@@ -12,13 +12,13 @@ use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::operator::Operator;
 
-/// What becomes of a value.
+/// The result of an operator for a value.
 pub(super) enum Step<U> {
     /// This comes of it.
     Pass(U),
     /// Nothing comes of it, and nothing is wrong with that.
     Skip,
-    /// It can't be carried on with.
+    /// The operator refuses it.
     Fail(Reason),
 }
 

@@ -20,7 +20,7 @@ use super::settings::PipelineSettings;
 use super::sink::Sink;
 use super::source::Source;
 
-/// What clones a record.
+/// The function that clones a record.
 type CloneOf<T> = fn(&T) -> T;
 
 /// A source and operators, to which more can be added.

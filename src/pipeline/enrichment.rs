@@ -221,7 +221,7 @@ pub(super) enum Looked<V> {
     Found(Option<V>),
     /// The record is at fault.
     OfRecord(Reason),
-    /// What is asked is out of order, or out of reach.
+    /// The service that is asked is out of order, or out of reach.
     Outage(Reason),
 }
 

@@ -61,11 +61,11 @@
 //!
 //! # Bad records
 //!
-//! What an operator says is invalid, lookups that find nothing or blame the record, closures that
-//! panic, and values that the sink rejects go to the [dead-letter output](Pipeline::dead_letter),
-//! as the source gave them, with the operator's name and the reason. Where there is no such output,
-//! the first of them stops the pipeline: none is dropped. [`OnFailure`] changes that for one
-//! operator.
+//! Records that an operator finds invalid, lookups that find nothing or blame the record, closures
+//! that panic, and values that the sink rejects go to the [dead-letter
+//! output](Pipeline::dead_letter), as the source gave them, with the operator's name and the
+//! reason. Where there is no such output, the first of them stops the pipeline: none is dropped.
+//! [`OnFailure`] changes that for one operator.
 //!
 //! # Bounds
 //!

@@ -1,5 +1,5 @@
-//! What the parts of a running pipeline share: how much is in flight, dead letters on their way,
-//! and what went wrong.
+//! The state that the parts of a running pipeline share: how much is in flight, dead letters on
+//! their way, and what went wrong.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -22,8 +22,8 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// What ends the pipeline; for a value that is at fault itself, reject the delivery. An error
-    /// that occurs between two writes is given by the next `write`, `flush` or `close`.
+    /// An error that ends the pipeline. For a value that is at fault itself, reject the delivery.
+    /// An error that occurs between two writes is given by the next `write`, `flush` or `close`.
     ///
     /// # Cancel safety
     ///
@@ -38,13 +38,13 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Where something was neither.
+    /// If something was neither.
     fn flush(&mut self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 
     /// Ends. Called after the last flush, failed or not.
     ///
     /// # Errors
     ///
-    /// What stands in the way of an orderly end; all that matters was said by `flush`.
+    /// An error that prevents an orderly end. What became of values was reported by `flush`.
     fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 }
