@@ -9,7 +9,8 @@
 //! `from` says which part of the program gave it up, `reason` why (`kind` is an
 //! [`ErrorKind`]), `attempts` how often it was tried, and `record` is the record in
 //! the form of that part. Readers ignore members that they don't know, and refuse a `v` that they
-//! don't know: a version that only adds members keeps its number.
+//! don't know: a version that only adds members keeps its number. A pipeline's letters add `refusals`
+//! beside `reason`: the distinct reasons of all values that one record became.
 
 use std::borrow::Cow;
 

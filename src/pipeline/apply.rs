@@ -1,4 +1,5 @@
-//! The operator that every synchronous one is, save `flat_map`: a closure that says what becomes of a value.
+//! The operator that every synchronous one is, save `flat_map`: a closure that says what becomes of
+//! a value.
 
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +12,13 @@ use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::operator::Operator;
 
-/// What becomes of a value.
+/// The result of an operator for a value.
 pub(super) enum Step<U> {
     /// This comes of it.
     Pass(U),
     /// Nothing comes of it, and nothing is wrong with that.
     Skip,
-    /// It can't be carried on with.
+    /// The operator refuses it.
     Fail(Reason),
 }
 

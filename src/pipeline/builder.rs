@@ -1,4 +1,4 @@
-//! Putting a pipeline together.
+//! The builder of a pipeline.
 
 use std::fmt;
 use std::future::Future;
@@ -20,13 +20,14 @@ use super::settings::PipelineSettings;
 use super::sink::Sink;
 use super::source::Source;
 
-/// What clones a record.
+/// The function that clones a record.
 type CloneOf<T> = fn(&T) -> T;
 
 /// A source and operators, to which more can be added.
 ///
-/// Operators see the records of a lane in the source's order, each operator by itself. Their closures are called by one task,
-/// so that they may keep what they count; what must survive a restart does not belong in them. They must not block.
+/// Operators see the records of a partition in the source's order, each operator by itself. Their
+/// closures are called by one task, so that they may keep what they count; what must survive a
+/// restart does not belong in them. They must not block.
 ///
 /// A closure that panics has its record treated as an invalid one; the others go on.
 #[must_use = "a pipeline does nothing until it has a sink and is run"]
@@ -64,7 +65,8 @@ where
         self
     }
 
-    /// Names the operator that was added last, or the source where there is none, for errors, dead letters and counts.
+    /// Names the operator that was added last, or the source where there is none, for errors, dead
+    /// letters and counts.
     ///
     /// Default: its kind and its place, such as `map-3`.
     pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
@@ -75,7 +77,7 @@ where
         self
     }
 
-    /// Sets what happens to records that the operator added last can't carry on with.
+    /// Sets what happens to records that the operator added last refuses.
     ///
     /// Default: [`OnFailure::DeadLetter`].
     pub fn on_failure(mut self, policy: OnFailure) -> Self {
@@ -86,11 +88,12 @@ where
         self
     }
 
-    /// Sends records that can't be carried on with to `sink`, as the source gave them, with the reason. Without, the first
-    /// of them stops the pipeline.
+    /// Sends records that are refused to `sink`, as the source gave them, with the reason. Without,
+    /// the first of them stops the pipeline.
     ///
-    /// A dead letter that is durable counts as the record's effect. Each record is cloned as it comes in; for one that is
-    /// dear to clone see [`dead_letter_with`](Self::dead_letter_with).
+    /// A dead letter that is durable counts as the record's effect. Each record is cloned as it
+    /// comes in; for one that is expensive to clone see
+    /// [`dead_letter_with`](Self::dead_letter_with).
     pub fn dead_letter<K>(self, sink: K) -> Pipeline<S, C, DeadLettersTo<CloneOf<S::Item>, K>>
     where
         S::Item: Clone,
@@ -99,7 +102,8 @@ where
         self.dead_letter_with(Clone::clone as CloneOf<S::Item>, sink)
     }
 
-    /// As [`dead_letter`](Self::dead_letter), with what `convert` makes of each record as it comes in.
+    /// As [`dead_letter`](Self::dead_letter), with what `convert` makes of each record as it comes
+    /// in.
     pub fn dead_letter_with<R, F, K>(
         self,
         convert: F,
@@ -128,7 +132,7 @@ where
         self.apply("map", move |value| Step::Pass(f(value)))
     }
 
-    /// Makes one value of each, or says why that can't be.
+    /// Makes one value of each, or gives the reason why that can't be.
     pub fn try_map<U, R, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         U: Send + 'static,
@@ -186,10 +190,11 @@ where
         })
     }
 
-    /// Makes any number of values of each, which stay in order. The record is acknowledged when all of them are durable; at
-    /// once where there are none.
+    /// Makes any number of values of each, which stay in order. The record is acknowledged when all
+    /// of them are durable; at once where there are none.
     ///
-    /// All values of one record are held at once: one that makes very many needs the memory for them.
+    /// All values of one record are held at once: one that makes very many needs the memory for
+    /// them.
     pub fn flat_map<I, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = I::Item>, D>
     where
         I: IntoIterator + 'static,
@@ -201,8 +206,8 @@ where
         })
     }
 
-    /// Chooses the key by which values are grouped. Later operators see [`Keyed`] values; [`map_value`](Self::map_value)
-    /// keeps the key.
+    /// Chooses the key by which values are grouped. Later operators see [`Keyed`] values;
+    /// [`map_value`](Self::map_value) keeps the key.
     pub fn key_by<K, F>(
         self,
         mut key: F,
@@ -216,9 +221,10 @@ where
         })
     }
 
-    /// Makes one value of each, or says why that can't be, with waiting: several at once, by default 64, and what comes of
-    /// them stays in order within each lane. One that takes too long, by default 10 s, ends the pipeline, since that is no
-    /// fault of the record's; a closure that knows better has a time-out of its own.
+    /// Makes one value of each, or gives the reason why that can't be, with waiting: several at
+    /// once, by default 64, and what comes of them stays in order within each partition. One that
+    /// takes too long, by default 10 s, ends the pipeline, since that is no fault of the record's;
+    /// a closure that knows better has a time-out of its own.
     ///
     /// ```
     /// # use dynamodb_connector::pipeline::{IterSource, Pipeline, Reason};
@@ -241,9 +247,10 @@ where
         })
     }
 
-    /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there is nothing follows
-    /// [`Enrichment::absent`]. A lookup that fails is tried again; one that fails by the record's fault
-    /// ([`LookupError::record`](super::LookupError::record)) follows [`on_failure`](Self::on_failure).
+    /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there
+    /// is nothing follows [`Enrichment::absent`]. A lookup that fails is tried again; one that
+    /// fails by the record's fault ([`LookupError::record`](super::LookupError::record)) follows
+    /// [`on_failure`](Self::on_failure).
     pub fn enrich<K, V, U, F, J>(
         self,
         key: F,
@@ -316,7 +323,8 @@ where
 }
 
 impl<S, P, F, U, D> Pipeline<S, MapAsync<P, F, U>, D> {
-    /// How many values `map_async` may be at work on at once; one lane takes at most three quarters of it.
+    /// Sets how many values `map_async` may be at work on at once; one partition takes at most
+    /// three quarters of it.
     ///
     /// Default: 64. Valid: 1 to 10,000.
     pub fn concurrency(mut self, values: usize) -> Self {
@@ -324,7 +332,7 @@ impl<S, P, F, U, D> Pipeline<S, MapAsync<P, F, U>, D> {
         self
     }
 
-    /// How long `map_async` may take with one value.
+    /// Sets how long `map_async` may take with one value.
     ///
     /// Default: 10 s. Valid: 1 ms to 1 h.
     pub fn timeout(mut self, timeout: Duration) -> Self {

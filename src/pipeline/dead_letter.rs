@@ -1,9 +1,11 @@
-//! Records that can't be carried on with, and why.
+//! Records that are refused, with the reason.
 
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::delivery::{Delivery, Failure};
 use super::endpoint_error::EndpointError;
@@ -12,21 +14,24 @@ use super::sink::Sink;
 #[cfg(feature = "streams")]
 use crate::item::DecodeError;
 
-/// Why a record could not be carried on with.
+/// The reason why a record was refused.
 ///
-/// Made of a text by `?` or `into()`. The text appears in errors and in dead letters: say which rule was broken, not what the
-/// record holds.
+/// Made of a text by `?` or `into()`. The text appears in errors and in dead letters: name the rule
+/// that was broken, not what the record holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
     kind: ReasonKind,
     text: Cow<'static, str>,
 }
 
-/// What kind of thing went wrong with a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The kind of thing that went wrong with a record.
+///
+/// In the JSON of letters a kind is in snake case: `timed_out`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReasonKind {
-    /// An operator's closure said so: the record is invalid.
+    /// An operator's closure found the record invalid.
     Invalid,
     /// A lookup found nothing.
     Absent,
@@ -46,7 +51,7 @@ impl Reason {
         Self { kind, text }
     }
 
-    /// A reason that reads as the error does, its causes included.
+    /// Returns a reason that reads as the error does, its causes included.
     pub fn of(error: &(dyn Error + 'static)) -> Self {
         Self::from(crate::error::text(error))
     }
@@ -61,13 +66,13 @@ impl Reason {
         self
     }
 
-    /// What kind of thing went wrong.
+    /// Returns the kind of thing that went wrong.
     #[must_use]
     pub fn kind(&self) -> ReasonKind {
         self.kind
     }
 
-    /// The reason in words.
+    /// Returns the reason in words.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -107,8 +112,8 @@ impl From<DecodeError> for Reason {
 
 /// A record that an operator or the sink refused, with the reason.
 ///
-/// A record of which several values are refused, after a [`flat_map`](super::Pipeline::flat_map), is one letter. It is written
-/// once all values of the record are settled.
+/// A record of which several values are refused, after a [`flat_map`](super::Pipeline::flat_map),
+/// is one letter. It is written once all values of the record are settled.
 ///
 /// `Debug` and `Display` show all but the record.
 #[derive(Clone)]
@@ -118,13 +123,15 @@ pub struct DeadLetter<R> {
     pub operator: Arc<str>,
     /// The reason for it.
     pub reason: Reason,
-    /// The number of times that the operator tried: more than 1 only after a lookup that was tried again.
+    /// The number of times that the operator tried: more than 1 only after a lookup that was tried
+    /// again.
     pub attempts: u32,
     /// The position of the record in its source.
     pub position: Position,
     /// The record as the source gave it, or what `dead_letter_with` made of it.
     pub record: R,
-    /// The distinct reasons for all values, in the order in which they came, and the first one with them. At most 16.
+    /// The distinct reasons for all values, in the order in which they came, and the first one with
+    /// them. At most 16.
     pub refusals: Vec<Refusal>,
     /// The number of values whose reasons are not in `refusals`.
     pub unlisted: u32,
@@ -142,7 +149,8 @@ pub struct Refusal {
     pub values: u32,
 }
 
-/// The most reasons of one letter: a record that becomes a million values must not become a million texts.
+/// The most reasons of one letter: a record that becomes a million values must not become a million
+/// texts.
 const MAX_REFUSALS: usize = 16;
 
 /// The refused values of one record, until all its values are settled.
@@ -223,12 +231,12 @@ impl<R> fmt::Debug for DeadLetter<R> {
 
 /// The dead-letter output of a pipeline, or that there is none. Sealed.
 pub trait DeadLetters<T>: Send + 'static {
-    /// What a dead letter carries of the source's record.
+    /// The form in which a dead letter carries the source's record.
     type Record: Clone + Send + 'static;
-    /// Where dead letters go.
+    /// The sink that dead letters go to.
     #[doc(hidden)]
     type Sink: Sink<DeadLetter<Self::Record>>;
-    /// What makes the one of the other.
+    /// The function that makes the one of the other.
     #[doc(hidden)]
     type Convert: FnMut(&T) -> Self::Record + Send + 'static;
 

@@ -1,4 +1,4 @@
-//! What travels with a record through the pipeline.
+//! The duty that travels with a record through the pipeline.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::dead_letter::{Reason, ReasonKind};
 use super::position::Position;
 
 /// The tracker of a batch of records, to which their deliveries report.
-pub(super) trait Book: Send + Sync {
+pub(super) trait AckTracker: Send + Sync {
     /// Notes that one effect of the record is durable, or that there is none.
     fn done(self: Arc<Self>, number: u32, holder: Holder);
     /// Notes that an effect of the record will never be durable.
@@ -19,9 +19,11 @@ pub(super) trait Book: Send + Sync {
     /// Returns whether the record is still its source's: not where another reader may have its
     /// partition, or one before it was dropped.
     fn is_current(&self, number: u32) -> bool;
-    /// Notes who has a value of the record from now on. Returns `false`, and notes nothing, where the record is not current.
+    /// Notes who has a value of the record from now on. Returns `false`, and notes nothing, where
+    /// the record is not current.
     fn hand(&self, number: u32, holder: Holder) -> bool;
-    /// Returns the position of the first record that is open, and of which this holder has something.
+    /// Returns the position of the first record that is open, and of which this holder has
+    /// something.
     fn oldest(&self, holder: Option<Holder>) -> Option<Position>;
     /// Ends the work on a record that is not current. Its next reader is given it.
     fn withdraw(&self, number: u32, holder: Holder);
@@ -59,35 +61,35 @@ pub(super) enum Ended {
     Withdrawn,
 }
 
-/// The duty to say when the effect of a value is durable.
+/// The duty to report when the effect of a value is durable.
 ///
-/// When all effects of a source's record are durable, the source's [`Ack`](super::Ack) is done. One that is dropped with
-/// nothing said leaves the record un-acknowledged and stops the pipeline.
+/// When all effects of a source's record are durable, the source's [`Ack`](super::Ack) is done. One
+/// that is dropped with nothing said leaves the record un-acknowledged and stops the pipeline.
 #[must_use = "a delivery that is dropped stops the pipeline"]
 pub struct Delivery {
-    /// `None` once reported, and of records that nobody waits for.
-    book: Option<Arc<dyn Book>>,
+    /// `None` once reported, and for deliveries that are not tracked.
+    tracker: Option<Arc<dyn AckTracker>>,
     number: u32,
-    lane: u64,
+    partition: u64,
     holder: Holder,
 }
 
 impl Delivery {
-    pub(super) fn new(book: Arc<dyn Book>, number: u32, lane: u64) -> Self {
+    pub(super) fn new(tracker: Arc<dyn AckTracker>, number: u32, partition: u64) -> Self {
         Self {
-            book: Some(book),
+            tracker: Some(tracker),
             number,
-            lane,
+            partition,
             holder: Holder::Operators,
         }
     }
 
-    /// One that tells nobody, to try a sink by itself.
+    /// Returns a delivery that reports to no pipeline, to try a sink by itself.
     pub fn untracked() -> Self {
         Self {
-            book: None,
+            tracker: None,
             number: 0,
-            lane: 0,
+            partition: 0,
             holder: Holder::Operators,
         }
     }
@@ -95,60 +97,60 @@ impl Delivery {
     /// Returns whether the record is still the source's: `false` once its partition or shard may be
     /// another reader's, and behind a record that was dropped. Another reader is given it then.
     ///
-    /// A pipeline asks this after each operator that waits, and before the sink's write. A sink that
-    /// holds values back before it writes them asks again: what it writes of a record that is not
-    /// current may come after what the next reader writes. One that is not current may be dropped, or
-    /// reported in any way.
+    /// A pipeline asks this after each operator that waits, and before the sink's write. A sink
+    /// that holds values back before it writes them asks again: what it writes of a record that is
+    /// not current may come after what the next reader writes. One that is not current may be
+    /// dropped, or reported in any way.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let book = self.book.as_ref();
-        book.is_none_or(|book| book.is_current(self.number))
+        let tracker = self.tracker.as_ref();
+        tracker.is_none_or(|tracker| tracker.is_current(self.number))
     }
 
     /// Ends the work on a record that is not current.
     pub(super) fn withdraw(mut self) {
-        if let Some(book) = self.book.take() {
-            book.withdraw(self.number, self.holder);
+        if let Some(tracker) = self.tracker.take() {
+            tracker.withdraw(self.number, self.holder);
         }
     }
 
     /// Returns where the source has the record.
     pub(super) fn position(&self) -> Option<Position> {
-        self.book.as_ref()?.position(self.number)
+        self.tracker.as_ref()?.position(self.number)
     }
 
-    /// Says that the effect is durable.
+    /// Reports that the effect is durable.
     pub fn done(mut self) {
-        if let Some(book) = self.book.take() {
-            book.done(self.number, self.holder);
+        if let Some(tracker) = self.tracker.take() {
+            tracker.done(self.number, self.holder);
         }
     }
 
-    /// Says that this value can't be written, now or later: it goes to the dead-letter output; where there is none, the
-    /// pipeline stops.
+    /// Reports that this value can't be written, now or later: it goes to the dead-letter output;
+    /// where there is none, the pipeline stops.
     pub fn reject(mut self, reason: impl Into<Reason>) {
-        if let Some(book) = self.book.take() {
+        if let Some(tracker) = self.tracker.take() {
             let reason = reason.into().with_kind(ReasonKind::Rejected);
-            book.reject(self.number, self.holder, reason);
+            tracker.reject(self.number, self.holder, reason);
         }
     }
 
     pub(super) fn fail(mut self, failure: Failure) -> Ended {
-        match self.book.take() {
-            Some(book) => book.fail(self.number, self.holder, failure),
+        match self.tracker.take() {
+            Some(tracker) => tracker.fail(self.number, self.holder, failure),
             None => Ended::Stopped,
         }
     }
 
-    /// Another one of the same record, which is done when both are.
+    /// Returns another delivery of the same record, which is done when both are.
     pub(super) fn share(&self) -> Self {
-        if let Some(book) = &self.book {
-            book.share(self.number, 1);
+        if let Some(tracker) = &self.tracker {
+            tracker.share(self.number, 1);
         }
         Self {
-            book: self.book.clone(),
+            tracker: self.tracker.clone(),
             number: self.number,
-            lane: self.lane,
+            partition: self.partition,
             holder: self.holder,
         }
     }
@@ -162,20 +164,21 @@ impl Delivery {
     /// Notes who has it from now on. Returns `false` where its record is not current.
     pub(super) fn hand_to(&mut self, holder: Holder) -> bool {
         self.holder = holder;
-        let book = self.book.as_ref();
-        book.is_none_or(|book| book.hand(self.number, holder))
+        let tracker = self.tracker.as_ref();
+        tracker.is_none_or(|tracker| tracker.hand(self.number, holder))
     }
 
-    /// What stands for the record's lane; two lanes may have the same, and are then kept in one order.
-    pub(super) fn lane(&self) -> u64 {
-        self.lane
+    /// Returns the hash of the record's partition. Partitions with the same one are kept in one
+    /// order.
+    pub(super) fn partition(&self) -> u64 {
+        self.partition
     }
 }
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        if let Some(book) = self.book.take() {
-            book.dropped(self.number, self.holder);
+        if let Some(tracker) = self.tracker.take() {
+            tracker.dropped(self.number, self.holder);
         }
     }
 }

@@ -6,8 +6,8 @@
 //!   └──────────────── 4/5 of stop_timeout ──────────────────┘ the source's positions, then the sinks
 //! ```
 //!
-//! An abort cuts whatever the end is doing. After one, the source is still closed, within the rest: what was
-//! acknowledged is stored.
+//! An abort cuts whatever the end is doing. After one, the source is still closed, within the rest:
+//! what was acknowledged is stored.
 
 use std::future::{Future, pending};
 use std::pin::Pin;

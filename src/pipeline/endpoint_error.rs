@@ -7,13 +7,15 @@ use crate::error::{ErrorKind, text};
 
 /// An error of a pipeline's source, of its sink or of its dead-letter output.
 ///
-/// Any error converts by `?` or `into()`: that of a library, an `anyhow::Error`, a text. Errors of this crate keep their kind,
-/// and so does [`std::io::Error`]; others are of the kind [`Handler`](ErrorKind::Handler), the caller's own code, and a new run
-/// is not expected to help, unless [`retryable`](Self::retryable) or [`with_kind`](Self::with_kind) say otherwise.
+/// Any error converts by `?` or `into()`: that of a library, an `anyhow::Error`, a text. Errors of
+/// this crate keep their kind, and so does [`std::io::Error`]; others are of the kind
+/// [`Handler`](ErrorKind::Handler), the caller's own code, and a new run is not expected to help,
+/// unless [`retryable`](Self::retryable) or [`with_kind`](Self::with_kind) say otherwise.
 ///
-/// As every type into which all errors convert, it is no [`Error`] itself: [`as_error`](Self::as_error) and
-/// [`into_error`](Self::into_error) give the one that it holds. `{}` prints that error, `{:#}` its causes as well, and
-/// [`source`](Self::source) leads to the first of them.
+/// As every type into which all errors convert, it is no [`Error`] itself:
+/// [`as_error`](Self::as_error) and [`into_error`](Self::into_error) give the one that it holds.
+/// `{}` prints that error, `{:#}` its causes as well, and [`source`](Self::source) leads to the
+/// first of them.
 ///
 /// ```
 /// use dynamodb_connector::ErrorKind;
@@ -61,7 +63,8 @@ impl EndpointError {
         }
     }
 
-    /// Sets the kind, and with it whether a new run may succeed: yes for a [transient](ErrorKind::is_transient) one.
+    /// Sets the kind, and with it whether a new run may succeed: yes for a
+    /// [transient](ErrorKind::is_transient) one.
     #[must_use]
     pub fn with_kind(mut self, kind: ErrorKind) -> Self {
         self.kind = kind;

@@ -16,9 +16,9 @@ use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
 use super::enrichment::{Cache, Enrichment, Looked, Lookups};
 use super::error::PipelineError;
-use super::lanes::{Lanes, Ticket};
 use super::operator::{OnFailure, Operator};
-use super::turns::Turns;
+use super::reorder_buffer::{ReorderBuffer, Ticket};
+use super::scheduler::Scheduler;
 use crate::clock::Clock;
 
 /// Operators up to a lookup for each value.
@@ -79,14 +79,14 @@ where
             clock: Clock::start(),
             succeeded: Duration::ZERO,
             absent: self.enrichment.absent,
-            turns: Turns::new(self.enrichment.concurrency),
+            scheduler: Scheduler::new(self.enrichment.concurrency),
             cache: Cache::new(&self.enrichment),
             lookups,
             key: self.key,
             join: self.join,
             running: FuturesUnordered::new(),
             asking: HashMap::new(),
-            lanes: Lanes::new(),
+            reorder_buffer: ReorderBuffer::new(),
             down,
         })
     }
@@ -117,15 +117,16 @@ pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
     clock: Clock,
     /// The time of the last lookup that succeeded.
     succeeded: Duration,
-    /// Keys to look up, in the turns of all lanes that wait for one: the first turn starts it.
-    turns: Turns<(K, u64)>,
+    /// Keys to look up, once for each partition that waits for one: the first that is scheduled
+    /// starts it.
+    scheduler: Scheduler<(K, u64)>,
     running: FuturesUnordered<BoxFuture<'static, Answer<K, V>>>,
     asking: HashMap<K, Asking<T>>,
-    lanes: Lanes<(U, Delivery)>,
+    reorder_buffer: ReorderBuffer<(U, Delivery)>,
     down: D,
 }
 
-/// The lane whose turn it was, the key, and what was found.
+/// The partition that it was scheduled for, the key, and the result.
 type Answer<K, V> = (u64, K, Looked<V>);
 
 /// A key that is looked up, or is to be.
@@ -138,7 +139,8 @@ struct Asking<T> {
     warned: Duration,
 }
 
-/// The time after which a lookup that fails while others succeed is warned of, and between two warnings.
+/// The time after which a lookup that fails while others succeed is warned of, and between two
+/// warnings.
 const WARN_AFTER: Duration = Duration::from_secs(60);
 
 impl<T, K, V, F, J, U, D> EnrichStage<T, K, V, F, J, U, D>
@@ -148,35 +150,35 @@ where
     J: FnMut(T, Option<V>) -> Option<U>,
 {
     fn start(&mut self) {
-        while let Some((key, lane)) = self.turns.next() {
+        while let Some((key, partition)) = self.scheduler.next() {
             match self.asking.get_mut(&key) {
                 Some(asking) if !asking.is_running => {
                     asking.is_running = true;
-                    self.look_up(key, lane, 0);
+                    self.look_up(key, partition, 0);
                 }
-                // Another lane's turn came first.
-                _ => self.turns.finished(lane),
+                // The key was scheduled for another partition first.
+                _ => self.scheduler.finished(partition),
             }
         }
     }
 
-    fn look_up(&mut self, key: K, lane: u64, failures: u32) {
+    fn look_up(&mut self, key: K, partition: u64, failures: u32) {
         let lookup = self.lookups.start(key, failures);
         self.running.push(Box::pin(async move {
             let (key, looked) = lookup.await;
-            (lane, key, looked)
+            (partition, key, looked)
         }));
     }
 
     /// Has a lookup that failed tried again, unless the pipeline is to end or nothing waits for it.
-    fn retry<O>(&mut self, lane: u64, key: K, reason: &Reason, out: &mut Outputs<O>)
+    fn retry<O>(&mut self, partition: u64, key: K, reason: &Reason, out: &mut Outputs<O>)
     where
         D: Stage<U, O>,
     {
         self.operator.failed(reason.text().to_owned());
         let now = self.clock.now();
         let Some(mut asking) = self.asking.remove(&key) else {
-            return self.turns.finished(lane);
+            return self.scheduler.finished(partition);
         };
         // Records that are another reader's by now must not be waited for.
         for (value, delivery, ticket) in std::mem::take(&mut asking.waiting) {
@@ -190,10 +192,10 @@ where
         }
         asking.failures = asking.failures.saturating_add(1);
         if asking.waiting.is_empty() {
-            return self.turns.finished(lane);
+            return self.scheduler.finished(partition);
         }
         if !self.lookups.may_retry(asking.failures) {
-            self.turns.finished(lane);
+            self.scheduler.finished(partition);
             for (_, delivery, ticket) in asking.waiting {
                 self.operator.end(delivery, reason.clone(), OnFailure::Stop);
                 self.settle(ticket, None, out);
@@ -217,10 +219,10 @@ where
         }
         let failures = asking.failures;
         self.asking.insert(key.clone(), asking);
-        self.look_up(key, lane, failures);
+        self.look_up(key, partition, failures);
     }
 
-    /// What goes on from a record, now that it is known what belongs to it.
+    /// Returns the value that goes on from a record and the result of its lookup.
     fn join(&mut self, value: T, delivery: Delivery, found: Option<V>) -> Option<(U, Delivery)> {
         match catch_unwind(AssertUnwindSafe(|| (self.join)(value, found))) {
             Ok(Some(joined)) => return Some((joined, delivery)),
@@ -237,10 +239,11 @@ where
     where
         D: Stage<U, O>,
     {
-        self.lanes.settle(ticket, joined, |(value, delivery)| {
-            self.operator.counts.passed.add_one();
-            self.down.push(value, delivery, out);
-        });
+        self.reorder_buffer
+            .settle(ticket, joined, |(value, delivery)| {
+                self.operator.counts.passed.add_one();
+                self.down.push(value, delivery, out);
+            });
     }
 }
 
@@ -259,12 +262,12 @@ where
         let Ok(key) = catch_unwind(AssertUnwindSafe(|| (self.key)(&value))) else {
             return self.operator.fail(delivery, Reason::panicked());
         };
-        let lane = delivery.lane();
+        let partition = delivery.partition();
         if let Some(found) = self.cache.get(&key) {
-            let clear = self.lanes.is_clear(lane);
+            let clear = self.reorder_buffer.is_clear(partition);
             let joined = self.join(value, delivery, found);
             if !clear {
-                let ticket = self.lanes.enter(lane);
+                let ticket = self.reorder_buffer.enter(partition);
                 self.settle(ticket, joined, out);
             } else if let Some((value, delivery)) = joined {
                 self.operator.counts.passed.add_one();
@@ -272,7 +275,7 @@ where
             }
             return;
         }
-        let ticket = self.lanes.enter(lane);
+        let ticket = self.reorder_buffer.enter(partition);
         let asking = self.asking.entry(key.clone()).or_insert_with(|| Asking {
             waiting: Vec::new(),
             is_running: false,
@@ -282,7 +285,7 @@ where
         });
         asking.waiting.push((value, delivery, ticket));
         if !asking.is_running {
-            self.turns.offer(lane, (key, lane));
+            self.scheduler.offer(partition, (key, partition));
         }
     }
 
@@ -290,7 +293,8 @@ where
         let mut moved = false;
         loop {
             self.start();
-            let Poll::Ready(Some((lane, key, looked))) = self.running.poll_next_unpin(cx) else {
+            let Poll::Ready(Some((partition, key, looked))) = self.running.poll_next_unpin(cx)
+            else {
                 break;
             };
             moved = true;
@@ -298,14 +302,14 @@ where
                 Looked::Found(found) => Ok(found),
                 Looked::OfRecord(reason) => Err(reason),
                 Looked::Outage(reason) => {
-                    self.retry(lane, key, &reason, out);
+                    self.retry(partition, key, &reason, out);
                     continue;
                 }
             };
             // Also where the record is at fault: an answer came.
             self.succeeded = self.clock.now();
             self.operator.succeeded();
-            self.turns.finished(lane);
+            self.scheduler.finished(partition);
             let (waiting, failures) = match self.asking.remove(&key) {
                 Some(asking) => (asking.waiting, asking.failures),
                 None => (Vec::new(), 0),
@@ -330,6 +334,6 @@ where
     }
 
     fn is_idle(&self) -> bool {
-        self.lanes.is_empty() && self.down.is_idle()
+        self.reorder_buffer.is_empty() && self.down.is_idle()
     }
 }

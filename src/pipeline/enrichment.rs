@@ -1,4 +1,4 @@
-//! How a lookup is made, and what is kept of it.
+//! Lookups, and the cache before them.
 
 use std::error::Error;
 use std::fmt;
@@ -21,13 +21,14 @@ use crate::retry::{Backoff, RetryPolicy};
 
 /// A lookup by key, and the cache before it.
 ///
-/// A lookup that fails or times out is taken for an outage of what is asked: it is tried again until it succeeds, while the
-/// records that ask wait and the source is read no further; [`retry`](Self::retry) can end the pipeline instead. Where the
-/// record is at fault, the lookup says so by [`LookupError::record`], and the record is dead-lettered.
+/// A lookup that fails or times out is taken for an outage of what is asked: it is tried again
+/// until it succeeds, while the records that ask wait and the source is read no further;
+/// [`retry`](Self::retry) can end the pipeline instead. Where the record is at fault, the lookup
+/// says so by [`LookupError::record`], and the record is dead-lettered.
 ///
-/// Found values are kept for `time_to_live`, the news that there is none for `negative_time_to_live`; failures are not kept.
-/// Records that ask for a key that is being looked up share that one lookup. Values are cloned out of the cache: put large
-/// ones into an `Arc`.
+/// Found values are kept for `time_to_live`, the news that there is none for
+/// `negative_time_to_live`; failures are not kept. Records that ask for a key that is being looked
+/// up share that one lookup. Values are cloned out of the cache: put large ones into an `Arc`.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,7 +59,8 @@ type Lookup<K, V> = dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, LookupErro
 
 /// The failure of a lookup.
 ///
-/// Any error converts by `?` or `into()` into an outage, which is tried again: that of a library, an `anyhow::Error`, a text.
+/// Any error converts by `?` or `into()` into an outage, which is tried again: that of a library,
+/// an `anyhow::Error`, a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookupError {
     reason: Reason,
@@ -66,8 +68,9 @@ pub struct LookupError {
 }
 
 impl LookupError {
-    /// Returns the failure of a lookup that can never succeed for this key, such as one that is malformed: the records
-    /// that ask for it follow the operator's [`on_failure`](super::Pipeline::on_failure). The reason may appear in logs.
+    /// Returns the failure of a lookup that can never succeed for this key, such as one that is
+    /// malformed: the records that ask for it follow the operator's
+    /// [`on_failure`](super::Pipeline::on_failure). The reason may appear in logs.
     pub fn record(reason: impl Into<Reason>) -> Self {
         Self {
             reason: reason.into().with_kind(ReasonKind::Lookup),
@@ -94,7 +97,8 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for LookupError {
 }
 
 impl<K, V> Enrichment<K, V> {
-    /// A lookup: `Ok(None)` where there is nothing of this key. The text of an error, with its causes, may appear in logs.
+    /// A lookup: `Ok(None)` where there is nothing of this key. The text of an error, with its
+    /// causes, may appear in logs.
     pub fn new<F, R, E>(lookup: F) -> Self
     where
         F: Fn(K) -> R + Send + Sync + 'static,
@@ -113,7 +117,7 @@ impl<K, V> Enrichment<K, V> {
         }
     }
 
-    /// How many keys are kept. 0 keeps none.
+    /// Sets how many keys are kept. 0 keeps none.
     ///
     /// Default: 10,000. Valid: 0 to 100,000,000.
     #[must_use]
@@ -122,7 +126,7 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// How long a found value is used, from its lookup on.
+    /// Sets how long a found value is used, from its lookup on.
     ///
     /// Default: 5 min. Valid: 0 s to 30 days.
     #[must_use]
@@ -131,7 +135,8 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// How long it is believed that there is nothing of a key, from its lookup on. 0 looks again each time.
+    /// Sets how long it is believed that there is nothing of a key, from its lookup on. 0 looks
+    /// again each time.
     ///
     /// Default: 10 s. Valid: 0 s to 30 days.
     #[must_use]
@@ -140,7 +145,7 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// How long one attempt may take.
+    /// Sets how long one attempt may take.
     ///
     /// Default: 1 s. Valid: 1 ms to 1 h.
     #[must_use]
@@ -149,8 +154,8 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// When a lookup that failed or timed out is tried again. With `max_attempts` the pipeline ends with an error after so
-    /// many failures of one key in a row; its budget is not used.
+    /// Sets when a lookup that failed or timed out is tried again. With `max_attempts` the pipeline
+    /// ends with an error after so many failures of one key in a row; its budget is not used.
     ///
     /// Default: without end, after 50 ms, and twice as long after each further failure, up to 10 s.
     #[must_use]
@@ -159,7 +164,7 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// How many lookups may run at once.
+    /// Sets how many lookups may run at once.
     ///
     /// Default: 64. Valid: 1 to 10,000.
     #[must_use]
@@ -168,10 +173,11 @@ impl<K, V> Enrichment<K, V> {
         self
     }
 
-    /// What happens to a record of whose key there is nothing. One whose lookup fails by its fault follows the operator's
-    /// [`on_failure`](super::Pipeline::on_failure).
+    /// Sets what happens to a record of whose key there is nothing. One whose lookup fails by its
+    /// fault follows the operator's [`on_failure`](super::Pipeline::on_failure).
     ///
-    /// Default: [`OnFailure::DeadLetter`]. Has no effect in [`enrich_optional`](super::Pipeline::enrich_optional).
+    /// Default: [`OnFailure::DeadLetter`]. Has no effect in
+    /// [`enrich_optional`](super::Pipeline::enrich_optional).
     #[must_use]
     pub fn absent(mut self, policy: OnFailure) -> Self {
         self.absent = policy;
@@ -215,7 +221,7 @@ pub(super) enum Looked<V> {
     Found(Option<V>),
     /// The record is at fault.
     OfRecord(Reason),
-    /// What is asked is out of order, or out of reach.
+    /// The service that is asked is out of order, or out of reach.
     Outage(Reason),
 }
 
@@ -244,7 +250,8 @@ where
         self.max_attempts.is_none_or(|most| failures < most)
     }
 
-    /// Looks up once, after the delay that follows so many failures. Returns the key with the result.
+    /// Looks up once, after the delay that follows so many failures. Returns the key with the
+    /// result.
     pub(super) fn start(&mut self, key: K, failures: u32) -> BoxFuture<'static, (K, Looked<V>)> {
         let lookup = Arc::clone(&self.lookup);
         let timeout = self.timeout;
@@ -274,9 +281,10 @@ where
     }
 }
 
-/// What is kept of lookups.
+/// The cache of lookups.
 ///
-/// `moka` bounds and evicts; when a value is too old is told by the crate's own clock, so that tests can pause it.
+/// `moka` bounds and evicts; the age of a value is by the crate's own clock, so that tests can
+/// pause it.
 pub(super) struct Cache<K, V> {
     kept: moka::sync::Cache<K, Kept<V>>,
     clock: Clock,
@@ -304,7 +312,7 @@ where
         }
     }
 
-    /// What is known of a key: `Some(None)` that there is nothing.
+    /// Returns what is known of a key: `Some(None)` that there is nothing.
     #[expect(clippy::option_option, reason = "known to be absent, or not known")]
     pub(super) fn get(&self, key: &K) -> Option<Option<V>> {
         let kept = self.kept.get(key)?;

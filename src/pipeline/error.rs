@@ -1,4 +1,4 @@
-//! What ends a pipeline before its source does.
+//! The errors that end a pipeline before its source ends.
 
 use std::error::Error;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::settings::ConfigError;
 /// The name of the dead-letter output in errors.
 pub(super) const DEAD_LETTERS: &str = "dead-letter";
 
-/// Why a pipeline stopped. What was not acknowledged by then, its source gives again.
+/// The reason why a pipeline stopped. What was not acknowledged by then, its source gives again.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PipelineError {
@@ -22,7 +22,7 @@ pub enum PipelineError {
     Settings {
         /// The operator, or `pipeline`.
         operator: Arc<str>,
-        /// Which setting, and its range.
+        /// The setting, and its range.
         error: ConfigError,
     },
     /// The handlers of SIGTERM and ctrl-C could not be set. Nothing was started.
@@ -43,26 +43,27 @@ pub enum PipelineError {
     },
     /// The dead-letter output failed.
     DeadLetter(EndpointError),
-    /// A record could not be carried on with, and there is no dead-letter output, or its operator is told to stop.
+    /// A record was refused, and there is no dead-letter output, or the operator's policy is to
+    /// stop.
     Record {
         /// The operator's name, or the sink's.
         operator: Arc<str>,
-        /// Where the source has the record.
+        /// The position of the record in its source.
         position: Position,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// The sink, or the dead-letter output, dropped deliveries, or flushed, and gave no reason: not by its next flush and
-    /// not by its close either.
+    /// The sink, or the dead-letter output, dropped deliveries, or flushed, and gave no reason: not
+    /// by its next flush and not by its close either.
     Lost {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
-        /// How many.
+        /// The number of records.
         records: u64,
     },
     /// The sink, or the dead-letter output, had something and settled nothing for
-    /// [`stall_timeout`](super::PipelineSettings::stall_timeout). A new run may go on: it may find other connections, and
-    /// others have taken over meanwhile.
+    /// [`stall_timeout`](super::PipelineSettings::stall_timeout). A new run may go on: it may find
+    /// other connections, and others have taken over meanwhile.
     Stalled {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
@@ -87,7 +88,8 @@ pub enum PipelineError {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
     },
-    /// All records are done, but closing was not over within `stop_timeout`: positions may not have been stored.
+    /// All records are done, but closing was not over within `stop_timeout`: positions may not have
+    /// been stored.
     CloseTimeout {
         /// The source's or the sink's name.
         operator: Arc<str>,
@@ -96,7 +98,7 @@ pub enum PipelineError {
     },
 }
 
-/// What kind of thing ended a pipeline.
+/// The kind of thing that ended a pipeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PipelineErrorKind {
@@ -108,12 +110,12 @@ pub enum PipelineErrorKind {
     Sink,
     /// A record.
     Record,
-    /// It was told to stop, and time ran out or it was told twice.
+    /// A request to stop: time ran out, or there was a second one.
     Stopped,
 }
 
 impl PipelineError {
-    /// What kind of thing it was.
+    /// Returns the kind of thing that it was.
     #[must_use]
     pub fn kind(&self) -> PipelineErrorKind {
         match self {
@@ -129,7 +131,7 @@ impl PipelineError {
         }
     }
 
-    /// Whether a new run, from the stored positions, may succeed with nothing changed.
+    /// Returns whether a new run, from the stored positions, may succeed with nothing changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
@@ -147,7 +149,7 @@ impl PipelineError {
         }
     }
 
-    /// The name of the operator, source or sink that it is about.
+    /// Returns the name of the operator, source or sink that it is about.
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         match self {
@@ -205,7 +207,8 @@ impl fmt::Display for PipelineError {
     }
 }
 
-/// The text holds the error of a source or a sink; what caused that one follows here, down to the root.
+/// The text holds the error of a source or a sink; what caused that one follows here, down to the
+/// root.
 impl Error for PipelineError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {

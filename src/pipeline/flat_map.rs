@@ -100,7 +100,8 @@ where
         let Ok(mut values) = values else {
             return self.operator.fail(delivery, Reason::panicked());
         };
-        // One behind, so that the last value takes the delivery itself: a record with one value costs no more than in `map`.
+        // One behind, so that the last value takes the delivery itself: a record with one value
+        // costs no more than in `map`.
         let mut before = None;
         loop {
             match catch_unwind(AssertUnwindSafe(|| values.next())) {

@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::book::{Batch, Open};
+use super::ack_tracker::{Batch, Open};
+use super::batch_channel::BatchChannel;
 use super::chain::{Outputs, Stage};
 use super::dead_letter::Reason;
-use super::delivery::{Book, Delivery};
+use super::delivery::{AckTracker, Delivery};
 use super::error::PipelineError;
-use super::handover::Handover;
 use super::partition::{Partition, Partitions};
 use super::shared::Shared;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
@@ -25,7 +25,7 @@ pub(super) struct Flow<'a, C, L> {
 
 /// Records that the source gave and that have not entered the operators.
 struct Parked<T> {
-    book: Arc<dyn Book>,
+    acks: Arc<dyn AckTracker>,
     records: std::iter::Enumerate<std::vec::IntoIter<Record<T>>>,
 }
 
@@ -48,7 +48,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         mut self,
         source: &mut S,
         mut stages: G,
-        handover: &Handover<O>,
+        outputs: &BatchChannel<O>,
     ) -> Result<(), PipelineError>
     where
         S: Source,
@@ -67,9 +67,9 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             }
             self.feed(&mut parked, &mut stages, &mut out);
             self.shared.check()?;
-            handover.give(&mut out);
+            outputs.give(&mut out);
             if ended && parked.is_none() && stages.is_idle() {
-                handover.finish();
+                outputs.finish();
                 return Ok(());
             }
             let wants = !ended && parked.is_none() && self.shared.has_room();
@@ -85,7 +85,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                         parked = self.open(records, &mut partitions)?;
                         self.feed(&mut parked, &mut stages, &mut out);
                         self.shared.check()?;
-                        handover.give(&mut out);
+                        outputs.give(&mut out);
                         // A source that always has something must not keep the sink from its turn.
                         tokio::task::yield_now().await;
                     }
@@ -159,9 +159,9 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         if records.is_empty() {
             return Ok(None);
         }
-        let book = Batch::new(slots, Arc::clone(self.shared));
+        let acks = Batch::new(slots, Arc::clone(self.shared));
         let records = records.into_iter().enumerate();
-        Ok(Some(Parked { book, records }))
+        Ok(Some(Parked { acks, records }))
     }
 
     /// Brings in what there is room for.
@@ -177,7 +177,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             };
             let number = u32::try_from(number).expect("a batch has less than 2^32 records");
             self.shared.enter(record.bytes);
-            let delivery = Delivery::new(Arc::clone(&batch.book), number, record.lane);
+            let delivery = Delivery::new(Arc::clone(&batch.acks), number, record.lane);
             // A partition that is to go is waited for: what has not begun is left to its next reader.
             if !record.partition.is_open() {
                 self.shared.source.counts.withdrawn.add_one();

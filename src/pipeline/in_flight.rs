@@ -1,13 +1,13 @@
 //! The records between the source and durability: how many, how old, and in whose hands.
 //!
-//! Counting must cost little for each record. So the age is known by batch, not by record; and that a sink goes on is noted as
-//! the number of the current tick, by a load and, once a tick, a store.
+//! Counting must cost little for each record. So the age is known by batch, not by record; and that
+//! a sink goes on is noted as the number of the current tick, by a load and, once a tick, a store.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use super::delivery::{Book, Holder};
+use super::delivery::{AckTracker, Holder};
 use super::position::Position;
 use crate::clock::Clock;
 
@@ -16,7 +16,8 @@ pub(super) struct InFlight {
     records: AtomicUsize,
     bytes: AtomicUsize,
     max: (usize, usize),
-    /// The flow waits until no more than this is left: woken for each single place, it would work through them one by one.
+    /// The flow waits until no more than this is left: woken for each single place, it would work
+    /// through them one by one.
     resume: (usize, usize),
     waiting: AtomicBool,
     batches: Mutex<Batches>,
@@ -28,7 +29,7 @@ pub(super) struct InFlight {
 /// Batches that may have open records, in the order in which they were read, with the time.
 #[derive(Default)]
 struct Batches {
-    open: Vec<(Duration, Weak<dyn Book>)>,
+    open: Vec<(Duration, Weak<dyn AckTracker>)>,
     /// The number from which on those that are over are taken out.
     prune_at: usize,
 }
@@ -100,7 +101,7 @@ impl InFlight {
     }
 
     /// Notes a batch that was read.
-    pub(super) fn open(&self, batch: Weak<dyn Book>) {
+    pub(super) fn open(&self, batch: Weak<dyn AckTracker>) {
         let now = self.clock.now();
         let mut batches = self.batches();
         if batches.open.len() >= batches.prune_at.max(MIN_PRUNED) {
@@ -122,7 +123,7 @@ impl InFlight {
         self.find(|batch| batch.oldest(Some(holder)))
     }
 
-    fn find(&self, found: impl Fn(&dyn Book) -> Option<Position>) -> Option<Oldest> {
+    fn find(&self, found: impl Fn(&dyn AckTracker) -> Option<Position>) -> Option<Oldest> {
         for at in 0.. {
             // Outside the lock, since the last to let go of a batch drops what is in it.
             let (read, batch) = {
@@ -151,7 +152,8 @@ impl InFlight {
         }
     }
 
-    /// Begins the next tick. Returns whether the sink, and the dead-letter output, settled something in the last one.
+    /// Begins the next tick. Returns whether the sink, and the dead-letter output, settled
+    /// something in the last one.
     pub(super) fn next_tick(&self) -> [bool; 2] {
         let tick = self.tick.load(Ordering::Relaxed);
         let settled = [0, 1].map(|at| self.settled[at].load(Ordering::Relaxed) == tick);

@@ -21,18 +21,21 @@ use super::stats::{PipelineReport, PipelineStats};
 
 /// A pipeline from its source to its sink. Made by [`Pipeline::to`](super::Pipeline::to).
 ///
-/// It runs in the task that awaits it, all of it: operators need no `Sync`, and dropping the future ends it.
+/// It runs in the task that awaits it, all of it: operators need no `Sync`, and dropping the future
+/// ends it.
 ///
 /// # Errors
 ///
-/// Each way of running it ends with the first [`PipelineError`]. Then nothing more is taken from the source, what is in the
-/// operators is dropped un-acknowledged, the sink is flushed for what it holds, and the source is closed, so that the
-/// positions of what is durable are stored. A new run begins there.
+/// Each way of running it ends with the first [`PipelineError`]. Then nothing more is taken from
+/// the source, what is in the operators is dropped un-acknowledged, the sink is flushed for what it
+/// holds, and the source is closed, so that the positions of what is durable are stored. A new run
+/// begins there.
 ///
 /// # Cancel safety
 ///
-/// Dropped, or taken down by a source or sink that panics, a run is as a crash: what was not acknowledged is given again by the
-/// source, whose last positions may not be stored. Prefer [`run_until`](Self::run_until).
+/// Dropped, or taken down by a source or sink that panics, a run is as a crash: what was not
+/// acknowledged is given again by the source, whose last positions may not be stored. Prefer
+/// [`run_until`](Self::run_until).
 #[must_use = "a pipeline does nothing until it is run"]
 pub struct Job<S, C, K, D> {
     pub(super) source: S,
@@ -89,7 +92,8 @@ where
         )
     }
 
-    // The futures say themselves that they are `Send`: inferred where a pipeline is spawned, it can fail for types with lifetimes.
+    // The futures say themselves that they are `Send`: inferred where a pipeline is spawned, it can
+    // fail for types with lifetimes.
 
     /// Runs until the source ends and all that it gave is durable.
     ///
@@ -100,8 +104,8 @@ where
         run(self, pending(), pending())
     }
 
-    /// Runs until the source ends or `shutdown` resolves. Then the source is stopped, what is in flight is finished, the
-    /// sink is flushed and the source closed, so that positions are stored.
+    /// Runs until the source ends or `shutdown` resolves. Then the source is stopped, what is in
+    /// flight is finished, the sink is flushed and the source closed, so that positions are stored.
     ///
     /// # Errors
     ///
@@ -114,8 +118,8 @@ where
         run(self, shutdown, pending())
     }
 
-    /// As [`run_until`](Self::run_until), and where `abort` resolves, all that is in flight is given up at once: the sink is
-    /// dropped, the source closed with what was acknowledged by then.
+    /// As [`run_until`](Self::run_until), and where `abort` resolves, all that is in flight is
+    /// given up at once: the sink is dropped, the source closed with what was acknowledged by then.
     ///
     /// # Errors
     ///
@@ -128,15 +132,16 @@ where
         run(self, shutdown, abort)
     }
 
-    /// Runs until the source ends or the process is told to end, by SIGTERM or ctrl-C: the first signal has it stop as
-    /// [`run_until`](Self::run_until) does, a second one gives up what is in flight.
+    /// Runs until the source ends or SIGTERM or ctrl-C ends the process: the first signal has it
+    /// stop as [`run_until`](Self::run_until) does, a second one gives up what is in flight.
     ///
-    /// From then on these signals no longer end the process by themselves, also after this has returned.
+    /// From then on these signals no longer end the process by themselves, also after this has
+    /// returned.
     ///
     /// # Errors
     ///
-    /// See [`Job`]; [`PipelineError::Signal`] where the signals can't be listened for, [`PipelineError::Aborted`] after the
-    /// second one.
+    /// See [`Job`]; [`PipelineError::Signal`] where the signals can't be listened for,
+    /// [`PipelineError::Aborted`] after the second one.
     #[expect(
         clippy::manual_async_fn,
         reason = "an `async fn` does not say that its future is `Send`"

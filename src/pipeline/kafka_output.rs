@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::dead_letter::Reason;
 use super::delivery::Delivery;
-use super::sink::{Sink, SinkError};
+use super::endpoint_error::EndpointError;
+use super::sink::Sink;
 use crate::kafka::{KafkaError, KafkaErrorKind, KafkaSink, ProducerRecord};
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
@@ -38,7 +39,7 @@ pub struct KafkaOutput<T> {
     sink: KafkaSink,
     make: Make<T>,
     rejects_topics: bool,
-    pending_error: Arc<Mutex<Option<SinkError>>>,
+    pending_error: Arc<Mutex<Option<EndpointError>>>,
 }
 
 type Make<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
@@ -69,7 +70,7 @@ impl<T> KafkaOutput<T> {
         self
     }
 
-    fn check(&self) -> Result<(), SinkError> {
+    fn check(&self) -> Result<(), EndpointError> {
         let error = self.pending_error.lock();
         let error = error.unwrap_or_else(PoisonError::into_inner).take();
         error.map_or(Ok(()), Err)
@@ -87,7 +88,7 @@ impl Shared {
 }
 
 impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
-    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), SinkError> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.check()?;
         let record = match (self.make)(&value) {
             Ok(Some(record)) => record,
@@ -139,12 +140,12 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), SinkError> {
+    async fn flush(&mut self) -> Result<(), EndpointError> {
         self.sink.flush().await.map_err(failed)?;
         self.check()
     }
 
-    async fn close(self) -> Result<(), SinkError> {
+    async fn close(self) -> Result<(), EndpointError> {
         self.check()
     }
 }
@@ -155,7 +156,7 @@ impl<T> fmt::Debug for KafkaOutput<T> {
     }
 }
 
-fn failed(error: KafkaError) -> SinkError {
+fn failed(error: KafkaError) -> EndpointError {
     let retryable = error.is_retryable();
-    SinkError::new(error).retryable(retryable)
+    EndpointError::new(error).retryable(retryable)
 }

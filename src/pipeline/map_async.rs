@@ -15,10 +15,10 @@ use super::chain::{Chain, Outputs, Stage};
 use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
 use super::error::PipelineError;
-use super::lanes::{Lanes, Ticket};
 use super::operator::{OnFailure, Operator};
+use super::reorder_buffer::{ReorderBuffer, Ticket};
+use super::scheduler::Scheduler;
 use super::settings::{CONCURRENCY, TIMEOUT, check};
-use super::turns::Turns;
 
 /// Operators up to an asynchronous closure on each value.
 pub struct MapAsync<P, F, U> {
@@ -68,9 +68,9 @@ where
             operator: self.operator,
             f: self.f,
             timeout: self.timeout,
-            turns: Turns::new(self.concurrency),
+            scheduler: Scheduler::new(self.concurrency),
             running: FuturesUnordered::new(),
-            lanes: Lanes::new(),
+            reorder_buffer: ReorderBuffer::new(),
             down,
         })
     }
@@ -106,9 +106,9 @@ pub struct MapAsyncStage<F, T, U, D> {
     operator: Arc<Operator>,
     f: F,
     timeout: Duration,
-    turns: Turns<(T, Delivery, Ticket)>,
+    scheduler: Scheduler<(T, Delivery, Ticket)>,
     running: FuturesUnordered<BoxFuture<'static, Ended<U>>>,
-    lanes: Lanes<(U, Delivery)>,
+    reorder_buffer: ReorderBuffer<(U, Delivery)>,
     down: D,
 }
 
@@ -133,7 +133,7 @@ where
     E: Into<Reason>,
 {
     fn start(&mut self) {
-        while let Some((value, delivery, ticket)) = self.turns.next() {
+        while let Some((value, delivery, ticket)) = self.scheduler.next() {
             let made = catch_unwind(AssertUnwindSafe(|| (self.f)(value)));
             let timeout = self.timeout;
             self.running.push(Box::pin(async move {
@@ -179,8 +179,9 @@ where
 {
     fn push(&mut self, value: T, delivery: Delivery, _: &mut Outputs<O>) {
         self.operator.counts.taken.add_one();
-        let ticket = self.lanes.enter(delivery.lane());
-        self.turns.offer(ticket.lane(), (value, delivery, ticket));
+        let ticket = self.reorder_buffer.enter(delivery.partition());
+        self.scheduler
+            .offer(ticket.partition(), (value, delivery, ticket));
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outputs<O>) -> bool {
@@ -196,7 +197,7 @@ where
                 delivery,
                 result,
             } = ended;
-            self.turns.finished(ticket.lane());
+            self.scheduler.finished(ticket.partition());
             let value = match (self.operator.current(delivery), result) {
                 (Some(delivery), Ok(value)) => Some((value, delivery)),
                 (Some(delivery), Err(failed)) => {
@@ -211,16 +212,17 @@ where
                 }
                 (None, _) => None,
             };
-            self.lanes.settle(ticket, value, |(value, delivery)| {
-                self.operator.counts.passed.add_one();
-                self.down.push(value, delivery, out);
-            });
+            self.reorder_buffer
+                .settle(ticket, value, |(value, delivery)| {
+                    self.operator.counts.passed.add_one();
+                    self.down.push(value, delivery, out);
+                });
         }
         self.down.poll(cx, out) || moved
     }
 
     fn is_idle(&self) -> bool {
-        self.lanes.is_empty() && self.down.is_idle()
+        self.reorder_buffer.is_empty() && self.down.is_idle()
     }
 }
 

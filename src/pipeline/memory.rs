@@ -14,105 +14,108 @@ use crate::progress::{Ack, Acknowledge};
 
 /// Gives what an iterator gives, and keeps in memory what was acknowledged.
 ///
-/// Positions are numbered in each lane, from 0 on. The records handed out have no bound but the pipeline's.
+/// Positions are numbered in each partition, from 0 on. The records handed out have no bound but
+/// the pipeline's.
 pub struct IterSource<I: Iterator> {
     records: I,
-    lane: LaneOf<I::Item>,
-    lanes: HashMap<Arc<str>, (Arc<Lane>, u64)>,
+    partition: PartitionOf<I::Item>,
+    partitions: HashMap<Arc<str>, (Arc<Partition>, u64)>,
     batch: usize,
     acks: Acks,
 }
 
-/// Names a record's lane.
-type LaneOf<T> = Box<dyn FnMut(&T) -> Arc<str> + Send>;
+/// Names a record's partition.
+type PartitionOf<T> = Box<dyn FnMut(&T) -> Arc<str> + Send>;
 
-/// What became of the records of an [`IterSource`].
+/// A handle to what became of the records of an [`IterSource`].
 #[derive(Clone, Debug, Default)]
 pub struct Acks {
-    told: Arc<Mutex<Vec<Told>>>,
+    reports: Arc<Mutex<Vec<Report>>>,
 }
 
-/// One record's lane and number, and whether it is done.
-type Told = (Arc<str>, u64, bool);
+/// One record's partition and number, and whether it is done.
+type Report = (Arc<str>, u64, bool);
 
 impl Acks {
-    /// Lanes and numbers of the records that are done, in the order in which they became so.
+    /// Returns partitions and numbers of the records that are done, in the order in which they
+    /// became so.
     #[must_use]
     pub fn done(&self) -> Vec<(Arc<str>, u64)> {
         self.of(true)
     }
 
-    /// Lanes and numbers of the records whose acknowledgement was dropped.
+    /// Returns partitions and numbers of the records whose acknowledgement was dropped.
     #[must_use]
     pub fn dropped(&self) -> Vec<(Arc<str>, u64)> {
         self.of(false)
     }
 
     fn of(&self, wanted: bool) -> Vec<(Arc<str>, u64)> {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = told.iter().filter(|(_, _, done)| *done == wanted);
-        told.map(|(lane, number, _)| (Arc::clone(lane), *number))
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let reports = reports.iter().filter(|(_, _, done)| *done == wanted);
+        reports
+            .map(|(partition, number, _)| (Arc::clone(partition), *number))
             .collect()
     }
 }
 
-struct Lane {
+struct Partition {
     name: Arc<str>,
     acks: Acks,
 }
 
-impl Lane {
-    fn tell(&self, number: u64, done: bool) {
-        let mut told = self
+impl Partition {
+    fn report(&self, number: u64, done: bool) {
+        let mut reports = self
             .acks
-            .told
+            .reports
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        told.push((Arc::clone(&self.name), number, done));
+        reports.push((Arc::clone(&self.name), number, done));
     }
 }
 
-impl Acknowledge for Lane {
+impl Acknowledge for Partition {
     fn done(&self, number: u64) {
-        self.tell(number, true);
+        self.report(number, true);
     }
 
     fn dropped(&self, number: u64) {
-        self.tell(number, false);
+        self.report(number, false);
     }
 }
 
 impl<I: Iterator> IterSource<I> {
-    /// One lane, named `records`.
+    /// Returns a source of one partition, named `records`.
     pub fn new(records: impl IntoIterator<IntoIter = I>) -> Self {
         let one: Arc<str> = "records".into();
         Self {
             records: records.into_iter(),
-            lane: Box::new(move |_| Arc::clone(&one)),
-            lanes: HashMap::new(),
+            partition: Box::new(move |_| Arc::clone(&one)),
+            partitions: HashMap::new(),
             batch: 100,
             acks: Acks::default(),
         }
     }
 
-    /// Puts each record into the lane that `lane` names.
+    /// Puts each record into the partition that `partition` names.
     #[must_use]
-    pub fn lanes<L: Into<Arc<str>>>(
+    pub fn partitions<L: Into<Arc<str>>>(
         mut self,
-        mut lane: impl FnMut(&I::Item) -> L + Send + 'static,
+        mut partition: impl FnMut(&I::Item) -> L + Send + 'static,
     ) -> Self {
-        self.lane = Box::new(move |record| lane(record).into());
+        self.partition = Box::new(move |record| partition(record).into());
         self
     }
 
-    /// How many records a batch has. Default: 100; 0 is taken for 1.
+    /// Sets the number of records in a batch. Default: 100; 0 is taken for 1.
     #[must_use]
     pub fn batch(mut self, records: usize) -> Self {
         self.batch = records.max(1);
         self
     }
 
-    /// Tells what became of the records.
+    /// Returns a handle to what became of the records.
     #[must_use]
     pub fn acks(&self) -> Acks {
         self.acks.clone()
@@ -131,16 +134,16 @@ where
         while batch.len() < self.batch
             && let Some(value) = self.records.next()
         {
-            let name = (self.lane)(&value);
-            let (lane, next) = self.lanes.entry(Arc::clone(&name)).or_insert_with(|| {
+            let name = (self.partition)(&value);
+            let (partition, next) = self.partitions.entry(Arc::clone(&name)).or_insert_with(|| {
                 let acks = self.acks.clone();
                 let name = Arc::clone(&name);
-                (Arc::new(Lane { name, acks }), 0)
+                (Arc::new(Partition { name, acks }), 0)
             });
             batch.push(SourceRecord {
                 value,
                 position: Position::number(name, *next),
-                ack: Ack::new(Arc::clone(lane) as Arc<dyn Acknowledge>, *next),
+                ack: Ack::new(Arc::clone(partition) as Arc<dyn Acknowledge>, *next),
                 bytes: 0,
             });
             *next += 1;
@@ -168,7 +171,7 @@ pub struct CollectSink<T> {
 }
 
 impl<T> CollectSink<T> {
-    /// An empty one.
+    /// Returns an empty one.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -180,13 +183,13 @@ impl<T> CollectSink<T> {
         std::mem::take(&mut *self.values())
     }
 
-    /// How many values it holds.
+    /// Returns the number of values that it holds.
     #[must_use]
     pub fn len(&self) -> usize {
         self.values().len()
     }
 
-    /// Whether it holds none.
+    /// Returns whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -227,13 +230,14 @@ impl<T: Send + 'static> Sink<T> for CollectSink<T> {
     }
 }
 
-/// Calls a function for each value, one at a time; when it has returned `Ok`, the effect counts as durable.
+/// Calls a function for each value, one at a time; when it has returned `Ok`, the effect counts as
+/// durable.
 pub struct FnSink<F> {
     f: F,
 }
 
 impl<F> FnSink<F> {
-    /// A sink that calls `f`.
+    /// Returns a sink that calls `f`.
     pub fn new(f: F) -> Self {
         Self { f }
     }

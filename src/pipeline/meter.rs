@@ -1,6 +1,7 @@
 //! A pipeline's numbers for the `metrics` facade.
 //!
-//! They are published once a second, as what the operators' own counts have grown by: a record costs no more for it.
+//! They are published once a second, as what the operators' own counts have grown by: a record
+//! costs no more for it.
 
 use std::sync::Arc;
 

@@ -1,12 +1,14 @@
 //! Typed operators between a source and a sink: nothing lost, in order, bounded.
 //!
-//! **The problem.** Records come in lanes (shards, partitions), each with an order and a position to store. What is made of
-//! them becomes durable elsewhere, in any order, late, or not at all. Storing a position too early loses records, a lookup
-//! out of turn reorders them, and one bad record either stops everything or vanishes.
+//! **The problem.** Records come in partitions (shards of a stream, partitions of a topic), each
+//! with an order and a position to store. What is made of them becomes durable elsewhere, in any
+//! order, late, or not at all. Storing a position too early loses records, a lookup out of turn
+//! reorders them, and one bad record either stops everything or vanishes.
 //!
-//! **The choice.** Each record carries the duty to say that its effects are durable, a [`Delivery`], through all operators to
-//! the sink. Skipped and dead-lettered records say so too; whatever is dropped, by an error or a bug, says that it was not
-//! done, and the source never passes it. So a crash at any moment gives records again, and loses none: at least once.
+//! **The choice.** Each record carries the duty to say that its effects are durable, a
+//! [`Delivery`], through all operators to the sink. Skipped and dead-lettered records say so too;
+//! whatever is dropped, by an error or a bug, says that it was not done, and the source never
+//! passes it. So a crash at any moment gives records again, and loses none: at least once.
 //!
 //! ```text
 //!           source ──batches──▶ validate ▶ enrich ▶ key_by ▶ map ──batches──▶ sink
@@ -52,35 +54,40 @@
 //!
 //! # Order
 //!
-//! Every operator and the sink see the records of one lane in the source's order, also after operators that wait: those work
-//! on many records at once, and what they finish too early waits for its turn. Lanes do not wait for each other. A key that
-//! always comes in the same lane is so kept in order.
+//! Every operator and the sink see the records of one partition in the source's order, also after
+//! operators that wait: those work on many records at once, and what they finish too early waits
+//! for its turn. Partitions do not wait for each other. A key that always comes in the same
+//! partition is so kept in order.
 //!
 //! # Bad records
 //!
-//! What an operator says is invalid, lookups that find nothing or blame the record, closures that panic, and values that the sink rejects
-//! go to the [dead-letter output](Pipeline::dead_letter), as the source gave them, with the operator's name and the reason.
-//! Where there is no such output, the first of them stops the pipeline: none is dropped. [`OnFailure`] changes that for one
-//! operator.
+//! Records that an operator finds invalid, lookups that find nothing or blame the record, closures
+//! that panic, and values that the sink rejects go to the [dead-letter
+//! output](Pipeline::dead_letter), as the source gave them, with the operator's name and the
+//! reason. Where there is no such output, the first of them stops the pipeline: none is dropped.
+//! [`OnFailure`] changes that for one operator.
 //!
 //! # Bounds
 //!
-//! [`PipelineSettings`] bounds the records between source and durability, by count and bytes; asynchronous operators bound
-//! what they work on at once, caches what they keep.
+//! [`PipelineSettings`] bounds the records between source and durability, by count and bytes;
+//! asynchronous operators bound what they work on at once, caches what they keep.
 //!
 //! # Ends
 //!
-//! [`Job::run`] ends with the source; [`Job::run_until_signal`] on SIGTERM, when what is in flight is finished, the sink
-//! flushed, and the source closed so that its positions are stored. After an error the same is tried for what the sink has;
-//! the rest is given again by the next run. An end takes 25 s at most, by [`PipelineSettings::stop_timeout`], and a second
-//! signal cuts it short at any moment.
+//! [`Job::run`] ends with the source; [`Job::run_until_signal`] on SIGTERM, when what is in flight
+//! is finished, the sink flushed, and the source closed so that its positions are stored. After an
+//! error the same is tried for what the sink has; the rest is given again by the next run. An end
+//! takes 25 s at most, by [`PipelineSettings::stop_timeout`], and a second signal cuts it short at
+//! any moment.
 //!
-//! **Rejected.** A task for each operator with channels between: a hop for each record and operator costs more than most
-//! operators do. One future for a record through all operators: operators behind one that waits would see records out of
-//! order. Boxed operators: they are known at compile time.
+//! **Rejected.** A task for each operator with channels between: a hop for each record and operator
+//! costs more than most operators do. One future for a record through all operators: operators
+//! behind one that waits would see records out of order. Boxed operators: they are known at compile
+//! time.
 
+mod ack_tracker;
 mod apply;
-mod book;
+mod batch_channel;
 mod builder;
 mod chain;
 #[cfg(feature = "streams")]
@@ -94,7 +101,6 @@ mod enrichment;
 mod error;
 mod flat_map;
 mod flow;
-mod handover;
 mod in_flight;
 mod job;
 #[cfg(feature = "kafka")]
@@ -102,7 +108,8 @@ mod kafka_output;
 #[cfg(feature = "kafka")]
 mod kafka_source;
 mod keyed;
-mod lanes;
+mod letter;
+mod letter_file;
 mod map_async;
 mod memory;
 mod meter;
@@ -110,7 +117,13 @@ mod monitor;
 mod operator;
 mod partition;
 mod position;
+#[cfg(feature = "streams")]
+mod raw_change;
+#[cfg(feature = "kafka")]
+mod raw_message;
+mod reorder_buffer;
 mod run;
+mod scheduler;
 mod settings;
 mod shared;
 mod signal;
@@ -118,7 +131,8 @@ mod sink;
 mod source;
 mod stats;
 mod table_sink;
-mod turns;
+
+// The names by which the flow knows them.
 
 pub use builder::Pipeline;
 pub use chain::Chain;
@@ -133,9 +147,14 @@ pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
+pub use letter_file::LetterFile;
 pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;
 pub use position::{Position, PositionError};
+#[cfg(feature = "streams")]
+pub use raw_change::RawChange;
+#[cfg(feature = "kafka")]
+pub use raw_message::RawMessage;
 pub use settings::PipelineSettings;
 pub use sink::Sink;
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};

@@ -1,9 +1,11 @@
 //! The watch over a running pipeline: its metrics, and whether its sinks go on.
 //!
-//! A sink that never answers would keep its partitions for ever: the source goes on polling, so that no broker and no lease
-//! takes them away. So the pipeline ends once the sink, or the dead-letter output, has something and has settled nothing for
-//! [`stall_timeout`](super::PipelineSettings::stall_timeout). What is in an operator does not count: each attempt there has a
-//! time-out of its own, and a lookup that fails is tried again by policy, and reported as such.
+//! A sink that never answers would keep its partitions for ever: the source goes on polling, so
+//! that no broker and no lease takes them away. So the pipeline ends once the sink, or the
+//! dead-letter output, has something and has settled nothing for
+//! [`stall_timeout`](super::PipelineSettings::stall_timeout). What is in an operator does not
+//! count: each attempt there has a time-out of its own, and a lookup that fails is tried again by
+//! policy, and reported as such.
 
 use std::sync::Arc;
 use std::time::Duration;

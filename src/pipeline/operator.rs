@@ -8,7 +8,8 @@ use super::dead_letter::Reason;
 use super::delivery::{Delivery, Ended, Failure, Holder};
 use crate::health::{Health, OperationReporter};
 
-/// What happens to a record that an operator can't carry on with: an invalid one, a failed or missing lookup, a panic.
+/// The policy for a record that an operator refuses: an invalid one, a failed or missing lookup, a
+/// panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnFailure {
@@ -28,11 +29,13 @@ pub struct Operator {
     pub(super) kind: &'static str,
     pub(super) on_failure: OnFailure,
     pub(super) counts: Counts,
-    /// The state of what it tries without end, for log and health: an operator's lookups, a sink's writes.
+    /// The state of what it tries without end, for log and health: an operator's lookups, a sink's
+    /// writes.
     reporter: OnceLock<OperationReporter>,
 }
 
-/// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which cost no locked instruction.
+/// Counted by the one task that runs the pipeline, read by any: so a load and a store do, which
+/// cost no locked instruction.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) taken: Count,
@@ -72,7 +75,8 @@ impl Operator {
         }
     }
 
-    /// Has failures of an operation reported. `longest_gap` is the longest time between two attempts.
+    /// Has failures of an operation reported. `longest_gap` is the longest time between two
+    /// attempts.
     pub(super) fn report(&self, operation: &'static str, longest_gap: Duration) {
         self.reporter
             .get_or_init(|| OperationReporter::new(&self.name, operation, longest_gap));
@@ -107,7 +111,8 @@ impl Operator {
         None
     }
 
-    /// Hands a delivery to the sink or the dead-letter output if its record is still the source's, else ends the work on it.
+    /// Hands a delivery to the sink or the dead-letter output if its record is still the source's,
+    /// else ends the work on it.
     pub(super) fn hand(&self, mut delivery: Delivery, holder: Holder) -> Option<Delivery> {
         if delivery.hand_to(holder) {
             return Some(delivery);
@@ -122,7 +127,7 @@ impl Operator {
         Self::new(kind, format!("{kind}-{number}"))
     }
 
-    /// A record that this operator can't carry on with, by its policy.
+    /// Ends a value that this operator refuses, by its policy.
     pub(super) fn fail(&self, delivery: Delivery, reason: Reason) {
         self.end(delivery, reason, self.on_failure);
     }
@@ -163,7 +168,7 @@ impl Operator {
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Nothing becomes of the record, and nothing is wrong with that.
+    /// Ends a value of which nothing comes, with nothing wrong.
     pub(super) fn skip(&self, delivery: Delivery) {
         self.counts.skipped.add_one();
         delivery.done();

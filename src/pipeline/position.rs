@@ -63,6 +63,14 @@ impl Position {
         }
     }
 
+    /// Returns the text, where the position is one.
+    pub(super) fn as_text(&self) -> Option<&str> {
+        match &self.at {
+            At::Number(_) => None,
+            At::Text(text) => Some(text),
+        }
+    }
+
     /// Returns the form to store: `1`, the version; `n` and the number, or `t`, the text's length in
     /// bytes, `:` and the text; `:` and the partition. A later release reads every earlier version.
     #[must_use]

@@ -1,4 +1,4 @@
-//! Running a pipeline, to whichever end.
+//! Running a pipeline, to any of its ends.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -9,13 +9,13 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::FusedFuture;
 
+use super::batch_channel::BatchChannel;
 use super::chain::{Chain, End, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::delivery::Holder;
 use super::ending::{Abort, Ending};
 use super::error::PipelineError;
 use super::flow::Flow;
-use super::handover::Handover;
 use super::job::Job;
 use super::meter::Meter;
 use super::monitor::Monitor;
@@ -83,20 +83,20 @@ where
     let asked = OnceLock::new();
 
     let (result, begun) = {
-        let handover = Handover::new();
+        let channel = BatchChannel::new();
         let flushed = Flushed::default();
         let flow = Flow {
             convert,
             shared: &shared,
         };
-        let mut delivering = pin!(deliver(&mut sink, &handover, &shared, &flushed).fuse());
-        let mut burying = pin!(bury(dead.as_mut(), &shared, &flushed).fuse());
+        let mut delivering = pin!(deliver(&mut sink, &channel, &shared, &flushed).fuse());
+        let mut writing_letters = pin!(write_dead_letters(dead.as_mut(), &shared, &flushed).fuse());
         let result = {
             let mut work = pin!(async {
                 tokio::try_join!(
-                    flow.run(&mut source, chain.build(End), &handover),
+                    flow.run(&mut source, chain.build(End), &channel),
                     &mut delivering,
-                    &mut burying,
+                    &mut writing_letters,
                 )
             });
             let monitor = Monitor::new(
@@ -123,10 +123,10 @@ where
         let begun = asked.get().copied().unwrap_or_else(|| clock.now());
         let result = match result {
             Err(lost @ PipelineError::Lost { .. }) => {
-                handover.finish();
+                channel.finish();
                 shared.letters_wake.notify_one();
                 let by = clock.until(begun + settings.drain());
-                let cause = cause_of_loss(&mut delivering, &mut burying, &shared);
+                let cause = cause_of_loss(&mut delivering, &mut writing_letters, &shared);
                 tokio::select! {
                     biased;
                     () = abort.fired() => Err(lost),
@@ -138,7 +138,8 @@ where
         };
         (result, begun)
     };
-    // What was in the operators is dropped by now, un-acknowledged; so are letters that were not written.
+    // What was in the operators is dropped by now, un-acknowledged; so are letters that were not
+    // written.
     shared.close_letters();
     let mut ending = Ending::new(&shared.source, &shared.sink, clock, begun, &settings, abort);
     ending.end(result, source, sink, dead).await?;
@@ -166,7 +167,7 @@ fn unsettled<L>(shared: &Shared<L>) -> Result<(), PipelineError> {
 /// A sink may drop a delivery well before the write that did so returns its error.
 async fn cause_of_loss<A, B, L>(
     delivering: &mut Pin<&mut A>,
-    burying: &mut Pin<&mut B>,
+    writing_letters: &mut Pin<&mut B>,
     shared: &Shared<L>,
 ) -> Result<(), PipelineError>
 where
@@ -181,13 +182,13 @@ where
             false => delivering.await,
         }
     };
-    let burying = async {
-        match burying.is_terminated() {
+    let writing_letters = async {
+        match writing_letters.is_terminated() {
             true => Ok(()),
-            false => burying.await,
+            false => writing_letters.await,
         }
     };
-    tokio::try_join!(delivering, burying)?;
+    tokio::try_join!(delivering, writing_letters)?;
     shared.check()
 }
 
@@ -208,7 +209,7 @@ async fn drained<L>(
 /// Writes what the operators give, until they give no more and all of it is durable.
 async fn deliver<O, K: Sink<O>, L>(
     sink: &mut K,
-    handover: &Handover<O>,
+    channel: &BatchChannel<O>,
     shared: &Shared<L>,
     flushed: &Flushed,
 ) -> Result<(), PipelineError> {
@@ -218,7 +219,7 @@ async fn deliver<O, K: Sink<O>, L>(
         error,
     };
     let mut outputs = Outputs::new();
-    'values: while handover.take(&mut outputs).await {
+    'values: while channel.take(&mut outputs).await {
         for (value, delivery) in outputs.drain(..) {
             if shared.lost().is_some() {
                 // The pipeline ends: nothing more is written behind what was dropped.
@@ -239,7 +240,7 @@ async fn deliver<O, K: Sink<O>, L>(
 }
 
 /// Writes dead letters, until the sink is flushed and all letters are durable.
-async fn bury<R, D>(
+async fn write_dead_letters<R, D>(
     dead: Option<&mut D>,
     shared: &Shared<R>,
     flushed: &Flushed,

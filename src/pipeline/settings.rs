@@ -45,9 +45,10 @@ pub(super) fn check(
     })
 }
 
-/// What a pipeline holds at most, and how long its end may take.
+/// The bounds of a pipeline: of what it holds, and of how long it may take.
 ///
-/// Through serde, each field has its setter's name; durations and sizes are text with a unit (`"25s"`, `"64MiB"`).
+/// Through serde, each field has its setter's name; durations and sizes are text with a unit
+/// (`"25s"`, `"64MiB"`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields)]
@@ -75,7 +76,8 @@ impl Default for PipelineSettings {
 }
 
 impl PipelineSettings {
-    /// Sets the name of the pipeline, the label `pipeline` of its metrics. Pipelines of one process need different ones.
+    /// Sets the name of the pipeline, the label `pipeline` of its metrics. Pipelines of one process
+    /// need different ones.
     ///
     /// Default: `pipeline`.
     #[must_use]
@@ -84,8 +86,9 @@ impl PipelineSettings {
         self
     }
 
-    /// How many of the source's records may be between the source and durability. Beside them, one batch of the source may
-    /// wait. When this is reached, the source is asked again once a quarter of it is free.
+    /// Sets how many of the source's records may be between the source and durability. Beside them,
+    /// one batch of the source may wait. When this is reached, the source is asked again once a
+    /// quarter of it is free.
     ///
     /// Default: 10,000. Valid: 1 to 1,000,000.
     #[must_use]
@@ -94,8 +97,8 @@ impl PipelineSettings {
         self
     }
 
-    /// As [`max_in_flight`](Self::max_in_flight), by bytes, for sources that tell sizes. A record goes in while there is any
-    /// room, so that the largest may exceed this by itself.
+    /// As [`max_in_flight`](Self::max_in_flight), by bytes, for sources that give sizes. A record
+    /// goes in while there is any room, so that the largest may exceed this by itself.
     ///
     /// Default: 64 MiB. Valid: 64 KiB to 16 GiB.
     #[must_use]
@@ -104,9 +107,10 @@ impl PipelineSettings {
         self
     }
 
-    /// How long an end may take in all: from the request to stop, or from the error, until the pipeline has returned. Four
-    /// fifths of it are for finishing what is in flight, or for flushing the sink after an error; what is not durable by
-    /// then is given up, un-acknowledged. The rest is for storing the source's positions and closing the sinks.
+    /// Sets how long an end may take in all: from the request to stop, or from the error, until the
+    /// pipeline has returned. Four fifths of it are for finishing what is in flight, or for
+    /// flushing the sink after an error; what is not durable by then is given up, un-acknowledged.
+    /// The rest is for storing the source's positions and closing the sinks.
     ///
     /// Default: 25 s, within the 30 s that Kubernetes gives. Valid: 10 ms to 24 h.
     #[must_use]
@@ -115,15 +119,17 @@ impl PipelineSettings {
         self
     }
 
-    /// Sets the longest time for which the sink, or the dead-letter output, may have something and settle nothing: write,
-    /// reject or drop. Then the pipeline ends with [`PipelineError::Stalled`], which is retryable, so that others can have its
-    /// partitions; without, a sink that never answers keeps them for ever, since the source goes on polling. `None` switches
-    /// it off. A line is logged each time that nothing was settled for a minute.
+    /// Sets the longest time for which the sink, or the dead-letter output, may have something and
+    /// settle nothing: write, reject or drop. Then the pipeline ends with
+    /// [`PipelineError::Stalled`], which is retryable, so that others can have its partitions;
+    /// without, a sink that never answers keeps them for ever, since the source goes on polling.
+    /// `None` switches it off. A line is logged each time that nothing was settled for a minute.
     ///
-    /// What waits in an operator is not the sink's, and does not count: a lookup that is tried again without end holds the
-    /// pipeline back for as long as the outage lasts. A sink that tries again by itself should give up first, since its error
-    /// names the reason: a Kafka sink does so after its `delivery_timeout`, 5 minutes by default. A table's writes are tried
-    /// again until their deadline; without one, an outage of the table ends the pipeline after this time.
+    /// What waits in an operator is not the sink's, and does not count: a lookup that is tried
+    /// again without end holds the pipeline back for as long as the outage lasts. A sink that tries
+    /// again by itself should give up first, since its error names the reason: a Kafka sink does so
+    /// after its `delivery_timeout`, 5 minutes by default. A table's writes are tried again until
+    /// their deadline; without one, an outage of the table ends the pipeline after this time.
     ///
     /// Default: 10 min. Valid: 1 s to 24 h, or none.
     #[must_use]

@@ -1,4 +1,5 @@
-//! What the parts of a running pipeline share: how much is in flight, dead letters on their way, and what went wrong.
+//! The state that the parts of a running pipeline share: how much is in flight, dead letters on
+//! their way, and what went wrong.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
 
 use super::dead_letter::DeadLetter;
-use super::delivery::{Book, Delivery, Holder};
+use super::delivery::{AckTracker, Delivery, Holder};
 use super::error::PipelineError;
 use super::in_flight::InFlight;
 use super::operator::Operator;
@@ -21,7 +22,8 @@ pub(super) struct Shared<L> {
     /// Wakes the flow: there is room again, or it is to drain.
     pub(super) flow: Notify,
     draining: AtomicBool,
-    /// `None` where there is no output for them, and after the end: a letter holds its batch, and through it this.
+    /// `None` where there is no output for them, and after the end: a letter holds its batch, and
+    /// through it this.
     letters: Mutex<Option<Letters<L>>>,
     pub(super) letters_wake: Notify,
     failure: Mutex<Option<PipelineError>>,
@@ -84,7 +86,7 @@ impl<L> Shared<L> {
     }
 
     /// Notes a batch that was read.
-    pub(super) fn open(&self, batch: Weak<dyn Book>) {
+    pub(super) fn open(&self, batch: Weak<dyn AckTracker>) {
         self.in_flight.open(batch);
     }
 
@@ -137,7 +139,7 @@ impl<L> Shared<L> {
         self.failed.notify_one();
     }
 
-    /// Whether something has failed: nothing more is to be done then.
+    /// Returns whether something has failed: nothing more is to be done then.
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }

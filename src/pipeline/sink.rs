@@ -1,26 +1,28 @@
-//! Where what comes out goes.
+//! The end of a pipeline.
 
 use std::future::Future;
 
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 #[cfg(feature = "kafka")]
-pub(super) use super::endpoint_error::EndpointError as SinkError;
 
-/// What a pipeline writes to.
+/// A place that a pipeline writes to.
 ///
-/// Each value comes with its [`Delivery`], which the sink says is [`done`](Delivery::done) once the effect is durable, and
-/// not before: that moves the source's checkpoint. A value that can't be written for its own sake is
-/// [`reject`](Delivery::reject)ed, which leads it to the dead-letter output. A delivery that is dropped stops the pipeline.
+/// Each value comes with its [`Delivery`], which the sink says is [`done`](Delivery::done) once the
+/// effect is durable, and not before: that moves the source's checkpoint. A value that can't be
+/// written through a fault of its own is [`reject`](Delivery::reject)ed, which leads it to the
+/// dead-letter output. A delivery that is dropped stops the pipeline.
 ///
-/// What was written must become durable without further writes: a sink that collects does so for a bounded time.
+/// What was written must become durable without further writes: a sink that collects does so for a
+/// bounded time.
 pub trait Sink<T>: Send + 'static {
-    /// Takes a value: waits for room, not for durability. Called with one value at a time, in order within each lane.
+    /// Takes a value: waits for room, not for durability. Called with one value at a time, in order
+    /// within each partition.
     ///
     /// # Errors
     ///
-    /// What ends the pipeline; for a value that is at fault itself, reject the delivery. An error met between two writes
-    /// is given by the next `write`, `flush` or `close`.
+    /// An error that ends the pipeline. For a value that is at fault itself, reject the delivery.
+    /// An error that occurs between two writes is given by the next `write`, `flush` or `close`.
     ///
     /// # Cancel safety
     ///
@@ -35,13 +37,13 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// # Errors
     ///
-    /// Where something was neither.
+    /// If something was neither.
     fn flush(&mut self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 
     /// Ends. Called after the last flush, failed or not.
     ///
     /// # Errors
     ///
-    /// What stands in the way of an orderly end; all that matters was said by `flush`.
+    /// An error that prevents an orderly end. What became of values was reported by `flush`.
     fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 }

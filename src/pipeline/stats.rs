@@ -9,9 +9,30 @@ use super::in_flight::InFlight;
 use super::operator::Operator;
 use crate::health::Health;
 
-/// Reads a pipeline's counts while it runs, and after. Cheap to clone.
+/// A handle to a pipeline's counts, while it runs and after. Cheap to clone.
 ///
-/// How far a source is behind is the source's to tell.
+/// The same numbers go to the [`metrics`] facade once a second and at the end, with the label
+/// `pipeline`, the [`name`](super::PipelineSettings::name) of the settings:
+///
+/// | metric | kind | unit | meaning |
+/// |---|---|---|---|
+/// | `pipeline_records_in_total` | counter | values | taken by an operator; of the source, records handed out; label `operator` |
+/// | `pipeline_records_out_total` | counter | values | passed on by an operator; of the sink, accepted; label `operator` |
+/// | `pipeline_skipped_total` | counter | values | of which nothing came, with nothing wrong; label `operator` |
+/// | `pipeline_withdrawn_total` | counter | values | whose records were not the source's any more; label `operator` |
+/// | `pipeline_dead_lettered_total` | counter | values | refused for the dead letters; label `operator` |
+/// | `pipeline_errors_total` | counter | values | that ended the pipeline; label `operator` |
+/// | `pipeline_dead_letters_total` | counter | letters | durable dead letters, one a record |
+/// | `pipeline_acknowledged_total` | counter | records | all of whose effects are durable |
+/// | `pipeline_in_flight` | gauge | records | between the source and durability |
+/// | `pipeline_in_flight_bytes` | gauge | bytes | of those, where the source gives sizes |
+/// | `pipeline_oldest_in_flight_seconds` | gauge | seconds | since the source handed out the oldest of those |
+///
+/// Install the recorder before running the pipeline: the handles are taken then.
+///
+/// The lag is the source's own number: `dynamodb_streams_lag_seconds`, `kafka_source_lag`. A source
+/// of changes counts only those dead letters that it makes itself
+/// (`dynamodb_streams_dead_lettered_total`), not the pipeline's.
 #[derive(Clone)]
 pub struct PipelineStats {
     operators: Arc<[Arc<Operator>]>,
@@ -32,7 +53,8 @@ impl PipelineStats {
         }
     }
 
-    /// The counts of this moment. They are read one after the other: records move on meanwhile.
+    /// Returns the counts of this moment. They are read one after the other: records move on
+    /// meanwhile.
     #[must_use]
     pub fn report(&self) -> PipelineReport {
         let operators = self.operators.iter();
@@ -50,8 +72,9 @@ impl PipelineStats {
         }
     }
 
-    /// Returns the health of the operators, the sink and the dead-letter output: whether lookups succeed, and whether
-    /// anything is written, at present. The source, and the sink's own connections, have a health of their own.
+    /// Returns the health of the operators, the sink and the dead-letter output: whether lookups
+    /// succeed, and whether anything is written, at present. The source, and the sink's own
+    /// connections, have a health of their own.
     #[must_use]
     pub fn health(&self) -> Health {
         let all = self.operators.iter().chain([&self.dead_letters]);
@@ -67,13 +90,14 @@ impl fmt::Debug for PipelineStats {
     }
 }
 
-/// What became of records, by operator. Displayed as a line for each.
+/// The counts of records, by operator. Displayed as a line for each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PipelineReport {
     /// Records of the source all of whose effects are durable.
     pub acknowledged: u64,
-    /// Dead letters that are durable. A record is one letter, whatever the number of its values that were refused.
+    /// Dead letters that are durable. A record is one letter, whatever the number of its values
+    /// that were refused.
     pub dead_letters: u64,
     /// Records between the source and durability.
     pub in_flight: usize,
@@ -91,7 +115,7 @@ pub struct PipelineReport {
 pub struct OperatorReport {
     /// Its name.
     pub name: Arc<str>,
-    /// What it is: `source`, `map`, `sink`.
+    /// Its kind: `source`, `map`, `sink`.
     pub kind: &'static str,
     /// Values that came in; for the source, records it handed out.
     pub taken: u64,
@@ -125,7 +149,7 @@ impl OperatorReport {
 }
 
 impl PipelineReport {
-    /// The counts of the operator of this name; of the first, where several have it.
+    /// Returns the counts of the operator of this name; of the first, where several have it.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&OperatorReport> {
         self.operators
@@ -135,7 +159,8 @@ impl PipelineReport {
 
     /// Returns the number of values that were refused for the dead letters, at any operator.
     ///
-    /// Several values of one record are one letter: [`dead_letters`](Self::dead_letters) counts those.
+    /// Several values of one record are one letter: [`dead_letters`](Self::dead_letters) counts
+    /// those.
     #[must_use]
     pub fn dead_lettered(&self) -> u64 {
         self.operators

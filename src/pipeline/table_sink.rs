@@ -14,13 +14,13 @@ use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 
 /// Writes each value to a table; the delivery is done when the write's receipt says so.
 ///
-/// `Written` and `Superseded` are done. So is `ConditionFailed`: a condition that does not hold is an answer, such as that
-/// the table has a newer version. A write that is refused, or whose answer was lost and that must not be sent again, is
-/// rejected: it goes to the pipeline's dead letters. One that is handed back, because the table failed or was closed, ends the
-/// pipeline.
+/// `Written` and `Superseded` are done. So is `ConditionFailed`: a condition that does not hold is
+/// an answer, such as that the table has a newer version. A write that is refused, or whose answer
+/// was lost and that must not be sent again, is rejected: it goes to the pipeline's dead letters.
+/// One that is handed back, because the table failed or was closed, ends the pipeline.
 ///
-/// The table's handle stays open for others. `flush` waits for the writes of this output alone, for the table's `linger`
-/// too; `close` closes nothing but this output.
+/// The table's handle stays open for others. `flush` waits for the writes of this output alone, for
+/// the table's `linger` too; `close` closes nothing but this output.
 ///
 /// ```
 /// # #[cfg(feature = "test-util")]
@@ -43,13 +43,13 @@ pub struct TableOutput<T> {
     table: TableSink,
     make: Make<T>,
     settling: Option<Settling>,
-    trouble: Trouble,
+    pending: PendingError,
 }
 
 type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
-/// What the settling task met that ends the pipeline.
-type Trouble = Arc<Mutex<Option<EndpointError>>>;
+/// The error that the settling task found and that ends the pipeline.
+type PendingError = Arc<Mutex<Option<EndpointError>>>;
 
 /// The task that waits for receipts, in the order of the writes.
 struct Settling {
@@ -59,7 +59,8 @@ struct Settling {
 
 impl Drop for Settling {
     fn drop(&mut self) {
-        // After a flush it has nothing to do; else the pipeline gives up, and nothing more is to be acknowledged.
+        // After a flush it has nothing to do; else the pipeline gives up, and nothing more is to be
+        // acknowledged.
         self.task.abort();
     }
 }
@@ -70,14 +71,14 @@ enum Accepted {
 }
 
 impl<T: Serialize + Send + 'static> TableOutput<T> {
-    /// Stores each value as a whole item.
+    /// Returns an output that stores each value as a whole item.
     pub fn puts(table: &TableSink) -> Self {
         Self::new(table, TableSink::put)
     }
 }
 
 impl<T: Send + 'static> TableOutput<T> {
-    /// Carries out what `make` makes of each value.
+    /// Returns an output that submits what `make` makes of each value.
     pub fn new(
         table: &TableSink,
         make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
@@ -86,16 +87,17 @@ impl<T: Send + 'static> TableOutput<T> {
             table: table.clone(),
             make: Box::new(make),
             settling: None,
-            trouble: Trouble::default(),
+            pending: PendingError::default(),
         }
     }
 
     /// Sends to the settling task, which is started by the first write.
     fn accept(&mut self, accepted: Accepted) -> Result<(), EndpointError> {
         let settling = self.settling.get_or_insert_with(|| {
-            // Bounded by the table's buffer: each entry has its place there, or had until a moment ago.
+            // Bounded by the table's buffer: each entry has its place there, or had until a moment
+            // ago.
             let (sender, receiver) = mpsc::unbounded_channel();
-            let task = tokio::spawn(settle(receiver, Arc::clone(&self.trouble)));
+            let task = tokio::spawn(settle(receiver, Arc::clone(&self.pending)));
             let accepted = sender;
             Settling { accepted, task }
         });
@@ -105,18 +107,18 @@ impl<T: Send + 'static> TableOutput<T> {
         })
     }
 
-    fn met(&self) -> Result<(), EndpointError> {
-        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        trouble.take().map_or(Ok(()), Err)
+    fn check(&self) -> Result<(), EndpointError> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.take().map_or(Ok(()), Err)
     }
 }
 
-async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, trouble: Trouble) {
+async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: PendingError) {
     while let Some(accepted) = accepted.recv().await {
         let (receipt, delivery) = match accepted {
             Accepted::Write(receipt, delivery) => (receipt, delivery),
             Accepted::Flush(reached) => {
-                // Nobody waits where the flush was dropped.
+                // There is no receiver where the flush was dropped.
                 let _ = reached.send(());
                 continue;
             }
@@ -135,9 +137,9 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, trouble: Troubl
                 };
                 let error = error.retryable(true);
                 // Before the delivery is dropped, which has the pipeline ask.
-                let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-                trouble.get_or_insert(error);
-                drop(trouble);
+                let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.get_or_insert(error);
+                drop(pending);
                 drop(delivery);
             }
         }
@@ -146,7 +148,7 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, trouble: Troubl
 
 impl<T: Send + 'static> Sink<T> for TableOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
-        self.met()?;
+        self.check()?;
         let submit = (self.make)(&self.table, &value).into_future();
         drop(value);
         match submit.await {
@@ -170,11 +172,11 @@ impl<T: Send + 'static> Sink<T> for TableOutput<T> {
                 EndpointError::new("the task that waits for receipts is gone").retryable(true)
             })?;
         }
-        self.met()
+        self.check()
     }
 
     async fn close(self) -> Result<(), EndpointError> {
-        self.met()
+        self.check()
     }
 }
 

@@ -122,12 +122,12 @@ struct Row<'a> {
     row: Option<&'a RawValue>,
 }
 
-/// The reason for which a line is not a dead letter of a sink.
+/// The reason for which a line is not a dead letter of the kind that is read: of a sink, or of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterFormatError {
-    /// It is no letter of a sink, or was changed.
-    #[error("not a dead letter of a sink: {what}")]
+    /// It is no such letter, or was changed.
+    #[error("not a dead letter of this kind: {what}")]
     Malformed {
         /// The fault, without any content of the record.
         what: String,

@@ -99,6 +99,8 @@ pub use control::StreamControl;
 pub use error::{StreamsError, StreamsErrorKind};
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
+#[cfg(feature = "pipeline")]
+pub(crate) use record::RecordParts;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
 pub use record_stream::{Delivery, RecordStream, StreamEvent};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};

@@ -95,7 +95,50 @@ pub struct Record {
     pub(super) old_image: Option<Range<usize>>,
 }
 
+/// The parts of a record that was written down.
+#[cfg(feature = "pipeline")]
+pub(crate) struct RecordParts<'a> {
+    pub(crate) shard: ShardId,
+    pub(crate) kind: EventKind,
+    pub(crate) ttl_delete: bool,
+    pub(crate) sequence_number: Option<SequenceNumber>,
+    pub(crate) created: SystemTime,
+    pub(crate) size: u64,
+    /// Items in DynamoDB's JSON.
+    pub(crate) keys: &'a str,
+    pub(crate) new_image: Option<&'a str>,
+    pub(crate) old_image: Option<&'a str>,
+}
+
 impl Record {
+    /// Returns a record that was written down, with a page of its own.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn from_parts(parts: RecordParts<'_>) -> Self {
+        let mut body = String::new();
+        let mut add = |json: &str| {
+            let start = body.len();
+            body.push_str(json);
+            start..body.len()
+        };
+        let keys = add(parts.keys);
+        let new_image = parts.new_image.map(&mut add);
+        let old_image = parts.old_image.map(&mut add);
+        Self {
+            page: Arc::new(Shared {
+                shard: parts.shard,
+                body: body.into(),
+            }),
+            kind: parts.kind,
+            ttl_delete: parts.ttl_delete,
+            sequence_number: parts.sequence_number,
+            created: parts.created,
+            size: parts.size,
+            keys,
+            new_image,
+            old_image,
+        }
+    }
+
     /// Returns the event.
     pub fn kind(&self) -> EventKind {
         self.kind

@@ -19,7 +19,7 @@ use crate::health::LastError;
 /// | `dynamodb_streams_records_total` | counter | records | read, filtered ones included |
 /// | `dynamodb_streams_filtered_total` | counter | records | rejected by the filter |
 /// | `dynamodb_streams_handled_total` | counter | records | handled by the handler |
-/// | `dynamodb_streams_dead_lettered_total` | counter | records | given up, with a reason |
+/// | `dynamodb_streams_dead_lettered_total` | counter | records | given up by the source itself, with a reason; not those of a pipeline behind it (`pipeline_dead_letters_total`) |
 /// | `dynamodb_streams_failed_batches_total` | counter | batches | failed by the handler, each time counted |
 /// | `dynamodb_streams_reads_total` | counter | requests | `GetRecords` |
 /// | `dynamodb_streams_failed_reads_total` | counter | requests | answered by an error or not at all |
@@ -42,7 +42,7 @@ pub struct StreamStats {
     pub filtered: u64,
     /// Records handled by the handler.
     pub handled: u64,
-    /// Records given up, with a reason.
+    /// Records given up by the source itself, with a reason. Records that a pipeline gives up are in its own report.
     pub dead_lettered: u64,
     /// Batches failed by the handler, each time counted.
     pub failed_batches: u64,

@@ -318,7 +318,7 @@ async fn a_key_that_waits_in_one_lanes_queue_is_looked_up_in_anothers_turn() {
     })
     .timeout(Duration::from_secs(2))
     .concurrency(4);
-    let job = Pipeline::from(IterSource::new(records).lanes(|(lane, _)| *lane))
+    let job = Pipeline::from(IterSource::new(records).partitions(|(lane, _)| *lane))
         .enrich(|(_, key)| *key, slow, |record, _| record)
         .to(sink.clone());
     let running = tokio::spawn(job.run());

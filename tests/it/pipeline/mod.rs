@@ -12,6 +12,7 @@ mod bounds;
 mod causes;
 mod dead_letters;
 mod endings;
+mod letters;
 mod lookups;
 mod numbers;
 mod order;

@@ -55,7 +55,7 @@ proptest! {
             event.n = n;
         }
         let source = IterSource::new(events.clone())
-            .lanes(|event| format!("lane-{}", event.lane))
+            .partitions(|event| format!("lane-{}", event.lane))
             .batch(batch);
         let acks = source.acks();
         let (sink, seen) = (CollectSink::new(), Arc::new(Mutex::new(Vec::new())));
@@ -113,7 +113,7 @@ async fn a_slow_key_holds_up_its_lane_and_no_other() {
     let records = (0..200_u32)
         .map(|n| ("a", n))
         .chain((0..200).map(|n| ("b", n)));
-    let job = Pipeline::from(IterSource::new(records).lanes(|(lane, _)| *lane))
+    let job = Pipeline::from(IterSource::new(records).partitions(|(lane, _)| *lane))
         .enrich(
             |(lane, n)| if *lane == "a" { u32::MAX } else { *n },
             Enrichment::new(|key: u32| async move {
@@ -143,7 +143,7 @@ async fn a_lane_of_slow_records_leaves_room_for_others_in_map_async() {
         .chain((0..50).map(|n| ("b", n)));
     let running = Arc::new(Mutex::new((0_usize, 0_usize)));
     let count = running.clone();
-    let job = Pipeline::from(IterSource::new(records).lanes(|(lane, _)| *lane))
+    let job = Pipeline::from(IterSource::new(records).partitions(|(lane, _)| *lane))
         .map_async(move |record: (&'static str, u32)| {
             let count = count.clone();
             async move {

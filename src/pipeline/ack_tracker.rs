@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dead_letter::{DeadLetter, Reason, Refusals};
-use super::delivery::{Book, Delivery, Ended, Failure, Holder};
+use super::delivery::{AckTracker, Delivery, Ended, Failure, Holder};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::partition::Partition;
@@ -21,7 +21,7 @@ pub(super) struct Batch<L> {
 
 struct Slots<L> {
     open: Vec<Slot<L>>,
-    /// What sinks have of each record.
+    /// The values and letters of each record that sinks have.
     handed: Vec<Handed>,
     /// The records that will be dead letters, once all their effects are settled.
     refused: HashMap<u32, Refusals>,
@@ -134,7 +134,8 @@ impl<L: Clone> Slots<L> {
 }
 
 impl<L: Clone + Send + 'static> Batch<L> {
-    /// Acts on a record one of whose effects has ended. Returns `false` where its letter can't be written any more.
+    /// Acts on a record one of whose effects has ended. Returns `false` where its letter can't be
+    /// written any more.
     fn act(self: Arc<Self>, number: u32, settled: Settled<L>) -> bool {
         // Outside the lock, since it is the source's code.
         match settled {
@@ -171,7 +172,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
     }
 }
 
-impl<L: Clone + Send + 'static> Book for Batch<L> {
+impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn done(self: Arc<Self>, number: u32, holder: Holder) {
         let settled = self.slots().settle(number, holder);
         self.shared.settled(holder);

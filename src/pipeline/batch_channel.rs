@@ -1,4 +1,4 @@
-//! From the operators to the sink: whole batches at a time.
+//! The channel from the operators to the sink, a whole batch at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use tokio::sync::Notify;
 
 use super::chain::Outputs;
 
-pub(super) struct Handover<O> {
+pub(super) struct BatchChannel<O> {
     outputs: Mutex<Outputs<O>>,
     finished: AtomicBool,
     wake: Notify,
 }
 
-impl<O> Handover<O> {
+impl<O> BatchChannel<O> {
     pub(super) fn new() -> Self {
         Self {
             outputs: Mutex::new(Vec::new()),
@@ -22,32 +22,33 @@ impl<O> Handover<O> {
         }
     }
 
-    /// Hands over all of `outputs`, and leaves room in it where there is some to spare.
+    /// Sends all of `outputs`, and leaves capacity in it where there is some to spare.
     pub(super) fn give(&self, outputs: &mut Outputs<O>) {
         if outputs.is_empty() {
             return;
         }
-        let mut held = self.held();
-        if held.is_empty() {
-            std::mem::swap(&mut *held, outputs);
+        let mut queued = self.queued();
+        if queued.is_empty() {
+            std::mem::swap(&mut *queued, outputs);
         } else {
-            held.append(outputs);
+            queued.append(outputs);
         }
-        drop(held);
+        drop(queued);
         self.wake.notify_one();
     }
 
-    /// Nothing more is given.
+    /// Notes that nothing more is sent.
     pub(super) fn finish(&self) {
         self.finished.store(true, Ordering::SeqCst);
         self.wake.notify_one();
     }
 
-    /// Waits for values and puts them into `into`, which must be empty; whether there are any, else there will be none.
+    /// Waits for values and puts them into `into`, which must be empty. Returns `false` once there
+    /// will be none.
     pub(super) async fn take(&self, into: &mut Outputs<O>) -> bool {
         loop {
             let finished = self.finished.load(Ordering::SeqCst);
-            std::mem::swap(&mut *self.held(), into);
+            std::mem::swap(&mut *self.queued(), into);
             if !into.is_empty() {
                 return true;
             }
@@ -58,7 +59,7 @@ impl<O> Handover<O> {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, Outputs<O>> {
+    fn queued(&self) -> MutexGuard<'_, Outputs<O>> {
         self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
