@@ -329,40 +329,40 @@ mod tests {
     use crate::embedded::{EmbeddedKafka, KafkaFault};
 
     #[tokio::test]
-    async fn callbacks_hear_every_outcome_and_a_panic_in_one_stops_no_other() {
+    async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_other() {
         let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
         let settings = KafkaSettings::new(kafka.bootstrap_servers());
         let own = KafkaSinkSettings::default().linger(Duration::ZERO);
         let sink = KafkaSink::open(&settings, &own).expect("a sink");
         let record = ProducerRecord::new("events", "x");
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let hear = || {
-            let heard = heard.clone();
+        let outcomes = Arc::new(Mutex::new(Vec::new()));
+        let note = || {
+            let outcomes = outcomes.clone();
             move |result: Result<RecordMetadata, KafkaError>| {
-                heard
+                outcomes
                     .lock()
                     .unwrap()
                     .push(result.map(|delivered| delivered.offset));
             }
         };
-        kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
-        sink.send_with(record.clone(), hear())
+        kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
+        sink.send_with(record.clone(), note())
             .await
             .expect("accepted");
-        sink.flush().await.expect("its callback heard of it");
+        sink.flush().await.expect("its callback was called");
         sink.send_with(record.clone(), |_| panic!("a callback's own"))
             .await
             .expect("accepted");
-        sink.send_with(record.clone(), hear())
+        sink.send_with(record.clone(), note())
             .await
             .expect("accepted");
         sink.close().await.expect("all settled");
-        let heard = heard.lock().unwrap();
+        let outcomes = outcomes.lock().unwrap();
         assert!(
-            matches!(heard[0], Err(KafkaError::TooLarge { .. })),
-            "{heard:?}"
+            matches!(outcomes[0], Err(KafkaError::TooLarge { .. })),
+            "{outcomes:?}"
         );
-        assert!(matches!(heard[1], Ok(Some(1))), "{heard:?}");
-        assert_eq!(heard.len(), 2);
+        assert!(matches!(outcomes[1], Ok(Some(1))), "{outcomes:?}");
+        assert_eq!(outcomes.len(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! What a sink can be told.
+//! The settings of a sink.
 
 use std::time::Duration;
 

@@ -73,18 +73,18 @@ async fn a_serialiser_may_skip_a_value_and_its_error_is_a_records() {
 }
 
 #[tokio::test]
-async fn an_error_told_by_its_receipt_is_not_told_again() {
+async fn an_error_that_a_receipt_gave_out_is_not_returned_again() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
     let sink = sink(&kafka, &quick());
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     let error = soon(receipt).await.expect_err("too large");
     assert!(matches!(error, KafkaError::TooLarge { .. }), "{error}");
-    soon(sink.flush()).await.expect("it was heard");
+    soon(sink.flush()).await.expect("it was given out");
 }
 
 /// Makes a record fail whose receipt is dropped, before it fails or after.
-async fn unheard(before: bool) -> (EmbeddedKafka, KafkaSink) {
+async fn unobserved(before: bool) -> (EmbeddedKafka, KafkaSink) {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
     let sink = sink(&kafka, &quick());
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
@@ -104,9 +104,9 @@ async fn unheard(before: bool) -> (EmbeddedKafka, KafkaSink) {
 }
 
 #[tokio::test]
-async fn an_unheard_error_surfaces_once_on_the_next_send_flush_or_close() {
+async fn an_unobserved_error_surfaces_once_on_the_next_send_flush_or_close() {
     for before in [true, false] {
-        let (_kafka, sink) = unheard(before).await;
+        let (_kafka, sink) = unobserved(before).await;
         let error = soon(sink.send(record("y"))).await.map(drop);
         let error = error.expect_err("told on send");
         assert_eq!(error.kind(), KafkaErrorKind::Record, "{error}");
@@ -114,11 +114,11 @@ async fn an_unheard_error_surfaces_once_on_the_next_send_flush_or_close() {
         let receipt = soon(sink.send(record("y"))).await.expect("told once");
         soon(receipt).await.expect("delivered");
 
-        let (_kafka, sink) = unheard(before).await;
+        let (_kafka, sink) = unobserved(before).await;
         soon(sink.flush()).await.expect_err("told on flush");
         soon(sink.flush()).await.expect("told once");
 
-        let (_kafka, sink) = unheard(before).await;
+        let (_kafka, sink) = unobserved(before).await;
         soon(sink.clone().close()).await.expect_err("told on close");
         soon(sink.close()).await.expect("told once");
     }
