@@ -3,6 +3,7 @@
 //! librdkafka reports each attempt at each broker, several a second while a cluster is down, and goes on by itself. Here
 //! that is one line when it lasts, one a minute while it does, and one when it is over.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const LONGEST_GAP: Duration = Duration::from_secs(40);
 pub(super) struct Connection {
     reporter: OperationReporter,
     last: Mutex<LastError>,
+    /// Set while there is a last error, so that successes need no lock otherwise: there is one a record.
+    has_failed: AtomicBool,
 }
 
 /// The last error that was about one broker.
@@ -35,6 +38,7 @@ impl Connection {
         Self {
             reporter: OperationReporter::new(&Arc::from(client), "connection", LONGEST_GAP),
             last: Mutex::default(),
+            has_failed: AtomicBool::new(false),
         }
     }
 
@@ -42,6 +46,7 @@ impl Connection {
     /// of the client's; it is the reason once none is.
     pub(super) fn failed(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_failed.store(true, Ordering::Relaxed);
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             tracing::debug!(reason, "librdkafka goes on by itself");
             reason.clone_into(&mut last.reason);
@@ -80,11 +85,11 @@ impl Connection {
 
     /// Notes that a broker answered.
     pub(super) fn succeeded(&self) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.code.is_some() || last.all_down {
+        if self.has_failed.load(Ordering::Relaxed) {
+            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
             *last = LastError::default();
+            self.has_failed.store(false, Ordering::Relaxed);
         }
-        drop(last);
         self.reporter.succeeded();
     }
 

@@ -299,6 +299,11 @@ fn describe_source() {
         "Times that a partition went back, since an acknowledgement was dropped."
     );
     describe_counter!(
+        "kafka_source_gaps_total",
+        Unit::Count,
+        "Parts of a partition that were lost before they were read."
+    );
+    describe_counter!(
         "kafka_source_errors_total",
         Unit::Count,
         "Errors of librdkafka, those that pass by themselves included."

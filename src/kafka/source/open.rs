@@ -10,7 +10,7 @@ use super::super::error::KafkaError;
 use super::super::topics::{Waits, look_up};
 use super::clients::Clients;
 use super::reader::Setup;
-use super::start::{QUESTION, Search};
+use super::start::Search;
 
 /// The time between two looks at the clients' events.
 const SERVE: Duration = Duration::from_millis(50);
@@ -25,15 +25,15 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
         unknown: settings.topic_timeout,
         unreachable: settings.topic_timeout,
     };
+    let in_vain = || shared.failure().or_else(|| shared.connection.in_vain());
     let look_all_up = async {
         let mut opened_with = HashMap::new();
         for topic in &settings.topics {
             let topic: Arc<str> = topic.as_str().into();
             let asked = Arc::clone(&clients);
             let ask = move |topic: &str, longest| asked.reader.fetch_metadata(Some(topic), longest);
-            look_up(&topic, waits, ask, || shared.failure()).await?;
-            let count = count_partitions(&clients, &topic).await?;
-            opened_with.insert(topic, count);
+            let count = look_up(&topic, waits, ask, in_vain).await?;
+            opened_with.insert(topic, i32::try_from(count).unwrap_or(i32::MAX));
         }
         Ok::<_, KafkaError>(opened_with)
     };
@@ -60,20 +60,4 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
         opened_with,
     };
     Ok((clients, search))
-}
-
-async fn count_partitions(clients: &Arc<Clients>, topic: &Arc<str>) -> Result<i32, KafkaError> {
-    let (clients, name) = (Arc::clone(clients), Arc::clone(topic));
-    let asked =
-        tokio::task::spawn_blocking(move || clients.reader.fetch_metadata(Some(&name), QUESTION));
-    let metadata = asked.await.map_err(|_| KafkaError::Closed)?;
-    let metadata = metadata.map_err(|error| KafkaError::Unreachable {
-        waited: QUESTION,
-        reason: error.to_string().into(),
-    })?;
-    let count = metadata
-        .topics()
-        .first()
-        .map_or(0, |topic| topic.partitions().len());
-    Ok(i32::try_from(count).unwrap_or(i32::MAX))
 }
