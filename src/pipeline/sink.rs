@@ -4,7 +4,6 @@ use std::future::Future;
 
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
-#[cfg(feature = "kafka")]
 
 /// A place that a pipeline writes to.
 ///

@@ -173,10 +173,6 @@ async fn a_lookup_that_outlasts_its_partition_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "members come and go in real time"
-)]
 async fn members_that_come_and_go_during_lookups_keep_each_keys_order_and_lose_nothing() {
     const KEYS: u32 = 8;
     let Some(from) = Topic::new("pipelines", PARTITIONS, &[]).await else {

@@ -105,6 +105,10 @@ pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
 }
 
 /// Creates a topic on whatever broker.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a topic's deletion is waited for in real time"
+)]
 pub(crate) async fn create_topic(
     bootstrap: &str,
     name: &str,

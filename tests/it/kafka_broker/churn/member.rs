@@ -64,7 +64,6 @@ fn settings(task: &Task) -> (KafkaSettings, KafkaSourceSettings) {
     (kafka, source)
 }
 
-#[expect(clippy::disallowed_methods, reason = "processes live in real time")]
 pub(super) async fn run(task: &Task) {
     let (kafka, own) = settings(task);
     let mut source = KafkaSource::open(&kafka, &own).await.expect("a source");

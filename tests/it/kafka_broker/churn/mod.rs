@@ -221,7 +221,6 @@ async fn churn(protocol: Protocol, is_early: bool, seed: u64) {
 }
 
 /// Writes a record to each partition now and then, and returns how many each has.
-#[expect(clippy::disallowed_methods, reason = "processes live in real time")]
 async fn write(sink: KafkaSink, topic: String, halted: tokio::sync::watch::Receiver<bool>) -> i64 {
     let mut written = 0;
     while !*halted.borrow() {

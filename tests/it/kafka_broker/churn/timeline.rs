@@ -4,6 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The time of day in microseconds, the same for all processes of a machine.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the entries of several processes are put in order by it"
+)]
 pub(super) fn now_micros() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(now.expect("after 1970").as_micros()).expect("it fits")
