@@ -1,5 +1,6 @@
 //! From the source through the operators.
 
+use std::collections::VecDeque;
 use std::collections::hash_map::DefaultHasher;
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
@@ -26,10 +27,12 @@ pub(super) struct Flow<'a, C, L> {
 /// Records that the source gave and that have not entered the operators.
 struct Parked<T> {
     acks: Arc<dyn AckTracker>,
-    records: std::iter::Enumerate<std::vec::IntoIter<Record<T>>>,
+    records: VecDeque<Record<T>>,
 }
 
 struct Record<T> {
+    /// Its place in the batch.
+    number: u32,
     value: T,
     lane: u64,
     bytes: usize,
@@ -59,7 +62,8 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         let mut out = Outputs::new();
         let mut partitions = Partitions::default();
         let mut parked = None;
-        let mut ended = false;
+        // No more records are taken; the source itself has ended.
+        let (mut ended, mut has_ended) = (false, false);
         loop {
             if !ended && self.shared.is_draining() {
                 source.stop();
@@ -79,8 +83,8 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     if stages.poll(cx, &mut out) { Poll::Ready(()) } else { Poll::Pending }
                 }) => {}
                 () = self.shared.flow.notified() => {}
-                next = next(source, wants), if !ended => match next {
-                    None => ended = true,
+                next = next(source, wants), if !has_ended => match next {
+                    None => (ended, has_ended) = (true, true),
                     Some(Ok(SourceEvent::Records(records))) => {
                         parked = self.open(records, &mut partitions)?;
                         self.feed(&mut parked, &mut stages, &mut out);
@@ -90,8 +94,14 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                         tokio::task::yield_now().await;
                     }
                     Some(Ok(SourceEvent::Opened(name))) => partitions.open(name),
-                    Some(Ok(SourceEvent::Closing(name, guard))) => partitions.close(&name, guard),
-                    Some(Ok(SourceEvent::Lost(name))) => partitions.lose(&name),
+                    Some(Ok(SourceEvent::Closing(name, guard))) => {
+                        partitions.close(&name, guard);
+                        self.withdraw(&mut parked);
+                    }
+                    Some(Ok(SourceEvent::Lost(name))) => {
+                        partitions.lose(&name);
+                        self.withdraw(&mut parked);
+                    }
                     // Positions are stored by the source itself, from what is acknowledged.
                     Some(Ok(SourceEvent::Advanced(_) | SourceEvent::Idle(_))) => {}
                     Some(Err(error)) => {
@@ -115,7 +125,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         let mut slots = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
         let mut run: Option<Run> = None;
-        for record in batch {
+        for (record, number) in batch.into_iter().zip(0_u32..) {
             let SourceRecord {
                 value,
                 position,
@@ -150,6 +160,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 effects: 1,
             }));
             records.push(Record {
+                number,
                 value,
                 lane,
                 bytes,
@@ -160,7 +171,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             return Ok(None);
         }
         let acks = Batch::new(slots, Arc::clone(self.shared));
-        let records = records.into_iter().enumerate();
+        let records = records.into();
         Ok(Some(Parked { acks, records }))
     }
 
@@ -171,21 +182,33 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
     {
         let Some(batch) = parked else { return };
         while self.shared.has_room() && !self.shared.is_stopped() {
-            let Some((number, record)) = batch.records.next() else {
+            let Some(record) = batch.records.pop_front() else {
                 *parked = None;
                 return;
             };
-            let number = u32::try_from(number).expect("a batch has less than 2^32 records");
             self.shared.enter(record.bytes);
-            let delivery = Delivery::new(Arc::clone(&batch.acks), number, record.lane);
-            // A partition that is to go is waited for: what has not begun is left to its next reader.
-            if !record.partition.is_open() {
-                self.shared.source.counts.withdrawn.add_one();
-                delivery.withdraw();
-                continue;
-            }
+            let delivery = Delivery::new(Arc::clone(&batch.acks), record.number, record.lane);
             self.shared.source.counts.passed.add_one();
             stages.push(record.value, delivery, out);
+        }
+    }
+
+    /// Gives up what has not entered of partitions that are to go: they are waited for, and their next
+    /// readers are given it.
+    fn withdraw<T>(&self, parked: &mut Option<Parked<T>>) {
+        let Some(batch) = parked else { return };
+        let acks = &batch.acks;
+        batch.records.retain(|record| {
+            let is_open = record.partition.is_open();
+            if !is_open {
+                self.shared.enter(record.bytes);
+                self.shared.source.counts.withdrawn.add_one();
+                Delivery::new(Arc::clone(acks), record.number, record.lane).withdraw();
+            }
+            is_open
+        });
+        if batch.records.is_empty() {
+            *parked = None;
         }
     }
 }

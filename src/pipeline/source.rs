@@ -26,8 +26,8 @@ pub trait Source: Send + 'static {
     fn next(&mut self) -> impl Future<Output = NextEvent<Self::Item>> + Send;
 
     /// Waits for the end of a partition, [`Closing`](SourceEvent::Closing) or [`Lost`](SourceEvent::Lost).
-    /// Called in the place of [`next`](Self::next) while the pipeline has no room for records. By default it
-    /// never resolves, for sources whose partitions stay.
+    /// Called in the place of [`next`](Self::next) while the pipeline has no room for records, and after
+    /// [`stop`](Self::stop). By default it never resolves, for sources whose partitions stay.
     ///
     /// # Cancel safety
     ///

@@ -13,7 +13,7 @@ use super::page::Entry;
 use super::policy::{HandleFn, Runner};
 use super::record_stream::StreamEvent;
 use super::shared::Shared;
-use crate::progress::{Acknowledge, PartitionGuard};
+use crate::progress::Acknowledge;
 
 /// Records on their way to a caller that takes them as a stream.
 #[derive(Debug)]
@@ -153,13 +153,8 @@ impl Output {
 impl Drop for Output {
     fn drop(&mut self) {
         let shard = &self.shard;
-        if !self.acks.is_settled() {
+        if !self.is_closing || !self.acks.is_settled() {
             self.news.ending(|| StreamEvent::Lost(shard.clone()));
-        } else if !self.is_closing {
-            // Read to its end, and all of it done: there is nothing to wait for.
-            let guard = PartitionGuard::new(|| {});
-            self.news
-                .ending(|| StreamEvent::Closing(shard.clone(), guard));
         }
     }
 }

@@ -156,15 +156,24 @@ impl RecordStream {
     pub async fn next_event(&mut self) -> Option<Result<StreamEvent, StreamsError>> {
         self.news.want();
         std::future::poll_fn(|context| {
-            if let Poll::Ready(Some(event)) = self.poll_news(context) {
-                return Poll::Ready(Some(Ok(event)));
+            loop {
+                if let Poll::Ready(Some(event)) = self.poll_news(context) {
+                    return Poll::Ready(Some(Ok(event)));
+                }
+                match ready!(self.poll_ready(context)) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                    None => return Poll::Ready(None),
+                }
+                // An opening is sent before the records that follow it, on another channel.
+                if let Poll::Ready(Some(event)) = self.poll_news(context) {
+                    return Poll::Ready(Some(Ok(event)));
+                }
+                let records: Vec<_> = self.ready.drain(..).collect();
+                if !records.is_empty() {
+                    return Poll::Ready(Some(Ok(StreamEvent::Records(records))));
+                }
             }
-            let ready = ready!(self.poll_ready(context));
-            Poll::Ready(
-                ready.map(|ready| {
-                    ready.map(|()| StreamEvent::Records(self.ready.drain(..).collect()))
-                }),
-            )
         })
         .await
     }
@@ -188,7 +197,7 @@ impl RecordStream {
     /// Polls for news of a shard.
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
         let event = ready!(self.news.receiver.poll_recv(context));
-        if let Some(StreamEvent::Closing(shard, _) | StreamEvent::Lost(shard)) = &event {
+        if let Some(StreamEvent::Closing(shard, _)) = &event {
             let is_next = |first: &Delivery| first.record.shard_id() == shard;
             if self.ready.front().is_some_and(is_next) {
                 self.ready.clear();
@@ -232,6 +241,9 @@ impl RecordStream {
         self.ready.clear();
         self.chunks.close();
         while self.chunks.try_recv().is_ok() {}
+        // Guards that were not taken hold nothing.
+        self.news.receiver.close();
+        while self.news.receiver.try_recv().is_ok() {}
         match self.running.take() {
             Some(running) => running.ended().await,
             None => Ok(()),

@@ -45,6 +45,8 @@ pub(super) struct MemberContext {
     events: Mutex<VecDeque<GroupEvent>>,
     /// Revocations are answered at once: the member is leaving.
     leaving: AtomicBool,
+    /// A revocation is not answered yet.
+    owes_answer: AtomicBool,
 }
 
 pub(super) struct ReaderContext(Arc<Shared>);
@@ -59,6 +61,7 @@ impl Clients {
             shared: Arc::clone(shared),
             events: Mutex::default(),
             leaving: AtomicBool::new(false),
+            owes_answer: AtomicBool::new(false),
         };
         let mut member =
             Member::from_config_and_context(member, context).map_err(KafkaError::of_settings)?;
@@ -83,7 +86,8 @@ impl Clients {
 
     /// Answers a revocation: the partitions are another member's from now on.
     pub(super) fn release(&self) {
-        if let Err(error) = revoke(&self.member) {
+        let owed = self.member.context().owes_answer.swap(false, SeqCst);
+        if owed && let Err(error) = revoke(&self.member) {
             tracing::warn!(%error, "kafka consumer: a revocation is not answered");
         }
     }
@@ -92,6 +96,14 @@ impl Clients {
     /// wait for the answer for good.
     pub(super) fn leave(&self) {
         self.member.context().leaving.store(true, SeqCst);
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        // However the source's thread ends.
+        self.leave();
+        self.release();
     }
 }
 
@@ -134,6 +146,14 @@ impl MemberContext {
 }
 
 fn failed(shared: &Shared, error: &ClientError, reason: &str) {
+    use RDKafkaErrorCode as Code;
+    // Answers of a partition's queue, which the reading of the partition acts upon.
+    if matches!(
+        error.rdkafka_error_code(),
+        Some(Code::PartitionEOF | Code::AutoOffsetReset | Code::OffsetOutOfRange)
+    ) {
+        return;
+    }
     shared.meter.errors.add(1);
     match error.rdkafka_error_code() {
         Some(code) if is_fatal(code) => shared.fail(&KafkaError::Fatal {
@@ -169,6 +189,7 @@ impl ConsumerContext for MemberContext {
         // Asked before the answer, which clears it.
         let is_lost = member.assignment_lost();
         if !is_lost && !self.leaving.load(SeqCst) {
+            self.owes_answer.store(true, SeqCst);
             return self.push(GroupEvent::Revoked(keys(list)));
         }
         if let Err(error) = revoke(member) {

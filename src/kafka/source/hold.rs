@@ -11,7 +11,7 @@ use super::tracker::PartitionTracker;
 
 /// The longest wait for the last commit of partitions that go. Where it takes longer, what was done
 /// since the commit before comes again, at the next member.
-const LAST_COMMIT: Duration = Duration::from_secs(5);
+pub(super) const LAST_COMMIT: Duration = Duration::from_secs(1);
 
 /// A revocation that is not answered yet. librdkafka has one at a time.
 pub(super) struct Hold {

@@ -32,6 +32,7 @@ mod partitions;
 mod questions;
 mod reader;
 mod reading;
+mod readings;
 mod settings;
 mod shared;
 mod start;

@@ -1,12 +1,13 @@
 //! The queue between the source's thread and the task that takes its records.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::super::error::KafkaError;
 use super::message::Message;
+use super::shared::Key;
 use crate::progress::PartitionGuard;
 
 /// An event of a [`KafkaSource`](super::KafkaSource).
@@ -72,6 +73,10 @@ pub(super) enum Item {
 }
 
 impl Item {
+    fn is_opening(&self) -> bool {
+        matches!(self, Self::Event(KafkaEvent::Opened { .. }))
+    }
+
     fn is_of(&self, of: &Arc<str>, number: i32) -> bool {
         let (topic, partition) = match self {
             Self::Message(message) => (&message.topic, message.partition),
@@ -100,6 +105,8 @@ struct State {
     queue: VecDeque<Item>,
     /// The ends of partitions, which overtake what is queued of others.
     closings: VecDeque<KafkaEvent>,
+    /// How far partitions are, given once no record is queued: one of each, however slow the caller.
+    progress: BTreeMap<Key, Progress>,
     waker: Option<Waker>,
     /// Events are wanted beside records.
     wants_events: bool,
@@ -107,22 +114,55 @@ struct State {
     end: Option<Option<KafkaError>>,
 }
 
+#[derive(Default)]
+struct Progress {
+    advanced: Option<i64>,
+    is_idle: bool,
+}
+
 impl Output {
     pub(super) fn push(&self, message: Message) {
-        self.add(Item::Message(message), |_| {});
+        let mut state = self.lock();
+        if state.end.is_some() {
+            drop(state);
+            return drop(message);
+        }
+        if !state.progress.is_empty() {
+            let key = (Arc::clone(&message.topic), message.partition);
+            if let Some(progress) = state.progress.get_mut(&key) {
+                progress.is_idle = false;
+            }
+        }
+        state.queue.push_back(Item::Message(message));
+        wake(state);
     }
 
-    /// Adds an event, where events are wanted.
-    pub(super) fn event(&self, event: KafkaEvent) {
-        self.add(Item::Event(event), |state| {
-            // The latest position says all: a caller that is slow must not find one for each second.
-            if let (Some(Item::Event(last)), Some(Item::Event(new))) = state.last_two()
-                && is_advance_of_same(last, new)
-            {
-                let at = state.queue.len() - 2;
-                state.queue.remove(at);
-            }
-        });
+    /// Adds the opening of a partition, where events are wanted.
+    pub(super) fn opened(&self, (topic, partition): Key) {
+        let mut state = self.lock();
+        if state.end.is_none() && state.wants_events {
+            let opened = KafkaEvent::Opened { topic, partition };
+            state.queue.push_back(Item::Event(opened));
+            wake(state);
+        }
+    }
+
+    /// Notes how far a partition was handed out.
+    pub(super) fn advanced(&self, key: &Key, offset: i64) {
+        self.progress(key, |progress| progress.advanced = Some(offset));
+    }
+
+    /// Notes that a partition was read to its end.
+    pub(super) fn idle(&self, key: &Key) {
+        self.progress(key, |progress| progress.is_idle = true);
+    }
+
+    fn progress(&self, key: &Key, note: impl FnOnce(&mut Progress)) {
+        let mut state = self.lock();
+        if state.end.is_none() && state.wants_events {
+            note(state.progress.entry(key.clone()).or_default());
+            wake(state);
+        }
     }
 
     /// Adds the end of a partition, which overtakes other partitions' records.
@@ -133,59 +173,49 @@ impl Output {
             return drop(event);
         }
         state.closings.push_back(event);
-        state.wake();
-    }
-
-    fn add(&self, item: Item, then: impl FnOnce(&mut State)) {
-        let mut state = self.lock();
-        if state.end.is_some() || (matches!(item, Item::Event(_)) && !state.wants_events) {
-            drop(state);
-            return drop(item);
-        }
-        state.queue.push_back(item);
-        then(&mut state);
-        state.wake();
+        wake(state);
     }
 
     /// Takes back what is not yet taken of a partition. Returns whether its opening was among it.
     pub(super) fn withdraw(&self, topic: &Arc<str>, partition: i32) -> bool {
-        let mut state = self.lock();
-        let (gone, left) = std::mem::take(&mut state.queue)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|item| item.is_of(topic, partition));
-        state.queue = left;
-        drop(state);
-        let is_opening = |item: &Item| matches!(item, Item::Event(KafkaEvent::Opened { .. }));
+        let gone = self.take_out(topic, partition, |_| true);
         // Dropped outside the lock: acknowledgements and guards call their trackers.
-        gone.iter().any(is_opening)
+        gone.iter().any(Item::is_opening)
     }
 
     /// Takes back the records and the positions that are not yet taken of a partition that goes back.
     pub(super) fn take_back(&self, topic: &Arc<str>, partition: i32) {
+        drop(self.take_out(topic, partition, |item| !item.is_opening()));
+    }
+
+    fn take_out(
+        &self,
+        topic: &Arc<str>,
+        partition: i32,
+        goes: impl Fn(&Item) -> bool,
+    ) -> VecDeque<Item> {
         let mut state = self.lock();
-        let goes = |item: &Item| {
-            let is_opening = matches!(item, Item::Event(KafkaEvent::Opened { .. }));
-            item.is_of(topic, partition) && !is_opening
-        };
         let (gone, left) = std::mem::take(&mut state.queue)
             .into_iter()
-            .partition::<VecDeque<_>, _>(goes);
+            .partition(|item| item.is_of(topic, partition) && goes(item));
         state.queue = left;
-        drop(state);
-        drop(gone);
+        state.progress.remove(&(Arc::clone(topic), partition));
+        gone
     }
 
     /// Ends the queue for this reason; what is not yet taken is taken back. The first reason stays.
-    pub(super) fn end(&self, reason: Option<KafkaError>) {
+    /// Returns whether this is the first.
+    pub(super) fn end(&self, reason: Option<KafkaError>) -> bool {
         let mut state = self.lock();
-        if state.end.is_none() {
+        let is_first = state.end.is_none();
+        if is_first {
             state.end = Some(reason);
         }
         let gone = std::mem::take(&mut state.queue);
         let closings = std::mem::take(&mut state.closings);
-        state.wake();
-        drop(state);
+        wake(state);
         drop((gone, closings));
+        is_first
     }
 
     /// Has events given beside records.
@@ -203,27 +233,13 @@ impl Output {
         if let Some(event) = state.closings.pop_front() {
             return Poll::Ready(Some(Ok(event)));
         }
-        let mut messages = Vec::new();
-        while messages.len() < max.max(1) {
-            match state.queue.pop_front() {
-                Some(Item::Message(message)) => messages.push(message),
-                Some(Item::Event(event)) if messages.is_empty() => {
-                    return Poll::Ready(Some(Ok(event)));
-                }
-                Some(event) => {
-                    state.queue.push_front(event);
-                    break;
-                }
-                None => break,
-            }
-        }
-        if !messages.is_empty() {
-            return Poll::Ready(Some(Ok(KafkaEvent::Records(messages))));
+        if let Some(event) = state.next(max) {
+            return Poll::Ready(Some(Ok(event)));
         }
         if let Some(end) = &mut state.end {
             return Poll::Ready(end.take().map(Err));
         }
-        state.waker = Some(cx.waker().clone());
+        wait(state, cx);
         Poll::Pending
     }
 
@@ -233,7 +249,7 @@ impl Output {
         if let Some(event) = state.closings.pop_front() {
             return Poll::Ready(event);
         }
-        state.waker = Some(cx.waker().clone());
+        wait(state, cx);
         Poll::Pending
     }
 
@@ -243,33 +259,53 @@ impl Output {
     }
 }
 
-impl State {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    fn last_two(&self) -> (Option<&Item>, Option<&Item>) {
-        let mut last = self.queue.iter().rev();
-        let new = last.next();
-        (last.next(), new)
+/// Wakes the caller, outside the lock: a waker is code of its own.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waker = state.waker.take();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
-fn is_advance_of_same(last: &KafkaEvent, new: &KafkaEvent) -> bool {
-    match (last, new) {
-        (
-            KafkaEvent::Advanced {
-                topic, partition, ..
-            },
-            KafkaEvent::Advanced {
-                topic: of,
-                partition: number,
-                ..
-            },
-        ) => topic == of && partition == number,
-        _ => false,
+/// Has the caller woken.
+fn wait(mut state: MutexGuard<'_, State>, cx: &Context<'_>) {
+    let before = state.waker.replace(cx.waker().clone());
+    drop(state);
+    drop(before);
+}
+
+impl State {
+    /// Takes an opening, or records up to the next opening; without any, how far a partition is.
+    fn next(&mut self, max: usize) -> Option<KafkaEvent> {
+        let mut messages = Vec::new();
+        while messages.len() < max.max(1) {
+            match self.queue.pop_front() {
+                Some(Item::Message(message)) => messages.push(message),
+                Some(Item::Event(event)) if messages.is_empty() => return Some(event),
+                Some(event) => {
+                    self.queue.push_front(event);
+                    break;
+                }
+                None => break,
+            }
+        }
+        if !messages.is_empty() {
+            return Some(KafkaEvent::Records(messages));
+        }
+        let mut first = self.progress.first_entry()?;
+        let (topic, partition) = first.key().clone();
+        if let Some(offset) = first.get_mut().advanced.take() {
+            return Some(KafkaEvent::Advanced {
+                topic,
+                partition,
+                offset,
+            });
+        }
+        let is_idle = first.remove().is_idle;
+        is_idle
+            .then_some(KafkaEvent::Idle { topic, partition })
+            .or_else(|| self.next(max))
     }
 }
 

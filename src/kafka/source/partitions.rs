@@ -1,19 +1,17 @@
 //! The partitions of a member, from their assignment to their end.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::{Offset, TopicPartitionList};
 
 use super::GapFn;
 use super::clients::Clients;
 use super::output::KafkaEvent;
 use super::questions::{Answer, Questions};
-use super::reading::{Reading, Turn};
+use super::readings::Readings;
 use super::settings::KafkaSourceSettings;
 use super::shared::{Key, Shared};
 use super::start::{Found, Log, Mark, Search, Start, range};
@@ -21,9 +19,7 @@ use super::tracker::PartitionTracker;
 use crate::gap::{Gap, GapCause, GapPolicy};
 use crate::kafka::error::{KafkaError, is_fatal};
 
-/// A seek is local but for the wait on librdkafka's thread.
-const SEEK: Duration = Duration::from_secs(5);
-/// The time between two attempts to find where partitions begin, or to go back.
+/// The time between two attempts to find where partitions begin.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// The time between two looks at the ids of the topics. In it records of a topic that was made again may
@@ -35,14 +31,13 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// The partitions that are assigned.
 pub(super) struct Partitions {
-    clients: Arc<Clients>,
     shared: Arc<Shared>,
     on_gap: Option<GapFn>,
     policy: GapPolicy,
-    redelivery_delay: Duration,
     next_check: Duration,
-    /// Those whose start is known.
-    readings: HashMap<Key, Reading>,
+    pub(super) readings: Readings,
+    /// The partitions that have records of which none comes, with their positions.
+    stalled: HashMap<Key, i64>,
     /// What is asked about them.
     pub(super) questions: Questions,
 }
@@ -56,19 +51,20 @@ impl Partitions {
         on_gap: Option<GapFn>,
     ) -> Self {
         Self {
-            clients: Arc::clone(clients),
             shared: Arc::clone(shared),
             on_gap,
             policy: settings.on_gap,
-            redelivery_delay: settings.redelivery_delay,
             next_check: CHECK,
-            readings: HashMap::new(),
+            readings: Readings::new(clients, shared, settings.redelivery_delay),
+            stalled: HashMap::new(),
             questions: Questions::new(clients, search),
         }
     }
 
     /// Takes partitions in: where they begin is looked up.
     pub(super) fn assigned(&mut self, keys: Vec<Key>) {
+        // None is read already, unless the group gives what it has not taken.
+        self.readings.stop(&keys);
         let admission = &self.shared.admission;
         let trackers: Vec<_> = keys
             .into_iter()
@@ -84,20 +80,28 @@ impl Partitions {
 
     /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
     pub(super) fn check_silence(&mut self, now: Duration) {
-        let silent = self.readings.values_mut().filter_map(|reading| {
-            let is_silent = reading.is_silent(now, SILENCE);
-            is_silent.then(|| Arc::clone(&reading.tracker))
-        });
-        for tracker in silent.collect::<Vec<_>>() {
+        for tracker in self.readings.silent(now, SILENCE) {
             self.questions.silence(tracker);
+        }
+        let shared = &self.shared;
+        let had_stalled = !self.stalled.is_empty();
+        self.stalled.retain(|key, position| {
+            let tracker = shared.tracker(key);
+            tracker.is_some_and(|tracker| tracker.is_open() && tracker.position() == *position)
+        });
+        if had_stalled && self.stalled.is_empty() {
+            self.shared.silence.succeeded();
+        }
+        if self.questions.is_empty() {
+            self.shared.lookups.succeeded();
         }
     }
 
     /// Reports a partition that has records, of which none comes.
-    fn note_silence(&self, tracker: &Arc<PartitionTracker>, log: &Log) {
+    fn note_silence(&mut self, tracker: &Arc<PartitionTracker>, log: &Log) {
         let position = tracker.position();
         if !self.is_tracked(tracker) || log.high <= position || tracker.is_full() {
-            return self.shared.silence.succeeded();
+            return;
         }
         let (topic, partition) = tracker.key();
         self.shared.silence.failed(format!(
@@ -106,6 +110,7 @@ impl Partitions {
             SILENCE.as_secs(),
             log.high
         ));
+        self.stalled.insert((topic, partition), position);
     }
 
     /// Asks from time to time whether the topics are still the same.
@@ -114,26 +119,20 @@ impl Partitions {
             return;
         }
         self.next_check = now + CHECK;
-        let mut topics: Vec<Arc<str>> = self
-            .readings
-            .keys()
-            .map(|(topic, _)| Arc::clone(topic))
-            .collect();
-        topics.sort_unstable();
-        topics.dedup();
+        let topics = self.readings.topics();
         self.questions.topics(topics);
     }
 
     /// Goes on with the ids of topics: one that was made again begins anew.
     fn compare(&mut self, topics: &[(Arc<str>, Option<String>)]) {
-        let replaced = self.readings.iter().filter(|((topic, _), reading)| {
-            let known = Mark::read(&reading.tracker.mark()).and_then(|mark| mark.topic);
-            let current = topics.iter().find(|(name, _)| name == topic);
+        let replaced = self.readings.trackers().filter(|tracker| {
+            let known = Mark::read(&tracker.mark()).and_then(|mark| mark.topic);
+            let current = topics.iter().find(|(name, _)| *name == tracker.topic);
             let current = current.and_then(|(_, id)| id.as_ref());
             known.is_some_and(|known| current.is_some_and(|current| *current != known))
         });
-        let replaced: Vec<Key> = replaced.map(|(key, _)| key.clone()).collect();
-        for tracker in self.stop_reading(&replaced) {
+        let replaced: Vec<Key> = replaced.map(|tracker| tracker.key()).collect();
+        for tracker in self.readings.stop(&replaced) {
             self.questions.log(tracker, Duration::ZERO);
         }
     }
@@ -145,21 +144,22 @@ impl Partitions {
     /// What ends the source.
     pub(super) fn answered(&mut self, answer: Answer) -> Result<(), KafkaError> {
         match answer {
-            Answer::Starts(trackers, Ok(found)) => {
-                self.shared.lookups.succeeded();
-                for found in found {
-                    let tracker = trackers.iter().find(|tracker| tracker.key() == found.key);
+            Answer::Starts(answers) => {
+                let mut unanswered = Vec::new();
+                for (tracker, found) in answers {
                     // Not where it went meanwhile, and came back.
-                    if let Some(tracker) = tracker.filter(|tracker| self.is_tracked(tracker)) {
-                        self.open(tracker, found)?;
+                    if !self.is_tracked(&tracker) {
+                        continue;
+                    }
+                    match found {
+                        Ok(found) => self.open(&tracker, found)?,
+                        Err(error) => {
+                            self.refused(&error, &tracker)?;
+                            unanswered.push(tracker);
+                        }
                     }
                 }
-                Ok(())
-            }
-            Answer::Starts(mut trackers, Err(error)) => {
-                self.refused(&error, trackers.first())?;
-                trackers.retain(|tracker| self.is_tracked(tracker));
-                self.questions.starts(trackers, RETRY);
+                self.questions.starts(unanswered, RETRY);
                 Ok(())
             }
             Answer::Log(tracker, _) if !self.is_tracked(&tracker) => Ok(()),
@@ -168,7 +168,7 @@ impl Partitions {
                 self.reopen(&tracker, &log)
             }
             Answer::Log(tracker, Err(error)) => {
-                self.refused(&error, Some(&tracker))?;
+                self.refused(&error, &tracker)?;
                 self.questions.log(tracker, RETRY);
                 Ok(())
             }
@@ -178,13 +178,8 @@ impl Partitions {
             }
             // That no broker answers is reported by the connection.
             Answer::Silent(_, Err(_)) => Ok(()),
-            Answer::Topics(Ok(topics)) => {
+            Answer::Topics(topics) => {
                 self.compare(&topics);
-                Ok(())
-            }
-            // It may be on its way out; it is asked for again.
-            Answer::Topics(Err(error)) => {
-                tracing::debug!(%error, "kafka consumer: topics are not described");
                 Ok(())
             }
         }
@@ -198,18 +193,16 @@ impl Partitions {
     fn refused(
         &self,
         error: &rdkafka::error::KafkaError,
-        tracker: Option<&Arc<PartitionTracker>>,
+        tracker: &PartitionTracker,
     ) -> Result<(), KafkaError> {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         let reason = Arc::from(code.to_string());
-        match (code, tracker) {
-            (code, _) if is_fatal(code) => Err(KafkaError::Fatal { reason }),
-            (RDKafkaErrorCode::TopicAuthorizationFailed, Some(tracker)) => {
-                Err(KafkaError::TopicRefused {
-                    topic: Arc::clone(&tracker.topic),
-                    reason,
-                })
-            }
+        match code {
+            code if is_fatal(code) => Err(KafkaError::Fatal { reason }),
+            RDKafkaErrorCode::TopicAuthorizationFailed => Err(KafkaError::TopicRefused {
+                topic: Arc::clone(&tracker.topic),
+                reason,
+            }),
             _ => {
                 self.shared.lookups.failed(error.to_string());
                 Ok(())
@@ -219,7 +212,7 @@ impl Partitions {
 
     fn is_tracked(&self, tracker: &Arc<PartitionTracker>) -> bool {
         let tracked = self.shared.tracker(&tracker.key());
-        tracked.is_some_and(|tracked| Arc::ptr_eq(&tracked, tracker))
+        tracked.is_some_and(|tracked| Arc::ptr_eq(&tracked, tracker)) && tracker.is_open()
     }
 
     fn open(&mut self, tracker: &Arc<PartitionTracker>, found: Found) -> Result<(), KafkaError> {
@@ -238,37 +231,34 @@ impl Partitions {
             }
         };
         tracker.start(at, found.mark);
-        self.read(tracker, at);
-        self.shared.output.event(KafkaEvent::Opened {
-            topic: Arc::clone(&tracker.topic),
-            partition: tracker.partition,
-        });
+        self.readings.read(tracker, at);
+        self.shared.output.opened(tracker.key());
         Ok(())
     }
 
     /// Goes on with a partition whose next offset was not there, or whose topic is another.
     fn reopen(&mut self, tracker: &Arc<PartitionTracker>, log: &Log) -> Result<(), KafkaError> {
         let mut mark = Mark::read(&tracker.mark()).unwrap_or_default();
-        let known = std::mem::replace(&mut mark.topic, log.topic.clone());
-        let is_another =
-            known.is_some_and(|known| log.topic.as_ref().is_some_and(|is| *is != known));
+        let is_another = mark.topic.is_some() && log.topic.is_some() && mark.topic != log.topic;
+        // An id that is not known now may be later.
+        mark.topic = log.topic.clone().or(mark.topic);
         let start = range(tracker.position(), log.low, log.high, is_another);
         let Start::Gap { cause, wanted, at } = start else {
             // It was there all the same: the broker that was asked had been behind.
-            self.read(tracker, tracker.position());
+            self.readings.read(tracker, tracker.position());
             return Ok(());
         };
         self.gap(tracker, cause, wanted)?;
         if cause == GapCause::Trimmed {
             tracker.advance(at);
-            self.read(tracker, at);
+            self.readings.read(tracker, at);
             return Ok(());
         }
         // Another log begins: what is out is of the one that is gone.
         let new = tracker.renew_at(at, mark.to_string().into());
         self.shared.track(&new);
         self.shared.output.take_back(&new.topic, new.partition);
-        self.read(&new, at);
+        self.readings.read(&new, at);
         Ok(())
     }
 
@@ -288,8 +278,12 @@ impl Partitions {
         let gap = Gap::new(Some(partition.into()), after, cause);
         self.shared.meter.gaps.add(1);
         tracing::warn!(%gap, "kafka consumer: a gap in a partition");
-        if let Some(on_gap) = &self.on_gap {
-            on_gap(&gap);
+        if let Some(on_gap) = &self.on_gap
+            && catch_unwind(AssertUnwindSafe(|| on_gap(&gap))).is_err()
+        {
+            return Err(KafkaError::Fatal {
+                reason: "the handler of gaps panicked".into(),
+            });
         }
         match self.policy {
             GapPolicy::Fail => Err(KafkaError::Gap { gap }),
@@ -298,32 +292,18 @@ impl Partitions {
         }
     }
 
-    /// Begins to read at this offset.
-    fn read(&mut self, tracker: &Arc<PartitionTracker>, at: i64) {
-        let Some(reading) = Reading::new(&self.clients, &self.shared, Arc::clone(tracker)) else {
-            tracing::error!(
-                topic = &*tracker.topic,
-                "kafka consumer: the topic has an impossible name"
-            );
-            return;
-        };
-        let list = one(&tracker.key(), Offset::Offset(at));
-        if let Err(error) = self.clients.reader.incremental_assign(&list) {
-            self.shared.lookups.failed(error.to_string());
-            self.questions.starts(vec![Arc::clone(tracker)], RETRY);
-            return;
-        }
-        self.readings.insert(tracker.key(), reading);
-        self.count();
-    }
-
     /// Stops reading partitions that are to go, and returns those that were open.
     pub(super) fn close(&mut self, keys: &[Key]) -> Vec<Arc<PartitionTracker>> {
-        let open = self.stop_reading(keys);
+        self.readings.stop(keys);
+        let mut open = Vec::new();
         for key in keys {
-            // Not open yet: nothing of it is out.
-            if !open.iter().any(|tracker| tracker.key() == *key) {
-                self.shared.untrack(key);
+            match self.shared.tracker(key) {
+                // Also one that is not read now, since its log is looked at.
+                Some(tracker) if tracker.resume().is_some() => open.push(tracker),
+                // Its start is not known yet: nothing of it is out.
+                _ => {
+                    self.shared.untrack(key);
+                }
             }
         }
         for tracker in &open {
@@ -343,39 +323,17 @@ impl Partitions {
 
     /// Ends partitions that are not this member's any more.
     pub(super) fn lost(&mut self, keys: &[Key]) {
-        self.stop_reading(keys);
+        self.readings.stop(keys);
         for key in keys {
             let (topic, partition) = key.clone();
             let was_new = self.shared.output.withdraw(&topic, partition);
-            if self.shared.untrack(key).is_some() && !was_new {
+            let lost = self.shared.untrack(key);
+            if lost.is_some_and(|lost| lost.resume().is_some()) && !was_new {
                 self.shared
                     .output
                     .closing(KafkaEvent::Lost { topic, partition });
             }
         }
-    }
-
-    fn stop_reading(&mut self, keys: &[Key]) -> Vec<Arc<PartitionTracker>> {
-        let mut list = TopicPartitionList::new();
-        let mut stopped = Vec::new();
-        for key in keys {
-            if let Some(reading) = self.readings.remove(key) {
-                list.add_partition(&key.0, key.1);
-                stopped.push(reading.tracker);
-            }
-        }
-        if list.count() > 0
-            && let Err(error) = self.clients.reader.incremental_unassign(&list)
-        {
-            // Nothing is taken of their queues any more, so nothing is handed out.
-            tracing::warn!(%error, "kafka consumer: partitions are fetched further on");
-        }
-        self.count();
-        stopped
-    }
-
-    fn count(&self) {
-        self.shared.open.store(self.readings.len(), SeqCst);
     }
 
     /// Takes records of each partition that has room for them. Returns whether there may be more.
@@ -384,102 +342,10 @@ impl Partitions {
     ///
     /// What ends the source.
     pub(super) fn turn(&mut self) -> Result<bool, KafkaError> {
-        let mut has_more = false;
-        let mut out_of_range = Vec::new();
-        for (key, reading) in &mut self.readings {
-            match reading.turn(&self.shared)? {
-                Turn::Over => {}
-                Turn::More => has_more = true,
-                Turn::AtEnd => {
-                    has_more = true;
-                    let (topic, partition) = key.clone();
-                    let event = KafkaEvent::Idle { topic, partition };
-                    self.shared.output.event(event);
-                }
-                Turn::OutOfRange => out_of_range.push(key.clone()),
-            }
-        }
-        for tracker in self.stop_reading(&out_of_range) {
+        let (has_more, out_of_range) = self.readings.turn()?;
+        for tracker in self.readings.stop(&out_of_range) {
             self.questions.log(tracker, Duration::ZERO);
         }
         Ok(has_more)
     }
-
-    /// Notes how far partitions were handed out, past what has no record.
-    pub(super) fn advance(&mut self) {
-        if self.readings.is_empty() {
-            return;
-        }
-        let Ok(positions) = self.clients.reader.position() else {
-            return;
-        };
-        for element in positions.elements() {
-            let Offset::Offset(offset) = element.offset() else {
-                continue;
-            };
-            let key = (Arc::from(element.topic()), element.partition());
-            let reading = self.readings.get(&key).filter(|reading| reading.has_come());
-            if let Some(reading) = reading
-                && reading.tracker.advance(offset)
-            {
-                let (topic, partition) = key;
-                self.shared.output.event(KafkaEvent::Advanced {
-                    topic,
-                    partition,
-                    offset,
-                });
-            }
-        }
-    }
-
-    /// Takes partitions with a dropped acknowledgement back to their first record that is not done,
-    /// once they have rested.
-    pub(super) fn go_back(&mut self, now: Duration) {
-        for reading in self.readings.values_mut() {
-            if !reading.tracker.has_failed() {
-                continue;
-            }
-            let until = now + self.redelivery_delay;
-            if *reading.rests_until.get_or_insert(until) > now {
-                continue;
-            }
-            let (topic, partition) = reading.tracker.key();
-            let Some(offset) = reading.tracker.resume() else {
-                continue;
-            };
-            let seek = Offset::Offset(offset);
-            // Before the tracker is renewed, so that nothing of before the seek gets into the new one.
-            match self.clients.reader.seek(&topic, partition, seek, SEEK) {
-                Ok(()) => {
-                    let new = reading.tracker.renew();
-                    self.shared.track(&new);
-                    self.shared.output.take_back(&topic, partition);
-                    self.shared.meter.redelivered.add(1);
-                    reading.moved(new);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, topic = &*topic, partition,
-                        "kafka consumer: cannot go back yet");
-                    reading.rests_until = Some(now + self.redelivery_delay.max(RETRY));
-                }
-            }
-        }
-    }
-
-    /// Returns the time at which a partition has rested.
-    pub(super) fn next_time(&self) -> Option<Duration> {
-        let rests = self
-            .readings
-            .values()
-            .filter_map(|reading| reading.rests_until);
-        rests.min()
-    }
-}
-
-/// Returns a list of one partition.
-fn one((topic, partition): &Key, offset: Offset) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    // Only an offset below zero can't be set.
-    let _ = list.add_partition_offset(topic, *partition, offset);
-    list
 }

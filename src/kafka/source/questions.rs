@@ -6,23 +6,26 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 
 use super::clients::Clients;
 use super::shared::Key;
 use super::start::{Found, Log, Search, topic_id};
 use super::tracker::PartitionTracker;
 
+/// The answer to a question whose thread panicked.
+const FAILED: ClientError = ClientError::MetadataFetch(RDKafkaErrorCode::Fail);
+
 /// The answer to a question about partitions.
 pub(super) enum Answer {
     /// Where these begin.
-    Starts(Vec<Arc<PartitionTracker>>, KafkaResult<Vec<Found>>),
+    Starts(Vec<(Arc<PartitionTracker>, KafkaResult<Found>)>),
     /// The log of one whose next offset is not there.
     Log(Arc<PartitionTracker>, KafkaResult<Log>),
     /// The log of one that has been silent.
     Silent(Arc<PartitionTracker>, KafkaResult<Log>),
     /// The ids of topics.
-    Topics(KafkaResult<Vec<(Arc<str>, Option<String>)>>),
+    Topics(Vec<(Arc<str>, Option<String>)>),
 }
 
 /// The questions that are not answered yet.
@@ -51,8 +54,12 @@ impl Questions {
         self.pending.push(Box::pin(async move {
             tokio::time::sleep(delay).await;
             let asked = tokio::task::spawn_blocking(move || search.find(&clients, &keys));
-            let found = asked.await.unwrap_or_else(|_| Ok(Vec::new()));
-            Answer::Starts(trackers, found)
+            // One that panicked is asked again.
+            let found = asked.await.unwrap_or_default().into_iter().map(Some);
+            let found = found.chain(std::iter::repeat_with(|| None));
+            let answers = trackers.into_iter().zip(found);
+            let answers = answers.map(|(tracker, found)| (tracker, found.unwrap_or(Err(FAILED))));
+            Answer::Starts(answers.collect())
         }));
     }
 
@@ -63,10 +70,7 @@ impl Questions {
             tokio::time::sleep(delay).await;
             let key = tracker.key();
             let asked = tokio::task::spawn_blocking(move || Log::ask(&clients, &key));
-            match asked.await {
-                Ok(log) => Answer::Log(tracker, log),
-                Err(_) => Answer::Starts(vec![tracker], Ok(Vec::new())),
-            }
+            Answer::Log(tracker, asked.await.unwrap_or(Err(FAILED)))
         }));
     }
 
@@ -75,10 +79,7 @@ impl Questions {
         let (clients, key) = (Arc::clone(&self.clients), tracker.key());
         self.pending.push(Box::pin(async move {
             let asked = tokio::task::spawn_blocking(move || Log::ask(&clients, &key));
-            match asked.await {
-                Ok(log) => Answer::Silent(tracker, log),
-                Err(_) => Answer::Starts(vec![tracker], Ok(Vec::new())),
-            }
+            Answer::Silent(tracker, asked.await.unwrap_or(Err(FAILED)))
         }));
     }
 
@@ -87,15 +88,20 @@ impl Questions {
         let clients = Arc::clone(&self.clients);
         self.pending.push(Box::pin(async move {
             let ask = move || {
-                let ids = topics.into_iter().map(|topic| {
-                    let id = topic_id(&clients, &topic)?;
-                    Ok((topic, id))
+                // One that is on its way out has none now; it is asked for again.
+                let ids = topics.into_iter().filter_map(|topic| {
+                    let id = topic_id(&clients, &topic).ok()?;
+                    Some((topic, id))
                 });
-                ids.collect()
+                ids.collect::<Vec<_>>()
             };
             let asked = tokio::task::spawn_blocking(ask);
-            Answer::Topics(asked.await.unwrap_or_else(|_| Ok(Vec::new())))
+            Answer::Topics(asked.await.unwrap_or_default())
         }));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
     }
 
     /// Resolves to the next answer.

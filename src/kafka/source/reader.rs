@@ -77,21 +77,28 @@ pub(super) async fn run(
         clock: Clock::start(),
         commit_interval: settings.commit_interval,
         drain_timeout: configs.drain_timeout,
+        last_commit: Duration::ZERO,
         next_commit: settings.commit_interval,
         next_look: Duration::ZERO,
         hold: None,
+        has_failed: false,
+        unseen: None,
     };
-    let asked = thread.read(close).await;
-    thread.partitions.advance();
+    let ending = EndOutput(Arc::clone(&shared));
+    let asked = thread.run(close).await;
+    thread.partitions.readings.advance();
     // What is done is committed before the partitions go, so that the caller learns if that fails.
     let committed = thread.last_commit().await;
-    clients.leave();
-    if thread.hold.take().is_some() {
-        clients.release();
+    let unseen = thread.unseen.take().map_or(Ok(()), Err);
+    // Before another member can have them.
+    for tracker in shared.trackers() {
+        shared.untrack(&tracker.key());
     }
+    clients.leave();
+    clients.release();
     let clock = thread.clock;
     drop(thread);
-    shared.output.end(None);
+    drop(ending);
     // A question under way has the clients as well, and the last one to drop them leaves the group.
     let until = clock.now() + QUESTION;
     while Arc::strong_count(&clients) > 1 && clock.now() < until {
@@ -99,7 +106,22 @@ pub(super) async fn run(
     }
     drop(clients);
     if let Some(closed) = asked {
-        let _ = closed.send(committed);
+        let _ = closed.send(committed.and(unseen));
+    }
+}
+
+/// Ends the output however the thread ends: a caller must not wait for ever.
+struct EndOutput(Arc<Shared>);
+
+impl Drop for EndOutput {
+    fn drop(&mut self) {
+        let error = std::thread::panicking().then(|| KafkaError::Fatal {
+            reason: "the source's thread panicked".into(),
+        });
+        if let Some(error) = &error {
+            self.0.fail(error);
+        }
+        self.0.output.end(error);
     }
 }
 
@@ -110,24 +132,25 @@ struct SourceThread<'a> {
     clock: Clock,
     commit_interval: Duration,
     drain_timeout: Duration,
+    last_commit: Duration,
     next_commit: Duration,
     next_look: Duration,
     /// The revocation that is not answered yet.
     hold: Option<Hold>,
+    has_failed: bool,
+    /// The error that ended the source where its output had ended before: for the close.
+    unseen: Option<KafkaError>,
 }
 
 impl SourceThread<'_> {
-    /// Reads until it is to close, or an error ends it; returns the waiting caller of the close.
-    async fn read(&mut self, mut close: Close) -> Option<oneshot::Sender<Result<(), KafkaError>>> {
+    /// Runs until it is to close; returns the waiting caller of the close. After an error nothing is
+    /// handed out, and the partitions are kept until then all the same: records of theirs are in work.
+    async fn run(&mut self, mut close: Close) -> Option<oneshot::Sender<Result<(), KafkaError>>> {
         loop {
-            let has_more = match self.step() {
-                Ok(has_more) => has_more,
-                Err(error) => {
-                    self.shared.fail(&error);
-                    self.shared.output.end(Some(error));
-                    return None;
-                }
-            };
+            let has_more = self.step().unwrap_or_else(|error| {
+                self.fail(error);
+                false
+            });
             let wake = self.next_time();
             let hold = &mut self.hold;
             let committed = async {
@@ -141,7 +164,7 @@ impl SourceThread<'_> {
                 asked = &mut close => return asked.ok(),
                 answer = self.partitions.questions.answer() => {
                     if let Err(error) = self.partitions.answered(answer) {
-                        self.shared.fail(&error);
+                        self.fail(error);
                     }
                 }
                 committed = committed => {
@@ -156,29 +179,46 @@ impl SourceThread<'_> {
         }
     }
 
+    fn fail(&mut self, error: KafkaError) {
+        if self.has_failed {
+            return;
+        }
+        self.has_failed = true;
+        self.shared.fail(&error);
+        if !self.shared.output.end(Some(error.clone())) {
+            self.unseen = Some(error);
+        }
+    }
+
     /// Does what is to be done now. Returns whether there may be more records at once.
     fn step(&mut self) -> Result<bool, KafkaError> {
         self.serve();
         if let Some(failure) = self.shared.failure() {
-            return Err(failure);
+            self.fail(failure);
         }
         let now = self.clock.now();
         self.move_hold(now);
+        let is_reading = !self.has_failed && !self.shared.stopped.load(SeqCst);
         let mut has_more = false;
-        if !self.shared.stopped.load(SeqCst) {
+        if is_reading {
             has_more = self.partitions.turn()?;
             // After a stop nothing comes again, and what is out may still be acknowledged.
-            self.partitions.go_back(now);
+            self.partitions.readings.go_back(now);
+        }
+        if self.hold.as_ref().is_some_and(Hold::is_draining) {
+            // The answer to a commit is the only sign that the group goes on without this member.
+            self.next_commit = self.next_commit.min(self.last_commit + LOOK);
         }
         if now >= self.next_commit {
-            self.next_commit = now + self.commit_interval;
-            self.partitions.advance();
+            (self.last_commit, self.next_commit) = (now, now + self.commit_interval);
+            self.partitions.readings.advance();
             self.commit_async();
         }
         if now >= self.next_look {
             self.next_look = now + LOOK;
-            self.partitions.check_topics(now);
-            if !self.shared.stopped.load(SeqCst) {
+            if is_reading {
+                self.partitions.readings.retry();
+                self.partitions.check_topics(now);
                 self.partitions.check_silence(now);
             }
             self.shared.publish();
@@ -210,7 +250,7 @@ impl SourceThread<'_> {
         let times = [
             Some(self.next_commit),
             self.hold.as_ref().map(Hold::due),
-            self.partitions.next_time(),
+            self.partitions.readings.next_time(),
         ];
         let times = times.into_iter().flatten();
         // A time that is over and has had no effect must not make the thread spin.
@@ -331,8 +371,16 @@ impl SourceThread<'_> {
             };
             let clients = Arc::clone(self.clients);
             let commit = move || clients.member.commit(&list, CommitMode::Sync);
-            let committed: KafkaResult<()> =
-                tokio::task::spawn_blocking(commit).await.unwrap_or(Ok(()));
+            let mut commit = tokio::task::spawn_blocking(commit);
+            let committed: KafkaResult<()> = loop {
+                tokio::select! {
+                    committed = &mut commit => break committed.unwrap_or(Ok(())),
+                    () = tokio::time::sleep(SERVE) => {}
+                }
+                // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
+                self.serve();
+                self.move_hold(self.clock.now());
+            };
             let Err(error) = committed else {
                 return Ok(());
             };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::error::KafkaError;
 use super::super::settings::{KafkaSettings, refuse};
+use super::hold::LAST_COMMIT;
 use crate::gap::GapPolicy;
 use crate::settings::units::format_duration;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
@@ -169,7 +170,8 @@ impl KafkaSourceSettings {
     /// Sets for how long a partition that is to go to another member is kept while its records are
     /// finished. What is not done by then comes again, at the next member. Default: 10 s, or half of
     /// `session.timeout.ms` where that is less. Up to 5 min; it must be less than `session.timeout.ms`
-    /// and `max.poll.interval.ms`, since a member that answers later is out of its group.
+    /// and `max.poll.interval.ms` by more than a second, which the last commit may take: a member that
+    /// answers later is out of its group.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.drain_timeout = Some(timeout);
@@ -244,10 +246,10 @@ impl KafkaSourceSettings {
             (session, "session.timeout.ms"),
             (poll, "max.poll.interval.ms"),
         ] {
-            if drain >= limit {
+            if drain + LAST_COMMIT >= limit {
                 return Err(KafkaError::Settings {
                     problem: format!(
-                        "drain_timeout is {}, and must be less than {property}, {}: lower the one or raise the other",
+                        "drain_timeout is {}, and must be less than {property}, {}, by more than a second: lower the one or raise the other",
                         format_duration(drain),
                         format_duration(limit)
                     ),

@@ -133,7 +133,6 @@ pub(super) fn range(wanted: i64, low: i64, high: i64, is_of_another: bool) -> St
 /// A partition's start, as it was found.
 #[derive(Debug)]
 pub(super) struct Found {
-    pub(super) key: Key,
     pub(super) start: Start,
     /// The offset of [`Start::Newest`].
     pub(super) end: i64,
@@ -151,21 +150,20 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// Finds where these partitions begin. Blocks.
-    pub(super) fn find(&self, clients: &Clients, keys: &[Key]) -> KafkaResult<Vec<Found>> {
-        let mut found = Vec::with_capacity(keys.len());
-        let mut topics: Vec<&Arc<str>> = keys.iter().map(|(topic, _)| topic).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        for topic in topics {
-            let mut of_topic = keys.iter().filter(|(of, _)| of == topic);
-            let view = self.view(clients, topic)?;
-            of_topic.try_for_each(|key| {
-                found.push(self.find_one(clients, key, &view)?);
-                Ok::<_, ClientError>(())
-            })?;
-        }
-        Ok(found)
+    /// Finds where each of these partitions begins. Blocks.
+    pub(super) fn find(&self, clients: &Clients, keys: &[Key]) -> Vec<KafkaResult<Found>> {
+        let mut views: HashMap<&Arc<str>, KafkaResult<View>> = HashMap::new();
+        let found = keys.iter().map(|key| {
+            let (topic, _) = key;
+            let view = views
+                .entry(topic)
+                .or_insert_with(|| self.view(clients, topic));
+            match view {
+                Ok(view) => self.find_one(clients, key, view),
+                Err(error) => Err(error.clone()),
+            }
+        });
+        found.collect()
     }
 
     fn find_one(&self, clients: &Clients, key: &Key, view: &View) -> KafkaResult<Found> {
@@ -187,7 +185,6 @@ impl Search {
             _ => range.1,
         };
         Ok(Found {
-            key: key.clone(),
             start,
             end,
             mark: view.mark.to_string().into(),
@@ -261,17 +258,26 @@ impl Log {
 pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
     let failed = |code: RDKafkaErrorCode| Err(ClientError::MetadataFetch(code));
     let metadata = clients.reader.fetch_metadata(Some(topic), QUESTION)?;
-    // Any broker knows it; librdkafka would ask the controller, which not every server has.
-    let Some(broker) = metadata.brokers().first() else {
+    // Any broker knows it; librdkafka would ask the controller, which not every server has. Another one
+    // each time, since one of them may not be reached.
+    let brokers = metadata.brokers();
+    let Some(broker) = brokers.get(fastrand::usize(..brokers.len().max(1))) else {
         return failed(RDKafkaErrorCode::AllBrokersDown);
     };
     let client = clients.reader.client();
     let described = describe_topics_at(client, broker.id(), &[topic], QUESTION);
     let mut described = match described {
         Ok(described) => described,
-        Err(error) if error.is_retryable() => return failed(error.code()),
-        // Brokers that do not know the question.
-        Err(_) => return Ok(None),
+        // Brokers that do not know the question. Whatever else fails says nothing of the id.
+        Err(error)
+            if matches!(
+                error.code(),
+                RDKafkaErrorCode::UnsupportedVersion | RDKafkaErrorCode::UnsupportedFeature
+            ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return failed(error.code()),
     };
     match described.pop() {
         Some(Ok(topic)) => Ok(topic.id.map(|id| id.to_string())),

@@ -235,6 +235,11 @@ impl PartitionTracker {
         state.dropped.is_some() && state.phase == Phase::Open
     }
 
+    /// Returns whether it is neither closing nor retired.
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().phase == Phase::Open
+    }
+
     /// Hands out nothing more. What is out is still this member's.
     pub(super) fn close(self: &Arc<Self>) {
         let mut state = self.lock();

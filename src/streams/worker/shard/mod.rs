@@ -237,6 +237,12 @@ impl ShardTask {
             if self.may_read() && self.reading.poll.due() <= now {
                 self.start_read(now);
             }
+            // The last record or guard may have ended since stock was taken, and wakes nothing then.
+            let is_draining = matches!(self.phase, Phase::Draining { .. }) && !self.reading.closed;
+            if is_draining && self.dispatcher.is_quiet(&self.acks) {
+                wake = now;
+                continue;
+            }
             wake = self.wake(now);
             // These futures resolve at once where nothing is left to wait for: they would spin.
             let below = self.shared.part() / 2;
@@ -295,6 +301,9 @@ impl ShardTask {
         if self.reading.ends > 0 && !self.reading.closed {
             wake = wake.min(now + END_CHECK);
         }
+        if let Some(until) = self.reading.finish_by.filter(|until| *until > now) {
+            wake = wake.min(until);
+        }
         let due = match self.phase {
             Phase::Working => self.dispatcher.due(),
             // A time that has passed needs no timer.
@@ -334,10 +343,16 @@ impl ShardTask {
         }
         self.meet_barrier();
         if self.reading.closed && self.acks.is_empty() && self.rescan.is_none() {
-            let graph = self.shared.graph();
-            self.lease
-                .finish(graph.children(self.shard()).cloned().collect());
-            return;
+            // The caller of a stream may have something to finish beside the records.
+            self.dispatcher.leave();
+            let drain = self.shared.settings.get_drain_timeout();
+            let until = *self.reading.finish_by.get_or_insert(now + drain);
+            if self.acks.is_settled() || now >= until {
+                let graph = self.shared.graph();
+                self.lease
+                    .finish(graph.children(self.shard()).cloned().collect());
+                return;
+            }
         }
         self.move_on(now);
     }
@@ -374,6 +389,7 @@ impl ShardTask {
         self.reading.position.rewind(self.done);
         self.reading.read = None;
         (self.reading.closed, self.reading.ends) = (false, 0);
+        self.reading.finish_by = None;
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {
             self.dispatcher.leave();

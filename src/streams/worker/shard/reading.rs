@@ -32,6 +32,8 @@ pub(super) struct Reading {
     from_time: Option<u64>,
     /// Set once the shard has been read to its end.
     pub(super) closed: bool,
+    /// The time until which a guard of the shard's end is waited for.
+    pub(super) finish_by: Option<Duration>,
     /// The pages in a row that had no other behind them.
     pub(super) ends: u32,
     pub(super) poll: Poll,
@@ -64,6 +66,7 @@ impl Reading {
             position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
             from_time,
             closed: false,
+            finish_by: None,
             ends: 0,
             poll: Poll::new(interval, idle_interval, idle_after),
             read_up: shared.lags.begins(&row.shard, found),
