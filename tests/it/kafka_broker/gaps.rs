@@ -27,7 +27,7 @@ async fn fill(topic: &Topic, partition: i32, count: u32) {
 }
 
 /// Has the broker delete all records of a partition before this offset.
-async fn trim(topic: &Topic, partition: i32, before: i64) {
+pub(super) async fn trim(topic: &Topic, partition: i32, before: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic.name, partition, Offset::Offset(before))
         .expect("an offset");

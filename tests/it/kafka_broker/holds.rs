@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dynamodb_connector::GapPolicy;
 use dynamodb_connector::kafka::{
-    KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message, PartitionGuard,
-    ProducerRecord,
+    KafkaError, KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message,
+    PartitionGuard, ProducerRecord,
 };
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 
@@ -243,4 +244,74 @@ async fn markers_of_transactions_are_no_lag() {
     soon(source.close()).await.expect("committed");
     let aborted = tokio::task::spawn_blocking(move || producer.abort_transaction(long));
     aborted.await.expect("no panic").expect("aborted");
+}
+
+#[tokio::test]
+async fn a_source_that_failed_keeps_its_partitions_until_it_is_closed() {
+    let Some(topic) = Topic::new("holds", 2, &[]).await else {
+        return;
+    };
+    fill(&topic, 2, 1).await;
+    let group = unique("group");
+    let kafka = topic
+        .settings()
+        // So that little of what is there is fetched before it is trimmed.
+        .set("queued.min.messages", "1")
+        .set("fetch.message.max.bytes", "200")
+        .set("receive.message.max.bytes", "2000")
+        .set("message.max.bytes", "1000")
+        .set("fetch.max.bytes", "1000");
+    let own = KafkaSourceSettings::new(&group, [topic.name.as_str()])
+        .commit_interval(Duration::from_millis(50))
+        .max_outstanding_records(2);
+    let mut first = soon(KafkaSource::open(&kafka, &own))
+        .await
+        .expect("a source");
+    let (mut held, _) = take(&mut first, 2).await;
+    held.sort_by_key(|message| message.partition);
+    let (kept, other) = (held.remove(0), held.remove(0));
+    // The other partition goes wrong.
+    let sink = topic.sink(&KafkaSinkSettings::default());
+    for _ in 0..3_000 {
+        let record = ProducerRecord::new(topic.name.as_str(), "x").partition(1);
+        drop(soon(sink.send(record)).await.expect("accepted"));
+    }
+    soon(sink.close()).await.expect("delivered");
+    super::gaps::trim(&topic, 1, 3_000).await;
+    other.ack.done();
+    let failed = async {
+        loop {
+            match first.next_event(10).await.expect("an error") {
+                Ok(KafkaEvent::Records(messages)) => {
+                    messages.into_iter().for_each(|message| message.ack.done());
+                }
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        }
+    };
+    let error = soon(failed).await;
+    assert!(matches!(error, KafkaError::Gap { .. }), "{error}");
+
+    let reporting =
+        KafkaSourceSettings::new(&group, [topic.name.as_str()]).on_gap(GapPolicy::Report);
+    let second = KafkaSource::builder(&topic.settings(), &reporting).on_gap(|_| {});
+    let mut second = soon(second.open()).await.expect("a source");
+    let early = tokio::time::timeout(Duration::from_millis(1_500), of_first(&mut second)).await;
+    assert!(early.is_err(), "its record is still in work");
+    assert!(kept.ack.is_current());
+    soon(first.close()).await.expect("committed");
+    assert!(!kept.ack.is_current(), "another member has it now");
+    assert_eq!(soon(of_first(&mut second)).await, 0);
+}
+
+/// Waits for a record of partition 0, and returns its offset.
+async fn of_first(source: &mut KafkaSource) -> i64 {
+    loop {
+        if let KafkaEvent::Records(messages) = event(source).await
+            && let Some(first) = messages.iter().find(|message| message.partition == 0)
+        {
+            return first.offset;
+        }
+    }
 }

@@ -6,7 +6,7 @@ use dynamodb_connector::streams::{
     PartitionGuard, RecordStream, ShardId, StreamEvent, StreamSettings,
 };
 
-use super::rig::{Log, Worker, nth, open_shards, put_each, table};
+use super::rig::{Log, TABLE, Worker, nth, open_shards, put_each, table};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -106,4 +106,40 @@ async fn a_guard_that_is_held_for_too_long_keeps_nothing() {
     other.stop().await;
     drop(seen);
     stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_children_of_a_shard_wait_for_the_guard_of_its_end() {
+    let fake = table(1);
+    put_each(&fake, 5, 0).await;
+    let source = nth(&fake, 1).settings(settings(40 * SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.records == 5).await;
+    fake.split_all_shards(TABLE);
+    put_each(&fake, 5, 1).await;
+    seen.until(&mut stream, |seen| seen.guards.len() == 1).await;
+    let more = seen.until(&mut stream, |seen| seen.opened.len() > 1);
+    assert!(
+        tokio::time::timeout(20 * SECOND, more).await.is_err(),
+        "the guard is held"
+    );
+    assert_eq!(seen.records, 5);
+    seen.guards.clear();
+    seen.until(&mut stream, |seen| seen.records == 10).await;
+    assert_eq!(seen.opened.len(), 3);
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_no_guard_that_nothing_can_take_any_more() {
+    let fake = table(2);
+    put_each(&fake, 10, 0).await;
+    let source = nth(&fake, 1).settings(settings(40 * SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.records == 10).await;
+    let began = tokio::time::Instant::now();
+    stream.close().await.expect("closed");
+    assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
 }
