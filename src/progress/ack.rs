@@ -1,57 +1,60 @@
-//! What travels with a record from its source to its sink.
+//! The acknowledgement that travels with a record from its source to its sink.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where acknowledgements of a lane (a shard, a partition) arrive.
+/// A partition of a source, or a shard, to which acknowledgements report.
 ///
-/// Called from whatever task finishes a record: must not block, and must not panic.
+/// Its methods are called by any task that finishes a record: they must not block, and must not panic.
 pub trait Acknowledge: Send + Sync + 'static {
-    /// All effects of the record of this number are durable. Called at most once for each number, in any order.
+    /// Notes that all effects of the record of this number are durable. Called at most once for each
+    /// number, in any order.
     fn done(&self, number: u64);
 
-    /// The record of this number was dropped with no word on its effects: the lane must not pass it.
+    /// Notes that the record of this number was dropped, whatever became of its effects: the position
+    /// must not pass it.
     fn dropped(&self, number: u64);
 
-    /// Returns whether the record of this number is still the source's to give: not where another reader may have its lane, or one before it
-    /// was dropped. Asked before each step of a record's work, so it must be cheap. Default: always.
+    /// Returns whether the record of this number is still the source's: not where another reader may
+    /// have the partition, or where a record before it was dropped. Asked before each step of a record's
+    /// work, so it must be cheap. Default: always.
     fn is_current(&self, number: u64) -> bool {
         let _ = number;
         true
     }
 }
 
-/// The duty to say when the effects of a record are durable.
+/// The acknowledgement of a record, to be done once the record's effects are durable.
 ///
 /// The source's checkpoint passes a record only once [`done`](Self::done) was called. Dropped without it, the record counts as
 /// not done: its source gives it again, or ends with an error, and says so; it is never taken for done.
 #[must_use = "a record whose acknowledgement is dropped is given again"]
 pub struct Ack {
-    lane: Option<Arc<dyn Acknowledge>>,
+    partition: Option<Arc<dyn Acknowledge>>,
     number: u64,
 }
 
 impl Ack {
-    /// The acknowledgement of a lane's record, for sources of your own.
-    pub fn new(lane: Arc<dyn Acknowledge>, number: u64) -> Self {
+    /// Returns the acknowledgement of a partition's record, for sources of your own.
+    pub fn new(partition: Arc<dyn Acknowledge>, number: u64) -> Self {
         Self {
-            lane: Some(lane),
+            partition: Some(partition),
             number,
         }
     }
 
-    /// One that tells nobody: for records that need not be given again.
+    /// Returns one without effect, for records that need not be given again.
     pub fn untracked() -> Self {
         Self {
-            lane: None,
+            partition: None,
             number: 0,
         }
     }
 
-    /// Says that all effects of the record are durable.
+    /// Reports that all effects of the record are durable.
     pub fn done(mut self) {
-        if let Some(lane) = self.lane.take() {
-            lane.done(self.number);
+        if let Some(partition) = self.partition.take() {
+            partition.done(self.number);
         }
     }
 
@@ -62,11 +65,11 @@ impl Ack {
     /// before: its effect may come after one of the next reader's.
     #[must_use]
     pub fn is_current(&self) -> bool {
-        let lane = self.lane.as_ref();
-        lane.is_none_or(|lane| lane.is_current(self.number))
+        let partition = self.partition.as_ref();
+        partition.is_none_or(|partition| partition.is_current(self.number))
     }
 
-    /// The record's number in its lane.
+    /// Returns the record's number in its partition.
     pub fn number(&self) -> u64 {
         self.number
     }
@@ -74,8 +77,8 @@ impl Ack {
 
 impl Drop for Ack {
     fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
-            lane.dropped(self.number);
+        if let Some(partition) = self.partition.take() {
+            partition.dropped(self.number);
         }
     }
 }
@@ -94,9 +97,9 @@ mod tests {
     use std::sync::Mutex;
 
     #[derive(Default)]
-    struct Book(Mutex<Vec<(u64, bool)>>);
+    struct Reports(Mutex<Vec<(u64, bool)>>);
 
-    impl Acknowledge for Book {
+    impl Acknowledge for Reports {
         fn done(&self, number: u64) {
             self.0.lock().unwrap().push((number, true));
         }
@@ -107,11 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_is_told_once_and_what_is_dropped_is_told_too() {
-        let book = Arc::new(Book::default());
-        Ack::new(book.clone(), 1).done();
-        drop(Ack::new(book.clone(), 2));
+    fn what_is_done_is_reported_once_and_what_is_dropped_too() {
+        let reports = Arc::new(Reports::default());
+        Ack::new(reports.clone(), 1).done();
+        drop(Ack::new(reports.clone(), 2));
         Ack::untracked().done();
-        assert_eq!(*book.0.lock().unwrap(), [(1, true), (2, false)]);
+        assert_eq!(*reports.0.lock().unwrap(), [(1, true), (2, false)]);
     }
 }

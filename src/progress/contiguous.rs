@@ -1,11 +1,11 @@
-//! The book of one lane.
+//! The position of one partition.
 
 use std::collections::VecDeque;
 
 /// Records handed out, which of them are done, and how far everything is.
 #[derive(Debug)]
 pub(crate) struct Contiguous<P> {
-    /// From the first record that is not done on.
+    /// The records from the first one on that is not done.
     open: VecDeque<Slot<P>>,
     /// The number of the front of `open`.
     first: u64,
@@ -28,7 +28,7 @@ impl<P> Contiguous<P> {
         }
     }
 
-    /// Notes a record that is handed out, and gives it its number.
+    /// Notes a record that is handed out, and returns its number.
     pub(crate) fn push(&mut self, position: P) -> u64 {
         self.open.push_back(Slot {
             position,
@@ -37,12 +37,12 @@ impl<P> Contiguous<P> {
         self.next() - 1
     }
 
-    /// The number that the next record will have.
+    /// Returns the number that the next record will have.
     pub(crate) fn next(&self) -> u64 {
         self.first + self.open.len() as u64
     }
 
-    /// Notes that a record is done. Whether the watermark moved.
+    /// Notes that a record is done. Returns whether the watermark moved.
     pub(crate) fn done(&mut self, number: u64) -> bool {
         let slot = number
             .checked_sub(self.first)
@@ -61,7 +61,7 @@ impl<P> Contiguous<P> {
         moved
     }
 
-    /// The position of the last record with everything up to it done, where it moved since this was last asked.
+    /// Returns the position of the last record with everything up to it done, where it moved since this was last asked.
     pub(crate) fn take_watermark(&mut self) -> Option<P> {
         self.moved.take()
     }
@@ -79,15 +79,15 @@ mod tests {
 
     #[test]
     fn the_watermark_waits_for_the_first_record_that_is_not_done() {
-        let mut book = Contiguous::new();
-        let numbers: Vec<u64> = (0..4).map(|n| book.push(n * 10)).collect();
-        assert!(!book.done(numbers[1]));
-        assert_eq!(book.take_watermark(), None);
-        assert!(book.done(numbers[0]));
-        assert_eq!(book.take_watermark(), Some(10));
-        assert_eq!(book.take_watermark(), None);
-        assert_eq!(book.outstanding(), 2);
-        assert!(!book.done(numbers[0]), "a number is done once");
+        let mut records = Contiguous::new();
+        let numbers: Vec<u64> = (0..4).map(|n| records.push(n * 10)).collect();
+        assert!(!records.done(numbers[1]));
+        assert_eq!(records.take_watermark(), None);
+        assert!(records.done(numbers[0]));
+        assert_eq!(records.take_watermark(), Some(10));
+        assert_eq!(records.take_watermark(), None);
+        assert_eq!(records.outstanding(), 2);
+        assert!(!records.done(numbers[0]), "a number is done once");
     }
 
     proptest! {
@@ -96,19 +96,19 @@ mod tests {
             order in Just((0_u64..40).collect::<Vec<_>>()).prop_shuffle(),
             asked in proptest::collection::vec(any::<bool>(), 40),
         ) {
-            let mut book = Contiguous::new();
+            let mut records = Contiguous::new();
             for number in 0..40_u64 {
-                prop_assert_eq!(book.push(number), number);
+                prop_assert_eq!(records.push(number), number);
             }
             let mut done = [false; 40];
             let mut last = None;
             for (number, ask) in order.into_iter().zip(asked) {
-                book.done(number);
+                records.done(number);
                 done[usize::try_from(number).unwrap()] = true;
                 let up_to = done.iter().take_while(|done| **done).count();
-                prop_assert_eq!(book.outstanding(), 40 - up_to);
+                prop_assert_eq!(records.outstanding(), 40 - up_to);
                 if ask {
-                    last = book.take_watermark().or(last);
+                    last = records.take_watermark().or(last);
                     prop_assert_eq!(last.map_or(0, |last| last + 1), up_to as u64);
                 }
             }

@@ -1,11 +1,13 @@
 //! How far a source has been worked through.
 //!
-//! **Problem.** A source hands out the records of a lane (a shard, a partition) in order; their effects become durable in any
-//! order. What may be stored as the lane's position is the last record with *everything* up to it done: one record further and
-//! a crash loses the one that was not.
+//! **Problem.** A source hands out the records of a partition (a shard of a table's stream, a partition of a
+//! topic) in order; their effects become durable in any order. The position to store is that of the
+//! last record with *everything* up to it done: one record further, and a crash loses the one that was
+//! not.
 //!
-//! **Choice.** Records are numbered as they are handed out. Each carries an [`Ack`], which says to its lane that the effects are
-//! durable, once, or, dropped, that nobody will ever say so. [`Contiguous`] is the book a lane keeps, with no I/O and no time.
+//! **Choice.** Records are numbered as they are handed out. Each carries an [`Ack`] that reports to its
+//! partition once: done, or dropped. [`Contiguous`] works out the position, with no I/O and no time. A
+//! [`PartitionGuard`] holds a partition that its source is about to give up.
 //!
 //! ```text
 //! handed out   1 2 3 4 5 6 7
