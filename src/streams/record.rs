@@ -21,8 +21,7 @@ impl ShardId {
         Self(Arc::from(name))
     }
 
-    /// Returns the name, to be shared without a copy.
-    #[cfg(feature = "pipeline")]
+    /// Returns the name, shared.
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.0)
     }
