@@ -31,7 +31,7 @@ struct Parked<T> {
 
 struct Record<T> {
     value: T,
-    lane: u64,
+    order: u64,
     bytes: usize,
     partition: Arc<Partition>,
 }
@@ -39,7 +39,7 @@ struct Record<T> {
 /// The partition of the record before: most come in runs.
 struct Run {
     name: Arc<str>,
-    lane: u64,
+    order: u64,
     partition: Arc<Partition>,
 }
 
@@ -127,12 +127,12 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 Some(run) if run.name == *position.partition() => run,
                 run => run.insert(Run {
                     name: Arc::clone(position.partition()),
-                    lane: lane_of(position.partition()),
+                    order: order_of(position.partition()),
                     partition: Arc::clone(partitions.get(position.partition())),
                 }),
             };
             run.partition.enter(1);
-            let (lane, partition) = (run.lane, Arc::clone(&run.partition));
+            let (order, partition) = (run.order, Arc::clone(&run.partition));
             let record = catch_unwind(AssertUnwindSafe(|| (self.convert)(&value)));
             let Ok(record) = record else {
                 return Err(PipelineError::Record {
@@ -151,7 +151,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             }));
             records.push(Record {
                 value,
-                lane,
+                order,
                 bytes,
                 partition,
             });
@@ -177,7 +177,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             };
             let number = u32::try_from(number).expect("a batch has less than 2^32 records");
             self.shared.enter(record.bytes);
-            let delivery = Delivery::new(Arc::clone(&batch.acks), number, record.lane);
+            let delivery = Delivery::new(Arc::clone(&batch.acks), number, record.order);
             // A partition that is to go is waited for: what has not begun is left to its next reader.
             if !record.partition.is_open() {
                 self.shared.source.counts.withdrawn.add_one();
@@ -199,8 +199,9 @@ async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::It
     }
 }
 
-/// Two lanes of the same hash are kept in one order, which is more than they need.
-fn lane_of(name: &str) -> u64 {
+/// Returns the hash of a partition's name. Partitions with the same one are kept in one order, which
+/// is more than they need.
+fn order_of(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
