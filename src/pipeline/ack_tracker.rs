@@ -272,7 +272,13 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn reject(self: Arc<Self>, number: u32, holder: Holder, reason: Reason) {
         if holder == Holder::DeadLetters {
             if self.is_current(number) {
-                let error = EndpointError::new(reason.to_string());
+                // The next run comes to the same record.
+                let error = EndpointError::new(match self.position(number) {
+                    Some(position) => {
+                        format!("the letter of record {position} is refused: {reason}")
+                    }
+                    None => reason.to_string(),
+                });
                 self.shared.fail(PipelineError::DeadLetter(error));
             }
             return self.withdraw(number, holder);

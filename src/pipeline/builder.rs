@@ -102,7 +102,7 @@ where
         self.dead_letter_with(Clone::clone as CloneOf<S::Item>, sink)
     }
 
-    /// As [`dead_letter`](Self::dead_letter), with what `convert` makes of each record as it comes
+    /// Sets the dead-letter output as [`dead_letter`](Self::dead_letter) does, with what `convert` makes of each record as it comes
     /// in.
     pub fn dead_letter_with<R, F, K>(
         self,
@@ -270,7 +270,7 @@ where
         })
     }
 
-    /// As [`enrich`](Self::enrich), with `None` for a value of whose key there is nothing.
+    /// Looks up as [`enrich`](Self::enrich) does, with `None` for a value of whose key there is nothing.
     pub fn enrich_optional<K, V, U, F, J>(
         self,
         key: F,

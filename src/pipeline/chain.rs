@@ -1,4 +1,4 @@
-//! How operators are put together.
+//! Operators, put together to a chain.
 //!
 //! A [`Chain`] is what the caller builds, from the source on. For running it is turned inside out into [`Stage`]s, each of
 //! which owns the next and pushes into it: a record goes through all synchronous operators in one call, with all types known.
@@ -17,9 +17,9 @@ pub(super) type Outputs<O> = Vec<(O, Delivery)>;
 
 /// The operators of a pipeline in the making, from items `In` of the source to values `Out`. Sealed.
 pub trait Chain: Send + 'static {
-    /// What the source gives.
+    /// The values that the source gives.
     type In: Send + 'static;
-    /// What the last operator gives.
+    /// The values that the last operator gives.
     type Out: Send + 'static;
 
     /// The operators, ready to run, with what comes after them.
@@ -56,7 +56,7 @@ pub trait Stage<T, O>: Send + 'static {
     /// Drives what waits; whether anything came of it.
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outputs<O>) -> bool;
 
-    /// Whether nothing is inside.
+    /// Returns whether nothing is inside.
     fn is_idle(&self) -> bool;
 }
 

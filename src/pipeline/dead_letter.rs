@@ -115,6 +115,12 @@ impl From<DecodeError> for Reason {
 /// A record of which several values are refused, after a [`flat_map`](super::Pipeline::flat_map),
 /// is one letter. It is written once all values of the record are settled.
 ///
+/// A letter that the dead-letter output refuses ends the pipeline, and each new run at the same
+/// record, until the cause is gone. In a Kafka topic that is most often its size: it is larger than
+/// its record, so raise `message.max.bytes` of the sink that sends it and `max.message.bytes` of
+/// the topic, or have [`dead_letter_with`](super::Pipeline::dead_letter_with) make something
+/// smaller of the record.
+///
 /// `Debug` and `Display` show all but the record.
 #[derive(Clone)]
 #[non_exhaustive]

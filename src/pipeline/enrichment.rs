@@ -97,7 +97,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for LookupError {
 }
 
 impl<K, V> Enrichment<K, V> {
-    /// A lookup: `Ok(None)` where there is nothing of this key. The text of an error, with its
+    /// Returns a lookup: `Ok(None)` where there is nothing of this key. The text of an error, with its
     /// causes, may appear in logs.
     pub fn new<F, R, E>(lookup: F) -> Self
     where

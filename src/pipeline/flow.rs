@@ -34,7 +34,7 @@ struct Record<T> {
     /// Its place in the batch.
     number: u32,
     value: T,
-    lane: u64,
+    order: u64,
     bytes: usize,
     partition: Arc<Partition>,
 }
@@ -42,7 +42,7 @@ struct Record<T> {
 /// The partition of the record before: most come in runs.
 struct Run {
     name: Arc<str>,
-    lane: u64,
+    order: u64,
     partition: Arc<Partition>,
 }
 
@@ -137,12 +137,12 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 Some(run) if run.name == *position.partition() => run,
                 run => run.insert(Run {
                     name: Arc::clone(position.partition()),
-                    lane: lane_of(position.partition()),
+                    order: order_of(position.partition()),
                     partition: Arc::clone(partitions.get(position.partition())),
                 }),
             };
             run.partition.enter(1);
-            let (lane, partition) = (run.lane, Arc::clone(&run.partition));
+            let (order, partition) = (run.order, Arc::clone(&run.partition));
             let record = catch_unwind(AssertUnwindSafe(|| (self.convert)(&value)));
             let Ok(record) = record else {
                 return Err(PipelineError::Record {
@@ -162,7 +162,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             records.push(Record {
                 number,
                 value,
-                lane,
+                order,
                 bytes,
                 partition,
             });
@@ -187,7 +187,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 return;
             };
             self.shared.enter(record.bytes);
-            let delivery = Delivery::new(Arc::clone(&batch.acks), record.number, record.lane);
+            let delivery = Delivery::new(Arc::clone(&batch.acks), record.number, record.order);
             self.shared.source.counts.passed.add_one();
             stages.push(record.value, delivery, out);
         }
@@ -203,7 +203,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             if !is_open {
                 self.shared.enter(record.bytes);
                 self.shared.source.counts.withdrawn.add_one();
-                Delivery::new(Arc::clone(acks), record.number, record.lane).withdraw();
+                Delivery::new(Arc::clone(acks), record.number, record.order).withdraw();
             }
             is_open
         });
@@ -222,8 +222,9 @@ async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::It
     }
 }
 
-/// Two lanes of the same hash are kept in one order, which is more than they need.
-fn lane_of(name: &str) -> u64 {
+/// Returns the hash of a partition's name. Partitions with the same one are kept in one order, which
+/// is more than they need.
+fn order_of(name: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()

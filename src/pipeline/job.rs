@@ -118,7 +118,7 @@ where
         run(self, shutdown, pending())
     }
 
-    /// As [`run_until`](Self::run_until), and where `abort` resolves, all that is in flight is
+    /// Runs as [`run_until`](Self::run_until) does, and where `abort` resolves, all that is in flight is
     /// given up at once: the sink is dropped, the source closed with what was acknowledged by then.
     ///
     /// # Errors

@@ -117,7 +117,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
             match result {
                 Ok(_) => delivery.done(),
                 Err(error) if is_of_record(&error) => {
-                    delivery.reject(Reason::of(&error));
+                    delivery.reject(reason_of(&error));
                 }
                 Err(error) => {
                     // Before the delivery is dropped, which has the pipeline ask.
@@ -132,7 +132,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
             Ok(()) => Ok(()),
             Err(error) if is_of_record(&error) => {
                 if let Some(delivery) = delivery.take() {
-                    delivery.reject(Reason::of(&error));
+                    delivery.reject(reason_of(&error));
                 }
                 Ok(())
             }
@@ -156,7 +156,45 @@ impl<T> fmt::Debug for KafkaOutput<T> {
     }
 }
 
+/// Returns the reason of a record that Kafka refuses. One that is too large says what to do: as a
+/// dead letter it ends each run, until a limit is raised.
+fn reason_of(error: &KafkaError) -> Reason {
+    let reason = Reason::of(error);
+    let remedy = match error {
+        KafkaError::TooLarge { limit: Some(_), .. } => {
+            "set a larger one for the sink by KafkaSettings::set"
+        }
+        KafkaError::TooLarge { limit: None, .. } => "raise it in the topic's configuration",
+        _ => return reason,
+    };
+    Reason::from(format!("{reason}; {remedy}"))
+}
+
 fn failed(error: KafkaError) -> EndpointError {
     let retryable = error.is_retryable();
     EndpointError::new(error).retryable(retryable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_is_too_large_is_refused_with_the_limit_and_the_remedy() {
+        let of = |limit| {
+            let topic = "letters".into();
+            let size = 2 << 20;
+            reason_of(&KafkaError::TooLarge { topic, size, limit }).to_string()
+        };
+        assert_eq!(
+            of(Some(1_000_000)),
+            "record of 2MiB for topic \"letters\" is over message.max.bytes, 1000000B; set a larger \
+             one for the sink by KafkaSettings::set"
+        );
+        assert_eq!(
+            of(None),
+            "record of 2MiB for topic \"letters\" is over the topic's max.message.bytes; raise it in \
+             the topic's configuration"
+        );
+    }
 }

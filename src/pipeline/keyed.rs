@@ -13,27 +13,27 @@ impl<K, T> Keyed<K, T> {
         Self { key, value }
     }
 
-    /// The key.
+    /// Returns the key.
     pub fn key(&self) -> &K {
         &self.key
     }
 
-    /// The value.
+    /// Returns the value.
     pub fn value(&self) -> &T {
         &self.value
     }
 
-    /// The value, owned.
+    /// Returns the value, owned.
     pub fn into_value(self) -> T {
         self.value
     }
 
-    /// Both, owned.
+    /// Returns both, owned.
     pub fn into_parts(self) -> (K, T) {
         (self.key, self.value)
     }
 
-    /// Another value of the same key.
+    /// Returns another value of the same key.
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Keyed<K, U> {
         Keyed {
             key: self.key,

@@ -39,9 +39,13 @@ use crate::kafka::{Message, ProducerRecord};
 /// ```
 ///
 /// In JSON, key, value and the values of headers are base64, or `null` where there is none; the
-/// time is in milliseconds since
-/// 1970. So a letter is a third larger than its message, and up to a kilobyte more: the topic of the letters needs a
-/// `max.message.bytes` that allows for it.
+/// time is in milliseconds since 1970.
+///
+/// So a letter is a third larger than its message, and up to some kilobytes more for its reasons.
+/// Where letters go to a topic, both limits must allow for it: `message.max.bytes` of the sink that
+/// sends them (1,000,000 bytes unless [`KafkaSettings`](crate::kafka::KafkaSettings) names it), and
+/// `max.message.bytes` of their topic. A letter over either ends the pipeline, and so does each new
+/// run, at the same record, until the limit is raised.
 ///
 /// Cheap to clone: clones share the contents. `Debug` shows sizes, not contents.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +61,9 @@ pub struct RawMessage {
     #[serde(serialize_with = "write_headers", deserialize_with = "read_headers")]
     headers: Arc<[RawHeader]>,
 }
+
+/// The earliest time that Kafka's client sends, since 1970: 0 stands for the present.
+const EARLIEST_SENT: Duration = Duration::from_millis(1);
 
 /// A header's name and value.
 type RawHeader = (Arc<str>, Option<Base64>);
@@ -139,7 +146,7 @@ impl RawMessage {
         self.offset
     }
 
-    /// Returns its time.
+    /// Returns its time; `None` where it has none, or one before 1970.
     #[must_use]
     pub fn timestamp(&self) -> Option<SystemTime> {
         UNIX_EPOCH.checked_add(Duration::from_millis(self.timestamp?))
@@ -165,6 +172,9 @@ impl RawMessage {
 
     /// Returns the record that sends it again to the topic that it was read from: the same key,
     /// value, headers and time. The partitioner chooses the partition.
+    ///
+    /// The very first moment of 1970, a time of 0, is sent as 1: Kafka's client takes 0 for the
+    /// present. A message without a [time](Self::timestamp) is given that of sending.
     #[must_use]
     pub fn to_record(&self) -> ProducerRecord {
         self.to_record_for(Arc::clone(&self.topic))
@@ -181,7 +191,7 @@ impl RawMessage {
             record = record.key(key.clone());
         }
         if let Some(timestamp) = self.timestamp() {
-            record = record.timestamp(timestamp);
+            record = record.timestamp(timestamp.max(UNIX_EPOCH + EARLIEST_SENT));
         }
         for (name, value) in self.headers() {
             record = match value {
@@ -203,5 +213,37 @@ impl fmt::Debug for RawMessage {
             .field("value_bytes", &self.value().map(Bytes::len))
             .field("headers", &self.headers.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(timestamp: Option<u64>) -> RawMessage {
+        RawMessage {
+            topic: "t".into(),
+            partition: 0,
+            offset: 1,
+            timestamp,
+            key: None,
+            value: None,
+            headers: Arc::new([]),
+        }
+    }
+
+    /// The client would put the present in the place of 0.
+    #[test]
+    fn a_time_is_sent_again_as_near_as_the_client_can() {
+        for (time, sent) in [(1_700_000_000_123, 1_700_000_000_123), (1, 1), (0, 1)] {
+            let sent = UNIX_EPOCH + Duration::from_millis(sent);
+            let record = format!("{:?}", of(Some(time)).to_record());
+            assert!(
+                record.contains(&format!("timestamp: {:?}", Some(sent))),
+                "{record}"
+            );
+        }
+        let record = format!("{:?}", of(None).to_record());
+        assert!(record.contains("timestamp: None"), "{record}");
     }
 }

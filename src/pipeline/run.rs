@@ -103,6 +103,7 @@ where
                 in_flight,
                 &mut meter,
                 settings.stall(),
+                &operators,
                 &shared.sink,
                 &shared.dead_letters,
             );

@@ -17,6 +17,7 @@ const STOP_TIMEOUT: Bound<Duration> = Bound::new(
     Duration::from_secs(24 * 60 * 60),
 );
 
+pub(super) const DEFAULT_STALL_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const STALL_TIMEOUT: Bound<Duration> = Bound::new(
     "stall_timeout",
     Duration::from_secs(1),
@@ -70,7 +71,7 @@ impl Default for PipelineSettings {
             max_in_flight: 10_000,
             max_in_flight_bytes: 64 << 20,
             stop_timeout: Duration::from_secs(25),
-            stall_timeout: Some(Duration::from_secs(10 * 60)),
+            stall_timeout: Some(DEFAULT_STALL_TIMEOUT),
         }
     }
 }
@@ -97,7 +98,7 @@ impl PipelineSettings {
         self
     }
 
-    /// As [`max_in_flight`](Self::max_in_flight), by bytes, for sources that give sizes. A record
+    /// Sets the same as [`max_in_flight`](Self::max_in_flight) by bytes, for sources that give sizes. A record
     /// goes in while there is any room, so that the largest may exceed this by itself.
     ///
     /// Default: 64 MiB. Valid: 64 KiB to 16 GiB.
@@ -125,11 +126,21 @@ impl PipelineSettings {
     /// without, a sink that never answers keeps them for ever, since the source goes on polling.
     /// `None` switches it off. A line is logged each time that nothing was settled for a minute.
     ///
+    /// It must be longer than what the sink may take by itself: than the time for which it collects
+    /// values (`linger`), or waits for more of them, and than the time after which it gives up by
+    /// itself, whose error names the reason. A Kafka sink does so after its `delivery_timeout`, 5
+    /// minutes by default. A table's writes are tried again until their deadline; without one, an
+    /// outage of the table ends the pipeline after this time.
+    ///
     /// What waits in an operator is not the sink's, and does not count: a lookup that is tried
-    /// again without end holds the pipeline back for as long as the outage lasts. A sink that tries
-    /// again by itself should give up first, since its error names the reason: a Kafka sink does so
-    /// after its `delivery_timeout`, 5 minutes by default. A table's writes are tried again until
-    /// their deadline; without one, an outage of the table ends the pipeline after this time.
+    /// again without end holds the pipeline back for as long as the outage lasts. While lookups
+    /// fail, the sink's time is not counted either, since it may wait for what they hold back. Nor
+    /// is the time for which the process itself is stopped.
+    ///
+    /// A sink that settles some values and keeps one for ever does not end the pipeline: once its
+    /// oldest record has been the same for this time (for 10 min where this is `None`), that is
+    /// logged as a warning, with the record's position, and
+    /// [`PipelineStats::health`](super::PipelineStats::health) names it.
     ///
     /// Default: 10 min. Valid: 1 s to 24 h, or none.
     #[must_use]

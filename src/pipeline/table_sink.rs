@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 use super::sink::Sink;
@@ -128,7 +129,10 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: Pendin
                 delivery.done();
             }
             refused @ (Outcome::Rejected { .. } | Outcome::Unknown { .. }) => {
-                delivery.reject(refused.to_string());
+                delivery.reject(match refused.into_result() {
+                    Ok(()) => Reason::from("refused"),
+                    Err(error) => Reason::of(&error),
+                });
             }
             unwritten @ Outcome::Unwritten { .. } => {
                 let error = match unwritten.into_result() {
@@ -154,7 +158,7 @@ impl<T: Send + 'static> Sink<T> for TableOutput<T> {
         match submit.await {
             Ok(receipt) => self.accept(Accepted::Write(receipt, delivery)),
             Err(error) if error.is_record() => {
-                delivery.reject(error.to_string());
+                delivery.reject(Reason::of(&error));
                 Ok(())
             }
             Err(error) => {

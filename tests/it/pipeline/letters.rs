@@ -144,6 +144,37 @@ async fn a_message_goes_through_a_letter_in_a_topic_and_is_sent_again_as_it_was(
     );
 }
 
+/// A letter is larger than its message: the client's own limit may refuse it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_letter_that_is_too_large_ends_the_pipeline_with_its_position_the_limit_and_the_remedy() {
+    let broker = EmbeddedKafka::start(&[("orders", 1), ("letters", 1)]).unwrap();
+    let settings = KafkaSettings::new(broker.bootstrap_servers());
+    let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default()).unwrap();
+    let large = ProducerRecord::new("orders", vec![0; 900_000]);
+    sink.send(large).await.unwrap().await.unwrap();
+    let own = KafkaSourceSettings::new("orders", ["orders"]);
+    let source = KafkaSource::open(&settings, &own).await.unwrap();
+    let letters = KafkaOutput::new(&sink, |letter: &DeadLetter<RawMessage>| {
+        let line = letter.to_json_line().map_err(|error| error.to_string())?;
+        Ok::<_, String>(Some(ProducerRecord::new("letters", line)))
+    });
+    let job = Pipeline::from(source)
+        .validate(|_: &Message| Err::<(), _>("all are wrong"))
+        .dead_letter_with(RawMessage::of, letters)
+        .to(CollectSink::new());
+    let error = timeout(MINUTE, job.run()).await.unwrap().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.starts_with("dead letters: the letter of record orders-0@0 is refused: record of "),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("is over message.max.bytes, 1000000B; set a larger one for the sink by KafkaSettings::set"),
+        "{text}"
+    );
+    assert!(!error.is_retryable());
+}
+
 fn table() -> FaultyDynamoDb {
     let fake = FaultyDynamoDb::new();
     let spec = TableSpec::new("decisions").partition("id", KeyKind::String);

@@ -83,7 +83,7 @@ async fn a_dead_letter_output_that_never_answers_ends_the_pipeline() {
     );
 }
 
-/// Each value of the first record is held for good; but the sink goes on.
+/// The first record is held for long; but the sink goes on.
 #[tokio::test(start_paused = true)]
 async fn a_sink_that_settles_something_now_and_then_does_not_stall_and_an_idle_one_neither() {
     let log = Log::default();
@@ -132,4 +132,78 @@ async fn a_stall_time_out_can_be_switched_off() {
         .settings(PipelineSettings::default().stall_timeout(None))
         .to(Holding::new(&log));
     assert!(timeout(600 * MINUTE, job.run()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_record_that_a_sink_keeps_while_it_settles_others_is_reported() {
+    let log = Log::default();
+    let sink = Holding::new(&log);
+    let held = sink.held.clone();
+    let batches: Vec<Vec<u32>> = vec![(0..90).collect()];
+    let job = Pipeline::from(Script::new(batches, &log).endless()).to_named("topic", sink);
+    let stats = job.stats();
+    let running = tokio::spawn(job.run());
+    for seconds in (0..9 * 60).step_by(10) {
+        sleep(Duration::from_secs(10)).await;
+        held.lock().unwrap().pop_back().unwrap().1.done();
+        assert!(stats.health().is_healthy(), "after {seconds} s");
+    }
+    for _ in 0..15 {
+        sleep(Duration::from_secs(10)).await;
+        held.lock().unwrap().pop_back().unwrap().1.done();
+    }
+    let health = stats.health().to_string();
+    assert!(
+        health.contains("others are written, but the record lane@0, read"),
+        "{health}"
+    );
+    assert!(!running.is_finished(), "it ends nothing");
+    held.lock().unwrap().pop_front().unwrap().1.done();
+    sleep(MINUTE / 2).await;
+    assert!(stats.health().is_healthy(), "{}", stats.health());
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_stopped_for_long_has_not_stalled() {
+    let log = Log::default();
+    let sink = Holding::new(&log);
+    let held = sink.held.clone();
+    let job = Pipeline::from(Script::new([vec![1, 2]], &log).endless()).to(sink);
+    let mut running = tokio::spawn(job.run());
+    sleep(MINUTE).await;
+    tokio::time::advance(60 * MINUTE).await;
+    sleep(MINUTE).await;
+    assert!(!running.is_finished(), "it had two minutes");
+    held.lock().unwrap().pop_front().unwrap().1.done();
+    sleep(9 * MINUTE).await;
+    assert!(!running.is_finished(), "it had nine minutes");
+    let ended = timeout(2 * MINUTE, &mut running).await.unwrap();
+    let error = ended.unwrap().unwrap_err();
+    assert!(matches!(error, PipelineError::Stalled { .. }), "{error}");
+}
+
+/// A sink that writes in batches waits for values that the outage holds back.
+#[tokio::test(start_paused = true)]
+async fn what_a_sink_holds_during_an_outage_of_what_is_looked_up_is_no_stall() {
+    let log = Log::default();
+    let is_down = Arc::new(AtomicBool::new(true));
+    let down = is_down.clone();
+    let names = Enrichment::new(move |n: u32| {
+        let down = n > 1 && down.load(Ordering::SeqCst);
+        async move { if down { Err("down") } else { Ok(Some(n)) } }
+    });
+    let sink = Holding::new(&log);
+    let held = sink.held.clone();
+    let job = Pipeline::from(Script::new([vec![1, 2]], &log).endless())
+        .enrich(|n| *n, names, |n, _| n)
+        .to_named("topic", sink);
+    let mut running = tokio::spawn(job.run());
+    assert!(timeout(120 * MINUTE, &mut running).await.is_err());
+    assert_eq!(held.lock().unwrap().len(), 1, "the sink has the first");
+    is_down.store(false, Ordering::SeqCst);
+    let ended = timeout(12 * MINUTE, running).await.unwrap();
+    let error = ended.unwrap().unwrap_err();
+    assert_eq!(error.operator(), Some("topic"), "{error}");
+    assert!(matches!(error, PipelineError::Stalled { .. }), "{error}");
 }
