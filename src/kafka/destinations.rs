@@ -133,8 +133,13 @@ impl Destinations {
         let Some(client) = thread.client() else {
             return Err(KafkaError::Closed);
         };
-        let ask = move |topic: &str, longest| client.metadata(topic, longest);
-        let core = self.core();
+        let core = self.producers.core();
+        let asked = core.clone();
+        let ask = move |topic: &str, longest| {
+            let answer = client.metadata(topic, longest);
+            // A sink that delivers nothing yet has no other sign that a broker is reached.
+            answer.inspect(|_| asked.connection.succeeded())
+        };
         let in_vain = || {
             core.admission
                 .refusal()

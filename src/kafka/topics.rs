@@ -160,7 +160,7 @@ fn answer(metadata: &Metadata, topic: &str) -> Answer {
 }
 
 /// Asks until the topic is known to exist, or the time is over, and returns how many partitions it has. `ask` blocks;
-/// `refusal` says that it is in vain.
+/// `refusal` says that it is in vain, unless it was answered.
 ///
 /// # Cancel safety
 /// Dropped, a question under way ends on its own within a second.
@@ -170,19 +170,25 @@ pub(super) async fn look_up(
     ask: impl Fn(&str, Duration) -> KafkaResult<Metadata> + Clone + Send + 'static,
     refusal: impl Fn() -> Option<KafkaError>,
 ) -> Result<usize, KafkaError> {
+    let ask =
+        move |topic: &str, longest| ask(topic, longest).map(|metadata| answer(&metadata, topic));
+    search(topic, waits, ask, refusal).await
+}
+
+async fn search(
+    topic: &Arc<str>,
+    waits: Waits,
+    ask: impl Fn(&str, Duration) -> KafkaResult<Answer> + Clone + Send + 'static,
+    refusal: impl Fn() -> Option<KafkaError>,
+) -> Result<usize, KafkaError> {
     check_name(topic)?;
     let clock = Clock::start();
     // Since when brokers say that it is unknown.
     let mut unknown = None;
     loop {
         let (name, question) = (topic.clone(), ask.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            question(&name, QUESTION).map(|metadata| answer(&metadata, &name))
-        });
+        let asked = tokio::task::spawn_blocking(move || question(&name, QUESTION));
         let answered = asked.await.map_err(|_| KafkaError::Closed)?;
-        if let Some(refusal) = refusal() {
-            return Err(refusal);
-        }
         let now = clock.now();
         let (since, wait, error) = match answered {
             Ok(Answer::Exists(partitions)) => return Ok(partitions),
@@ -217,6 +223,10 @@ pub(super) async fn look_up(
                 },
             ),
         };
+        // Last: an answer shows that brokers are reached, whatever failed before it.
+        if let Some(refusal) = refusal() {
+            return Err(refusal);
+        }
         if now.saturating_sub(since) >= wait {
             return Err(error);
         }
@@ -227,6 +237,19 @@ pub(super) async fn look_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_counts_although_connections_failed_before_it() {
+        let waits = Waits {
+            unknown: Duration::ZERO,
+            unreachable: Duration::ZERO,
+        };
+        let in_vain = || Some(KafkaError::Closed);
+        let found = search(&"a".into(), waits, |_, _| Ok(Answer::Exists(3)), in_vain).await;
+        assert_eq!(found.expect("it exists"), 3);
+        let lost = search(&"a".into(), waits, |_, _| Ok(Answer::NotYet), in_vain).await;
+        assert!(matches!(lost, Err(KafkaError::Closed)));
+    }
 
     #[test]
     fn names_that_no_broker_takes_are_refused_with_the_rule() {
