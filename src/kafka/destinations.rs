@@ -90,20 +90,26 @@ impl Destinations {
             let number = self.chance.hash_one(now);
             u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
         };
-        let id = record.partition.unwrap_or_else(|| {
-            let key = record.key.as_deref();
+        if let Some(partition) = record.partition {
+            let topic_name = || record.topic.clone();
+            return topic
+                .partition(partition)
+                .ok_or_else(|| KafkaError::UnknownPartition {
+                    topic: topic_name(),
+                    partition,
+                });
+        }
+        let key = record.key.as_deref();
+        loop {
             let (count, stick) = (topic.count().max(1), self.stick);
             let place = self
                 .partitioner
                 .partition(key, count, &topic.sticky, random, now, stick);
-            place.cast_signed()
-        });
-        topic
-            .partition(id)
-            .ok_or_else(|| KafkaError::UnknownPartition {
-                topic: record.topic.clone(),
-                partition: id,
-            })
+            // There may be fewer of them than a moment ago.
+            if let Some(partition) = topic.partition(place.cast_signed()) {
+                return Ok(partition);
+            }
+        }
     }
 
     /// Looks a topic up, on its first use.
@@ -169,9 +175,13 @@ impl Destinations {
 
     /// Counts a topic's partitions again in the background, now and then.
     pub(super) fn refresh_if_stale(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
-        if !topic.is_stale(self.core().clock.now()) {
-            return;
+        if topic.is_stale(self.core().clock.now()) {
+            self.count_again(name, topic);
         }
+    }
+
+    /// Counts a topic's partitions again in the background.
+    pub(super) fn count_again(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
         if let Ok(runtime) = Handle::try_current() {
             let (destinations, name, topic) = (self.clone(), name.clone(), topic.clone());
             runtime.spawn(async move {

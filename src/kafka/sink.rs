@@ -124,6 +124,12 @@ impl KafkaSink {
         };
         self.check_record(record)?;
         let partition = self.destinations.partition(&topic, record)?;
+        if partition.is_missing() {
+            self.destinations.count_again(&record.topic, &topic);
+            return Err(KafkaError::LookingUp {
+                topic: record.topic.clone(),
+            });
+        }
         let permit = self.admission().try_enter(record.size_bytes())?;
         let permit = permit.ok_or_else(|| {
             let level = self.admission().level();
@@ -270,9 +276,9 @@ impl KafkaSink {
         };
         self.check_record(&record)?;
         let partition = match self.destinations.partition(&topic, &record) {
-            Ok(partition) => partition,
-            Err(_) => {
-                // There may be more of them by now.
+            Ok(partition) if !partition.is_missing() => partition,
+            Ok(_) | Err(_) => {
+                // There may be more of them by now, or fewer.
                 self.destinations
                     .count_partitions(&record.topic, &topic)
                     .await?;

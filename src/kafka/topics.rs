@@ -4,7 +4,7 @@
 //! record waits until a broker has said that the topic exists.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -42,9 +42,17 @@ pub(super) struct Topics(RwLock<HashMap<Arc<str>, Arc<Topic>>>);
 pub(super) struct Topic {
     pub(super) thread: Arc<ProducerThread>,
     pub(super) sticky: StickyPartition,
-    partitions: RwLock<Vec<Arc<Partition>>>,
+    partitions: RwLock<Partitions>,
     /// When it was looked up last.
     asked: Mutex<Duration>,
+}
+
+/// The partitions that there are, and those that there were: a partition that comes back has its
+/// queue still.
+#[derive(Default)]
+struct Partitions {
+    all: Vec<Arc<Partition>>,
+    count: usize,
 }
 
 impl Topics {
@@ -71,37 +79,43 @@ impl Topic {
         }
     }
 
-    /// Notes how many partitions there are. Those that there were stay: a topic never loses any.
+    /// Notes how many partitions there are: more where some were added, fewer where the topic was
+    /// made again.
     pub(super) fn has_partitions(&self, name: &Arc<str>, count: usize, now: Duration) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
         let mut partitions = self
             .partitions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        for id in partitions.len()..count {
+        for id in partitions.all.len()..count {
             let Ok(id) = i32::try_from(id) else {
                 return;
             };
             let partition = Arc::new(Partition::new(name.clone(), id));
             self.thread.serve(partition.clone());
-            partitions.push(partition);
+            partitions.all.push(partition);
+        }
+        partitions.count = count;
+        for partition in &partitions.all {
+            partition.set_missing(false);
         }
     }
 
     pub(super) fn count(&self) -> u32 {
-        let partitions = self
-            .partitions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.partitions().count).unwrap_or(u32::MAX)
     }
 
     pub(super) fn partition(&self, id: i32) -> Option<Arc<Partition>> {
-        let partitions = self
-            .partitions
+        let partitions = self.partitions();
+        let id = usize::try_from(id).ok()?;
+        let partition = partitions.all.get(id)?;
+        (id < partitions.count).then(|| partition.clone())
+    }
+
+    fn partitions(&self) -> RwLockReadGuard<'_, Partitions> {
+        self.partitions
             .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        partitions.get(usize::try_from(id).ok()?).cloned()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether it is time to look for new partitions. Says so once.

@@ -24,6 +24,8 @@ pub(super) struct Handle {
     partition: Arc<Partition>,
     number: u64,
     bytes: usize,
+    /// The record itself named the partition.
+    named: bool,
 }
 
 /// librdkafka's callbacks, all on the thread that polls.
@@ -34,6 +36,8 @@ pub(super) enum NotTaken {
     /// It will, or its successor.
     NotNow,
     Refused(KafkaError),
+    /// Not for what it holds: what is behind it may not go on.
+    Outage(KafkaError),
 }
 
 impl Client {
@@ -56,6 +60,7 @@ impl Client {
             partition: partition.clone(),
             number,
             bytes,
+            named: record.partition.is_some(),
         };
         let native = BaseRecord::<[u8], [u8], _> {
             key: record.key.as_deref(),
@@ -70,6 +75,13 @@ impl Client {
         };
         Err(match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal) => NotTaken::NotNow,
+            Some(code @ RDKafkaErrorCode::UnknownPartition) if record.partition.is_none() => {
+                partition.set_missing(true);
+                match Failure::of(code, place(), bytes, false) {
+                    Failure::Outage(error) => NotTaken::Outage(error),
+                    _ => NotTaken::NotNow,
+                }
+            }
             Some(code) => NotTaken::Refused(KafkaError::of_record(code, place(), bytes, max_bytes)),
             None => NotTaken::Refused(KafkaError::Refused {
                 place: place(),
@@ -139,9 +151,12 @@ impl ProducerContext for Reports {
                         reason: code.to_string().into(),
                     });
                 }
+                if code == RDKafkaErrorCode::UnknownPartition {
+                    handle.partition.set_missing(true);
+                }
                 let place =
                     TopicPartition::new(handle.partition.topic.clone(), Some(handle.partition.id));
-                Err(Failure::of(code, place, handle.bytes))
+                Err(Failure::of(code, place, handle.bytes, handle.named))
             }
         };
         self.0.reported(&handle.partition, handle.number, result);

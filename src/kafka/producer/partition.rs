@@ -4,6 +4,7 @@
 //! still known, with its place. Pure but for its mutex: which record may be handed over, and what a report means.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(in super::super) struct Partition {
     pub(in super::super) topic: Arc<str>,
     pub(in super::super) id: i32,
     flow: Mutex<Flow<Pending>>,
+    /// A client found that the topic does not have it: its partitions are to be counted again.
+    missing: AtomicBool,
 }
 
 impl Partition {
@@ -23,13 +26,26 @@ impl Partition {
             topic,
             id,
             flow: Mutex::default(),
+            missing: AtomicBool::new(false),
         }
+    }
+
+    pub(in super::super) fn is_missing(&self) -> bool {
+        self.missing.load(Ordering::Relaxed)
+    }
+
+    pub(in super::super) fn set_missing(&self, missing: bool) {
+        self.missing.store(missing, Ordering::Relaxed);
     }
 
     pub(super) fn flow(&self) -> MutexGuard<'_, Flow<Pending>> {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long an idle partition's client counts as known to the brokers. They forget it after
+/// `producer.id.expiration.ms`, by default a day; the least that makes sense there is a few minutes.
+const PROOF_LASTS: Duration = Duration::from_secs(10 * 60);
 
 /// The client that a record goes to next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +82,10 @@ pub(super) struct Flow<R> {
     out: usize,
     phase: Phase,
     generation: u64,
+    /// A record failed, and the records are to be put in order before another is handed over.
+    stopped: bool,
+    /// When the last record was accepted.
+    last: Duration,
 }
 
 struct Entry<R> {
@@ -94,6 +114,8 @@ impl<R> Default for Flow<R> {
             out: 0,
             phase: Phase::default(),
             generation: 0,
+            stopped: false,
+            last: Duration::ZERO,
         }
     }
 }
@@ -101,6 +123,11 @@ impl<R> Default for Flow<R> {
 impl<R> Flow<R> {
     /// Appends a record and returns its number.
     pub(super) fn push(&mut self, record: R, accepted: Duration) -> u64 {
+        let idle = accepted.saturating_sub(self.last) >= PROOF_LASTS;
+        if idle && self.entries.is_empty() && self.phase == Phase::Proven {
+            self.phase = Phase::Unproven;
+        }
+        self.last = accepted;
         self.entries.push_back(Entry {
             record: Some(record),
             accepted,
@@ -120,10 +147,14 @@ impl<R> Flow<R> {
 
     /// Returns the next record that may be handed over, and to which client.
     pub(super) fn next(&self) -> Option<(Way, u64, &R)> {
+        if self.stopped {
+            return None;
+        }
         let entry = self.entries.get(self.handed)?;
         let idle = self.out == 0;
         let way = match (entry.alone, self.phase) {
-            (true, Phase::Alone) => Way::Alone,
+            // One at a time: with a second one accepted, librdkafka would take a first one that the
+            // broker refused for now as delivered too.
             (true, _) if idle => Way::Alone,
             (false, Phase::Proven) => Way::Batches,
             (false, Phase::Unproven | Phase::Alone) if idle => Way::Batches,
@@ -152,6 +183,14 @@ impl<R> Flow<R> {
         record
     }
 
+    /// Notes that the next record failed before any client had it: those behind it wait.
+    pub(super) fn fail_next(&mut self, failure: Failure) {
+        if let Some(entry) = self.entries.get_mut(self.handed) {
+            entry.failure = Some(failure);
+            self.stopped = true;
+        }
+    }
+
     fn drop_settled(&mut self) {
         while self
             .entries
@@ -178,8 +217,11 @@ impl<R> Flow<R> {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
             Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            // Those behind it do not depend on it.
+            Err(failure @ Failure::Record(_)) => Err(failure),
             Err(failure) => {
                 entry.failure = Some(failure);
+                self.stopped = true;
                 return Some(Verdict::Undecided);
             }
         };
@@ -205,6 +247,7 @@ impl<R> Flow<R> {
         debug_assert_eq!(self.out, 0, "a client has records");
         self.entries.retain(|entry| entry.record.is_some());
         self.handed = 0;
+        self.stopped = false;
         self.phase = Phase::Unproven;
         let failed = self.entries.iter().position(|entry| {
             overdue.is_some() || matches!(entry.failure, Some(Failure::Outage(_)))
@@ -261,6 +304,7 @@ impl<R> Flow<R> {
     pub(super) fn take_all(&mut self) -> Vec<R> {
         self.first += self.entries.len() as u64;
         self.handed = 0;
+        self.stopped = false;
         let entries = std::mem::take(&mut self.entries);
         entries
             .into_iter()
@@ -332,13 +376,13 @@ mod tests {
         flow.push(6, Duration::ZERO);
         assert!(flow.resolve(None).is_empty());
         flow.enter_generation(1);
-        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1), (Way::Alone, 2, 2)]);
+        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)], "one at a time");
         assert_eq!(
             settled(flow.report(1, batch())),
             Some((1, false)),
             "its own fault"
         );
-        assert!(hand(&mut flow).is_empty(), "one is out");
+        assert_eq!(hand(&mut flow), [(Way::Alone, 2, 2)]);
         assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
         assert_eq!(
             hand(&mut flow),
@@ -392,5 +436,59 @@ mod tests {
         flow.report(3, returned());
         assert!(flow.resolve(None).is_empty());
         assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
+    }
+
+    #[test]
+    fn nothing_goes_behind_a_lone_record_that_an_outage_failed() {
+        let mut flow = proven(3);
+        flow.report(1, batch());
+        flow.report(2, batch());
+        flow.report(3, returned());
+        assert!(hand(&mut flow).is_empty(), "to be put in order");
+        assert!(flow.resolve(None).is_empty());
+        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
+        assert!(settled(flow.report(1, outage())).is_none());
+        assert!(hand(&mut flow).is_empty());
+        assert_eq!(flow.resolve(None).len(), 3, "they fail with it");
+    }
+
+    #[test]
+    fn a_record_that_names_a_partition_that_is_not_there_fails_by_itself() {
+        let mut flow = proven(2);
+        let failure = Failure::Record(KafkaError::Closed);
+        assert_eq!(settled(flow.report(1, Err(failure))), Some((1, false)));
+        assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+    }
+
+    #[test]
+    fn a_record_that_failed_before_any_client_had_it_holds_back_what_is_behind_it() {
+        let mut flow = proven(1);
+        flow.push(2, Duration::ZERO);
+        flow.push(3, Duration::ZERO);
+        flow.fail_next(Failure::Outage(KafkaError::Closed));
+        assert!(flow.next().is_none());
+        assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
+        assert!(flow.next().is_none());
+        assert_eq!(flow.resolve(None).len(), 2);
+    }
+
+    #[test]
+    fn brokers_that_may_have_forgotten_the_client_get_a_single_record_first() {
+        let mut flow = proven(0);
+        let accepted = |flow: &mut Flow<u32>, secs| {
+            flow.push(1, Duration::from_secs(secs));
+            flow.push(2, Duration::from_secs(secs));
+            let handed = hand(flow);
+            for (_, number, _) in &handed {
+                assert!(settled(flow.report(*number, Ok(()))).is_some());
+            }
+            for (_, number, _) in hand(flow) {
+                assert!(settled(flow.report(number, Ok(()))).is_some());
+            }
+            handed.len()
+        };
+        assert_eq!(accepted(&mut flow, 599), 2);
+        assert_eq!(accepted(&mut flow, 599 + 600), 1);
+        assert_eq!(accepted(&mut flow, 599 + 601), 2);
     }
 }

@@ -169,6 +169,11 @@ impl Route {
             match error {
                 // The thread looks again at its next turn.
                 NotTaken::NotNow => break,
+                NotTaken::Outage(error) => {
+                    flow.fail_next(Failure::Outage(error));
+                    self.trouble.store(true, Ordering::Release);
+                    break;
+                }
                 NotTaken::Refused(error) => {
                     if error.is_fatal() {
                         self.core.admission.refuse(&error);
@@ -211,7 +216,7 @@ impl Route {
             Some(Verdict::Settled(pending, outcome)) => {
                 let result = match (outcome, delivered) {
                     (Ok(()), Some(delivered)) => Ok(delivered),
-                    (Err(Failure::Batch(error)), _) => Err(error),
+                    (Err(Failure::Batch(error) | Failure::Record(error)), _) => Err(error),
                     _ => Err(KafkaError::Closed),
                 };
                 self.settle(pending, accepted, result);
@@ -260,6 +265,8 @@ impl Route {
         clients.open = false;
         drop(clients);
         drop(ended);
+        // Once more: a gauge keeps its last value.
+        self.core.meter.level(self.core.admission.level());
     }
 
     /// Serves the clients' reports.
@@ -273,8 +280,16 @@ impl Route {
         } else {
             longest
         };
-        for client in [alone, batches].into_iter().flatten() {
-            client.poll(longest);
+        if let Some(alone) = &alone {
+            alone.poll(longest);
+        }
+        if let Some(batches) = batches {
+            // Its turn comes soon, and a record that goes alone does not wait for it.
+            batches.poll(if alone.is_some() {
+                Duration::ZERO
+            } else {
+                longest
+            });
         }
     }
 
