@@ -95,8 +95,8 @@ impl KafkaSink {
     pub async fn send(&self, record: ProducerRecord) -> Result<Receipt, KafkaError> {
         self.check()?;
         let slot = Arc::new(Slot::default());
-        let accepted = self.accept(record, DeliveryCallback::Receipt(slot.clone()));
-        self.given_out(accepted.await)?;
+        self.accept(record, DeliveryCallback::Receipt(slot.clone()))
+            .await?;
         Ok(Receipt::new(slot, self.scope.clone()))
     }
 
@@ -115,7 +115,7 @@ impl KafkaSink {
             let (sink, topic) = (self.clone(), record.topic.clone());
             tokio::spawn(async move {
                 if let Err(error) = sink.destinations.find(&topic).await {
-                    sink.scope.unobserved(error);
+                    sink.scope.unobserved(error, None);
                 }
             });
             return Err(KafkaError::LookingUp {
@@ -141,7 +141,7 @@ impl KafkaSink {
         self.destinations.refresh_if_stale(&record.topic, &topic);
         let slot = Arc::new(Slot::default());
         let callback = DeliveryCallback::Receipt(slot.clone());
-        self.given_out(self.produce(&topic, &partition, record.clone(), callback, permit))?;
+        self.produce(&topic, &partition, record.clone(), callback, permit)?;
         Ok(Receipt::new(slot, self.scope.clone()))
     }
 
@@ -241,11 +241,6 @@ impl KafkaSink {
         self.scope.take_unobserved().map_or(Ok(()), Err)
     }
 
-    /// Notes that an outage's error goes to the caller.
-    fn given_out(&self, result: Result<(), KafkaError>) -> Result<(), KafkaError> {
-        result.inspect_err(|error| self.scope.observed(error))
-    }
-
     /// Refuses what no client takes.
     fn check_record(&self, record: &ProducerRecord) -> Result<(), KafkaError> {
         let size = record.size_bytes();
@@ -302,15 +297,21 @@ impl KafkaSink {
         callback: DeliveryCallback,
         permit: Permit,
     ) -> Result<(), KafkaError> {
+        let entered = permit.enter()?;
         let pending = Pending {
             record,
             scope: self.scope.clone(),
             epoch: self.scope.enter(),
-            entered: permit.enter(),
+            entered,
             callback,
+            outage: None,
         };
         topic.thread.produce(partition, pending).map_err(|refused| {
             let (error, pending) = *refused;
+            // A receipt's caller decides how to go on; a callback's has to be stopped.
+            if matches!(pending.callback, DeliveryCallback::Receipt(_)) {
+                pending.scope.observed(pending.outage);
+            }
             pending.scope.leave(pending.epoch);
             self.admission().leave(pending.entered);
             error

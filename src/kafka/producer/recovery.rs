@@ -132,11 +132,11 @@ impl Route {
         let mut cause = None;
         let failed: Vec<_> = failed
             .into_iter()
-            .map(|(pending, own)| {
+            .map(|(mut pending, own)| {
                 let error = own.unwrap_or_else(|| behind(partition, cause.as_ref()));
                 cause.get_or_insert_with(|| error.clone());
                 // Under the lock of the partition, so that its next record finds it.
-                pending.scope.halt(&error);
+                pending.outage = Some(pending.scope.halt(&error));
                 (pending, error)
             })
             .collect();

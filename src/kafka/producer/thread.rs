@@ -103,14 +103,15 @@ impl ProducerThread {
     pub(in super::super) fn produce(
         &self,
         partition: &Arc<Partition>,
-        pending: Pending,
+        mut pending: Pending,
     ) -> Result<(), Box<(KafkaError, Pending)>> {
         let route = &self.route;
         let clients = route.clients();
         let mut flow = partition.flow();
         // Under the lock by which an outage halts its scopes: nothing comes between.
-        if let Some(outage) = pending.scope.outage() {
-            return Err(Box::new((outage, pending)));
+        if let Some((error, outage)) = pending.scope.outage() {
+            pending.outage = Some(outage);
+            return Err(Box::new((error, pending)));
         }
         route.pending.fetch_add(1, Ordering::AcqRel);
         let number = flow.push(pending, route.core.clock.now());
