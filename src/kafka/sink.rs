@@ -112,12 +112,16 @@ impl KafkaSink {
         self.check()?;
         let Some(topic) = self.destinations.known(&record.topic) else {
             check_name(&record.topic)?;
-            let (sink, topic) = (self.clone(), record.topic.clone());
-            tokio::spawn(async move {
-                if let Err(error) = sink.destinations.find(&topic).await {
-                    sink.scope.unobserved(error, None);
-                }
-            });
+            if let Some(claim) = self.destinations.claim(&record.topic) {
+                let (sink, topic) = (self.clone(), record.topic.clone());
+                tokio::spawn(async move {
+                    let found = sink.destinations.find(&topic).await;
+                    if let Err(error) = found {
+                        sink.scope.unobserved(error, None);
+                    }
+                    drop(claim);
+                });
+            }
             return Err(KafkaError::LookingUp {
                 topic: record.topic.clone(),
             });
