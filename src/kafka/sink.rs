@@ -32,13 +32,15 @@ use crate::health::Health;
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
 ///    or by a call. So the caller, not the sink, decides how to go on, and nothing overtakes what is to be sent again. The
 ///    sink itself stays usable: an outage of one partition ends neither the sink nor its other partitions.
+///    At the end of a record's time, other partitions fail with it whose oldest record has been under way for more than half
+///    of the delivery timeout and has no answer yet.
 /// 5. At most [`buffer_records`](KafkaSinkSettings::buffer_records) records and
 ///    [`buffer_bytes`](KafkaSinkSettings::buffer_bytes) bytes are under way. Callers beyond wait, and are let in in the order
 ///    in which they came.
 /// 6. Brokers may go and come back: nothing is lost within the delivery timeout.
 ///
-/// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, a record whose answer
-/// was lost may be in its topic twice. The refusal ends the client that could have asked for it.
+/// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, or its record's time
+/// ends, a record whose answer was lost may be in its topic twice. Both end the client that could have asked for it.
 ///
 /// # How failures are reported
 /// By the record's [`Receipt`]. Where that was dropped without having given the error out, the **first** such error is kept

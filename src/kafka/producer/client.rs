@@ -163,10 +163,9 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Logs a line of librdkafka at its level. It reports failures of connections as errors too: of those its lines are
-/// for debugging.
+/// Logs a line of librdkafka at its level, unless it says what is reported in another way.
 pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    if matches!(facility, "FAIL" | "ERROR") {
+    if is_reported_otherwise(facility, message) {
         tracing::debug!(target: "librdkafka", facility, "{message}");
         return;
     }
@@ -183,6 +182,16 @@ pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
     }
 }
 
+/// Returns whether the sink reports it: failures of connections, which librdkafka gives as errors too, and
+/// a client's stop at a refused batch, after which the next one goes on.
+fn is_reported_otherwise(facility: &str, message: &str) -> bool {
+    match facility {
+        "FAIL" | "ERROR" => true,
+        "FATAL" => message.contains("Gap-less ordering"),
+        _ => false,
+    }
+}
+
 fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
     if record.headers.is_empty() {
         return None;
@@ -194,4 +203,21 @@ fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
             value: header.value.as_deref(),
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_stop_at_a_refused_batch_is_no_error_in_the_log() {
+        // librdkafka's line holds its text for the code.
+        let code = RDKafkaErrorCode::GaplessGuarantee;
+        let line = format!(
+            "[thrd:main]: Fatal error: {}: refused",
+            ClientError::Flush(code)
+        );
+        assert!(is_reported_otherwise("FATAL", &line), "{line}");
+        assert!(!is_reported_otherwise("FATAL", "Fatal error: fenced"));
+    }
 }

@@ -263,10 +263,13 @@ impl<R> Flow<R> {
         for entry in &mut self.entries {
             entry.failure = None;
         }
+        let mut overdue = overdue.cloned();
         let failures = behind.into_iter().filter_map(|entry| {
+            // Only the oldest: those behind it may have time left.
+            let overdue = overdue.take();
             let own = match entry.failure {
                 Some(Failure::Outage(error)) => Some(error),
-                _ => overdue.cloned(),
+                _ => overdue,
             };
             entry.record.map(|record| (record, own))
         });
@@ -277,6 +280,14 @@ impl<R> Flow<R> {
     pub(super) fn topic_error(&self) -> Option<KafkaError> {
         self.entries.iter().find_map(|entry| match &entry.failure {
             Some(Failure::Topic(error)) => Some(error.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns the error of a refused batch, if one was.
+    pub(super) fn refusal(&self) -> Option<KafkaError> {
+        self.entries.iter().find_map(|entry| match &entry.failure {
+            Some(Failure::Batch(error)) => Some(error.clone()),
             _ => None,
         })
     }
@@ -415,7 +426,9 @@ mod tests {
         flow.report(1, returned());
         flow.report(2, returned());
         flow.push(3, Duration::ZERO);
-        assert_eq!(flow.resolve(Some(&KafkaError::Closed)).len(), 3);
+        let failed = flow.resolve(Some(&KafkaError::Closed));
+        let overdue: Vec<_> = failed.iter().map(|(_, own)| own.is_some()).collect();
+        assert_eq!(overdue, [true, false, false], "only the oldest timed out");
         assert!(flow.oldest().is_none());
     }
 

@@ -38,6 +38,8 @@ pub(in super::super) struct Route {
     pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
     pub(super) trouble: AtomicBool,
+    /// When a refused batch was logged last.
+    pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
 }
 
@@ -69,6 +71,7 @@ impl ProducerThread {
             out: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             trouble: AtomicBool::new(false),
+            refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let client = Client::new(&route.config().clone(), route.clone())?;
