@@ -193,11 +193,19 @@ impl Admission {
 }
 
 impl Permit {
-    /// Accepts the record.
-    pub(super) fn enter(mut self) -> Entered {
+    /// Accepts the record, unless nothing is let in any more: a close has not waited for it.
+    pub(super) fn enter(mut self) -> Result<Entered, KafkaError> {
+        let admission = self.admission.clone();
+        let mut state = admission.lock();
+        if let Err(refusal) = state.check() {
+            // Dropped, the permit takes the lock.
+            drop(state);
+            return Err(refusal);
+        }
+        state.accepted += 1;
+        drop(state);
         self.entered = true;
-        self.admission.lock().accepted += 1;
-        Entered { bytes: self.bytes }
+        Ok(Entered { bytes: self.bytes })
     }
 }
 
@@ -247,7 +255,8 @@ mod tests {
     }
 
     fn enter(admission: &Arc<Admission>, bytes: usize) -> Option<Entered> {
-        admission.try_enter(bytes).expect("open").map(Permit::enter)
+        let permit = admission.try_enter(bytes).expect("open");
+        permit.map(|permit| permit.enter().expect("open"))
     }
 
     #[tokio::test]
@@ -307,6 +316,16 @@ mod tests {
         assert!(poll!(&mut idle).is_pending());
         admission.leave(accepted);
         assert!(poll!(&mut idle).is_ready());
+    }
+
+    #[test]
+    fn a_permit_from_before_a_close_lets_nothing_in_behind_it() {
+        let admission = admission(10, 100);
+        let permit = admission.try_enter(1).expect("open").expect("room");
+        admission.refuse(&KafkaError::Closed);
+        assert!(admission.idle().now_or_never().is_some());
+        assert!(matches!(permit.enter(), Err(KafkaError::Closed)));
+        assert_eq!(admission.level(), Level::default(), "its room is free");
     }
 
     #[tokio::test]

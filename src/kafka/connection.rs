@@ -10,13 +10,19 @@ use std::time::Duration;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::error::KafkaError;
+use crate::clock::Clock;
 use crate::health::{Health, OperationReporter};
 
 /// The longest time between two attempts: librdkafka's `reconnect.backoff.max.ms`, and its time-out of a connection.
 const LONGEST_GAP: Duration = Duration::from_secs(40);
 
+/// The shortest time for which no broker is reached before the reason counts as one that stays. A
+/// name server that is not ready yet, as at the start of a pod, gives the same errors.
+const LASTING: Duration = Duration::from_secs(3);
+
 #[derive(Debug)]
 pub(super) struct Connection {
+    clock: Clock,
     reporter: OperationReporter,
     last: Mutex<LastError>,
     /// Set while there is a last error, so that successes need no lock otherwise: there is one a record.
@@ -28,14 +34,15 @@ pub(super) struct Connection {
 struct LastError {
     reason: String,
     code: Option<RDKafkaErrorCode>,
-    /// No broker was reached since.
-    all_down: bool,
+    /// Since when no broker was reached.
+    all_down: Option<Duration>,
 }
 
 impl Connection {
     /// Returns the state of a client without failures.
     pub(super) fn new(client: &str) -> Self {
         Self {
+            clock: Clock::start(),
             reporter: OperationReporter::new(&Arc::from(client), "connection", LONGEST_GAP),
             last: Mutex::default(),
             has_failed: AtomicBool::new(false),
@@ -53,7 +60,7 @@ impl Connection {
             last.code = code;
             return;
         }
-        last.all_down = true;
+        last.all_down.get_or_insert(self.clock.now());
         let cause = if last.reason.is_empty() {
             reason.to_owned()
         } else {
@@ -69,16 +76,23 @@ impl Connection {
         (!last.reason.is_empty()).then(|| last.reason.clone())
     }
 
-    /// Returns the error of a client that reaches no broker, for a reason that waiting does not change: names that do not
-    /// resolve, and certificates that are not accepted.
+    /// Returns the error of a client that has reached no broker for a while, for a reason that
+    /// waiting does not change: names that do not resolve, and certificates that are not accepted.
     pub(super) fn in_vain(&self) -> Option<KafkaError> {
+        self.in_vain_at(self.clock.now())
+    }
+
+    fn in_vain_at(&self, now: Duration) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let lasting = matches!(
             last.code,
             Some(Code::Resolve | Code::SSL | Code::Authentication)
         );
-        (last.all_down && lasting).then(|| KafkaError::NotConnected {
+        let down = last
+            .all_down
+            .is_some_and(|since| now.saturating_sub(since) >= LASTING);
+        (down && lasting).then(|| KafkaError::NotConnected {
             reason: last.reason.as_str().into(),
         })
     }
@@ -100,5 +114,22 @@ impl Connection {
 
     pub(super) fn health(&self) -> Health {
         self.reporter.health()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_does_not_resolve_ends_a_look_up_only_once_it_lasts() {
+        let connection = Connection::new("test");
+        connection.failed(Some(RDKafkaErrorCode::Resolve), "no such host");
+        connection.failed(Some(RDKafkaErrorCode::AllBrokersDown), "1/1 down");
+        let later = |secs| connection.in_vain_at(Duration::from_secs(secs));
+        assert!(later(0).is_none() && later(2).is_none());
+        assert!(matches!(later(3), Some(KafkaError::NotConnected { .. })));
+        connection.succeeded();
+        assert!(later(3).is_none(), "a broker answered");
     }
 }

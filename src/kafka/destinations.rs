@@ -10,6 +10,7 @@ use super::admission::Admission;
 use super::connection::Connection;
 use super::error::KafkaError;
 use super::limits::{asking, batch_limit};
+use super::look_ups::{Claim, LookUps};
 use super::partitioner::Partitioner;
 use super::producer::{Core, Partition, ProducerThread, ProducerThreads};
 use super::record::ProducerRecord;
@@ -28,8 +29,7 @@ pub(super) struct Destinations {
     stick: Duration,
     chance: RandomState,
     asks_limits: bool,
-    /// One first use of a topic is looked up at a time.
-    asking: tokio::sync::Mutex<()>,
+    look_ups: LookUps,
 }
 
 impl Destinations {
@@ -66,7 +66,7 @@ impl Destinations {
             stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
             chance: RandomState::new(),
             asks_limits: own.asks_topic_limits(),
-            asking: tokio::sync::Mutex::default(),
+            look_ups: LookUps::default(),
         })
     }
 
@@ -90,29 +90,42 @@ impl Destinations {
             let number = self.chance.hash_one(now);
             u32::try_from(number & u64::from(u32::MAX)).unwrap_or_default()
         };
-        let id = record.partition.unwrap_or_else(|| {
-            let key = record.key.as_deref();
+        if let Some(partition) = record.partition {
+            let topic_name = || record.topic.clone();
+            return topic
+                .partition(partition)
+                .ok_or_else(|| KafkaError::UnknownPartition {
+                    topic: topic_name(),
+                    partition,
+                });
+        }
+        let key = record.key.as_deref();
+        loop {
             let (count, stick) = (topic.count().max(1), self.stick);
             let place = self
                 .partitioner
                 .partition(key, count, &topic.sticky, random, now, stick);
-            place.cast_signed()
-        });
-        topic
-            .partition(id)
-            .ok_or_else(|| KafkaError::UnknownPartition {
-                topic: record.topic.clone(),
-                partition: id,
-            })
+            // There may be fewer of them than a moment ago.
+            if let Some(partition) = topic.partition(place.cast_signed()) {
+                return Ok(partition);
+            }
+        }
     }
 
     /// Looks a topic up, on its first use.
     pub(super) async fn find(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
         check_name(name)?;
-        let _one = self.asking.lock().await;
-        if let Some(topic) = self.topics.get(name) {
-            return Ok(topic);
-        }
+        let (now, known) = (|| self.core().clock.now(), || self.topics.get(name));
+        let search = self.find_anew(name);
+        self.look_ups.share(name, now, known, search).await
+    }
+
+    /// Returns the right to look a topic up in the background; `None` while another has it.
+    pub(super) fn claim(&self, name: &Arc<str>) -> Option<Claim> {
+        self.look_ups.claim(name, self.core().clock.now())
+    }
+
+    async fn find_anew(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
         if let Some(refusal) = self.core().admission.refusal() {
             return Err(refusal);
         }
@@ -133,8 +146,13 @@ impl Destinations {
         let Some(client) = thread.client() else {
             return Err(KafkaError::Closed);
         };
-        let ask = move |topic: &str, longest| client.metadata(topic, longest);
-        let core = self.core();
+        let core = self.producers.core();
+        let asked = core.clone();
+        let ask = move |topic: &str, longest| {
+            let answer = client.metadata(topic, longest);
+            // A sink that delivers nothing yet has no other sign that a broker is reached.
+            answer.inspect(|_| asked.connection.succeeded())
+        };
         let in_vain = || {
             core.admission
                 .refusal()
@@ -164,12 +182,17 @@ impl Destinations {
 
     /// Counts a topic's partitions again in the background, now and then.
     pub(super) fn refresh_if_stale(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
-        if !topic.is_stale(self.core().clock.now()) {
-            return;
+        if topic.is_stale(self.core().clock.now()) {
+            self.count_again(name, topic);
         }
-        if let Ok(runtime) = Handle::try_current() {
+    }
+
+    /// Counts a topic's partitions again in the background.
+    pub(super) fn count_again(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
+        if let (Ok(runtime), Some(claim)) = (Handle::try_current(), self.claim(name)) {
             let (destinations, name, topic) = (self.clone(), name.clone(), topic.clone());
             runtime.spawn(async move {
+                let _claim = claim;
                 if let Err(error) = destinations.count_partitions(&name, &topic).await {
                     tracing::debug!(topic = &*name, %error, "its partitions are not counted again");
                 }

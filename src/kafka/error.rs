@@ -62,7 +62,7 @@ pub enum KafkaError {
         /// The record's size in bytes: key, value and headers.
         size: usize,
         /// The producer's limit in bytes, `message.max.bytes`; `None` where the broker refused it by its own, the topic's
-        /// `max.message.bytes`.
+        /// `max.message.bytes` or `segment.bytes`.
         limit: Option<usize>,
     },
     /// A topic that does not exist and may not be created.
@@ -261,7 +261,7 @@ impl From<ConfigError> for KafkaError {
 
 fn of_limit(limit: Option<usize>) -> String {
     limit.map_or_else(
-        || "the topic's max.message.bytes".to_owned(),
+        || "the topic's max.message.bytes or segment.bytes".to_owned(),
         |limit| format!("message.max.bytes, {}", format_size(limit)),
     )
 }

@@ -12,6 +12,8 @@ use super::receipt::TopicPartition;
 pub(super) enum Failure {
     /// The broker refused the batch: the record only if it was alone in it.
     Batch(KafkaError),
+    /// The record cannot be delivered; it says nothing of others.
+    Record(KafkaError),
     /// The record's topic cannot be used.
     Topic(KafkaError),
     /// The brokers did not take it, or not in time, whatever it holds.
@@ -21,7 +23,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn of(code: RDKafkaErrorCode, place: TopicPartition, size: usize) -> Self {
+    /// `named` says that the record itself named its partition.
+    pub(super) fn of(
+        code: RDKafkaErrorCode,
+        place: TopicPartition,
+        size: usize,
+        named: bool,
+    ) -> Self {
         use RDKafkaErrorCode as Code;
         if is_fatal(code)
             || matches!(
@@ -37,11 +45,18 @@ impl Failure {
                 reason: "its answer was not waited for any longer".into(),
             });
         }
+        // One that was drawn from a count that is no longer true is no fault of the record's.
+        if code == Code::UnknownPartition && !named {
+            return Self::Outage(KafkaError::NotDelivered {
+                place,
+                reason: "the topic has fewer partitions than before".into(),
+            });
+        }
         let error = KafkaError::of_record(code, place, size, None);
         match error.kind() {
             KafkaErrorKind::Topic => Self::Topic(error),
             KafkaErrorKind::Record if matches!(error, KafkaError::UnknownPartition { .. }) => {
-                Self::Topic(error)
+                Self::Record(error)
             }
             KafkaErrorKind::Record => Self::Batch(error),
             _ => Self::Outage(error),
@@ -60,11 +75,14 @@ impl KafkaError {
         use RDKafkaErrorCode as Code;
         let reason = || Arc::from(code.to_string());
         match code {
-            Code::MessageSizeTooLarge | Code::InvalidMessageSize => Self::TooLarge {
-                topic: place.topic,
-                size,
-                limit,
-            },
+            // The last one: the batch is larger than a segment of the topic.
+            Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
+                Self::TooLarge {
+                    topic: place.topic,
+                    size,
+                    limit,
+                }
+            }
             Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::UnknownTopic {
                 topic: place.topic,
                 waited: None,
@@ -153,7 +171,7 @@ mod tests {
         );
         assert_eq!(
             of(RDKafkaErrorCode::MessageSizeTooLarge, Some(1)).to_string(),
-            "record of 2MiB for topic \"events\" is over the topic's max.message.bytes"
+            "record of 2MiB for topic \"events\" is over the topic's max.message.bytes or segment.bytes"
         );
         assert_eq!(own.kind(), KafkaErrorKind::Record);
     }
@@ -183,9 +201,11 @@ mod tests {
     #[test]
     fn only_what_a_broker_says_of_a_batch_is_looked_into_record_by_record() {
         use RDKafkaErrorCode as Code;
-        let failure = |code| Failure::of(code, TopicPartition::new("events".into(), Some(3)), 1);
+        let place = || TopicPartition::new("events".into(), Some(3));
+        let failure = |code| Failure::of(code, place(), 1, true);
         for code in [
             Code::MessageSizeTooLarge,
+            Code::MessageBatchTooLarge,
             Code::InvalidMessage,
             Code::InvalidTimestamp,
             Code::InvalidRecord,
@@ -198,8 +218,22 @@ mod tests {
             assert!(matches!(failure(code), Failure::Outage(_)), "{code}");
         }
         assert!(matches!(failure(Code::PurgeQueue), Failure::Returned));
-        for code in [Code::TopicAuthorizationFailed, Code::UnknownPartition] {
-            assert!(matches!(failure(code), Failure::Topic(_)), "{code}");
-        }
+        assert!(matches!(
+            failure(Code::TopicAuthorizationFailed),
+            Failure::Topic(_)
+        ));
+    }
+
+    #[test]
+    fn a_missing_partition_is_the_fault_of_a_record_only_where_the_record_named_it() {
+        let failure = |named| {
+            let place = TopicPartition::new("events".into(), Some(3));
+            Failure::of(RDKafkaErrorCode::UnknownPartition, place, 1, named)
+        };
+        assert!(matches!(failure(true), Failure::Record(_)));
+        let Failure::Outage(error) = failure(false) else {
+            panic!("others are not affected")
+        };
+        assert!(error.is_retryable(), "{error}");
     }
 }

@@ -9,7 +9,8 @@ use rdkafka::{ClientConfig, ClientContext};
 
 /// The longest that a topic's first record waits for it. Without an answer the sink finds out by refusals.
 const LONGEST: Duration = Duration::from_secs(2);
-const LIMIT: &str = "max.message.bytes";
+/// The least of them counts: a batch may not be larger than a segment.
+const LIMITS: [&str; 2] = ["max.message.bytes", "segment.bytes"];
 
 /// Logs an administrating client's lines as the producer's.
 struct Quiet;
@@ -41,7 +42,8 @@ pub(super) async fn batch_limit(config: &ClientConfig, topic: &str) -> Option<us
     drop(tokio::task::spawn_blocking(move || drop(client)));
     let resources = answer.ok()?.ok()?;
     let resource = resources.into_iter().next()?.ok()?;
-    resource.get(LIMIT)?.value.as_deref()?.parse().ok()
+    let limit = |name| resource.get(name)?.value.as_deref()?.parse().ok();
+    LIMITS.into_iter().filter_map(limit).min()
 }
 
 /// The settings of a client that only asks.

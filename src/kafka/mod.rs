@@ -34,6 +34,7 @@ mod destinations;
 mod error;
 mod failure;
 mod limits;
+mod look_ups;
 mod partitioner;
 mod producer;
 mod receipt;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::error::KafkaError;
-use super::scope::CallerScope;
+use super::scope::{CallerScope, OutageNumber};
 
 /// A topic, and a partition where it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -79,9 +79,15 @@ enum State {
     Waiting,
     Watched(Waker),
     /// Boxed, since an error is larger than everything else here.
-    Settled(Box<Result<RecordMetadata, KafkaError>>),
+    Settled(Box<Settled>),
     /// The receipt is gone, or has given it out.
     Gone,
+}
+
+struct Settled {
+    result: Result<RecordMetadata, KafkaError>,
+    /// The outage that failed it.
+    outage: Option<OutageNumber>,
 }
 
 impl Slot {
@@ -93,12 +99,14 @@ impl Slot {
     pub(super) fn settle(
         &self,
         result: Result<RecordMetadata, KafkaError>,
+        outage: Option<OutageNumber>,
     ) -> Option<Result<RecordMetadata, KafkaError>> {
         let mut state = self.lock();
         if matches!(*state, State::Gone) {
             return Some(result);
         }
-        let before = std::mem::replace(&mut *state, State::Settled(Box::new(result)));
+        let settled = Box::new(Settled { result, outage });
+        let before = std::mem::replace(&mut *state, State::Settled(settled));
         drop(state);
         if let State::Watched(waker) = before {
             waker.wake();
@@ -126,13 +134,11 @@ impl Future for Receipt {
         assert!(!self.given_out, "a receipt resolves once");
         let mut state = self.slot.lock();
         match std::mem::replace(&mut *state, State::Gone) {
-            State::Settled(result) => {
+            State::Settled(settled) => {
                 drop(state);
                 self.given_out = true;
-                if let Err(error) = &*result {
-                    self.scope.observed(error);
-                }
-                Poll::Ready(*result)
+                self.scope.observed(settled.outage);
+                Poll::Ready(settled.result)
             }
             State::Watched(mut waker) => {
                 waker.clone_from(cx.waker());
@@ -153,10 +159,10 @@ impl Drop for Receipt {
             return;
         }
         let unobserved = std::mem::replace(&mut *self.slot.lock(), State::Gone);
-        if let State::Settled(result) = unobserved
-            && let Err(error) = *result
+        if let State::Settled(settled) = unobserved
+            && let Err(error) = settled.result
         {
-            self.scope.unobserved(error);
+            self.scope.unobserved(error, settled.outage);
         }
     }
 }

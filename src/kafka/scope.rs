@@ -18,11 +18,17 @@ pub(super) struct CallerScope {
 
 struct State {
     epochs: FlushEpochs,
-    /// The first error that no receipt gave out.
-    unobserved: Option<KafkaError>,
+    /// The first error that no receipt gave out, with the outage that it is of.
+    unobserved: Option<(KafkaError, Option<OutageNumber>)>,
     /// The error of an outage that failed records of this scope, until it is given out.
     outage: Option<KafkaError>,
+    /// Of the last outage.
+    number: OutageNumber,
 }
+
+/// The number of an outage: an error of an older one says nothing of a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OutageNumber(u64);
 
 /// Records under way, by the flushes between which they were accepted.
 struct FlushEpochs {
@@ -42,6 +48,7 @@ impl CallerScope {
                 },
                 unobserved: None,
                 outage: None,
+                number: OutageNumber::default(),
             }),
             settled: Notify::new(),
         }
@@ -76,40 +83,51 @@ impl CallerScope {
     }
 
     /// Keeps an error that no receipt gives out; only the first.
-    pub(super) fn unobserved(&self, error: KafkaError) {
-        self.lock().unobserved.get_or_insert(error);
+    pub(super) fn unobserved(&self, error: KafkaError, outage: Option<OutageNumber>) {
+        self.lock().unobserved.get_or_insert((error, outage));
     }
 
-    /// Takes the error that no receipt gave out. It stands for an outage too.
+    /// Takes the error that no receipt gave out, and with it the outage that it is of.
     pub(super) fn take_unobserved(&self) -> Option<KafkaError> {
         let mut state = self.lock();
-        let error = state.unobserved.take();
-        if error.as_ref().is_some_and(KafkaError::is_retryable) {
-            state.outage = None;
-        }
-        error
+        let (error, outage) = state.unobserved.take()?;
+        state.given_out(outage);
+        Some(error)
     }
 
     /// Notes that records failed by an outage: nothing more is accepted until the error is given out.
-    pub(super) fn halt(&self, error: &KafkaError) {
-        self.lock().outage.get_or_insert_with(|| error.clone());
-    }
-
-    /// Notes that a receipt gave an error out.
-    pub(super) fn observed(&self, error: &KafkaError) {
-        if error.is_retryable() {
-            self.lock().outage = None;
+    /// Returns the number of the outage.
+    pub(super) fn halt(&self, error: &KafkaError) -> OutageNumber {
+        let mut state = self.lock();
+        if state.outage.is_none() {
+            state.outage = Some(error.clone());
+            state.number.0 += 1;
         }
+        state.number
     }
 
-    /// Returns the outage's error, which stays.
-    pub(super) fn outage(&self) -> Option<KafkaError> {
-        self.lock().outage.clone()
+    /// Notes that the caller was given an error of this outage.
+    pub(super) fn observed(&self, outage: Option<OutageNumber>) {
+        self.lock().given_out(outage);
+    }
+
+    /// Returns the outage's error, which stays, and its number.
+    pub(super) fn outage(&self) -> Option<(KafkaError, OutageNumber)> {
+        let state = self.lock();
+        state.outage.clone().map(|error| (error, state.number))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code that runs under the lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn given_out(&mut self, outage: Option<OutageNumber>) {
+        if outage == Some(self.number) {
+            self.outage = None;
+        }
     }
 }
 
@@ -188,9 +206,9 @@ mod tests {
     #[test]
     fn an_unobserved_error_is_given_out_once_and_stands_for_the_outage() {
         let scope = CallerScope::new();
-        scope.halt(&lost());
-        scope.unobserved(lost());
-        scope.unobserved(KafkaError::Closed);
+        let outage = scope.halt(&lost());
+        scope.unobserved(lost(), Some(outage));
+        scope.unobserved(KafkaError::Closed, None);
         assert!(matches!(
             scope.take_unobserved(),
             Some(KafkaError::Unreachable { .. })
@@ -201,11 +219,23 @@ mod tests {
     #[test]
     fn an_outage_lasts_until_its_error_is_given_out() {
         let scope = CallerScope::new();
-        scope.halt(&lost());
-        assert!(scope.outage().is_some());
-        scope.observed(&KafkaError::Closed);
-        assert!(scope.outage().is_some(), "another error");
-        scope.observed(&lost());
+        let outage = scope.halt(&lost());
+        assert_eq!(scope.halt(&lost()), outage, "the same one");
+        scope.observed(None);
+        scope.unobserved(lost(), None);
+        assert!(scope.take_unobserved().is_some());
+        assert!(scope.outage().is_some(), "a look-up's error");
+        scope.observed(Some(outage));
         assert!(scope.outage().is_none());
+    }
+
+    #[test]
+    fn an_old_receipts_error_does_not_lift_a_new_outage() {
+        let scope = CallerScope::new();
+        let old = scope.halt(&lost());
+        scope.observed(Some(old));
+        let new = scope.halt(&lost());
+        scope.observed(Some(old));
+        assert_eq!(scope.outage().map(|(_, number)| number), Some(new));
     }
 }

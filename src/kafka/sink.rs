@@ -32,13 +32,15 @@ use crate::health::Health;
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
 ///    or by a call. So the caller, not the sink, decides how to go on, and nothing overtakes what is to be sent again. The
 ///    sink itself stays usable: an outage of one partition ends neither the sink nor its other partitions.
+///    At the end of a record's time, other partitions fail with it whose oldest record has been under way for more than half
+///    of the delivery timeout and has no answer yet.
 /// 5. At most [`buffer_records`](KafkaSinkSettings::buffer_records) records and
 ///    [`buffer_bytes`](KafkaSinkSettings::buffer_bytes) bytes are under way. Callers beyond wait, and are let in in the order
 ///    in which they came.
 /// 6. Brokers may go and come back: nothing is lost within the delivery timeout.
 ///
-/// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, a record whose answer
-/// was lost may be in its topic twice. The refusal ends the client that could have asked for it.
+/// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, or its record's time
+/// ends, a record whose answer was lost may be in its topic twice. Both end the client that could have asked for it.
 ///
 /// # How failures are reported
 /// By the record's [`Receipt`]. Where that was dropped without having given the error out, the **first** such error is kept
@@ -95,8 +97,8 @@ impl KafkaSink {
     pub async fn send(&self, record: ProducerRecord) -> Result<Receipt, KafkaError> {
         self.check()?;
         let slot = Arc::new(Slot::default());
-        let accepted = self.accept(record, DeliveryCallback::Receipt(slot.clone()));
-        self.given_out(accepted.await)?;
+        self.accept(record, DeliveryCallback::Receipt(slot.clone()))
+            .await?;
         Ok(Receipt::new(slot, self.scope.clone()))
     }
 
@@ -112,18 +114,28 @@ impl KafkaSink {
         self.check()?;
         let Some(topic) = self.destinations.known(&record.topic) else {
             check_name(&record.topic)?;
-            let (sink, topic) = (self.clone(), record.topic.clone());
-            tokio::spawn(async move {
-                if let Err(error) = sink.destinations.find(&topic).await {
-                    sink.scope.unobserved(error);
-                }
-            });
+            if let Some(claim) = self.destinations.claim(&record.topic) {
+                let (sink, topic) = (self.clone(), record.topic.clone());
+                tokio::spawn(async move {
+                    let found = sink.destinations.find(&topic).await;
+                    if let Err(error) = found {
+                        sink.scope.unobserved(error, None);
+                    }
+                    drop(claim);
+                });
+            }
             return Err(KafkaError::LookingUp {
                 topic: record.topic.clone(),
             });
         };
         self.check_record(record)?;
         let partition = self.destinations.partition(&topic, record)?;
+        if partition.is_missing() {
+            self.destinations.count_again(&record.topic, &topic);
+            return Err(KafkaError::LookingUp {
+                topic: record.topic.clone(),
+            });
+        }
         let permit = self.admission().try_enter(record.size_bytes())?;
         let permit = permit.ok_or_else(|| {
             let level = self.admission().level();
@@ -135,7 +147,7 @@ impl KafkaSink {
         self.destinations.refresh_if_stale(&record.topic, &topic);
         let slot = Arc::new(Slot::default());
         let callback = DeliveryCallback::Receipt(slot.clone());
-        self.given_out(self.produce(&topic, &partition, record.clone(), callback, permit))?;
+        self.produce(&topic, &partition, record.clone(), callback, permit)?;
         Ok(Receipt::new(slot, self.scope.clone()))
     }
 
@@ -235,11 +247,6 @@ impl KafkaSink {
         self.scope.take_unobserved().map_or(Ok(()), Err)
     }
 
-    /// Notes that an outage's error goes to the caller.
-    fn given_out(&self, result: Result<(), KafkaError>) -> Result<(), KafkaError> {
-        result.inspect_err(|error| self.scope.observed(error))
-    }
-
     /// Refuses what no client takes.
     fn check_record(&self, record: &ProducerRecord) -> Result<(), KafkaError> {
         let size = record.size_bytes();
@@ -270,9 +277,9 @@ impl KafkaSink {
         };
         self.check_record(&record)?;
         let partition = match self.destinations.partition(&topic, &record) {
-            Ok(partition) => partition,
-            Err(_) => {
-                // There may be more of them by now.
+            Ok(partition) if !partition.is_missing() => partition,
+            Ok(_) | Err(_) => {
+                // There may be more of them by now, or fewer.
                 self.destinations
                     .count_partitions(&record.topic, &topic)
                     .await?;
@@ -296,15 +303,21 @@ impl KafkaSink {
         callback: DeliveryCallback,
         permit: Permit,
     ) -> Result<(), KafkaError> {
+        let entered = permit.enter()?;
         let pending = Pending {
             record,
             scope: self.scope.clone(),
             epoch: self.scope.enter(),
-            entered: permit.enter(),
+            entered,
             callback,
+            outage: None,
         };
         topic.thread.produce(partition, pending).map_err(|refused| {
             let (error, pending) = *refused;
+            // A receipt's caller decides how to go on; a callback's has to be stopped.
+            if matches!(pending.callback, DeliveryCallback::Receipt(_)) {
+                pending.scope.observed(pending.outage);
+            }
             pending.scope.leave(pending.epoch);
             self.admission().leave(pending.entered);
             error

@@ -86,6 +86,12 @@ impl KafkaSinkSettings {
     ///
     /// Within it brokers may be down and come back, and nothing is lost. The default outlasts a rolling restart and the election of a
     /// new controller by far, and is an end: a cluster that is gone becomes an error, not silence.
+    ///
+    /// At the end of a record's time its clients are replaced. Other partitions have another second for
+    /// the answers to what was sent. Then a partition whose oldest record has been under way for more
+    /// than half of this time fails as well, since that record's answer may have been lost. Younger
+    /// records are sent again; one whose answer was lost with a connection may then be in its topic
+    /// twice.
     #[must_use]
     pub fn delivery_timeout(mut self, timeout: Duration) -> Self {
         self.delivery_timeout = timeout;

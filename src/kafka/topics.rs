@@ -4,7 +4,7 @@
 //! record waits until a broker has said that the topic exists.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -42,9 +42,17 @@ pub(super) struct Topics(RwLock<HashMap<Arc<str>, Arc<Topic>>>);
 pub(super) struct Topic {
     pub(super) thread: Arc<ProducerThread>,
     pub(super) sticky: StickyPartition,
-    partitions: RwLock<Vec<Arc<Partition>>>,
+    partitions: RwLock<Partitions>,
     /// When it was looked up last.
     asked: Mutex<Duration>,
+}
+
+/// The partitions that there are, and those that there were: a partition that comes back has its
+/// queue still.
+#[derive(Default)]
+struct Partitions {
+    all: Vec<Arc<Partition>>,
+    count: usize,
 }
 
 impl Topics {
@@ -71,37 +79,43 @@ impl Topic {
         }
     }
 
-    /// Notes how many partitions there are. Those that there were stay: a topic never loses any.
+    /// Notes how many partitions there are: more where some were added, fewer where the topic was
+    /// made again.
     pub(super) fn has_partitions(&self, name: &Arc<str>, count: usize, now: Duration) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
         let mut partitions = self
             .partitions
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        for id in partitions.len()..count {
+        for id in partitions.all.len()..count {
             let Ok(id) = i32::try_from(id) else {
                 return;
             };
             let partition = Arc::new(Partition::new(name.clone(), id));
             self.thread.serve(partition.clone());
-            partitions.push(partition);
+            partitions.all.push(partition);
+        }
+        partitions.count = count;
+        for partition in &partitions.all {
+            partition.set_missing(false);
         }
     }
 
     pub(super) fn count(&self) -> u32 {
-        let partitions = self
-            .partitions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        u32::try_from(partitions.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.partitions().count).unwrap_or(u32::MAX)
     }
 
     pub(super) fn partition(&self, id: i32) -> Option<Arc<Partition>> {
-        let partitions = self
-            .partitions
+        let partitions = self.partitions();
+        let id = usize::try_from(id).ok()?;
+        let partition = partitions.all.get(id)?;
+        (id < partitions.count).then(|| partition.clone())
+    }
+
+    fn partitions(&self) -> RwLockReadGuard<'_, Partitions> {
+        self.partitions
             .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        partitions.get(usize::try_from(id).ok()?).cloned()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns whether it is time to look for new partitions. Says so once.
@@ -160,7 +174,7 @@ fn answer(metadata: &Metadata, topic: &str) -> Answer {
 }
 
 /// Asks until the topic is known to exist, or the time is over, and returns how many partitions it has. `ask` blocks;
-/// `refusal` says that it is in vain.
+/// `refusal` says that it is in vain, unless it was answered.
 ///
 /// # Cancel safety
 /// Dropped, a question under way ends on its own within a second.
@@ -170,19 +184,25 @@ pub(super) async fn look_up(
     ask: impl Fn(&str, Duration) -> KafkaResult<Metadata> + Clone + Send + 'static,
     refusal: impl Fn() -> Option<KafkaError>,
 ) -> Result<usize, KafkaError> {
+    let ask =
+        move |topic: &str, longest| ask(topic, longest).map(|metadata| answer(&metadata, topic));
+    search(topic, waits, ask, refusal).await
+}
+
+async fn search(
+    topic: &Arc<str>,
+    waits: Waits,
+    ask: impl Fn(&str, Duration) -> KafkaResult<Answer> + Clone + Send + 'static,
+    refusal: impl Fn() -> Option<KafkaError>,
+) -> Result<usize, KafkaError> {
     check_name(topic)?;
     let clock = Clock::start();
     // Since when brokers say that it is unknown.
     let mut unknown = None;
     loop {
         let (name, question) = (topic.clone(), ask.clone());
-        let asked = tokio::task::spawn_blocking(move || {
-            question(&name, QUESTION).map(|metadata| answer(&metadata, &name))
-        });
+        let asked = tokio::task::spawn_blocking(move || question(&name, QUESTION));
         let answered = asked.await.map_err(|_| KafkaError::Closed)?;
-        if let Some(refusal) = refusal() {
-            return Err(refusal);
-        }
         let now = clock.now();
         let (since, wait, error) = match answered {
             Ok(Answer::Exists(partitions)) => return Ok(partitions),
@@ -217,6 +237,10 @@ pub(super) async fn look_up(
                 },
             ),
         };
+        // Last: an answer shows that brokers are reached, whatever failed before it.
+        if let Some(refusal) = refusal() {
+            return Err(refusal);
+        }
         if now.saturating_sub(since) >= wait {
             return Err(error);
         }
@@ -227,6 +251,19 @@ pub(super) async fn look_up(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_counts_although_connections_failed_before_it() {
+        let waits = Waits {
+            unknown: Duration::ZERO,
+            unreachable: Duration::ZERO,
+        };
+        let in_vain = || Some(KafkaError::Closed);
+        let found = search(&"a".into(), waits, |_, _| Ok(Answer::Exists(3)), in_vain).await;
+        assert_eq!(found.expect("it exists"), 3);
+        let lost = search(&"a".into(), waits, |_, _| Ok(Answer::NotYet), in_vain).await;
+        assert!(matches!(lost, Err(KafkaError::Closed)));
+    }
 
     #[test]
     fn names_that_no_broker_takes_are_refused_with_the_rule() {

@@ -24,6 +24,8 @@ pub(super) struct Handle {
     partition: Arc<Partition>,
     number: u64,
     bytes: usize,
+    /// The record itself named the partition.
+    named: bool,
 }
 
 /// librdkafka's callbacks, all on the thread that polls.
@@ -34,6 +36,8 @@ pub(super) enum NotTaken {
     /// It will, or its successor.
     NotNow,
     Refused(KafkaError),
+    /// Not for what it holds: what is behind it may not go on.
+    Outage(KafkaError),
 }
 
 impl Client {
@@ -56,6 +60,7 @@ impl Client {
             partition: partition.clone(),
             number,
             bytes,
+            named: record.partition.is_some(),
         };
         let native = BaseRecord::<[u8], [u8], _> {
             key: record.key.as_deref(),
@@ -70,6 +75,13 @@ impl Client {
         };
         Err(match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal) => NotTaken::NotNow,
+            Some(code @ RDKafkaErrorCode::UnknownPartition) if record.partition.is_none() => {
+                partition.set_missing(true);
+                match Failure::of(code, place(), bytes, false) {
+                    Failure::Outage(error) => NotTaken::Outage(error),
+                    _ => NotTaken::NotNow,
+                }
+            }
             Some(code) => NotTaken::Refused(KafkaError::of_record(code, place(), bytes, max_bytes)),
             None => NotTaken::Refused(KafkaError::Refused {
                 place: place(),
@@ -139,19 +151,21 @@ impl ProducerContext for Reports {
                         reason: code.to_string().into(),
                     });
                 }
+                if code == RDKafkaErrorCode::UnknownPartition {
+                    handle.partition.set_missing(true);
+                }
                 let place =
                     TopicPartition::new(handle.partition.topic.clone(), Some(handle.partition.id));
-                Err(Failure::of(code, place, handle.bytes))
+                Err(Failure::of(code, place, handle.bytes, handle.named))
             }
         };
         self.0.reported(&handle.partition, handle.number, result);
     }
 }
 
-/// Logs a line of librdkafka at its level. It reports failures of connections as errors too: of those its lines are
-/// for debugging.
+/// Logs a line of librdkafka at its level, unless it says what is reported in another way.
 pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    if matches!(facility, "FAIL" | "ERROR") {
+    if is_reported_otherwise(facility, message) {
         tracing::debug!(target: "librdkafka", facility, "{message}");
         return;
     }
@@ -168,6 +182,16 @@ pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
     }
 }
 
+/// Returns whether the sink reports it: failures of connections, which librdkafka gives as errors too, and
+/// a client's stop at a refused batch, after which the next one goes on.
+fn is_reported_otherwise(facility: &str, message: &str) -> bool {
+    match facility {
+        "FAIL" | "ERROR" => true,
+        "FATAL" => message.contains("Gap-less ordering"),
+        _ => false,
+    }
+}
+
 fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
     if record.headers.is_empty() {
         return None;
@@ -179,4 +203,21 @@ fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
             value: header.value.as_deref(),
         })
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clients_stop_at_a_refused_batch_is_no_error_in_the_log() {
+        // librdkafka's line holds its text for the code.
+        let code = RDKafkaErrorCode::GaplessGuarantee;
+        let line = format!(
+            "[thrd:main]: Fatal error: {}: refused",
+            ClientError::Flush(code)
+        );
+        assert!(is_reported_otherwise("FATAL", &line), "{line}");
+        assert!(!is_reported_otherwise("FATAL", "Fatal error: fenced"));
+    }
 }

@@ -39,7 +39,7 @@ use super::connection::Connection;
 use super::error::KafkaError;
 use super::receipt::{RecordMetadata, Slot};
 use super::record::ProducerRecord;
-use super::scope::CallerScope;
+use super::scope::{CallerScope, OutageNumber};
 use super::stats::SinkMeter;
 use crate::clock::Clock;
 
@@ -63,6 +63,8 @@ pub(super) struct Pending {
     pub(super) epoch: u64,
     pub(super) entered: Entered,
     pub(super) callback: DeliveryCallback,
+    /// The outage that failed it.
+    pub(super) outage: Option<OutageNumber>,
 }
 
 /// What all clients of a sink share.
@@ -95,8 +97,8 @@ impl Core {
         }
         match pending.callback {
             DeliveryCallback::Receipt(slot) => {
-                if let Some(Err(error)) = slot.settle(result) {
-                    pending.scope.unobserved(error);
+                if let Some(Err(error)) = slot.settle(result, pending.outage) {
+                    pending.scope.unobserved(error, pending.outage);
                 }
             }
             DeliveryCallback::Call(callback) => {

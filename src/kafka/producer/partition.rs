@@ -4,6 +4,7 @@
 //! still known, with its place. Pure but for its mutex: which record may be handed over, and what a report means.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ pub(in super::super) struct Partition {
     pub(in super::super) topic: Arc<str>,
     pub(in super::super) id: i32,
     flow: Mutex<Flow<Pending>>,
+    /// A client found that the topic does not have it: its partitions are to be counted again.
+    missing: AtomicBool,
 }
 
 impl Partition {
@@ -23,13 +26,26 @@ impl Partition {
             topic,
             id,
             flow: Mutex::default(),
+            missing: AtomicBool::new(false),
         }
+    }
+
+    pub(in super::super) fn is_missing(&self) -> bool {
+        self.missing.load(Ordering::Relaxed)
+    }
+
+    pub(in super::super) fn set_missing(&self, missing: bool) {
+        self.missing.store(missing, Ordering::Relaxed);
     }
 
     pub(super) fn flow(&self) -> MutexGuard<'_, Flow<Pending>> {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How long an idle partition's client counts as known to the brokers. They forget it after
+/// `producer.id.expiration.ms`, by default a day; the least that makes sense there is a few minutes.
+const PROOF_LASTS: Duration = Duration::from_secs(10 * 60);
 
 /// The client that a record goes to next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +82,10 @@ pub(super) struct Flow<R> {
     out: usize,
     phase: Phase,
     generation: u64,
+    /// A record failed, and the records are to be put in order before another is handed over.
+    stopped: bool,
+    /// When the last record was accepted.
+    last: Duration,
 }
 
 struct Entry<R> {
@@ -94,6 +114,8 @@ impl<R> Default for Flow<R> {
             out: 0,
             phase: Phase::default(),
             generation: 0,
+            stopped: false,
+            last: Duration::ZERO,
         }
     }
 }
@@ -101,6 +123,11 @@ impl<R> Default for Flow<R> {
 impl<R> Flow<R> {
     /// Appends a record and returns its number.
     pub(super) fn push(&mut self, record: R, accepted: Duration) -> u64 {
+        let idle = accepted.saturating_sub(self.last) >= PROOF_LASTS;
+        if idle && self.entries.is_empty() && self.phase == Phase::Proven {
+            self.phase = Phase::Unproven;
+        }
+        self.last = accepted;
         self.entries.push_back(Entry {
             record: Some(record),
             accepted,
@@ -120,10 +147,14 @@ impl<R> Flow<R> {
 
     /// Returns the next record that may be handed over, and to which client.
     pub(super) fn next(&self) -> Option<(Way, u64, &R)> {
+        if self.stopped {
+            return None;
+        }
         let entry = self.entries.get(self.handed)?;
         let idle = self.out == 0;
         let way = match (entry.alone, self.phase) {
-            (true, Phase::Alone) => Way::Alone,
+            // One at a time: with a second one accepted, librdkafka would take a first one that the
+            // broker refused for now as delivered too.
             (true, _) if idle => Way::Alone,
             (false, Phase::Proven) => Way::Batches,
             (false, Phase::Unproven | Phase::Alone) if idle => Way::Batches,
@@ -152,6 +183,14 @@ impl<R> Flow<R> {
         record
     }
 
+    /// Notes that the next record failed before any client had it: those behind it wait.
+    pub(super) fn fail_next(&mut self, failure: Failure) {
+        if let Some(entry) = self.entries.get_mut(self.handed) {
+            entry.failure = Some(failure);
+            self.stopped = true;
+        }
+    }
+
     fn drop_settled(&mut self) {
         while self
             .entries
@@ -178,8 +217,11 @@ impl<R> Flow<R> {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
             Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            // Those behind it do not depend on it.
+            Err(failure @ Failure::Record(_)) => Err(failure),
             Err(failure) => {
                 entry.failure = Some(failure);
+                self.stopped = true;
                 return Some(Verdict::Undecided);
             }
         };
@@ -205,6 +247,7 @@ impl<R> Flow<R> {
         debug_assert_eq!(self.out, 0, "a client has records");
         self.entries.retain(|entry| entry.record.is_some());
         self.handed = 0;
+        self.stopped = false;
         self.phase = Phase::Unproven;
         let failed = self.entries.iter().position(|entry| {
             overdue.is_some() || matches!(entry.failure, Some(Failure::Outage(_)))
@@ -220,10 +263,13 @@ impl<R> Flow<R> {
         for entry in &mut self.entries {
             entry.failure = None;
         }
+        let mut overdue = overdue.cloned();
         let failures = behind.into_iter().filter_map(|entry| {
+            // Only the oldest: those behind it may have time left.
+            let overdue = overdue.take();
             let own = match entry.failure {
                 Some(Failure::Outage(error)) => Some(error),
-                _ => overdue.cloned(),
+                _ => overdue,
             };
             entry.record.map(|record| (record, own))
         });
@@ -234,6 +280,14 @@ impl<R> Flow<R> {
     pub(super) fn topic_error(&self) -> Option<KafkaError> {
         self.entries.iter().find_map(|entry| match &entry.failure {
             Some(Failure::Topic(error)) => Some(error.clone()),
+            _ => None,
+        })
+    }
+
+    /// Returns the error of a refused batch, if one was.
+    pub(super) fn refusal(&self) -> Option<KafkaError> {
+        self.entries.iter().find_map(|entry| match &entry.failure {
+            Some(Failure::Batch(error)) => Some(error.clone()),
             _ => None,
         })
     }
@@ -261,6 +315,7 @@ impl<R> Flow<R> {
     pub(super) fn take_all(&mut self) -> Vec<R> {
         self.first += self.entries.len() as u64;
         self.handed = 0;
+        self.stopped = false;
         let entries = std::mem::take(&mut self.entries);
         entries
             .into_iter()
@@ -270,127 +325,5 @@ impl<R> Flow<R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch() -> Result<(), Failure> {
-        Err(Failure::Batch(KafkaError::Closed))
-    }
-
-    fn outage() -> Result<(), Failure> {
-        Err(Failure::Outage(KafkaError::Closed))
-    }
-
-    fn returned() -> Result<(), Failure> {
-        Err(Failure::Returned)
-    }
-
-    /// Hands over all that may be.
-    fn hand(flow: &mut Flow<u32>) -> Vec<(Way, u64, u32)> {
-        let mut handed = Vec::new();
-        while let Some((way, number, record)) = flow.next() {
-            handed.push((way, number, *record));
-            flow.handed_over(way);
-        }
-        handed
-    }
-
-    fn settled(verdict: Option<Verdict<u32>>) -> Option<(u32, bool)> {
-        match verdict? {
-            Verdict::Settled(record, result) => Some((record, result.is_ok())),
-            Verdict::Undecided => None,
-        }
-    }
-
-    /// A flow whose first record was confirmed, with `records` more, all handed over.
-    fn proven(records: u32) -> Flow<u32> {
-        let mut flow = Flow::default();
-        for record in 0..=records {
-            flow.push(record, Duration::ZERO);
-        }
-        assert_eq!(hand(&mut flow), [(Way::Batches, 0, 0)], "one record first");
-        assert_eq!(settled(flow.report(0, Ok(()))), Some((0, true)));
-        assert_eq!(
-            hand(&mut flow).len(),
-            usize::try_from(records).expect("small")
-        );
-        flow
-    }
-
-    #[test]
-    fn a_refused_batch_goes_record_by_record_before_what_is_behind_it() {
-        let mut flow = proven(5);
-        for number in 1..=2 {
-            assert!(
-                settled(flow.report(number, batch())).is_none(),
-                "not believed"
-            );
-        }
-        for number in 3..=5 {
-            assert!(settled(flow.report(number, returned())).is_none());
-        }
-        flow.push(6, Duration::ZERO);
-        assert!(flow.resolve(None).is_empty());
-        flow.enter_generation(1);
-        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1), (Way::Alone, 2, 2)]);
-        assert_eq!(
-            settled(flow.report(1, batch())),
-            Some((1, false)),
-            "its own fault"
-        );
-        assert!(hand(&mut flow).is_empty(), "one is out");
-        assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
-        assert_eq!(
-            hand(&mut flow),
-            [(Way::Batches, 3, 3)],
-            "a new client is proven first"
-        );
-        assert_eq!(settled(flow.report(3, Ok(()))), Some((3, true)));
-        assert_eq!(hand(&mut flow).len(), 3);
-    }
-
-    #[test]
-    fn what_is_behind_a_record_that_an_outage_failed_fails_with_it() {
-        let mut flow = proven(4);
-        assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
-        flow.report(2, returned());
-        flow.report(3, outage());
-        flow.report(4, returned());
-        let failed = flow.resolve(None);
-        let failed: Vec<_> = failed
-            .into_iter()
-            .map(|(record, own)| (record, own.is_some()))
-            .collect();
-        assert_eq!(failed, [(3, true), (4, false)]);
-        assert_eq!(hand(&mut flow), [(Way::Batches, 2, 2)]);
-    }
-
-    #[test]
-    fn an_overdue_partition_fails_as_a_whole() {
-        let mut flow = proven(2);
-        flow.report(1, returned());
-        flow.report(2, returned());
-        flow.push(3, Duration::ZERO);
-        assert_eq!(flow.resolve(Some(&KafkaError::Closed)).len(), 3);
-        assert!(flow.oldest().is_none());
-    }
-
-    #[test]
-    fn a_first_record_that_is_refused_was_alone() {
-        let mut flow = Flow::default();
-        flow.push(0, Duration::ZERO);
-        flow.push(1, Duration::ZERO);
-        assert_eq!(hand(&mut flow).len(), 1);
-        assert_eq!(settled(flow.report(0, batch())), Some((0, false)));
-    }
-
-    #[test]
-    fn a_record_delivered_behind_one_that_is_undecided_is_settled_and_stays_so() {
-        let mut flow = proven(3);
-        flow.report(1, batch());
-        assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
-        flow.report(3, returned());
-        assert!(flow.resolve(None).is_empty());
-        assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
-    }
-}
+#[path = "partition_tests.rs"]
+mod tests;

@@ -1,8 +1,8 @@
 //! Putting partitions in order after a refusal, an outage or a record that is overdue.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::settings::units::format_duration;
 const TURN: Duration = Duration::from_millis(10);
 /// How long requests under way are waited for once a record is overdue: partitions that are well have their answer by then.
 const GRACE: Duration = Duration::from_secs(1);
+/// The shortest time between two log lines on refused batches.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 /// No batch is bounded below it: a topic whose limit is less takes single records.
 pub(super) const MIN_BATCH_BYTES: usize = 1 << 10;
 
@@ -31,12 +33,18 @@ impl Route {
         }
         self.trouble.store(false, Ordering::Release);
         let limit = self.age_limit();
+        self.log_refusal();
         self.shrink_batches();
         self.fail_topics();
-        let mut alone = false;
+        let (mut alone, mut failed, mut reason) = (false, 0, None);
         for partition in self.partitions().clone() {
-            self.resolve(&partition, limit);
+            let (records, error) = self.resolve(&partition, limit);
+            failed += records;
+            reason = reason.or(error);
             alone |= partition.flow().has_alone();
+        }
+        if let Some(reason) = reason {
+            tracing::warn!(records = failed, %reason, "records were not delivered");
         }
         if self.renew(alone) {
             self.hand_over_all();
@@ -123,7 +131,38 @@ impl Route {
         }
     }
 
-    fn resolve(&self, partition: &Arc<Partition>, limit: Duration) {
+    /// Logs that a batch was refused, now and then: bad records may come one after the other.
+    fn log_refusal(&self) {
+        let partitions = self.partitions().clone();
+        let refused = partitions
+            .iter()
+            .find_map(|partition| Some((partition, partition.flow().refusal()?)));
+        let Some((partition, error)) = refused else {
+            return;
+        };
+        let now = self.core.clock.now();
+        let mut logged = self
+            .refusal_logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if logged.is_some_and(|before| now.saturating_sub(before) < LOG_EVERY) {
+            return;
+        }
+        *logged = Some(now);
+        let reason = match &error {
+            KafkaError::Refused { reason, .. } => reason,
+            _ => "larger than the topic takes",
+        };
+        tracing::warn!(
+            topic = &*partition.topic,
+            partition = partition.id,
+            reason,
+            "a batch was refused; its records go one by one"
+        );
+    }
+
+    /// Settles what failed on a partition; returns how many records, and why the first of them did.
+    fn resolve(&self, partition: &Arc<Partition>, limit: Duration) -> (usize, Option<KafkaError>) {
         let overdue = self
             .is_older(partition, limit)
             .then(|| self.overdue_error(partition));
@@ -132,22 +171,32 @@ impl Route {
         let mut cause = None;
         let failed: Vec<_> = failed
             .into_iter()
-            .map(|(pending, own)| {
+            .map(|(mut pending, own)| {
                 let error = own.unwrap_or_else(|| behind(partition, cause.as_ref()));
                 cause.get_or_insert_with(|| error.clone());
                 // Under the lock of the partition, so that its next record finds it.
-                pending.scope.halt(&error);
+                pending.outage = Some(pending.scope.halt(&error));
                 (pending, error)
             })
             .collect();
         drop(flow);
+        let records = failed.len();
         for (pending, error) in failed {
             self.settle(pending, None, Err(error));
         }
+        (records, cause)
     }
 
     fn overdue_error(&self, partition: &Partition) -> KafkaError {
-        let waited = format_duration(self.core.delivery_timeout);
+        let timeout = self.core.delivery_timeout;
+        let waited = format_duration(timeout);
+        if !self.is_older(partition, timeout) {
+            let reason = format!(
+                "another partition's record timed out, and more than half of delivery_timeout, \
+                 {waited}, was over for this one, whose answer may have been lost"
+            );
+            return not_delivered(partition, reason.into());
+        }
         let last = self.core.connection.last_error();
         let reason = last.map_or_else(String::new, |reason| format!(": {reason}"));
         not_delivered(

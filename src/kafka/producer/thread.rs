@@ -38,6 +38,8 @@ pub(in super::super) struct Route {
     pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
     pub(super) trouble: AtomicBool,
+    /// When a refused batch was logged last.
+    pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
 }
 
@@ -69,6 +71,7 @@ impl ProducerThread {
             out: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             trouble: AtomicBool::new(false),
+            refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let client = Client::new(&route.config().clone(), route.clone())?;
@@ -103,14 +106,15 @@ impl ProducerThread {
     pub(in super::super) fn produce(
         &self,
         partition: &Arc<Partition>,
-        pending: Pending,
+        mut pending: Pending,
     ) -> Result<(), Box<(KafkaError, Pending)>> {
         let route = &self.route;
         let clients = route.clients();
         let mut flow = partition.flow();
         // Under the lock by which an outage halts its scopes: nothing comes between.
-        if let Some(outage) = pending.scope.outage() {
-            return Err(Box::new((outage, pending)));
+        if let Some((error, outage)) = pending.scope.outage() {
+            pending.outage = Some(outage);
+            return Err(Box::new((error, pending)));
         }
         route.pending.fetch_add(1, Ordering::AcqRel);
         let number = flow.push(pending, route.core.clock.now());
@@ -169,6 +173,11 @@ impl Route {
             match error {
                 // The thread looks again at its next turn.
                 NotTaken::NotNow => break,
+                NotTaken::Outage(error) => {
+                    flow.fail_next(Failure::Outage(error));
+                    self.trouble.store(true, Ordering::Release);
+                    break;
+                }
                 NotTaken::Refused(error) => {
                     if error.is_fatal() {
                         self.core.admission.refuse(&error);
@@ -211,7 +220,7 @@ impl Route {
             Some(Verdict::Settled(pending, outcome)) => {
                 let result = match (outcome, delivered) {
                     (Ok(()), Some(delivered)) => Ok(delivered),
-                    (Err(Failure::Batch(error)), _) => Err(error),
+                    (Err(Failure::Batch(error) | Failure::Record(error)), _) => Err(error),
                     _ => Err(KafkaError::Closed),
                 };
                 self.settle(pending, accepted, result);
@@ -260,6 +269,8 @@ impl Route {
         clients.open = false;
         drop(clients);
         drop(ended);
+        // Once more: a gauge keeps its last value.
+        self.core.meter.level(self.core.admission.level());
     }
 
     /// Serves the clients' reports.
@@ -273,8 +284,16 @@ impl Route {
         } else {
             longest
         };
-        for client in [alone, batches].into_iter().flatten() {
-            client.poll(longest);
+        if let Some(alone) = &alone {
+            alone.poll(longest);
+        }
+        if let Some(batches) = batches {
+            // Its turn comes soon, and a record that goes alone does not wait for it.
+            batches.poll(if alone.is_some() {
+                Duration::ZERO
+            } else {
+                longest
+            });
         }
     }
 

@@ -23,7 +23,7 @@ async fn a_record_over_the_topics_limit_fails_alone_and_names_topic_and_size() {
     assert_eq!(
         error.to_string(),
         format!(
-            "record of 30000B for topic {:?} is over the topic's max.message.bytes",
+            "record of 30000B for topic {:?} is over the topic's max.message.bytes or segment.bytes",
             topic.name
         )
     );

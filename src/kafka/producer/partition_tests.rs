@@ -1,0 +1,180 @@
+//! Which record goes next, and what a report makes of it.
+
+use super::*;
+
+fn batch() -> Result<(), Failure> {
+    Err(Failure::Batch(KafkaError::Closed))
+}
+
+fn outage() -> Result<(), Failure> {
+    Err(Failure::Outage(KafkaError::Closed))
+}
+
+fn returned() -> Result<(), Failure> {
+    Err(Failure::Returned)
+}
+
+/// Hands over all that may be.
+fn hand(flow: &mut Flow<u32>) -> Vec<(Way, u64, u32)> {
+    let mut handed = Vec::new();
+    while let Some((way, number, record)) = flow.next() {
+        handed.push((way, number, *record));
+        flow.handed_over(way);
+    }
+    handed
+}
+
+fn settled(verdict: Option<Verdict<u32>>) -> Option<(u32, bool)> {
+    match verdict? {
+        Verdict::Settled(record, result) => Some((record, result.is_ok())),
+        Verdict::Undecided => None,
+    }
+}
+
+/// A flow whose first record was confirmed, with `records` more, all handed over.
+fn proven(records: u32) -> Flow<u32> {
+    let mut flow = Flow::default();
+    for record in 0..=records {
+        flow.push(record, Duration::ZERO);
+    }
+    assert_eq!(hand(&mut flow), [(Way::Batches, 0, 0)], "one record first");
+    assert_eq!(settled(flow.report(0, Ok(()))), Some((0, true)));
+    assert_eq!(
+        hand(&mut flow).len(),
+        usize::try_from(records).expect("small")
+    );
+    flow
+}
+
+#[test]
+fn a_refused_batch_goes_record_by_record_before_what_is_behind_it() {
+    let mut flow = proven(5);
+    for number in 1..=2 {
+        assert!(
+            settled(flow.report(number, batch())).is_none(),
+            "not believed"
+        );
+    }
+    for number in 3..=5 {
+        assert!(settled(flow.report(number, returned())).is_none());
+    }
+    flow.push(6, Duration::ZERO);
+    assert!(flow.resolve(None).is_empty());
+    flow.enter_generation(1);
+    assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)], "one at a time");
+    assert_eq!(
+        settled(flow.report(1, batch())),
+        Some((1, false)),
+        "its own fault"
+    );
+    assert_eq!(hand(&mut flow), [(Way::Alone, 2, 2)]);
+    assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+    assert_eq!(
+        hand(&mut flow),
+        [(Way::Batches, 3, 3)],
+        "a new client is proven first"
+    );
+    assert_eq!(settled(flow.report(3, Ok(()))), Some((3, true)));
+    assert_eq!(hand(&mut flow).len(), 3);
+}
+
+#[test]
+fn what_is_behind_a_record_that_an_outage_failed_fails_with_it() {
+    let mut flow = proven(4);
+    assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
+    flow.report(2, returned());
+    flow.report(3, outage());
+    flow.report(4, returned());
+    let failed = flow.resolve(None);
+    let failed: Vec<_> = failed
+        .into_iter()
+        .map(|(record, own)| (record, own.is_some()))
+        .collect();
+    assert_eq!(failed, [(3, true), (4, false)]);
+    assert_eq!(hand(&mut flow), [(Way::Batches, 2, 2)]);
+}
+
+#[test]
+fn an_overdue_partition_fails_as_a_whole() {
+    let mut flow = proven(2);
+    flow.report(1, returned());
+    flow.report(2, returned());
+    flow.push(3, Duration::ZERO);
+    let failed = flow.resolve(Some(&KafkaError::Closed));
+    let overdue: Vec<_> = failed.iter().map(|(_, own)| own.is_some()).collect();
+    assert_eq!(overdue, [true, false, false], "only the oldest timed out");
+    assert!(flow.oldest().is_none());
+}
+
+#[test]
+fn a_first_record_that_is_refused_was_alone() {
+    let mut flow = Flow::default();
+    flow.push(0, Duration::ZERO);
+    flow.push(1, Duration::ZERO);
+    assert_eq!(hand(&mut flow).len(), 1);
+    assert_eq!(settled(flow.report(0, batch())), Some((0, false)));
+}
+
+#[test]
+fn a_record_delivered_behind_one_that_is_undecided_is_settled_and_stays_so() {
+    let mut flow = proven(3);
+    flow.report(1, batch());
+    assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+    flow.report(3, returned());
+    assert!(flow.resolve(None).is_empty());
+    assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
+}
+
+#[test]
+fn nothing_goes_behind_a_lone_record_that_an_outage_failed() {
+    let mut flow = proven(3);
+    flow.report(1, batch());
+    flow.report(2, batch());
+    flow.report(3, returned());
+    assert!(hand(&mut flow).is_empty(), "to be put in order");
+    assert!(flow.resolve(None).is_empty());
+    assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)]);
+    assert!(settled(flow.report(1, outage())).is_none());
+    assert!(hand(&mut flow).is_empty());
+    assert_eq!(flow.resolve(None).len(), 3, "they fail with it");
+}
+
+#[test]
+fn a_record_that_names_a_partition_that_is_not_there_fails_by_itself() {
+    let mut flow = proven(2);
+    let failure = Failure::Record(KafkaError::Closed);
+    assert_eq!(settled(flow.report(1, Err(failure))), Some((1, false)));
+    assert_eq!(settled(flow.report(2, Ok(()))), Some((2, true)));
+}
+
+#[test]
+fn a_record_that_failed_before_any_client_had_it_holds_back_what_is_behind_it() {
+    let mut flow = proven(1);
+    flow.push(2, Duration::ZERO);
+    flow.push(3, Duration::ZERO);
+    flow.fail_next(Failure::Outage(KafkaError::Closed));
+    assert!(flow.next().is_none());
+    assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
+    assert!(flow.next().is_none());
+    assert_eq!(flow.resolve(None).len(), 2);
+}
+
+#[test]
+fn brokers_that_may_have_forgotten_the_client_get_a_single_record_first() {
+    let mut flow = proven(0);
+    let accepted = |flow: &mut Flow<u32>, secs| {
+        flow.push(1, Duration::from_secs(secs));
+        flow.push(2, Duration::from_secs(secs));
+        let handed = hand(flow);
+        for (_, number, _) in &handed {
+            assert!(settled(flow.report(*number, Ok(()))).is_some());
+        }
+        for (_, number, _) in hand(flow) {
+            assert!(settled(flow.report(number, Ok(()))).is_some());
+        }
+        handed.len()
+    };
+    assert_eq!(accepted(&mut flow, 599), 2);
+    assert_eq!(accepted(&mut flow, 599 + 600), 1);
+    assert_eq!(accepted(&mut flow, 599 + 601), 2);
+}
