@@ -1,4 +1,4 @@
-//! A pipeline's dead letter as one line of JSON: the envelope of [`letter`](crate::letter), with
+//! A pipeline's dead letter as one line of JSON: the envelope of [`crate::letter`], with
 //! the members of a pipeline.
 
 use std::borrow::Cow;

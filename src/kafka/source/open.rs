@@ -30,8 +30,12 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
         let mut opened_with = HashMap::new();
         for topic in &settings.topics {
             let topic: Arc<str> = topic.as_str().into();
-            let asked = Arc::clone(&clients);
-            let ask = move |topic: &str, longest| asked.reader.fetch_metadata(Some(topic), longest);
+            let (asked, answered) = (Arc::clone(&clients), Arc::clone(shared));
+            let ask = move |topic: &str, longest| {
+                let metadata = asked.reader.fetch_metadata(Some(topic), longest)?;
+                answered.connection.succeeded();
+                Ok(metadata)
+            };
             let count = look_up(&topic, waits, ask, in_vain).await?;
             opened_with.insert(topic, i32::try_from(count).unwrap_or(i32::MAX));
         }
