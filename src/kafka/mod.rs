@@ -20,9 +20,8 @@
 //!            │                  ▲ freed                        ▲ refused, in order │ delivery reports
 //!            └ looked up once   └────────────────── producer thread ◀─────────────┘──▶ receipts, callbacks, stats
 //!
-//! brokers ─▶ librdkafka ─▶ source thread ─▶ lanes (a partition each) ─▶ outlet ─▶ next_batch, Stream
-//!                 ▲ commit, pause, seek │                                            │
-//!                 └─────────────────────┘◀───────────── done, dropped ── Ack ◀───────┘
+//! brokers ─▶ a client that reads ─▶ a queue for each partition ─▶ trackers ─▶ next_batch, next_event, Stream
+//!    └─────▶ a client that is the group's member ◀─ commits, answers ─┘▲───── done, dropped ── Ack ◀──┘
 //! ```
 //!
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL

@@ -193,7 +193,7 @@ mod tests {
         );
         assert_eq!(
             of(None),
-            "record of 2MiB for topic \"letters\" is over the topic's max.message.bytes; raise it in \
+            "record of 2MiB for topic \"letters\" is over the topic's max.message.bytes or segment.bytes; raise it in \
              the topic's configuration"
         );
     }

@@ -52,10 +52,17 @@ impl LetterFile {
             .append(cfg!(unix))
             .truncate(false)
             .open(path)?;
-        file.try_lock().map_err(|error| match error {
+        let locked = file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => in_use(path),
             TryLockError::Error(error) => error,
-        })?;
+        });
+        match locked {
+            // A file system without locks: one writer is up to the caller there.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!(%error, path = %path.display(), "letter file: not locked");
+            }
+            locked => locked?,
+        }
         finish_last_line(&mut file, path)?;
         if file.metadata()?.len() == 0 {
             sync_directory(path)?;

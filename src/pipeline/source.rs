@@ -25,7 +25,7 @@ pub trait Source: Send + 'static {
     /// Must be cancel safe: a call that is dropped has handed out nothing.
     fn next(&mut self) -> impl Future<Output = NextEvent<Self::Item>> + Send;
 
-    /// Waits for the end of a partition, [`Closing`](SourceEvent::Closing) or [`Lost`](SourceEvent::Lost).
+    /// Waits for news of a partition, [`Closing`](SourceEvent::Closing) or [`Lost`](SourceEvent::Lost) above all.
     /// Called in the place of [`next`](Self::next) while the pipeline has no room for records, and after
     /// [`stop`](Self::stop). By default it never resolves, for sources whose partitions stay.
     ///

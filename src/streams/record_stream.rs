@@ -83,7 +83,7 @@ pub enum StreamEvent {
     /// guard is dropped, or [`drain_timeout`](super::StreamSettings::drain_timeout) is over.
     Closing(ShardId, PartitionGuard),
     /// A shard is not this worker's any more, or is read again from its last record with all up to it
-    /// done. Its records that are out are not current.
+    /// done. Its records that are out are not current. The shard of a snapshot's items ends so as well.
     Lost(ShardId),
 }
 

@@ -92,6 +92,11 @@ impl Clients {
         }
     }
 
+    /// Returns whether the member is about to leave.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.member.context().leaving.load(SeqCst)
+    }
+
     /// Has revocations answered at once from now on: dropped with one unanswered, the client would
     /// wait for the answer for good.
     pub(super) fn leave(&self) {
@@ -192,6 +197,7 @@ impl ConsumerContext for MemberContext {
             self.owes_answer.store(true, SeqCst);
             return self.push(GroupEvent::Revoked(keys(list)));
         }
+        self.owes_answer.store(false, SeqCst);
         if let Err(error) = revoke(member) {
             tracing::warn!(%error, "kafka consumer: a revocation is not answered");
         }

@@ -11,7 +11,7 @@ use super::tracker::PartitionTracker;
 
 /// The longest wait for the last commit of partitions that go. Where it takes longer, what was done
 /// since the commit before comes again, at the next member.
-pub(super) const LAST_COMMIT: Duration = Duration::from_secs(1);
+pub(super) const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// A revocation that is not answered yet. librdkafka has one at a time.
 pub(super) struct Hold {
@@ -36,9 +36,10 @@ impl Hold {
         Self { trackers, phase }
     }
 
-    /// Adds partitions that are to go as well.
-    pub(super) fn add(&mut self, trackers: Vec<Arc<PartitionTracker>>) {
+    /// Adds partitions that are to go as well: they are drained first.
+    pub(super) fn add(&mut self, trackers: Vec<Arc<PartitionTracker>>, until: Duration) {
         self.trackers.extend(trackers);
+        self.phase = Phase::Draining { until };
     }
 
     pub(super) fn trackers(&self) -> &[Arc<PartitionTracker>] {

@@ -86,7 +86,8 @@ type CloseSender = oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>;
 ///
 /// # Use
 /// As a [`Stream`] of records, or by [`next_batch`](Self::next_batch); by [`next_event`](Self::next_event)
-/// where it matters which partitions come and go. All end with an error that needs a person.
+/// where it matters which partitions come and go. All end with an error that needs a person. After one, close
+/// or drop the source: until then it keeps its partitions, since their records may be in work.
 /// Dropped, it leaves the group in the background, with what is done committed; [`close`](Self::close) waits for that.
 pub struct KafkaSource {
     control: KafkaSourceControl,
@@ -181,7 +182,8 @@ impl KafkaSource {
         if let Some(close) = self.close.take()
             && close.send(closed).is_ok()
         {
-            return closing.await.unwrap_or(Ok(()));
+            let failure = || self.control.shared.failure().map_or(Ok(()), Err);
+            return closing.await.unwrap_or_else(|_| failure());
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ pub(super) struct Partitions {
     on_gap: Option<GapFn>,
     policy: GapPolicy,
     next_check: Duration,
+    is_checking: bool,
     pub(super) readings: Readings,
     /// The partitions that have records of which none comes, with their positions.
     stalled: HashMap<Key, i64>,
@@ -55,6 +56,7 @@ impl Partitions {
             on_gap,
             policy: settings.on_gap,
             next_check: CHECK,
+            is_checking: false,
             readings: Readings::new(clients, shared, settings.redelivery_delay),
             stalled: HashMap::new(),
             questions: Questions::new(clients, search),
@@ -80,9 +82,8 @@ impl Partitions {
 
     /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
     pub(super) fn check_silence(&mut self, now: Duration) {
-        for tracker in self.readings.silent(now, SILENCE) {
-            self.questions.silence(tracker);
-        }
+        let silent = self.readings.silent(now, SILENCE);
+        self.questions.silence(silent);
         let shared = &self.shared;
         let had_stalled = !self.stalled.is_empty();
         self.stalled.retain(|key, position| {
@@ -105,7 +106,7 @@ impl Partitions {
         }
         let (topic, partition) = tracker.key();
         self.shared.silence.failed(format!(
-            "{topic}-{partition}: nothing came for {} s although the log goes on from {position} to {}; a \
+            "{topic}-{partition}: nothing came for more than {} s although the log goes on from {position} to {}; a \
              transaction may be open, or the broker does not answer",
             SILENCE.as_secs(),
             log.high
@@ -115,10 +116,10 @@ impl Partitions {
 
     /// Asks from time to time whether the topics are still the same.
     pub(super) fn check_topics(&mut self, now: Duration) {
-        if now < self.next_check || self.readings.is_empty() {
+        if self.is_checking || now < self.next_check || self.readings.is_empty() {
             return;
         }
-        self.next_check = now + CHECK;
+        (self.is_checking, self.next_check) = (true, now + CHECK);
         let topics = self.readings.topics();
         self.questions.topics(topics);
     }
@@ -172,13 +173,14 @@ impl Partitions {
                 self.questions.log(tracker, RETRY);
                 Ok(())
             }
-            Answer::Silent(tracker, Ok(log)) => {
-                self.note_silence(&tracker, &log);
+            Answer::Silent(logs) => {
+                for (tracker, log) in &logs {
+                    self.note_silence(tracker, log);
+                }
                 Ok(())
             }
-            // That no broker answers is reported by the connection.
-            Answer::Silent(_, Err(_)) => Ok(()),
             Answer::Topics(topics) => {
+                self.is_checking = false;
                 self.compare(&topics);
                 Ok(())
             }

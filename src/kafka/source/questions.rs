@@ -13,6 +13,9 @@ use super::shared::Key;
 use super::start::{Found, Log, Search, topic_id};
 use super::tracker::PartitionTracker;
 
+/// The questions for starts that are asked at the same time.
+const SIDE_BY_SIDE: usize = 8;
+
 /// The answer to a question whose thread panicked.
 const FAILED: ClientError = ClientError::MetadataFetch(RDKafkaErrorCode::Fail);
 
@@ -22,8 +25,8 @@ pub(super) enum Answer {
     Starts(Vec<(Arc<PartitionTracker>, KafkaResult<Found>)>),
     /// The log of one whose next offset is not there.
     Log(Arc<PartitionTracker>, KafkaResult<Log>),
-    /// The log of one that has been silent.
-    Silent(Arc<PartitionTracker>, KafkaResult<Log>),
+    /// The logs of those that have been silent.
+    Silent(Vec<(Arc<PartitionTracker>, Log)>),
     /// The ids of topics.
     Topics(Vec<(Arc<str>, Option<String>)>),
 }
@@ -46,9 +49,14 @@ impl Questions {
 
     /// Asks where partitions begin, after a delay.
     pub(super) fn starts(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
-        if trackers.is_empty() {
-            return;
+        // Side by side, so that a few without an answer hold back few others.
+        let each = trackers.len().div_ceil(SIDE_BY_SIDE).max(1);
+        for trackers in trackers.chunks(each) {
+            self.starts_of(trackers.to_vec(), delay);
         }
+    }
+
+    fn starts_of(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
         let (clients, search) = (Arc::clone(&self.clients), Arc::clone(&self.search));
         let keys: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
         self.pending.push(Box::pin(async move {
@@ -74,12 +82,24 @@ impl Questions {
         }));
     }
 
-    /// Asks for the log of a partition of which nothing comes.
-    pub(super) fn silence(&self, tracker: Arc<PartitionTracker>) {
-        let (clients, key) = (Arc::clone(&self.clients), tracker.key());
+    /// Asks for the logs of partitions of which nothing comes.
+    pub(super) fn silence(&self, trackers: Vec<Arc<PartitionTracker>>) {
+        if trackers.is_empty() {
+            return;
+        }
+        let clients = Arc::clone(&self.clients);
         self.pending.push(Box::pin(async move {
-            let asked = tokio::task::spawn_blocking(move || Log::ask(&clients, &key));
-            Answer::Silent(tracker, asked.await.unwrap_or(Err(FAILED)))
+            let ask = move || {
+                // That no broker answers is reported by the connection.
+                let logs = trackers.into_iter().filter_map(|tracker| {
+                    let is_leaving = clients.is_leaving();
+                    let log = (!is_leaving).then(|| Log::ask(&clients, &tracker.key()));
+                    Some((tracker, log?.ok()?))
+                });
+                logs.collect()
+            };
+            let asked = tokio::task::spawn_blocking(ask);
+            Answer::Silent(asked.await.unwrap_or_default())
         }));
     }
 

@@ -163,7 +163,9 @@ impl SourceThread<'_> {
                 biased;
                 asked = &mut close => return asked.ok(),
                 answer = self.partitions.questions.answer() => {
-                    if let Err(error) = self.partitions.answered(answer) {
+                    if self.is_reading()
+                        && let Err(error) = self.partitions.answered(answer)
+                    {
                         self.fail(error);
                     }
                 }
@@ -190,6 +192,10 @@ impl SourceThread<'_> {
         }
     }
 
+    fn is_reading(&self) -> bool {
+        !self.has_failed && !self.shared.stopped.load(SeqCst)
+    }
+
     /// Does what is to be done now. Returns whether there may be more records at once.
     fn step(&mut self) -> Result<bool, KafkaError> {
         self.serve();
@@ -198,7 +204,7 @@ impl SourceThread<'_> {
         }
         let now = self.clock.now();
         self.move_hold(now);
-        let is_reading = !self.has_failed && !self.shared.stopped.load(SeqCst);
+        let is_reading = self.is_reading();
         let mut has_more = false;
         if is_reading {
             has_more = self.partitions.turn()?;
@@ -233,6 +239,8 @@ impl SourceThread<'_> {
         while self.clients.member.poll(Duration::ZERO).is_some() {}
         for event in self.clients.events() {
             match event {
+                // Nothing of it would be read.
+                GroupEvent::Assigned(_) if !self.is_reading() => {}
                 GroupEvent::Assigned(keys) => self.partitions.assigned(keys),
                 GroupEvent::Revoked(keys) => self.revoked(&keys),
                 GroupEvent::Lost(keys) => {
@@ -250,7 +258,10 @@ impl SourceThread<'_> {
         let times = [
             Some(self.next_commit),
             self.hold.as_ref().map(Hold::due),
-            self.partitions.readings.next_time(),
+            self.partitions
+                .readings
+                .next_time()
+                .filter(|_| self.is_reading()),
         ];
         let times = times.into_iter().flatten();
         // A time that is over and has had no effect must not make the thread spin.
@@ -263,7 +274,7 @@ impl SourceThread<'_> {
         let open = self.partitions.close(keys);
         let until = self.clock.now() + self.drain_timeout;
         match &mut self.hold {
-            Some(hold) => hold.add(open),
+            Some(hold) => hold.add(open, until),
             None => self.hold = Some(Hold::new(open, until)),
         }
     }

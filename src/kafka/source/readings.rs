@@ -59,7 +59,7 @@ impl Readings {
         };
         let list = one(&tracker.key(), Offset::Offset(at));
         if let Err(error) = self.clients.reader.incremental_assign(&list) {
-            tracing::warn!(%error, "kafka consumer: a partition can't be read yet");
+            self.shared.lookups.failed(error.to_string());
             self.refused.push((Arc::clone(tracker), at));
             return;
         }

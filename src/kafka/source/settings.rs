@@ -170,7 +170,7 @@ impl KafkaSourceSettings {
     /// Sets for how long a partition that is to go to another member is kept while its records are
     /// finished. What is not done by then comes again, at the next member. Default: 10 s, or half of
     /// `session.timeout.ms` where that is less. Up to 5 min; it must be less than `session.timeout.ms`
-    /// and `max.poll.interval.ms` by more than a second, which the last commit may take: a member that
+    /// and `max.poll.interval.ms` by more than two seconds, which the last commit may take: a member that
     /// answers later is out of its group.
     #[must_use]
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
@@ -249,7 +249,7 @@ impl KafkaSourceSettings {
             if drain + LAST_COMMIT >= limit {
                 return Err(KafkaError::Settings {
                     problem: format!(
-                        "drain_timeout is {}, and must be less than {property}, {}, by more than a second: lower the one or raise the other",
+                        "drain_timeout is {}, and must be less than {property}, {}, by more than two seconds: lower the one or raise the other",
                         format_duration(drain),
                         format_duration(limit)
                     ),

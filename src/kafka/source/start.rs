@@ -18,6 +18,10 @@ use crate::gap::GapCause;
 /// The longest wait for one answer.
 pub(super) const QUESTION: Duration = Duration::from_secs(5);
 
+/// The longest wait for the offsets of one partition of many: it may have no leader, and the others wait
+/// behind it.
+const OF_PARTITION: Duration = Duration::from_secs(2);
+
 /// The metadata of a committed offset: what it is an offset of.
 ///
 /// Written as `v1;generation=0;partitions=8;topic=…`.
@@ -154,6 +158,10 @@ impl Search {
     pub(super) fn find(&self, clients: &Clients, keys: &[Key]) -> Vec<KafkaResult<Found>> {
         let mut views: HashMap<&Arc<str>, KafkaResult<View>> = HashMap::new();
         let found = keys.iter().map(|key| {
+            // The member leaves only once nothing has it any more.
+            if clients.is_leaving() {
+                return Err(ClientError::Canceled);
+            }
             let (topic, _) = key;
             let view = views
                 .entry(topic)
@@ -171,7 +179,7 @@ impl Search {
         // The member reads uncommitted: the end that it sees is that of the log.
         let range = clients
             .member
-            .fetch_watermarks(topic, *partition, QUESTION)?;
+            .fetch_watermarks(topic, *partition, OF_PARTITION)?;
         let is_added = *partition >= view.mark.partitions;
         let committed = view.committed.get(partition);
         let start = decide(committed, &view.mark, range, is_added, self.start);

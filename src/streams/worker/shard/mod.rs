@@ -227,6 +227,7 @@ impl ShardTask {
             }
             self.believe_end();
             self.follow_instruction(now);
+            let was_settled = self.acks.is_settled();
             self.take_stock(now);
             if self.phase.is_working() {
                 self.dispatcher.start(now)?;
@@ -238,8 +239,7 @@ impl ShardTask {
                 self.start_read(now);
             }
             // The last record or guard may have ended since stock was taken, and wakes nothing then.
-            let is_draining = matches!(self.phase, Phase::Draining { .. }) && !self.reading.closed;
-            if is_draining && self.dispatcher.is_quiet(&self.acks) {
+            if !was_settled && self.acks.is_settled() {
                 wake = now;
                 continue;
             }

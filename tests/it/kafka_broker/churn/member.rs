@@ -53,7 +53,7 @@ fn settings(task: &Task) -> (KafkaSettings, KafkaSourceSettings) {
     let kafka = KafkaSettings::new(&task.bootstrap).set("max.poll.interval.ms", "60000");
     let kafka = match task.protocol {
         Protocol::Classic => kafka
-            .set("session.timeout.ms", "9000")
+            .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "500"),
         // Its session is the broker's.
         Protocol::Consumer => kafka.set("group.protocol", "consumer"),

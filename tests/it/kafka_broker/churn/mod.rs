@@ -154,7 +154,11 @@ async fn churn(protocol: Protocol, is_early: bool, seed: u64) {
         seconds()
     };
     let mut timeline = Timeline::default();
-    while began.elapsed() < Duration::from_secs(seconds) {
+    // On a slow machine for longer, until something has happened.
+    let longest = Duration::from_secs(seconds) + REST;
+    while began.elapsed() < Duration::from_secs(seconds)
+        || (began.elapsed() < longest && !timeline.has_shown(is_early))
+    {
         for place in &mut places {
             if place.until > Instant::now() {
                 continue;

@@ -127,6 +127,12 @@ impl Timeline {
         read + unseen * written
     }
 
+    /// Returns whether enough has happened to be checked.
+    pub(super) fn has_shown(&mut self, overlaps: bool) -> bool {
+        let found = self.check();
+        found.openings > 20 && (!overlaps || found.overlaps > 0)
+    }
+
     /// Goes through all of it.
     pub(super) fn check(&mut self) -> Found {
         self.entries.sort_by_key(|entry| entry.at);
