@@ -77,7 +77,7 @@ impl Partitions {
         for tracker in &trackers {
             self.shared.track(tracker);
         }
-        self.questions.starts(trackers, Duration::ZERO);
+        self.questions.starts(&trackers, Duration::ZERO);
     }
 
     /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
@@ -160,7 +160,7 @@ impl Partitions {
                         }
                     }
                 }
-                self.questions.starts(unanswered, RETRY);
+                self.questions.starts(&unanswered, RETRY);
                 Ok(())
             }
             Answer::Log(tracker, _) if !self.is_tracked(&tracker) => Ok(()),

@@ -48,7 +48,7 @@ impl Questions {
     }
 
     /// Asks where partitions begin, after a delay.
-    pub(super) fn starts(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
+    pub(super) fn starts(&self, trackers: &[Arc<PartitionTracker>], delay: Duration) {
         // Side by side, so that a few without an answer hold back few others.
         let each = trackers.len().div_ceil(SIDE_BY_SIDE).max(1);
         for trackers in trackers.chunks(each) {
