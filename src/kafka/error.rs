@@ -1,4 +1,4 @@
-//! The errors of Kafka, told apart by what to do next.
+//! The errors of Kafka, by what to do next.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -185,7 +185,7 @@ pub enum KafkaError {
 }
 
 impl KafkaError {
-    /// What to do about it.
+    /// Returns the kind of error: what to do about it.
     pub fn kind(&self) -> KafkaErrorKind {
         match self {
             Self::Property { .. } | Self::Settings { .. } | Self::OutOfRange(_) => {
@@ -207,22 +207,22 @@ impl KafkaError {
         }
     }
 
-    /// Whether the same record may go through later.
+    /// Returns whether the same record may go through later.
     pub fn is_retryable(&self) -> bool {
         self.kind() == KafkaErrorKind::Retriable
     }
 
-    /// Whether the sink or source is of no use any more.
+    /// Returns whether the sink or source is of no use any more.
     pub fn is_fatal(&self) -> bool {
         self.kind() == KafkaErrorKind::Fatal
     }
 
-    /// Whether the record may be in its topic all the same.
+    /// Returns whether the record may be in its topic all the same.
     pub fn may_have_applied(&self) -> bool {
         matches!(self, Self::NotDelivered { .. } | Self::Fatal { .. })
     }
 
-    /// The topic it is about, where it is about one.
+    /// Returns the topic that it is about, where it is about one.
     pub fn topic(&self) -> Option<&str> {
         match self {
             Self::TooLarge { topic, .. }

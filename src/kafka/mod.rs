@@ -1,9 +1,10 @@
 //! Kafka: a producer that is a sink, a consumer that is a source.
 //!
-//! **Problem.** A pipeline's events must reach their topic in order for each key, none lost, while brokers come and go; and whoever
-//! reads a topic must not say that a record is done before its effects are durable. A plain client gives the means and leaves the
-//! rest to its user: a full queue is an error to be tried again, a delivery that failed is a callback that nobody awaits, a
-//! misspelt topic is silence for minutes, and an automatic commit passes records that are still in work.
+//! **Problem.** A pipeline's events must reach their topic in order for each key, none lost, while brokers
+//! come and go. And a reader of a topic must not commit a record before its effects are durable. A plain
+//! client has the means and leaves the rest to its user: a full queue is an error to be tried again, a
+//! delivery that failed is a callback that is easily missed, a misspelt topic is silence for minutes, and
+//! an automatic commit passes records that are still in work.
 //!
 //! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
 //! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`Receipt`] for every record, keeps

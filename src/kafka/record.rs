@@ -13,12 +13,12 @@ use bytes::Bytes;
 pub struct Header {
     /// The name.
     pub name: Arc<str>,
-    /// The value; Kafka tells none from an empty one.
+    /// The value. None and an empty one are not the same.
     pub value: Option<Bytes>,
 }
 
 impl Header {
-    /// A header of this name.
+    /// Returns a header of this name.
     pub fn new(name: impl Into<Arc<str>>, value: Option<Bytes>) -> Self {
         Self {
             name: name.into(),
@@ -52,7 +52,7 @@ pub struct ProducerRecord {
 }
 
 impl ProducerRecord {
-    /// A record with this value. A topic given as `Arc<str>` costs no allocation.
+    /// Returns a record with this value. A topic given as `Arc<str>` costs no allocation.
     pub fn new(topic: impl Into<Arc<str>>, value: impl Into<Bytes>) -> Self {
         Self {
             value: Some(value.into()),
@@ -60,7 +60,7 @@ impl ProducerRecord {
         }
     }
 
-    /// A record without a value: in a compacted topic, the deletion of its key.
+    /// Returns a record without a value: in a compacted topic, the deletion of its key.
     pub fn tombstone(topic: impl Into<Arc<str>>) -> Self {
         Self {
             topic: topic.into(),
@@ -112,7 +112,7 @@ impl ProducerRecord {
         &self.topic
     }
 
-    /// What it takes of the buffer, in bytes: key, value and headers.
+    /// Returns its share of the buffer, in bytes: key, value and headers.
     pub fn size_bytes(&self) -> usize {
         let body =
             self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len);

@@ -40,7 +40,7 @@ pub struct KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// Settings for the cluster that these brokers belong to: `host:port`, several separated by commas.
+    /// Returns settings for the cluster that these brokers belong to: `host:port`, several separated by commas.
     pub fn new(bootstrap_servers: impl Into<String>) -> Self {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
@@ -55,12 +55,12 @@ impl KafkaSettings {
         self
     }
 
-    /// The brokers.
+    /// Returns the brokers.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }
 
-    /// The value of a property that was set.
+    /// Returns the value of a property that was set.
     pub(super) fn get(&self, property: &str) -> Option<&str> {
         self.properties.get(property).map(String::as_str)
     }

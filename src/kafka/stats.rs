@@ -53,7 +53,7 @@ pub struct KafkaSinkStats {
 /// | `kafka_source_received_total` | counter | records | taken from the brokers, those given again included |
 /// | `kafka_source_received_bytes_total` | counter | bytes | their keys and values |
 /// | `kafka_source_redelivered_total` | counter | times | a partition went back, since an acknowledgement was dropped |
-/// | `kafka_source_errors_total` | counter | errors | of librdkafka, those that mend themselves included |
+/// | `kafka_source_errors_total` | counter | errors | of librdkafka, also those after which it goes on by itself |
 /// | `kafka_source_gaps_total` | counter | gaps | parts of a partition that were lost before they were read |
 /// | `kafka_source_outstanding` | gauge | records | handed out and not acknowledged |
 /// | `kafka_source_outstanding_bytes` | gauge | bytes | of those |
@@ -70,7 +70,7 @@ pub struct KafkaSourceStats {
     pub redelivered: u64,
     /// Parts of a partition that were lost before they were read.
     pub gaps: u64,
-    /// Errors of librdkafka, those that mend themselves included.
+    /// Errors of librdkafka, also those after which it goes on by itself.
     pub errors: u64,
     /// Records handed out and not acknowledged.
     pub outstanding: usize,

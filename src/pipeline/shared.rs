@@ -128,7 +128,7 @@ impl<L> Shared<L> {
     /// No more letters; those that wait are dropped, un-acknowledged.
     pub(super) fn close_letters(&self) {
         let letters = self.letters().take();
-        // Dropped outside the lock: each tells its batch.
+        // Dropped outside the lock: each reports to its batch.
         drop(letters);
     }
 

@@ -1,4 +1,4 @@
-//! What a source can be told.
+//! Settings of a source.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ fn default_bytes() -> usize {
 }
 
 impl KafkaSourceSettings {
-    /// Settings for a member of this group, which shares the partitions of these topics among its members.
+    /// Returns settings for a member of this group, which shares the partitions of these topics among its members.
     pub fn new(
         group: impl Into<String>,
         topics: impl IntoIterator<Item = impl Into<String>>,
