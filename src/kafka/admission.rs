@@ -1,4 +1,4 @@
-//! How much is under way, and who waits for room.
+//! Limits on what is under way, and the line of callers that wait for room.
 //!
 //! librdkafka bounds its queue too, but says only "full": a caller that is refused must try again, and none comes before
 //! another. Here callers stand in line. Permits are granted in strides, not record by record, so that a full buffer does

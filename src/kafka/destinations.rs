@@ -25,7 +25,7 @@ pub(super) struct Destinations {
     topics: Topics,
     waits: Waits,
     partitioner: Partitioner,
-    /// How long records without a key stay with a partition.
+    /// The time for which records without a key stay with a partition.
     stick: Duration,
     chance: RandomState,
     asks_limits: bool,

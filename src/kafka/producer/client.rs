@@ -19,7 +19,7 @@ use super::thread::Route;
 /// A client that fills batches, or one whose batches have one record.
 pub(in super::super) struct Client(BaseProducer<Reports>);
 
-/// What comes back with a record's report.
+/// The data that comes back with a record's report.
 pub(super) struct Handle {
     partition: Arc<Partition>,
     number: u64,

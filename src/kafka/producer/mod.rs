@@ -67,13 +67,13 @@ pub(super) struct Pending {
     pub(super) outage: Option<OutageNumber>,
 }
 
-/// What all clients of a sink share.
+/// The state that all clients of a sink share.
 pub(super) struct Core {
     pub(super) admission: Arc<Admission>,
     pub(super) meter: SinkMeter,
     pub(super) connection: Connection,
     pub(super) clock: Clock,
-    /// How long a record may be under way.
+    /// The time for which a record may be under way.
     pub(super) delivery_timeout: Duration,
     /// `message.max.bytes`.
     pub(super) max_bytes: Option<usize>,

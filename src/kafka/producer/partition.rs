@@ -43,7 +43,7 @@ impl Partition {
     }
 }
 
-/// How long an idle partition's client counts as known to the brokers. They forget it after
+/// The time for which an idle partition's client counts as known to the brokers. They forget it after
 /// `producer.id.expiration.ms`, by default a day; the least that makes sense there is a few minutes.
 const PROOF_LASTS: Duration = Duration::from_secs(10 * 60);
 
@@ -56,7 +56,7 @@ pub(super) enum Way {
     Alone,
 }
 
-/// How far a client may be trusted with a partition's order.
+/// The extent to which a client may be trusted with a partition's order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
     /// The brokers know nothing of this client on this partition. They would accept its second batch although the first
@@ -94,11 +94,11 @@ struct Entry<R> {
     accepted: Duration,
     /// It was in a refused batch, and goes alone now.
     alone: bool,
-    /// What the client reported, where that does not settle it.
+    /// The failure that the client reported, where that does not settle it.
     failure: Option<Failure>,
 }
 
-/// What a report makes of a record.
+/// The consequence of a report for a record.
 pub(super) enum Verdict<R> {
     Settled(R, Result<(), Failure>),
     /// Nothing is believed of it yet: the partition's records are put in order first.

@@ -17,7 +17,7 @@ use crate::settings::units::format_duration;
 
 /// Between two looks at whether the clients have given everything back.
 const TURN: Duration = Duration::from_millis(10);
-/// How long requests under way are waited for once a record is overdue: partitions that are well have their answer by then.
+/// The time for which requests under way are waited for once a record is overdue: partitions that are well have their answer by then.
 const GRACE: Duration = Duration::from_secs(1);
 /// The shortest time between two log lines on refused batches.
 const LOG_EVERY: Duration = Duration::from_secs(60);

@@ -14,7 +14,7 @@ use super::client::{Client, NotTaken};
 use super::partition::{Flow, Partition, Verdict, Way};
 use super::{Core, Pending};
 
-/// How often gauges are set, time-outs looked for and an end noticed.
+/// The time between two looks at gauges, time-outs and a wish to end.
 const TICK: Duration = Duration::from_millis(100);
 /// The same while records go one by one, through a client that is polled in turn.
 const SHORT_TICK: Duration = Duration::from_millis(1);
@@ -24,7 +24,7 @@ pub(in super::super) struct ProducerThread {
     route: Arc<Route>,
 }
 
-/// What a thread, its clients and its handles share.
+/// The state that a thread, its clients and its handles share.
 pub(in super::super) struct Route {
     pub(super) core: Arc<Core>,
     /// Of the client that fills batches.

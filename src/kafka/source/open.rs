@@ -13,7 +13,7 @@ use super::reader::Setup;
 use super::start::Search;
 
 /// The time between two looks at the clients' events.
-const SERVE: Duration = Duration::from_millis(50);
+pub(super) const SERVE: Duration = Duration::from_millis(50);
 
 /// Makes the clients, waits until the topics are known to exist, and joins the group.
 pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaError> {

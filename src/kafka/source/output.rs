@@ -67,31 +67,20 @@ pub enum KafkaEvent {
 }
 
 /// An entry of the queue.
-pub(super) enum Item {
+enum Item {
     Message(Message),
-    Event(KafkaEvent),
+    Opened(Key),
 }
 
 impl Item {
     fn is_opening(&self) -> bool {
-        matches!(self, Self::Event(KafkaEvent::Opened { .. }))
+        matches!(self, Self::Opened(_))
     }
 
     fn is_of(&self, of: &Arc<str>, number: i32) -> bool {
         let (topic, partition) = match self {
             Self::Message(message) => (&message.topic, message.partition),
-            Self::Event(event) => match event {
-                KafkaEvent::Opened { topic, partition }
-                | KafkaEvent::Advanced {
-                    topic, partition, ..
-                }
-                | KafkaEvent::Closing {
-                    topic, partition, ..
-                }
-                | KafkaEvent::Lost { topic, partition }
-                | KafkaEvent::Idle { topic, partition } => (topic, *partition),
-                KafkaEvent::Records(_) => return false,
-            },
+            Self::Opened((topic, partition)) => (topic, *partition),
         };
         partition == number && topic == of
     }
@@ -105,7 +94,7 @@ struct State {
     queue: VecDeque<Item>,
     /// The ends of partitions, which overtake what is queued of others.
     closings: VecDeque<KafkaEvent>,
-    /// How far partitions are, given once no record is queued: one of each, however slow the caller.
+    /// The progress of partitions, given once no record is queued: one of each, however slow the caller.
     progress: BTreeMap<Key, Progress>,
     waker: Option<Waker>,
     /// Events are wanted beside records.
@@ -138,11 +127,10 @@ impl Output {
     }
 
     /// Adds the opening of a partition, where events are wanted.
-    pub(super) fn opened(&self, (topic, partition): Key) {
+    pub(super) fn opened(&self, key: Key) {
         let mut state = self.lock();
         if state.end.is_none() && state.wants_events {
-            let opened = KafkaEvent::Opened { topic, partition };
-            state.queue.push_back(Item::Event(opened));
+            state.queue.push_back(Item::Opened(key));
             wake(state);
         }
     }
@@ -276,15 +264,17 @@ fn wait(mut state: MutexGuard<'_, State>, cx: &Context<'_>) {
 }
 
 impl State {
-    /// Takes an opening, or records up to the next opening; without any, how far a partition is.
+    /// Takes an opening, or records up to the next opening; without any, a partition's progress.
     fn next(&mut self, max: usize) -> Option<KafkaEvent> {
         let mut messages = Vec::new();
         while messages.len() < max.max(1) {
             match self.queue.pop_front() {
                 Some(Item::Message(message)) => messages.push(message),
-                Some(Item::Event(event)) if messages.is_empty() => return Some(event),
-                Some(event) => {
-                    self.queue.push_front(event);
+                Some(Item::Opened((topic, partition))) if messages.is_empty() => {
+                    return Some(KafkaEvent::Opened { topic, partition });
+                }
+                Some(opening) => {
+                    self.queue.push_front(opening);
                     break;
                 }
                 None => break,

@@ -15,24 +15,22 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
 use super::hold::Hold;
-use super::open::open;
+use super::open::{SERVE, open};
 use super::partitions::Partitions;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
-use super::shared::{Key, Shared};
+use super::shared::{EndOutput, Key, Shared};
 use super::start::QUESTION;
-use super::tracker::PartitionTracker;
+use super::tracker::to_commit;
 use crate::clock::Clock;
 
-/// The time that the last commit waits for a rebalance to end, and that between two attempts.
+/// The time that the last commit waits for a rebalance to end.
 const SETTLED: Duration = Duration::from_secs(10);
-const SERVE: Duration = Duration::from_millis(50);
 /// The longest time between two looks at the clients, whatever wakes the thread: a client that is not
 /// looked at for `max.poll.interval.ms` is out of its group.
 const LOOK: Duration = Duration::from_secs(1);
@@ -107,21 +105,6 @@ pub(super) async fn run(
     drop(clients);
     if let Some(closed) = asked {
         let _ = closed.send(committed.and(unseen));
-    }
-}
-
-/// Ends the output however the thread ends: a caller must not wait for ever.
-struct EndOutput(Arc<Shared>);
-
-impl Drop for EndOutput {
-    fn drop(&mut self) {
-        let error = std::thread::panicking().then(|| KafkaError::Fatal {
-            reason: "the source's thread panicked".into(),
-        });
-        if let Some(error) = &error {
-            self.0.fail(error);
-        }
-        self.0.output.end(error);
     }
 }
 
@@ -411,19 +394,4 @@ impl SourceThread<'_> {
             tokio::time::sleep(SERVE).await;
         }
     }
-}
-
-/// Returns what of these partitions is to be committed. It counts as committed from then on.
-fn to_commit(trackers: &[Arc<PartitionTracker>]) -> Option<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for tracker in trackers {
-        if let Some((offset, mark)) = tracker.take_commit() {
-            let mut element = list.add_partition(&tracker.topic, tracker.partition);
-            // Only an offset below zero can't be set.
-            if element.set_offset(Offset::Offset(offset)).is_ok() {
-                element.set_metadata(&*mark);
-            }
-        }
-    }
-    (list.count() > 0).then_some(list)
 }

@@ -124,3 +124,18 @@ impl Shared {
         self.trackers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// Ends the output however the thread ends: a caller must not wait for ever.
+pub(super) struct EndOutput(pub(super) Arc<Shared>);
+
+impl Drop for EndOutput {
+    fn drop(&mut self) {
+        let error = std::thread::panicking().then(|| KafkaError::Fatal {
+            reason: "the source's thread panicked".into(),
+        });
+        if let Some(error) = &error {
+            self.0.fail(error);
+        }
+        self.0.output.end(error);
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
 use crate::progress::{Acknowledge, Contiguous, PartitionGuard};
@@ -338,6 +339,21 @@ impl Acknowledge for PartitionTracker {
         let state = self.lock();
         state.phase != Phase::Retired && state.dropped.is_none_or(|first| number < first)
     }
+}
+
+/// Returns what of these partitions is to be committed. It counts as committed from then on.
+pub(super) fn to_commit(trackers: &[Arc<PartitionTracker>]) -> Option<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for tracker in trackers {
+        if let Some((offset, mark)) = tracker.take_commit() {
+            let mut element = list.add_partition(&tracker.topic, tracker.partition);
+            // Only an offset below zero can't be set.
+            if element.set_offset(Offset::Offset(offset)).is_ok() {
+                element.set_metadata(&*mark);
+            }
+        }
+    }
+    (list.count() > 0).then_some(list)
 }
 
 #[cfg(test)]

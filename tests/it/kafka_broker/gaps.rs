@@ -128,14 +128,7 @@ async fn records_that_are_trimmed_while_a_source_reads_are_a_gap() {
         return;
     };
     fill(&topic, 0, 30).await;
-    let kafka = topic
-        .settings()
-        // So that little of what is there is fetched before it is trimmed.
-        .set("queued.min.messages", "1")
-        .set("fetch.message.max.bytes", "200")
-        .set("receive.message.max.bytes", "2000")
-        .set("message.max.bytes", "1000")
-        .set("fetch.max.bytes", "1000");
+    let kafka = topic.fetching_little();
     let own = own(&topic, &unique("group")).max_outstanding_records(1);
     let mut source = soon(KafkaSource::open(&kafka, &own))
         .await

@@ -253,14 +253,7 @@ async fn a_source_that_failed_keeps_its_partitions_until_it_is_closed() {
     };
     fill(&topic, 2, 1).await;
     let group = unique("group");
-    let kafka = topic
-        .settings()
-        // So that little of what is there is fetched before it is trimmed.
-        .set("queued.min.messages", "1")
-        .set("fetch.message.max.bytes", "200")
-        .set("receive.message.max.bytes", "2000")
-        .set("message.max.bytes", "1000")
-        .set("fetch.max.bytes", "1000");
+    let kafka = topic.fetching_little();
     let own = KafkaSourceSettings::new(&group, [topic.name.as_str()])
         .commit_interval(Duration::from_millis(50))
         .max_outstanding_records(2);

@@ -72,6 +72,16 @@ impl Topic {
         KafkaSettings::new(&self.bootstrap)
     }
 
+    /// Settings of a client that has fetched little of what is there before that is trimmed.
+    fn fetching_little(&self) -> KafkaSettings {
+        self.settings()
+            .set("queued.min.messages", "1")
+            .set("fetch.message.max.bytes", "200")
+            .set("receive.message.max.bytes", "2000")
+            .set("message.max.bytes", "1000")
+            .set("fetch.max.bytes", "1000")
+    }
+
     fn sink(&self, own: &KafkaSinkSettings) -> KafkaSink {
         KafkaSink::open(&self.settings(), own).expect("a sink")
     }
