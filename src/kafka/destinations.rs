@@ -9,10 +9,10 @@ use tokio::runtime::Handle;
 use super::admission::Admission;
 use super::connection::Connection;
 use super::error::KafkaError;
-use super::limits::{asking, batch_limit};
+use super::limits::{asking, topic_limits};
 use super::look_ups::{Claim, LookUps};
 use super::partitioner::Partitioner;
-use super::producer::{Core, Partition, ProducerThread, ProducerThreads};
+use super::producer::{Core, Partition, ProducerThread, ProducerThreads, TopicLimits, TopicRules};
 use super::record::ProducerRecord;
 use super::settings::{KafkaSettings, refuse};
 use super::sink_settings::KafkaSinkSettings;
@@ -29,6 +29,7 @@ pub(super) struct Destinations {
     stick: Duration,
     chance: RandomState,
     asks_limits: bool,
+    compresses: bool,
     look_ups: LookUps,
 }
 
@@ -41,10 +42,12 @@ impl Destinations {
         let native = config
             .create_native_config()
             .map_err(KafkaError::of_settings)?;
-        let number = |property| {
-            let text = native.get(property).ok();
-            text.and_then(|text| text.trim_end_matches('\0').parse::<usize>().ok())
+        let text = |property| {
+            let text = native.get(property).unwrap_or_default();
+            text.trim_end_matches('\0').to_owned()
         };
+        let number = |property| text(property).parse::<usize>().ok();
+        let compresses = text("compression.codec") != "none";
         let max_bytes = number("message.max.bytes");
         let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
         let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
@@ -66,6 +69,7 @@ impl Destinations {
             stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
             chance: RandomState::new(),
             asks_limits: own.asks_topic_limits(),
+            compresses,
             look_ups: LookUps::default(),
         })
     }
@@ -131,12 +135,14 @@ impl Destinations {
         }
         let producers = &self.producers;
         let partitions = self.ask(name, producers.first()).await?;
-        let limit = if self.asks_limits {
-            batch_limit(&asking(producers.config()), name).await
+        let mut limits = if self.asks_limits {
+            topic_limits(&asking(producers.config()), name).await
         } else {
-            None
+            TopicLimits::default()
         };
-        let topic = Topic::new(producers.for_limit(limit)?);
+        limits.is_exact = !self.compresses;
+        let thread = producers.for_limit(limits.batch_bytes)?;
+        let topic = Topic::new(thread, TopicRules::new(limits));
         topic.has_partitions(name, partitions, self.core().clock.now());
         Ok(self.topics.insert(name.clone(), topic))
     }

@@ -1,11 +1,13 @@
-//! A topic's limit for batches, asked of the brokers.
+//! The settings of a topic that bear on its batches, asked of the brokers.
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::{ClientConfig, ClientContext};
+
+use super::producer::TopicLimits;
 
 /// The longest that a topic's first record waits for it. Without an answer the sink finds out by refusals.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -25,12 +27,19 @@ impl ClientContext for Quiet {
     }
 }
 
-/// Returns the most bytes that a batch for the topic may have; `None` where the brokers do not say, as to a client
-/// without the right to describe the topic's settings.
+/// Returns a topic's limits; none where the brokers do not say, as to a client without the right to describe the topic's
+/// settings.
 ///
 /// # Cancel safety
 /// Dropped, nothing is left behind.
-pub(super) async fn batch_limit(config: &ClientConfig, topic: &str) -> Option<usize> {
+pub(super) async fn topic_limits(config: &ClientConfig, topic: &str) -> TopicLimits {
+    let described = describe(config, topic).await;
+    described
+        .map(|described| limits(&described))
+        .unwrap_or_default()
+}
+
+async fn describe(config: &ClientConfig, topic: &str) -> Option<ConfigResource> {
     let config = config.clone();
     let made = tokio::task::spawn_blocking(move || config.create_with_context(Quiet));
     let client: AdminClient<Quiet> = made.await.ok()?.ok()?;
@@ -41,9 +50,17 @@ pub(super) async fn batch_limit(config: &ClientConfig, topic: &str) -> Option<us
     // Its end blocks.
     drop(tokio::task::spawn_blocking(move || drop(client)));
     let resources = answer.ok()?.ok()?;
-    let resource = resources.into_iter().next()?.ok()?;
-    let limit = |name| resource.get(name)?.value.as_deref()?.parse().ok();
-    LIMITS.into_iter().filter_map(limit).min()
+    resources.into_iter().next()?.ok()
+}
+
+fn limits(described: &ConfigResource) -> TopicLimits {
+    let value = |name| described.get(name)?.value.as_deref();
+    let limit = |name| value(name)?.parse().ok();
+    TopicLimits {
+        batch_bytes: LIMITS.into_iter().filter_map(limit).min(),
+        is_compacted: value("cleanup.policy").is_some_and(|policy| policy.contains("compact")),
+        ..TopicLimits::default()
+    }
 }
 
 /// The settings of a client that only asks.

@@ -26,7 +26,9 @@ use crate::health::Health;
 /// 2. Records of one partition are in the topic in the order in which they were accepted.
 /// 3. A batch that a broker refuses costs no record but the one at fault: its records are sent again one by one, in order,
 ///    and what is behind them on their partition waits. Only a record that is refused alone fails; those behind it go on.
-///    Where the brokers let the client see a topic's `max.message.bytes`, batches for it are no larger to begin with.
+///    Where the brokers let the client see a topic's `max.message.bytes`, batches for it are no larger to begin with. A topic
+///    whose batches are refused again and again gets its records one by one for up to a minute at a time; other topics are
+///    not slowed down.
 /// 4. After a record that could not be delivered (a [retriable](super::KafkaErrorKind::Retriable) failure, such as the end of
 ///    the [`delivery_timeout`](KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt

@@ -122,9 +122,10 @@ impl KafkaSinkSettings {
         self
     }
 
-    /// Sets whether the brokers are asked for a topic's `max.message.bytes` on its first use, so that no batch is larger.
-    /// Default true. Without it, or without the right to describe the topic, batches that are refused for their size are
-    /// sent again record by record, and later ones made smaller.
+    /// Sets whether the brokers are asked for a topic's `max.message.bytes` and `cleanup.policy` on its first use, so that no
+    /// batch is larger, and a record that the topic refuses takes no batch along. Default true. Without it, or without the
+    /// right to describe the topic, batches that are refused are sent again record by record; after one refused for its
+    /// size, later ones are smaller, those for other topics too.
     #[must_use]
     pub fn ask_topic_limits(mut self, ask: bool) -> Self {
         self.ask_topic_limits = ask;

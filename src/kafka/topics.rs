@@ -12,7 +12,7 @@ use rdkafka::metadata::Metadata;
 
 use super::error::KafkaError;
 use super::partitioner::StickyPartition;
-use super::producer::{Partition, ProducerThread};
+use super::producer::{Partition, ProducerThread, TopicRules};
 use crate::clock::Clock;
 
 /// The longest single question: what is refused meanwhile is noticed between two.
@@ -42,6 +42,7 @@ pub(super) struct Topics(RwLock<HashMap<Arc<str>, Arc<Topic>>>);
 pub(super) struct Topic {
     pub(super) thread: Arc<ProducerThread>,
     pub(super) sticky: StickyPartition,
+    rules: Arc<TopicRules>,
     partitions: RwLock<Partitions>,
     /// When it was looked up last.
     asked: Mutex<Duration>,
@@ -70,9 +71,10 @@ impl Topics {
 }
 
 impl Topic {
-    pub(super) fn new(thread: Arc<ProducerThread>) -> Self {
+    pub(super) fn new(thread: Arc<ProducerThread>, rules: TopicRules) -> Self {
         Self {
             thread,
+            rules: Arc::new(rules),
             sticky: StickyPartition::default(),
             partitions: RwLock::default(),
             asked: Mutex::default(),
@@ -91,7 +93,7 @@ impl Topic {
             let Ok(id) = i32::try_from(id) else {
                 return;
             };
-            let partition = Arc::new(Partition::new(name.clone(), id));
+            let partition = Arc::new(Partition::new(name.clone(), id, self.rules.clone()));
             self.thread.serve(partition.clone());
             partitions.all.push(partition);
         }

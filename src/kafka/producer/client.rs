@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, ClientContext, Message as _};
 use super::super::error::{Failure, KafkaError, is_fatal};
 use super::super::receipt::{RecordMetadata, TopicPartition};
 use super::super::record::ProducerRecord;
-use super::partition::Partition;
+use super::partition::{Partition, Way};
 use super::thread::Route;
 
 /// A client that fills batches, or one whose batches have one record.
@@ -23,6 +23,7 @@ pub(in super::super) struct Client(BaseProducer<Reports>);
 pub(super) struct Handle {
     partition: Arc<Partition>,
     number: u64,
+    way: Way,
     bytes: usize,
     /// The record itself named the partition.
     named: bool,
@@ -52,6 +53,7 @@ impl Client {
         record: &ProducerRecord,
         partition: &Arc<Partition>,
         number: u64,
+        way: Way,
         max_bytes: Option<usize>,
     ) -> Result<(), NotTaken> {
         let bytes = record.size_bytes();
@@ -59,6 +61,7 @@ impl Client {
         let handle = Handle {
             partition: partition.clone(),
             number,
+            way,
             bytes,
             named: record.partition.is_some(),
         };
@@ -159,7 +162,8 @@ impl ProducerContext for Reports {
                 Err(Failure::of(code, place, handle.bytes, handle.named))
             }
         };
-        self.0.reported(&handle.partition, handle.number, result);
+        self.0
+            .reported(&handle.partition, handle.number, handle.way, result);
     }
 }
 

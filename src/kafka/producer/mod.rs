@@ -13,6 +13,9 @@
 //! **A hole and its lid.** Brokers accept any first batch of a producer on a partition: with two on their way, the second is
 //! accepted although the first was refused. So a generation's first record on a partition goes by itself.
 //!
+//! **The price.** A new client is one for all partitions of the thread, and takes some 50 ms. So records that a topic is known
+//! to refuse, and for a while all of a topic whose batches are refused in turn, go alone from the beginning ([`rules`]).
+//!
 //! **Rejected.** `max.in.flight=1`: one request at a time to each broker, for all partitions. Calling back with the same
 //! client: it may have sent what is behind before the report is seen. A fatal error that ends the sink: one bad record
 //! would stop a fleet.
@@ -25,8 +28,10 @@
 //! ```
 
 mod client;
+mod handing_over;
 mod partition;
 mod recovery;
+mod rules;
 mod thread;
 mod threads;
 
@@ -45,6 +50,7 @@ use crate::clock::Clock;
 
 pub(super) use client::log;
 pub(super) use partition::Partition;
+pub(super) use rules::{TopicLimits, TopicRules};
 pub(super) use thread::ProducerThread;
 pub(super) use threads::ProducerThreads;
 

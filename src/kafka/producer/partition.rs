@@ -10,21 +10,25 @@ use std::time::Duration;
 
 use super::super::error::{Failure, KafkaError};
 use super::Pending;
+use super::rules::TopicRules;
 
 /// A partition of a topic, for as long as the sink lives.
 pub(in super::super) struct Partition {
     pub(in super::super) topic: Arc<str>,
     pub(in super::super) id: i32,
+    /// Its topic's.
+    pub(super) rules: Arc<TopicRules>,
     flow: Mutex<Flow<Pending>>,
     /// A client found that the topic does not have it: its partitions are to be counted again.
     missing: AtomicBool,
 }
 
 impl Partition {
-    pub(in super::super) fn new(topic: Arc<str>, id: i32) -> Self {
+    pub(in super::super) fn new(topic: Arc<str>, id: i32, rules: Arc<TopicRules>) -> Self {
         Self {
             topic,
             id,
+            rules,
             flow: Mutex::default(),
             missing: AtomicBool::new(false),
         }
@@ -92,7 +96,7 @@ struct Entry<R> {
     /// `None` once settled, where one before it is not.
     record: Option<R>,
     accepted: Duration,
-    /// It was in a refused batch, and goes alone now.
+    /// It goes alone, as one that was in a refused batch does.
     alone: bool,
     /// The failure that the client reported, where that does not settle it.
     failure: Option<Failure>,
@@ -121,8 +125,8 @@ impl<R> Default for Flow<R> {
 }
 
 impl<R> Flow<R> {
-    /// Appends a record and returns its number.
-    pub(super) fn push(&mut self, record: R, accepted: Duration) -> u64 {
+    /// Appends a record, which may have to go alone, and returns its number.
+    pub(super) fn push(&mut self, record: R, accepted: Duration, alone: bool) -> u64 {
         let idle = accepted.saturating_sub(self.last) >= PROOF_LASTS;
         if idle && self.entries.is_empty() && self.phase == Phase::Proven {
             self.phase = Phase::Unproven;
@@ -131,7 +135,7 @@ impl<R> Flow<R> {
         self.entries.push_back(Entry {
             record: Some(record),
             accepted,
-            alone: false,
+            alone,
             failure: None,
         });
         self.first + self.entries.len() as u64 - 1
@@ -146,13 +150,13 @@ impl<R> Flow<R> {
     }
 
     /// Returns the next record that may be handed over, and to which client.
-    pub(super) fn next(&self) -> Option<(Way, u64, &R)> {
+    pub(super) fn next(&self, all_alone: bool) -> Option<(Way, u64, &R)> {
         if self.stopped {
             return None;
         }
         let entry = self.entries.get(self.handed)?;
         let idle = self.out == 0;
-        let way = match (entry.alone, self.phase) {
+        let way = match (entry.alone || all_alone, self.phase) {
             // One at a time: with a second one accepted, librdkafka would take a first one that the
             // broker refused for now as delivered too.
             (true, _) if idle => Way::Alone,
@@ -166,6 +170,9 @@ impl<R> Flow<R> {
 
     /// Notes that the next record was handed over.
     pub(super) fn handed_over(&mut self, way: Way) {
+        if let Some(entry) = self.entries.get_mut(self.handed) {
+            entry.alone = way == Way::Alone;
+        }
         self.handed += 1;
         self.out += 1;
         self.phase = match (way, self.phase) {
@@ -302,13 +309,6 @@ impl<R> Flow<R> {
                 _ => None,
             });
         sizes.fold((0, 0), |(records, bytes), size| (records + 1, bytes + size))
-    }
-
-    /// Returns whether records are to go alone.
-    pub(super) fn has_alone(&self) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.alone && entry.record.is_some())
     }
 
     /// Takes all records, once no client has any.

@@ -17,7 +17,7 @@ fn returned() -> Result<(), Failure> {
 /// Hands over all that may be.
 fn hand(flow: &mut Flow<u32>) -> Vec<(Way, u64, u32)> {
     let mut handed = Vec::new();
-    while let Some((way, number, record)) = flow.next() {
+    while let Some((way, number, record)) = flow.next(false) {
         handed.push((way, number, *record));
         flow.handed_over(way);
     }
@@ -35,7 +35,7 @@ fn settled(verdict: Option<Verdict<u32>>) -> Option<(u32, bool)> {
 fn proven(records: u32) -> Flow<u32> {
     let mut flow = Flow::default();
     for record in 0..=records {
-        flow.push(record, Duration::ZERO);
+        flow.push(record, Duration::ZERO, false);
     }
     assert_eq!(hand(&mut flow), [(Way::Batches, 0, 0)], "one record first");
     assert_eq!(settled(flow.report(0, Ok(()))), Some((0, true)));
@@ -58,7 +58,7 @@ fn a_refused_batch_goes_record_by_record_before_what_is_behind_it() {
     for number in 3..=5 {
         assert!(settled(flow.report(number, returned())).is_none());
     }
-    flow.push(6, Duration::ZERO);
+    flow.push(6, Duration::ZERO, false);
     assert!(flow.resolve(None).is_empty());
     flow.enter_generation(1);
     assert_eq!(hand(&mut flow), [(Way::Alone, 1, 1)], "one at a time");
@@ -99,7 +99,7 @@ fn an_overdue_partition_fails_as_a_whole() {
     let mut flow = proven(2);
     flow.report(1, returned());
     flow.report(2, returned());
-    flow.push(3, Duration::ZERO);
+    flow.push(3, Duration::ZERO, false);
     let failed = flow.resolve(Some(&KafkaError::Closed));
     let overdue: Vec<_> = failed.iter().map(|(_, own)| own.is_some()).collect();
     assert_eq!(overdue, [true, false, false], "only the oldest timed out");
@@ -109,8 +109,8 @@ fn an_overdue_partition_fails_as_a_whole() {
 #[test]
 fn a_first_record_that_is_refused_was_alone() {
     let mut flow = Flow::default();
-    flow.push(0, Duration::ZERO);
-    flow.push(1, Duration::ZERO);
+    flow.push(0, Duration::ZERO, false);
+    flow.push(1, Duration::ZERO, false);
     assert_eq!(hand(&mut flow).len(), 1);
     assert_eq!(settled(flow.report(0, batch())), Some((0, false)));
 }
@@ -150,21 +150,54 @@ fn a_record_that_names_a_partition_that_is_not_there_fails_by_itself() {
 #[test]
 fn a_record_that_failed_before_any_client_had_it_holds_back_what_is_behind_it() {
     let mut flow = proven(1);
-    flow.push(2, Duration::ZERO);
-    flow.push(3, Duration::ZERO);
+    flow.push(2, Duration::ZERO, false);
+    flow.push(3, Duration::ZERO, false);
     flow.fail_next(Failure::Outage(KafkaError::Closed));
-    assert!(flow.next().is_none());
+    assert!(flow.next(false).is_none());
     assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
-    assert!(flow.next().is_none());
+    assert!(flow.next(false).is_none());
     assert_eq!(flow.resolve(None).len(), 2);
+}
+
+#[test]
+fn a_record_that_will_be_refused_goes_alone_between_the_batches() {
+    let mut flow = proven(1);
+    flow.push(2, Duration::ZERO, true);
+    flow.push(3, Duration::ZERO, false);
+    flow.push(4, Duration::ZERO, false);
+    assert!(hand(&mut flow).is_empty(), "a batch is out");
+    assert_eq!(settled(flow.report(1, Ok(()))), Some((1, true)));
+    assert_eq!(hand(&mut flow), [(Way::Alone, 2, 2)]);
+    assert_eq!(settled(flow.report(2, batch())), Some((2, false)));
+    assert_eq!(hand(&mut flow), [(Way::Batches, 3, 3)]);
+    assert_eq!(settled(flow.report(3, Ok(()))), Some((3, true)));
+    assert_eq!(hand(&mut flow), [(Way::Batches, 4, 4)]);
+}
+
+#[test]
+fn all_records_go_one_by_one_for_as_long_as_they_are_to() {
+    let mut flow = proven(0);
+    for record in 1..=4 {
+        flow.push(record, Duration::ZERO, false);
+    }
+    for number in 1..=2 {
+        let next = flow.next(true).map(|(way, number, _)| (way, number));
+        assert_eq!(next, Some((Way::Alone, number)));
+        flow.handed_over(Way::Alone);
+        assert!(flow.next(true).is_none() && flow.next(false).is_none());
+        let refused = number == 1;
+        let report = if refused { batch() } else { Ok(()) };
+        assert!(settled(flow.report(number, report)).is_some());
+    }
+    assert_eq!(hand(&mut flow), [(Way::Batches, 3, 3)]);
 }
 
 #[test]
 fn brokers_that_may_have_forgotten_the_client_get_a_single_record_first() {
     let mut flow = proven(0);
     let accepted = |flow: &mut Flow<u32>, secs| {
-        flow.push(1, Duration::from_secs(secs));
-        flow.push(2, Duration::from_secs(secs));
+        flow.push(1, Duration::from_secs(secs), false);
+        flow.push(2, Duration::from_secs(secs), false);
         let handed = hand(flow);
         for (_, number, _) in &handed {
             assert!(settled(flow.report(*number, Ok(()))).is_some());

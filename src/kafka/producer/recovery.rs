@@ -33,21 +33,20 @@ impl Route {
         }
         self.trouble.store(false, Ordering::Release);
         let limit = self.age_limit();
-        self.log_refusal();
+        self.note_refusals();
         self.shrink_batches();
         self.fail_topics();
-        let (mut alone, mut failed, mut reason) = (false, 0, None);
+        let (mut failed, mut reason) = (0, None);
         for partition in self.partitions().clone() {
             let (records, error) = self.resolve(&partition, limit);
             failed += records;
             reason = reason.or(error);
-            alone |= partition.flow().has_alone();
         }
         if let Some(reason) = reason {
             tracing::warn!(records = failed, %reason, "records were not delivered");
         }
-        if self.renew(alone) {
-            self.hand_over_all();
+        if self.renew() {
+            self.go_on();
         }
     }
 
@@ -131,16 +130,20 @@ impl Route {
         }
     }
 
-    /// Logs that a batch was refused, now and then: bad records may come one after the other.
-    fn log_refusal(&self) {
+    /// Notes which topics refused a batch, and logs it now and then: bad records may come one after the other.
+    fn note_refusals(&self) {
         let partitions = self.partitions().clone();
-        let refused = partitions
-            .iter()
-            .find_map(|partition| Some((partition, partition.flow().refusal()?)));
+        let now = self.core.clock.now();
+        let mut refused = None;
+        for partition in &partitions {
+            if let Some(error) = partition.flow().refusal() {
+                partition.rules.refused(now);
+                refused = Some((partition, error));
+            }
+        }
         let Some((partition, error)) = refused else {
             return;
         };
-        let now = self.core.clock.now();
         let mut logged = self
             .refusal_logged
             .lock()
@@ -205,28 +208,14 @@ impl Route {
         )
     }
 
-    /// Makes new clients. The old ones end apart, since that takes a while.
-    fn renew(self: &Arc<Self>, alone: bool) -> bool {
+    /// Makes a new client. The old ones end apart, since that takes a while.
+    fn renew(self: &Arc<Self>) -> bool {
         let config = self.config().clone();
-        let batches = Client::new(&config, self.clone());
-        let singles = alone
-            .then(|| Client::new(&singles(&config), self.clone()))
-            .transpose();
-        let (batches, singles) = match (batches, singles) {
-            (Ok(batches), Ok(singles)) => (batches, singles),
-            (Err(error), _) | (_, Err(error)) => {
-                // As where no thread can be started: there is nothing to go on with.
-                let reason = error.to_string().into();
-                self.core.admission.refuse(&KafkaError::Fatal { reason });
-                return false;
-            }
+        let Some(batches) = self.make(&config) else {
+            return false;
         };
         let mut clients = self.write_clients();
-        let old = (
-            clients.batches.replace(Arc::new(batches)),
-            clients.alone.take(),
-        );
-        clients.alone = singles.map(Arc::new);
+        let old = (clients.batches.replace(batches), clients.alone.take());
         clients.generation += 1;
         clients.open = true;
         drop(clients);
@@ -234,15 +223,33 @@ impl Route {
         true
     }
 
-    /// Ends the client of single records once there are none.
+    /// Makes the client of single records.
+    pub(super) fn make_alone(self: &Arc<Self>) -> bool {
+        let config = singles(&self.config());
+        let alone = self.make(&config);
+        let made = alone.is_some();
+        self.write_clients().alone = alone;
+        made
+    }
+
+    fn make(self: &Arc<Self>, config: &ClientConfig) -> Option<Arc<Client>> {
+        match Client::new(config, self.clone()) {
+            Ok(client) => Some(Arc::new(client)),
+            Err(error) => {
+                // As where no thread can be started: there is nothing to go on with.
+                let reason = error.to_string().into();
+                self.core.admission.refuse(&KafkaError::Fatal { reason });
+                None
+            }
+        }
+    }
+
+    /// Ends the client of single records, unless it has one.
     pub(super) fn end_alone(&self) {
-        let partitions = self.partitions().clone();
-        if self.clients().alone.is_some()
-            && !partitions
-                .iter()
-                .any(|partition| partition.flow().has_alone())
-        {
-            let alone = self.write_clients().alone.take();
+        let mut clients = self.write_clients();
+        if self.out_alone.load(Ordering::Acquire) == 0 {
+            let alone = clients.alone.take();
+            drop(clients);
             end_apart(alone);
         }
     }

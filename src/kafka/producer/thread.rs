@@ -1,4 +1,4 @@
-//! The thread that serves a sink's clients for topics of one size limit, and the handing over of records to them.
+//! The thread that serves a sink's clients for topics of one size limit.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -8,16 +8,17 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::super::error::{Failure, KafkaError};
-use super::super::receipt::RecordMetadata;
-use super::client::{Client, NotTaken};
-use super::partition::{Flow, Partition, Verdict, Way};
+use super::super::error::KafkaError;
+use super::client::Client;
+use super::partition::Partition;
 use super::{Core, Pending};
 
 /// The time between two looks at gauges, time-outs and a wish to end.
 const TICK: Duration = Duration::from_millis(100);
 /// The same while records go one by one, through a client that is polled in turn.
 const SHORT_TICK: Duration = Duration::from_millis(1);
+/// The time for which the client of single records is kept unused: bad records seldom come by themselves.
+const ALONE_LASTS: Duration = Duration::from_secs(60);
 
 /// A thread with its clients, until the last handle is gone and all is settled.
 pub(in super::super) struct ProducerThread {
@@ -34,10 +35,16 @@ pub(in super::super) struct Route {
     partitions: Mutex<Vec<Arc<Partition>>>,
     /// Records that a client has.
     pub(super) out: AtomicUsize,
+    /// Those that the client of single records has.
+    pub(super) out_alone: AtomicUsize,
     /// Records that are not settled.
-    pending: AtomicUsize,
+    pub(super) pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
     pub(super) trouble: AtomicBool,
+    /// A record waits for the client of single records, which is not there.
+    pub(super) wants_alone: AtomicBool,
+    /// That client was used since the last look.
+    pub(super) used_alone: AtomicBool,
     /// When a refused batch was logged last.
     pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
@@ -49,7 +56,7 @@ pub(super) struct Clients {
     /// Records may be handed over.
     pub(super) open: bool,
     pub(super) batches: Option<Arc<Client>>,
-    /// Made when it is needed.
+    /// Made when it is needed, and dropped when it was not for a while.
     pub(super) alone: Option<Arc<Client>>,
 }
 
@@ -69,8 +76,11 @@ impl ProducerThread {
             }),
             partitions: Mutex::default(),
             out: AtomicUsize::new(0),
+            out_alone: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             trouble: AtomicBool::new(false),
+            wants_alone: AtomicBool::new(false),
+            used_alone: AtomicBool::new(false),
             refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
@@ -117,7 +127,8 @@ impl ProducerThread {
             return Err(Box::new((error, pending)));
         }
         route.pending.fetch_add(1, Ordering::AcqRel);
-        let number = flow.push(pending, route.core.clock.now());
+        let alone = partition.rules.refuses(&pending.record);
+        let number = flow.push(pending, route.core.clock.now(), alone);
         let mut own = Ok(());
         let mut refused = Vec::new();
         for (of, pending, error) in route.hand_over(&clients, partition, &mut flow) {
@@ -143,110 +154,11 @@ impl Drop for ProducerThread {
 }
 
 impl Route {
-    /// Hands over all that may be; gives what the client refuses.
-    pub(super) fn hand_over(
-        &self,
-        clients: &Clients,
-        partition: &Arc<Partition>,
-        flow: &mut Flow<Pending>,
-    ) -> Vec<(u64, Pending, KafkaError)> {
-        let mut refused = Vec::new();
-        if !clients.open {
-            return refused;
-        }
-        flow.enter_generation(clients.generation);
-        while let Some((way, number, pending)) = flow.next() {
-            let client = match way {
-                Way::Batches => &clients.batches,
-                Way::Alone => &clients.alone,
-            };
-            let Some(client) = client else {
-                break;
-            };
-            self.out.fetch_add(1, Ordering::AcqRel);
-            let sent = client.send(&pending.record, partition, number, self.core.max_bytes);
-            let Err(error) = sent else {
-                flow.handed_over(way);
-                continue;
-            };
-            self.out.fetch_sub(1, Ordering::AcqRel);
-            match error {
-                // The thread looks again at its next turn.
-                NotTaken::NotNow => break,
-                NotTaken::Outage(error) => {
-                    flow.fail_next(Failure::Outage(error));
-                    self.trouble.store(true, Ordering::Release);
-                    break;
-                }
-                NotTaken::Refused(error) => {
-                    if error.is_fatal() {
-                        self.core.admission.refuse(&error);
-                    }
-                    refused.extend(flow.take_next().map(|pending| (number, pending, error)));
-                }
-            }
-        }
-        refused
-    }
-
-    /// Takes a client's report of a record.
-    pub(super) fn reported(
-        &self,
-        partition: &Arc<Partition>,
-        number: u64,
-        result: Result<RecordMetadata, Failure>,
-    ) {
-        self.out.fetch_sub(1, Ordering::AcqRel);
-        let (delivered, outcome) = match result {
-            Ok(delivered) => (Some(delivered), Ok(())),
-            Err(failure) => (None, Err(failure)),
-        };
-        let clients = self.clients();
-        let mut flow = partition.flow();
-        let accepted = flow.oldest();
-        let verdict = flow.report(number, outcome);
-        let refused = self.hand_over(&clients, partition, &mut flow);
-        if matches!(verdict, Some(Verdict::Settled(_, Err(_))))
-            && clients
-                .batches
-                .as_ref()
-                .is_some_and(|client| client.fatal_error().is_some())
-        {
-            // It stopped at this refusal: a new one goes on.
-            self.trouble.store(true, Ordering::Release);
-        }
-        drop((flow, clients));
-        match verdict {
-            Some(Verdict::Settled(pending, outcome)) => {
-                let result = match (outcome, delivered) {
-                    (Ok(()), Some(delivered)) => Ok(delivered),
-                    (Err(Failure::Batch(error) | Failure::Record(error)), _) => Err(error),
-                    _ => Err(KafkaError::Closed),
-                };
-                self.settle(pending, accepted, result);
-            }
-            Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
-            None => debug_assert!(false, "a report of a record that is not known"),
-        }
-        for (_, pending, error) in refused {
-            self.settle(pending, None, Err(error));
-        }
-    }
-
-    pub(super) fn settle(
-        &self,
-        pending: Pending,
-        accepted: Option<Duration>,
-        result: Result<RecordMetadata, KafkaError>,
-    ) {
-        self.core.settle(pending, accepted, result);
-        self.pending.fetch_sub(1, Ordering::AcqRel);
-    }
-
     fn serve(self: &Arc<Self>) {
         let tick = TICK.min(self.core.delivery_timeout / 4).max(SHORT_TICK);
         let clock = self.core.clock;
         let mut next = clock.now() + tick;
+        let mut used_alone = clock.now();
         while self.pending.load(Ordering::Acquire) > 0 || !self.stop.load(Ordering::Acquire) {
             self.poll(next.saturating_sub(clock.now()));
             if clock.now() < next && !self.trouble.load(Ordering::Acquire) {
@@ -255,13 +167,17 @@ impl Route {
             next = clock.now() + tick;
             self.core.meter.level(self.core.admission.level());
             self.core.connection.advance();
-            self.end_alone();
+            if self.used_alone.swap(false, Ordering::AcqRel) || self.has_out_alone() {
+                used_alone = clock.now();
+            } else if clock.now() >= used_alone + ALONE_LASTS {
+                self.end_alone();
+            }
             if self.has_ended() {
                 self.end();
             } else if self.needs_order() {
                 self.recover();
             } else {
-                self.hand_over_all();
+                self.go_on();
             }
         }
         let mut clients = self.write_clients();
@@ -279,22 +195,27 @@ impl Route {
             let clients = self.clients();
             (clients.batches.clone(), clients.alone.clone())
         };
-        let longest = if alone.is_some() {
-            longest.min(SHORT_TICK)
-        } else {
-            longest
-        };
-        if let Some(alone) = &alone {
-            alone.poll(longest);
+        match alone {
+            // The other client's turn comes soon, and a record that goes alone does not wait for it.
+            Some(alone) if self.has_out_alone() => {
+                alone.poll(longest.min(SHORT_TICK));
+                if let Some(batches) = batches {
+                    batches.poll(Duration::ZERO);
+                }
+            }
+            alone => {
+                if let Some(alone) = alone {
+                    alone.poll(Duration::ZERO);
+                }
+                if let Some(batches) = batches {
+                    batches.poll(longest);
+                }
+            }
         }
-        if let Some(batches) = batches {
-            // Its turn comes soon, and a record that goes alone does not wait for it.
-            batches.poll(if alone.is_some() {
-                Duration::ZERO
-            } else {
-                longest
-            });
-        }
+    }
+
+    fn has_out_alone(&self) -> bool {
+        self.out_alone.load(Ordering::Acquire) > 0
     }
 
     /// Returns whether the sink has failed for good.
@@ -362,19 +283,6 @@ impl Route {
         let now = self.core.clock.now();
         let oldest = partition.flow().oldest();
         oldest.is_some_and(|accepted| now.saturating_sub(accepted) > limit)
-    }
-
-    /// Hands over what a client did not take before, or has waited for a client.
-    pub(super) fn hand_over_all(&self) {
-        for partition in self.partitions().clone() {
-            let clients = self.clients();
-            let mut flow = partition.flow();
-            let refused = self.hand_over(&clients, &partition, &mut flow);
-            drop((flow, clients));
-            for (_, pending, error) in refused {
-                self.settle(pending, None, Err(error));
-            }
-        }
     }
 
     pub(super) fn partitions(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
