@@ -27,8 +27,8 @@ use crate::health::Health;
 /// 3. A batch that a broker refuses costs no record but the one at fault: its records are sent again one by one, in order,
 ///    and what is behind them on their partition waits. Only a record that is refused alone fails; those behind it go on.
 ///    Where the brokers let the client see a topic's `max.message.bytes`, batches for it are no larger to begin with. A topic
-///    whose batches are refused again and again gets its records one by one for up to a minute at a time; other topics are
-///    not slowed down.
+///    whose batches are refused in turn gets its records one by one for up to 5 s at a time, and is slow meanwhile; others
+///    are slowed down only where its records fill the buffer.
 /// 4. After a record that could not be delivered (a [retriable](super::KafkaErrorKind::Retriable) failure, such as the end of
 ///    the [`delivery_timeout`](KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
@@ -42,7 +42,8 @@ use crate::health::Health;
 /// 6. Brokers may go and come back: nothing is lost within the delivery timeout.
 ///
 /// One exception to 1 and 2: where a connection breaks while a batch of another partition is refused, or its record's time
-/// ends, a record whose answer was lost may be in its topic twice. Both end the client that could have asked for it.
+/// ends, a record whose answer was lost may be in its topic twice: after both the client begins a new epoch, in which brokers
+/// do not know the record again.
 ///
 /// # How failures are reported
 /// By the record's [`Receipt`]. Where that was dropped without having given the error out, the **first** such error is kept

@@ -24,15 +24,12 @@ impl Route {
             return refused;
         }
         flow.enter_generation(clients.generation);
-        let all_alone = partition.rules.all_alone(|| self.core.clock.now());
+        let all_alone = self.all_alone(partition, flow);
         while let Some((way, number, pending)) = flow.next(all_alone) {
-            let client = match way {
-                Way::Batches => &clients.batches,
-                Way::Alone => &clients.alone,
-            };
-            let Some(client) = client else {
-                self.wants_alone
-                    .fetch_or(way == Way::Alone, Ordering::AcqRel);
+            let Some(client) = clients.of(way) else {
+                if way == Way::Alone {
+                    self.alone.wants_client();
+                }
                 break;
             };
             self.count_out(way);
@@ -79,19 +76,15 @@ impl Route {
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
         let refused = self.hand_over(&clients, partition, &mut flow);
-        if matches!(verdict, Some(Verdict::Settled(_, Err(_))))
-            && clients
-                .batches
-                .as_ref()
-                .is_some_and(|client| client.fatal_error().is_some())
-        {
-            // It stopped at this refusal: a new one goes on.
-            self.trouble.store(true, Ordering::Release);
-            partition.rules.refused(self.core.clock.now());
+        if let Some(Verdict::Settled(_, Err(Failure::Batch(_)))) = verdict {
+            self.refused(&clients, partition, way);
         }
         drop((flow, clients));
         match verdict {
             Some(Verdict::Settled(pending, outcome)) => {
+                if way == Way::Alone && outcome.is_ok() {
+                    partition.rules.taken(&pending.record);
+                }
                 let result = match (outcome, delivered) {
                     (Ok(()), Some(delivered)) => Ok(delivered),
                     (Err(Failure::Batch(error) | Failure::Record(error)), _) => Err(error),
@@ -117,10 +110,35 @@ impl Route {
         self.pending.fetch_sub(1, Ordering::AcqRel);
     }
 
+    /// Notes that a broker refused a record that was alone in its batch.
+    fn refused(&self, clients: &Clients, partition: &Partition, way: Way) {
+        let renew = match way {
+            // It stopped at this refusal: a new one goes on.
+            Way::Batches => {
+                let now = self.core.clock.now();
+                partition.rules.refused(now, clients.generation);
+                true
+            }
+            Way::Alone => self.alone.is_refused(),
+        };
+        self.trouble.fetch_or(renew, Ordering::AcqRel);
+    }
+
+    /// Returns whether the partition's records are to go one by one at present: not where they have waited for long, so
+    /// that none times out for it.
+    fn all_alone(&self, partition: &Partition, flow: &Flow<Pending>) -> bool {
+        let now = || self.core.clock.now();
+        let patience = self.core.delivery_timeout / 8;
+        partition.rules.all_alone(now)
+            && flow
+                .oldest()
+                .is_some_and(|accepted| now().saturating_sub(accepted) < patience)
+    }
+
     /// Hands over what may be, with the client of single records where one is wanted.
     pub(super) fn go_on(self: &Arc<Self>) {
         self.hand_over_all();
-        if self.wants_alone.swap(false, Ordering::AcqRel) && self.make_alone() {
+        if self.alone.is_client_wanted() && self.make_alone() {
             self.hand_over_all();
         }
     }
@@ -141,15 +159,14 @@ impl Route {
     fn count_out(&self, way: Way) {
         self.out.fetch_add(1, Ordering::AcqRel);
         if way == Way::Alone {
-            self.out_alone.fetch_add(1, Ordering::AcqRel);
-            self.used_alone.store(true, Ordering::Release);
+            self.alone.goes_out();
         }
     }
 
     fn count_in(&self, way: Way) {
         self.out.fetch_sub(1, Ordering::AcqRel);
         if way == Way::Alone {
-            self.out_alone.fetch_sub(1, Ordering::AcqRel);
+            self.alone.is_back();
         }
     }
 }

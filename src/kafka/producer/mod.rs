@@ -27,6 +27,7 @@
 //!              └──── called back, in order ◀──┘   new generation
 //! ```
 
+mod alone;
 mod client;
 mod handing_over;
 mod partition;

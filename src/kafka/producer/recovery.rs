@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 
 use super::super::error::KafkaError;
 use super::super::receipt::TopicPartition;
+use super::alone::AloneClient;
 use super::client::Client;
 use super::partition::Partition;
 use super::thread::Route;
@@ -133,11 +134,11 @@ impl Route {
     /// Notes which topics refused a batch, and logs it now and then: bad records may come one after the other.
     fn note_refusals(&self) {
         let partitions = self.partitions().clone();
-        let now = self.core.clock.now();
+        let (now, generation) = (self.core.clock.now(), self.clients().generation);
         let mut refused = None;
         for partition in &partitions {
             if let Some(error) = partition.flow().refusal() {
-                partition.rules.refused(now);
+                partition.rules.refused(now, generation);
                 refused = Some((partition, error));
             }
         }
@@ -208,68 +209,70 @@ impl Route {
         )
     }
 
-    /// Makes a new client. The old ones end apart, since that takes a while.
+    /// Makes a new client. The old one ends apart, since that takes a while.
     fn renew(self: &Arc<Self>) -> bool {
         let config = self.config().clone();
-        let Some(batches) = self.make(&config) else {
-            return false;
+        let batches = match Client::new(&config, self.clone()) {
+            Ok(client) => Arc::new(client),
+            Err(error) => {
+                self.cannot_go_on(&error);
+                return false;
+            }
         };
         let mut clients = self.write_clients();
         let old = (clients.batches.replace(batches), clients.alone.take());
         clients.generation += 1;
         clients.open = true;
         drop(clients);
-        end_apart(old);
+        let (batches, alone) = old;
+        drop(alone);
+        end_apart(batches);
         true
     }
 
-    /// Makes the client of single records.
+    /// Makes the client of single records, where there is none.
     pub(super) fn make_alone(self: &Arc<Self>) -> bool {
-        let config = singles(&self.config());
-        let alone = self.make(&config);
-        let made = alone.is_some();
-        self.write_clients().alone = alone;
-        made
+        let config = self.config().clone();
+        let alone = match AloneClient::start(&config, self.clone()) {
+            Ok(alone) => alone,
+            Err(error) => {
+                self.cannot_go_on(&error);
+                return false;
+            }
+        };
+        let mut clients = self.write_clients();
+        self.alone.has_client();
+        let before = clients.alone.replace(alone);
+        drop(clients);
+        debug_assert!(before.is_none(), "it is made where there is none");
+        true
     }
 
-    fn make(self: &Arc<Self>, config: &ClientConfig) -> Option<Arc<Client>> {
-        match Client::new(config, self.clone()) {
-            Ok(client) => Some(Arc::new(client)),
-            Err(error) => {
-                // As where no thread can be started: there is nothing to go on with.
-                let reason = error.to_string().into();
-                self.core.admission.refuse(&KafkaError::Fatal { reason });
-                None
-            }
-        }
+    /// Ends a sink that can have no client, as where no thread can be started.
+    fn cannot_go_on(&self, error: &KafkaError) {
+        let reason = error.to_string().into();
+        self.core.admission.refuse(&KafkaError::Fatal { reason });
     }
 
     /// Ends the client of single records, unless it has one.
     pub(super) fn end_alone(&self) {
+        if self.clients().alone.is_none() {
+            return;
+        }
         let mut clients = self.write_clients();
-        if self.out_alone.load(Ordering::Acquire) == 0 {
+        if !self.alone.any_out() {
             let alone = clients.alone.take();
             drop(clients);
-            end_apart(alone);
+            drop(alone);
         }
     }
 }
 
-/// Drops clients on a thread of their own, for it blocks; here, where there is none to be had.
-fn end_apart<T: Send + 'static>(clients: T) {
+/// Drops a client on a thread of its own, for it blocks; here, where there is none to be had.
+fn end_apart(client: Option<Arc<Client>>) {
     let ended = thread::Builder::new().name("kafka-end".to_owned());
-    // Refused, the closure is dropped here, and the clients with it.
-    let _ = ended.spawn(move || drop(clients));
-}
-
-/// The settings of a client whose batches have one record.
-fn singles(config: &ClientConfig) -> ClientConfig {
-    let mut config = config.clone();
-    config.set("batch.num.messages", "1");
-    config.set("linger.ms", "0");
-    // A refusal is a record's own here, and those behind it go on.
-    config.set("enable.gapless.guarantee", "false");
-    config
+    // Refused, the closure is dropped here, and the client with it.
+    let _ = ended.spawn(move || drop(client));
 }
 
 fn batch_bytes(config: &ClientConfig) -> Option<usize> {

@@ -9,14 +9,15 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::error::KafkaError;
+use super::alone::{AloneClient, AloneRecords};
 use super::client::Client;
-use super::partition::Partition;
+use super::partition::{Partition, Way};
 use super::{Core, Pending};
 
 /// The time between two looks at gauges, time-outs and a wish to end.
 const TICK: Duration = Duration::from_millis(100);
-/// The same while records go one by one, through a client that is polled in turn.
-const SHORT_TICK: Duration = Duration::from_millis(1);
+/// The least of it, where records time out soon.
+const SHORTEST_TICK: Duration = Duration::from_millis(1);
 /// The time for which the client of single records is kept unused: bad records seldom come by themselves.
 const ALONE_LASTS: Duration = Duration::from_secs(60);
 
@@ -35,16 +36,11 @@ pub(in super::super) struct Route {
     partitions: Mutex<Vec<Arc<Partition>>>,
     /// Records that a client has.
     pub(super) out: AtomicUsize,
-    /// Those that the client of single records has.
-    pub(super) out_alone: AtomicUsize,
+    pub(super) alone: AloneRecords,
     /// Records that are not settled.
     pub(super) pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
     pub(super) trouble: AtomicBool,
-    /// A record waits for the client of single records, which is not there.
-    pub(super) wants_alone: AtomicBool,
-    /// That client was used since the last look.
-    pub(super) used_alone: AtomicBool,
     /// When a refused batch was logged last.
     pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
@@ -57,7 +53,22 @@ pub(super) struct Clients {
     pub(super) open: bool,
     pub(super) batches: Option<Arc<Client>>,
     /// Made when it is needed, and dropped when it was not for a while.
-    pub(super) alone: Option<Arc<Client>>,
+    pub(super) alone: Option<AloneClient>,
+}
+
+impl Clients {
+    pub(super) fn of(&self, way: Way) -> Option<&Arc<Client>> {
+        match way {
+            Way::Batches => self.batches.as_ref(),
+            Way::Alone => self.alone.as_ref().map(AloneClient::client),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Client>> {
+        [Way::Batches, Way::Alone]
+            .into_iter()
+            .filter_map(|way| self.of(way))
+    }
 }
 
 impl ProducerThread {
@@ -76,11 +87,9 @@ impl ProducerThread {
             }),
             partitions: Mutex::default(),
             out: AtomicUsize::new(0),
-            out_alone: AtomicUsize::new(0),
+            alone: AloneRecords::default(),
             pending: AtomicUsize::new(0),
             trouble: AtomicBool::new(false),
-            wants_alone: AtomicBool::new(false),
-            used_alone: AtomicBool::new(false),
             refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
@@ -155,7 +164,7 @@ impl Drop for ProducerThread {
 
 impl Route {
     fn serve(self: &Arc<Self>) {
-        let tick = TICK.min(self.core.delivery_timeout / 4).max(SHORT_TICK);
+        let tick = TICK.min(self.core.delivery_timeout / 4).max(SHORTEST_TICK);
         let clock = self.core.clock;
         let mut next = clock.now() + tick;
         let mut used_alone = clock.now();
@@ -167,7 +176,7 @@ impl Route {
             next = clock.now() + tick;
             self.core.meter.level(self.core.admission.level());
             self.core.connection.advance();
-            if self.used_alone.swap(false, Ordering::AcqRel) || self.has_out_alone() {
+            if self.alone.take_used() {
                 used_alone = clock.now();
             } else if clock.now() >= used_alone + ALONE_LASTS {
                 self.end_alone();
@@ -189,42 +198,17 @@ impl Route {
         self.core.meter.level(self.core.admission.level());
     }
 
-    /// Serves the clients' reports.
+    /// Serves the reports of the client that fills batches.
     pub(super) fn poll(&self, longest: Duration) {
-        let (batches, alone) = {
-            let clients = self.clients();
-            (clients.batches.clone(), clients.alone.clone())
-        };
-        match alone {
-            // The other client's turn comes soon, and a record that goes alone does not wait for it.
-            Some(alone) if self.has_out_alone() => {
-                alone.poll(longest.min(SHORT_TICK));
-                if let Some(batches) = batches {
-                    batches.poll(Duration::ZERO);
-                }
-            }
-            alone => {
-                if let Some(alone) = alone {
-                    alone.poll(Duration::ZERO);
-                }
-                if let Some(batches) = batches {
-                    batches.poll(longest);
-                }
-            }
+        let batches = self.clients().batches.clone();
+        if let Some(batches) = batches {
+            batches.poll(longest);
         }
-    }
-
-    fn has_out_alone(&self) -> bool {
-        self.out_alone.load(Ordering::Acquire) > 0
     }
 
     /// Returns whether the sink has failed for good.
     fn has_ended(&self) -> bool {
-        let (batches, alone) = {
-            let clients = self.clients();
-            (clients.batches.clone(), clients.alone.clone())
-        };
-        for client in [batches, alone].into_iter().flatten() {
+        for client in self.clients().all() {
             match client.fatal_error() {
                 None => {}
                 // It stopped at a refusal, as it was asked to.
@@ -259,8 +243,7 @@ impl Route {
     }
 
     pub(super) fn give_back(&self, sent: bool) {
-        let clients = self.clients();
-        for client in [&clients.batches, &clients.alone].into_iter().flatten() {
+        for client in self.clients().all() {
             client.give_back(sent);
         }
     }
