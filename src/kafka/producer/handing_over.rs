@@ -76,7 +76,7 @@ impl Route {
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
         let refused = self.hand_over(&clients, partition, &mut flow);
-        if let Some(Verdict::Settled(_, Err(Failure::Batch(_)))) = verdict {
+        if let Some(Verdict::Settled(_, Err(Failure::Batch(_) | Failure::Topic(_)))) = verdict {
             self.refused(&clients, partition, way);
         }
         drop((flow, clients));
@@ -87,7 +87,10 @@ impl Route {
                 }
                 let result = match (outcome, delivered) {
                     (Ok(()), Some(delivered)) => Ok(delivered),
-                    (Err(Failure::Batch(error) | Failure::Record(error)), _) => Err(error),
+                    (
+                        Err(Failure::Batch(error) | Failure::Record(error) | Failure::Topic(error)),
+                        _,
+                    ) => Err(error),
                     _ => Err(KafkaError::Closed),
                 };
                 self.settle(pending, accepted, result);

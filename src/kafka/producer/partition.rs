@@ -224,6 +224,8 @@ impl<R> Flow<R> {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
             Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            // Each one that goes alone finds out for itself whether the topic is of use.
+            Err(failure @ Failure::Topic(_)) if entry.alone => Err(failure),
             // Those behind it do not depend on it.
             Err(failure @ Failure::Record(_)) => Err(failure),
             Err(failure) => {

@@ -175,6 +175,19 @@ fn a_record_that_will_be_refused_goes_alone_between_the_batches() {
 }
 
 #[test]
+fn a_topic_that_cannot_be_used_fails_each_record_that_goes_alone_and_holds_back_a_batch() {
+    let unusable = || Err(Failure::Topic(KafkaError::Closed));
+    let mut flow = Flow::default();
+    flow.push(0, Duration::ZERO, true);
+    assert_eq!(hand(&mut flow), [(Way::Alone, 0, 0)]);
+    assert_eq!(settled(flow.report(0, unusable())), Some((0, false)));
+    flow.push(1, Duration::ZERO, false);
+    assert_eq!(hand(&mut flow), [(Way::Batches, 1, 1)]);
+    assert!(settled(flow.report(1, unusable())).is_none());
+    assert!(flow.topic_error().is_some());
+}
+
+#[test]
 fn all_records_go_one_by_one_for_as_long_as_they_are_to() {
     let mut flow = proven(0);
     for record in 1..=4 {

@@ -137,10 +137,14 @@ impl Route {
         let (now, generation) = (self.core.clock.now(), self.clients().generation);
         let mut refused = None;
         for partition in &partitions {
-            if let Some(error) = partition.flow().refusal() {
+            let (error, of_topic) = {
+                let flow = partition.flow();
+                (flow.refusal(), flow.topic_error().is_some())
+            };
+            if error.is_some() || of_topic {
                 partition.rules.refused(now, generation);
-                refused = Some((partition, error));
             }
+            refused = error.map(|error| (partition, error)).or(refused);
         }
         let Some((partition, error)) = refused else {
             return;
