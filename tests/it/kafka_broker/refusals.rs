@@ -1,10 +1,10 @@
 //! A batch that the broker refuses costs no record but the one that is at fault, and no record its place in the order.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaErrorKind, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
+    KafkaError, KafkaErrorKind, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
     ProducerRecord, Receipt, StartPosition,
 };
 
@@ -145,4 +145,97 @@ async fn records_without_a_key_in_a_compacted_topic_are_refused_alone() {
 fn settings() -> [KafkaSinkSettings; 2] {
     let own = KafkaSinkSettings::default();
     [own.clone(), own.ask_topic_limits(false)]
+}
+
+/// Any topic that the broker refuses all records of: this one it writes itself.
+const REFUSED: &str = "__consumer_offsets";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_that_is_refused_again_and_again_holds_back_no_other() {
+    let Some(topic) = Topic::new("refusals", 1, &[]).await else {
+        return;
+    };
+    let own = KafkaSinkSettings::default().delivery_timeout(Duration::from_secs(10));
+    let sink = topic.sink(&own);
+    let first = sink.send(numbered(&topic, 0)).await.expect("accepted");
+    soon(first).await.expect("delivered");
+    // A group's commit makes the broker's own topic.
+    read(&topic, 1).await;
+
+    let of_another = sink.separate();
+    let refused = tokio::spawn(async move {
+        loop {
+            let record = ProducerRecord::new(REFUSED, "x").partition(0);
+            let error = match of_another.send(record).await {
+                Ok(receipt) => receipt.await.expect_err("refused"),
+                Err(error) => error,
+            };
+            assert_eq!(error.kind(), KafkaErrorKind::Topic, "{error}");
+        }
+    });
+    let mut receipts = VecDeque::new();
+    for n in 1..RECORDS {
+        receipts.push_back(
+            soon(sink.send(numbered(&topic, n)))
+                .await
+                .expect("accepted"),
+        );
+        if receipts.len() == 100
+            && let Some(oldest) = receipts.pop_front()
+        {
+            soon(oldest).await.expect("delivered");
+        }
+    }
+    for receipt in receipts {
+        soon(receipt).await.expect("delivered");
+    }
+    assert!(
+        !refused.is_finished(),
+        "each record is refused for its topic"
+    );
+    refused.abort();
+    assert_eq!(read(&topic, RECORDS).await, numbers(None));
+}
+
+/// Sends records to each partition in turn, some of them too large, as they would come in: not all at
+/// once. Returns how many were delivered.
+async fn trickle(sink: KafkaSink, topic: String, caller: usize) -> usize {
+    const RECORDS: usize = 500;
+    let mut receipts = Vec::new();
+    for n in 0..RECORDS {
+        let size = if n % 50 == caller { 20_000 } else { 100 };
+        let record = ProducerRecord::new(topic.as_str(), vec![b'x'; size]);
+        let partition = i32::try_from(n % 4).expect("small");
+        receipts.push(
+            sink.send(record.partition(partition))
+                .await
+                .expect("accepted"),
+        );
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let mut delivered = 0;
+    for receipt in receipts {
+        match receipt.await {
+            Ok(_) => delivered += 1,
+            Err(error) => assert_eq!(error.kind(), KafkaErrorKind::Record, "{error}"),
+        }
+    }
+    delivered
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn records_that_come_in_while_batches_are_refused_are_all_settled() {
+    let limit = [("max.message.bytes", "10000")];
+    let Some(topic) = Topic::new("refusals", 4, &limit).await else {
+        return;
+    };
+    for own in settings() {
+        let sink = topic.sink(&own);
+        let callers = [0, 1, 2, 3];
+        let callers = callers.map(|n| tokio::spawn(trickle(sink.clone(), topic.name.clone(), n)));
+        for caller in callers {
+            assert_eq!(soon(caller).await.expect("no panic"), 490);
+        }
+        soon(sink.close()).await.expect("all was given out");
+    }
 }
