@@ -37,7 +37,7 @@ pub(super) async fn trim(topic: &Topic, partition: i32, before: i64) {
     deleted.await.expect("answered");
 }
 
-async fn delete(topic: &Topic) {
+pub(super) async fn delete(topic: &Topic) {
     let options = AdminOptions::new().operation_timeout(Some(LONGEST));
     let admin = admin(&topic.bootstrap);
     let deleted = admin.delete_topics(&[&topic.name], &options).await;
