@@ -224,4 +224,13 @@ mod tests {
         assert!(is_reported_otherwise("FATAL", &line), "{line}");
         assert!(!is_reported_otherwise("FATAL", "Fatal error: fenced"));
     }
+
+    #[test]
+    fn a_setting_that_the_sink_itself_makes_is_no_warning_in_the_log() {
+        // librdkafka's line for each client, of which there is one more after each refusal.
+        let line = "[thrd:app]: Configuration property enable.gapless.guarantee is experimental";
+        assert!(is_reported_otherwise("CONFWARN", line));
+        let other = "[thrd:app]: Configuration property foo is deprecated";
+        assert!(!is_reported_otherwise("CONFWARN", other));
+    }
 }

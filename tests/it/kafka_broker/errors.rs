@@ -89,3 +89,32 @@ async fn who_is_not_let_in_is_told_at_once_and_for_good() {
     let error = soon(KafkaSource::open(&settings, &source)).await;
     assert!(error.is_err_and(|error| error.is_fatal()));
 }
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_while_it_is_used_is_the_error_of_its_records() {
+    let Some(topic) = Topic::new("errors", 1, &[]).await else {
+        return;
+    };
+    // For so long librdkafka takes the news for a delay among the brokers.
+    let settings = topic
+        .settings()
+        .set("topic.metadata.propagation.max.ms", "1000");
+    let own = KafkaSinkSettings::default().linger(Duration::ZERO);
+    let sink = dynamodb_connector::kafka::KafkaSink::open(&settings, &own).expect("a sink");
+    let record = || ProducerRecord::new(topic.name.as_str(), "x").key("k");
+    let receipt = soon(sink.send(record())).await.expect("accepted");
+    soon(receipt).await.expect("delivered");
+    super::gaps::delete(&topic).await;
+    let error = loop {
+        match soon(sink.send(record())).await {
+            Ok(receipt) => {
+                if let Err(error) = soon(receipt).await {
+                    break error;
+                }
+            }
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), KafkaErrorKind::Topic, "{error}");
+    assert_eq!(error.topic(), Some(topic.name.as_str()));
+}

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord, StartPosition,
+    KafkaError, KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
+    StartPosition,
 };
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use rdkafka::admin::AdminOptions;
@@ -36,7 +37,7 @@ pub(super) async fn trim(topic: &Topic, partition: i32, before: i64) {
     deleted.await.expect("answered");
 }
 
-async fn delete(topic: &Topic) {
+pub(super) async fn delete(topic: &Topic) {
     let options = AdminOptions::new().operation_timeout(Some(LONGEST));
     let admin = admin(&topic.bootstrap);
     let deleted = admin.delete_topics(&[&topic.name], &options).await;
@@ -311,5 +312,37 @@ async fn a_partition_that_was_added_is_read_from_its_oldest_record_also_at_lates
         }
     }
     assert_eq!(offsets, (0..14).collect::<Vec<_>>());
+    soon(source.close()).await.expect("committed");
+}
+
+#[tokio::test]
+async fn a_start_at_the_newest_record_is_committed_although_nothing_is_done() {
+    let Some(topic) = Topic::new("gaps", 1, &[]).await else {
+        return;
+    };
+    fill(&topic, 0, 10).await;
+    let group = unique("group");
+    let settings = own(&topic, &group)
+        .start(StartPosition::Latest)
+        .commit_interval(Duration::from_secs(60 * 60));
+    let mut source = soon(KafkaSource::open(&topic.settings(), &settings))
+        .await
+        .expect("a source");
+    let opened = soon(source.next_event(1)).await.expect("more");
+    assert!(
+        matches!(opened, Ok(KafkaEvent::Opened { .. })),
+        "{opened:?}"
+    );
+    fill(&topic, 0, 1).await;
+    let batch = soon(source.next_batch(1)).await.expect("more");
+    let message = batch.expect("records").remove(0);
+    assert_eq!(message.offset, 10);
+
+    // Without it, a member that is killed now takes the record with it: the next one starts behind.
+    let begins = async {
+        while committed(&topic, &group).await.elements()[0].offset() != Offset::Offset(10) {}
+    };
+    soon(begins).await;
+    message.ack.done();
     soon(source.close()).await.expect("committed");
 }

@@ -106,3 +106,34 @@ async fn a_broker_killed_under_load_loses_nothing_and_orders_all() {
         .expect("in time")
         .expect("committed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_closes_although_its_broker_answers_nothing_more() {
+    let Some(jars) = variable("restart", "KAFKA_JARS") else {
+        return;
+    };
+    let directory = std::env::temp_dir().join(unique("kafka"));
+    let server = Server::start(&jars, &directory);
+    create_topic(&server.bootstrap(), "numbers", 1, &[]).await;
+    let settings = KafkaSettings::new(server.bootstrap()).set("session.timeout.ms", "6000");
+    let sink = KafkaSink::open(
+        &KafkaSettings::new(server.bootstrap()),
+        &KafkaSinkSettings::default(),
+    );
+    let sink = sink.expect("a sink");
+    let receipt = sink.send(ProducerRecord::new("numbers", "0")).await;
+    receipt.expect("accepted").await.expect("delivered");
+    let own = KafkaSourceSettings::new("readers", ["numbers"])
+        .drain_timeout(Duration::from_secs(2))
+        .commit_interval(Duration::from_secs(60 * 60));
+    let mut source = KafkaSource::open(&settings, &own).await.expect("a source");
+    let batch = timeout(LONGEST, source.next_batch(1))
+        .await
+        .expect("in time");
+    batch.expect("more").expect("records").remove(0).ack.done();
+    server.suspend();
+    // The time-out of the session, and that of the last commit, several times over.
+    let closed = timeout(Duration::from_secs(45), source.close()).await;
+    let closed = closed.expect("it waits for the time-out of the session at most");
+    assert!(closed.is_err(), "nothing was committed");
+}

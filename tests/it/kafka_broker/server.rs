@@ -59,6 +59,12 @@ impl Server {
         self.child.wait().expect("it ends");
     }
 
+    /// Stops it (SIGSTOP): it answers nothing more, and its connections stay open.
+    pub(crate) fn suspend(&self) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).expect("it runs");
+    }
+
     /// Starts it again on the same port and files. Does not wait until it answers.
     pub(crate) fn start_again(&mut self) {
         self.child = broker(&self.jars, &self.directory);
