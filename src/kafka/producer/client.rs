@@ -186,12 +186,13 @@ pub(in super::super) fn log(level: RDKafkaLogLevel, facility: &str, message: &st
     }
 }
 
-/// Returns whether the sink reports it: failures of connections, which librdkafka gives as errors too, and
-/// a client's stop at a refused batch, after which the next one goes on.
+/// Returns whether the sink reports it, or has caused it: failures of connections, which librdkafka gives as errors too, a
+/// client's stop at a refused batch, after which the next one goes on, and that this is asked of it.
 fn is_reported_otherwise(facility: &str, message: &str) -> bool {
     match facility {
         "FAIL" | "ERROR" => true,
         "FATAL" => message.contains("Gap-less ordering"),
+        "CONFWARN" => message.contains("enable.gapless.guarantee"),
         _ => false,
     }
 }

@@ -23,6 +23,7 @@
 
 mod builder;
 mod clients;
+mod committing;
 mod control;
 mod hold;
 mod message;

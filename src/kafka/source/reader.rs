@@ -14,7 +14,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use tokio::sync::oneshot;
 
 use super::super::error::KafkaError;
@@ -23,14 +22,13 @@ use super::clients::{Clients, GroupEvent};
 use super::hold::Hold;
 use super::open::{SERVE, open};
 use super::partitions::Partitions;
+use super::questions::Answer;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{EndOutput, Key, Shared};
 use super::start::QUESTION;
 use super::tracker::to_commit;
 use crate::clock::Clock;
 
-/// The time that the last commit waits for a rebalance to end.
-const SETTLED: Duration = Duration::from_secs(10);
 /// The longest time between two looks at the clients, whatever wakes the thread: a client that is not
 /// looked at for `max.poll.interval.ms` is out of its group.
 const LOOK: Duration = Duration::from_secs(1);
@@ -108,18 +106,18 @@ pub(super) async fn run(
     }
 }
 
-struct SourceThread<'a> {
-    clients: &'a Arc<Clients>,
-    shared: &'a Arc<Shared>,
-    partitions: Partitions,
-    clock: Clock,
+pub(super) struct SourceThread<'a> {
+    pub(super) clients: &'a Arc<Clients>,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) partitions: Partitions,
+    pub(super) clock: Clock,
     commit_interval: Duration,
     drain_timeout: Duration,
     last_commit: Duration,
     next_commit: Duration,
     next_look: Duration,
     /// The revocation that is not answered yet.
-    hold: Option<Hold>,
+    pub(super) hold: Option<Hold>,
     has_failed: bool,
     /// The error that ended the source where its output had ended before: for the close.
     unseen: Option<KafkaError>,
@@ -146,10 +144,8 @@ impl SourceThread<'_> {
                 biased;
                 asked = &mut close => return asked.ok(),
                 answer = self.partitions.questions.answer() => {
-                    if self.is_reading()
-                        && let Err(error) = self.partitions.answered(answer)
-                    {
-                        self.fail(error);
+                    if self.is_reading() {
+                        self.answered(answer);
                     }
                 }
                 committed = committed => {
@@ -161,6 +157,16 @@ impl SourceThread<'_> {
                 () = self.shared.wake.notified() => {}
                 () = self.clock.until(wake) => {}
             }
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let has_starts = matches!(answer, Answer::Starts(_));
+        match self.partitions.answered(answer) {
+            // At once: the next member would begin behind what came after a start at the newest record.
+            Ok(()) if has_starts => self.next_commit = Duration::ZERO,
+            Ok(()) => {}
+            Err(error) => self.fail(error),
         }
     }
 
@@ -216,7 +222,7 @@ impl SourceThread<'_> {
     }
 
     /// Serves the clients' events, and follows those of the group.
-    fn serve(&mut self) {
+    pub(super) fn serve(&mut self) {
         // Records come by queues of their own; here come errors, which the callbacks note.
         while self.clients.reader.poll(Duration::ZERO).is_some() {}
         while self.clients.member.poll(Duration::ZERO).is_some() {}
@@ -263,7 +269,7 @@ impl SourceThread<'_> {
     }
 
     /// Moves the hold on: gives partitions up that are drained, and answers once that is committed.
-    fn move_hold(&mut self, now: Duration) {
+    pub(super) fn move_hold(&mut self, now: Duration) {
         let Some(hold) = &mut self.hold else { return };
         if hold.is_drained(now) {
             let keys: Vec<Key> = hold
@@ -297,101 +303,6 @@ impl SourceThread<'_> {
         if hold.is_over(now) {
             self.hold = None;
             self.clients.release();
-        }
-    }
-
-    /// Follows the answer to a commit.
-    fn committed(&mut self, result: Result<(), RDKafkaErrorCode>, keys: &[Key]) {
-        use RDKafkaErrorCode as Code;
-        let code = match result {
-            Ok(()) => {
-                self.shared.connection.succeeded();
-                return self.shared.commits.succeeded();
-            }
-            Err(Code::NoOffset) => return,
-            Err(code) => code,
-        };
-        for key in keys {
-            if let Some(tracker) = self.shared.tracker(key) {
-                tracker.not_committed();
-            }
-        }
-        self.shared.meter.errors.add(1);
-        self.shared.commits.failed(code.to_string());
-        let is_out = matches!(
-            code,
-            Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
-        );
-        if is_out && self.hold.take().is_some() {
-            // In a hold a refused commit is the only sign that the group went on without this member.
-            let all: Vec<Key> = self
-                .shared
-                .trackers()
-                .iter()
-                .map(|tracker| tracker.key())
-                .collect();
-            self.partitions.lost(&all);
-            self.clients.release();
-        }
-    }
-
-    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
-    /// a member.
-    fn commit_async(&self) {
-        let trackers = self.shared.trackers();
-        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.is_draining())
-            && let Some(first) = hold.trackers().first()
-        {
-            first.not_committed();
-        }
-        if let Some(list) = to_commit(&trackers)
-            && self
-                .clients
-                .member
-                .commit(&list, CommitMode::Async)
-                .is_err()
-        {
-            trackers.iter().for_each(|tracker| tracker.not_committed());
-        }
-    }
-
-    /// Commits all that is done, also where the group is between two assignments: then once that is over.
-    async fn last_commit(&mut self) -> Result<(), KafkaError> {
-        let until = self.clock.now() + SETTLED;
-        loop {
-            let trackers = self.shared.trackers();
-            let Some(list) = to_commit(&trackers) else {
-                return Ok(());
-            };
-            let clients = Arc::clone(self.clients);
-            let commit = move || clients.member.commit(&list, CommitMode::Sync);
-            let mut commit = tokio::task::spawn_blocking(commit);
-            let committed: KafkaResult<()> = loop {
-                tokio::select! {
-                    committed = &mut commit => break committed.unwrap_or(Ok(())),
-                    () = tokio::time::sleep(SERVE) => {}
-                }
-                // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
-                self.serve();
-                self.move_hold(self.clock.now());
-            };
-            let Err(error) = committed else {
-                return Ok(());
-            };
-            trackers.iter().for_each(|tracker| tracker.not_committed());
-            let passing = matches!(
-                error.rdkafka_error_code(),
-                Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress)
-            );
-            if !passing || self.clock.now() >= until {
-                return Err(KafkaError::NotCommitted {
-                    reason: error.to_string().into(),
-                });
-            }
-            // Serves the callbacks of the rebalance.
-            self.serve();
-            self.move_hold(self.clock.now());
-            tokio::time::sleep(SERVE).await;
         }
     }
 }

@@ -1,0 +1,113 @@
+//! The commits of what is done, and what their answers say of the group.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
+
+use super::super::error::KafkaError;
+use super::open::SERVE;
+use super::reader::SourceThread;
+use super::shared::Key;
+use super::tracker::to_commit;
+
+/// The time that the last commit waits for a rebalance to end.
+const SETTLED: Duration = Duration::from_secs(10);
+
+impl SourceThread<'_> {
+    /// Follows the answer to a commit.
+    pub(super) fn committed(&mut self, result: Result<(), RDKafkaErrorCode>, keys: &[Key]) {
+        use RDKafkaErrorCode as Code;
+        let code = match result {
+            Ok(()) => {
+                self.shared.connection.succeeded();
+                return self.shared.commits.succeeded();
+            }
+            Err(Code::NoOffset) => return,
+            Err(code) => code,
+        };
+        for key in keys {
+            if let Some(tracker) = self.shared.tracker(key) {
+                tracker.not_committed();
+            }
+        }
+        self.shared.meter.errors.add(1);
+        self.shared.commits.failed(code.to_string());
+        let is_out = matches!(
+            code,
+            Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
+        );
+        if is_out && self.hold.take().is_some() {
+            // In a hold a refused commit is the only sign that the group went on without this member.
+            let all: Vec<Key> = self
+                .shared
+                .trackers()
+                .iter()
+                .map(|tracker| tracker.key())
+                .collect();
+            self.partitions.lost(&all);
+            self.clients.release();
+        }
+    }
+
+    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
+    /// a member.
+    pub(super) fn commit_async(&self) {
+        let trackers = self.shared.trackers();
+        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.is_draining())
+            && let Some(first) = hold.trackers().first()
+        {
+            first.not_committed();
+        }
+        if let Some(list) = to_commit(&trackers)
+            && self
+                .clients
+                .member
+                .commit(&list, CommitMode::Async)
+                .is_err()
+        {
+            trackers.iter().for_each(|tracker| tracker.not_committed());
+        }
+    }
+
+    /// Commits all that is done, also where the group is between two assignments: then once that is over.
+    pub(super) async fn last_commit(&mut self) -> Result<(), KafkaError> {
+        let until = self.clock.now() + SETTLED;
+        loop {
+            let trackers = self.shared.trackers();
+            let Some(list) = to_commit(&trackers) else {
+                return Ok(());
+            };
+            let clients = Arc::clone(self.clients);
+            let commit = move || clients.member.commit(&list, CommitMode::Sync);
+            let mut commit = tokio::task::spawn_blocking(commit);
+            let committed: KafkaResult<()> = loop {
+                tokio::select! {
+                    committed = &mut commit => break committed.unwrap_or(Ok(())),
+                    () = tokio::time::sleep(SERVE) => {}
+                }
+                // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
+                self.serve();
+                self.move_hold(self.clock.now());
+            };
+            let Err(error) = committed else {
+                return Ok(());
+            };
+            trackers.iter().for_each(|tracker| tracker.not_committed());
+            let passing = matches!(
+                error.rdkafka_error_code(),
+                Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress)
+            );
+            if !passing || self.clock.now() >= until {
+                return Err(KafkaError::NotCommitted {
+                    reason: error.to_string().into(),
+                });
+            }
+            // Serves the callbacks of the rebalance.
+            self.serve();
+            self.move_hold(self.clock.now());
+            tokio::time::sleep(SERVE).await;
+        }
+    }
+}
