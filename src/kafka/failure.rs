@@ -123,6 +123,14 @@ impl KafkaError {
     }
 }
 
+impl KafkaError {
+    /// Returns whether it is the error of a record whose neighbor in the batch was at fault.
+    pub(super) fn is_of_another_record(&self) -> bool {
+        let code = RDKafkaErrorCode::InvalidDifferentRecord;
+        matches!(self, Self::Refused { reason, .. } if **reason == *code.to_string())
+    }
+}
+
 /// Errors after which this client never works again.
 pub(super) fn is_fatal(code: RDKafkaErrorCode) -> bool {
     use RDKafkaErrorCode as Code;

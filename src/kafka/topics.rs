@@ -16,7 +16,7 @@ use super::producer::{Partition, ProducerThread, TopicRules};
 use crate::clock::Clock;
 
 /// The longest single question: what is refused meanwhile is noticed between two.
-const QUESTION: Duration = Duration::from_secs(1);
+pub(super) const QUESTION: Duration = Duration::from_secs(1);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -157,6 +157,11 @@ enum Answer {
     /// Being created, or between two leaders.
     NotYet,
     Refused(RDKafkaErrorCode),
+}
+
+/// Returns whether a broker says that there is no such topic.
+pub(super) fn is_unknown(metadata: &Metadata, topic: &str) -> bool {
+    matches!(answer(metadata, topic), Answer::Unknown)
 }
 
 fn answer(metadata: &Metadata, topic: &str) -> Answer {

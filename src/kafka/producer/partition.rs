@@ -293,12 +293,23 @@ impl<R> Flow<R> {
         })
     }
 
-    /// Returns the error of a refused batch, if one was.
+    /// Returns the error of a refused batch, if one was: where the broker says it by record, that of a record at fault.
     pub(super) fn refusal(&self) -> Option<KafkaError> {
-        self.entries.iter().find_map(|entry| match &entry.failure {
-            Some(Failure::Batch(error)) => Some(error.clone()),
-            _ => None,
-        })
+        let refused = || {
+            self.entries
+                .iter()
+                .filter_map(|entry| match &entry.failure {
+                    Some(Failure::Batch(error)) => Some(error),
+                    _ => None,
+                })
+        };
+        let own = refused().find(|error| !error.is_of_another_record());
+        own.or_else(|| refused().next()).cloned()
+    }
+
+    /// Returns whether a record failed, and is not settled yet.
+    pub(super) fn has_failed(&self) -> bool {
+        self.entries.iter().any(|entry| entry.failure.is_some())
     }
 
     /// Returns how many records were refused for the size of their batch, and their size.

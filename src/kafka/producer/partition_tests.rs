@@ -1,5 +1,7 @@
 //! Which record goes next, and what a report makes of it.
 
+use rdkafka::error::RDKafkaErrorCode;
+
 use super::*;
 
 fn batch() -> Result<(), Failure> {
@@ -185,6 +187,24 @@ fn a_topic_that_cannot_be_used_fails_each_record_that_goes_alone_and_holds_back_
     assert_eq!(hand(&mut flow), [(Way::Batches, 1, 1)]);
     assert!(settled(flow.report(1, unusable())).is_none());
     assert!(flow.topic_error().is_some());
+}
+
+#[test]
+fn the_reason_of_a_refused_batch_is_that_of_the_record_at_fault() {
+    let refused = |code| {
+        let place = super::super::super::receipt::TopicPartition::new("t".into(), Some(0));
+        Err(Failure::of(code, place, 1, true))
+    };
+    let mut flow = proven(2);
+    flow.report(1, refused(RDKafkaErrorCode::InvalidDifferentRecord));
+    let neighbor = flow.refusal().expect("refused").to_string();
+    flow.report(2, refused(RDKafkaErrorCode::InvalidTimestamp));
+    let at_fault = flow.refusal().expect("refused").to_string();
+    assert_ne!(at_fault, neighbor);
+    assert!(
+        at_fault.contains(&RDKafkaErrorCode::InvalidTimestamp.to_string()),
+        "{at_fault}"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rdkafka::ClientConfig;
 
 use super::super::error::KafkaError;
 use super::super::receipt::TopicPartition;
+use super::super::topics::{QUESTION, is_unknown};
 use super::alone::AloneClient;
 use super::client::Client;
 use super::partition::Partition;
@@ -105,7 +106,8 @@ impl Route {
         let partitions = self.partitions().clone();
         let mut errors: HashMap<Arc<str>, KafkaError> = HashMap::new();
         for partition in &partitions {
-            if let Some(error) = partition.flow().topic_error() {
+            let error = partition.flow().topic_error();
+            if let Some(error) = error.or_else(|| self.deleted_error(partition, &errors)) {
                 errors.entry(partition.topic.clone()).or_insert(error);
             }
         }
@@ -118,6 +120,25 @@ impl Route {
                 self.settle(pending, None, Err(error.clone()));
             }
         }
+    }
+
+    /// Returns the error of a partition whose topic is gone. librdkafka says only that the partition is.
+    fn deleted_error(
+        &self,
+        partition: &Partition,
+        known: &HashMap<Arc<str>, KafkaError>,
+    ) -> Option<KafkaError> {
+        let topic = &partition.topic;
+        let is_suspect = partition.is_missing() && partition.flow().has_failed();
+        if !is_suspect || known.contains_key(topic) {
+            return None;
+        }
+        let client = self.clients().batches.clone()?;
+        let metadata = client.metadata(topic, QUESTION).ok()?;
+        is_unknown(&metadata, topic).then(|| KafkaError::UnknownTopic {
+            topic: topic.clone(),
+            waited: None,
+        })
     }
 
     /// Returns how old a record may be. Where one is overdue, others that have waited for long may have been in a request

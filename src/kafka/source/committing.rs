@@ -8,12 +8,9 @@ use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 
 use super::super::error::KafkaError;
 use super::open::SERVE;
-use super::reader::SourceThread;
+use super::reader::{CLOSE, SourceThread};
 use super::shared::Key;
 use super::tracker::to_commit;
-
-/// The time that the last commit waits for a rebalance to end.
-const SETTLED: Duration = Duration::from_secs(10);
 
 impl SourceThread<'_> {
     /// Follows the answer to a commit.
@@ -71,9 +68,8 @@ impl SourceThread<'_> {
         }
     }
 
-    /// Commits all that is done, also where the group is between two assignments: then once that is over.
-    pub(super) async fn last_commit(&mut self) -> Result<(), KafkaError> {
-        let until = self.clock.now() + SETTLED;
+    /// Commits all that is done, also where the group is between two assignments: then once that is over, within `until`.
+    pub(super) async fn last_commit(&mut self, until: Duration) -> Result<(), KafkaError> {
         loop {
             let trackers = self.shared.trackers();
             let Some(list) = to_commit(&trackers) else {
@@ -86,6 +82,12 @@ impl SourceThread<'_> {
                 tokio::select! {
                     committed = &mut commit => break committed.unwrap_or(Ok(())),
                     () = tokio::time::sleep(SERVE) => {}
+                }
+                // librdkafka waits without end for brokers that are connected and answer nothing.
+                if self.clock.now() >= until {
+                    return Err(KafkaError::NotCommitted {
+                        reason: format!("no answer within {} s", CLOSE.as_secs()).into(),
+                    });
                 }
                 // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
                 self.serve();

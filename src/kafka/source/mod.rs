@@ -170,7 +170,7 @@ impl KafkaSource {
         self.control.stop();
     }
 
-    /// Commits what is done and leaves the group. While no broker answers it waits, for `session.timeout.ms` (45 s) at most.
+    /// Commits what is done and leaves the group. While no broker answers it waits, for 10 s at most.
     ///
     /// # Errors
     /// [`NotCommitted`](KafkaError::NotCommitted) where the last commit failed.

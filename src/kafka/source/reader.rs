@@ -25,13 +25,15 @@ use super::partitions::Partitions;
 use super::questions::Answer;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{EndOutput, Key, Shared};
-use super::start::QUESTION;
 use super::tracker::to_commit;
 use crate::clock::Clock;
 
 /// The longest time between two looks at the clients, whatever wakes the thread: a client that is not
 /// looked at for `max.poll.interval.ms` is out of its group.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// The longest that the end of a source waits: for a rebalance to end, or for answers.
+pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
 type Close = oneshot::Receiver<oneshot::Sender<Result<(), KafkaError>>>;
 
@@ -84,7 +86,8 @@ pub(super) async fn run(
     let asked = thread.run(close).await;
     thread.partitions.readings.advance();
     // What is done is committed before the partitions go, so that the caller learns if that fails.
-    let committed = thread.last_commit().await;
+    let until = thread.clock.now() + CLOSE;
+    let committed = thread.last_commit(until).await;
     let unseen = thread.unseen.take().map_or(Ok(()), Err);
     // Before another member can have them.
     for tracker in shared.trackers() {
@@ -96,11 +99,15 @@ pub(super) async fn run(
     drop(thread);
     drop(ending);
     // A question under way has the clients as well, and the last one to drop them leaves the group.
-    let until = clock.now() + QUESTION;
     while Arc::strong_count(&clients) > 1 && clock.now() < until {
         tokio::time::sleep(SERVE).await;
     }
-    drop(clients);
+    // It waits for brokers that are connected and answer nothing.
+    let left = tokio::task::spawn_blocking(move || drop(clients));
+    tokio::select! {
+        _ = left => {}
+        () = clock.until(until) => {}
+    }
     if let Some(closed) = asked {
         let _ = closed.send(committed.and(unseen));
     }
