@@ -5,6 +5,7 @@
 pub(crate) mod board;
 pub(crate) mod decision;
 pub(crate) mod reading;
+pub(crate) mod sdk_loop;
 pub(crate) mod server;
 pub(crate) mod writing;
 

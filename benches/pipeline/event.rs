@@ -15,7 +15,7 @@ const BRANCHES: u64 = 500;
 /// What consumers see.
 #[derive(Debug, Serialize)]
 pub(crate) struct Event {
-    decision: String,
+    pub(crate) decision: String,
     number: u64,
     status: String,
     approved: bool,
@@ -50,9 +50,8 @@ pub(crate) fn decoded(
 pub(crate) fn keyed(
     changes: RecordStream,
 ) -> Pipeline<RecordStream, impl Chain<In = Record, Out = Keyed<String, Event>>, NoDeadLetters> {
-    let branches = Enrichment::new(|branch: u64| async move {
-        Ok::<_, Infallible>(Some(format!("branch {branch}, Nordring 7, 20095 Hamburg")))
-    });
+    let branches =
+        Enrichment::new(|branch| async move { Ok::<_, Infallible>(Some(branch_of(branch))) });
     decoded(changes)
         .validate(|decision| {
             if decision.amount_cents < 0 {
@@ -61,7 +60,7 @@ pub(crate) fn keyed(
                 Ok(())
             }
         })
-        .enrich(|decision| decision.number % BRANCHES, branches, event)
+        .enrich(|decision| branch_number(decision), branches, event)
         .key_by(|event| event.decision.clone())
 }
 
@@ -73,6 +72,21 @@ pub(crate) fn serialised(
         let (key, _) = keyed.into_parts();
         Ok::<_, String>((Bytes::from(key), Bytes::from(json)))
     })
+}
+
+fn branch_number(decision: &Decision) -> u64 {
+    decision.number % BRANCHES
+}
+
+/// Returns the branch of a number, as it is looked up.
+fn branch_of(branch: u64) -> String {
+    format!("branch {branch}, Nordring 7, 20095 Hamburg")
+}
+
+/// Returns the event of a decision with its branch, without a lookup.
+pub(crate) fn of(decision: Decision) -> Event {
+    let branch = branch_of(branch_number(&decision));
+    event(decision, branch)
 }
 
 fn event(decision: Decision, branch: String) -> Event {

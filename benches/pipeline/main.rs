@@ -2,9 +2,11 @@
 //!
 //! The fake's change stream in another process, a broker in a third, the pipeline in this one. See `benches/README.md`.
 
+mod bare;
 mod broker;
 #[path = "../changes/mod.rs"]
 mod changes;
+mod cpu;
 mod event;
 mod latency;
 #[path = "../report/mod.rs"]
@@ -38,7 +40,7 @@ fn main() -> Result<(), Failure> {
             "what", "unit", "p50", "p10", "p90", "p99", "added", "samples",
         ],
     );
-    let measured = stages::run(&mut report, &broker, quick)
+    let measured = cpu::run(&mut report, &broker, quick)
         .and_then(|()| latency::run(&mut report, &broker, quick));
     // Also where measuring failed: nothing is to be left behind at a broker that others use.
     let cleared = broker.clear();

@@ -1,7 +1,4 @@
-//! CPU of a change, by stage: the same changes, with the later stages cut off.
-//!
-//! CPU time is this process's, user and system, so librdkafka's threads are in it. The cut-off pipelines take turns, each second
-//! rotation backwards; what a stage adds is the median of the differences within a rotation.
+//! The pipeline with its later stages cut off.
 
 use std::future::ready;
 use std::hint::black_box;
@@ -15,22 +12,14 @@ use dynamodb_connector::pipeline::{
 use dynamodb_connector::streams::{Change, Delivery, Record, RecordStream};
 use tokio::sync::Notify;
 
-use crate::broker::{Broker, Topic};
 use crate::changes::decision::Decision;
-use crate::changes::server::{ChangeServer, Contents};
-use crate::changes::{Clients, beside_server, unique};
+use crate::changes::{Clients, unique};
 use crate::event::{self, KeyAndJson};
-use crate::report::{Bound, Cell, Report};
-use crate::rig::quantiles::Quantiles;
-use crate::rig::{Failure, clock};
-
-const SHARDS: usize = 4;
-/// What a change may cost, in microseconds.
-const BAR: f64 = 20.0;
+use crate::rig::Failure;
 
 /// How far changes go. Each stage has all those before it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     Read,
     Decode,
     Pipeline,
@@ -39,7 +28,7 @@ enum Stage {
     Produce,
 }
 
-const STAGES: [(Stage, &str); 6] = [
+pub(crate) const STAGES: [(Stage, &str); 6] = [
     (Stage::Read, "read"),
     (Stage::Decode, "+ decode both images"),
     (Stage::Pipeline, "+ pipeline without operators"),
@@ -48,10 +37,11 @@ const STAGES: [(Stage, &str); 6] = [
     (Stage::Produce, "+ produce: all of it"),
 ];
 
-#[derive(Clone, Copy)]
-struct Round {
-    cpu_us: f64,
-    rate: f64,
+/// The pipeline that is cut off, and its output.
+pub(crate) struct Stages {
+    kafka: KafkaSink,
+    topic: Arc<str>,
+    changes: usize,
 }
 
 /// Counts what came to the end.
@@ -60,114 +50,18 @@ struct Goal {
     reached: Notify,
 }
 
-pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(), Failure> {
-    let (rotations, changes) = if quick { (2, 20_000) } else { (7, 100_000) };
-    let topic = broker.topic(Topic::Stages)?;
-    let server = ChangeServer::start(Contents {
-        shards: SHARDS,
-        changes,
-    })?;
-    let rounds = beside_server(|| {
-        let kafka = KafkaSink::open(
-            &KafkaSettings::new(broker.bootstrap()),
-            &KafkaSinkSettings::default(),
-        )?;
-        let bench = Bench {
-            server,
-            kafka,
+impl Stages {
+    pub(crate) fn new(bootstrap: &str, topic: &str, changes: usize) -> Result<Self, Failure> {
+        let kafka = KafkaSettings::new(bootstrap);
+        Ok(Self {
+            kafka: KafkaSink::open(&kafka, &KafkaSinkSettings::default())?,
             topic: topic.into(),
             changes,
-        };
-        bench.rotate(rotations)
-    })?;
-
-    let mut before: Option<&Vec<Round>> = None;
-    for ((_, name), own) in STAGES.iter().zip(&rounds) {
-        let cpu: Quantiles = own.iter().map(|round| round.cpu_us).collect();
-        let added: Quantiles = before.map_or_else(
-            || cpu.clone(),
-            |before| {
-                let pairs = own.iter().zip(before);
-                pairs.map(|(own, cut)| own.cpu_us - cut.cpu_us).collect()
-            },
-        );
-        report.row([
-            Cell::text(format!("CPU: {name}")),
-            Cell::text("us"),
-            Cell::Number(cpu.at(0.5), 2),
-            Cell::Number(cpu.at(0.1), 2),
-            Cell::Number(cpu.at(0.9), 2),
-            Cell::NOTHING,
-            Cell::Number(added.at(0.5), 2),
-            Cell::Number(cpu.count() as f64, 0),
-        ]);
-        before = Some(own);
-    }
-    let all = rounds.last().ok_or("there are stages")?;
-    let rate: Quantiles = all.iter().map(|round| round.rate).collect();
-    report.row([
-        Cell::text("rate of all of it"),
-        Cell::text("changes/s"),
-        Cell::Number(rate.at(0.5), 0),
-        Cell::Number(rate.at(0.1), 0),
-        Cell::Number(rate.at(0.9), 0),
-        Cell::NOTHING,
-        Cell::NOTHING,
-        Cell::Number(rate.count() as f64, 0),
-    ]);
-    let cpu: Quantiles = all.iter().map(|round| round.cpu_us).collect();
-    report.bar(
-        "CPU of the pipeline for a change, us",
-        cpu.at(0.5),
-        Bound::AtMost(BAR),
-    );
-    Ok(())
-}
-
-struct Bench {
-    server: ChangeServer,
-    kafka: KafkaSink,
-    topic: Arc<str>,
-    changes: usize,
-}
-
-impl Bench {
-    /// The rounds by stage, after one to warm up.
-    fn rotate(&self, rotations: usize) -> Result<Vec<Vec<Round>>, Failure> {
-        let mut rounds = vec![Vec::new(); STAGES.len()];
-        for rotation in 0..=rotations {
-            let mut order: Vec<usize> = (0..STAGES.len()).collect();
-            if rotation % 2 == 1 {
-                order.reverse();
-            }
-            for place in order {
-                let round = self.round(STAGES[place].0)?;
-                if rotation > 0 {
-                    rounds[place].push(round);
-                }
-            }
-        }
-        Ok(rounds)
-    }
-
-    /// From opening the source to its close, in a single-threaded runtime.
-    fn round(&self, stage: Stage) -> Result<Round, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        // Of its own: connections end with the runtime that they were made in.
-        let clients = self.server.clients();
-        let (began, before) = (clock::instant(), clock::cpu_time());
-        runtime.block_on(self.pass(stage, &clients))?;
-        let used = clock::cpu_time() - before;
-        let changes = self.changes as f64;
-        Ok(Round {
-            cpu_us: used.as_secs_f64() * 1e6 / changes,
-            rate: changes / began.elapsed().as_secs_f64(),
         })
     }
 
-    async fn pass(&self, stage: Stage, clients: &Clients) -> Result<(), Failure> {
+    /// Takes all changes through the stages up to this one: opens the source, and closes it.
+    pub(crate) async fn pass(&self, stage: Stage, clients: &Clients) -> Result<(), Failure> {
         let source = clients.source(&unique("stages")).open().await?;
         let changes = source.into_stream();
         let goal = Goal::new(self.changes);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use tokio::sync::Notify;
 
 use crate::changes::reading::Reading;
+use crate::changes::sdk_loop;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique};
 use crate::rig::quantiles::Quantiles;
@@ -38,9 +38,12 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
         for round in 0..WARM_UP + rounds {
             let (first, second) = if round.is_multiple_of(2) {
                 let first = pass(changes, handled(&server.clients(), changes))?;
-                (first, pass(changes, sdk_loop(&server.clients(), changes))?)
+                (
+                    first,
+                    pass(changes, sdk_loop::read(&server.clients(), changes))?,
+                )
             } else {
-                let second = pass(changes, sdk_loop(&server.clients(), changes))?;
+                let second = pass(changes, sdk_loop::read(&server.clients(), changes))?;
                 (pass(changes, handled(&server.clients(), changes))?, second)
             };
             if round >= WARM_UP {
@@ -115,42 +118,4 @@ async fn handled(clients: &Clients, changes: usize) -> Result<(), Failure> {
     };
     reading.during(reached).await?;
     reading.end().await
-}
-
-/// What every client built on the SDK spends at least: one shard after the other, attribute maps that nobody looks at.
-async fn sdk_loop(clients: &Clients, changes: usize) -> Result<(), Failure> {
-    let describing = clients.dynamodb.describe_table().table_name(&clients.table);
-    let arn = describing
-        .send()
-        .await?
-        .table
-        .and_then(|table| table.latest_stream_arn)
-        .ok_or("the table has no stream")?;
-    let streams = &clients.streams;
-    let described = streams.describe_stream().stream_arn(&arn).send().await?;
-    let described = described
-        .stream_description
-        .ok_or("the stream is not described")?;
-    let mut read = 0;
-    for shard in described.shards() {
-        let mut iterator = streams
-            .get_shard_iterator()
-            .stream_arn(&arn)
-            .set_shard_id(shard.shard_id.clone())
-            .shard_iterator_type(ShardIteratorType::TrimHorizon)
-            .send()
-            .await?
-            .shard_iterator;
-        while let Some(from) = iterator {
-            let page = streams.get_records().shard_iterator(from).send().await?;
-            let records = black_box(page.records.unwrap_or_default());
-            read += records.len();
-            iterator = page.next_shard_iterator.filter(|_| !records.is_empty());
-        }
-    }
-    if read == changes {
-        Ok(())
-    } else {
-        Err(format!("the SDK read {read} of {changes} changes").into())
-    }
 }

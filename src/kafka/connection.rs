@@ -119,7 +119,49 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::test_log::Log;
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_a_line_with_its_cause_once_it_lasts_no_more_than_one_a_minute_and_one_at_its_end()
+     {
+        let (log, _collecting) = Log::collect();
+        let connection = Connection::new("kafka producer");
+        let began = connection.clock.now();
+        let (mut times, mut seen) = (Vec::new(), 0);
+        // librdkafka reports each attempt at each broker.
+        for _ in 0..300 * 4 {
+            let refused =
+                "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
+            connection.failed(Some(RDKafkaErrorCode::BrokerTransportFailure), refused);
+            connection.failed(
+                Some(RDKafkaErrorCode::AllBrokersDown),
+                "1/1 brokers are down",
+            );
+            connection.advance();
+            let lines = log.lines("WARN");
+            if lines.len() > seen {
+                seen = lines.len();
+                times.push((connection.clock.now() - began).as_secs());
+                let line = &lines[seen - 1];
+                assert!(line.contains("1/1 brokers are down"), "{line}");
+                assert!(line.contains("Connection refused"), "{line}");
+            }
+            tokio::time::advance(Duration::from_millis(250)).await;
+        }
+        assert_eq!((times, seen), (vec![1, 61, 122, 244], 4));
+        assert!(!connection.health().is_healthy());
+
+        for _ in 0..60 {
+            connection.succeeded();
+            connection.advance();
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert!(connection.health().is_healthy());
+        let over = log.lines("succeeds again");
+        assert_eq!(over.len(), 1, "{over:?}");
+        assert_eq!(log.lines("WARN").len(), 4);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_that_does_not_resolve_ends_a_look_up_only_once_it_lasts() {

@@ -92,6 +92,17 @@ pub enum KafkaError {
         /// What they say.
         reason: Arc<str>,
     },
+    /// A consumer group that the brokers do not let this client use, for want of the right to read it.
+    #[error(
+        "group {group:?} cannot be used: {reason}; grant the right to read it, or name another"
+    )]
+    #[non_exhaustive]
+    GroupRefused {
+        /// The group.
+        group: Arc<str>,
+        /// The brokers' answer.
+        reason: Arc<str>,
+    },
     /// A record that the brokers, or librdkafka, do not accept.
     #[error("{place} refused: {reason}")]
     #[non_exhaustive]
@@ -202,7 +213,10 @@ impl KafkaError {
             | Self::NotCommitted { .. }
             | Self::NotConnected { .. }
             | Self::Unreachable { .. } => KafkaErrorKind::Retriable,
-            Self::Fatal { .. } | Self::Gap { .. } | Self::NoOffset { .. } => KafkaErrorKind::Fatal,
+            Self::Fatal { .. }
+            | Self::GroupRefused { .. }
+            | Self::Gap { .. }
+            | Self::NoOffset { .. } => KafkaErrorKind::Fatal,
             Self::Closed => KafkaErrorKind::Closed,
         }
     }

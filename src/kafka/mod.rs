@@ -46,6 +46,8 @@ mod sink;
 mod sink_settings;
 mod source;
 mod stats;
+#[cfg(test)]
+mod test_log;
 mod topics;
 
 pub use crate::progress::{Ack, Acknowledge, PartitionGuard};

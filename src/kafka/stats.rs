@@ -58,7 +58,7 @@ pub struct KafkaSinkStats {
 /// | `kafka_source_outstanding` | gauge | records | handed out and not acknowledged |
 /// | `kafka_source_outstanding_bytes` | gauge | bytes | of those |
 /// | `kafka_source_partitions` | gauge | partitions | assigned |
-/// | `kafka_source_lag` | gauge | records | behind the end; labels `topic`, `partition` |
+/// | `kafka_source_lag` | gauge | records | behind the end, as last asked: in a pipeline every 10 s; 0 once the partition is another member's; labels `topic`, `partition` |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KafkaSourceStats {
@@ -208,6 +208,10 @@ impl SourceMeter {
         self.outstanding.set(as_f64(records));
         self.outstanding_bytes.set(as_f64(bytes));
         self.partitions.set(as_f64(partitions));
+    }
+
+    pub(super) fn group(&self) -> &str {
+        &self.group
     }
 
     pub(super) fn lag(&self, topic: &str, partition: i32, lag: u64) {

@@ -1,11 +1,14 @@
 //! A table's changes as a pipeline's source.
 
+use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::endpoint_error::EndpointError;
+use super::lag::{LagProbe, SourceLag};
 use super::position::Position;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
-use crate::streams::{Delivery, Record, RecordStream, StreamEvent};
+use crate::streams::{Delivery, Record, RecordStream, StreamEvent, StreamStats};
 
 /// A table's changes. A partition is a shard, by its name.
 ///
@@ -36,6 +39,13 @@ impl Source for RecordStream {
         translate(RecordStream::next_closing(self).await)
     }
 
+    /// Gives the age of the shard that is furthest behind, of those that this worker reads and those
+    /// that no worker reads.
+    fn lag(&self) -> Option<LagProbe> {
+        let control = self.control();
+        Some(LagProbe::new(move || ready(longest_lag(&control.stats()))))
+    }
+
     fn stop(&mut self) {
         self.control().pause();
     }
@@ -44,6 +54,16 @@ impl Source for RecordStream {
         // Records that are not acknowledged by now were given up.
         Ok(self.close_now().await?)
     }
+}
+
+/// Returns the lag of the shard that is furthest behind; `None` before any shard is known.
+fn longest_lag(stats: &StreamStats) -> Option<SourceLag> {
+    let longest = stats.lag.values().chain(stats.unread.values()).max();
+    // Without a shard of its own a worker is not behind, where others read them all.
+    let age = longest
+        .copied()
+        .or((stats.ready > 0).then_some(Duration::ZERO))?;
+    Some(SourceLag::of_age(age))
 }
 
 fn translate(event: StreamEvent) -> SourceEvent<Record> {

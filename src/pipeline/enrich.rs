@@ -76,8 +76,7 @@ where
         self.operator.report("lookup", lookups.longest_gap());
         self.before.build(EnrichStage {
             operator: self.operator,
-            clock: Clock::start(),
-            succeeded: Duration::ZERO,
+            successes: Successes::start(),
             absent: self.enrichment.absent,
             scheduler: Scheduler::new(self.enrichment.concurrency),
             cache: Cache::new(&self.enrichment),
@@ -114,9 +113,7 @@ pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
     join: J,
     cache: Cache<K, V>,
     lookups: Lookups<K, V>,
-    clock: Clock,
-    /// The time of the last lookup that succeeded.
-    succeeded: Duration,
+    successes: Successes,
     /// Keys to look up, once for each partition that waits for one: the first that is scheduled
     /// starts it.
     scheduler: Scheduler<(K, u64)>,
@@ -124,6 +121,37 @@ pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
     asking: HashMap<K, Asking<T>>,
     reorder_buffer: ReorderBuffer<(U, Delivery)>,
     down: D,
+}
+
+/// The time of the stage, and of its last lookup that was answered: a key that goes on failing is
+/// worth a line only where others do not.
+struct Successes {
+    clock: Clock,
+    last: Duration,
+}
+
+impl Successes {
+    fn start() -> Self {
+        Self {
+            clock: Clock::start(),
+            last: Duration::ZERO,
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.now()
+    }
+
+    /// Notes a lookup that was answered.
+    fn note(&mut self) {
+        self.last = self.clock.now();
+    }
+
+    /// Returns whether a key that has failed since then, and was last warned of then, is to be warned
+    /// of now.
+    fn is_warning_due(&self, since: Duration, warned: Duration) -> bool {
+        self.last > since && self.now().saturating_sub(warned) >= WARN_AFTER
+    }
 }
 
 /// The partition that it was scheduled for, the key, and the result.
@@ -176,7 +204,7 @@ where
         D: Stage<U, O>,
     {
         self.operator.failed(reason.text().to_owned());
-        let now = self.clock.now();
+        let now = self.successes.now();
         let Some(mut asking) = self.asking.remove(&key) else {
             return self.scheduler.finished(partition);
         };
@@ -202,7 +230,7 @@ where
             }
             return;
         }
-        if self.succeeded > asking.since && now.saturating_sub(asking.warned) >= WARN_AFTER {
+        if self.successes.is_warning_due(asking.since, asking.warned) {
             asking.warned = now;
             let position = asking
                 .waiting
@@ -307,7 +335,7 @@ where
                 }
             };
             // Also where the record is at fault: an answer came.
-            self.succeeded = self.clock.now();
+            self.successes.note();
             self.operator.succeeded();
             self.scheduler.finished(partition);
             let (waiting, failures) = match self.asking.remove(&key) {

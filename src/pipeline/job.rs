@@ -11,6 +11,7 @@ use super::chain::Chain;
 use super::dead_letter::DeadLetters;
 use super::error::{DEAD_LETTERS, PipelineError};
 use super::in_flight::InFlight;
+use super::lag::LastLag;
 use super::operator::Operator;
 use super::run::run;
 use super::settings::PipelineSettings;
@@ -48,6 +49,7 @@ pub struct Job<S, C, K, D> {
     pub(super) sink_operator: Arc<Operator>,
     pub(super) dead_letter_operator: Arc<Operator>,
     pub(super) in_flight: Arc<InFlight>,
+    pub(super) lag: LastLag,
 }
 
 impl<S, C, K, D> Job<S, C, K, D>
@@ -75,6 +77,7 @@ where
             sink,
             dead_letters,
             in_flight: Arc::new(InFlight::new(settings.bounds())),
+            lag: LastLag::default(),
             settings,
             operators: operators.into(),
             sink_operator,
@@ -89,6 +92,7 @@ where
             Arc::clone(&self.operators),
             Arc::clone(&self.dead_letter_operator),
             Arc::clone(&self.in_flight),
+            self.lag.clone(),
         )
     }
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 use super::endpoint_error::EndpointError;
+use super::lag::{LagProbe, SourceLag};
 use super::position::Position;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 use crate::kafka::{Ack, KafkaEvent, KafkaSource, Message};
@@ -25,6 +26,20 @@ impl Source for KafkaSource {
 
     async fn next_closing(&mut self) -> SourceEvent<Message> {
         translate(KafkaSource::next_closing(self).await)
+    }
+
+    /// Counts records, by [`KafkaSourceControl::lag`](crate::kafka::KafkaSourceControl::lag), so that
+    /// the metrics have the lag of each partition as well.
+    fn lag(&self) -> Option<LagProbe> {
+        let control = self.control();
+        Some(LagProbe::new(move || {
+            let control = control.clone();
+            async move {
+                let partitions = control.lag().await.ok()?;
+                let records = partitions.iter().map(|partition| partition.lag);
+                Some(SourceLag::of_records(records.fold(0, u64::saturating_add)))
+            }
+        }))
     }
 
     fn stop(&mut self) {

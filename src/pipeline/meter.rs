@@ -10,6 +10,7 @@ use metrics::{
 };
 
 use super::in_flight::InFlight;
+use super::lag::SourceLag;
 use super::stats::{OperatorReport, PipelineStats};
 
 pub(super) struct Meter {
@@ -21,6 +22,7 @@ pub(super) struct Meter {
     records: Gauge,
     bytes: Gauge,
     oldest: Gauge,
+    lag: LagGauges,
 }
 
 /// A counter, and how much of the count it has.
@@ -78,6 +80,32 @@ impl OperatorMeter {
     }
 }
 
+/// The gauges of the lag. Each is there from the first value on: 0 would say that a source whose lag
+/// is not known is read up.
+struct LagGauges {
+    pipeline: SharedString,
+    records: Option<Gauge>,
+    seconds: Option<Gauge>,
+}
+
+impl LagGauges {
+    fn publish(&mut self, lag: SourceLag) {
+        let labels = || [("pipeline", self.pipeline.clone())];
+        if let Some(records) = lag.records {
+            let gauge = || gauge!("pipeline_lag_records", &labels());
+            #[expect(clippy::cast_precision_loss, reason = "no lag reaches 2^53")]
+            let records = records as f64;
+            self.records.get_or_insert_with(gauge).set(records);
+        }
+        if let Some(age) = lag.age {
+            let gauge = || gauge!("pipeline_lag_seconds", &labels());
+            self.seconds
+                .get_or_insert_with(gauge)
+                .set(age.as_secs_f64());
+        }
+    }
+}
+
 impl Meter {
     pub(super) fn new(name: &str, stats: PipelineStats, in_flight: &Arc<InFlight>) -> Self {
         describe();
@@ -96,6 +124,11 @@ impl Meter {
             records: gauge!("pipeline_in_flight", &label()),
             bytes: gauge!("pipeline_in_flight_bytes", &label()),
             oldest: gauge!("pipeline_oldest_in_flight_seconds", &label()),
+            lag: LagGauges {
+                pipeline: name.clone(),
+                records: None,
+                seconds: None,
+            },
         }
     }
 
@@ -110,6 +143,9 @@ impl Meter {
         self.bytes.set(as_f64(self.in_flight.bytes()));
         self.oldest
             .set(report.oldest.map_or(0.0, |age| age.as_secs_f64()));
+        if let Some(lag) = report.lag {
+            self.lag.publish(lag);
+        }
     }
 }
 
@@ -174,6 +210,16 @@ fn describe() {
         "pipeline_oldest_in_flight_seconds",
         Unit::Seconds,
         "Time since the source handed out the oldest of those records"
+    );
+    describe_gauge!(
+        "pipeline_lag_records",
+        Unit::Count,
+        "Records between the first one that is not acknowledged and the end of the source"
+    );
+    describe_gauge!(
+        "pipeline_lag_seconds",
+        Unit::Seconds,
+        "Time since the source was read up to its end, of the partition that is furthest behind"
     );
 }
 

@@ -108,6 +108,7 @@ mod kafka_output;
 #[cfg(feature = "kafka")]
 mod kafka_source;
 mod keyed;
+mod lag;
 mod letter;
 mod letter_file;
 mod map_async;
@@ -147,6 +148,7 @@ pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
+pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
 pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;

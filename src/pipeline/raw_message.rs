@@ -39,7 +39,8 @@ use crate::kafka::{Message, ProducerRecord};
 /// ```
 ///
 /// In JSON, key, value and the values of headers are base64, or `null` where there is none; the
-/// time is in milliseconds since 1970.
+/// time is in milliseconds since 1970. A time before that, which no client of Kafka writes by itself, is
+/// not kept: the [`Message`] itself has none.
 ///
 /// So a letter is a third larger than its message, and up to some kilobytes more for its reasons.
 /// Where letters go to a topic, both limits must allow for it: `message.max.bytes` of the sink that

@@ -62,6 +62,7 @@ where
         sink_operator,
         dead_letter_operator,
         in_flight,
+        lag,
     } = job;
     let source_operator = operators
         .first()
@@ -76,6 +77,7 @@ where
     ));
     let _closing = CloseLetters(&shared);
     let clock = in_flight.clock();
+    let probe = source.lag();
     let mut meter = Meter::new(settings.get_name(), stats.clone(), &in_flight);
     let abort = pin!(abort);
     let mut abort = Abort::new(abort);
@@ -115,6 +117,7 @@ where
                 // After the work, which may give the reason.
                 lost = shared.losing() => Err(lost),
                 stalled = monitor.run() => Err(stalled),
+                never = lag.follow(probe, clock) => match never {},
                 () = drained(drain, &shared, &clock, &asked, settings.drain()) => Err(PipelineError::DrainTimeout {
                     in_flight: shared.in_flight(),
                     timeout: settings.drain(),

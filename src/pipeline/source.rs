@@ -5,6 +5,7 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 
 use super::endpoint_error::EndpointError;
+use super::lag::LagProbe;
 use super::position::Position;
 use crate::progress::{Ack, PartitionGuard};
 
@@ -34,6 +35,12 @@ pub trait Source: Send + 'static {
     /// Must be cancel safe, as [`next`](Self::next).
     fn next_closing(&mut self) -> impl Future<Output = SourceEvent<Self::Item>> + Send {
         pending()
+    }
+
+    /// Returns a means to measure how far the source is behind, which is asked once before the source
+    /// is read and used every 10 s while it is. By default there is none.
+    fn lag(&self) -> Option<LagProbe> {
+        None
     }
 
     /// Stops handing out records. `next` is not called again; what is out may still be acknowledged. May be called twice.

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::in_flight::InFlight;
+use super::lag::{LastLag, SourceLag};
 use super::operator::Operator;
 use crate::health::Health;
 
@@ -27,17 +28,21 @@ use crate::health::Health;
 /// | `pipeline_in_flight` | gauge | records | between the source and durability |
 /// | `pipeline_in_flight_bytes` | gauge | bytes | of those, where the source gives sizes |
 /// | `pipeline_oldest_in_flight_seconds` | gauge | seconds | since the source handed out the oldest of those |
+/// | `pipeline_lag_records` | gauge | records | behind the end of the source, where it counts them: a Kafka topic |
+/// | `pipeline_lag_seconds` | gauge | seconds | since the source was read up to its end, where it knows: a table's changes |
 ///
 /// Install the recorder before running the pipeline: the handles are taken then.
 ///
-/// The lag is the source's own number: `dynamodb_streams_lag_seconds`, `kafka_source_lag`. A source
-/// of changes counts only those dead letters that it makes itself
+/// The lag is measured every 10 s, for the first time 10 s after the start, and stays as it was last
+/// measured while it is not known, and after the end. By partition it is the source's own number:
+/// `kafka_source_lag`, `StreamStats::lag`. A source of changes counts only those dead letters that it makes itself
 /// (`dynamodb_streams_dead_lettered_total`), not the pipeline's.
 #[derive(Clone)]
 pub struct PipelineStats {
     operators: Arc<[Arc<Operator>]>,
     dead_letters: Arc<Operator>,
     in_flight: Arc<InFlight>,
+    lag: LastLag,
 }
 
 impl PipelineStats {
@@ -45,11 +50,13 @@ impl PipelineStats {
         operators: Arc<[Arc<Operator>]>,
         dead_letters: Arc<Operator>,
         in_flight: Arc<InFlight>,
+        lag: LastLag,
     ) -> Self {
         Self {
             operators,
             dead_letters,
             in_flight,
+            lag,
         }
     }
 
@@ -66,6 +73,7 @@ impl PipelineStats {
             in_flight: self.in_flight.records(),
             in_flight_bytes: self.in_flight.bytes(),
             oldest: self.in_flight.oldest().map(|oldest| oldest.age),
+            lag: self.lag.get(),
             operators: operators
                 .map(|operator| OperatorReport::of(operator))
                 .collect(),
@@ -105,6 +113,9 @@ pub struct PipelineReport {
     pub in_flight_bytes: usize,
     /// The time since the source handed out the oldest of those; `None` where there are none.
     pub oldest: Option<Duration>,
+    /// The distance of the source from its end, as it was last measured; `None` where it was not, as
+    /// in the first 10 s, and for sources that do not know it.
+    pub lag: Option<SourceLag>,
     /// The source first, the sink last.
     pub operators: Vec<OperatorReport>,
 }

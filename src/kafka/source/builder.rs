@@ -43,7 +43,8 @@ impl KafkaSourceBuilder {
     ///
     /// # Errors
     /// A setting that can't be used; a topic that does not exist; no broker that answers within
-    /// [`topic_timeout`](KafkaSourceSettings::topic_timeout); a client that is not let in.
+    /// [`topic_timeout`](KafkaSourceSettings::topic_timeout); a client that is not let in, or that may not use the
+    /// group ([`GroupRefused`](KafkaError::GroupRefused)).
     ///
     /// # Cancel safety
     /// Dropped, nothing is left but a thread that ends within seconds.

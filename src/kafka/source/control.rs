@@ -39,7 +39,8 @@ impl KafkaSourceControl {
     /// the metrics.
     ///
     /// # Errors
-    /// [`Unreachable`](KafkaError::Unreachable) where they do not answer.
+    /// [`Unreachable`](KafkaError::Unreachable) where they do not answer; [`Closed`](KafkaError::Closed)
+    /// once the source is closed.
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
@@ -49,6 +50,10 @@ impl KafkaSourceControl {
             let clients = clients.upgrade().ok_or(KafkaError::Closed)?;
             let mut lags = Vec::new();
             for tracker in shared.trackers() {
+                // The member leaves only once nothing has it any more.
+                if clients.is_leaving() {
+                    return Err(KafkaError::Closed);
+                }
                 let Some(resume) = tracker.resume() else {
                     continue;
                 };
@@ -58,6 +63,10 @@ impl KafkaSourceControl {
                     waited: QUESTION,
                     reason: error.to_string().into(),
                 })?;
+                // Another member's by now, which has its lag.
+                if shared.tracker(&(Arc::clone(&topic), partition)).is_none() {
+                    continue;
+                }
                 let lag = u64::try_from(high.saturating_sub(resume.max(low))).unwrap_or(0);
                 shared.meter.lag(&topic, partition, lag);
                 lags.push(PartitionLag {

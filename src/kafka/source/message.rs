@@ -26,7 +26,7 @@ pub struct Message {
     pub payload: Option<Bytes>,
     /// The headers, in order.
     pub headers: Vec<Header>,
-    /// Its time, of creation or of being appended as the topic is set.
+    /// Its time, of creation or of being appended as the topic is set. `None` for a time before 1970.
     pub timestamp: Option<SystemTime>,
     /// To say that it is done. Dropped without, the partition goes back to it.
     pub ack: Ack,

@@ -4,16 +4,40 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::error::KafkaError;
 use super::super::topics::{Waits, look_up};
 use super::clients::Clients;
 use super::reader::Setup;
-use super::start::Search;
+use super::start::{QUESTION, Search};
 
 /// The time between two looks at the clients' events.
 pub(super) const SERVE: Duration = Duration::from_millis(50);
+
+/// Fails where this client may not use the group. Otherwise the first to learn of it would be the
+/// reader of the source, in words of librdkafka that name no group.
+///
+/// Whatever else the answer is, or where there is none, says nothing for good: the member asks again.
+async fn ask_for_group(setup: &Setup, clients: &Arc<Clients>) -> Result<(), KafkaError> {
+    let settings = &setup.settings;
+    let mut list = TopicPartitionList::new();
+    for topic in &settings.topics {
+        list.add_partition(topic, 0);
+    }
+    let longest = settings.topic_timeout.min(QUESTION);
+    let asked = Arc::clone(clients);
+    let ask = move || asked.reader.committed_offsets(list, longest);
+    let answer = tokio::task::spawn_blocking(ask).await;
+    match answer.map(|answer| answer.map_err(|error| error.rdkafka_error_code())) {
+        Ok(Err(Some(RDKafkaErrorCode::GroupAuthorizationFailed))) => {
+            Err(setup.shared.group_refused())
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Makes the clients, waits until the topics are known to exist, and joins the group.
 pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaError> {
@@ -39,6 +63,7 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
             let count = look_up(&topic, waits, ask, in_vain).await?;
             opened_with.insert(topic, i32::try_from(count).unwrap_or(i32::MAX));
         }
+        ask_for_group(setup, &clients).await?;
         Ok::<_, KafkaError>(opened_with)
     };
     // Nothing is subscribed to yet, so no record comes; but errors do, and are noted by the callbacks.
@@ -46,12 +71,15 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
         loop {
             while clients.reader.poll(Duration::ZERO).is_some() {}
             while clients.member.poll(Duration::ZERO).is_some() {}
+            if let Some(failure) = shared.failure() {
+                return failure;
+            }
             tokio::time::sleep(SERVE).await;
         }
     };
     let opened_with = tokio::select! {
         looked_up = look_all_up => looked_up?,
-        () = serve => return Err(KafkaError::Closed),
+        failure = serve => return Err(failure),
     };
     let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
     let subscribed = clients.member.subscribe(&topics);

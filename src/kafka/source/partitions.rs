@@ -29,6 +29,10 @@ const CHECK: Duration = Duration::from_secs(10);
 /// The time after which a partition of which nothing comes is looked at.
 const SILENCE: Duration = Duration::from_secs(60);
 
+/// The time between two looks at one that was found to have records of which none comes: a single
+/// failure is not reported, since it may be the last.
+const STALLED: Duration = Duration::from_secs(10);
+
 /// The partitions that are assigned.
 pub(super) struct Partitions {
     shared: Arc<Shared>,
@@ -82,7 +86,13 @@ impl Partitions {
 
     /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
     pub(super) fn check_silence(&mut self, now: Duration) {
-        let silent = self.readings.silent(now, SILENCE);
+        let stalled = &self.stalled;
+        let silent = self
+            .readings
+            .silent(now, |key| match stalled.contains_key(key) {
+                true => STALLED,
+                false => SILENCE,
+            });
         self.questions.silence(silent);
         let shared = &self.shared;
         let had_stalled = !self.stalled.is_empty();
@@ -351,3 +361,7 @@ impl Partitions {
         Ok(has_more)
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+#[path = "silence_tests.rs"]
+mod tests;

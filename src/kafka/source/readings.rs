@@ -190,14 +190,14 @@ impl Readings {
         rests.min()
     }
 
-    /// Returns the partitions of which nothing has come for so long.
+    /// Returns the partitions of which nothing has come for as long as is given for each.
     pub(super) fn silent(
         &mut self,
         now: Duration,
-        for_long: Duration,
+        for_long: impl Fn(&Key) -> Duration,
     ) -> Vec<Arc<PartitionTracker>> {
-        let silent = self.readings.values_mut().filter_map(|reading| {
-            let is_silent = reading.is_silent(now, for_long);
+        let silent = self.readings.iter_mut().filter_map(|(key, reading)| {
+            let is_silent = reading.is_silent(now, for_long(key));
             is_silent.then(|| Arc::clone(&reading.tracker))
         });
         silent.collect()

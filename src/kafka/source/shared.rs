@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
 use super::super::connection::Connection;
@@ -92,7 +93,19 @@ impl Shared {
         };
         tracker.retire();
         self.output.withdraw(&key.0, key.1);
+        // Its next member has the lag from now on: summed up, it would count twice.
+        self.meter.lag(&key.0, key.1, 0);
         Some(tracker)
+    }
+
+    /// Returns the error of a client that may not use its group.
+    pub(super) fn group_refused(&self) -> KafkaError {
+        KafkaError::GroupRefused {
+            group: self.meter.group().into(),
+            reason: RDKafkaErrorCode::GroupAuthorizationFailed
+                .to_string()
+                .into(),
+        }
     }
 
     /// Returns the reason why the client works no more.
@@ -137,5 +150,57 @@ impl Drop for EndOutput {
             self.0.fail(error);
         }
         self.0.output.end(error);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use metrics::{Counter, Gauge, Histogram, KeyName, Metadata, Recorder, SharedString, Unit};
+
+    use super::*;
+
+    /// The gauge of the lag of the one partition that there is.
+    #[derive(Default)]
+    struct LagGauge(Mutex<Arc<AtomicU64>>);
+
+    impl Recorder for LagGauge {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, _: &metrics::Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, key: &metrics::Key, _: &Metadata<'_>) -> Gauge {
+            match key.name() {
+                "kafka_source_lag" => Gauge::from_arc(Arc::clone(&self.0.lock().expect("free"))),
+                _ => Gauge::noop(),
+            }
+        }
+
+        fn register_histogram(&self, _: &metrics::Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn a_partition_that_is_another_members_has_no_lag_here() {
+        let recorder = LagGauge::default();
+        metrics::with_local_recorder(&recorder, || {
+            let shared = Shared::new(10, 1 << 20, "group");
+            let admission = Arc::clone(&shared.admission);
+            let tracker = PartitionTracker::new("events".into(), 0, admission);
+            shared.track(&tracker);
+            shared.meter.lag("events", 0, 7);
+            let lag = || f64::from_bits(recorder.0.lock().expect("free").load(SeqCst));
+            assert_eq!(lag().to_bits(), 7_f64.to_bits());
+            shared.untrack(&tracker.key());
+            assert_eq!(lag().to_bits(), 0_f64.to_bits());
+        });
     }
 }

@@ -5,7 +5,7 @@
 mod misconfigured;
 mod outages;
 mod sink;
-mod source;
+pub(crate) mod source;
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use futures::StreamExt as _;
 use super::{settings, sink, soon};
 
 /// A topic with records whose values are their places in the partition.
-async fn filled(partitions: i32, each: u32) -> EmbeddedKafka {
+pub(crate) async fn filled(partitions: i32, each: u32) -> EmbeddedKafka {
     let kafka = EmbeddedKafka::start(&[("events", partitions)]).expect("a mock");
     fill(&kafka, partitions, 0..each).await;
     kafka
@@ -31,11 +31,11 @@ async fn fill(kafka: &EmbeddedKafka, partitions: i32, numbers: std::ops::Range<u
     soon(sink.close()).await.expect("delivered");
 }
 
-pub(super) fn own() -> KafkaSourceSettings {
+pub(crate) fn own() -> KafkaSourceSettings {
     KafkaSourceSettings::new("group", ["events"]).redelivery_delay(Duration::from_millis(50))
 }
 
-pub(super) async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
+pub(crate) async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
     // For so long the mock waits before the next member, once the last one has left.
     let settings = settings(kafka).set("session.timeout.ms", "6000");
     soon(KafkaSource::open(&settings, own))
@@ -43,7 +43,7 @@ pub(super) async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> Ka
         .expect("a source")
 }
 
-pub(super) async fn next(source: &mut KafkaSource) -> Message {
+pub(crate) async fn next(source: &mut KafkaSource) -> Message {
     let next = soon(source.next()).await.expect("not the end");
     next.expect("a record")
 }

@@ -10,7 +10,9 @@ mod holds;
 mod pipelines;
 mod rebalance;
 mod refusals;
+mod remade;
 mod restart;
+mod rights;
 pub(crate) mod server;
 mod topic_ids;
 

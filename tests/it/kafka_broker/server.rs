@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -19,18 +20,38 @@ pub(crate) struct Server {
     jars: String,
     directory: PathBuf,
     port: u16,
+    access: Access,
     child: Child,
+}
+
+/// The clients that a broker lets in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Everyone,
+    /// The users `admin`, who may do anything, and `app`, who may do what it was granted. Each has its
+    /// name for a password.
+    Users,
 }
 
 impl Server {
     /// Starts on free ports, with its files in a new directory.
     pub(crate) fn start(jars: &str, directory: &Path) -> Self {
-        for attempt in 0..5 {
+        Self::start_for(jars, directory, Access::Everyone)
+    }
+
+    /// Starts one that has the users `admin` and `app`, by SASL, and looks at the rights of `app`.
+    pub(crate) fn start_with_users(jars: &str, directory: &Path) -> Self {
+        Self::start_for(jars, directory, Access::Users)
+    }
+
+    fn start_for(jars: &str, directory: &Path, access: Access) -> Self {
+        for _ in 0..5 {
             let _ = std::fs::remove_dir_all(directory);
             std::fs::create_dir_all(directory).expect("a directory");
-            let (port, controller) = (free_port(attempt, 0), free_port(attempt, 1));
+            let (port, controller) = (free_port(), free_port());
             let file = directory.join("server.properties");
-            std::fs::write(&file, properties(directory, port, controller)).expect("written");
+            std::fs::write(&file, properties(directory, port, controller, access))
+                .expect("written");
             let format = java(jars, "kafka.tools.StorageTool")
                 .args(["format", "-t", CLUSTER, "-c"])
                 .arg(&file)
@@ -40,6 +61,7 @@ impl Server {
                 jars: jars.to_owned(),
                 directory: directory.to_owned(),
                 port,
+                access,
                 child: broker(jars, directory),
             };
             if server.answers() {
@@ -51,6 +73,48 @@ impl Server {
 
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the properties by which a client logs in as this user.
+    pub(crate) fn login(user: &str) -> [(&'static str, &str); 4] {
+        [
+            ("security.protocol", "sasl_plaintext"),
+            ("sasl.mechanism", "PLAIN"),
+            ("sasl.username", user),
+            ("sasl.password", user),
+        ]
+    }
+
+    /// Returns the configuration of a client that may do anything.
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap());
+        if self.access == Access::Users {
+            for (property, value) in Self::login("admin") {
+                config.set(property, value);
+            }
+        }
+        config
+    }
+
+    /// Creates a topic.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32, config: &[(&str, &str)]) {
+        let admin = self.config().create().expect("a client");
+        create_topic_by(&admin, name, partitions, config).await;
+    }
+
+    /// Grants the user `app` these rights, such as `topic:orders:write`.
+    pub(crate) fn grant(&self, rights: &[&str]) {
+        let output = Command::new("java")
+            .args(["-cp", &format!("{}/*", self.jars)])
+            .arg("tests/servers/Acls.java")
+            .args([&self.bootstrap(), "app"])
+            .args(rights)
+            .stdin(Stdio::null())
+            .output()
+            .expect("there is `java`");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{complaint}");
     }
 
     /// Kills it (SIGKILL), in the middle of anything.
@@ -77,10 +141,7 @@ impl Server {
     )]
     fn answers(&mut self) -> bool {
         let began = Instant::now();
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.bootstrap())
-            .create()
-            .expect("a client");
+        let consumer: BaseConsumer = self.config().create().expect("a client");
         while consumer
             .fetch_metadata(None, Duration::from_secs(1))
             .is_err()
@@ -111,17 +172,25 @@ pub(crate) fn admin(bootstrap: &str) -> AdminClient<DefaultClientContext> {
 }
 
 /// Creates a topic on whatever broker.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a topic's deletion is waited for in real time"
-)]
 pub(crate) async fn create_topic(
     bootstrap: &str,
     name: &str,
     partitions: i32,
     config: &[(&str, &str)],
 ) {
-    let admin = admin(bootstrap);
+    create_topic_by(&admin(bootstrap), name, partitions, config).await;
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a topic's deletion is waited for in real time"
+)]
+async fn create_topic_by(
+    admin: &AdminClient<DefaultClientContext>,
+    name: &str,
+    partitions: i32,
+    config: &[(&str, &str)],
+) {
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
     for (property, value) in config {
         topic = topic.set(property, value);
@@ -157,15 +226,20 @@ fn broker(jars: &str, directory: &Path) -> Child {
         .expect("there is `java`")
 }
 
-fn properties(directory: &Path, port: u16, controller: u16) -> String {
+fn properties(directory: &Path, port: u16, controller: u16, access: Access) -> String {
+    let (protocol, users) = match access {
+        Access::Everyone => ("PLAINTEXT", ""),
+        Access::Users => ("SASL_PLAINTEXT", USERS),
+    };
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={protocol}://127.0.0.1:{port}
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+inter.broker.listener.name={protocol}
 log.dirs={}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -179,15 +253,26 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.session.timeout.ms=8000
 group.consumer.min.heartbeat.interval.ms=200
 group.consumer.heartbeat.interval.ms=500
-",
+{users}",
         directory.display()
     )
 }
 
+/// The broker is the user `ANONYMOUS` of its own controller.
+const USERS: &str = r#"sasl.enabled.mechanisms=PLAIN
+sasl.mechanism.inter.broker.protocol=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username="admin" password="admin" user_admin="admin" user_app="app";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:admin;User:ANONYMOUS
+"#;
+
 /// A port below those that the system gives to outgoing connections, so that none of them takes it while the
 /// server is down.
-fn free_port(attempt: u64, which: u64) -> u16 {
-    let seed = u64::from(std::process::id()) << 8 | attempt << 1 | which;
+fn free_port() -> u16 {
+    // Servers that are started side by side must not be given the same port.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let seed = u64::from(std::process::id()) << 8 | number;
     let mut rng = fastrand::Rng::with_seed(seed);
     loop {
         let port = rng.u16(20_000..32_000);

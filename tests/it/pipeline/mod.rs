@@ -12,6 +12,7 @@ mod bounds;
 mod causes;
 mod dead_letters;
 mod endings;
+mod lag;
 mod letters;
 mod lookups;
 mod numbers;

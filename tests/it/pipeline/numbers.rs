@@ -11,7 +11,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 use super::parts::{Holding, Log, Script};
 
 #[derive(Default)]
-struct Recorded {
+pub(super) struct Recorded {
     described: Mutex<BTreeMap<String, Unit>>,
     counters: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     gauges: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
@@ -23,10 +23,15 @@ impl Recorded {
         counters.get(key).map(|count| count.load(Ordering::SeqCst))
     }
 
-    fn gauge(&self, key: &str) -> Option<f64> {
+    pub(super) fn gauge(&self, key: &str) -> Option<f64> {
         let gauges = self.gauges.lock().unwrap();
         let bits = gauges.get(key).map(|gauge| gauge.load(Ordering::SeqCst));
         bits.map(f64::from_bits)
+    }
+
+    pub(super) fn has_gauge(&self, name: &str) -> bool {
+        let gauges = self.gauges.lock().unwrap();
+        gauges.keys().any(|key| key.starts_with(name))
     }
 
     fn describe(&self, key: &KeyName, unit: Option<Unit>) {
@@ -153,5 +158,5 @@ fn what_a_pipeline_does_is_published_by_operator_and_described() {
         let name = key.split('{').next().unwrap();
         assert!(described.contains_key(name), "{name}");
     }
-    assert_eq!(described.len(), 11);
+    assert_eq!(described.len(), 13);
 }

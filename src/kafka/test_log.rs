@@ -1,0 +1,55 @@
+//! What is logged in a test.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The lines that are logged on a test's thread.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+
+/// Keeps a [`Log`] collecting.
+pub(super) struct Collecting {
+    _subscriber: tracing::subscriber::DefaultGuard,
+    _second: tracing::Dispatch,
+}
+
+impl Log {
+    /// Collects what is logged on this thread from INFO on, until the result is dropped.
+    pub(super) fn collect() -> (Self, Collecting) {
+        // With one dispatcher alone, tracing asks the thread that reaches a callsite first whether it is
+        // of interest; that may be another test's.
+        let second = tracing::Dispatch::new(tracing_subscriber::registry());
+        let log = Self::default();
+        let out = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_env_filter("info")
+            .with_ansi(false)
+            .with_writer(move || out.clone())
+            .finish();
+        let collecting = Collecting {
+            _subscriber: tracing::subscriber::set_default(subscriber),
+            _second: second,
+        };
+        (log, collecting)
+    }
+
+    /// Returns the lines that contain this text, such as a level.
+    pub(super) fn lines(&self, text: &str) -> Vec<String> {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = String::from_utf8_lossy(&bytes);
+        let lines = log.lines().filter(|line| line.contains(text));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
