@@ -60,7 +60,7 @@ pub(crate) fn keyed(
                 Ok(())
             }
         })
-        .enrich(|decision| branch_number(decision), branches, event)
+        .enrich(branch_number, branches, event)
         .key_by(|event| event.decision.clone())
 }
 
