@@ -1,6 +1,7 @@
 //! The rate, cut at once and judged later.
 
 use super::super::control::Control;
+use super::super::probe::{Part, Probe, Probes};
 use super::*;
 
 /// Returns known units of 1,000 of which a sink has so many, after a cut at second 1 for which so
@@ -79,4 +80,78 @@ fn a_cut_is_deepened_by_the_excess_that_is_certain() {
     none_pending.cuts.add(1.1, of(1_000, 500));
     none_pending.deepen();
     assert_eq!(none_pending.level.rate(), 1_000.0);
+}
+
+/// Returns a probe that is over, in which so many were refused.
+fn probe(seen: Tally) -> Probe {
+    let mut probes = Probes::new(0.0);
+    probes.begin(1.0, 2.0, 1.0);
+    probes.answered(1.5, seen);
+    match probes.answered(2.0, of(1, 0)) {
+        Part::After(probe) => probe,
+        Part::Inside | Part::Outside => panic!("it is over"),
+    }
+}
+
+#[test]
+fn a_few_refusals_cut_an_even_share_and_those_of_an_index() {
+    for (rate, is_certain, cuts) in [
+        (400.0, false, true),
+        (600.0, false, false),
+        (600.0, true, true),
+    ] {
+        let mut control = Control::new(0.0, Some(1_000.0), is_certain);
+        control.level.set(rate);
+        control.cuts.add(0.5, of(100, 2));
+        assert_eq!(control.react(1.0, 0.0), cuts, "{rate}, {is_certain}");
+    }
+}
+
+#[test]
+fn the_first_refusals_make_a_rate_of_what_was_taken_after_a_second() {
+    for (now, rate) in [(3.9, 1_000.0), (4.0, 800.0), (9.0, 800.0)] {
+        let mut control = Control::new(3.0, None, false);
+        control.cuts.add(3.5, of(100, 50));
+        assert!(control.react(now, 800.0));
+        assert_eq!(control.level.rate(), rate, "{now}");
+        assert!(!control.cuts.is_pending());
+        assert_eq!(control.cuts.seen(), Tally::default());
+    }
+}
+
+#[test]
+fn answers_after_a_cut_that_agree_with_a_large_probe_make_it_larger() {
+    // The score of 600 of 1,000 shows by its margin how many writes were measured.
+    for (seen, after, score) in [
+        (of(200, 100), of(400, 200), 69.38),
+        (of(100, 50), of(400, 200), 66.46),
+        (of(200, 100), of(400, 40), 46.97),
+        (of(50, 25), of(400, 200), -6.07),
+    ] {
+        let mut control = cut(900.0, 50);
+        control.cuts.add(1.1, after);
+        control.judge(2.0, probe(seen));
+        let found = control.background.score(of(1_000, 600));
+        let share = control.background.share();
+        assert!(
+            share < 0.5 || (found - score).abs() < 1.0,
+            "{seen:?}: {found}"
+        );
+    }
+    let mut control = cut(900.0, 50);
+    control.judge(2.0, probe(of(200, 200)));
+    assert!(control.background.is_none() && control.cuts.is_pending());
+}
+
+#[test]
+fn a_cut_that_the_background_explains_is_undone_unless_the_share_is_even() {
+    let mut control = cut(900.0, 50);
+    control.cuts.add(1.1, of(400, 200));
+    control.judge(2.0, probe(of(200, 100)));
+    assert_eq!(control.level.rate(), 900.0);
+    assert!(!control.cuts.is_pending());
+    let mut even = cut(400.0, 4);
+    even.judge(2.0, probe(of(200, 0)));
+    assert!(near(even.level.rate(), 220.0));
+    assert_eq!(even.cuts.upheld_for(2.0), Some(0.0));
 }

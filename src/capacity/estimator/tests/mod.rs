@@ -159,11 +159,24 @@ fn a_gap_is_forgotten_where_gaps_are_not_looked_at() {
     let mut answer = |now, rate, refused| {
         estimator.control.level.set(rate);
         estimator.answered(at(now), at(now - 5), of(25, refused), 1000.0);
-        estimator.control.cuts.seen().refused
+        estimator.rate()
     };
-    assert_eq!(answer(1_000, 1000.0, 25), 0.0, "alone, it may be");
-    assert_eq!(answer(1_100, 300.0, 0), 0.0);
-    assert_eq!(answer(1_200, 1000.0, 25), 0.0, "alone as well");
+    assert_eq!(answer(1_000, 1000.0, 25), Some(1000.0), "alone, it may be");
+    assert_eq!(answer(1_100, 300.0, 0), Some(300.0));
+    assert_eq!(answer(1_200, 1000.0, 25), Some(1000.0), "alone as well");
+    // Where a slot is longer, no gap is looked for.
+    let mut slow = self::estimator(Some(20.0));
+    slow.answered(at(1_000), at(995), of(25, 25), 20.0);
+    assert_eq!(slow.rate(), Some(17.0));
+}
+
+#[test]
+fn no_probe_is_sent_where_nothing_is_refused() {
+    let mut estimator = estimator(Some(1000.0));
+    for now in (25..5_000).step_by(25) {
+        drive(&mut estimator, now..now + 25, |_| 0);
+        assert!(!estimator.probes.is_probing());
+    }
 }
 
 #[test]
@@ -249,7 +262,9 @@ fn after_a_second_without_a_write_taken_it_is_an_outage_and_nothing_is_learned()
     drive(&mut estimator, 25..2_000, |_| 0);
     let reaction = drive(&mut estimator, 2_000..2_990, |_| 25);
     assert!(!reaction.outage);
-    let reaction = drive(&mut estimator, 2_990..20_000, |_| 25);
+    drive(&mut estimator, 2_990..3_050, |_| 25);
+    assert_eq!(estimator.rate(), Some(1000.0), "a cut is undone at once");
+    let reaction = drive(&mut estimator, 3_050..20_000, |_| 25);
     assert!(reaction.outage);
     assert_eq!(estimator.rate(), Some(1000.0));
     assert_eq!(estimator.control.background.share(), 0.0);
@@ -290,6 +305,7 @@ fn another_known_number_scales_the_rate() {
     let mut estimator = estimator(Some(1000.0));
     drive(&mut estimator, 25..100, |_| 10);
     estimator.set_known(Some(2000.0));
+    assert_eq!(estimator.control.cuts.rate_before(), Some(2000.0));
     assert_eq!(estimator.rate(), Some(1700.0));
     estimator.set_known(Some(1900.0));
     assert_eq!(estimator.rate(), Some(1900.0), "alone: all of them");
@@ -315,6 +331,12 @@ fn begun_anew_it_knows_nothing_of_before() {
     drive(&mut estimator, 25..20_000, |_| 5);
     assert!(estimator.has_background());
     estimator.restart(at(20_000), Some(300.0));
+    let opened = START.as_secs_f64();
+    assert!(
+        (estimator.probes.opened() - opened).abs() < 1e-3,
+        "the slots"
+    );
+    assert!(estimator.gaps.is_some());
     assert_eq!(estimator.rate(), Some(300.0));
     assert!(!estimator.has_background());
     estimator.restart(at(20_000), None);

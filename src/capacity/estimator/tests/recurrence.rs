@@ -142,39 +142,72 @@ fn a_rate_that_passed_is_the_highest_of_late() {
     assert_eq!(tried(&mut recurrence, &[(61.4, 500.0)]), None);
 }
 
-/// Refusals begin at half of the rate at which they began before. Returns the rate after they
-/// ended, and 0.9 seconds later, in which a share is refused again, as parts of the rate before.
-fn come_again_far_lower(refused_again: u32) -> [f64; 2] {
-    let mut estimator = estimator(None);
-    let rate = |estimator: &Estimator| estimator.rate().expect("limited");
-    drive(&mut estimator, 25..6_000, |_| 0);
-    // The first refusals make a rate of what was delivered, and no cut yet.
-    drive(&mut estimator, 6_000..6_100, |_| 20);
-    let before = rate(&estimator);
-    drive(&mut estimator, 6_100..6_600, |_| 20);
-    drive(&mut estimator, 6_600..9_000, |_| 0);
-    assert!(rate(&estimator) < 0.6 * before, "{}", rate(&estimator));
-    drive(&mut estimator, 9_000..9_100, |_| 20);
-    let lower = rate(&estimator);
-    let mut now = 9_100;
-    while rate(&estimator) <= 1.2 * lower {
-        drive(&mut estimator, now..now + 25, |_| 0);
-        now += 25;
-        assert!(now < 10_000, "it is tried: {lower} of {before}");
+/// A rate that is tried, since refusals ended that had begun at half of the rate before.
+struct Tried {
+    estimator: Estimator,
+    now: u64,
+    /// The rates at which refusals began, first and then.
+    before: f64,
+    begun: f64,
+}
+
+fn limit(estimator: &Estimator) -> f64 {
+    estimator.rate().expect("limited")
+}
+
+impl Tried {
+    fn new() -> Self {
+        let mut estimator = estimator(None);
+        drive(&mut estimator, 25..6_000, |_| 0);
+        // The first refusals make a rate of what was delivered, and no cut yet.
+        drive(&mut estimator, 6_000..6_100, |_| 20);
+        let before = limit(&estimator);
+        drive(&mut estimator, 6_100..6_600, |_| 20);
+        drive(&mut estimator, 6_600..9_000, |_| 0);
+        let begun = limit(&estimator);
+        assert!(begun < 0.6 * before, "{begun}");
+        drive(&mut estimator, 9_000..9_100, |_| 20);
+        let lower = limit(&estimator);
+        let mut now = 9_100;
+        while limit(&estimator) <= 1.2 * lower {
+            drive(&mut estimator, now..now + 25, |_| 0);
+            now += 25;
+            assert!(now < 10_000, "it is tried: {lower} of {before}");
+        }
+        Self {
+            estimator,
+            now,
+            before,
+            begun,
+        }
     }
-    let tried = rate(&estimator);
-    drive(&mut estimator, now..now + 900, |_| refused_again);
-    [tried / before, rate(&estimator) / before]
 }
 
 #[test]
 fn where_refusals_end_and_begin_again_far_lower_the_rate_of_before_is_tried() {
-    let [tried, after] = come_again_far_lower(0);
-    assert!(tried > 0.6, "{tried}");
-    assert!(after >= tried, "{after}");
-    let [tried, after] = come_again_far_lower(2);
-    assert!(after >= tried, "meanwhile it is not cut: {after}");
-    let [tried, after] = come_again_far_lower(20);
-    assert!(tried > 0.6, "{tried}");
-    assert!(after < 0.5, "refused at once, it is given up: {after}");
+    for refused in [0, 2] {
+        let mut tried = Tried::new();
+        let rate = limit(&tried.estimator);
+        assert!(rate > 0.6 * tried.before, "{rate}");
+        let now = tried.now;
+        drive(&mut tried.estimator, now..now + 900, |_| refused);
+        let after = limit(&tried.estimator);
+        assert!(after >= rate, "meanwhile it is not cut: {after}");
+    }
+}
+
+#[test]
+fn a_rate_that_is_refused_when_tried_is_cut_from_the_lower_one() {
+    let mut tried = Tried::new();
+    let rate = limit(&tried.estimator);
+    let mut reaction = Reaction::default();
+    while limit(&tried.estimator) >= rate {
+        reaction = drive(&mut tried.estimator, tried.now..tried.now + 25, |_| 20);
+        tried.now += 25;
+        assert!(tried.now < 11_000, "refused at once, it is given up");
+    }
+    let after = limit(&tried.estimator);
+    let expected = 0.7 * tried.begun;
+    assert!((after / expected - 1.0).abs() < 0.05, "{after}, {expected}");
+    assert!(near(reaction.hold_back, 0.1 * after), "{reaction:?}");
 }
