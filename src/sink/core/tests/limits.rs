@@ -189,7 +189,53 @@ fn the_units_that_a_call_consumed_count() {
 }
 
 #[test]
-fn a_delete_whose_answer_was_lost_is_not_written_where_an_item_is_found() {
+fn the_units_consumed_are_asked_for_where_an_adaptive_rate_needs_them() {
+    let mut core = indexed(10, &[]);
+    assert!(core.bodies.asks_consumed());
+    core.set_rate(ms(0), Rate::Fixed(10));
+    assert!(!core.bodies.asks_consumed());
+    core.set_rate(ms(0), Rate::Adaptive);
+    assert!(core.bodies.asks_consumed());
+    assert!(core.stop_asking_consumed());
+    assert!(!core.stop_asking_consumed(), "once");
+    core.set_rate(ms(0), Rate::Fixed(10));
+    core.set_rate(ms(0), Rate::Adaptive);
+    assert!(!core.bodies.asks_consumed(), "such requests are refused");
+}
+
+#[test]
+fn a_table_yields_to_the_others_of_its_account() {
+    let mut core = indexed(1_000, &[]);
+    assert_eq!(core.rate(ms(2_000)), Some(1_000.0));
+    core.yield_to_account(ms(2_000));
+    let rate = core.rate(ms(2_000)).expect("limited");
+    assert!(rate < 1_000.0, "{rate}");
+}
+
+#[test]
+fn a_failed_condition_is_an_outcome_whatever_else_its_request_asked_for() {
+    let mut core = indexed(10, &[]);
+    core.submit(ms(5_000), single(WriteKind::Put, 1, 1, true));
+    let request = core.next_request(ms(5_000)).expect("a call");
+    assert!(core.stop_asking_consumed());
+    let failed = error(ErrorClass::Permanent, "ConditionalCheckFailedException");
+    core.on_call(ms(5_001), request.id, Err(failed));
+    let outcomes = settled(&mut core);
+    assert!(
+        matches!(
+            outcomes[..],
+            [Settled {
+                outcome: Outcome::ConditionFailed { .. },
+                ..
+            }]
+        ),
+        "{outcomes:?}"
+    );
+}
+
+/// Returns the outcome of a delete whose first answer was lost, and whose condition failed then
+/// with this item.
+fn deleted_again(found: Option<&[u8]>) -> Outcome {
     let mut core = core(rules(), 4);
     core.submit(ms(0), single(WriteKind::Delete, 1, 1, true));
     let request = core.next_request(ms(0)).expect("a call");
@@ -197,17 +243,26 @@ fn a_delete_whose_answer_was_lost_is_not_written_where_an_item_is_found() {
     core.on_call(ms(1), request.id, Err(lost));
     let request = core.next_request(ms(1_000)).expect("again");
     let mut failure = Failure::new(ErrorClass::Permanent, "ConditionalCheckFailedException");
-    failure.item = Some(Box::from(&data(1, Some(5))[..]));
+    failure.item = found.map(Box::from);
     core.on_call(ms(1_001), request.id, Err(failure.into()));
-    let outcomes = settled(&mut core);
-    assert!(
-        matches!(
-            &outcomes[0].outcome,
-            Outcome::Unknown {
-                existing: Some(_),
-                ..
-            }
-        ),
-        "{outcomes:?}"
+    settled(&mut core)
+        .pop()
+        .expect("it has its outcome")
+        .outcome
+}
+
+#[test]
+fn a_delete_whose_answer_was_lost_is_written_where_no_item_is_found() {
+    let found = data(1, Some(5));
+    let outcome = deleted_again(Some(&found));
+    let unknown = matches!(
+        outcome,
+        Outcome::Unknown {
+            existing: Some(_),
+            ..
+        }
     );
+    assert!(unknown, "{outcome:?}");
+    let outcome = deleted_again(None);
+    assert!(outcome.is_written(), "{outcome:?}");
 }

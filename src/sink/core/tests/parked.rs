@@ -42,7 +42,11 @@ fn prompt() -> Rules {
 /// Returns a core whose indexes have ten units a second each, all used up for some seconds, and the
 /// time.
 fn used_up(indexes: usize) -> (TestCore, u64) {
-    let mut core = with_budgets(prompt(), 8, 40_000, &vec![10; indexes]);
+    used_up_by(prompt(), indexes)
+}
+
+fn used_up_by(rules: Rules, indexes: usize) -> (TestCore, u64) {
+    let mut core = with_budgets(rules, 8, 40_000, &vec![10; indexes]);
     let all: Vec<usize> = (0..indexes).collect();
     core.submit(ms(0), entering(200, 1_000, 100 * 1024, &all));
     let sent = run(&mut core, 0, 60_000);
@@ -161,24 +165,21 @@ fn a_newer_write_that_takes_a_parked_place_takes_its_weight_too() {
         coalesce: true,
         ..prompt()
     };
-    let mut core = with_budgets(coalescing, 8, 40_000, &[1]);
-    for key in 0..20 {
-        core.submit(ms(0), entering(key, 1, 4_000, &[0]));
-    }
-    run(&mut core, 0, 1);
+    let (mut core, now) = used_up_by(coalescing, 1);
     let parked = |core: &TestCore| -> u32 {
         let lanes = core.queue.parked().values();
         lanes.map(|lane| lane.units(lane.count())).sum()
     };
-    assert!(parked(&core) >= 4 * 10, "{}", parked(&core));
-    for key in 0..20 {
-        core.submit(ms(1), entering(key, 2, 100, &[0]));
+    for (write, size, units) in [(1, 4_000, 80), (2, 100, 20), (3, 2_000, 40)] {
+        for key in 0..20 {
+            core.submit(ms(now), entering(key, write, size, &[0]));
+        }
+        assert!(core.next_request(ms(now)).is_none());
+        assert_eq!(parked(&core), units);
     }
-    run(&mut core, 1, 2);
-    assert!(parked(&core) <= 20, "{}", parked(&core));
-    run(&mut core, 2, 120_000);
+    run(&mut core, now, now + 60_000);
     assert!(core.is_idle());
-    assert!(core.queue.parked().is_empty());
+    assert_eq!(settled(&mut core).len(), 60);
 }
 
 #[test]
