@@ -137,7 +137,7 @@ impl Background {
     /// Returns the least of that share that is certain.
     pub(super) fn certain_excess(self, seen: Tally) -> f64 {
         let certain = self.score(seen) - self.threshold();
-        (certain / (seen.sent.max(1.0) * (1.0 - self.share))).clamp(0.0, 0.95)
+        (certain / (seen.sent * (1.0 - self.share))).clamp(0.0, 0.95)
     }
 
     /// Returns whether two shares differ by no more than chance explains.

@@ -60,7 +60,7 @@ struct PastGap {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Gaps {
     open: Option<OpenGap>,
     /// The one that the next is compared with.

@@ -60,7 +60,7 @@ pub(super) enum Finding {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Recurrence {
     /// The highest of late.
     highest: Option<Beginning>,

@@ -149,6 +149,11 @@ impl Keys {
     /// Returns the number of keys that have a queued write.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
+        assert_eq!(
+            self.table.len(),
+            self.lines.len(),
+            "each line has its entry"
+        );
         self.lines.len()
     }
 }

@@ -7,7 +7,7 @@ use crate::sink::cost::Cost;
 
 /// Returns the core of a table with these write units, and indexes with these, without a search for
 /// burst credit.
-fn indexed(table: u64, indexes: &[u64]) -> TestCore {
+pub(super) fn indexed(table: u64, indexes: &[u64]) -> TestCore {
     with_budgets(rules(), 8, table, indexes)
 }
 
@@ -45,7 +45,7 @@ pub(super) fn with_budgets(
 }
 
 /// Returns a put of this size that enters these indexes.
-fn entering(key: u8, write: u64, size: usize, indexes: &[usize]) -> Submission<u64> {
+pub(super) fn entering(key: u8, write: u64, size: usize, indexes: &[usize]) -> Submission<u64> {
     let mut set = IndexSet::default();
     for index in indexes {
         set.insert(*index);

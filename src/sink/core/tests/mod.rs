@@ -10,11 +10,14 @@ mod bisection;
 mod bounds;
 mod budgets;
 mod coalescing;
+mod delays;
 mod descriptions;
 mod evidence;
 mod faults;
 mod feedback;
+mod limits;
 mod model;
+mod parked;
 mod retries;
 
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,5 +1,13 @@
 //! The estimator, answer by answer.
 
+mod background;
+mod control;
+mod cut;
+mod gaps;
+mod level;
+mod probes;
+mod recurrence;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -19,6 +27,14 @@ fn of(sent: u32, refused: u32) -> Tally {
         sent: f64::from(sent),
         refused: f64::from(refused),
     }
+}
+
+fn tally(sent: f64, refused: f64) -> Tally {
+    Tally { sent, refused }
+}
+
+fn near(one: f64, other: f64) -> bool {
+    (one - other).abs() <= 1e-5 * (1.0 + other.abs())
 }
 
 /// Answers a request of 25 each 25 ms, of which so many are refused, for a while; returns the sum
@@ -100,6 +116,67 @@ fn a_rate_is_cut_for_a_reason_from_outside_once_a_second() {
     assert_eq!(estimator.rate(), Some(850.0));
     estimator.cut(at(3_000), 900.0);
     assert_eq!(estimator.rate(), Some(722.5));
+    let mut unlimited = self::estimator(None);
+    unlimited.cut(at(2_000), 900.0);
+    assert_eq!(unlimited.rate(), Some(630.0), "of what was delivered");
+}
+
+#[test]
+fn a_probe_sends_less_than_was_taken_before_the_cut() {
+    let mut estimator = estimator(Some(1000.0));
+    let mut now = 25;
+    while !estimator.probes.is_probing() {
+        drive(&mut estimator, now..now + 25, |_| 6);
+        now += 25;
+        assert!(now < 6_000, "it is judged");
+    }
+    let factor = estimator.probe_factor(at(now - 25));
+    let taken = 0.9 * 0.76 * 1000.0 / 850.0;
+    assert!((factor - taken).abs() < 0.01, "{factor}");
+}
+
+#[test]
+fn what_left_at_another_speed_says_nothing() {
+    let mut estimator = estimator(Some(1000.0));
+    let mut now = 25;
+    while !estimator.probes.is_probing() {
+        drive(&mut estimator, now..now + 25, |_| 6);
+        now += 25;
+    }
+    estimator.ignore_sent(at(now));
+    assert_eq!(
+        estimator.probe_factor(at(now - 25)),
+        1.0,
+        "no probe goes on"
+    );
+    estimator.answered(at(now + 5), at(now - 5), of(25, 6), 1000.0);
+    assert_eq!(estimator.control.cuts.seen(), Tally::default());
+}
+
+#[test]
+fn a_gap_is_forgotten_where_gaps_are_not_looked_at() {
+    let mut estimator = estimator(Some(1000.0));
+    let mut answer = |now, rate, refused| {
+        estimator.control.level.set(rate);
+        estimator.answered(at(now), at(now - 5), of(25, refused), 1000.0);
+        estimator.rate()
+    };
+    assert_eq!(answer(1_000, 1000.0, 25), Some(1000.0), "alone, it may be");
+    assert_eq!(answer(1_100, 300.0, 0), Some(300.0));
+    assert_eq!(answer(1_200, 1000.0, 25), Some(1000.0), "alone as well");
+    // Where a slot is longer, no gap is looked for.
+    let mut slow = self::estimator(Some(20.0));
+    slow.answered(at(1_000), at(995), of(25, 25), 20.0);
+    assert_eq!(slow.rate(), Some(17.0));
+}
+
+#[test]
+fn no_probe_is_sent_where_nothing_is_refused() {
+    let mut estimator = estimator(Some(1000.0));
+    for now in (25..5_000).step_by(25) {
+        drive(&mut estimator, now..now + 25, |_| 0);
+        assert!(!estimator.probes.is_probing());
+    }
 }
 
 #[test]
@@ -173,8 +250,10 @@ fn a_gap_that_comes_again_at_a_lower_rate_is_not_the_rates() {
     drive(&mut estimator, 500..1_500, all_refused);
     let rate = estimator.rate().expect("known");
     assert!(rate < 900.0, "a first gap counts: {rate}");
-    drive(&mut estimator, 1_500..10_000, all_refused);
+    drive(&mut estimator, 1_500..2_125, all_refused);
     assert_eq!(estimator.rate(), Some(1000.0), "the second one does not");
+    drive(&mut estimator, 2_125..10_000, all_refused);
+    assert_eq!(estimator.rate(), Some(1000.0), "nor do the others");
 }
 
 #[test]
@@ -183,7 +262,9 @@ fn after_a_second_without_a_write_taken_it_is_an_outage_and_nothing_is_learned()
     drive(&mut estimator, 25..2_000, |_| 0);
     let reaction = drive(&mut estimator, 2_000..2_990, |_| 25);
     assert!(!reaction.outage);
-    let reaction = drive(&mut estimator, 2_990..20_000, |_| 25);
+    drive(&mut estimator, 2_990..3_050, |_| 25);
+    assert_eq!(estimator.rate(), Some(1000.0), "a cut is undone at once");
+    let reaction = drive(&mut estimator, 3_050..20_000, |_| 25);
     assert!(reaction.outage);
     assert_eq!(estimator.rate(), Some(1000.0));
     assert_eq!(estimator.control.background.share(), 0.0);
@@ -224,6 +305,7 @@ fn another_known_number_scales_the_rate() {
     let mut estimator = estimator(Some(1000.0));
     drive(&mut estimator, 25..100, |_| 10);
     estimator.set_known(Some(2000.0));
+    assert_eq!(estimator.control.cuts.rate_before(), Some(2000.0));
     assert_eq!(estimator.rate(), Some(1700.0));
     estimator.set_known(Some(1900.0));
     assert_eq!(estimator.rate(), Some(1900.0), "alone: all of them");
@@ -249,6 +331,12 @@ fn begun_anew_it_knows_nothing_of_before() {
     drive(&mut estimator, 25..20_000, |_| 5);
     assert!(estimator.has_background());
     estimator.restart(at(20_000), Some(300.0));
+    let opened = START.as_secs_f64();
+    assert!(
+        (estimator.probes.opened() - opened).abs() < 1e-3,
+        "the slots"
+    );
+    assert!(estimator.gaps.is_some());
     assert_eq!(estimator.rate(), Some(300.0));
     assert!(!estimator.has_background());
     estimator.restart(at(20_000), None);
@@ -298,39 +386,4 @@ proptest! {
             prop_assert!((0.0..=0.6).contains(&estimator.control.background.share()));
         }
     }
-}
-
-/// Refusals begin at half of the rate at which they began before. Returns the rate after they
-/// ended, and a second later, in which a share is refused again.
-fn come_again_far_lower(refused_again: u32) -> [f64; 2] {
-    let mut estimator = estimator(None);
-    let rate = |estimator: &Estimator| estimator.rate().expect("limited");
-    drive(&mut estimator, 25..6_000, |_| 0);
-    // The first refusals make a rate of what was delivered, and no cut yet.
-    drive(&mut estimator, 6_000..6_100, |_| 20);
-    let before = rate(&estimator);
-    drive(&mut estimator, 6_100..6_600, |_| 20);
-    drive(&mut estimator, 6_600..9_000, |_| 0);
-    assert!(rate(&estimator) < 0.6 * before, "{}", rate(&estimator));
-    drive(&mut estimator, 9_000..9_100, |_| 20);
-    let lower = rate(&estimator);
-    let mut now = 9_100;
-    while rate(&estimator) <= 1.2 * lower {
-        drive(&mut estimator, now..now + 25, |_| 0);
-        now += 25;
-        assert!(now < 10_000, "it is tried: {lower} of {before}");
-    }
-    let tried = rate(&estimator);
-    drive(&mut estimator, now..now + 1_200, |_| refused_again);
-    [tried / before, rate(&estimator) / before]
-}
-
-#[test]
-fn where_refusals_end_and_begin_again_far_lower_the_rate_of_before_is_tried() {
-    let [tried, after] = come_again_far_lower(0);
-    assert!(tried > 0.6, "{tried}");
-    assert!(after >= tried, "{after}");
-    let [tried, after] = come_again_far_lower(20);
-    assert!(tried > 0.6, "{tried}");
-    assert!(after < 0.5, "refused at once, it is given up: {after}");
 }
