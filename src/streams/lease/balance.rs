@@ -107,6 +107,14 @@ impl Observed {
             if row.is_finished() || rows.contains_key(&row.shard) {
                 continue;
             }
+            // Read to its end since the last look: its children have begun.
+            let is_parent = |child: &LeaseRow| child.parents.contains(&row.shard);
+            if rows
+                .values()
+                .any(|row| row.is_past_parents() && is_parent(row))
+            {
+                continue;
+            }
             is_gone = true;
             if row.reader().is_some()
                 && let Some((_, moved)) = self.since.get(&row.shard)

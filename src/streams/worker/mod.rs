@@ -66,16 +66,16 @@ impl Worker {
         lister: Lister,
         mut rng: fastrand::Rng,
     ) -> Self {
-        let mut retries = || shared.retries(&mut rng);
+        let [lists, looks, makes] = std::array::from_fn(|_| shared.retries(&mut rng));
         Self {
             destination,
             course: Course::new(),
-            listings: Listings::new(lister, retries()),
-            looks: Looks::new(&shared.stream().arn, retries()),
+            following: Following::new(lists.clone()),
+            listings: Listings::new(lister, lists),
+            rescans: Rescans::new(makes.clone()),
+            looks: Looks::new(&shared.stream().arn, looks),
             discovery: Discovery::new(begin),
-            making: Making::new(retries()),
-            following: Following::new(retries()),
-            rescans: Rescans::new(retries()),
+            making: Making::new(makes),
             tasks: ShardTasks::new(),
             watch: None,
             rng,
@@ -123,7 +123,7 @@ impl Worker {
             }
             let wake = self.start_requests(clock.now());
             tokio::select! {
-                news = self.tasks.news() => self.heard(news),
+                news = self.tasks.news() => self.note_news(news),
                 Some(joined) = next_snapshot(&mut self.watch) => match joined {
                     Ok(end) => self.snapshot_ended(end),
                     Err(error) if error.is_panic() => self.course.fail(StreamsError::Panicked),
@@ -254,7 +254,7 @@ impl Worker {
         self.shared.held.store(held, Ordering::Relaxed);
     }
 
-    fn heard(&mut self, news: TaskNews) {
+    fn note_news(&mut self, news: TaskNews) {
         match news {
             TaskNews::Ended(shard, ended) => self.ended(&shard, ended),
             TaskNews::Event(Event::Closed(shard)) => {

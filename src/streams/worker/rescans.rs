@@ -89,7 +89,7 @@ impl Worker {
         if self.rescans_by().is_some() {
             self.rescans.waiting.push(stored);
         } else {
-            // The one who asked may be gone.
+            // The task that asked may be gone.
             let _ = stored.send(());
         }
     }
@@ -114,7 +114,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// An error that time alone does not mend.
+    /// An error against which time alone does not help: missing rights or names.
     pub(super) fn rescan_requested(&mut self, requested: Requested) -> Result<(), StreamsError> {
         let Requested(result, covers) = requested;
         let failure_log = &self.shared.failure_log;
