@@ -16,10 +16,10 @@ use super::graph::ShardGraph;
 use super::lag::Lags;
 use super::lease::{Begin, LeaseTable};
 use super::listing::Lister;
-use super::policy::{DeadLetter, DeadLetterFn};
+use super::policy::DeadLetter;
 use super::record::Record;
 use super::settings::StreamSettings;
-use super::shared::{FilterFn, GapFn, Order, Shared, Stream, millis};
+use super::shared::{Callbacks, Order, Shared, Stream, millis};
 use super::snapshot::{Coordinator, SnapshotTable, Snapshots};
 use super::source::StreamSource;
 use super::stats::Counters;
@@ -76,9 +76,7 @@ pub struct StreamSourceBuilder {
     start: StartPosition,
     settings: StreamSettings,
     transport: TransportKind,
-    filter: Option<FilterFn>,
-    dead_letters: Option<DeadLetterFn>,
-    on_gap: Option<GapFn>,
+    callbacks: Callbacks,
     seed: Option<u64>,
 }
 
@@ -109,9 +107,7 @@ impl StreamSourceBuilder {
             start: StartPosition::default(),
             settings: StreamSettings::default(),
             transport: TransportKind::default(),
-            filter: None,
-            dead_letters: None,
-            on_gap: None,
+            callbacks: Callbacks::default(),
             seed: None,
         }
     }
@@ -160,7 +156,7 @@ impl StreamSourceBuilder {
 
     /// Sets the filter of records. Those for which it returns `false` are not handed out and count as done.
     pub fn filter(mut self, filter: impl Fn(&Record) -> bool + Send + Sync + 'static) -> Self {
-        self.filter = Some(Arc::new(filter));
+        self.callbacks.filter = Some(Arc::new(filter));
         self
     }
 
@@ -172,7 +168,7 @@ impl StreamSourceBuilder {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        self.dead_letters = Some(Arc::new(move |letter| {
+        self.callbacks.dead_letters = Some(Arc::new(move |letter| {
             let taking = handler(letter);
             Box::pin(async move { taking.await.map_err(|error| text(&*error.into())) })
         }));
@@ -181,7 +177,7 @@ impl StreamSourceBuilder {
 
     /// Sets the handler that is called for every gap, whatever [`StreamSettings::on_gap`] is. It must not block.
     pub fn on_gap(mut self, handler: impl Fn(&Gap) + Send + Sync + 'static) -> Self {
-        self.on_gap = Some(Arc::new(handler));
+        self.callbacks.on_gap = Some(Arc::new(handler));
         self
     }
 
@@ -194,12 +190,15 @@ impl StreamSourceBuilder {
     /// Finds the table's stream, creates the lease table if it is missing, and ensures that every shard has a lease.
     ///
     /// The start position is settled before it returns: every change from then on is given. Nothing
-    /// is read before [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream).
+    /// is read before [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream). An application
+    /// that begins at the latest change, or with a snapshot, waits for up to 2 minutes while the stream lists
+    /// no shard, as when it has just been switched on.
     ///
     /// # Errors
     ///
     /// [`StreamsError::NoStream`] if the table has none, [`StreamsError::Config`] for settings out of range,
-    /// [`StreamsError::HandlerMissing`] for those that lack their handler, and any error that keeps the tables from being read.
+    /// [`StreamsError::HandlerMissing`] for those that lack their handler, [`StreamsError::InconsistentShards`] if the
+    /// stream's shards can't be made out, and any error that keeps the tables from being read.
     ///
     /// # Cancel safety
     ///
@@ -207,8 +206,7 @@ impl StreamSourceBuilder {
     pub async fn open(self) -> Result<StreamSource, StreamsError> {
         let settings = self.settings;
         settings.validate()?;
-        let takes_letters = self.dead_letters.is_some();
-        settings.check_handlers(takes_letters, self.on_gap.is_some())?;
+        settings.check_handlers(&self.callbacks)?;
         if self.in_memory {
             let stored = [
                 (self.lease_table.is_some(), "lease_table"),
@@ -277,11 +275,9 @@ impl StreamSourceBuilder {
             time,
             leases,
             settings,
-            dead_letters: self.dead_letters,
-            filter: self.filter,
-            on_gap: self.on_gap,
+            callbacks: self.callbacks,
             held: AtomicUsize::new(0),
-            graph: Mutex::new(Arc::new(ShardGraph::default())),
+            graph: watch::channel(Arc::new(ShardGraph::default())).0,
             coordinator: Coordinator::new(),
             starved: Mutex::default(),
         };
@@ -347,7 +343,8 @@ fn this_process() -> String {
 
 impl StreamSettings {
     /// Refuses settings that would lose records because no handler takes them.
-    fn check_handlers(&self, dead_letters: bool, on_gap: bool) -> Result<(), StreamsError> {
+    fn check_handlers(&self, callbacks: &Callbacks) -> Result<(), StreamsError> {
+        let (dead_letters, on_gap) = (callbacks.dead_letters.is_some(), callbacks.on_gap.is_some());
         let needs = if !dead_letters && self.get_max_age().is_some() {
             Some(("max_age", "dead_letters"))
         } else if !dead_letters && self.get_retry().get_max_attempts().is_some() {

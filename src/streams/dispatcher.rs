@@ -159,6 +159,59 @@ impl Drop for Output {
     }
 }
 
+/// The way out of one shard's records, or of a snapshot's: the dispatcher, and the tracker of the
+/// records that it has handed out.
+pub(crate) struct Handout {
+    pub(crate) acks: Arc<AckTracker>,
+    pub(crate) dispatcher: Dispatcher,
+    destination: Destination,
+    shard: ShardId,
+    rng: fastrand::Rng,
+}
+
+impl Handout {
+    /// Returns the way out, with no record on it. `valid_until` is when the lease ends.
+    pub(crate) fn new(
+        shared: &Shared,
+        destination: Destination,
+        shard: &ShardId,
+        valid_until: Duration,
+        mut rng: fastrand::Rng,
+    ) -> Self {
+        let acks = Arc::new(AckTracker::new(shared.clock));
+        acks.valid_until(valid_until);
+        let dispatcher = Dispatcher::new(shared, &destination, shard, &acks, &mut rng);
+        Self {
+            acks,
+            dispatcher,
+            destination,
+            shard: shard.clone(),
+            rng,
+        }
+    }
+
+    /// Starts over, with no record out. Those that were are no longer current.
+    pub(crate) fn restart(&mut self, shared: &Shared, valid_until: Duration) {
+        self.acks.revoke();
+        self.acks = Arc::new(AckTracker::new(shared.clock));
+        self.acks.valid_until(valid_until);
+        // The old one first, which announces its end.
+        self.dispatcher = Dispatcher::Gone;
+        self.dispatcher = Dispatcher::new(
+            shared,
+            &self.destination,
+            &self.shard,
+            &self.acks,
+            &mut self.rng,
+        );
+    }
+
+    /// Returns whether the records are taken as a stream, one after the other.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        matches!(self.destination, Destination::Channel(..))
+    }
+}
+
 /// An event of a dispatcher.
 #[derive(Debug)]
 pub(crate) enum DispatcherEvent {
@@ -171,7 +224,7 @@ pub(crate) enum DispatcherEvent {
 
 impl Dispatcher {
     /// Returns the dispatcher of a shard's records, or of a snapshot's, without any.
-    pub(crate) fn new(
+    fn new(
         shared: &Shared,
         destination: &Destination,
         shard: &ShardId,

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use tokio::sync::watch;
+
 use super::failure_log::FailureLog;
 use super::graph::ShardGraph;
 use super::lag::Lags;
@@ -61,6 +63,16 @@ pub(crate) struct Stream {
     pub(crate) transport: Transport,
 }
 
+/// The user's functions that a source calls, where they are set.
+#[derive(Clone, Default)]
+pub(crate) struct Callbacks {
+    pub(crate) dead_letters: Option<DeadLetterFn>,
+    pub(crate) filter: Option<FilterFn>,
+    pub(crate) on_gap: Option<GapFn>,
+}
+
+/// The context of every task of a source. Its fields are independent: each is a constant, or shared
+/// state with an owner and a lock of its own, so no smaller type would hold an invariant.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) settings: StreamSettings,
@@ -74,14 +86,12 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) lags: Arc<Lags>,
     pub(crate) failure_log: Arc<FailureLog>,
-    pub(crate) dead_letters: Option<DeadLetterFn>,
-    pub(crate) filter: Option<FilterFn>,
-    pub(crate) on_gap: Option<GapFn>,
+    pub(crate) callbacks: Callbacks,
     pub(crate) backoff: Backoff,
     /// The number of shards that this worker reads.
     pub(crate) held: AtomicUsize,
-    /// The stream's shards as last listed.
-    pub(crate) graph: Mutex<Arc<ShardGraph>>,
+    /// The stream's shards as last listed. Tasks at the end of their shards wait for the next ones.
+    pub(crate) graph: watch::Sender<Arc<ShardGraph>>,
     /// The coordination between shards and a snapshot.
     pub(crate) coordinator: Coordinator,
     /// The time of the last log line about tasks that are not run in time.
@@ -95,11 +105,11 @@ impl Shared {
     }
 
     pub(crate) fn graph(&self) -> Arc<ShardGraph> {
-        Arc::clone(&self.graph.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.graph.borrow())
     }
 
     pub(crate) fn set_graph(&self, graph: Arc<ShardGraph>) {
-        *self.graph.lock().unwrap_or_else(PoisonError::into_inner) = graph;
+        self.graph.send_replace(graph);
     }
 
     pub(crate) fn stream(&self) -> Arc<Stream> {
@@ -121,7 +131,7 @@ impl Shared {
     ///
     /// [`StreamsError::CallbackPanicked`] if the filter panicked.
     pub(crate) fn wants(&self, record: &Record) -> Result<bool, StreamsError> {
-        match &self.filter {
+        match &self.callbacks.filter {
             Some(filter) => guarded("filter", || filter(record)),
             None => Ok(true),
         }
@@ -135,7 +145,7 @@ impl Shared {
     pub(crate) fn gap(&self, gap: Gap) -> Result<(), StreamsError> {
         self.counters.gap();
         tracing::warn!(table = self.table, %gap, "a gap in the stream");
-        if let Some(on_gap) = &self.on_gap {
+        if let Some(on_gap) = &self.callbacks.on_gap {
             guarded("on_gap", || on_gap(&gap))?;
         }
         match self.settings.get_on_gap() {

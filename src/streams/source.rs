@@ -96,7 +96,7 @@ impl StreamSource {
         let control = self.control();
         let shared = self.worker.shared();
         let letters = Letters {
-            handler: shared.dead_letters.clone(),
+            handler: shared.callbacks.dead_letters.clone(),
             backoff: Backoff::new(shared.settings.get_retry()),
             rng: self.rng,
             failure_log: Arc::clone(&shared.failure_log),

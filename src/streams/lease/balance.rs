@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::super::ShardId;
 use super::super::graph::Lineage;
 use super::row::LeaseRow;
-use super::sync::Rows;
+use super::sync::{Rows, was_finished};
 
 /// The most leases that a worker asks for in one look at the table. A hand-over takes about a
 /// second: a thousand shards spread within a minute, and no worker stops many readers at once.
@@ -33,6 +33,9 @@ pub(crate) struct Observed {
     strangers: BTreeSet<String>,
     /// The ARN of the stream that is read. Rows of another one are left alone.
     stream: Option<String>,
+    /// Unfinished shards whose rows were deleted while a worker read them, each with the time at
+    /// which its counter was last seen to move: their readers make the rows again.
+    deleted: BTreeMap<ShardId, Duration>,
 }
 
 /// A lease to take.
@@ -65,11 +68,17 @@ impl Observed {
 
     /// Stores the rows of a scan of the whole table. `seen` is when the answer arrived: a counter
     /// in it may have been written just before, so its owner has the failover time from then on.
-    pub(crate) fn scanned(&mut self, rows: impl IntoIterator<Item = LeaseRow>, seen: Duration) {
-        self.rows = rows
-            .into_iter()
-            .map(|row| (row.shard.clone(), row))
-            .collect();
+    ///
+    /// Returns whether the row of an unfinished shard is gone: this crate deletes none, so it was
+    /// deleted by hand.
+    pub(crate) fn scanned(
+        &mut self,
+        rows: impl IntoIterator<Item = LeaseRow>,
+        seen: Duration,
+    ) -> bool {
+        let rows = rows.into_iter().map(|row| (row.shard.clone(), row));
+        let before = std::mem::replace(&mut self.rows, rows.collect());
+        let is_gone = self.note_deleted(before.into_values());
         self.since.retain(|shard, _| self.rows.contains_key(shard));
         for row in self.rows.values() {
             let since = self.since.entry(row.shard.clone());
@@ -87,6 +96,39 @@ impl Observed {
         let names = |row: &LeaseRow| [row.owner.clone(), row.checkpoint_owner.clone()];
         let named: BTreeSet<String> = self.rows.values().flat_map(names).flatten().collect();
         self.renewed.retain(|worker, _| named.contains(worker));
+        is_gone
+    }
+
+    fn note_deleted(&mut self, before: impl Iterator<Item = LeaseRow>) -> bool {
+        let rows = &self.rows;
+        self.deleted.retain(|shard, _| !rows.contains_key(shard));
+        let mut is_gone = false;
+        for row in before {
+            if row.is_finished() || rows.contains_key(&row.shard) {
+                continue;
+            }
+            // Read to its end since the last look: its children have begun.
+            let is_parent = |child: &LeaseRow| child.parents.contains(&row.shard);
+            if rows
+                .values()
+                .any(|row| row.is_past_parents() && is_parent(row))
+            {
+                continue;
+            }
+            is_gone = true;
+            if row.reader().is_some()
+                && let Some((_, moved)) = self.since.get(&row.shard)
+            {
+                self.deleted.insert(row.shard, *moved);
+            }
+        }
+        is_gone
+    }
+
+    /// Returns whether the reader of a shard whose row was deleted may still make it again, at the
+    /// position that it alone knows. If it has not done so when its lease lapses, it is dead.
+    pub(crate) fn awaits_deleted(&self, now: Duration, failover: Duration) -> bool {
+        self.deleted.values().any(|moved| now < *moved + failover)
     }
 
     /// Returns the leases that this worker reads and that a dead one has asked for. A worker that was
@@ -139,7 +181,16 @@ impl Observed {
     /// A row may have been made without its parent, or with a wrong one, from a wrong listing. So
     /// the lineage is checked too, and decides alone where enough listings agree.
     fn is_ready(&self, row: &LeaseRow, lineage: &Lineage) -> bool {
-        let finished = |parent| self.rows.get(parent).is_none_or(LeaseRow::is_finished);
+        let finished = |parent: &ShardId| match self.rows.get(parent) {
+            Some(parent) => parent.is_finished(),
+            // Of a listed parent that no row shows as finished the row was deleted, and is made again.
+            None => {
+                let graph = lineage.graph();
+                row.is_past_parents()
+                    || !graph.contains(parent)
+                    || was_finished(graph, &self.rows, parent)
+            }
+        };
         let after_parents = match lineage.confirmed_parent(&row.shard) {
             Some(parent) => finished(parent),
             None => {

@@ -1,3 +1,4 @@
+use super::super::super::graph::{ListedShard, ShardGraph};
 use super::super::row::Checkpoint;
 use super::*;
 use proptest::prelude::*;
@@ -33,6 +34,65 @@ fn workers_of_another_library_are_seen_once_they_write() {
     rows.iter_mut().for_each(|row| row.counter += 1);
     observed.scanned(rows, Duration::from_secs(1));
     assert!(observed.strangers().iter().eq([one]));
+}
+
+/// The row of a shard at this checkpoint, which follows another.
+fn follower(name: &str, parent: &str, checkpoint: Checkpoint) -> LeaseRow {
+    LeaseRow {
+        parents: [ShardId::new(parent)].into(),
+        ..LeaseRow::new(ShardId::new(name), checkpoint)
+    }
+}
+
+#[test]
+fn a_reader_whose_row_was_deleted_is_waited_for_until_its_lease_lapses() {
+    let mut observed = Observed::default();
+    let read = lease("a", "reader");
+    assert!(!observed.scanned([read.clone(), lease("b", "")], Duration::ZERO));
+    assert!(observed.scanned([], Duration::from_secs(1)));
+    let waits = |observed: &Observed, now| {
+        let now = Duration::from_secs(now);
+        observed.awaits_deleted(now, FAILOVER)
+    };
+    assert!(waits(&observed, 9) && !waits(&observed, 10));
+    assert!(!observed.scanned([read], Duration::from_secs(2)));
+    assert!(!waits(&observed, 3), "it is there again");
+}
+
+#[test]
+fn a_row_that_is_gone_because_its_children_have_begun_was_not_deleted_by_hand() {
+    let mut observed = Observed::default();
+    observed.scanned([lease("a", "reader")], Duration::ZERO);
+    let seven = Checkpoint::parse("7").expect("a number");
+    let child = follower("b", "a", seven);
+    assert!(!observed.scanned([child], Duration::from_secs(1)));
+    assert!(!observed.awaits_deleted(Duration::from_secs(1), FAILOVER));
+}
+
+#[test]
+fn a_shard_waits_for_a_listed_parent_whose_row_was_deleted() {
+    let mut graph = ShardGraph::default();
+    let listed = |name: &str, parent: &str| ListedShard {
+        id: ShardId::new(name),
+        parent: (!parent.is_empty()).then(|| ShardId::new(parent)),
+        first: None,
+        closed: false,
+    };
+    graph
+        .merge([listed("a", ""), listed("b", "a"), listed("c", "b")])
+        .expect("a lineage");
+    let mut lineage = Lineage::default();
+    lineage.listed(&graph).expect("a lineage");
+    let mut observed = Observed::default();
+    let child = follower("c", "b", Checkpoint::TrimHorizon);
+    observed.scanned([lease("a", ""), child], Duration::ZERO);
+    let ready = |observed: &Observed, lineage: &Lineage| {
+        let rows = observed.ready(lineage).map(|row| row.shard.to_string());
+        rows.collect::<Vec<_>>()
+    };
+    assert_eq!(ready(&observed, &lineage), ["a"]);
+    // A shard that is not listed any more has nothing left to be read.
+    assert_eq!(ready(&observed, &Lineage::default()), ["a", "c"]);
 }
 
 #[test]

@@ -37,6 +37,8 @@ pub(crate) struct HeldLease {
     /// The time at which the lease was first taken, in milliseconds since 1970, until stored.
     first_taken: Option<u64>,
     end: End,
+    /// The time at which a look showed that the row is gone, until a write proves otherwise.
+    doubted: Option<Duration>,
     /// Set where no other worker can take the lease.
     lasts: bool,
 }
@@ -90,6 +92,7 @@ impl HeldLease {
             read: None,
             first_taken: None,
             end: End::No,
+            doubted: None,
             lasts: false,
         }
     }
@@ -142,6 +145,11 @@ impl HeldLease {
         self.handing_over = true;
     }
 
+    /// Notes that the row was gone in a look at this time: a write is due at once, which finds out.
+    pub(crate) fn doubt(&mut self, now: Duration) {
+        self.doubted = Some(now);
+    }
+
     /// Gives the lease up with the next write.
     pub(crate) fn let_go(&mut self) {
         if self.end == End::No {
@@ -161,7 +169,7 @@ impl HeldLease {
             let pause = self.failover / 20 * self.failures.min(2);
             return self.tried + pause;
         }
-        if self.end != End::No || self.first_taken.is_some() {
+        if self.end != End::No || self.first_taken.is_some() || self.doubted.is_some() {
             return Duration::ZERO;
         }
         let renewal = self.renewed + self.failover / 3;
@@ -197,6 +205,8 @@ impl HeldLease {
         self.renewed = sent;
         self.tried = sent;
         self.failures = 0;
+        // A write from before the look says nothing of the row since.
+        self.doubted = self.doubted.filter(|at| *at > sent);
         if change.created.is_some() {
             self.first_taken = None;
         }
@@ -218,6 +228,7 @@ impl HeldLease {
     /// Notes that a write sent at `sent` was refused. Returns the meaning, by the row as it stands.
     pub(crate) fn refused(&mut self, row: Option<&LeaseRow>, sent: Duration) -> Verdict {
         self.tried = sent;
+        self.doubted = None;
         let Some(row) = row else {
             return Verdict::Missing;
         };
@@ -260,141 +271,5 @@ impl HeldLease {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn row(owner: &str, handing: Option<&str>, counter: u64) -> LeaseRow {
-        LeaseRow {
-            owner: Some(owner.to_owned()),
-            counter,
-            checkpoint_owner: handing.map(str::to_owned),
-            ..LeaseRow::new(ShardId::new("s"), Checkpoint::TrimHorizon)
-        }
-    }
-
-    fn lease() -> HeldLease {
-        HeldLease::new("me", &row("me", None, 5), SECOND, 10 * SECOND, SECOND)
-    }
-
-    fn sequence(text: &str) -> SequenceNumber {
-        text.parse().expect("digits")
-    }
-
-    #[test]
-    fn a_lease_is_valid_from_when_its_last_write_was_sent() {
-        let mut lease = lease();
-        assert_eq!(lease.valid_until(), 11 * SECOND - MARGIN);
-        assert!(lease.due() < 5 * SECOND);
-        lease.failed(4 * SECOND);
-        assert_eq!(
-            lease.valid_until(),
-            11 * SECOND - MARGIN,
-            "a failure renews nothing"
-        );
-        assert!(lease.due() <= 5 * SECOND, "and is tried again soon");
-        lease.accepted(&lease.change(), 5 * SECOND);
-        assert_eq!(
-            (lease.counter(), lease.valid_until()),
-            (6, 15 * SECOND - MARGIN)
-        );
-    }
-
-    #[test]
-    fn a_lease_that_no_other_worker_can_take_never_lapses() {
-        let mut lease = lease().lasting();
-        lease.failed(4 * SECOND);
-        assert_eq!(lease.valid_until(), Duration::MAX);
-    }
-
-    #[test]
-    fn a_checkpoint_waits_for_its_interval_and_is_written_once() {
-        let mut lease = lease();
-        lease.reach(sequence("7"));
-        assert_eq!(lease.due(), 2 * SECOND);
-        let change = lease.change();
-        lease.reach(sequence("8"));
-        lease.accepted(&change, 2 * SECOND);
-        assert_eq!(lease.stored().text(), "7");
-        assert_eq!(
-            lease.due(),
-            3 * SECOND,
-            "what was reached meanwhile is still to be written"
-        );
-        lease.accepted(&lease.change(), 3 * SECOND);
-        assert_eq!(lease.change().checkpoint, None);
-    }
-
-    #[test]
-    fn a_refusal_is_told_apart_by_what_stands_in_the_row() {
-        assert_eq!(
-            lease().refused(Some(&row("me", None, 6)), SECOND),
-            Verdict::Adopted
-        );
-        assert_eq!(
-            lease().refused(Some(&row("other", None, 6)), SECOND),
-            Verdict::Lost
-        );
-        assert_eq!(
-            lease().refused(Some(&row("me", None, 5)), SECOND),
-            Verdict::Lost
-        );
-        assert_eq!(lease().refused(None, SECOND), Verdict::Missing);
-        let mut asked = lease();
-        assert_eq!(
-            asked.refused(Some(&row("new", Some("me"), 6)), SECOND),
-            Verdict::HandOver
-        );
-        assert!(asked.is_handing_over());
-        assert_eq!(
-            asked.refused(Some(&row("new", Some("me"), 7)), SECOND),
-            Verdict::Adopted
-        );
-        assert_eq!(
-            asked.refused(Some(&row("new", None, 8)), SECOND),
-            Verdict::Lost
-        );
-        assert_eq!(
-            asked.refused(Some(&row("me", None, 7)), SECOND),
-            Verdict::Withdrawn,
-        );
-        assert!(!asked.is_handing_over());
-    }
-
-    #[test]
-    fn a_lease_that_was_given_up_by_a_write_whose_answer_was_lost_is_not_lost() {
-        let mut lease = lease();
-        lease.let_go();
-        let mut free = row("me", None, 6);
-        free.owner = None;
-        assert_eq!(lease.refused(Some(&free), SECOND), Verdict::Lost);
-        lease.failed(SECOND);
-        assert_eq!(lease.refused(Some(&free), 2 * SECOND), Verdict::GivenUp);
-    }
-
-    #[test]
-    fn when_a_lease_was_first_taken_is_written_at_once_and_once() {
-        let mut lease = lease();
-        lease.note_taken(77);
-        assert_eq!(lease.due(), Duration::ZERO);
-        let change = lease.change();
-        assert_eq!(change.created, Some(77));
-        lease.accepted(&change, SECOND);
-        assert_eq!(lease.change().created, None);
-        assert!(lease.due() > 2 * SECOND);
-    }
-
-    #[test]
-    fn the_end_of_a_shard_is_written_at_once_and_gives_the_lease_up() {
-        let mut lease = lease();
-        lease.reach(sequence("9"));
-        lease.finish([ShardId::new("child")].into());
-        assert_eq!(lease.due(), Duration::ZERO);
-        let change = lease.change();
-        assert_eq!(change.checkpoint, Some(Checkpoint::ShardEnd));
-        assert!(change.let_go && change.children.len() == 1);
-        lease.let_go();
-        assert_eq!(lease.change(), change);
-    }
-}
+#[path = "held_lease_tests.rs"]
+mod tests;

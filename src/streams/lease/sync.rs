@@ -1,12 +1,16 @@
 //! The rows that the lease table lacks or no longer needs, by a listing of the stream's shards.
 //!
 //! ```text
-//!  listed, no row   ─ a descendant has a row ──────────────▶ finished long ago, its row was deleted: leave it
+//!  listed, no row   ─ a descendant has passed its start ───▶ finished long ago, its row was deleted: leave it
 //!                   ─ there is no row at all: first start ─▶ by the start position
 //!                   ─ otherwise: born since ───────────────▶ TRIM_HORIZON
 //!
 //!  finished, row    ─ each child has passed its start ─────▶ delete
 //! ```
+//!
+//! A finished row is deleted only after all of its children have passed their starts. So a row that
+//! is not there while a child is at `TRIM_HORIZON` was deleted by hand, and is made again for the
+//! whole shard: its child waits for it.
 //!
 //! A shard born since the first start begins at its first record, whatever the start position was:
 //! it has no change from before the start. Its row stores its first number, so that records that
@@ -70,9 +74,8 @@ pub(crate) fn missing(
         unseen: Vec::new(),
     };
     // Shards with a row, and their ancestors, whose missing rows were deleted once finished.
-    let mut settled: BTreeSet<&ShardId> = BTreeSet::new();
-    for row in rows.values() {
-        settled.insert(&row.shard);
+    let mut settled: BTreeSet<&ShardId> = rows.keys().collect();
+    for row in rows.values().filter(|row| row.is_past_parents()) {
         settled.extend(graph.ancestors(&row.shard));
         settled.extend(&row.parents);
     }
@@ -135,6 +138,15 @@ pub(crate) fn missing(
         });
     }
     made
+}
+
+/// Returns whether a shard without a row was finished before its row was deleted: a descendant has
+/// passed its start. The row of any other listed shard is to be made.
+pub(super) fn was_finished(graph: &ShardGraph, rows: &Rows, shard: &ShardId) -> bool {
+    let mut past = rows.values().filter(|row| row.is_past_parents());
+    past.any(|row| {
+        row.parents.contains(shard) || graph.ancestors(&row.shard).any(|old| old == shard)
+    })
 }
 
 /// Returns the finished leases whose rows are not needed any more.
@@ -346,6 +358,20 @@ mod tests {
         let graph = graph(">a a>b b>c a>x");
         let later = make(&graph, &[row("c", "b", "123")].into(), None);
         assert_eq!(made(&later), ["x TRIM_HORIZON"]);
+    }
+
+    #[test]
+    fn a_row_that_was_deleted_while_its_child_waits_for_it_is_made_again() {
+        let graph = graph(">a a>b b>c");
+        let mut rows: Rows = [row("a", "", "7"), row("c", "b", "TRIM_HORIZON")].into();
+        assert!(!was_finished(&graph, &rows, &id("b")));
+        let again = make(&graph, &rows, None);
+        assert_eq!(made(&again), ["b TRIM_HORIZON"]);
+        assert_eq!(again[0].parents, [id("a")].into());
+        // Once the child has begun, its parent is known to be finished.
+        rows.extend([row("c", "b", "9")]);
+        assert!(was_finished(&graph, &rows, &id("b")));
+        assert_eq!(made(&make(&graph, &rows, None)), [""; 0]);
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Runner {
             clock: shared.clock,
             time: Arc::clone(&shared.time),
             handle,
-            dead_letters: shared.dead_letters.clone(),
+            dead_letters: shared.callbacks.dead_letters.clone(),
             counters: Arc::clone(&shared.counters),
             failure_log: Arc::clone(&shared.failure_log),
             failing: BTreeSet::new(),

@@ -131,9 +131,7 @@ impl Discovery {
         self.childless.remove(shard);
     }
 
-    /// Processes a listing, and returns whether any shard has been listed so far. `opened` is the
-    /// service's time when the source was opened, in milliseconds since 1970: the start of an
-    /// application at LATEST in shards that no listing showed then.
+    /// Processes a listing, and returns whether any shard has been listed so far.
     ///
     /// # Errors
     ///
@@ -141,7 +139,6 @@ impl Discovery {
     pub(super) fn listed(
         &mut self,
         listing: &Listing,
-        opened: u64,
         now: Duration,
     ) -> Result<bool, Inconsistent> {
         let told = self.lineage.listed(&listing.graph);
@@ -163,12 +160,31 @@ impl Discovery {
         if self.listed {
             return Ok(true);
         }
-        // The stream is being switched on, or the page was empty. Changes since the opening count.
-        if self.begin == Begin::Latest {
-            self.begin = Begin::AtTimestamp(opened);
-        }
+        // The stream is being switched on, or the page was empty.
         self.again(now, FIRST_WAIT * 8);
         Ok(false)
+    }
+
+    /// Returns whether the application begins at LATEST, as far as is known.
+    pub(super) fn is_first_start_at_latest(&self) -> bool {
+        !self.begun && self.begin == Begin::Latest
+    }
+
+    /// Returns whether opening must wait for a shard to be listed: at LATEST, only the shards' rows
+    /// show other workers since when changes are wanted.
+    pub(super) fn waits_for_first_shard(&self) -> bool {
+        !self.listed && self.disabled == 0 && self.is_first_start_at_latest()
+    }
+
+    /// Returns whether another worker has seen the end of a shard, in a first start at LATEST, and no
+    /// listing has shown its children here: their rows may not be made yet.
+    pub(super) fn lacks_children(&self, rows: &Rows) -> bool {
+        let graph = self.graph();
+        let mut ends = rows
+            .values()
+            .filter(|row| row.is_finished() && !row.was_taken());
+        self.is_first_start_at_latest()
+            && ends.any(|row| graph.contains(&row.shard) && graph.is_leaf(&row.shard))
     }
 
     /// Counts a listing that contradicts itself or earlier ones; any other resets the count.
@@ -294,6 +310,11 @@ impl Discovery {
     pub(super) fn again(&mut self, now: Duration, most: Duration) {
         self.next = now + self.wait.min(most);
         self.wait = (self.wait * 2).min(most);
+    }
+
+    /// Schedules a listing at once.
+    pub(super) fn list_soon(&mut self, now: Duration) {
+        self.next = self.next.min(now);
     }
 
     /// Schedules a listing at this time.

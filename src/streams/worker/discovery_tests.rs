@@ -30,25 +30,41 @@ fn rows(stream: Option<&str>) -> Rows {
 }
 
 #[test]
-fn shards_that_no_listing_showed_at_the_start_are_wanted_from_then_on() {
+fn at_latest_a_first_shard_is_waited_for_unless_none_will_come() {
     let mut discovery = Discovery::new(Begin::Latest);
-    let none = discovery.listed(&listing(&[]), 77, NOW);
+    let none = discovery.listed(&listing(&[]), NOW);
     assert_eq!(none, Ok(false));
     assert_eq!(discovery.next(), NOW + FIRST_WAIT, "it is listed soon");
-    for _ in 0..LISTINGS_NEEDED {
-        let some = discovery.listed(&listing(&[("a", "")]), 99, NOW);
-        assert_eq!(some, Ok(true));
-    }
-    let missing = discovery.missing(&Rows::new());
-    assert!(missing.is_all);
-    assert_eq!(missing.rows[0].checkpoint, Checkpoint::TrimHorizon);
-    assert_eq!(missing.rows[0].from_time, Some(77));
+    assert!(discovery.waits_for_first_shard());
+    let off = Listing {
+        disabled: true,
+        ..listing(&[])
+    };
+    assert_eq!(discovery.listed(&off, NOW), Ok(false));
+    assert!(!discovery.waits_for_first_shard(), "it was switched off");
+    assert_eq!(discovery.listed(&listing(&[("a", "")]), NOW), Ok(true));
+    assert!(!discovery.waits_for_first_shard());
+    let mut discovery = Discovery::new(Begin::TrimHorizon);
+    assert_eq!(discovery.listed(&listing(&[]), NOW), Ok(false));
+    assert!(!discovery.waits_for_first_shard(), "nothing can be missed");
+}
+
+#[test]
+fn children_of_a_shard_whose_end_another_worker_saw_are_waited_for() {
+    let mut discovery = Discovery::new(Begin::Latest);
+    assert_eq!(discovery.listed(&listing(&[("a", "")]), NOW), Ok(true));
+    let end = LeaseRow::new(ShardId::new("a"), Checkpoint::ShardEnd);
+    let rows: Rows = [(end.shard.clone(), end)].into();
+    assert!(discovery.lacks_children(&rows));
+    let with_child = listing(&[("a", ""), ("b", "a")]);
+    assert_eq!(discovery.listed(&with_child, NOW), Ok(true));
+    assert!(!discovery.lacks_children(&rows));
 }
 
 #[test]
 fn a_parent_that_is_not_listed_is_asked_for_and_waited_for() {
     let mut discovery = Discovery::new(Begin::TrimHorizon);
-    let told = discovery.listed(&listing(&[("b", "a")]), 0, NOW);
+    let told = discovery.listed(&listing(&[("b", "a")]), NOW);
     assert_eq!(told, Ok(true));
     let parent = ShardId::new("a");
     assert!(discovery.questions(&Rows::new()).iter().eq([&parent]));
@@ -68,7 +84,7 @@ fn rows_say_of_which_stream_they_are() {
     let (this, earlier, other) = (arn("t", "2"), arn("t", "1"), arn("other", "1"));
     let fresh = || {
         let mut discovery = Discovery::new(Begin::TrimHorizon);
-        let told = discovery.listed(&listing(&[("new", "")]), 0, NOW);
+        let told = discovery.listed(&listing(&[("new", "")]), NOW);
         assert_eq!(told, Ok(true));
         discovery
     };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use futures::{StreamExt as _, stream};
 
 use super::super::StreamsError;
@@ -10,58 +11,90 @@ use super::super::graph::{Inconsistent, LISTINGS_NEEDED};
 use super::super::lease::LookError;
 use super::super::listing::{Lister, Listing, ListingError};
 use super::super::read::{ReadFrom, iterator};
-use super::super::shared::{HOSTS_APART, Stream};
 use super::discovery::Origin;
 use super::{AT_ONCE, Worker};
 use crate::gap::{Gap, GapCause};
-use crate::retry::ServiceError;
+use crate::retry::{Retries, ServiceError};
 
 /// The attempts of opening to list the stream, and to scan the lease table, before it fails. Shards
 /// whose parents are not listed have three times as many listings.
 const OPENING_ATTEMPTS: u32 = 10;
 /// The longest wait of opening before it lists again shards that are not believed yet.
 const OPENING_WAIT: Duration = Duration::from_secs(2);
-/// The most attempts to describe the table once its stream has ended.
-const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
+/// The longest wait of opening at LATEST for a first shard to be listed. While a stream is being
+/// switched on it lists none: that takes seconds, and the service gives no bound.
+const FIRST_SHARD: Duration = Duration::from_secs(120);
+
+/// The listings of the stream, one at a time.
+pub(super) struct Listings {
+    /// The lister, while no listing is under way.
+    lister: Option<Lister>,
+    under_way: Option<BoxFuture<'static, (Lister, Listed)>>,
+    pub(super) retries: Retries,
+    /// Set once the log has a warning of the stream's view.
+    is_warned: bool,
+}
+
+type Listed = Result<Listing, ListingError>;
+
+impl Listings {
+    pub(super) fn new(lister: Lister, retries: Retries) -> Self {
+        Self {
+            lister: Some(lister),
+            under_way: None,
+            retries,
+            is_warned: false,
+        }
+    }
+
+    pub(super) fn are_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    /// Starts a listing, unless one is under way.
+    pub(super) fn start(&mut self) {
+        if let Some(mut lister) = self.lister.take() {
+            self.under_way = Some(Box::pin(async move {
+                let listed = lister.list().await;
+                (lister, listed)
+            }));
+        }
+    }
+
+    /// Waits for the listing that is under way. Returns `None` if there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(super) async fn next(&mut self) -> Option<Listed> {
+        let (lister, listed) = self.under_way.as_mut()?.await;
+        (self.lister, self.under_way) = (Some(lister), None);
+        Some(listed)
+    }
+
+    /// Lists another stream from now on.
+    pub(super) fn replace(&mut self, lister: Lister) {
+        (self.lister, self.under_way) = (Some(lister), None);
+    }
+}
 
 impl Worker {
     /// Ensures that every shard has its row, so that no change is missed from here on.
     pub(crate) async fn prepare(&mut self) -> Result<(), StreamsError> {
         let clock = self.shared.clock;
+        let since = clock.now();
         let mut rounds = 0;
-        loop {
-            let listing = self.first_listing().await?;
-            if rounds == 0 && listing.keys_only {
-                let table = &self.shared.table;
-                tracing::warn!(
-                    table,
-                    "the stream's view is KEYS_ONLY: `new` and `old` of every change are empty"
-                );
+        while !self.opening_round(rounds).await? {
+            let waits = self.discovery.waits_for_first_shard();
+            rounds += u32::from(!waits);
+            if waits && clock.now().saturating_sub(since) >= FIRST_SHARD {
+                return Err(self.not_listed("no shard is listed"));
             }
-            if rounds == 0 {
-                self.opened = self.shared.time.earliest().saturating_sub(HOSTS_APART);
-            }
-            // After the listing, so that rows which another worker made during it are seen.
-            self.first_look().await?;
-            self.note_snapshot().await?;
-            let complete = self.discover(&listing).await?;
-            while let Some(due) = self.making.due() {
-                clock.until(due).await;
-                self.make().await?;
-            }
-            if complete {
-                self.making.opened();
-                return Ok(());
-            }
-            rounds += 1;
             if rounds >= OPENING_ATTEMPTS * 3 {
-                return Err(StreamsError::InconsistentShards {
-                    table: self.shared.table.clone(),
-                    problem: "shards are named as parents and not listed".to_owned(),
-                });
+                return Err(self.not_listed("shards are named as parents and not listed"));
             }
             // Usually the shards only have to be listed `LISTINGS_NEEDED` times to be believed.
-            let wait = if rounds < LISTINGS_NEEDED {
+            let wait = if !waits && rounds < LISTINGS_NEEDED {
                 Duration::ZERO
             } else {
                 OPENING_WAIT
@@ -69,20 +102,49 @@ impl Worker {
             let latest = clock.now() + wait;
             clock.until(self.discovery.next().min(latest)).await;
         }
+        self.making.opened();
+        Ok(())
+    }
+
+    /// Lists the stream and makes the rows that it calls for. Returns whether every shard has its row.
+    async fn opening_round(&mut self, rounds: u32) -> Result<bool, StreamsError> {
+        let listing = self.first_listing().await?;
+        if listing.keys_only && !std::mem::replace(&mut self.listings.is_warned, true) {
+            let table = &self.shared.table;
+            tracing::warn!(
+                table,
+                "the stream's view is KEYS_ONLY: `new` and `old` of every change are empty"
+            );
+        }
+        // After the listing, so that rows which another worker made during it are seen.
+        self.first_look().await?;
+        self.note_snapshot().await?;
+        let complete = self.discover(&listing).await?;
+        self.request_rescans().await?;
+        while let Some(due) = self.making.due() {
+            self.shared.clock.until(due).await;
+            self.make().await?;
+        }
+        // Listings may be behind what another worker saw, but not for long.
+        let rows = self.looks.observed.rows();
+        let may_grow = rounds < OPENING_ATTEMPTS && self.discovery.lacks_children(rows);
+        Ok(complete && !self.making.is_refused() && !may_grow)
     }
 
     async fn first_listing(&mut self) -> Result<Listing, StreamsError> {
         loop {
-            let Some(lister) = &mut self.lister else {
+            self.listings.start();
+            let Some(listed) = self.listings.next().await else {
                 return Err(StreamsError::Panicked);
             };
-            match lister.list().await {
+            let retries = &mut self.listings.retries;
+            match listed {
                 Ok(listing) => {
-                    self.lists.succeeded();
+                    retries.succeeded();
                     return Ok(listing);
                 }
                 Err(error)
-                    if !error.is_retryable() || self.lists.failures() + 1 >= OPENING_ATTEMPTS =>
+                    if !error.is_retryable() || retries.failures() + 1 >= OPENING_ATTEMPTS =>
                 {
                     return Err(self.unlisted(error));
                 }
@@ -98,15 +160,15 @@ impl Worker {
         loop {
             let error = match self.shared.leases.scan().await {
                 Ok(rows) => {
-                    self.looks.succeeded();
+                    self.looks.retries.succeeded();
                     self.saw_all(rows);
                     return Ok(());
                 }
                 Err(error) => error,
             };
             let retryable = matches!(&error, LookError::Service(error) if error.is_retryable());
-            let pause = self.looks.failed();
-            if !retryable || self.looks.failures() >= OPENING_ATTEMPTS {
+            let pause = self.looks.retries.failed();
+            if !retryable || self.looks.retries.failures() >= OPENING_ATTEMPTS {
                 return Err(self.look_error(error));
             }
             tokio::time::sleep(pause).await;
@@ -117,18 +179,18 @@ impl Worker {
     pub(super) async fn discover(&mut self, listing: &Listing) -> Result<bool, StreamsError> {
         let shared = Arc::clone(&self.shared);
         let now = shared.clock.now();
-        self.lists.succeeded();
+        self.listings.retries.succeeded();
         shared.failure_log.succeeded("DescribeStream", None);
-        let shows = self.discovery.listed(listing, self.opened, now);
+        let shows = self.discovery.listed(listing, now);
         let shows = shows.map_err(|problem| self.inconsistent(&problem))?;
         shared.set_graph(Arc::new(self.discovery.graph().clone()));
         if !shows {
-            return Ok(true);
+            return Ok(!self.discovery.waits_for_first_shard());
         }
         let interval = shared.settings.get_discovery_interval();
         match self
             .discovery
-            .compare(self.observed.rows(), &shared.stream().arn)
+            .compare(self.looks.observed.rows(), &shared.stream().arn)
         {
             Origin::Same => {}
             Origin::Unknown => {
@@ -141,41 +203,46 @@ impl Worker {
                     stream,
                 });
             }
-            Origin::Earlier => self.stream_replaced().await?,
+            Origin::Earlier => self.stream_replaced()?,
         }
         let graph = shared.graph();
-        let is_deleted = |shard| graph.contains(shard) && self.observed.row(shard).is_none();
-        if self.held.keys().any(is_deleted) {
+        let is_deleted = |shard| graph.contains(shard) && self.looks.observed.row(shard).is_none();
+        let failover = shared.settings.get_failover();
+        if self.tasks.shards().any(is_deleted) || self.looks.observed.awaits_deleted(now, failover)
+        {
             // Its reader makes the row again at its position. The children's rows must come later.
             self.discovery.again(now, interval);
             return Ok(false);
         }
-        let mut missing = self.discovery.missing(self.observed.rows());
+        let mut missing = self.discovery.missing(self.looks.observed.rows());
         if !missing.is_all {
             self.ask_for_parents().await;
-            missing = self.discovery.missing(self.observed.rows());
+            missing = self.discovery.missing(self.looks.observed.rows());
         }
         for shard in missing.unseen {
             shared.gap(Gap::new(Some(shard.name()), None, GapCause::ShardLost))?;
-            self.rescan().await?;
+            self.rescan_before_rows();
         }
         self.making.set(missing.rows, now);
         self.make().await?;
         self.delete_outdated().await;
-        let failover = shared.settings.get_failover();
-        let workers = self.observed.workers(shared.leases.me(), now, failover);
+        let workers = self
+            .looks
+            .observed
+            .workers(shared.leases.me(), now, failover);
         let spread = self.rng.f64() + 0.5;
         let now = shared.clock.now();
+        let complete = missing.is_all && !self.making.is_refused();
         self.discovery
-            .settle(missing.is_all, now, interval, (workers, spread));
-        Ok(missing.is_all)
+            .settle(complete, now, interval, (workers, spread));
+        Ok(complete)
     }
 
     /// Asks the service for shards that are named as parents and not listed. A listing may leave a
     /// shard out; an answer that it does not exist is proof.
     async fn ask_for_parents(&mut self) {
         let stream = self.shared.stream();
-        let questions = self.discovery.questions(self.observed.rows());
+        let questions = self.discovery.questions(self.looks.observed.rows());
         let mut asking = stream::iter(questions)
             .map(|parent| {
                 let stream = Arc::clone(&stream);
@@ -196,7 +263,7 @@ impl Worker {
 
     async fn delete_outdated(&mut self) {
         let leases = &self.shared.leases;
-        let mut old = self.discovery.outdated(self.observed.rows());
+        let mut old = self.discovery.outdated(self.looks.observed.rows());
         // The worker waits for these: the rest is for the next listings.
         old.truncate(AT_ONCE);
         let mut deleting = stream::iter(old)
@@ -204,63 +271,15 @@ impl Worker {
             .buffer_unordered(AT_ONCE);
         while let Some((deleted, shard)) = deleting.next().await {
             match deleted {
-                Ok(()) => self.observed.forget(&shard),
+                Ok(()) => self.looks.observed.forget(&shard),
                 Err(error) => tracing::debug!(%shard, %error, "a finished lease was not deleted"),
             }
         }
     }
 
-    /// Continues with the table's next stream, where there is one: this one was switched off and
-    /// has been read to its end.
-    pub(super) async fn follow_stream(&mut self) -> Result<(), StreamsError> {
-        let shared = Arc::clone(&self.shared);
-        let table = shared.table.clone();
-        let mut retries = shared.retries(&mut self.rng);
-        let described = shared
-            .source
-            .describe_patiently(MAX_DESCRIBE_ATTEMPTS, &mut retries)
-            .await;
-        let described = match described {
-            Ok(described) => described,
-            Err(error) if error.is_missing() => return Err(StreamsError::TableDeleted { table }),
-            Err(error) if error.is_fatal() => {
-                return Err(StreamsError::service("DescribeTable", &table, error));
-            }
-            // It is asked again after the next look.
-            Err(error) => {
-                shared.failure_log.failed("DescribeTable", None, &error);
-                return Ok(());
-            }
-        };
-        shared.failure_log.succeeded("DescribeTable", None);
-        let ended = shared.stream();
-        let Some(arn) = described.stream_arn.filter(|arn| *arn != ended.arn) else {
-            return Err(StreamsError::StreamDisabled { table });
-        };
-        self.stream_replaced().await?;
-        tracing::info!(table, stream = arn, "the table has another stream");
-        let transport = ended.transport.to(&arn);
-        shared.set_stream(Stream { arn, transport });
-        let rng = self.rng.fork();
-        self.lister = Some(Lister::new(shared.stream(), shared.clock, rng));
-        self.listing = None;
-        self.observed.follow(&shared.stream().arn);
-        self.making.set(Vec::new(), shared.clock.now());
-        self.pinned.clear();
-        self.discovery.replaced(shared.clock.now());
-        Ok(())
-    }
-
-    /// Reports that the stream was replaced: changes between the two were recorded nowhere.
-    async fn stream_replaced(&mut self) -> Result<(), StreamsError> {
-        self.shared
-            .gap(Gap::new(None, None, GapCause::StreamReplaced))?;
-        self.rescan().await
-    }
-
     /// Counts a failed listing and returns the delay before the next.
     pub(super) fn listing_failed(&mut self, error: ListingError) -> Result<Duration, StreamsError> {
-        let pause = self.lists.failed();
+        let pause = self.listings.retries.failed();
         match error {
             ListingError::Service(error) if error.is_fatal() => {
                 return Err(self.unlistable(error));
@@ -290,9 +309,13 @@ impl Worker {
     }
 
     fn inconsistent(&self, problem: &Inconsistent) -> StreamsError {
+        self.not_listed(&problem.to_string())
+    }
+
+    fn not_listed(&self, problem: &str) -> StreamsError {
         StreamsError::InconsistentShards {
             table: self.shared.table.clone(),
-            problem: problem.to_string(),
+            problem: problem.to_owned(),
         }
     }
 }

@@ -1,29 +1,62 @@
 //! Looks at the lease table: what follows from its rows, and the leases that are taken and given back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt as _, stream};
 
-use super::super::lease::{LeaseRow, LookError, Manner};
-use super::super::shared::{Order, Shared};
-use super::super::{ShardId, StreamsError};
+use super::super::StreamsError;
+use super::super::lease::{LeaseRow, LookError, Manner, Observed};
+use super::super::shared::Shared;
 use super::{AT_ONCE, Worker};
 use crate::retry::{Decision, Retries};
 
 /// The most leases that a worker takes in one look, before it handles anything else.
 const TAKEN_AT_ONCE: usize = 128;
 
+/// The lease table as it was last seen, and the times of the looks at it.
+pub(super) struct Looks {
+    pub(super) observed: Observed,
+    pub(super) next: Duration,
+    /// The time of the last look that succeeded.
+    pub(super) last: Duration,
+    pub(super) retries: Retries,
+    /// The number of workers of another library that the log has a warning of.
+    strangers: usize,
+}
+
+impl Looks {
+    /// Returns the state before the first look. `stream` is the ARN of the stream that is read.
+    pub(super) fn new(stream: &str, retries: Retries) -> Self {
+        let mut observed = Observed::default();
+        observed.follow(stream);
+        Self {
+            observed,
+            next: Duration::ZERO,
+            last: Duration::ZERO,
+            retries,
+            strangers: 0,
+        }
+    }
+}
+
 impl Worker {
     pub(super) fn saw_all(&mut self, rows: Vec<LeaseRow>) {
         let seen = self.shared.clock.now();
-        self.looked = seen;
-        self.observed.scanned(rows, seen);
-        self.discovery.saw(self.observed.rows());
-        let strangers = self.observed.strangers();
-        if strangers.len() > self.strangers {
-            self.strangers = strangers.len();
+        self.looks.last = seen;
+        if self.looks.observed.scanned(rows, seen) {
+            let table = self.shared.leases.name();
+            tracing::warn!(
+                table,
+                "the row of an unfinished shard was deleted: it is made again"
+            );
+            self.discovery.list_soon(seen);
+        }
+        self.discovery.saw(self.looks.observed.rows());
+        let strangers = self.looks.observed.strangers();
+        if strangers.len() > self.looks.strangers {
+            self.looks.strangers = strangers.len();
             let table = self.shared.leases.name();
             tracing::warn!(
                 table,
@@ -38,36 +71,36 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let (clock, failover) = (shared.clock, shared.settings.get_failover());
         // Also on errors: a worker that has failed keeps this pace while its other tasks finish.
-        self.next_look = clock.now() + failover / 10;
+        self.looks.next = clock.now() + failover / 10;
         shared.failure_log.advance();
         shared.lags.measure();
         let rows = match shared.leases.scan().await {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if !error.is_fatal() => {
-                let pause = self.looks.failed();
+                let pause = self.looks.retries.failed();
                 shared.failure_log.failed("Scan", None, &error);
-                self.next_look = clock.now() + pause.min(failover / 10);
+                self.looks.next = clock.now() + pause.min(failover / 10);
                 self.count_ready();
                 return Ok(());
             }
             Err(error) => return Err(self.look_error(error)),
         };
-        self.looks.succeeded();
+        self.looks.retries.succeeded();
         shared.failure_log.succeeded("Scan", None);
         self.saw_all(rows);
         self.look_at_snapshot().await?;
-        let more = self.order == Order::Run && self.may_take() && self.take().await?;
+        let more = self.course.runs() && self.may_take() && self.take().await?;
         self.take_back().await;
         self.count_ready();
         let now = clock.now();
         // A lease that is handed over is not read until this worker sees it: look twice as often.
-        let often = if self.observed.is_waiting(shared.leases.me()) {
+        let often = if self.looks.observed.is_waiting(shared.leases.me()) {
             20
         } else {
             10
         };
         let next = now + failover / often;
-        self.next_look = match self.observed.next_lapse(shared.leases.me(), failover) {
+        self.looks.next = match self.looks.observed.next_lapse(shared.leases.me(), failover) {
             _ if more => now,
             Some(lapse) if lapse > now => next.min(lapse),
             _ => next,
@@ -79,7 +112,7 @@ impl Worker {
     async fn take_back(&mut self) {
         let (me, now) = (self.shared.leases.me(), self.shared.clock.now());
         let failover = self.shared.settings.get_failover();
-        let asked = self.observed.asked_for_by_the_dead(me, now, failover);
+        let asked = self.looks.observed.asked_for_by_the_dead(me, now, failover);
         let leases = &self.shared.leases;
         let mut taking = stream::iter(asked)
             .map(|row| async move { (leases.take_back(&row).await, row) })
@@ -92,7 +125,7 @@ impl Worker {
                     let asker = row.owner.take();
                     tracing::info!(shard = %row.shard, asker, "a lease that a dead worker had asked for is kept");
                     row.owner = row.checkpoint_owner.take();
-                    self.observed.saw(row, now);
+                    self.looks.observed.saw(row, now);
                 }
                 // The next look shows it again.
                 Err(error) => {
@@ -114,20 +147,24 @@ impl Worker {
         };
         let mut ready = 0;
         let mut unread = BTreeMap::new();
-        for row in self.observed.ready(self.discovery.lineage()) {
+        for row in self.looks.observed.ready(self.discovery.lineage()) {
             ready += 1;
-            if self.held.contains_key(&row.shard) {
+            if self.tasks.holds(&row.shard) {
                 continue;
             }
             // As of the last look: while looks fail, others may well read theirs.
-            if let Some(since) = self.observed.unread_since(row, me, self.looked, failover) {
+            if let Some(since) =
+                self.looks
+                    .observed
+                    .unread_since(row, me, self.looks.last, failover)
+            {
                 let found = row.created.filter(|_| !row.was_taken());
                 unread.insert(row.shard.clone(), found.unwrap_or_else(|| time_of(since)));
             }
         }
         // What comes after a shard's end is not read before it is listed and has its row.
         for (shard, since) in self.discovery.childless() {
-            if !self.held.contains_key(shard) {
+            if !self.tasks.holds(shard) {
                 unread.insert(shard.clone(), time_of(since));
             }
         }
@@ -143,14 +180,14 @@ impl Worker {
     /// many shards may end together, and a look reads the whole table.
     pub(super) fn look_soon(&mut self, now: Duration) {
         let pause = self.shared.settings.get_failover() / 100;
-        self.next_look = self.next_look.min(now.max(self.looked + pause));
+        self.looks.next = self.looks.next.min(now.max(self.looks.last + pause));
     }
 
     /// Takes leases, and returns whether there are more to take.
     async fn take(&mut self) -> Result<bool, StreamsError> {
         let shared = Arc::clone(&self.shared);
-        let held: BTreeSet<ShardId> = self.held.keys().cloned().collect();
-        let mut takes = self.observed.plan(
+        let held = self.tasks.held();
+        let mut takes = self.looks.observed.plan(
             shared.leases.me(),
             &held,
             self.discovery.lineage(),
@@ -176,7 +213,7 @@ impl Worker {
         while let Some((take, sent, taken)) = taking.next().await {
             match taken {
                 Ok(Some(row)) => {
-                    self.observed.saw(row.clone(), sent);
+                    self.looks.observed.saw(row.clone(), sent);
                     if take.manner != Manner::HandOver {
                         self.start(row, sent);
                     }

@@ -1,10 +1,12 @@
 //! The rows that are to be made for shards that have none.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use tokio::sync::oneshot;
 
 use super::super::graph::ShardGraph;
 use super::super::lease::{Checkpoint, LeaseRow};
@@ -27,6 +29,12 @@ pub(super) struct Making {
     /// Consecutive passes that made none.
     failures: Retries,
     is_opening: bool,
+    /// Set where another worker has made a row of a first start that this one had planned.
+    is_refused: bool,
+    /// The answer to a request for a rescan, where a gap lies before the rows.
+    waits: Option<oneshot::Receiver<()>>,
+    /// Iterators at LATEST, each obtained just before the row of its shard was made.
+    pinned: HashMap<ShardId, String>,
 }
 
 struct Made {
@@ -45,6 +53,9 @@ impl Making {
             since: Duration::ZERO,
             failures,
             is_opening: true,
+            is_refused: false,
+            waits: None,
+            pinned: HashMap::new(),
         }
     }
 
@@ -58,9 +69,41 @@ impl Making {
         self.rows.iter().map(|row| &row.shard)
     }
 
-    /// Returns when to continue; `None` where nothing is to be made.
-    pub(super) fn due(&self) -> Option<Duration> {
-        (!self.rows.is_empty()).then_some(self.due)
+    /// Returns whether no shard lacks its row.
+    pub(super) fn is_complete(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Returns when to continue; `None` where nothing is to be made, or a rescan is to be requested before.
+    pub(super) fn due(&mut self) -> Option<Duration> {
+        if let Some(noted) = &mut self.waits
+            && noted.try_recv().is_ok()
+        {
+            self.waits = None;
+        }
+        (self.waits.is_none() && !self.rows.is_empty()).then_some(self.due)
+    }
+
+    /// Makes no row until this answer comes. It covers those that were waited for before.
+    pub(super) fn wait_for(&mut self, noted: oneshot::Receiver<()>) {
+        self.waits = Some(noted);
+    }
+
+    /// Returns whether another worker has made a row that was planned, in a first start at LATEST:
+    /// the plan was out of date, and another listing is needed.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
+    /// Takes the iterator at LATEST of a shard, if this worker made its row.
+    pub(super) fn take_pinned(&mut self, shard: &ShardId) -> Option<String> {
+        self.pinned.remove(shard)
+    }
+
+    /// Starts over for another stream.
+    pub(super) fn replaced(&mut self, now: Duration) {
+        self.set(Vec::new(), now);
+        self.pinned.clear();
     }
 
     /// Returns since when rows are lacking.
@@ -75,6 +118,7 @@ impl Making {
         }
         self.rows = rows;
         self.due = Duration::ZERO;
+        self.is_refused = false;
     }
 
     /// Takes the rows that may be made at once: those with the fewest ancestors. A child's row
@@ -97,6 +141,9 @@ impl Worker {
     /// later, without another listing.
     pub(super) async fn make(&mut self) -> Result<(), StreamsError> {
         let graph = self.shared.graph();
+        if self.making.due().is_none() {
+            return Ok(());
+        }
         loop {
             let rows = self.making.take_oldest(&graph);
             if rows.is_empty() {
@@ -112,6 +159,14 @@ impl Worker {
                 }
                 self.shared.failure_log.failed("PutItem", None, &error);
                 self.making.due = self.shared.clock.now() + pause;
+                if !self.making.is_refused {
+                    return Ok(());
+                }
+            }
+            if self.making.is_refused {
+                // The rest was planned without the rows that another worker has made.
+                self.making.rows.clear();
+                self.discovery.list_soon(self.shared.clock.now());
                 return Ok(());
             }
         }
@@ -143,14 +198,16 @@ impl Worker {
                 Ok(true) => {
                     self.making.failures.succeeded();
                     tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "a new shard");
-                    self.pinned
+                    self.making
+                        .pinned
                         .extend(pinned.map(|iterator| (row.shard.clone(), iterator)));
-                    self.observed.saw(row, sent);
+                    self.looks.observed.saw(row, sent);
                     self.look_soon(sent);
                 }
                 // Another worker made it: the next look shows it.
                 Ok(false) => {
                     self.making.failures.succeeded();
+                    self.making.is_refused |= self.discovery.is_first_start_at_latest();
                     self.look_soon(sent);
                 }
                 Err(error) if error.is_fatal() => {

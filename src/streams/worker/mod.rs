@@ -5,69 +5,55 @@
 //!  list (at intervals, and when a shard ends) ─▶ make rows for new shards, delete those of old ones
 //! ```
 
+mod course;
 mod discovery;
+mod following;
 mod listings;
 mod look;
 mod making;
+mod rescans;
 mod shard;
 mod snapshots;
+mod tasks;
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, OptionFuture};
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::sync::watch;
 
 use super::dispatcher::Destination;
-use super::lease::{Begin, Checkpoint, LeaseRow, Observed};
-use super::listing::{Lister, Listing, ListingError};
+use super::lease::{Begin, Checkpoint, LeaseRow};
+use super::listing::Lister;
 use super::shared::{Order, Shared};
 use super::snapshot::{SnapshotEnd, SnapshotTable, Snapshots};
 use super::{ShardId, StreamsError};
-use crate::retry::Retries;
+use course::Course;
 use discovery::Discovery;
-use look::renounce;
+use following::Following;
+use listings::Listings;
+use look::{Looks, renounce};
 use making::Making;
+use rescans::Rescans;
 use shard::{Begun, Ended, Event, Instruction, ShardTask};
 use snapshots::Watch;
+use tasks::{ShardTasks, TaskNews};
 
 /// The most requests of a kind that a worker has under way at once, beside its tasks' renewals.
 const AT_ONCE: usize = 16;
+
 pub(crate) struct Worker {
     shared: Arc<Shared>,
     destination: Destination,
     rng: fastrand::Rng,
-    order: Order,
-    failure: Option<StreamsError>,
-
-    /// The lease table as it was last seen.
-    observed: Observed,
-    next_look: Duration,
-    looked: Duration,
-    looks: Retries,
-    /// The number of workers of another library that the log has a warning of.
-    strangers: usize,
-    /// Set once the leases that were asked for have been given back.
-    leaving: bool,
-
+    course: Course,
+    looks: Looks,
     discovery: Discovery,
-    lister: Option<Lister>,
-    listing: Option<BoxFuture<'static, (Lister, Result<Listing, ListingError>)>>,
-    lists: Retries,
-    /// The service's time when the source was opened, in milliseconds since 1970.
-    opened: u64,
+    listings: Listings,
     making: Making,
-    /// Iterators at LATEST, each obtained just before the row of its shard was made.
-    pinned: HashMap<ShardId, String>,
-
-    tasks: JoinSet<(ShardId, Ended)>,
-    held: BTreeMap<ShardId, watch::Sender<Instruction>>,
-    events: mpsc::UnboundedReceiver<Event>,
-    tell: mpsc::UnboundedSender<Event>,
-
+    following: Following,
+    rescans: Rescans,
+    tasks: ShardTasks,
     /// The snapshots, where any may be taken.
     watch: Option<Watch>,
 }
@@ -80,33 +66,19 @@ impl Worker {
         lister: Lister,
         mut rng: fastrand::Rng,
     ) -> Self {
-        let (tell, events) = mpsc::unbounded_channel();
-        let mut observed = Observed::default();
-        observed.follow(&shared.stream().arn);
         let [lists, looks, makes] = std::array::from_fn(|_| shared.retries(&mut rng));
         Self {
             destination,
-            rng,
-            order: Order::Run,
-            failure: None,
-            observed,
-            next_look: Duration::ZERO,
-            looked: Duration::ZERO,
-            looks,
-            strangers: 0,
-            leaving: false,
+            course: Course::new(),
+            following: Following::new(lists.clone()),
+            listings: Listings::new(lister, lists),
+            rescans: Rescans::new(makes.clone()),
+            looks: Looks::new(&shared.stream().arn, looks),
             discovery: Discovery::new(begin),
-            lister: Some(lister),
-            listing: None,
-            lists,
-            opened: 0,
             making: Making::new(makes),
-            pinned: HashMap::new(),
-            tasks: JoinSet::new(),
-            held: BTreeMap::new(),
-            events,
-            tell,
+            tasks: ShardTasks::new(),
             watch: None,
+            rng,
             shared,
         }
     }
@@ -138,165 +110,166 @@ impl Worker {
     async fn work(mut self, mut orders: watch::Receiver<Order>) -> Result<(), StreamsError> {
         let clock = self.shared.clock;
         loop {
-            self.order = if self.failure.is_some() {
-                Order::Close
-            } else {
-                *orders.borrow_and_update()
-            };
-            let order = if self.stands_back() {
-                Order::Close
-            } else {
-                self.order
-            };
-            self.instruct(order);
-            if order.closes() && !std::mem::replace(&mut self.leaving, true) {
-                // Leases must not be handed over to a worker that reads no more.
-                let rng = self.rng.fork();
-                renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
-            }
-            self.leaving &= order.closes();
-            self.tell_snapshot();
-            if self.order.closes() && self.tasks.is_empty() && !self.takes_snapshot() {
+            self.course.follow(*orders.borrow_and_update());
+            self.pass_orders_on().await;
+            if self.course.order().closes() && self.tasks.is_empty() && !self.takes_snapshot() {
                 renounce(&self.shared, self.rng.fork(), |_| true).await;
-                return self.failure.map_or(Ok(()), Err);
+                return self.course.end();
             }
-            if self.is_over()
-                && let Err(error) = self.follow_stream().await
-            {
-                self.fail(error);
+            if self.course.runs() && self.making.due().is_some_and(|due| due <= clock.now()) {
+                let made = self.make().await;
+                self.course.note(made);
                 continue;
             }
-            let now = clock.now();
-            let runs = self.order == Order::Run;
-            if runs && self.making.due().is_some_and(|due| due <= now) {
-                if let Err(error) = self.make().await {
-                    self.fail(error);
-                }
-                continue;
-            }
-            let lists = runs && self.listing.is_none() && self.making.due().is_none();
-            if lists && self.discovery.next() <= now {
-                self.listing = self.lister.take().map(|mut lister| {
-                    let listing = async move {
-                        let listed = lister.list().await;
-                        (lister, listed)
-                    };
-                    Box::pin(listing) as BoxFuture<'static, _>
-                });
-            }
-            let mut wake = self.next_look;
-            if runs && self.listing.is_none() {
-                wake = wake.min(self.making.due().unwrap_or_else(|| self.discovery.next()));
-            }
+            let wake = self.start_requests(clock.now());
             tokio::select! {
-                Some(joined) = self.tasks.join_next() => match joined {
-                    Ok((shard, ended)) => self.ended(&shard, ended),
-                    Err(error) if error.is_panic() => self.fail(StreamsError::Panicked),
-                    Err(_) => {}
-                },
-                Some(event) = self.events.recv() => match event {
-                    Event::Closed(shard) => self.discovery.closed(&shard, clock.now()),
-                    Event::Reopened(shard) => self.discovery.reopened(&shard),
-                    Event::Rescan(noted) => match self.rescan().await {
-                        // The task that asked may be gone.
-                        Ok(()) => drop(noted.send(())),
-                        Err(error) => self.fail(error),
-                    },
-                },
+                news = self.tasks.news() => self.note_news(news),
                 Some(joined) = next_snapshot(&mut self.watch) => match joined {
                     Ok(end) => self.snapshot_ended(end),
-                    Err(error) if error.is_panic() => self.fail(StreamsError::Panicked),
+                    Err(error) if error.is_panic() => self.course.fail(StreamsError::Panicked),
                     Err(_) => {
                         self.shared.failure_log.forget(&SnapshotTable::shard());
-                        self.next_look = clock.now();
+                        self.looks.next = clock.now();
                     }
                 },
+                Some(requested) = self.rescans.next() => {
+                    let done = self.rescan_requested(requested);
+                    self.course.note(done);
+                }
+                Some(described) = self.following.next() => {
+                    let done = self.described(described);
+                    self.course.note(done);
+                }
+                Some(listed) = self.listings.next() => {
+                    let done = match listed {
+                        Ok(listing) => self.discover(&listing).await.map(drop),
+                        Err(error) => self.listing_failed(error).map(|pause| {
+                            self.discovery.list_at(clock.now() + pause);
+                        }),
+                    };
+                    self.course.note(done);
+                }
                 changed = orders.changed() => if changed.is_err() {
                     // The source was dropped. The shards' tasks are dropped with this one.
                     return Ok(());
                 },
-                Some((lister, listed)) = OptionFuture::from(self.listing.as_mut()) => {
-                    self.listing = None;
-                    self.lister = Some(lister);
-                    let done = match listed {
-                        Ok(listing) => self.discover(&listing).await.map(drop),
-                        Err(error) => {
-                            let pause = self.listing_failed(error);
-                            pause.map(|pause| self.discovery.list_at(clock.now() + pause))
-                        }
-                    };
-                    if let Err(error) = done {
-                        self.fail(error);
-                    }
-                },
                 () = clock.until(wake) => {
-                    if self.next_look <= clock.now() && let Err(error) = self.look().await {
-                        self.fail(error);
+                    if self.looks.next <= clock.now() {
+                        let looked = self.look().await;
+                        self.course.note(looked);
                     }
                 }
             }
         }
+    }
+
+    /// Passes the order on to the tasks of shards and of a snapshot.
+    async fn pass_orders_on(&mut self) {
+        let order = if self.stands_back() {
+            Order::Close
+        } else {
+            self.course.order()
+        };
+        self.instruct(order);
+        if self.course.leaves(order.closes()) {
+            // Leases must not be handed over to a worker that reads no more.
+            let rng = self.rng.fork();
+            renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
+        }
+        self.tell_snapshot();
+    }
+
+    /// Starts the requests that are due. Returns when there is something to do, if no event comes
+    /// before.
+    fn start_requests(&mut self, now: Duration) -> Duration {
+        let mut wake = self.looks.next;
+        self.start_rescan(now);
+        wake = self.rescans.due().map_or(wake, |due| wake.min(due));
+        if !self.course.runs() {
+            return wake;
+        }
+        if self.is_over()
+            && let Some(due) = self.following.due()
+        {
+            if due <= now {
+                self.following.start(&self.shared);
+            } else {
+                wake = wake.min(due);
+            }
+        }
+        if self.listings.are_idle() {
+            if !self.making.is_complete() {
+                wake = self.making.due().map_or(wake, |due| wake.min(due));
+            } else if self.discovery.next() <= now {
+                self.listings.start();
+            } else {
+                wake = wake.min(self.discovery.next());
+            }
+        }
+        wake
     }
 
     /// Sends the tasks of shards their instructions.
     fn instruct(&self, order: Order) {
         let me = self.shared.leases.me();
-        for (shard, held) in &self.held {
-            let row = self.observed.row(shard);
+        let observed = &self.looks.observed;
+        self.tasks.instruct(|shard| {
+            let row = observed.row(shard);
             let asked_for = row.is_some_and(|row| {
                 row.checkpoint_owner.as_deref() == Some(me) && row.owner.as_deref() != Some(me)
             });
-            let instruction = Instruction { order, asked_for };
-            held.send_if_modified(|known| std::mem::replace(known, instruction) != instruction);
-        }
-    }
-
-    fn fail(&mut self, error: StreamsError) {
-        self.failure.get_or_insert(error);
-    }
-
-    /// Returns whether the stream was switched off and nothing of it is left.
-    fn is_over(&self) -> bool {
-        let rows = self.observed.rows();
-        let mut of_stream = rows.values().filter(|row| self.observed.is_of_stream(row));
-        self.discovery.is_disabled()
-            && self.order == Order::Run
-            && !self.is_snapshot_due()
-            && self.tasks.is_empty()
-            && !self.discovery.is_childless()
-            && self.making.due().is_none()
-            && of_stream.all(LeaseRow::is_finished)
-            && self.discovery.missing(rows).is_all
+            Instruction {
+                order,
+                asked_for,
+                is_deleted: row.is_none(),
+            }
+        });
     }
 
     fn start(&mut self, row: LeaseRow, taken: Duration) {
         tracing::info!(shard = %row.shard, checkpoint = row.checkpoint.text(), "reading a shard");
         self.discovery.begins();
         let instruction = Instruction {
-            order: self.order,
+            order: self.course.order(),
             asked_for: false,
+            is_deleted: false,
         };
-        let (instruct, instructions) = watch::channel(instruction);
-        self.held.insert(row.shard.clone(), instruct);
-        self.shared.held.store(self.held.len(), Ordering::Relaxed);
+        let instructions = self.tasks.hold(&row.shard, instruction);
+        self.note_held();
         self.shared.coordinator.begins(&row.shard);
         let begun = Begun {
-            pinned: self.pinned.remove(&row.shard),
+            pinned: self.making.take_pinned(&row.shard),
             row,
             taken,
             instructions,
-            events: self.tell.clone(),
+            events: self.tasks.sender(),
             rng: self.rng.fork(),
         };
         let (shared, destination) = (Arc::clone(&self.shared), self.destination.clone());
-        let task = ShardTask::new(shared, destination, begun);
-        self.tasks.spawn(task.run());
+        self.tasks.run(ShardTask::new(shared, destination, begun));
+    }
+
+    fn note_held(&self) {
+        let held = self.tasks.count();
+        self.shared.held.store(held, Ordering::Relaxed);
+    }
+
+    fn note_news(&mut self, news: TaskNews) {
+        match news {
+            TaskNews::Ended(shard, ended) => self.ended(&shard, ended),
+            TaskNews::Event(Event::Closed(shard)) => {
+                self.discovery.closed(&shard, self.shared.clock.now());
+            }
+            TaskNews::Event(Event::Reopened(shard)) => self.discovery.reopened(&shard),
+            TaskNews::Event(Event::Rescan(stored)) => self.request_rescan(stored),
+            TaskNews::Panicked => self.course.fail(StreamsError::Panicked),
+        }
     }
 
     fn ended(&mut self, shard: &ShardId, ended: Ended) {
-        self.held.remove(shard);
+        self.tasks.release(shard);
         self.shared.coordinator.ends(shard);
-        self.shared.held.store(self.held.len(), Ordering::Relaxed);
+        self.note_held();
         // Its children may be taken now, and so may a lease that this worker has given up.
         let now = self.shared.clock.now();
         self.look_soon(now);
@@ -305,14 +278,14 @@ impl Worker {
                 // The task's own event may still be in the channel.
                 self.discovery.closed(shard, now);
                 tracing::info!(%shard, "a shard was read to its end");
-                if let Some(row) = self.observed.row(shard) {
+                if let Some(row) = self.looks.observed.row(shard) {
                     let mut row = row.clone();
                     (row.owner, row.checkpoint) = (None, Checkpoint::ShardEnd);
-                    self.observed.saw(row, now);
+                    self.looks.observed.saw(row, now);
                 }
             }
             Ended::LetGo | Ended::Lost => {}
-            Ended::Failed(error) => self.fail(error),
+            Ended::Failed(error) => self.course.fail(error),
         }
     }
 }

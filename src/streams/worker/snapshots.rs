@@ -16,8 +16,8 @@ use super::Worker;
 use crate::gap::GapPolicy;
 use crate::retry::{Decision, ServiceError};
 
-/// The number of times that the request for a rescan is tried.
-const MAX_RESCAN_ATTEMPTS: u32 = 10;
+/// The number of times that opening tries to store whether a snapshot is wanted.
+const MAX_NOTE_ATTEMPTS: u32 = 10;
 
 /// The name under which failures to read the snapshot's own table are reported.
 const SCAN_OF_LEASES: &str = "Scan of the snapshot's table";
@@ -55,10 +55,10 @@ impl Worker {
         };
         let table = &watch.snapshots.table;
         table.leases.ensure().await?;
-        let fresh = self.observed.rows().is_empty();
+        let fresh = self.looks.observed.rows().is_empty();
         let first = watch.first && fresh;
         let decide = |error: ServiceError, failures| {
-            if failures < MAX_RESCAN_ATTEMPTS && error.is_retryable() {
+            if failures < MAX_NOTE_ATTEMPTS && error.is_retryable() {
                 return Decision::Retry;
             }
             Decision::GiveUp(StreamsError::service("PutItem", table.leases.name(), error))
@@ -94,7 +94,8 @@ impl Worker {
 
     pub(super) fn is_snapshot_due(&self) -> bool {
         let watch = self.watch.as_ref();
-        watch.is_some_and(|watch| watch.under_way != Some(false) || !watch.tasks.is_empty())
+        let is_due = |watch: &Watch| watch.under_way != Some(false) || !watch.tasks.is_empty();
+        self.rescans.is_pending() || watch.is_some_and(is_due)
     }
 
     /// Passes a running snapshot its order, and whether this worker has every unfinished shard.
@@ -102,28 +103,29 @@ impl Worker {
         let Some(watch) = &self.watch else {
             return;
         };
+        let course = self.course.order();
         watch
             .orders
-            .send_if_modified(|order| std::mem::replace(order, self.order) != self.order);
+            .send_if_modified(|order| std::mem::replace(order, course) != course);
         if watch.tasks.is_empty() {
             return;
         }
-        let rows = self.observed.rows();
+        let rows = self.looks.observed.rows();
         let graph = self.shared.graph();
         // The shards are unknown until a listing has shown some.
         let covered = (self.discovery.is_disabled() || !graph.is_empty())
             && !self.discovery.is_childless()
-            && self.making.due().is_none()
+            && self.making.is_complete()
             && rows
                 .values()
-                .all(|row| row.is_finished() || self.held.contains_key(&row.shard))
+                .all(|row| row.is_finished() || self.tasks.holds(&row.shard))
             && self.has_all_rows();
         self.shared.coordinator.set_covered(covered);
     }
 
     /// Returns whether every listed shard that needs a row has one.
     fn has_all_rows(&self) -> bool {
-        let missing = self.discovery.missing(self.observed.rows());
+        let missing = self.discovery.missing(self.looks.observed.rows());
         missing.is_all && missing.rows.is_empty()
     }
 
@@ -162,7 +164,7 @@ impl Worker {
         shared.failure_log.succeeded(SCAN_OF_LEASES, Some(&lane));
         let row = watch.observed.row(&lane);
         watch.under_way = Some(row.is_some_and(|row| !row.is_finished()));
-        if !watch.tasks.is_empty() || self.order != Order::Run {
+        if !watch.tasks.is_empty() || !self.course.runs() {
             return Ok(());
         }
         let now = clock.now();
@@ -199,7 +201,7 @@ impl Worker {
 
     fn start_snapshot(&mut self, row: LeaseRow, taken: Duration) {
         if let Some(watch) = &mut self.watch {
-            self.next_look = self.shared.clock.now();
+            self.looks.next = self.shared.clock.now();
             watch.tasks.spawn(take_snapshot(
                 Arc::clone(&self.shared),
                 Arc::clone(&watch.snapshots),
@@ -219,38 +221,21 @@ impl Worker {
         };
         match end {
             SnapshotEnd::Finished => {
-                self.next_look = self.shared.clock.now();
+                self.looks.next = self.shared.clock.now();
                 tracing::info!(table = self.shared.table, "the snapshot is complete");
                 watch.under_way = Some(false);
             }
             SnapshotEnd::LetGo | SnapshotEnd::Lost => watch.under_way = Some(true),
-            SnapshotEnd::Failed(error) => self.fail(error),
+            SnapshotEnd::Failed(error) => self.course.fail(error),
         }
     }
 
-    /// Requests a rescan, where gaps are closed by one. Returns once the request is stored.
-    pub(super) async fn rescan(&mut self) -> Result<(), StreamsError> {
-        let shared = Arc::clone(&self.shared);
-        let Some(watch) = &mut self.watch else {
-            return Ok(());
-        };
-        if shared.settings.get_on_gap() != GapPolicy::Rescan {
-            return Ok(());
+    /// Notes that another snapshot was requested. One that this worker is taking is from before the gap.
+    pub(super) fn snapshot_is_outdated(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.under_way = Some(true);
+            watch.tasks.abort_all();
+            self.looks.next = self.shared.clock.now();
         }
-        let table = &watch.snapshots.table;
-        let decide = |error: ServiceError, failures| {
-            if failures < MAX_RESCAN_ATTEMPTS && !error.is_fatal() {
-                return Decision::Retry;
-            }
-            let name = table.leases.name();
-            Decision::GiveUp(StreamsError::service("UpdateItem", name, error))
-        };
-        let mut retries = shared.retries(&mut self.rng);
-        retries.call(|| table.rescan(), decide).await?;
-        watch.under_way = Some(true);
-        // A snapshot that this worker is taking is from before the gap.
-        watch.tasks.abort_all();
-        self.next_look = shared.clock.now();
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{EventKind, StartPosition};
+use dynamodb_connector::streams::{EventKind, SnapshotSettings, StartPosition, StreamSettings};
 
 use super::rig::{
     Log, TABLE, Worker, builder, checkpoint, eventually, nth, open_shards, put_each, table,
@@ -113,5 +113,39 @@ async fn a_snapshots_consumer_never_steps_back_behind_empty_pages() {
         let rows = log.seen().into_iter();
         let rows = rows.filter(|seen| seen.kind == EventKind::Snapshot).count();
         assert!(rows > 0, "there was a snapshot");
+    }
+}
+
+/// The shard is read from its oldest record, and its first pages are sent late enough for the scan to be settled by then.
+#[tokio::test(start_paused = true)]
+async fn an_empty_page_does_not_show_a_snapshot_that_its_shard_is_read_up() {
+    for pages in [1, 2] {
+        let fake = table(1);
+        let snapshot = |n| {
+            let settling = SnapshotSettings::default().settling(Duration::ZERO);
+            let settings = StreamSettings::default().snapshot(settling);
+            nth(&fake, n)
+                .start(StartPosition::Snapshot)
+                .settings(settings)
+        };
+        // Its row is made, and the iterator at LATEST is gone with the worker.
+        drop(snapshot(1).open().await.expect("it opens"));
+        for version in 1..6 {
+            put_each(&fake, 10, version).await;
+        }
+        fake.empty_pages(TABLE, pages);
+        fake.slow_shard(TABLE, &open_shards(&fake)[0], 2 * SECOND);
+        let log = Log::default();
+        let worker = Worker::start(snapshot(2), &log).await;
+        eventually("all is given", 60 * SECOND, || {
+            (0..10).all(|id| log.versions(&format!("k{id}")).contains(&5))
+        })
+        .await;
+        tokio::time::sleep(20 * SECOND).await;
+        worker.stop().await;
+        for id in 0..10 {
+            let versions = log.versions(&format!("k{id}"));
+            assert!(versions.is_sorted(), "{pages}: {versions:?}");
+        }
     }
 }

@@ -114,3 +114,29 @@ async fn a_shard_that_waits_for_its_parent_is_not_ready() {
     log.until(2).await;
     worker.stop().await;
 }
+
+/// DynamoDB Local refuses every iterator of a shard without records. Nothing is there to be read.
+#[tokio::test(start_paused = true)]
+async fn at_dynamodb_local_an_open_shard_that_was_emptied_does_not_lag() {
+    let fake = table(1);
+    fake.imitate_dynamodb_local(TABLE);
+    put(&fake, "a", 0).await;
+    let last = fake.shards(TABLE)[0]
+        .last_sequence_number()
+        .map(str::to_owned);
+    let shard = open_shards(&fake).remove(0);
+    fake.trim_shard(TABLE, &shard, &last.expect("a record"));
+    let log = Log::default();
+    let worker = Worker::start(nth(&fake, 1), &log).await;
+    tokio::time::sleep(20 * SECOND).await;
+    for _ in 0..600 {
+        tokio::time::sleep(SECOND / 2).await;
+        let lag = worker.control.stats().lag[&only_shard(&fake)];
+        assert_eq!(lag, Duration::ZERO);
+    }
+    put(&fake, "a", 1).await;
+    let since = tokio::time::Instant::now();
+    log.until(1).await;
+    assert!(since.elapsed() < 3 * SECOND, "{:?}", since.elapsed());
+    worker.stop().await;
+}

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use dynamodb_connector::GapCause;
 use dynamodb_connector::streams::StreamsError;
-use dynamodb_connector::test_util::{Capacity, FaultyDynamoDb, Operation, TableSpecExt as _};
+use dynamodb_connector::test_util::{
+    Capacity, Fault, FaultyDynamoDb, Operation, TableSpecExt as _,
+};
 use dynamodb_connector::{StreamView, TableSpec};
 
 use super::gaps::{Gaps, report};
 use super::rig::{
-    LEASES, Log, TABLE, Worker, eventually, leases, nth, open_shards, put, put_each, table,
+    LEASES, Log, TABLE, Worker, checkpoint, eventually, leases, nth, open_shards, put, put_each,
+    table, text,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -244,5 +247,36 @@ async fn a_chain_whose_link_to_the_shard_that_is_read_is_not_listed_is_not_read_
         assert_eq!(worker.control.stats().gaps, 0, "{late} ms {root_is_gone}");
         worker.stop().await;
         assert_eq!(log.versions("a"), [0, 1, 2, 3, 4, 5]);
+    }
+}
+
+/// A shard's end that is read while its listing is under way waits for that listing, and for nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_shards_end_is_stored_as_soon_as_a_listing_shows_it() {
+    for offset in 0..10 {
+        let fake = table(1);
+        let log = Log::default();
+        let worker = Worker::start(nth(&fake, 1), &log).await;
+        put(&fake, "a", 0).await;
+        log.until(1).await;
+        fake.clear_journal();
+        let slow = Fault::delay_before(Duration::from_millis(3_000 + 7 * offset));
+        fake.inject(slow.on(Operation::DescribeStream).times(1));
+        let shard = open_shards(&fake).remove(0);
+        fake.roll_shard(TABLE, &shard);
+        let finished = || checkpoint(&fake, &shard).as_deref() == Some("SHARD_END");
+        eventually("it is finished", 30 * SECOND, finished).await;
+        let requests = fake.requests().into_iter();
+        let listed = requests
+            .filter(|request| request.operation() == Some(Operation::DescribeStream))
+            .find_map(|request| request.ended());
+        let ends = fake.applied().into_iter().filter(|write| {
+            let checkpoint = write.after().and_then(|row| text(&row, "checkpoint"));
+            checkpoint.as_deref() == Some("SHARD_END")
+        });
+        let stored = ends.map(|write| write.at()).next().expect("it is stored");
+        let waited = stored.saturating_sub(listed.expect("it is listed"));
+        assert!(waited <= Duration::from_millis(3), "{offset}: {waited:?}");
+        worker.stop().await;
     }
 }

@@ -178,6 +178,14 @@ impl Worker {
         }
     }
 
+    /// Reads a source that is open. Its changes are noted.
+    pub(crate) fn of(source: StreamSource, log: &Log) -> Self {
+        Self {
+            control: source.control(),
+            task: tokio::spawn(source.run(log.handler())),
+        }
+    }
+
     /// The shards that it reads.
     pub(crate) fn shards(&self) -> BTreeSet<String> {
         let lag = self.control.stats().lag;

@@ -9,34 +9,23 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::{BoxFuture, OptionFuture};
-use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
 use super::Snapshots;
 use super::coordinator::Epoch;
 use super::merge::{Cursor, Ripe};
-use super::pace::Pace;
-use super::scan::Scanned;
-use super::store::{Positions, SnapshotTable};
+use super::store::SnapshotTable;
 use crate::progress::Acknowledge as _;
-use crate::retry::{Retries, ServiceError};
 use crate::streams::StreamsError;
-use crate::streams::ack_tracker::AckTracker;
-use crate::streams::dispatcher::{Destination, Dispatcher, DispatcherEvent};
-use crate::streams::lease::{Change, HeldLease, LeaseRow, Written};
+use crate::streams::dispatcher::{Destination, DispatcherEvent, Handout};
+use crate::streams::lease::{HeldLease, LeaseRow};
 use crate::streams::record::Record;
 use crate::streams::shared::{Order, Shared};
+use scanning::Scans;
+use writing::{Saves, WriteEnd};
 
-/// The bytes counted for a page under way. A page holds 1 MB at most (API reference of `Scan`); its
-/// JSON is larger than the stored items.
-const PAGE_BYTES: usize = 2 << 20;
 /// The delay before records that were dropped unacknowledged are scanned again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-
-/// The name under which failures to store the positions are reported.
-const SAVING: &str = "storing the snapshot's positions";
-/// The delay before a failed write of positions is repeated.
-const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// The end of a snapshot task.
 #[derive(Debug)]
@@ -48,13 +37,6 @@ pub(crate) enum SnapshotEnd {
     /// Another worker has the lease, or may have it, or another snapshot is wanted.
     Lost,
     Failed(StreamsError),
-}
-
-struct Segment {
-    /// The position of the next page to request.
-    scanned: Cursor,
-    busy: bool,
-    not_before: Duration,
 }
 
 /// The stage of the pages that may be handed out.
@@ -76,43 +58,19 @@ struct Out {
     epoch: Epoch,
 }
 
-struct ScanEnd {
-    segment: usize,
-    predicted: f64,
-    result: Result<Scanned, ServiceError>,
-}
-
-struct WriteEnd {
-    sent: Duration,
-    change: Change,
-    result: Result<Written, ServiceError>,
-}
-
 pub(crate) struct SnapshotTask {
     shared: Arc<Shared>,
     snapshots: Arc<Snapshots>,
     lease: HeldLease,
     orders: watch::Receiver<Order>,
-    rng: fastrand::Rng,
-    destination: Destination,
-    acks: Arc<AckTracker>,
-    dispatcher: Dispatcher,
-
-    stored: Positions,
-    segments: Vec<Segment>,
-    pace: Pace,
-    scans: FuturesUnordered<BoxFuture<'static, ScanEnd>>,
-    retries: Retries,
-
+    handout: Handout,
+    scans: Scans,
+    saves: Saves,
     phase: Phase,
     out: VecDeque<Out>,
-
+    /// The write of the lease that is under way.
     write: Option<BoxFuture<'static, WriteEnd>>,
-    saving: Option<BoxFuture<'static, Result<bool, ServiceError>>>,
-    /// Set while there are positions that are not stored yet.
-    unsaved: bool,
-    save_at: Duration,
-    save_failed: bool,
+    /// The time until which records that are out are waited for, where the lease is to be given up.
     leaving: Option<Duration>,
 }
 
@@ -120,7 +78,7 @@ impl Drop for SnapshotTask {
     fn drop(&mut self) {
         // Shards are released however the task ended.
         self.shared.coordinator.deactivate();
-        self.acks.revoke();
+        self.handout.acks.revoke();
     }
 }
 
@@ -154,38 +112,21 @@ pub(crate) async fn take_snapshot(
         shared.settings.get_checkpoint_interval(),
     );
     let lease = HeldLease::new(shared.leases.me(), &row, taken, failover, interval);
-    let acks = Arc::new(AckTracker::new(shared.clock));
-    acks.valid_until(lease.valid_until());
     let lane = SnapshotTable::shard();
-    let dispatcher = Dispatcher::new(&shared, &destination, &lane, &acks, &mut rng);
-    let retries = shared.retries(&mut rng);
+    let valid_until = lease.valid_until();
+    let handout = Handout::new(&shared, destination, &lane, valid_until, rng.fork());
     shared.failure_log.succeeded("GetItem", Some(&lane));
     shared.coordinator.activate();
     let mut task = SnapshotTask {
         lease,
         orders,
-        rng,
-        destination,
-        acks,
-        dispatcher,
-        segments: Vec::new(),
-        pace: Pace::new(settings.get_read_units()),
-        scans: FuturesUnordered::new(),
-        retries,
+        handout,
+        scans: Scans::new(settings.get_read_units(), shared.retries(&mut rng)),
+        saves: Saves::new(stored),
         phase: Phase::Gathering,
         out: VecDeque::new(),
         write: None,
-        saving: None,
-        // The number of segments is stored first: that write starts before the first page is
-        // requested.
-        unsaved: stored
-            .segments
-            .iter()
-            .all(|cursor| *cursor == Cursor::Start),
-        save_at: Duration::ZERO,
-        save_failed: false,
         leaving: None,
-        stored,
         snapshots,
         shared,
     };
@@ -199,15 +140,9 @@ pub(crate) async fn take_snapshot(
 impl SnapshotTask {
     /// Restarts the scan from the positions up to which everything is done.
     fn begin(&mut self, not_before: Duration) {
-        self.scans.clear();
+        self.scans.begin(&self.saves.stored.segments, not_before);
         self.shared.coordinator.forget();
         self.out.clear();
-        let segment = |cursor: &Cursor| Segment {
-            scanned: cursor.clone(),
-            busy: false,
-            not_before,
-        };
-        self.segments = self.stored.segments.iter().map(segment).collect();
     }
 
     async fn work(&mut self) -> Result<SnapshotEnd, StreamsError> {
@@ -227,75 +162,70 @@ impl SnapshotTask {
                 let until = self.leaving.get_or_insert(now + drain);
                 *until = (*until).min(now + drain);
             }
-            if self.acks.is_dropped() {
+            if self.handout.acks.is_dropped() {
                 self.give_again(now);
             }
             self.advance(now)?;
             self.take_stock(now);
             if self.leaving.is_none() {
-                self.dispatcher.start(now)?;
+                self.handout.dispatcher.start(now)?;
             }
             if self.write.is_none() && self.lease.due() <= now {
                 self.start_write(now);
             }
-            if self.saving.is_none() && self.unsaved && self.save_due() <= now {
+            if self.saves.under_way.is_none() && self.saves.is_due && self.save_due() <= now {
                 self.start_save(now);
             }
             self.start_scans(now);
 
-            let mut wake = self.lease.valid_until();
-            if self.write.is_none() {
-                wake = wake.min(self.lease.due());
-            }
-            if self.saving.is_none() && self.unsaved {
-                wake = wake.min(self.save_due());
-            }
-            if let Some(due) = self.scan_due() {
-                wake = wake.min(due);
-            }
-            match self.leaving {
-                Some(until) if until > now => wake = wake.min(until),
-                Some(_) => {}
-                None => wake = self.dispatcher.due().map_or(wake, |due| wake.min(due)),
-            }
-            let (waits, below) = (!self.acks.is_empty(), self.acks.bytes());
+            let wake = self.wake(now);
+            let (waits, below) = (!self.handout.acks.is_empty(), self.handout.acks.bytes());
             tokio::select! {
-                Some(end) = self.scans.next(), if !self.scans.is_empty() => self.scanned(end)?,
+                Some(end) = self.scans.under_way.next(), if !self.scans.under_way.is_empty() => self.scanned(end)?,
                 Some(end) = OptionFuture::from(self.write.as_mut()) => {
                     self.write = None;
                     if let Some(end) = self.written(end)? {
                         return Ok(end);
                     }
                 }
-                Some(saved) = OptionFuture::from(self.saving.as_mut()) => {
-                    self.saving = None;
-                    match saved {
-                        Ok(true) => {
-                            self.save_failed = false;
-                            let lane = SnapshotTable::shard();
-                            shared.failure_log.succeeded(SAVING, Some(&lane));
-                        }
-                        Ok(false) => return Ok(SnapshotEnd::Lost),
-                        Err(error) => {
-                            let lane = SnapshotTable::shard();
-                            shared.failure_log.failed(SAVING, Some(&lane), &error);
-                            self.unsaved = true;
-                            self.save_failed = true;
-                            self.save_at = clock.now() + SAVE_AGAIN;
-                        }
+                Some(saved) = OptionFuture::from(self.saves.under_way.as_mut()) => {
+                    if let Some(end) = self.saved(saved) {
+                        return Ok(end);
                     }
                 }
-                event = self.dispatcher.event() => match event {
+                event = self.handout.dispatcher.event() => match event {
                     DispatcherEvent::Moved => {}
                     DispatcherEvent::Closed => self.lease.let_go(),
                     DispatcherEvent::Failed(error) => return Err(error),
                 },
-                () = self.acks.room(below), if waits => {}
+                () = self.handout.acks.room(below), if waits => {}
                 () = coordinator.changed() => {}
                 changed = self.orders.changed() => if changed.is_err() {
                     return Ok(SnapshotEnd::Lost);
                 },
                 () = clock.until(wake) => {}
+            }
+        }
+    }
+
+    /// Returns when there is something to do, if no event comes before.
+    fn wake(&self, now: Duration) -> Duration {
+        let mut wake = self.lease.valid_until();
+        if self.write.is_none() {
+            wake = wake.min(self.lease.due());
+        }
+        if self.saves.under_way.is_none() && self.saves.is_due {
+            wake = wake.min(self.save_due());
+        }
+        if let Some(due) = self.scan_due() {
+            wake = wake.min(due);
+        }
+        match self.leaving {
+            Some(until) if until > now => wake.min(until),
+            Some(_) => wake,
+            None => {
+                let due = self.handout.dispatcher.due();
+                due.map_or(wake, |due| wake.min(due))
             }
         }
     }
@@ -327,11 +257,11 @@ impl SnapshotTask {
             }
         }
         if let Phase::Giving(epoch, pages) = &mut self.phase {
-            while self.dispatcher.has_room()
+            while self.handout.dispatcher.has_room()
                 && let Some(page) = pages.pop_front()
             {
                 let no_numbers = std::iter::repeat_n(None, page.items.len());
-                let first = self.acks.push_page(no_numbers, page.bytes);
+                let first = self.handout.acks.push_page(no_numbers, page.bytes);
                 let end = first + page.items.len() as u64;
                 self.out.push_back(Out {
                     segment: page.segment,
@@ -344,19 +274,22 @@ impl SnapshotTask {
                     if self.shared.wants(&record)? {
                         wanted.push((Ok(record), number));
                     } else {
-                        self.acks.done(number);
+                        self.handout.acks.done(number);
                     }
                 }
-                self.dispatcher.push(&self.acks, wanted, now);
+                self.handout
+                    .dispatcher
+                    .push(&self.handout.acks, wanted, now);
             }
             // A channel delivers these records before those that the shards give next. Handlers of
             // shards run concurrently, so the shards wait until these records are done.
             let given = pages.is_empty()
-                && match &self.destination {
-                    Destination::Handler(_) => self.acks.is_empty(),
-                    Destination::Channel(..) => self.dispatcher.has_room(),
+                && if self.handout.is_in_turn() {
+                    self.handout.dispatcher.has_room()
+                } else {
+                    self.handout.acks.is_empty()
                 };
-            self.dispatcher.flush(true);
+            self.handout.dispatcher.flush(true);
             if given {
                 coordinator.lower();
                 self.phase = Phase::Gathering;
@@ -369,23 +302,20 @@ impl SnapshotTask {
     fn take_stock(&mut self, now: Duration) {
         let coordinator = &self.shared.coordinator;
         while let Some(page) = self.out.front()
-            && self.acks.is_done_up_to(page.end)
+            && self.handout.acks.is_done_up_to(page.end)
             && coordinator.is_settled(page.epoch)
             && let Some(page) = self.out.pop_front()
         {
             if page.cursor == Cursor::End {
                 self.shared.counters.snapshot_segment();
             }
-            if let Some(stored) = self.stored.segments.get_mut(page.segment) {
-                *stored = page.cursor;
-                self.unsaved = true;
-            }
+            self.saves.reach(page.segment, page.cursor);
         }
-        if self.is_complete() && !self.unsaved && self.saving.is_none() {
+        if self.is_complete() && self.saves.are_stored() {
             self.lease.finish(std::collections::BTreeSet::new());
         } else if let Some(until) = self.leaving
-            && (now >= until || self.dispatcher.is_quiet(&self.acks))
-            && (now >= until || (!self.unsaved && self.saving.is_none()))
+            && (now >= until || self.handout.dispatcher.is_quiet(&self.handout.acks))
+            && (now >= until || self.saves.are_stored())
         {
             self.lease.let_go();
         }
@@ -394,19 +324,8 @@ impl SnapshotTask {
     /// Scans again the records that were dropped unacknowledged, and all after them.
     fn give_again(&mut self, now: Duration) {
         tracing::warn!("records of the snapshot were dropped unacknowledged: they are read again");
-        self.acks.revoke();
-        self.acks = Arc::new(AckTracker::new(self.shared.clock));
-        self.acks.valid_until(self.lease.valid_until());
-        let lane = SnapshotTable::shard();
-        // The old one first, which announces its end.
-        self.dispatcher = Dispatcher::Gone;
-        self.dispatcher = Dispatcher::new(
-            &self.shared,
-            &self.destination,
-            &lane,
-            &self.acks,
-            &mut self.rng,
-        );
+        let valid_until = self.lease.valid_until();
+        self.handout.restart(&self.shared, valid_until);
         self.shared.coordinator.lower();
         self.phase = Phase::Gathering;
         self.begin(now + REDELIVERY);
@@ -414,7 +333,7 @@ impl SnapshotTask {
 
     /// Returns whether every item has been given and is done.
     fn is_complete(&self) -> bool {
-        let mut segments = self.stored.segments.iter();
+        let mut segments = self.saves.stored.segments.iter();
         segments.all(|cursor| *cursor == Cursor::End)
     }
 }

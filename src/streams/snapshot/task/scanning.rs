@@ -3,21 +3,78 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
 use super::super::merge::Cursor;
-use super::super::scan::Scan;
+use super::super::pace::Pace;
+use super::super::scan::{Scan, Scanned};
 use super::super::store::SnapshotTable;
-use super::{PAGE_BYTES, Phase, ScanEnd, Segment, SnapshotTask};
+use super::{Phase, SnapshotTask};
+use crate::retry::{Retries, ServiceError};
 use crate::streams::StreamsError;
 use crate::streams::shared::Order;
 
+/// The bytes counted for a page under way. A page holds 1 MB at most (API reference of `Scan`); its
+/// JSON is larger than the stored items.
+const PAGE_BYTES: usize = 2 << 20;
+
+/// The scans of the table's segments, and the read units that they may use.
+pub(super) struct Scans {
+    pub(super) segments: Vec<Segment>,
+    pub(super) under_way: FuturesUnordered<BoxFuture<'static, ScanEnd>>,
+    pace: Pace,
+    retries: Retries,
+}
+
+pub(super) struct Segment {
+    /// The position of the next page to request.
+    scanned: Cursor,
+    busy: bool,
+    not_before: Duration,
+}
+
+pub(super) struct ScanEnd {
+    segment: usize,
+    predicted: f64,
+    result: Result<Scanned, ServiceError>,
+}
+
+impl Scans {
+    pub(super) fn new(read_units: usize, retries: Retries) -> Self {
+        Self {
+            segments: Vec::new(),
+            under_way: FuturesUnordered::new(),
+            pace: Pace::new(read_units),
+            retries,
+        }
+    }
+
+    /// Restarts the scan from these positions.
+    pub(super) fn begin(&mut self, from: &[Cursor], not_before: Duration) {
+        self.under_way.clear();
+        let segment = |cursor: &Cursor| Segment {
+            scanned: cursor.clone(),
+            busy: false,
+            not_before,
+        };
+        self.segments = from.iter().map(segment).collect();
+    }
+}
+
 impl SnapshotTask {
     fn has_room(&self) -> bool {
-        let busy = self.segments.iter().filter(|segment| segment.busy).count();
+        let busy = self
+            .scans
+            .segments
+            .iter()
+            .filter(|segment| segment.busy)
+            .count();
         let given = match &self.phase {
             Phase::Giving(_, pages) => pages.iter().map(|page| page.bytes).sum(),
             Phase::Gathering | Phase::Quieting(_) => 0,
         };
-        let held = self.shared.coordinator.bytes() + self.acks.bytes() + given;
+        let held = self.shared.coordinator.bytes() + self.handout.acks.bytes() + given;
         let most = self.shared.settings.get_snapshot().get_hold_bytes();
         (held == 0 && busy == 0) || held + (busy + 1) * PAGE_BYTES <= most
     }
@@ -31,14 +88,15 @@ impl SnapshotTask {
         if !self.is_scanning() {
             return None;
         }
-        let waiting = self.segments.iter().filter(|segment| segment.waits());
+        let waiting = self.scans.segments.iter().filter(|segment| segment.waits());
         let first = waiting.map(|segment| segment.not_before).min()?;
-        Some(first.max(self.pace.due()))
+        Some(first.max(self.scans.pace.due()))
     }
 
     pub(super) fn start_scans(&mut self, now: Duration) {
         while self.scan_due().is_some_and(|due| due <= now) {
             let next = self
+                .scans
                 .segments
                 .iter_mut()
                 .enumerate()
@@ -51,14 +109,14 @@ impl SnapshotTask {
                 table: self.shared.table.clone(),
                 keys: Arc::clone(&self.snapshots.keys),
                 segment: at,
-                segments: self.stored.segments.len(),
+                segments: self.saves.stored.segments.len(),
                 from: segment.scanned.clone(),
-                limit: self.pace.limit(),
+                limit: self.scans.pace.limit(),
             };
-            let predicted = self.pace.sent(now);
+            let predicted = self.scans.pace.sent(now);
             self.shared.coordinator.sent(at);
             let (transport, time) = (self.snapshots.source.clone(), self.shared.time.now());
-            self.scans.push(Box::pin(async move {
+            self.scans.under_way.push(Box::pin(async move {
                 ScanEnd {
                     segment: at,
                     predicted,
@@ -70,17 +128,19 @@ impl SnapshotTask {
 
     pub(super) fn scanned(&mut self, end: ScanEnd) -> Result<(), StreamsError> {
         let now = self.shared.clock.now();
-        let Some(segment) = self.segments.get_mut(end.segment) else {
+        let Some(segment) = self.scans.segments.get_mut(end.segment) else {
             return Ok(());
         };
         segment.busy = false;
         match end.result {
             Ok(scanned) => {
-                self.retries.succeeded();
+                self.scans.retries.succeeded();
                 let lane = SnapshotTable::shard();
                 self.shared.failure_log.succeeded("Scan", Some(&lane));
                 let units = scanned.units.unwrap_or(end.predicted);
-                self.pace.answered(end.predicted, units, scanned.count);
+                self.scans
+                    .pace
+                    .answered(end.predicted, units, scanned.count);
                 self.shared.counters.snapshot_items(scanned.count);
                 segment.scanned = scanned.page.cursor.clone();
                 let coordinator = &self.shared.coordinator;
@@ -92,7 +152,7 @@ impl SnapshotTask {
             }
             Err(error) => {
                 self.shared.coordinator.failed(end.segment);
-                segment.not_before = now + self.retries.failed();
+                segment.not_before = now + self.scans.retries.failed();
                 let lane = SnapshotTable::shard();
                 self.shared.failure_log.failed("Scan", Some(&lane), &error);
                 Ok(())

@@ -3,29 +3,117 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::store::SnapshotTable;
-use super::{SnapshotEnd, SnapshotTask, WriteEnd};
+use futures::future::BoxFuture;
+
+use super::super::merge::Cursor;
+use super::super::store::{Positions, SnapshotTable};
+use super::{SnapshotEnd, SnapshotTask};
+use crate::retry::ServiceError;
 use crate::streams::StreamsError;
-use crate::streams::lease::{Checkpoint, Verdict, Written};
+use crate::streams::lease::{Change, Checkpoint, Verdict, Written};
+
+/// The name under which failures to store the positions are reported.
+const SAVING: &str = "storing the snapshot's positions";
+/// The delay before a failed write of positions is repeated.
+const SAVE_AGAIN: Duration = Duration::from_secs(1);
+
+pub(super) struct WriteEnd {
+    sent: Duration,
+    change: Change,
+    result: Result<Written, ServiceError>,
+}
+
+/// The positions up to which everything is done, and their writes.
+pub(super) struct Saves {
+    pub(super) stored: Positions,
+    pub(super) under_way: Option<BoxFuture<'static, Result<bool, ServiceError>>>,
+    /// Set while there are positions that no write covers yet.
+    pub(super) is_due: bool,
+    /// The time of the next write.
+    at: Duration,
+    has_failed: bool,
+}
+
+impl Saves {
+    pub(super) fn new(stored: Positions) -> Self {
+        Self {
+            // The number of segments is stored first: that write starts before the first page is
+            // requested.
+            is_due: stored
+                .segments
+                .iter()
+                .all(|cursor| *cursor == Cursor::Start),
+            stored,
+            under_way: None,
+            at: Duration::ZERO,
+            has_failed: false,
+        }
+    }
+
+    /// Moves a segment's position.
+    pub(super) fn reach(&mut self, segment: usize, cursor: Cursor) {
+        if let Some(stored) = self.stored.segments.get_mut(segment) {
+            *stored = cursor;
+            self.is_due = true;
+        }
+    }
+
+    /// Returns whether all positions are stored.
+    pub(super) fn are_stored(&self) -> bool {
+        !self.is_due && self.under_way.is_none()
+    }
+}
 
 impl SnapshotTask {
     /// Returns when positions are to be stored: at intervals, and the last ones at once.
     pub(super) fn save_due(&self) -> Duration {
         let last = self.leaving.is_some() || self.is_complete();
-        if last && !self.save_failed {
+        if last && !self.saves.has_failed {
             Duration::ZERO
         } else {
-            self.save_at
+            self.saves.at
         }
     }
 
     pub(super) fn start_save(&mut self, now: Duration) {
-        self.unsaved = false;
-        self.save_at = now + self.shared.settings.get_checkpoint_interval();
-        let (snapshots, positions) = (Arc::clone(&self.snapshots), self.stored.clone());
-        self.saving = Some(Box::pin(
+        self.saves.is_due = false;
+        self.saves.at = now + self.shared.settings.get_checkpoint_interval();
+        let (snapshots, positions) = (Arc::clone(&self.snapshots), self.saves.stored.clone());
+        self.saves.under_way = Some(Box::pin(
             async move { snapshots.table.save(&positions).await },
         ));
+    }
+
+    /// Processes the result of a write of positions.
+    pub(super) fn saved(&mut self, saved: Result<bool, ServiceError>) -> Option<SnapshotEnd> {
+        self.saves.under_way = None;
+        match saved {
+            Ok(true) => {
+                self.saves.has_failed = false;
+                self.note_success(SAVING);
+                None
+            }
+            Ok(false) => Some(SnapshotEnd::Lost),
+            Err(error) => {
+                self.note_failure(SAVING, &error);
+                self.saves.is_due = true;
+                self.saves.has_failed = true;
+                self.saves.at = self.shared.clock.now() + SAVE_AGAIN;
+                None
+            }
+        }
+    }
+
+    pub(super) fn note_success(&self, operation: &'static str) {
+        let lane = SnapshotTable::shard();
+        self.shared.failure_log.succeeded(operation, Some(&lane));
+    }
+
+    pub(super) fn note_failure(&self, operation: &'static str, error: &ServiceError) {
+        let lane = SnapshotTable::shard();
+        self.shared
+            .failure_log
+            .failed(operation, Some(&lane), error);
     }
 
     pub(super) fn start_write(&mut self, now: Duration) {
@@ -48,9 +136,8 @@ impl SnapshotTask {
         match end.result {
             Ok(Written::Done) => {
                 self.lease.accepted(&end.change, end.sent);
-                self.acks.valid_until(self.lease.valid_until());
-                let lane = SnapshotTable::shard();
-                self.shared.failure_log.succeeded("UpdateItem", Some(&lane));
+                self.handout.acks.valid_until(self.lease.valid_until());
+                self.note_success("UpdateItem");
                 let finished = end.change.checkpoint == Some(Checkpoint::ShardEnd);
                 Ok(match (end.change.let_go, finished) {
                     (true, true) => Some(SnapshotEnd::Finished),
@@ -73,10 +160,7 @@ impl SnapshotTask {
             },
             Err(error) => {
                 self.lease.failed(end.sent);
-                let lane = SnapshotTable::shard();
-                self.shared
-                    .failure_log
-                    .failed("UpdateItem", Some(&lane), &error);
+                self.note_failure("UpdateItem", &error);
                 if error.is_fatal() {
                     let target = self.snapshots.table.leases.name();
                     return Err(StreamsError::service("UpdateItem", target, error));

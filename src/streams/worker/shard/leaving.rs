@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 
 use super::super::super::StreamsError;
 use super::super::super::shared::Order;
-use super::{Ended, Instruction, ShardTask};
+use super::{Ended, ShardTask};
 
 /// The number of writes by which a lapsed lease is tried before it counts as lost.
 const LAPSED_WRITES: u32 = 3;
@@ -40,12 +40,12 @@ impl ShardTask {
     pub(super) async fn lapsed(&mut self) -> Result<Option<Ended>, StreamsError> {
         let clock = self.shared.clock;
         // Finished work counts, of handlers that ended just now too. The rest may be another's.
-        while let Some(event) = self.dispatcher.event().now_or_never() {
+        while let Some(event) = self.handout.dispatcher.event().now_or_never() {
             self.heard(event, clock.now())?;
         }
         self.note_done();
-        self.acks.revoke();
-        self.dispatcher.stop().await;
+        self.handout.acks.revoke();
+        self.handout.dispatcher.stop().await;
         tracing::warn!(shard = %self.shard(), "the lease was not renewed in time");
         // An answer may be that of an earlier write, and tells the counter to write on.
         for _ in 0..LAPSED_WRITES {
@@ -71,14 +71,18 @@ impl ShardTask {
 
     /// Follows the worker's instruction.
     pub(super) fn follow_instruction(&mut self, now: Duration) {
-        let Instruction { order, asked_for } = *self.instructions.borrow_and_update();
+        let instruction = *self.instructions.borrow_and_update();
+        let before = std::mem::replace(&mut self.followed, instruction);
         // Only once: a write of the lease may have found since that the request was withdrawn.
-        let asked_before = std::mem::replace(&mut self.asked_for, asked_for);
-        if asked_for && !asked_before && self.phase.is_working() {
+        if instruction.asked_for && !before.asked_for && self.phase.is_working() {
             self.lease.hand_over();
             self.leave(now);
         }
-        match order {
+        // Only once: the row is made again by then, and the worker's next look shows it.
+        if instruction.is_deleted && !before.is_deleted {
+            self.lease.doubt(now);
+        }
+        match instruction.order {
             Order::Close => self.leave(now),
             Order::CloseNow => {
                 self.leave(now);
@@ -94,7 +98,7 @@ impl ShardTask {
         match self.phase {
             Phase::Working => {
                 let drain = self.shared.settings.get_drain_timeout();
-                self.dispatcher.leave();
+                self.handout.dispatcher.leave();
                 self.phase = Phase::Draining { until: now + drain };
             }
             Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo => {}
@@ -107,7 +111,7 @@ impl ShardTask {
         match self.phase {
             Phase::Draining { .. } if !closing => {
                 self.phase = Phase::Working;
-                self.dispatcher.stay();
+                self.handout.dispatcher.stay();
             }
             // Work was aborted: the shard is let go, and any worker may take it.
             Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo | Phase::Working => {
@@ -120,16 +124,18 @@ impl ShardTask {
         loop {
             self.phase = match self.phase {
                 Phase::Draining { until }
-                    if now >= until || self.dispatcher.is_quiet(&self.acks) =>
+                    if now >= until || self.handout.dispatcher.is_quiet(&self.handout.acks) =>
                 {
                     // No work on the shard may continue once another worker can have it.
-                    self.acks.revoke();
-                    self.dispatcher.abort();
+                    self.handout.acks.revoke();
+                    self.handout.dispatcher.abort();
                     let write = self.shared.settings.lease_timeout();
                     let until = self.lease.valid_until().saturating_sub(write).max(now);
                     Phase::Stopping { until }
                 }
-                Phase::Stopping { until } if now >= until || self.dispatcher.is_stopped() => {
+                Phase::Stopping { until }
+                    if now >= until || self.handout.dispatcher.is_stopped() =>
+                {
                     self.lease.let_go();
                     Phase::LettingGo
                 }

@@ -24,8 +24,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, OptionFuture};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::super::ack_tracker::AckTracker;
-use super::super::dispatcher::{Destination, Dispatcher, DispatcherEvent};
+use super::super::dispatcher::{Destination, DispatcherEvent, Handout};
 use super::super::lease::{Change, Checkpoint, HeldLease, LeaseRow};
 use super::super::shared::{HOSTS_APART, Order, Shared};
 use super::super::{SequenceNumber, ShardId, StreamsError};
@@ -37,8 +36,6 @@ use reading::Reading;
 
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-/// The time between two checks whether the listing shows the end that was read.
-const END_CHECK: Duration = Duration::from_millis(50);
 /// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
 const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -48,6 +45,8 @@ pub(super) struct Instruction {
     pub(super) order: Order,
     /// Set where another worker has asked for the lease, as the table was last seen.
     pub(super) asked_for: bool,
+    /// Set where the lease's row was not in the table, as that was last seen.
+    pub(super) is_deleted: bool,
 }
 
 /// The end of the task of a shard.
@@ -94,23 +93,17 @@ pub(super) struct ShardTask {
     lease: HeldLease,
     phase: Phase,
     instructions: watch::Receiver<Instruction>,
-    /// Set where the last instruction asked for the lease on behalf of another worker.
-    asked_for: bool,
+    /// The last instruction that was followed.
+    followed: Instruction,
     events: mpsc::UnboundedSender<Event>,
-    rng: fastrand::Rng,
 
-    destination: Destination,
-    acks: Arc<AckTracker>,
-    dispatcher: Dispatcher,
+    handout: Handout,
     /// The record up to which everything is done.
     done: Option<SequenceNumber>,
 
     reading: Reading,
 
     barrier: Barrier,
-    /// The answer to a rescan that is not stored yet.
-    rescan: Option<oneshot::Receiver<()>>,
-
     write: Option<BoxFuture<'static, WriteEnd>>,
 }
 
@@ -159,25 +152,21 @@ impl ShardTask {
         } else {
             row.from_time
         };
-        let acks = Arc::new(AckTracker::new(shared.clock));
-        acks.valid_until(lease.valid_until());
-        let dispatcher = Dispatcher::new(&shared, &destination, &row.shard, &acks, &mut rng);
+        let valid_until = lease.valid_until();
+        let handout = Handout::new(&shared, destination, &row.shard, valid_until, rng.fork());
         let retries = shared.retries(&mut rng);
         let reading = Reading::new(&shared, &row, pinned, from_time, retries);
+        let followed = *instructions.borrow();
         Self {
             lease,
             phase: Phase::Working,
             instructions,
-            asked_for: false,
+            followed,
             events,
-            rng,
-            destination,
-            acks,
-            dispatcher,
+            handout,
             done: None,
             reading,
             barrier: Barrier::new(shared.coordinator.barrier()),
-            rescan: None,
             write: None,
             row,
             shared,
@@ -197,8 +186,8 @@ impl ShardTask {
                 Ended::Failed(error)
             }
         };
-        self.acks.revoke();
-        self.dispatcher.stop().await;
+        self.handout.acks.revoke();
+        self.handout.dispatcher.stop().await;
         if matches!(ended, Ended::Lost) {
             self.shared.counters.lease_lost();
             tracing::warn!(shard = %self.shard(), "the lease was lost");
@@ -227,10 +216,10 @@ impl ShardTask {
             }
             self.believe_end();
             self.follow_instruction(now);
-            let was_settled = self.acks.is_settled();
+            let was_settled = self.handout.acks.is_settled();
             self.take_stock(now);
             if self.phase.is_working() {
-                self.dispatcher.start(now)?;
+                self.handout.dispatcher.start(now)?;
             }
             if self.write.is_none() && self.lease.due() <= now {
                 self.start_write(now);
@@ -239,7 +228,7 @@ impl ShardTask {
                 self.start_read(now);
             }
             // The last record or guard may have ended since stock was taken, and wakes nothing then.
-            if !was_settled && self.acks.is_settled() {
+            if !was_settled && self.handout.acks.is_settled() {
                 wake = now;
                 continue;
             }
@@ -247,8 +236,11 @@ impl ShardTask {
             // These futures resolve at once where nothing is left to wait for: they would spin.
             let below = self.shared.part() / 2;
             let ending = self.reading.closed || !self.phase.is_working() || self.barrier.is_up();
-            let waits_for_end = ending && !self.acks.is_settled();
-            let waits_for_room = !ending && self.acks.bytes() >= below && !self.acks.is_empty();
+            let waits_for_end = ending && !self.handout.acks.is_settled();
+            // The listing was asked for when the end was read first. It may show the shard as open.
+            let waits_for_listing = self.reading.ends > 0 && !self.reading.closed;
+            let waits_for_room =
+                !ending && self.handout.acks.bytes() >= below && !self.handout.acks.is_empty();
 
             tokio::select! {
                 Some(end) = OptionFuture::from(self.write.as_mut()) => {
@@ -261,12 +253,13 @@ impl ShardTask {
                     self.reading.read = None;
                     self.page(end)?;
                 }
-                event = self.dispatcher.event() => self.heard(event, now)?,
-                () = self.acks.settled(), if waits_for_end => {}
-                () = self.acks.room(below), if waits_for_room => {}
+                event = self.handout.dispatcher.event() => self.heard(event, now)?,
+                () = self.handout.acks.settled(), if waits_for_end => {}
+                () = self.handout.acks.room(below), if waits_for_room => {}
                 () = self.barrier.changed() => {}
-                Some(noted) = OptionFuture::from(self.rescan.as_mut()) => {
-                    self.rescan = None;
+                Ok(()) = self.reading.listings.changed(), if waits_for_listing => {}
+                Some(noted) = OptionFuture::from(self.reading.rescan.as_mut()) => {
+                    self.reading.rescan = None;
                     if noted.is_err() {
                         // It was not stored: the row stays before the gap, which is found again.
                         return Ok(Ended::Lost);
@@ -298,14 +291,11 @@ impl ShardTask {
         if self.may_read() {
             wake = wake.min(self.reading.poll.due());
         }
-        if self.reading.ends > 0 && !self.reading.closed {
-            wake = wake.min(now + END_CHECK);
-        }
         if let Some(until) = self.reading.finish_by.filter(|until| *until > now) {
             wake = wake.min(until);
         }
         let due = match self.phase {
-            Phase::Working => self.dispatcher.due(),
+            Phase::Working => self.handout.dispatcher.due(),
             // A time that has passed needs no timer.
             Phase::Draining { until } | Phase::Stopping { until } => {
                 Some(until).filter(|until| *until > now)
@@ -327,7 +317,7 @@ impl ShardTask {
     }
 
     fn note_done(&mut self) {
-        if let Some(sequence) = self.acks.take_watermark() {
+        if let Some(sequence) = self.handout.acks.take_watermark() {
             self.done = Some(sequence);
             self.lease.reach(sequence);
         }
@@ -336,18 +326,18 @@ impl ShardTask {
     /// Notes the finished work, and moves to the next phase where that was all.
     fn take_stock(&mut self, now: Duration) {
         self.note_done();
-        if self.acks.is_dropped() && self.phase.is_working() {
+        if self.handout.acks.is_dropped() && self.phase.is_working() {
             tracing::warn!(shard = %self.shard(), "records were dropped unacknowledged: they are read again");
             self.read_again(now);
             self.reading.poll.pause_until(now + REDELIVERY);
         }
         self.meet_barrier();
-        if self.reading.closed && self.acks.is_empty() && self.rescan.is_none() {
+        if self.reading.closed && self.handout.acks.is_empty() && self.reading.rescan.is_none() {
             // The caller of a stream may have something to finish beside the records.
-            self.dispatcher.leave();
+            self.handout.dispatcher.leave();
             let drain = self.shared.settings.get_drain_timeout();
             let until = *self.reading.finish_by.get_or_insert(now + drain);
-            if self.acks.is_settled() || now >= until {
+            if self.handout.acks.is_settled() || now >= until {
                 let graph = self.shared.graph();
                 self.lease
                     .finish(graph.children(self.shard()).cloned().collect());
@@ -359,11 +349,12 @@ impl ShardTask {
 
     /// Reports to a snapshot that nothing of the shard is out, and later that it is checkpointed.
     fn meet_barrier(&mut self) {
-        self.dispatcher
+        self.handout
+            .dispatcher
             .flush(self.reading.closed || self.barrier.is_up());
         // A stream delivers in turn: these records come before the snapshot's.
-        let in_turn = matches!(self.destination, Destination::Channel(..)) || self.acks.is_empty();
-        let quiet = self.reading.read.is_none() && self.dispatcher.has_room() && in_turn;
+        let in_turn = self.handout.is_in_turn() || self.handout.acks.is_empty();
+        let quiet = self.reading.read.is_none() && self.handout.dispatcher.has_room() && in_turn;
         self.barrier.meet(
             &self.shared.coordinator,
             &self.row.shard,
@@ -374,25 +365,14 @@ impl ShardTask {
 
     /// Goes back to the last record with everything up to it done.
     fn read_again(&mut self, now: Duration) {
-        self.acks.revoke();
-        self.acks = Arc::new(AckTracker::new(self.shared.clock));
-        self.acks.valid_until(self.lease.valid_until());
-        // The old one first, which announces its end.
-        self.dispatcher = Dispatcher::Gone;
-        self.dispatcher = Dispatcher::new(
-            &self.shared,
-            &self.destination,
-            &self.row.shard,
-            &self.acks,
-            &mut self.rng,
-        );
+        self.handout.restart(&self.shared, self.lease.valid_until());
         self.reading.position.rewind(self.done);
         self.reading.read = None;
         (self.reading.closed, self.reading.ends) = (false, 0);
         self.reading.finish_by = None;
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {
-            self.dispatcher.leave();
+            self.handout.dispatcher.leave();
         }
     }
 }

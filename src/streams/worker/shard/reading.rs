@@ -1,10 +1,12 @@
 //! Reads of a shard: when, from where, and the meaning of a failed read.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use super::super::super::graph::ShardGraph;
 use super::super::super::lag;
 use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::page::{Entry, Page};
@@ -36,10 +38,14 @@ pub(super) struct Reading {
     pub(super) finish_by: Option<Duration>,
     /// The pages in a row that had no other behind them.
     pub(super) ends: u32,
+    /// The listings of the stream's shards.
+    pub(super) listings: watch::Receiver<Arc<ShardGraph>>,
     pub(super) poll: Poll,
     read_up: lag::Entry,
     record_bytes: usize,
     pub(super) read: Option<BoxFuture<'static, ReadEnd>>,
+    /// The answer to the request for a rescan. Nothing is read, and nothing passes the gap, before.
+    pub(super) rescan: Option<oneshot::Receiver<()>>,
     retries: Retries,
 }
 
@@ -68,10 +74,12 @@ impl Reading {
             closed: false,
             finish_by: None,
             ends: 0,
+            listings: shared.graph.subscribe(),
             poll: Poll::new(interval, idle_interval, idle_after),
             read_up: shared.lags.begins(&row.shard, found),
             record_bytes: TYPICAL_RECORD,
             read: None,
+            rescan: None,
             retries,
         }
     }
@@ -79,14 +87,14 @@ impl Reading {
 
 impl ShardTask {
     pub(super) fn may_read(&self) -> bool {
-        let bytes = self.acks.bytes();
+        let bytes = self.handout.acks.bytes();
         !self.reading.closed
             && self.phase.is_working()
             && self.instructions.borrow().order == Order::Run
             && self.reading.read.is_none()
-            && self.rescan.is_none()
+            && self.reading.rescan.is_none()
             && !self.barrier.is_up()
-            && self.dispatcher.has_room()
+            && self.handout.dispatcher.has_room()
             && (bytes == 0 || bytes < self.shared.part() / 2)
     }
 
@@ -117,14 +125,12 @@ impl ShardTask {
         let now = self.shared.clock.now();
         let (page, bytes) = match end.result {
             Ok(page) => page,
-            Err(failure) => return self.unread(failure, end.limit, now),
+            Err(failure) => {
+                let sent = (end.sent, end.sent_at);
+                return self.unread(failure, end.limit, sent, now);
+            }
         };
-        self.reading.retries.succeeded();
-        for operation in ["GetRecords", "GetShardIterator"] {
-            self.shared
-                .failure_log
-                .succeeded(operation, Some(&self.row.shard));
-        }
+        self.note_success();
         let count = page.records.len();
         let full = count >= end.limit || bytes >= FULL_PAGE;
         let ended = page.next_iterator.is_none();
@@ -156,15 +162,13 @@ impl ShardTask {
             self.shared.coordinator.read_up(&self.row.shard, end.sent);
         }
         if self.reading.position.is_probably_read_up(full) {
-            // The next read may take as long as this one.
-            let next = self.reading.poll.due().max(now) + took;
-            self.reading
-                .read_up
-                .all(end.sent_at, next.saturating_sub(end.sent));
+            self.note_read_up((end.sent, end.sent_at), now);
         } else if let Some(newest) = newest {
             self.reading.read_up.up_to(newest);
         }
-        self.dispatcher.push(&self.acks, wanted, now);
+        self.handout
+            .dispatcher
+            .push(&self.handout.acks, wanted, now);
         let ends = self.reading.ends;
         self.reading.ends = if ended { ends.saturating_add(1) } else { 0 };
         // A listing is to show the end and the children. A worker that does not receive this any more
@@ -179,6 +183,23 @@ impl ShardTask {
         Ok(())
     }
 
+    fn note_success(&mut self) {
+        self.reading.retries.succeeded();
+        for operation in ["GetRecords", "GetShardIterator"] {
+            self.shared
+                .failure_log
+                .succeeded(operation, Some(&self.row.shard));
+        }
+    }
+
+    /// Notes that a read showed all that there was when it was sent, by this worker's clock and by
+    /// the service's.
+    fn note_read_up(&mut self, (sent, sent_at): (Duration, u64), now: Duration) {
+        // The next read may take as long as this one.
+        let next = self.reading.poll.due().max(now) + now.saturating_sub(sent);
+        self.reading.read_up.all(sent_at, next.saturating_sub(sent));
+    }
+
     /// Marks the shard as read to its end, once two pages in a row had no other behind them and the
     /// listing agrees: a finished shard is never read again.
     pub(super) fn believe_end(&mut self) {
@@ -191,7 +212,7 @@ impl ShardTask {
     fn close(&mut self) {
         self.reading.closed = true;
         self.reading.read_up.ended();
-        self.dispatcher.flush(true);
+        self.handout.dispatcher.flush(true);
         if self.reading.ends == 0 {
             let _ = self.events.send(Event::Closed(self.row.shard.clone()));
         }
@@ -209,7 +230,7 @@ impl ShardTask {
         bytes: usize,
     ) -> Result<(Vec<(Entry, u64)>, usize), StreamsError> {
         let sequences = entries.iter().map(sequence);
-        let first = self.acks.push_page(sequences, bytes);
+        let first = self.handout.acks.push_page(sequences, bytes);
         let mut wanted = Vec::with_capacity(entries.len());
         let mut filtered = 0;
         // Once a page: the step depends on the stream, which is behind a lock.
@@ -222,7 +243,7 @@ impl ShardTask {
                 wanted.push((entry, number));
             } else {
                 filtered += 1;
-                self.acks.done(number);
+                self.handout.acks.done(number);
             }
         }
         Ok((wanted, filtered))
@@ -249,6 +270,7 @@ impl ShardTask {
         &mut self,
         mut failure: ReadFailure,
         limit: usize,
+        sent: (Duration, u64),
         now: Duration,
     ) -> Result<(), StreamsError> {
         self.shared.counters.failed_read();
@@ -286,9 +308,12 @@ impl ShardTask {
                 let operation = failure.operation;
                 Err(StreamsError::service(operation, &stream.arn, error))
             }
+            // As a page without a record: DynamoDB Local refuses where nothing is left to be read.
             Failed::Empty => {
-                let pause = self.reading.retries.failed();
-                self.reading.poll.pause_until(now + pause);
+                self.note_success();
+                self.reading.poll.read(0, false, now);
+                self.shared.coordinator.read_up(&self.row.shard, sent.0);
+                self.note_read_up(sent, now);
                 Ok(())
             }
             Failed::Later => {
@@ -321,7 +346,7 @@ impl ShardTask {
             let (noted, rescan) = oneshot::channel();
             // A worker that does not receive this any more ends this task too.
             let _ = self.events.send(Event::Rescan(noted));
-            self.rescan = Some(rescan);
+            self.reading.rescan = Some(rescan);
         }
         Ok(())
     }

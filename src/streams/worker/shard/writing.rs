@@ -11,11 +11,11 @@ impl ShardTask {
     /// Stores the finished work and gives the lease up, for a task that has failed.
     pub(super) async fn give_up(&mut self) {
         let clock = self.shared.clock;
-        self.dispatcher.stop().await;
-        if let Some(sequence) = self.acks.take_watermark() {
+        self.handout.dispatcher.stop().await;
+        if let Some(sequence) = self.handout.acks.take_watermark() {
             self.lease.reach(sequence);
         }
-        self.acks.revoke();
+        self.handout.acks.revoke();
         self.lease.let_go();
         while clock.now() < self.lease.valid_until() {
             let Some(mut write) = self.write.take() else {
@@ -103,7 +103,7 @@ impl ShardTask {
                 let failure_log = &self.shared.failure_log;
                 failure_log.succeeded("UpdateItem", Some(&self.row.shard));
                 self.lease.accepted(&change, sent);
-                self.acks.valid_until(self.lease.valid_until());
+                self.handout.acks.valid_until(self.lease.valid_until());
                 if change.checkpoint.is_some() {
                     self.shared.counters.checkpoint();
                 }
@@ -129,7 +129,7 @@ impl ShardTask {
             },
             Wrote::MadeAgain => {
                 self.lease.made_again(sent);
-                self.acks.valid_until(self.lease.valid_until());
+                self.handout.acks.valid_until(self.lease.valid_until());
                 None
             }
             Wrote::TakenMeanwhile => Some(Ended::Lost),

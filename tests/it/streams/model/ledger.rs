@@ -219,11 +219,6 @@ impl Ledger {
         state.unruled.get(shard).is_none_or(|until| *until <= now)
     }
 
-    /// Whether a shard's row was deleted, and is not there again.
-    pub(super) fn lacks_its_row(&self, shard: &str) -> bool {
-        self.state().unruled.contains_key(shard) && self.row(shard).is_none()
-    }
-
     pub(super) fn gap(&self, worker: usize, gap: &Gap) {
         self.note(format!("w{worker} tells of a gap: {gap}"));
         self.state().gaps.push(gap.clone());

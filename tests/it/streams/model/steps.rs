@@ -33,12 +33,12 @@ impl Fleet {
                 }
             }
             Step::Split(at) => {
-                if let Some(shard) = pick(&self.divisible_shards(), at) {
+                if let Some(shard) = pick(&self.open_shards(), at) {
                     self.fake.split_shard(TABLE, shard.id());
                 }
             }
             Step::Roll(at) => {
-                if let Some(shard) = pick(&self.divisible_shards(), at) {
+                if let Some(shard) = pick(&self.open_shards(), at) {
                     self.fake.roll_shard(TABLE, shard.id());
                 }
             }
@@ -110,14 +110,6 @@ impl Fleet {
             }
         }
         self.look_after();
-    }
-
-    /// The open shards, but for those without a row that had one: once there were rows of its children, it could not be
-    /// made again, and nothing would be left that knows of its changes.
-    fn divisible_shards(&self) -> Vec<ShardInfo> {
-        let mut shards = self.open_shards();
-        shards.retain(|shard| !self.ledger.lacks_its_row(shard.id()));
-        shards
     }
 
     /// Deletes the row of an open shard. Its reader makes it again where it is, or a worker makes it anew, for the whole shard.
