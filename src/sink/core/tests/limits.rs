@@ -206,9 +206,14 @@ fn the_units_consumed_are_asked_for_where_an_adaptive_rate_needs_them() {
 #[test]
 fn a_table_yields_to_the_others_of_its_account() {
     let mut core = indexed(1_000, &[]);
-    assert_eq!(core.rate(ms(2_000)), Some(1_000.0));
     core.yield_to_account(ms(2_000));
-    let rate = core.rate(ms(2_000)).expect("limited");
+    assert_eq!(core.rate(ms(2_000)), Some(1_000.0), "it takes nothing");
+    for key in 0..200 {
+        core.submit(ms(2_000), entering(key, 1, 100, &[]));
+    }
+    assert_eq!(sent(&mut core, 2_000, 2_400), 200);
+    core.yield_to_account(ms(2_500));
+    let rate = core.rate(ms(2_500)).expect("limited");
     assert!(rate < 1_000.0, "{rate}");
 }
 

@@ -135,17 +135,18 @@ fn a_request_of_parked_writes_is_no_longer_than_a_batch_may_be() {
         max_batch_bytes: 300,
         ..prompt()
     };
-    let mut core = with_budgets(rules, 8, 40_000, &[50]);
-    for key in 0..100 {
-        core.submit(ms(0), entering(key, 1, 100, &[0]));
+    let (mut core, now) = used_up_by(rules, 1);
+    for key in 0..9 {
+        core.submit(ms(now), entering(key, 1, 100, &[0]));
     }
-    run(&mut core, 0, 1);
-    let mut most = 0;
-    while let Some(request) = core.next_request(ms(20_000)) {
+    assert!(core.next_request(ms(now)).is_none(), "all are parked");
+    let (later, mut most) = (ms(now + 20_000), 0);
+    while let Some(request) = core.next_request(later) {
         assert!(request.body.len() <= 300, "{} bytes", request.body.len());
         most = most.max(request.items);
-        core.on_batch(ms(20_000), request.id, done());
+        core.on_batch(later, request.id, done());
     }
+    assert!(core.is_idle());
     assert!(most > 1, "they share requests");
 }
 
