@@ -35,6 +35,9 @@ impl Source for KafkaSource {
         Some(LagProbe::new(move || {
             let control = control.clone();
             async move {
+                if !control.has_opened_all() {
+                    return None;
+                }
                 let partitions = control.lag().await.ok()?;
                 let records = partitions.iter().map(|partition| partition.lag);
                 Some(SourceLag::of_records(records.fold(0, u64::saturating_add)))

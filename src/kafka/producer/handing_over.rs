@@ -66,7 +66,6 @@ impl Route {
         way: Way,
         result: Result<RecordMetadata, Failure>,
     ) {
-        self.count_in(way);
         let (delivered, outcome) = match result {
             Ok(delivered) => (Some(delivered), Ok(())),
             Err(failure) => (None, Err(failure)),
@@ -75,6 +74,8 @@ impl Route {
         let mut flow = partition.flow();
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
+        // Under the lock: the thread that sees none out finds each report here.
+        self.count_in(way);
         let refused = self.hand_over(&clients, partition, &mut flow);
         if let Some(Verdict::Settled(_, Err(Failure::Batch(_) | Failure::Topic(_)))) = verdict {
             self.refused(&clients, partition, way);

@@ -216,10 +216,10 @@ impl<R> Flow<R> {
         number: u64,
         result: Result<(), Failure>,
     ) -> Option<Verdict<R>> {
+        self.out = self.out.saturating_sub(1);
         let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let proving = self.phase == Phase::Proving;
         let entry = self.entries.get_mut(place)?;
-        self.out = self.out.saturating_sub(1);
         let settled = match result {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.

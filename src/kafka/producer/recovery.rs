@@ -1,6 +1,6 @@
 //! Putting partitions in order after a refusal, an outage or a record that is overdue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
@@ -104,10 +104,9 @@ impl Route {
     /// Fails what goes to topics that cannot be used.
     fn fail_topics(&self) {
         let partitions = self.partitions().clone();
-        let mut errors: HashMap<Arc<str>, KafkaError> = HashMap::new();
+        let mut errors = self.deleted_topics(&partitions);
         for partition in &partitions {
-            let error = partition.flow().topic_error();
-            if let Some(error) = error.or_else(|| self.deleted_error(partition, &errors)) {
+            if let Some(error) = partition.flow().topic_error() {
                 errors.entry(partition.topic.clone()).or_insert(error);
             }
         }
@@ -122,23 +121,27 @@ impl Route {
         }
     }
 
-    /// Returns the error of a partition whose topic is gone. librdkafka says only that the partition is.
-    fn deleted_error(
-        &self,
-        partition: &Partition,
-        known: &HashMap<Arc<str>, KafkaError>,
-    ) -> Option<KafkaError> {
-        let topic = &partition.topic;
-        let is_suspect = partition.is_missing() && partition.flow().has_failed();
-        if !is_suspect || known.contains_key(topic) {
-            return None;
-        }
-        let client = self.clients().batches.clone()?;
-        let metadata = client.metadata(topic, QUESTION).ok()?;
-        is_unknown(&metadata, topic).then(|| KafkaError::UnknownTopic {
+    /// Returns the errors of topics that are gone: librdkafka says only that their partitions are. Asks no more after one
+    /// question without an answer.
+    fn deleted_topics(&self, partitions: &[Arc<Partition>]) -> HashMap<Arc<str>, KafkaError> {
+        let suspect = partitions
+            .iter()
+            .filter(|partition| partition.is_missing() && partition.flow().has_failed());
+        let suspect: HashSet<&Arc<str>> = suspect.map(|partition| &partition.topic).collect();
+        let Some(client) = self.clients().batches.clone() else {
+            return HashMap::new();
+        };
+        let answers = suspect
+            .into_iter()
+            .map_while(|topic| Some((topic, client.metadata(topic, QUESTION).ok()?)));
+        let unknown = answers.filter(|(topic, metadata)| is_unknown(metadata, topic));
+        let error = |topic: &Arc<str>| KafkaError::UnknownTopic {
             topic: topic.clone(),
             waited: None,
-        })
+        };
+        unknown
+            .map(|(topic, _)| (topic.clone(), error(topic)))
+            .collect()
     }
 
     /// Returns how old a record may be. Where one is overdue, others that have waited for long may have been in a request

@@ -70,6 +70,16 @@ impl SourceThread<'_> {
 
     /// Commits all that is done, also where the group is between two assignments: then once that is over, within `until`.
     pub(super) async fn last_commit(&mut self, until: Duration) -> Result<(), KafkaError> {
+        if let Some(hold) = self.hold.as_mut().filter(|hold| hold.is_committing()) {
+            // That of partitions that went just now.
+            let committed = tokio::select! {
+                committed = hold.committed() => committed,
+                () = self.clock.until(until) => Ok(()),
+            };
+            committed.map_err(|error| KafkaError::NotCommitted {
+                reason: error.to_string().into(),
+            })?;
+        }
         loop {
             let trackers = self.shared.trackers();
             let Some(list) = to_commit(&trackers) else {

@@ -80,6 +80,13 @@ impl KafkaSourceControl {
         asked.await.unwrap_or(Err(KafkaError::Closed))
     }
 
+    /// Returns whether the place is known at which each partition is read, and there is one.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn has_opened_all(&self) -> bool {
+        let trackers = self.shared.trackers();
+        !trackers.is_empty() && trackers.iter().all(|tracker| tracker.resume().is_some())
+    }
+
     /// Returns whether brokers are reached at present, whether offsets are found and committed, and
     /// whether the source is of use.
     #[must_use]

@@ -50,6 +50,17 @@ impl Hold {
         matches!(self.phase, Phase::Draining { .. })
     }
 
+    /// Returns whether the last commit is on its way.
+    pub(super) fn is_committing(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Committing {
+                commit: Some(_),
+                ..
+            }
+        )
+    }
+
     /// Returns whether the partitions are to be given up now: nothing of them is out, or time is over.
     pub(super) fn is_drained(&self, now: Duration) -> bool {
         match self.phase {

@@ -148,12 +148,13 @@ impl Partitions {
         }
     }
 
-    /// Goes on with an answer.
+    /// Goes on with an answer. Returns whether a partition was opened.
     ///
     /// # Errors
     ///
     /// What ends the source.
-    pub(super) fn answered(&mut self, answer: Answer) -> Result<(), KafkaError> {
+    pub(super) fn answered(&mut self, answer: Answer) -> Result<bool, KafkaError> {
+        let mut has_opened = false;
         match answer {
             Answer::Starts(answers) => {
                 let mut unanswered = Vec::new();
@@ -163,38 +164,38 @@ impl Partitions {
                         continue;
                     }
                     match found {
-                        Ok(found) => self.open(&tracker, found)?,
+                        Ok(found) => {
+                            self.open(&tracker, found)?;
+                            has_opened = true;
+                        }
                         Err(error) => {
                             self.refused(&error, &tracker)?;
                             unanswered.push(tracker);
                         }
                     }
                 }
-                self.questions.starts(&unanswered, RETRY);
-                Ok(())
+                self.questions.starts_again(unanswered, RETRY);
             }
-            Answer::Log(tracker, _) if !self.is_tracked(&tracker) => Ok(()),
+            Answer::Log(tracker, _) if !self.is_tracked(&tracker) => {}
             Answer::Log(tracker, Ok(log)) => {
                 self.shared.lookups.succeeded();
-                self.reopen(&tracker, &log)
+                self.reopen(&tracker, &log)?;
             }
             Answer::Log(tracker, Err(error)) => {
                 self.refused(&error, &tracker)?;
                 self.questions.log(tracker, RETRY);
-                Ok(())
             }
             Answer::Silent(logs) => {
                 for (tracker, log) in &logs {
                     self.note_silence(tracker, log);
                 }
-                Ok(())
             }
             Answer::Topics(topics) => {
                 self.is_checking = false;
                 self.compare(&topics);
-                Ok(())
             }
         }
+        Ok(has_opened)
     }
 
     /// Notes a question that failed.

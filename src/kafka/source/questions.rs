@@ -56,6 +56,13 @@ impl Questions {
         }
     }
 
+    /// Asks once more where partitions begin that were asked for together, after a delay.
+    pub(super) fn starts_again(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
+        if !trackers.is_empty() {
+            self.starts_of(trackers, delay);
+        }
+    }
+
     fn starts_of(&self, trackers: Vec<Arc<PartitionTracker>>, delay: Duration) {
         let (clients, search) = (Arc::clone(&self.clients), Arc::clone(&self.search));
         let keys: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
@@ -110,7 +117,8 @@ impl Questions {
             let ask = move || {
                 // One that is on its way out has none now; it is asked for again.
                 let ids = topics.into_iter().filter_map(|topic| {
-                    let id = topic_id(&clients, &topic).ok()?;
+                    let is_leaving = clients.is_leaving();
+                    let id = (!is_leaving).then(|| topic_id(&clients, &topic))?.ok()?;
                     Some((topic, id))
                 });
                 ids.collect::<Vec<_>>()

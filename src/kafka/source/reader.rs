@@ -32,6 +32,8 @@ use crate::clock::Clock;
 /// looked at for `max.poll.interval.ms` is out of its group.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The shortest time between two commits where partitions were opened: they may come one by one.
+const OPENED: Duration = Duration::from_millis(100);
 /// The longest that the end of a source waits: for a rebalance to end, or for answers.
 pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
@@ -168,11 +170,10 @@ impl SourceThread<'_> {
     }
 
     fn answered(&mut self, answer: Answer) {
-        let has_starts = matches!(answer, Answer::Starts(_));
         match self.partitions.answered(answer) {
-            // At once: the next member would begin behind what came after a start at the newest record.
-            Ok(()) if has_starts => self.next_commit = Duration::ZERO,
-            Ok(()) => {}
+            // Soon: the next member would begin behind what came after a start at the newest record.
+            Ok(true) => self.next_commit = self.next_commit.min(self.last_commit + OPENED),
+            Ok(false) => {}
             Err(error) => self.fail(error),
         }
     }
