@@ -228,7 +228,7 @@ impl HeldLease {
     /// Notes that a write sent at `sent` was refused. Returns the meaning, by the row as it stands.
     pub(crate) fn refused(&mut self, row: Option<&LeaseRow>, sent: Duration) -> Verdict {
         self.tried = sent;
-        self.doubted = None;
+        self.doubted = self.doubted.filter(|at| *at > sent);
         let Some(row) = row else {
             return Verdict::Missing;
         };

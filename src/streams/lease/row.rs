@@ -127,10 +127,11 @@ impl LeaseRow {
         self.counter > 0 || self.owner.is_some()
     }
 
-    /// Returns whether the row shows that the shard has passed its start, or never waited for its
-    /// parents: all of its ancestors are finished then. A row at `TRIM_HORIZON` may wait for them.
+    /// Returns whether the row shows that the shard has passed its start, is read, or never waited
+    /// for its parents: all of its ancestors are finished then. One at `TRIM_HORIZON` that no worker
+    /// has had may wait for them.
     pub(crate) fn is_past_parents(&self) -> bool {
-        self.checkpoint != Checkpoint::TrimHorizon
+        self.checkpoint != Checkpoint::TrimHorizon || self.was_taken()
     }
 
     pub(crate) fn is_finished(&self) -> bool {

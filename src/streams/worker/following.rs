@@ -67,11 +67,15 @@ impl Worker {
             && !self.discovery.is_childless()
             && self.making.is_complete()
             && of_stream.all(LeaseRow::is_finished)
-            && self.discovery.missing(rows).is_all
+            && self.has_all_rows()
     }
 
     /// Continues with the table's next stream, where there is one.
     pub(super) fn described(&mut self, described: Described) -> Result<(), StreamsError> {
+        // A worker that is to stop needs no next stream, nor an error about it.
+        if !self.course.runs() {
+            return Ok(());
+        }
         let shared = Arc::clone(&self.shared);
         let table = shared.table.clone();
         let described = match described {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  look (each tenth of the failover time or sooner, and when a lease lapses) ─▶ take ─▶ a task for each shard
-//!  list (at intervals, and when a shard ends) ─▶ make rows for new shards, delete those of old ones
+//!  list (at intervals, when a shard ends or a row is gone) ─▶ make rows for new shards, delete those of old ones
 //! ```
 
 mod course;

@@ -111,7 +111,7 @@ impl Worker {
             return;
         }
         let rows = self.looks.observed.rows();
-        let graph = self.shared.graph();
+        let graph = self.discovery.graph();
         // The shards are unknown until a listing has shown some.
         let covered = (self.discovery.is_disabled() || !graph.is_empty())
             && !self.discovery.is_childless()
@@ -124,7 +124,7 @@ impl Worker {
     }
 
     /// Returns whether every listed shard that needs a row has one.
-    fn has_all_rows(&self) -> bool {
+    pub(super) fn has_all_rows(&self) -> bool {
         let missing = self.discovery.missing(self.looks.observed.rows());
         missing.is_all && missing.rows.is_empty()
     }
