@@ -22,3 +22,4 @@ mod signals;
 mod stalls;
 mod streams_to_kafka;
 mod tables;
+mod withdrawals;
