@@ -206,3 +206,25 @@ impl Destinations {
         }
     }
 }
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::embedded::EmbeddedKafka;
+
+    #[tokio::test]
+    async fn a_partition_that_is_there_again_is_missing_no_more() {
+        let kafka = EmbeddedKafka::start(&[("events", 2)]).expect("a mock");
+        let settings = KafkaSettings::new(kafka.bootstrap_servers());
+        let destinations = Destinations::open(&settings, &KafkaSinkSettings::default());
+        let destinations = destinations.expect("a producer");
+        let name = Arc::from("events");
+        let topic = destinations.find(&name).await.expect("it exists");
+        let partition = topic.partition(1).expect("there are two");
+        partition.set_missing(true);
+        let counted = destinations.count_partitions(&name, &topic).await;
+        counted.expect("the broker answers");
+        // Otherwise each record of it would ask the brokers first.
+        assert!(!partition.is_missing());
+    }
+}

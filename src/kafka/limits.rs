@@ -88,3 +88,45 @@ pub(super) fn asking(config: &ClientConfig) -> ClientConfig {
     }
     asking
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::admin::{ConfigEntry, ConfigSource, OwnedResourceSpecifier};
+
+    use super::*;
+
+    fn described(settings: &[(&str, &str)]) -> ConfigResource {
+        let entries = settings.iter().map(|(name, value)| ConfigEntry {
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+            source: ConfigSource::DynamicTopic,
+            is_read_only: false,
+            is_default: false,
+            is_sensitive: false,
+        });
+        ConfigResource {
+            specifier: OwnedResourceSpecifier::Topic("events".to_owned()),
+            entries: entries.collect(),
+        }
+    }
+
+    #[test]
+    fn a_batch_is_bounded_by_the_lesser_of_a_message_and_a_segment() {
+        let bytes = |settings: &[(&str, &str)]| limits(&described(settings)).batch_bytes;
+        let (message, segment) = ("max.message.bytes", "segment.bytes");
+        assert_eq!(bytes(&[(message, "1000"), (segment, "700")]), Some(700));
+        assert_eq!(bytes(&[(segment, "1000"), (message, "700")]), Some(700));
+        assert_eq!(bytes(&[(segment, "1000")]), Some(1_000));
+        assert_eq!(bytes(&[(message, "many"), (segment, "9")]), Some(9));
+        assert_eq!(bytes(&[("retention.ms", "1")]), None);
+    }
+
+    #[test]
+    fn a_topic_that_is_compacted_is_known_also_where_it_deletes_as_well() {
+        let is_compacted = |policy| limits(&described(&[("cleanup.policy", policy)])).is_compacted;
+        assert!(is_compacted("compact"));
+        assert!(is_compacted("compact,delete"));
+        assert!(!is_compacted("delete"));
+        assert!(!limits(&described(&[])).is_compacted);
+    }
+}

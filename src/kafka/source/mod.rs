@@ -37,6 +37,8 @@ mod readings;
 mod settings;
 mod shared;
 mod start;
+#[cfg(all(test, feature = "embedded"))]
+mod tests;
 mod tracker;
 
 use std::fmt;

@@ -1,3 +1,5 @@
+use futures::FutureExt as _;
+
 use super::*;
 
 fn admission(records: usize) -> Arc<Admission> {
@@ -116,4 +118,24 @@ fn a_full_partition_stays_full_until_half_of_its_share_is_done_and_fills_no_othe
     admission.share_among(100);
     assert!(slow.is_full(), "its share is one record");
     assert!(!quick.is_full(), "each has one");
+}
+
+#[test]
+fn all_that_a_revocation_waits_for_wakes_the_source() {
+    let admission = admission(100);
+    let is_woken = || admission.wake.notified().now_or_never().is_some();
+    let tracker = tracker(&admission);
+    let numbers: Vec<u64> = (0..3).map(|n| tracker.push(n, 1).expect("open")).collect();
+    tracker.done(numbers[0]);
+    assert!(!is_woken(), "an open partition waits for the next commit");
+    tracker.close();
+    let guard = tracker.guard();
+    assert!(!is_woken());
+    tracker.done(numbers[1]);
+    assert!(is_woken(), "a record is done");
+    tracker.dropped(numbers[2]);
+    assert!(is_woken(), "a record is dropped");
+    drop(guard);
+    assert!(is_woken(), "the guard is dropped");
+    assert!(tracker.is_settled());
 }

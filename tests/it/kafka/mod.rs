@@ -2,8 +2,10 @@
 //!
 //! What the mock cannot show (size limits, restarts with data, real rebalances) is in `kafka_broker`.
 
+mod members;
 mod misconfigured;
 mod outages;
+mod overdue;
 mod sink;
 pub(crate) mod source;
 
@@ -11,6 +13,19 @@ use std::time::Duration;
 
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+
+/// The mock itself, for what [`EmbeddedKafka`] does not offer.
+type Cluster = MockCluster<'static, DefaultProducerContext>;
+
+/// Starts a mock with the topic `events`.
+fn cluster(brokers: i32, partitions: i32) -> Cluster {
+    let cluster = Cluster::new(brokers).expect("a mock");
+    let created = cluster.create_topic("events", partitions, 1);
+    created.expect("a topic");
+    cluster
+}
 
 /// For each step: the mock answers within milliseconds, a busy machine takes longer.
 pub(crate) const LONGEST: Duration = Duration::from_secs(60);

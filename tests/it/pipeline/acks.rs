@@ -1,6 +1,8 @@
 //! A record is acknowledged once, when all that came of it is durable, and not before.
 
-use dynamodb_connector::pipeline::{CollectSink, IterSource, Pipeline};
+use dynamodb_connector::pipeline::{
+    CollectSink, Delivery, EndpointError, IterSource, Pipeline, PipelineError, Sink,
+};
 
 use super::parts::{Holding, Log, Script};
 use crate::setup::settle;
@@ -101,4 +103,36 @@ async fn values_of_one_record_stay_in_order_and_many_records_are_each_done_once(
     done.sort_unstable();
     assert_eq!(done, (0..500).collect::<Vec<_>>());
     assert_eq!(report.operator("flat_map-1").unwrap().skipped, 125);
+}
+
+/// Drops the delivery of one value without a word, and finishes all others.
+struct Dropping(Log, u32);
+
+impl Sink<u32> for Dropping {
+    async fn write(&mut self, value: u32, delivery: Delivery) -> Result<(), EndpointError> {
+        self.0.add(format!("wrote {value}"));
+        if value != self.1 {
+            delivery.done();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), EndpointError> {
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), EndpointError> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_behind_a_value_whose_delivery_was_dropped() {
+    let log = Log::default();
+    let job = Pipeline::from(Script::new([vec![0, 1, 2, 3]], &log).endless())
+        .to(Dropping(log.clone(), 1));
+    let error = job.run().await.unwrap_err();
+    assert!(matches!(error, PipelineError::Lost { .. }), "{error}");
+    assert_eq!(log.of("wrote"), ["wrote 0", "wrote 1"]);
+    assert_eq!(log.of("done"), ["done 0"]);
 }

@@ -23,3 +23,4 @@ mod signals;
 mod stalls;
 mod streams_to_kafka;
 mod tables;
+mod withdrawals;
