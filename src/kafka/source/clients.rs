@@ -36,8 +36,6 @@ pub(super) enum GroupEvent {
     Revoked(Vec<Key>),
     /// These are gone.
     Lost(Vec<Key>),
-    /// A commit of these was answered.
-    Committed(Result<(), RDKafkaErrorCode>, Vec<Key>),
 }
 
 pub(super) struct MemberContext {
@@ -133,7 +131,7 @@ fn revoke<C: ConsumerContext>(member: &BaseConsumer<C>) -> KafkaResult<()> {
     }
 }
 
-fn keys(list: &TopicPartitionList) -> Vec<Key> {
+pub(super) fn keys(list: &TopicPartitionList) -> Vec<Key> {
     let elements = list.elements();
     let keys = elements
         .iter()
@@ -203,12 +201,6 @@ impl ConsumerContext for MemberContext {
             tracing::warn!(%error, "kafka consumer: a revocation is not answered");
         }
         self.push(GroupEvent::Lost(keys(list)));
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let result =
-            result.map_err(|error| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail));
-        self.push(GroupEvent::Committed(result, keys(offsets)));
     }
 }
 

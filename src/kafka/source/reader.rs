@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
+use super::committing::Answered;
 use super::hold::Hold;
 use super::open::{SERVE, open};
 use super::partitions::Partitions;
@@ -81,6 +83,7 @@ pub(super) async fn run(
         next_commit: settings.commit_interval,
         next_look: Duration::ZERO,
         hold: None,
+        commit: None,
         has_failed: false,
         unseen: None,
     };
@@ -127,6 +130,8 @@ pub(super) struct SourceThread<'a> {
     next_look: Duration,
     /// The revocation that is not answered yet.
     pub(super) hold: Option<Hold>,
+    /// The commit that is under way.
+    pub(super) commit: Option<JoinHandle<Answered>>,
     has_failed: bool,
     /// The error that ended the source where its output had ended before: for the close.
     unseen: Option<KafkaError>,
@@ -142,7 +147,13 @@ impl SourceThread<'_> {
                 false
             });
             let wake = self.next_time();
-            let hold = &mut self.hold;
+            let (hold, commit) = (&mut self.hold, &mut self.commit);
+            let answered = async {
+                match commit {
+                    Some(commit) => commit.await,
+                    None => std::future::pending().await,
+                }
+            };
             let committed = async {
                 match hold {
                     Some(hold) => hold.committed().await,
@@ -157,6 +168,7 @@ impl SourceThread<'_> {
                         self.answered(answer);
                     }
                 }
+                answered = answered => self.commit_answered(answered),
                 committed = committed => {
                     if let Err(error) = committed {
                         tracing::warn!(%error, "kafka consumer: the offsets of partitions that go are not committed");
@@ -212,10 +224,10 @@ impl SourceThread<'_> {
             // The answer to a commit is the only sign that the group goes on without this member.
             self.next_commit = self.next_commit.min(self.last_commit + LOOK);
         }
-        if now >= self.next_commit {
+        if now >= self.next_commit && self.commit.is_none() {
             (self.last_commit, self.next_commit) = (now, now + self.commit_interval);
             self.partitions.readings.advance();
-            self.commit_async();
+            self.start_commit();
         }
         if now >= self.next_look {
             self.next_look = now + LOOK;
@@ -245,7 +257,6 @@ impl SourceThread<'_> {
                     // It was answered by the callback.
                     self.hold = None;
                 }
-                GroupEvent::Committed(result, keys) => self.committed(result, &keys),
             }
         }
     }
@@ -253,7 +264,8 @@ impl SourceThread<'_> {
     fn next_time(&self) -> Duration {
         let now = self.clock.now();
         let times = [
-            Some(self.next_commit),
+            // The answer to the one that is under way wakes the thread.
+            Some(self.next_commit).filter(|_| self.commit.is_none()),
             self.hold.as_ref().map(Hold::due),
             self.partitions
                 .readings
