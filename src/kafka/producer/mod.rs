@@ -13,7 +13,7 @@
 //! **A hole and its lid.** Brokers accept any first batch of a producer on a partition: with two on their way, the second is
 //! accepted although the first was refused. So a generation's first record on a partition goes by itself.
 //!
-//! **The price.** A new client is one for all partitions of the thread, and takes some 50 ms. So records that a topic is known
+//! **The price.** A new client is one for all partitions of the thread, and takes some 100 ms. So records that a topic is known
 //! to refuse, and for a while all of a topic whose batches are refused in turn, go alone from the beginning ([`rules`]).
 //!
 //! **Rejected.** `max.in.flight=1`: one request at a time to each broker, for all partitions. Calling back with the same

@@ -14,12 +14,12 @@ use super::super::record::ProducerRecord;
 const BATCH_OVERHEAD: usize = 68;
 /// The least bytes around a header.
 const HEADER_OVERHEAD: usize = 2;
-/// A refusal within this time of when batches were tried again counts as the same trouble. A new client takes some 50 ms
-/// (measured), so refusals that come less often cost the other partitions little.
+/// A refusal within this time of when batches were tried again counts as the same trouble. A new client takes some 100 ms,
+/// most of it the thread's tick, so refusals that come less often cost the other partitions 5 % at most.
 const QUIET: Duration = Duration::from_secs(2);
 /// The time without batches after a second refusal; it doubles from there.
 const SHORTEST_BAN: Duration = Duration::from_millis(100);
-/// The longest: by then a new client costs 1 % of the time.
+/// The longest: by then a new client costs 2 % of the time.
 const LONGEST_BAN: Duration = Duration::from_secs(5);
 
 /// The batches that a topic takes, as its settings say and as its refusals show.
