@@ -74,12 +74,16 @@ impl Route {
         let mut flow = partition.flow();
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
-        // Under the lock: the thread that sees none out finds each report here.
+        match &verdict {
+            Some(Verdict::Settled(_, Err(Failure::Batch(_) | Failure::Topic(_)))) => {
+                self.refused(&clients, partition, way);
+            }
+            Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
+            Some(Verdict::Settled(..)) | None => {}
+        }
+        // Under the lock and behind all that: the thread that sees none out finds what each report said.
         self.count_in(way);
         let refused = self.hand_over(&clients, partition, &mut flow);
-        if let Some(Verdict::Settled(_, Err(Failure::Batch(_) | Failure::Topic(_)))) = verdict {
-            self.refused(&clients, partition, way);
-        }
         drop((flow, clients));
         match verdict {
             Some(Verdict::Settled(pending, outcome)) => {
@@ -96,7 +100,7 @@ impl Route {
                 };
                 self.settle(pending, accepted, result);
             }
-            Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
+            Some(Verdict::Undecided) => {}
             None => debug_assert!(false, "a report of a record that is not known"),
         }
         for (_, pending, error) in refused {

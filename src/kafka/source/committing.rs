@@ -1,5 +1,6 @@
 //! The commits of what is done, and what their answers say of the group.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,147 +10,212 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::super::error::KafkaError;
 use super::clients::keys;
+use super::hold::Hold;
 use super::open::SERVE;
 use super::reader::{CLOSE, SourceThread};
 use super::shared::Key;
 use super::tracker::to_commit;
 
+/// The shortest time between two commits: partitions may be opened one by one, and brokers refuse at once.
+pub(super) const SHORTEST: Duration = Duration::from_millis(100);
+
+/// A commit that is under way.
+pub(super) type Commit = JoinHandle<Committed>;
+
 /// The answer to a commit of these partitions.
-pub(super) type Answered = (KafkaResult<()>, Vec<Key>);
+pub(super) struct Committed {
+    result: KafkaResult<()>,
+    keys: Vec<Key>,
+    /// It was made while a revocation was held.
+    in_hold: bool,
+}
+
+/// The next answer to a commit.
+pub(super) enum Answer {
+    Own(Result<Committed, JoinError>),
+    OfHold(KafkaResult<()>),
+}
+
+/// Waits for the next answer to a commit, for good where none is under way.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub(super) async fn next_answer(commit: &mut Option<Commit>, hold: &mut Option<Hold>) -> Answer {
+    let own = async {
+        match commit {
+            Some(commit) => commit.await,
+            None => pending().await,
+        }
+    };
+    let of_hold = async {
+        match hold {
+            Some(hold) => hold.committed().await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        own = own => Answer::Own(own),
+        of_hold = of_hold => Answer::OfHold(of_hold),
+    }
+}
 
 impl SourceThread<'_> {
-    /// Follows the answer to a commit.
-    fn committed(&mut self, result: Result<(), RDKafkaErrorCode>, keys: &[Key]) {
-        use RDKafkaErrorCode as Code;
-        let code = match result {
-            Ok(()) => {
-                self.shared.connection.succeeded();
-                return self.shared.commits.succeeded();
-            }
-            Err(Code::NoOffset) => return,
-            Err(code) => code,
+    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
+    /// a member.
+    pub(super) fn start_commit(&mut self) {
+        let hold = self.hold.as_ref().filter(|hold| hold.is_draining());
+        if let Some(first) = hold.and_then(|hold| hold.trackers().first()) {
+            first.not_committed();
+        }
+        self.commit_done();
+    }
+
+    /// Commits what is done. One commit at a time, so that none is overtaken by an older one. Returns
+    /// whether there was anything to commit.
+    fn commit_done(&mut self) -> bool {
+        let in_hold = self.hold.as_ref().is_some_and(Hold::is_draining);
+        let Some(list) = to_commit(&self.shared.trackers()) else {
+            return false;
         };
+        let clients = Arc::clone(self.clients);
+        // It blocks until it is answered; of one that does not block rdkafka gives no answer.
+        self.commit = Some(tokio::task::spawn_blocking(move || Committed {
+            result: clients.member.commit(&list, CommitMode::Sync),
+            keys: keys(&list),
+            in_hold,
+        }));
+        true
+    }
+
+    /// Follows the answer to a commit. Returns the reason of one that failed.
+    pub(super) fn answered(&mut self, answer: Answer) -> Option<RDKafkaErrorCode> {
+        let code = |error: rdkafka::error::KafkaError| {
+            error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
+        };
+        match answer {
+            Answer::Own(answered) => {
+                self.commit = None;
+                let Ok(committed) = answered else {
+                    return Some(RDKafkaErrorCode::Fail);
+                };
+                let failed = committed.result.err().map(code);
+                self.committed(failed, &committed.keys, committed.in_hold)
+            }
+            Answer::OfHold(result) => {
+                let failed = result.err().map(code);
+                if let Some(code) = failed {
+                    tracing::warn!(%code, "kafka consumer: the offsets of partitions that go are not committed");
+                }
+                failed
+            }
+        }
+    }
+
+    fn committed(
+        &mut self,
+        failed: Option<RDKafkaErrorCode>,
+        keys: &[Key],
+        in_hold: bool,
+    ) -> Option<RDKafkaErrorCode> {
+        use RDKafkaErrorCode as Code;
+        let Some(code) = failed else {
+            self.shared.connection.succeeded();
+            self.shared.commits.succeeded();
+            return None;
+        };
+        if code == Code::NoOffset {
+            return None;
+        }
         for key in keys {
             if let Some(tracker) = self.shared.tracker(key) {
                 tracker.not_committed();
             }
         }
+        self.next_commit = self.next_commit.max(self.last_commit + SHORTEST);
         self.shared.meter.errors.add(1);
         self.shared.commits.failed(code.to_string());
         let is_out = matches!(
             code,
             Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
         );
-        if is_out && self.hold.take().is_some() {
+        // One of before the hold may be refused for the rebalance itself.
+        if is_out && in_hold && self.hold.as_ref().is_some_and(Hold::is_draining) {
             // In a hold a refused commit is the only sign that the group went on without this member.
-            let all: Vec<Key> = self
-                .shared
-                .trackers()
-                .iter()
-                .map(|tracker| tracker.key())
-                .collect();
+            self.hold = None;
+            let trackers = self.shared.trackers();
+            let all: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
             self.partitions.lost(&all);
             self.clients.release();
         }
-    }
-
-    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
-    /// a member. One commit at a time, so that none is overtaken by an older one.
-    pub(super) fn start_commit(&mut self) {
-        if let Some(hold) = self.hold.as_ref().filter(|hold| hold.is_draining())
-            && let Some(first) = hold.trackers().first()
-        {
-            first.not_committed();
-        }
-        let Some(list) = to_commit(&self.shared.trackers()) else {
-            return;
-        };
-        let clients = Arc::clone(self.clients);
-        // It blocks until it is answered; of one that does not block rdkafka gives no answer.
-        self.commit = Some(tokio::task::spawn_blocking(move || {
-            let result = clients.member.commit(&list, CommitMode::Sync);
-            (result, keys(&list))
-        }));
-    }
-
-    /// Follows the answer to the commit that was under way.
-    pub(super) fn commit_answered(&mut self, answered: Result<Answered, JoinError>) {
-        self.commit = None;
-        if let Ok((result, keys)) = answered {
-            let code = |error: rdkafka::error::KafkaError| {
-                error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
-            };
-            self.committed(result.map_err(code), &keys);
-        }
+        Some(code)
     }
 
     /// Commits all that is done, also where the group is between two assignments: then once that is over, within `until`.
     pub(super) async fn last_commit(&mut self, until: Duration) -> Result<(), KafkaError> {
-        if let Some(commit) = self.commit.take() {
-            self.await_commit(commit, until).await;
-        }
-        if let Some(hold) = self.hold.as_mut().filter(|hold| hold.is_committing()) {
-            // That of partitions that went just now.
-            let committed = tokio::select! {
-                committed = hold.committed() => committed,
-                () = self.clock.until(until) => Ok(()),
-            };
-            committed.map_err(|error| KafkaError::NotCommitted {
-                reason: error.to_string().into(),
-            })?;
-        }
+        let mut of_hold = None;
         loop {
-            let trackers = self.shared.trackers();
-            let Some(list) = to_commit(&trackers) else {
-                return Ok(());
-            };
-            let clients = Arc::clone(self.clients);
-            let commit = move || clients.member.commit(&list, CommitMode::Sync);
-            let mut commit = tokio::task::spawn_blocking(commit);
-            let committed: KafkaResult<()> = loop {
-                tokio::select! {
-                    committed = &mut commit => break committed.unwrap_or(Ok(())),
-                    () = tokio::time::sleep(SERVE) => {}
-                }
-                // librdkafka waits without end for brokers that are connected and answer nothing.
-                if self.clock.now() >= until {
-                    return Err(KafkaError::NotCommitted {
-                        reason: format!("no answer within {} s", CLOSE.as_secs()).into(),
-                    });
-                }
-                // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
-                self.serve();
-                self.move_hold(self.clock.now());
-            };
-            let Err(error) = committed else {
-                return Ok(());
-            };
-            trackers.iter().for_each(|tracker| tracker.not_committed());
+            let failed = self.under_way(until, &mut of_hold).await?;
             let passing = matches!(
-                error.rdkafka_error_code(),
+                failed,
                 Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress)
             );
-            if !passing || self.clock.now() >= until {
-                return Err(KafkaError::NotCommitted {
-                    reason: error.to_string().into(),
-                });
+            if let Some(code) = failed {
+                if !passing || self.clock.now() >= until {
+                    return Err(not_committed(code.to_string()));
+                }
+                tokio::time::sleep(SERVE).await;
             }
-            // Serves the callbacks of the rebalance.
-            self.serve();
-            self.move_hold(self.clock.now());
-            tokio::time::sleep(SERVE).await;
+            if !self.commit_done() {
+                let failed = of_hold.map(|code: RDKafkaErrorCode| not_committed(code.to_string()));
+                return failed.map_or(Ok(()), Err);
+            }
         }
     }
 
-    /// Waits for the commit that was under way, within `until`.
-    async fn await_commit(&mut self, mut commit: JoinHandle<Answered>, until: Duration) {
-        while self.clock.now() < until {
+    /// Waits until no commit is under way. Returns the reason of the last one if it failed; that of
+    /// partitions which go is kept in `of_hold`.
+    ///
+    /// # Errors
+    ///
+    /// [`KafkaError::NotCommitted`] where there is no answer within `until`: librdkafka waits without end for
+    /// brokers that are connected and answer nothing.
+    async fn under_way(
+        &mut self,
+        until: Duration,
+        of_hold: &mut Option<RDKafkaErrorCode>,
+    ) -> Result<Option<RDKafkaErrorCode>, KafkaError> {
+        let mut failed = None;
+        while self.commit.is_some() || self.hold.as_ref().is_some_and(Hold::is_committing) {
             tokio::select! {
-                answered = &mut commit => return self.commit_answered(answered),
+                answer = next_answer(&mut self.commit, &mut self.hold) => {
+                    let is_of_hold = matches!(answer, Answer::OfHold(_));
+                    let code = self.answered(answer);
+                    if is_of_hold {
+                        *of_hold = of_hold.take().or(code);
+                    } else {
+                        failed = code;
+                    }
+                }
                 () = tokio::time::sleep(SERVE) => {}
             }
+            // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
             self.serve();
-            self.move_hold(self.clock.now());
+            let now = self.clock.now();
+            self.move_hold(now);
+            if now >= until && self.commit.is_some() {
+                return Err(not_committed(format!(
+                    "no answer within {} s",
+                    CLOSE.as_secs()
+                )));
+            }
         }
+        Ok(failed)
+    }
+}
+
+fn not_committed(reason: String) -> KafkaError {
+    KafkaError::NotCommitted {
+        reason: reason.into(),
     }
 }

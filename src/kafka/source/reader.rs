@@ -15,16 +15,15 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
-use super::committing::Answered;
+use super::committing::{Commit, SHORTEST, next_answer};
 use super::hold::Hold;
 use super::open::{SERVE, open};
 use super::partitions::Partitions;
-use super::questions::Answer;
+use super::questions;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{EndOutput, Key, Shared};
 use super::tracker::to_commit;
@@ -34,8 +33,6 @@ use crate::clock::Clock;
 /// looked at for `max.poll.interval.ms` is out of its group.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The shortest time between two commits where partitions were opened: they may come one by one.
-const OPENED: Duration = Duration::from_millis(100);
 /// The longest that the end of a source waits: for a rebalance to end, or for answers.
 pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
@@ -125,13 +122,13 @@ pub(super) struct SourceThread<'a> {
     pub(super) clock: Clock,
     commit_interval: Duration,
     drain_timeout: Duration,
-    last_commit: Duration,
-    next_commit: Duration,
+    pub(super) last_commit: Duration,
+    pub(super) next_commit: Duration,
     next_look: Duration,
     /// The revocation that is not answered yet.
     pub(super) hold: Option<Hold>,
     /// The commit that is under way.
-    pub(super) commit: Option<JoinHandle<Answered>>,
+    pub(super) commit: Option<Commit>,
     has_failed: bool,
     /// The error that ended the source where its output had ended before: for the close.
     unseen: Option<KafkaError>,
@@ -147,32 +144,16 @@ impl SourceThread<'_> {
                 false
             });
             let wake = self.next_time();
-            let (hold, commit) = (&mut self.hold, &mut self.commit);
-            let answered = async {
-                match commit {
-                    Some(commit) => commit.await,
-                    None => std::future::pending().await,
-                }
-            };
-            let committed = async {
-                match hold {
-                    Some(hold) => hold.committed().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 asked = &mut close => return asked.ok(),
                 answer = self.partitions.questions.answer() => {
                     if self.is_reading() {
-                        self.answered(answer);
+                        self.found(answer);
                     }
                 }
-                answered = answered => self.commit_answered(answered),
-                committed = committed => {
-                    if let Err(error) = committed {
-                        tracing::warn!(%error, "kafka consumer: the offsets of partitions that go are not committed");
-                    }
+                answer = next_answer(&mut self.commit, &mut self.hold) => {
+                    self.answered(answer);
                 }
                 () = std::future::ready(()), if has_more => {}
                 () = self.shared.wake.notified() => {}
@@ -181,10 +162,11 @@ impl SourceThread<'_> {
         }
     }
 
-    fn answered(&mut self, answer: Answer) {
+    /// Goes on with an answer about partitions.
+    fn found(&mut self, answer: questions::Answer) {
         match self.partitions.answered(answer) {
             // Soon: the next member would begin behind what came after a start at the newest record.
-            Ok(true) => self.next_commit = self.next_commit.min(self.last_commit + OPENED),
+            Ok(true) => self.next_commit = self.next_commit.min(self.last_commit + SHORTEST),
             Ok(false) => {}
             Err(error) => self.fail(error),
         }
@@ -291,7 +273,8 @@ impl SourceThread<'_> {
     /// Moves the hold on: gives partitions up that are drained, and answers once that is committed.
     pub(super) fn move_hold(&mut self, now: Duration) {
         let Some(hold) = &mut self.hold else { return };
-        if hold.is_drained(now) {
+        // None may overtake the commit that is under way.
+        if hold.is_drained(now) && (self.commit.is_none() || now >= hold.due()) {
             let keys: Vec<Key> = hold
                 .trackers()
                 .iter()

@@ -106,6 +106,32 @@ fn all_bad_records_of_an_unchanged_table_are_rejected() {
 }
 
 #[test]
+fn a_batch_that_is_refused_while_another_is_bisected_is_settled_too() {
+    let mut core = core(rules(), 4);
+    for n in 0..50 {
+        core.submit(ms(0), put(n, u64::from(n)));
+    }
+    let first = core.next_request(ms(0)).expect("a batch");
+    let second = core.next_request(ms(0)).expect("another");
+    for request in [first, second] {
+        let refused = error(ErrorClass::Invalid, "ValidationException");
+        core.on_batch(ms(1), request.id, Err(refused));
+    }
+    run_with_poison(&mut core, &[3, 30]);
+    let outcomes = settled(&mut core);
+    assert_eq!(outcomes.len(), 50);
+    for settled in outcomes {
+        let is_bad = matches!(settled.completion, 3 | 30);
+        assert_eq!(
+            settled.outcome.is_written(),
+            !is_bad,
+            "{:?}",
+            settled.outcome
+        );
+    }
+}
+
+#[test]
 fn a_deadline_ends_bisection_for_its_own_write_and_only_when_it_is_over() {
     let mut core = core(rules(), 4);
     for n in 0..4 {
