@@ -15,9 +15,9 @@ use crate::rig::{Failure, clock};
 use crate::stages::{STAGES, Stage, Stages};
 
 const SHARDS: usize = 4;
-/// What reading a change may cost, as a part of what the SDK's `GetRecords` costs in the same run.
+/// The most that reading a change may cost, as a part of what the SDK's `GetRecords` costs in the same run.
 const READ_BAR: f64 = 0.25;
-/// What all of it may cost, as a part of what the bare loops cost together in the same run. Where they
+/// The most that all of it may cost, as a part of what the bare loops cost together in the same run. Where they
 /// take 26 us it is 20 us.
 const BAR: f64 = 0.75;
 
@@ -28,7 +28,7 @@ struct Round {
     rate: f64,
 }
 
-/// What takes turns.
+/// A contender of a rotation.
 #[derive(Clone, Copy)]
 enum Contender {
     Stage(Stage),

@@ -121,9 +121,7 @@ impl KafkaError {
             },
         }
     }
-}
 
-impl KafkaError {
     /// Returns whether it is the error of a record whose neighbor in the batch was at fault.
     pub(super) fn is_of_another_record(&self) -> bool {
         let code = RDKafkaErrorCode::InvalidDifferentRecord;

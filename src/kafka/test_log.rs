@@ -1,4 +1,4 @@
-//! What is logged in a test.
+//! The log lines of a test.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

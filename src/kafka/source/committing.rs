@@ -19,6 +19,38 @@ use super::tracker::to_commit;
 /// The shortest time between two commits: partitions may be opened one by one, and brokers refuse at once.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 
+/// The times of commits.
+pub(super) struct CommitTimes {
+    interval: Duration,
+    last: Duration,
+    pub(super) next: Duration,
+}
+
+impl CommitTimes {
+    pub(super) fn new(interval: Duration) -> Self {
+        Self {
+            interval,
+            last: Duration::ZERO,
+            next: interval,
+        }
+    }
+
+    /// Notes a commit.
+    pub(super) fn note(&mut self, now: Duration) {
+        (self.last, self.next) = (now, now + self.interval);
+    }
+
+    /// Has the next one come at most this long after the last.
+    pub(super) fn within(&mut self, longest: Duration) {
+        self.next = self.next.min(self.last + longest);
+    }
+
+    /// Has the next one come at least this long after the last.
+    fn not_before(&mut self, shortest: Duration) {
+        self.next = self.next.max(self.last + shortest);
+    }
+}
+
 /// A commit that is under way.
 pub(super) type Commit = JoinHandle<Committed>;
 
@@ -132,7 +164,7 @@ impl SourceThread<'_> {
                 tracker.not_committed();
             }
         }
-        self.next_commit = self.next_commit.max(self.last_commit + SHORTEST);
+        self.commit_times.not_before(SHORTEST);
         self.shared.meter.errors.add(1);
         self.shared.commits.failed(code.to_string());
         let is_out = matches!(
@@ -153,24 +185,23 @@ impl SourceThread<'_> {
 
     /// Commits all that is done, also where the group is between two assignments: then once that is over, within `until`.
     pub(super) async fn last_commit(&mut self, until: Duration) -> Result<(), KafkaError> {
-        let mut of_hold = None;
-        loop {
-            let failed = self.under_way(until, &mut of_hold).await?;
+        let mut of_hold: Option<RDKafkaErrorCode> = None;
+        // One that fails now is made again.
+        self.under_way(until, &mut of_hold).await?;
+        while self.commit_done() {
+            let Some(code) = self.under_way(until, &mut of_hold).await? else {
+                continue;
+            };
             let passing = matches!(
-                failed,
-                Some(RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress)
+                code,
+                RDKafkaErrorCode::IllegalGeneration | RDKafkaErrorCode::RebalanceInProgress
             );
-            if let Some(code) = failed {
-                if !passing || self.clock.now() >= until {
-                    return Err(not_committed(code.to_string()));
-                }
-                tokio::time::sleep(SERVE).await;
+            if !passing || self.clock.now() >= until {
+                return Err(not_committed(code.to_string()));
             }
-            if !self.commit_done() {
-                let failed = of_hold.map(|code: RDKafkaErrorCode| not_committed(code.to_string()));
-                return failed.map_or(Ok(()), Err);
-            }
+            tokio::time::sleep(SERVE).await;
         }
+        of_hold.map_or(Ok(()), |code| Err(not_committed(code.to_string())))
     }
 
     /// Waits until no commit is under way. Returns the reason of the last one if it failed; that of

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
-use super::committing::{Commit, SHORTEST, next_answer};
+use super::committing::{Commit, CommitTimes, SHORTEST, next_answer};
 use super::hold::Hold;
 use super::open::{SERVE, open};
 use super::partitions::Partitions;
@@ -74,10 +74,8 @@ pub(super) async fn run(
         clients: &clients,
         shared: &shared,
         clock: Clock::start(),
-        commit_interval: settings.commit_interval,
+        commit_times: CommitTimes::new(settings.commit_interval),
         drain_timeout: configs.drain_timeout,
-        last_commit: Duration::ZERO,
-        next_commit: settings.commit_interval,
         next_look: Duration::ZERO,
         hold: None,
         commit: None,
@@ -120,10 +118,8 @@ pub(super) struct SourceThread<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) partitions: Partitions,
     pub(super) clock: Clock,
-    commit_interval: Duration,
+    pub(super) commit_times: CommitTimes,
     drain_timeout: Duration,
-    pub(super) last_commit: Duration,
-    pub(super) next_commit: Duration,
     next_look: Duration,
     /// The revocation that is not answered yet.
     pub(super) hold: Option<Hold>,
@@ -166,7 +162,7 @@ impl SourceThread<'_> {
     fn found(&mut self, answer: questions::Answer) {
         match self.partitions.answered(answer) {
             // Soon: the next member would begin behind what came after a start at the newest record.
-            Ok(true) => self.next_commit = self.next_commit.min(self.last_commit + SHORTEST),
+            Ok(true) => self.commit_times.within(SHORTEST),
             Ok(false) => {}
             Err(error) => self.fail(error),
         }
@@ -204,10 +200,10 @@ impl SourceThread<'_> {
         }
         if self.hold.as_ref().is_some_and(Hold::is_draining) {
             // The answer to a commit is the only sign that the group goes on without this member.
-            self.next_commit = self.next_commit.min(self.last_commit + LOOK);
+            self.commit_times.within(LOOK);
         }
-        if now >= self.next_commit && self.commit.is_none() {
-            (self.last_commit, self.next_commit) = (now, now + self.commit_interval);
+        if now >= self.commit_times.next && self.commit.is_none() {
+            self.commit_times.note(now);
             self.partitions.readings.advance();
             self.start_commit();
         }
@@ -247,7 +243,7 @@ impl SourceThread<'_> {
         let now = self.clock.now();
         let times = [
             // The answer to the one that is under way wakes the thread.
-            Some(self.next_commit).filter(|_| self.commit.is_none()),
+            Some(self.commit_times.next).filter(|_| self.commit.is_none()),
             self.hold.as_ref().map(Hold::due),
             self.partitions
                 .readings

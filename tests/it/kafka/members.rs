@@ -84,7 +84,7 @@ async fn a_partition_that_went_to_another_member_is_this_ones_no_more() {
     let (moving, guard) = closing(&mut first).await;
     drop(guard);
     assert_eq!(opened(&mut second, 1).await, [moving].into());
-    // What is still counted here has a share of the bounds, and is committed again after a failure.
+    // A partition that is still counted here has a share of the bounds, and is committed again after a failure.
     let lag = soon(first.lag()).await.expect("the broker answers");
     let left: Vec<i32> = lag.iter().map(|lag| lag.partition).collect();
     assert_eq!(left, [1 - moving]);

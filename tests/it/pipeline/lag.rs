@@ -1,4 +1,4 @@
-//! How far a source is behind, in a pipeline's report and its metrics.
+//! The lag of a source, in a pipeline's report and its metrics.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use dynamodb_connector::pipeline::{
 use dynamodb_connector::streams::StreamSettings;
 use tokio::sync::oneshot;
 
-use super::numbers::Recorded;
+use super::numbers::recorded;
 use super::parts::{Log, Script};
 use crate::streams::rig::{builder, failing, put, table};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the probe measures; `None` while it is not known.
+/// The measurements of the probe; `None` while it is not known.
 type Measured = Arc<Mutex<Option<SourceLag>>>;
 
 /// A source that gives nothing, and knows its lag where it has one.
@@ -55,17 +55,6 @@ impl Source for Behind {
     async fn close(self) -> Result<(), EndpointError> {
         self.source.close().await
     }
-}
-
-/// Runs a paused test with a recorder of its own.
-fn recorded(test: impl AsyncFnOnce(&Recorded)) {
-    let recorded = Recorded::default();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    metrics::with_local_recorder(&recorded, || runtime.block_on(test(&recorded)));
 }
 
 fn of_both(records: u64, age: Duration) -> SourceLag {

@@ -142,15 +142,21 @@ async fn run_a_pipeline(recorded: &Recorded) {
     assert_eq!(recorded.gauge("pipeline_in_flight{decisions}"), Some(0.0));
 }
 
-#[test]
-fn what_a_pipeline_does_is_published_by_operator_and_described() {
+/// Runs a paused test with a recorder of its own.
+pub(super) fn recorded(test: impl AsyncFnOnce(&Recorded)) -> Recorded {
     let recorded = Recorded::default();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
         .build()
         .unwrap();
-    metrics::with_local_recorder(&recorded, || runtime.block_on(run_a_pipeline(&recorded)));
+    metrics::with_local_recorder(&recorded, || runtime.block_on(test(&recorded)));
+    recorded
+}
+
+#[test]
+fn what_a_pipeline_does_is_published_by_operator_and_described() {
+    let recorded = recorded(run_a_pipeline);
     let described = recorded.described.lock().unwrap();
     let counters = recorded.counters.lock().unwrap();
     let gauges = recorded.gauges.lock().unwrap();
