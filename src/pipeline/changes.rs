@@ -72,6 +72,10 @@ fn translate(event: StreamEvent) -> SourceEvent<Record> {
         StreamEvent::Opened(shard) => SourceEvent::Opened(shard.name()),
         StreamEvent::Closing(shard, guard) => SourceEvent::Closing(shard.name(), guard),
         StreamEvent::Lost(shard) => SourceEvent::Lost(shard.name()),
+        StreamEvent::Advanced(shard, sequence) => {
+            SourceEvent::Advanced(Position::text(shard.name(), sequence.to_string()))
+        }
+        StreamEvent::Idle(shard) => SourceEvent::Idle(shard.name()),
     }
 }
 

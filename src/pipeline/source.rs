@@ -68,7 +68,9 @@ pub enum SourceEvent<T> {
     /// A partition is this source's from now on.
     Opened(Arc<str>),
     /// All that comes before this position was handed out, also where there is no record: past markers
-    /// of transactions, and past records that were trimmed. A commit or an archive may claim it.
+    /// of transactions, past records that were trimmed, and past changes that the source leaves out. A commit or
+    /// an archive may claim it. The position is what the source would store: of a Kafka partition the
+    /// offset of the next record, of a shard the sequence number of the last change that was read.
     Advanced(Position),
     /// A partition is about to be given up. It is still this source's until the guard is dropped, or
     /// the source's time for it is over. The pipeline drops the guard once none of the partition's

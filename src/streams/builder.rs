@@ -9,8 +9,9 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
 
-use super::dispatcher::{Destination, News};
+use super::dispatcher::Destination;
 use super::error::StreamsError;
+use super::events::News;
 use super::failure_log::FailureLog;
 use super::graph::ShardGraph;
 use super::lag::Lags;

@@ -1,7 +1,6 @@
 //! The output of a shard's records: to a handler, or to a stream that the caller reads.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -9,9 +8,9 @@ use tokio::sync::mpsc;
 use super::ShardId;
 use super::ack_tracker::AckTracker;
 use super::error::StreamsError;
+use super::events::{News, Progress, StreamEvent};
 use super::page::Entry;
 use super::policy::{HandleFn, Runner};
-use super::record_stream::StreamEvent;
 use super::shared::Shared;
 use crate::progress::Acknowledge;
 
@@ -21,6 +20,8 @@ pub(crate) struct Chunk {
     pub(crate) shard: ShardId,
     pub(crate) acks: Arc<AckTracker>,
     pub(crate) entries: Vec<(Entry, u64)>,
+    /// The progress of the shard behind these records.
+    pub(crate) progress: Progress,
 }
 
 impl Drop for Chunk {
@@ -37,57 +38,6 @@ impl Drop for Chunk {
 pub(crate) enum Destination {
     Handler(HandleFn),
     Channel(mpsc::Sender<Chunk>, News),
-}
-
-/// News of shards on their way to a caller that takes records as a stream. They overtake records.
-#[derive(Clone, Debug)]
-pub(crate) struct News {
-    sender: mpsc::UnboundedSender<StreamEvent>,
-    /// The caller takes events. One that takes records alone would drop the guards late.
-    is_wanted: Arc<AtomicBool>,
-}
-
-impl News {
-    /// Returns the news and the end that receives them.
-    pub(crate) fn channel() -> (Self, NewsReceiver) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let is_wanted = Arc::new(AtomicBool::new(false));
-        let news = Self {
-            sender,
-            is_wanted: Arc::clone(&is_wanted),
-        };
-        (
-            news,
-            NewsReceiver {
-                receiver,
-                is_wanted,
-            },
-        )
-    }
-
-    fn opened(&self, shard: &ShardId) {
-        // The stream may be gone.
-        let _ = self.sender.send(StreamEvent::Opened(shard.clone()));
-    }
-
-    fn ending(&self, event: impl FnOnce() -> StreamEvent) {
-        if self.is_wanted.load(Ordering::Relaxed) {
-            let _ = self.sender.send(event());
-        }
-    }
-}
-
-/// The stream's end of the [`News`].
-#[derive(Debug)]
-pub(crate) struct NewsReceiver {
-    pub(crate) receiver: mpsc::UnboundedReceiver<StreamEvent>,
-    is_wanted: Arc<AtomicBool>,
-}
-
-impl NewsReceiver {
-    pub(crate) fn want(&self) {
-        self.is_wanted.store(true, Ordering::Relaxed);
-    }
 }
 
 pub(crate) enum Dispatcher {
@@ -257,23 +207,23 @@ impl Dispatcher {
         }
     }
 
-    /// Adds the records of a page that are to be handed out, with their numbers.
+    /// Adds the records of a page that are to be handed out, with their numbers, and the progress behind them.
     pub(crate) fn push(
         &mut self,
         acks: &Arc<AckTracker>,
         entries: Vec<(Entry, u64)>,
+        progress: Progress,
         now: Duration,
     ) {
-        if entries.is_empty() {
-            return;
-        }
+        let is_empty = entries.is_empty();
         match self {
-            Self::Handler(runner) => runner.push(entries, now),
-            Self::Channel(output) => {
+            Self::Handler(runner) if !is_empty => runner.push(entries, now),
+            Self::Channel(output) if !is_empty || progress != Progress::default() => {
                 let chunk = Chunk {
                     shard: output.shard.clone(),
                     acks: Arc::clone(acks),
                     entries,
+                    progress,
                 };
                 output.pending = match output.sender.try_send(chunk) {
                     Ok(()) => None,
@@ -282,7 +232,7 @@ impl Dispatcher {
                     Err(mpsc::error::TrySendError::Closed(chunk)) => Some(chunk),
                 };
             }
-            Self::Gone => {}
+            Self::Handler(_) | Self::Channel(_) | Self::Gone => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! A table's changes as a stream.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -12,12 +12,13 @@ use tokio::task::JoinSet;
 
 use super::ShardId;
 use super::control::{Running, StreamControl};
-use super::dispatcher::{Chunk, NewsReceiver};
+use super::dispatcher::Chunk;
 use super::error::StreamsError;
+use super::events::{NewsReceiver, Progress, StreamEvent};
 use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
 use super::record::{MalformedRecord, Record};
-use crate::progress::{Ack, Acknowledge, PartitionGuard};
+use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
 
 /// A record, with the acknowledgement to give once all its effects are durable.
@@ -61,30 +62,14 @@ pub struct RecordStream {
     news: NewsReceiver,
     /// The records of the last chunk that have not been taken yet.
     ready: VecDeque<Delivery>,
+    /// The progress of shards that has not been taken yet, where events are.
+    progress: BTreeMap<ShardId, Progress>,
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamControl,
     letters: Letters,
     /// The dead letters that the handler has not accepted yet.
     writing_letters: JoinSet<()>,
-}
-
-/// An event of a [`RecordStream`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StreamEvent {
-    /// Records of one shard, in its order.
-    Records(Vec<Delivery>),
-    /// A shard is this worker's from now on: its records follow. For a snapshot's items there is a
-    /// shard of their own.
-    Opened(ShardId),
-    /// A shard is to go to another worker, or was read to its end: no more records of it come. It is
-    /// still this worker's until all of its records that are out are acknowledged or dropped and the
-    /// guard is dropped, or [`drain_timeout`](super::StreamSettings::drain_timeout) is over.
-    Closing(ShardId, PartitionGuard),
-    /// A shard is not this worker's any more, or is read again from its last record with all up to it
-    /// done. Its records that are out are not current. The shard of a snapshot's items ends so as well.
-    Lost(ShardId),
 }
 
 /// The handling of malformed records.
@@ -112,6 +97,7 @@ impl RecordStream {
             chunks,
             news,
             ready: VecDeque::new(),
+            progress: BTreeMap::new(),
             running: Some(running),
             control,
             letters,
@@ -143,7 +129,7 @@ impl RecordStream {
 
     /// Waits for the next event: records that are ready, all of one shard, or news of a shard. `None` at the end.
     ///
-    /// The first call asks for the ends of shards; before it, and for callers that take records alone,
+    /// The first call asks for the ends and the progress of shards; before it, and for callers that take records alone,
     /// there are none.
     ///
     /// # Errors
@@ -173,6 +159,9 @@ impl RecordStream {
                 if !records.is_empty() {
                     return Poll::Ready(Some(Ok(StreamEvent::Records(records))));
                 }
+                if let Some(event) = self.take_progress() {
+                    return Poll::Ready(Some(Ok(event)));
+                }
             }
         })
         .await
@@ -197,13 +186,33 @@ impl RecordStream {
     /// Polls for news of a shard.
     fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
         let event = ready!(self.news.receiver.poll_recv(context));
-        if let Some(StreamEvent::Closing(shard, _)) = &event {
+        if let Some(StreamEvent::Closing(shard, _) | StreamEvent::Lost(shard)) = &event {
             let is_next = |first: &Delivery| first.record.shard_id() == shard;
             if self.ready.front().is_some_and(is_next) {
                 self.ready.clear();
             }
+            self.progress.remove(shard);
         }
         Poll::Ready(event)
+    }
+
+    /// Returns whether there is progress to take. While a letter is being written, no shard is known to be past it.
+    fn may_take_progress(&self) -> bool {
+        !self.progress.is_empty() && self.writing_letters.is_empty()
+    }
+
+    fn take_progress(&mut self) -> Option<StreamEvent> {
+        if !self.may_take_progress() {
+            return None;
+        }
+        let (shard, mut progress) = self.progress.pop_first()?;
+        let Some(sequence) = progress.advanced.take() else {
+            return Some(StreamEvent::Idle(shard));
+        };
+        if progress.is_idle {
+            self.progress.insert(shard.clone(), progress);
+        }
+        Some(StreamEvent::Advanced(shard, sequence))
     }
 
     /// Stores the checkpoints of the records that are done and gives the leases up. Records that were taken are awaited for as long
@@ -255,11 +264,17 @@ impl RecordStream {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<(), StreamsError>>> {
-        while let Poll::Ready(Some(_)) = self.poll_news(context) {}
-        self.poll_ready(context)
+        loop {
+            while let Poll::Ready(Some(_)) = self.poll_news(context) {}
+            self.progress.clear();
+            let ready = ready!(self.poll_ready(context));
+            if ready.as_ref().is_none_or(Result::is_err) || !self.ready.is_empty() {
+                return Poll::Ready(ready);
+            }
+        }
     }
 
-    /// Polls until a record is ready to be taken.
+    /// Polls until a record is ready to be taken, or progress.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
         loop {
@@ -267,6 +282,7 @@ impl RecordStream {
                 Some(first) if first.is_current() => return Poll::Ready(Some(Ok(()))),
                 // If the first is to be given again, in order, so are all behind it.
                 Some(_) => self.ready.clear(),
+                None if self.may_take_progress() => return Poll::Ready(Some(Ok(()))),
                 None => {}
             }
             match ready!(self.chunks.poll_recv(context)) {
@@ -297,6 +313,14 @@ impl RecordStream {
         }
         let entries = std::mem::take(&mut chunk.entries);
         let (shard, acks) = (&chunk.shard, &chunk.acks);
+        let mut progress = chunk.progress;
+        if let Some(before) = self.progress.remove(shard).filter(|_| entries.is_empty()) {
+            progress.advanced = progress.advanced.or(before.advanced);
+            progress.is_idle |= before.is_idle;
+        }
+        if progress != Progress::default() {
+            self.progress.insert(shard.clone(), progress);
+        }
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);
             match entry {

@@ -1,12 +1,14 @@
 //! The news of shards that a stream gives beside records: what opens, what is to go, what is lost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dynamodb_connector::pipeline::{Source, SourceEvent};
 use dynamodb_connector::streams::{
-    PartitionGuard, RecordStream, ShardId, StreamEvent, StreamSettings,
+    PartitionGuard, RecordStream, SequenceNumber, ShardId, StreamEvent, StreamSettings,
 };
 
-use super::rig::{Log, TABLE, Worker, nth, open_shards, put_each, table};
+use super::rig::{Log, TABLE, Worker, builder, delete, nth, open_shards, put_each, table};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,6 +25,11 @@ struct Seen {
     records: usize,
     guards: Vec<(ShardId, PartitionGuard)>,
     lost: Vec<ShardId>,
+    /// The progress of shards, with the number of records seen by then.
+    advanced: Vec<(ShardId, SequenceNumber, usize)>,
+    idle: Vec<(ShardId, usize)>,
+    /// The shards that are closed or lost at present.
+    gone: BTreeSet<ShardId>,
 }
 
 impl Seen {
@@ -34,9 +41,32 @@ impl Seen {
                         self.records += records.len();
                         records.into_iter().for_each(|record| record.ack.done());
                     }
-                    StreamEvent::Opened(shard) => self.opened.push(shard),
-                    StreamEvent::Closing(shard, guard) => self.guards.push((shard, guard)),
-                    StreamEvent::Lost(shard) => self.lost.push(shard),
+                    StreamEvent::Opened(shard) => {
+                        self.gone.remove(&shard);
+                        self.opened.push(shard);
+                    }
+                    StreamEvent::Closing(shard, guard) => {
+                        self.gone.insert(shard.clone());
+                        self.guards.push((shard, guard));
+                    }
+                    StreamEvent::Lost(shard) => {
+                        self.gone.insert(shard.clone());
+                        self.lost.push(shard);
+                    }
+                    StreamEvent::Advanced(shard, sequence) => {
+                        assert!(
+                            !self.gone.contains(&shard),
+                            "progress behind the end of {shard}"
+                        );
+                        self.advanced.push((shard, sequence, self.records));
+                    }
+                    StreamEvent::Idle(shard) => {
+                        assert!(
+                            !self.gone.contains(&shard),
+                            "progress behind the end of {shard}"
+                        );
+                        self.idle.push((shard, self.records));
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -142,4 +172,136 @@ async fn a_close_waits_for_no_guard_that_nothing_can_take_any_more() {
     let began = tokio::time::Instant::now();
     stream.close().await.expect("closed");
     assert!(began.elapsed() < 10 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_idle_once_its_changes_were_handed_out_and_again_after_others() {
+    let fake = table(3);
+    put_each(&fake, 30, 0).await;
+    let source = nth(&fake, 1).settings(settings(SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.idle.len() == 3).await;
+    assert_eq!(seen.records, 30, "each before its shard was idle");
+    assert!(
+        seen.advanced.is_empty(),
+        "records show it: {:?}",
+        seen.advanced
+    );
+    let idle: BTreeSet<_> = seen.idle.iter().map(|(shard, _)| shard.clone()).collect();
+    assert_eq!(idle.len(), 3);
+    // No event is given for each read that finds nothing.
+    let more = seen.until(&mut stream, |seen| seen.idle.len() > 3);
+    assert!(tokio::time::timeout(60 * SECOND, more).await.is_err());
+    put_each(&fake, 30, 1).await;
+    seen.until(&mut stream, |seen| seen.idle.len() == 6).await;
+    assert_eq!(seen.records, 60);
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_is_idle_although_its_caller_asks_for_events_late() {
+    let fake = table(1);
+    put_each(&fake, 5, 0).await;
+    let source = nth(&fake, 1).settings(settings(SECOND)).open().await;
+    let mut stream = source.expect("it opens").into_stream();
+    tokio::time::sleep(60 * SECOND).await;
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.idle.len() == 1).await;
+    assert_eq!(seen.records, 5);
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_advances_past_changes_that_the_filter_leaves_out() {
+    let fake = table(1);
+    put_each(&fake, 5, 0).await;
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.idle.len() == 1).await;
+    assert_eq!((seen.records, seen.advanced.len()), (5, 0));
+    // Of five changes the filter leaves four out, the last among them.
+    delete(&fake, "k0").await;
+    put_each(&fake, 5, 1).await;
+    seen.until(&mut stream, |seen| !seen.advanced.is_empty())
+        .await;
+    let (shard, newest, after) = seen.advanced.remove(0);
+    assert_eq!(after, 6, "after the record before it");
+    seen.until(&mut stream, |seen| seen.idle.len() == 2).await;
+    // Left out as a whole: progress alone.
+    put_each(&fake, 5, 2).await;
+    seen.until(&mut stream, |seen| !seen.advanced.is_empty())
+        .await;
+    let (again, later, _) = seen.advanced.remove(0);
+    assert_eq!((seen.records, &again), (6, &shard));
+    assert!(later > newest);
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_holds_no_caller_up_who_takes_records_alone() {
+    let fake = table(4);
+    put_each(&fake, 40, 0).await;
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    for version in 0..5 {
+        let mut records = 0;
+        while records < 40 {
+            let next = tokio::time::timeout(60 * SECOND, stream.next_chunk()).await;
+            let chunk = next.expect("in time").expect("more").expect("no error");
+            assert!(!chunk.is_empty());
+            records += chunk.len();
+            chunk.into_iter().for_each(|record| record.ack.done());
+        }
+        put_each(&fake, 40, version + 1).await;
+        for id in 0..40 {
+            delete(&fake, &format!("k{id}")).await;
+        }
+        put_each(&fake, 40, version + 1).await;
+    }
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
+    let fake = table(1);
+    put_each(&fake, 3, 0).await;
+    put_each(&fake, 1, 1).await;
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    let (mut last, mut advanced) = (None, None);
+    loop {
+        match Source::next(&mut stream)
+            .await
+            .expect("more")
+            .expect("no error")
+        {
+            SourceEvent::Records(records) => {
+                last = records.last().map(|record| record.position.clone());
+                records.into_iter().for_each(|record| record.ack.done());
+            }
+            SourceEvent::Advanced(position) => advanced = Some(position),
+            SourceEvent::Idle(shard) => {
+                assert_eq!(*shard, *open_shards(&fake)[0]);
+                break;
+            }
+            SourceEvent::Opened(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(advanced > last && last.is_some(), "{advanced:?}, {last:?}");
+    stream.close().await.expect("closed");
 }

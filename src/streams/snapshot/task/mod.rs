@@ -18,6 +18,7 @@ use super::store::SnapshotTable;
 use crate::progress::Acknowledge as _;
 use crate::streams::StreamsError;
 use crate::streams::dispatcher::{Destination, DispatcherEvent, Handout};
+use crate::streams::events::Progress;
 use crate::streams::lease::{HeldLease, LeaseRow};
 use crate::streams::record::Record;
 use crate::streams::shared::{Order, Shared};
@@ -279,7 +280,7 @@ impl SnapshotTask {
                 }
                 self.handout
                     .dispatcher
-                    .push(&self.handout.acks, wanted, now);
+                    .push(&self.handout.acks, wanted, Progress::default(), now);
             }
             // A channel delivers these records before those that the shards give next. Handlers of
             // shards run concurrently, so the shards wait until these records are done.

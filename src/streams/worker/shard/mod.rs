@@ -369,6 +369,7 @@ impl ShardTask {
         self.reading.position.rewind(self.done);
         self.reading.read = None;
         (self.reading.closed, self.reading.ends) = (false, 0);
+        self.reading.is_idle = false;
         self.reading.finish_by = None;
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
+use super::super::super::events::Progress;
 use super::super::super::graph::ShardGraph;
 use super::super::super::lag;
 use super::super::super::lease::{Checkpoint, LeaseRow};
@@ -32,6 +33,8 @@ pub(super) struct Reading {
     pub(super) position: Position,
     /// The time from which records are wanted, in milliseconds since 1970.
     from_time: Option<u64>,
+    /// Nothing was handed out since all that there was had been read.
+    pub(super) is_idle: bool,
     /// Set once the shard has been read to its end.
     pub(super) closed: bool,
     /// The time until which a guard of the shard's end is waited for.
@@ -57,6 +60,16 @@ pub(super) struct ReadEnd {
     result: Result<(Page, usize), ReadFailure>,
 }
 
+/// A page's records with their numbers.
+#[derive(Default)]
+struct Numbered {
+    wanted: Vec<(Entry, u64)>,
+    /// The number of records that are not wanted.
+    filtered: usize,
+    /// The last record, where it is not wanted.
+    unwanted: Option<SequenceNumber>,
+}
+
 impl Reading {
     pub(super) fn new(
         shared: &Shared,
@@ -71,6 +84,7 @@ impl Reading {
         Self {
             position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
             from_time,
+            is_idle: false,
             closed: false,
             finish_by: None,
             ends: 0,
@@ -153,12 +167,16 @@ impl ShardTask {
             self.gap(cause, None)?;
         }
         let newest = page.records.iter().rev().find_map(created);
-        let (wanted, filtered) = self.number(page.records, bytes)?;
+        let numbered = self.number(page.records, bytes)?;
         let took = now.saturating_sub(end.sent);
-        self.shared.counters.read(count, filtered, took);
-        let given = wanted.iter().filter_map(|(entry, _)| entry.as_ref().ok());
+        self.shared.counters.read(count, numbered.filtered, took);
+        let given = numbered
+            .wanted
+            .iter()
+            .filter_map(|(entry, _)| entry.as_ref().ok());
         self.shared.coordinator.seen(given);
-        if self.reading.position.is_read_up(full) {
+        let is_read_up = self.reading.position.is_read_up(full);
+        if is_read_up {
             self.shared.coordinator.read_up(&self.row.shard, end.sent);
         }
         if self.reading.position.is_probably_read_up(full) {
@@ -166,9 +184,7 @@ impl ShardTask {
         } else if let Some(newest) = newest {
             self.reading.read_up.up_to(newest);
         }
-        self.handout
-            .dispatcher
-            .push(&self.handout.acks, wanted, now);
+        self.hand_out(numbered, is_read_up, now);
         let ends = self.reading.ends;
         self.reading.ends = if ended { ends.saturating_add(1) } else { 0 };
         // A listing is to show the end and the children. A worker that does not receive this any more
@@ -181,6 +197,19 @@ impl ShardTask {
         }
         self.believe_end();
         Ok(())
+    }
+
+    /// Hands the wanted records of a page out, and the progress that they don't show.
+    fn hand_out(&mut self, numbered: Numbered, is_read_up: bool, now: Duration) {
+        let was_idle = self.reading.is_idle && numbered.wanted.is_empty();
+        self.reading.is_idle = was_idle || is_read_up;
+        let progress = Progress {
+            advanced: numbered.unwanted,
+            is_idle: is_read_up && !was_idle,
+        };
+        self.handout
+            .dispatcher
+            .push(&self.handout.acks, numbered.wanted, progress, now);
     }
 
     fn note_success(&mut self) {
@@ -224,15 +253,10 @@ impl ShardTask {
     }
 
     /// Numbers a page's records. Records that are not wanted are done at once.
-    fn number(
-        &self,
-        entries: Vec<Entry>,
-        bytes: usize,
-    ) -> Result<(Vec<(Entry, u64)>, usize), StreamsError> {
+    fn number(&self, entries: Vec<Entry>, bytes: usize) -> Result<Numbered, StreamsError> {
         let sequences = entries.iter().map(sequence);
         let first = self.handout.acks.push_page(sequences, bytes);
-        let mut wanted = Vec::with_capacity(entries.len());
-        let mut filtered = 0;
+        let mut numbered = Numbered::default();
         // Once a page: the step depends on the stream, which is behind a lock.
         let wanted_from = self.reading.from_time.map(|from| {
             let from = UNIX_EPOCH + Duration::from_millis(from);
@@ -240,13 +264,15 @@ impl ShardTask {
         });
         for (entry, number) in entries.into_iter().zip(first..) {
             if self.wants(&entry, wanted_from)? {
-                wanted.push((entry, number));
+                numbered.wanted.push((entry, number));
+                numbered.unwanted = None;
             } else {
-                filtered += 1;
+                numbered.filtered += 1;
+                numbered.unwanted = sequence(&entry).copied();
                 self.handout.acks.done(number);
             }
         }
-        Ok((wanted, filtered))
+        Ok(numbered)
     }
 
     fn wants(
@@ -314,6 +340,7 @@ impl ShardTask {
                 self.reading.poll.read(0, false, now);
                 self.shared.coordinator.read_up(&self.row.shard, sent.0);
                 self.note_read_up(sent, now);
+                self.hand_out(Numbered::default(), true, now);
                 Ok(())
             }
             Failed::Later => {

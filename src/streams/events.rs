@@ -1,0 +1,94 @@
+//! What a stream's caller is given beside records: news of shards, and their progress.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+use super::record_stream::Delivery;
+use super::{SequenceNumber, ShardId};
+use crate::progress::PartitionGuard;
+
+/// An event of a [`RecordStream`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// Records of one shard, in its order.
+    Records(Vec<Delivery>),
+    /// A shard is this worker's from now on: its records follow. For a snapshot's items there is a
+    /// shard of their own.
+    Opened(ShardId),
+    /// A shard is to go to another worker, or was read to its end: no more records of it come. It is
+    /// still this worker's until all of its records that are out are acknowledged or dropped and the
+    /// guard is dropped, or [`drain_timeout`](super::StreamSettings::drain_timeout) is over.
+    Closing(ShardId, PartitionGuard),
+    /// A shard is not this worker's any more, or is read again from its last record with all up to it
+    /// done. Its records that are out are not current. The shard of a snapshot's items ends so as well.
+    Lost(ShardId),
+    /// A shard was read as far as this record, which the [filter](super::StreamSourceBuilder::filter) or the start left out.
+    /// All records of the shard up to it were handed out or left out, and those that can't be read were accepted by
+    /// the dead-letter handler. Behind a record that was handed out there is no such event.
+    Advanced(ShardId, SequenceNumber),
+    /// All records that a shard has at present were handed out. Given anew once more were.
+    Idle(ShardId),
+}
+
+/// The progress of a shard that no record shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last record that was read, where it is not handed out.
+    pub(crate) advanced: Option<SequenceNumber>,
+    /// Nothing is left to be read, for now.
+    pub(crate) is_idle: bool,
+}
+
+/// News of shards on their way to a caller that takes records as a stream. They overtake records.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    sender: mpsc::UnboundedSender<StreamEvent>,
+    /// The caller takes events. One that takes records alone would drop the guards late.
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl News {
+    /// Returns the news and the end that receives them.
+    pub(crate) fn channel() -> (Self, NewsReceiver) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let is_wanted = Arc::new(AtomicBool::new(false));
+        let news = Self {
+            sender,
+            is_wanted: Arc::clone(&is_wanted),
+        };
+        (
+            news,
+            NewsReceiver {
+                receiver,
+                is_wanted,
+            },
+        )
+    }
+
+    pub(super) fn opened(&self, shard: &ShardId) {
+        // The stream may be gone.
+        let _ = self.sender.send(StreamEvent::Opened(shard.clone()));
+    }
+
+    pub(super) fn ending(&self, event: impl FnOnce() -> StreamEvent) {
+        if self.is_wanted.load(Ordering::Relaxed) {
+            let _ = self.sender.send(event());
+        }
+    }
+}
+
+/// The stream's end of the [`News`].
+#[derive(Debug)]
+pub(crate) struct NewsReceiver {
+    pub(crate) receiver: mpsc::UnboundedReceiver<StreamEvent>,
+    is_wanted: Arc<AtomicBool>,
+}
+
+impl NewsReceiver {
+    pub(crate) fn want(&self) {
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+}
