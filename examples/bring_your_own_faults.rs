@@ -13,7 +13,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb};
 use serde_json::json;
 use tokio::time::Instant;
@@ -37,7 +37,7 @@ async fn test(seed: u64) -> Result<(), Box<dyn Error>> {
     database.fault_plan(plan.close_after(0.05).never(0.02));
 
     // With a seed for the sink too, a run that fails fails again.
-    let sink = Sink::builder(&database.client()).seed(seed);
+    let sink = DynamoDbSink::builder(&database.client()).seed(seed);
     let sink = sink.table("accounts", TableSettings::default());
     let table = sink.open().await?.table("accounts")?;
     let started = now();

@@ -57,3 +57,45 @@ pub(crate) struct Opened<F, R> {
 pub(crate) struct Version {
     pub(crate) v: u32,
 }
+
+/// The reason for which a line is not a dead letter of the kind that is read: of a sink, or of a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterFormatError {
+    /// It is no such letter, or was changed.
+    #[error("not a dead letter of this kind: {what}")]
+    Malformed {
+        /// The fault, without any content of the record.
+        what: String,
+    },
+    /// It was written by a later version of this crate.
+    #[error("dead letter version {found}, this crate reads 1 to {}", VERSION)]
+    Version {
+        /// Its version.
+        found: u32,
+    },
+}
+
+impl DeadLetterFormatError {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    pub(crate) fn json(error: &serde_json::Error) -> Self {
+        let what = json_fault(error);
+        Self::Malformed { what }
+    }
+}
+
+/// Returns the position and kind of a JSON error in a line, without its text, which could quote
+/// contents.
+pub(crate) fn json_fault(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "the line is cut short",
+        serde_json::error::Category::Data => "it holds something else than expected here",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+    };
+    format!("column {}: {what}", error.column())
+}

@@ -52,7 +52,7 @@
 // Badges for what a feature brings: docs.rs builds with a nightly compiler and this flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-pub mod capacity;
+mod capacity;
 mod clock;
 #[cfg(feature = "embedded")]
 pub mod embedded;
@@ -90,6 +90,12 @@ pub use error::ErrorKind;
 #[cfg(any(feature = "kafka", feature = "streams"))]
 pub use gap::{Gap, GapCause, GapPolicy};
 pub use health::{Health, LastError};
+pub use letter::DeadLetterFormatError;
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
+pub use progress::{Ack, Acknowledge, PartitionGuard};
+pub use retry::error::ServiceError;
+pub use settings::{ConfigError, SettingsPlace};
+pub use transport::TransportKind;
 
 /// The examples of README.md, to be tested.
 #[cfg(all(doctest, feature = "streams", feature = "test-util"))]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodbstreams::config::{BehaviorVersion, Config, Region};
-use dynamodb_connector::streams::{StreamSource, StreamSourceBuilder};
+use dynamodb_connector::streams::{StreamsSource, StreamsSourceBuilder};
 
 use crate::rig::{Failure, cores, sdk};
 
@@ -51,8 +51,8 @@ impl Clients {
     }
 
     /// A source that shares its leases with those of the same lease table.
-    pub(crate) fn source(&self, lease_table: &str) -> StreamSourceBuilder {
-        StreamSource::builder(&self.dynamodb, &self.streams, &self.table).lease_table(lease_table)
+    pub(crate) fn source(&self, lease_table: &str) -> StreamsSourceBuilder {
+        StreamsSource::builder(&self.dynamodb, &self.streams, &self.table).lease_table(lease_table)
     }
 }
 

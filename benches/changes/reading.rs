@@ -2,7 +2,7 @@
 
 use std::future::ready;
 
-use dynamodb_connector::streams::{Batch, BatchError, StreamControl, StreamSource, StreamsError};
+use dynamodb_connector::streams::{Batch, BatchError, StreamsControl, StreamsError, StreamsSource};
 use tokio::task::JoinHandle;
 
 use super::decision::Decision;
@@ -10,12 +10,12 @@ use crate::rig::Failure;
 
 pub(crate) struct Reading {
     running: JoinHandle<Result<(), StreamsError>>,
-    control: StreamControl,
+    control: StreamsControl,
 }
 
 impl Reading {
     pub(crate) fn begin(
-        source: StreamSource,
+        source: StreamsSource,
         handler: impl Fn(&Batch<Decision>) + Send + Sync + 'static,
     ) -> Self {
         let control = source.control();
@@ -26,7 +26,7 @@ impl Reading {
         Self { running, control }
     }
 
-    pub(crate) fn control(&self) -> &StreamControl {
+    pub(crate) fn control(&self) -> &StreamsControl {
         &self.control
     }
 

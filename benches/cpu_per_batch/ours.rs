@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use dynamodb_connector::sink::{Rate, Sink, TableSettings, TableSink, TransportKind};
+use dynamodb_connector::TransportKind;
+use dynamodb_connector::sink::{DynamoDbSink, Rate, TableSettings, TableSink};
 use futures::future::BoxFuture;
 
 use crate::contender::Contender;
@@ -66,7 +67,7 @@ async fn open(
     table: &str,
     rate: Rate,
 ) -> Result<TableSink, Failure> {
-    let sink = Sink::builder(&sdk::client(server.endpoint()))
+    let sink = DynamoDbSink::builder(&sdk::client(server.endpoint()))
         .transport(transport)
         .table(
             table,

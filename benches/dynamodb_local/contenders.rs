@@ -1,6 +1,6 @@
 //! The sink, and the loop that does without it.
 
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
 use futures::future::{BoxFuture, join_all};
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,7 @@ impl Stream {
         let settings = TableSettings::default()
             .concurrency(concurrency)
             .buffer_records(2 * BATCH * concurrency);
-        let sink = Sink::builder(&table.client)
+        let sink = DynamoDbSink::builder(&table.client)
             .table(&table.name, settings)
             .open()
             .await?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use dynamodb_connector::sink::{Receipt, Stats, TableSink};
+use dynamodb_connector::sink::{Receipt, TableSink, TableStats};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -46,7 +46,7 @@ pub(crate) struct Figures {
 }
 
 struct Sample {
-    stats: Stats,
+    stats: TableStats,
     resident: f64,
 }
 
@@ -57,7 +57,7 @@ impl Sample {
 
     /// Whether the writer was waiting for room, or about to: what is freed is taken at once.
     fn is_full(&self) -> bool {
-        let Stats {
+        let TableStats {
             buffered_records,
             buffered_bytes,
             waiting_callers,

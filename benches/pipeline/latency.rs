@@ -7,7 +7,7 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::KafkaOutput;
-use dynamodb_connector::streams::{StartPosition, StreamSettings};
+use dynamodb_connector::streams::{StartPosition, StreamsSettings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -97,7 +97,7 @@ impl Flow {
             .clients
             .source(&unique("latency"))
             .start(StartPosition::Latest)
-            .settings(StreamSettings::default().poll(self.poll))
+            .settings(StreamsSettings::default().poll(self.poll))
             .open()
             .await?;
         let topic: Arc<str> = self.topic.as_str().into();

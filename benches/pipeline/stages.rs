@@ -9,7 +9,7 @@ use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings, Pro
 use dynamodb_connector::pipeline::{
     Chain, FnSink, KafkaOutput, NoDeadLetters, Pipeline, PipelineReport,
 };
-use dynamodb_connector::streams::{Change, Delivery, Record, RecordStream};
+use dynamodb_connector::streams::{Change, Record, RecordStream, TrackedRecord};
 use tokio::sync::Notify;
 
 use crate::changes::decision::Decision;
@@ -105,10 +105,10 @@ async fn take(
     let mut left = count;
     while left > 0 {
         let chunk = changes
-            .next_chunk()
+            .next_batch()
             .await
             .ok_or("the source ended early")??;
-        for Delivery { record, ack, .. } in chunk {
+        for TrackedRecord { record, ack, .. } in chunk {
             with(record)?;
             ack.done();
             left = left.saturating_sub(1);

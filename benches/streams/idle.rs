@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::changes::reading::Reading;
@@ -124,7 +124,7 @@ fn idle(task: &Task) -> Result<Figures, Failure> {
             let clients = Clients::new(&task.endpoint, TABLE);
             let source = clients
                 .source(&task.lease_table)
-                .settings(StreamSettings::default().poll(POLL).idle_poll(POLL))
+                .settings(StreamsSettings::default().poll(POLL).idle_poll(POLL))
                 .open()
                 .await?;
             let mut reading = Reading::begin(source, |_| ());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{StartPosition, StreamSettings};
+use dynamodb_connector::streams::{StartPosition, StreamsSettings};
 
 use crate::changes::board::Board;
 use crate::changes::reading::Reading;
@@ -166,7 +166,7 @@ impl Load {
         let warm_up = count(WARM_UP * self.rate);
         let counted = warm_up..warm_up + count(self.seconds * self.rate);
         let board = Board::new(counted.end);
-        let mut settings = StreamSettings::default();
+        let mut settings = StreamsSettings::default();
         if let Some(poll) = self.poll {
             settings = settings.poll(poll);
         }

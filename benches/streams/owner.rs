@@ -21,7 +21,7 @@ use crate::table::{Row, Table};
 /// The argument that makes this executable a worker; its task follows, as JSON.
 const ARGUMENT: &str = "--worker";
 
-/// The default of [`failover`](dynamodb_connector::streams::StreamSettings::failover), in seconds, and what may be added.
+/// The default of [`failover`](dynamodb_connector::streams::StreamsSettings::failover), in seconds, and what may be added.
 const FAILOVER: f64 = 10.0;
 const BEYOND: f64 = 3.0;
 

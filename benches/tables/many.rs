@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
 use serde::{Deserialize, Serialize};
 
 use crate::rig::records::decision;
@@ -66,7 +66,7 @@ impl Task {
         let at_start = resident::read()?.now;
         let names = (0..self.tables).map(|number| format!("bench-{number:04}"));
         let names: Vec<String> = names.collect();
-        let mut builder = Sink::builder(&sdk::client(server.endpoint()));
+        let mut builder = DynamoDbSink::builder(&sdk::client(server.endpoint()));
         for name in &names {
             builder = builder.table(name, TableSettings::default());
         }

@@ -1,7 +1,7 @@
 //! The sink at its defaults, on tables that it may describe or may not.
 
 use dynamodb_connector::item::{KeyKind, KeySchema};
-use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, TableSettings, TableSink};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use crate::load::{Record, Ticket};
@@ -14,7 +14,7 @@ fn keys() -> KeySchema {
 }
 
 pub(crate) struct Ours {
-    sink: Sink,
+    sink: DynamoDbSink,
     tables: Vec<TableSink>,
 }
 
@@ -27,7 +27,7 @@ impl Ours {
         let client = fake.client();
         let builder = tables
             .iter()
-            .fold(Sink::builder(&client), |builder, table| {
+            .fold(DynamoDbSink::builder(&client), |builder, table| {
                 let builder = builder.table(*table, TableSettings::default());
                 match sight {
                     Sight::Known => builder,

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
-use dynamodb_connector::sink::{Sink, Snapshot, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Snapshot, TableSettings, TableSink};
 use state::Checkpoint;
 use store::{TABLE, order};
 use tokio::signal::ctrl_c;
@@ -48,7 +48,10 @@ async fn run(folder: &Path) -> Result<(), Box<dyn Error>> {
     store::create(&database).await?;
     let client = database.client();
     let settings = TableSettings::default().buffer_records(2_000);
-    let sink = Sink::builder(&client).table(TABLE, settings).open().await?;
+    let sink = DynamoDbSink::builder(&client)
+        .table(TABLE, settings)
+        .open()
+        .await?;
     let table = sink.table(TABLE)?;
 
     let path = folder.join("checkpoint.json");

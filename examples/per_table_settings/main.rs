@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{Sink, SinkSettings};
+use dynamodb_connector::sink::{DynamoDbSink, DynamoDbSinkSettings};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use serde_json::json;
 
@@ -38,14 +38,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(file: PathBuf) -> Result<(), Box<dyn Error>> {
-    let settings = SinkSettings::from_path(&file)?;
+    let settings = DynamoDbSinkSettings::from_path(&file)?;
 
     // A DynamoDB in this process; slow, so that requests overlap as they do over a network.
     let database = FaultyDynamoDb::new();
     for (table, _) in settings.tables() {
         database.create_table(TableSpec::new(table));
     }
-    let sink = Sink::builder(&database.client()).settings(&settings);
+    let sink = DynamoDbSink::builder(&database.client()).settings(&settings);
     let sink = sink.open().await?;
     database.inject(Fault::delay_before(Duration::from_millis(20)).always());
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::future::IntoFuture as _;
 use std::time::{Duration, Instant};
 
-use dynamodb_connector::sink::{Outcome, Stats, TableSink};
+use dynamodb_connector::sink::{Outcome, TableSink, TableStats};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::ctrl_c;
 use tokio::task::{JoinError, JoinSet};
@@ -21,7 +21,7 @@ pub(crate) struct Run {
     pub(crate) failures: BTreeMap<usize, Outcome>,
     pub(crate) interrupted: bool,
     pub(crate) took: Duration,
-    pub(crate) stats: Stats,
+    pub(crate) stats: TableStats,
 }
 
 /// Writes the decisions, and closes the table.

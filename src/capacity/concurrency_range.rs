@@ -33,7 +33,7 @@ const MAX_BOUND: Bound<usize> = Bound::new("concurrency.max", 1, Concurrency::MA
 /// assert_eq!(Concurrency::from(8), Concurrency::from(8..=8));
 /// let settings = TableSettings::default().concurrency(1..=64);
 /// # settings.validate("decisions")?;
-/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Concurrency {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::sink::SinkSettings;
+use crate::sink::DynamoDbSinkSettings;
 
 /// Any bytes as TOML and as JSON: settings that pass their own checks and can be written and read
 /// again, or a complaint on one line.
@@ -13,15 +13,16 @@ use crate::sink::SinkSettings;
 pub fn settings(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     for result in [
-        SinkSettings::from_toml(&text),
-        SinkSettings::from_json(&text),
+        DynamoDbSinkSettings::from_toml(&text),
+        DynamoDbSinkSettings::from_json(&text),
     ] {
         match result {
             Ok(settings) => {
                 settings.validate().expect("what was read was checked");
                 // Not by way of text: serde_json reads the last digit of a fraction carelessly.
                 let json = serde_json::to_value(&settings).expect("settings can be written");
-                let again = SinkSettings::deserialize(json).expect("what was written can be read");
+                let again =
+                    DynamoDbSinkSettings::deserialize(json).expect("what was written can be read");
                 assert_eq!(again, settings);
                 for (name, _) in settings.tables() {
                     settings.for_table(name).validate(name).expect("checked");

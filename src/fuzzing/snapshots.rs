@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::sink::{DeadLetter, Record, Snapshot};
+use crate::sink::{FailedWrite, Snapshot, WriteRecord};
 
 /// Any bytes as a snapshot, as the lines of one that is whole, and as dead letters: read, and then
 /// written and read again without a change, or refused in one line.
@@ -19,20 +19,20 @@ pub fn snapshots(bytes: &[u8]) {
 }
 
 fn letter(line: &str) {
-    let record = match Record::from_dead_letter(line) {
+    let record = match WriteRecord::from_dead_letter(line) {
         Ok(record) => record,
         Err(error) => {
             assert!(!error.to_string().contains('\n'), "{error}");
             return;
         }
     };
-    let lost = |record| DeadLetter {
+    let lost = |record| FailedWrite {
         record,
         reason: None,
         may_have_applied: true,
     };
     let written = lost(record).to_json_line();
-    let again = Record::from_dead_letter(&written).expect("what was written can be read");
+    let again = WriteRecord::from_dead_letter(&written).expect("what was written can be read");
     assert_eq!(lost(again).to_json_line(), written);
 }
 

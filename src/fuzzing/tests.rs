@@ -7,7 +7,7 @@ use proptest::sample::Index;
 
 use super::odd_errors::OddError;
 use super::{answers, items, records, requests, settings, snapshots};
-use crate::sink::{Record, SinkSettings, Snapshot};
+use crate::sink::{DynamoDbSinkSettings, Snapshot, WriteRecord};
 use crate::transport::{parse_batch, parse_describe, parse_single};
 
 const ANSWERS: &[&[u8]] = &[
@@ -59,19 +59,19 @@ fn the_seeds_are_read_whole() {
     }
     for seed in LETTERS {
         for line in std::str::from_utf8(seed).expect("text").lines() {
-            Record::from_dead_letter(line).expect("a dead letter");
+            WriteRecord::from_dead_letter(line).expect("a dead letter");
         }
     }
     let text = |at: usize| std::str::from_utf8(SETTINGS[at]).expect("text");
     assert_eq!(
-        SinkSettings::from_json(text(0))
+        DynamoDbSinkSettings::from_json(text(0))
             .expect("settings")
             .tables()
             .count(),
         1
     );
     assert_eq!(
-        SinkSettings::from_toml(text(1))
+        DynamoDbSinkSettings::from_toml(text(1))
             .expect("settings")
             .tables()
             .count(),

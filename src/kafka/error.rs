@@ -157,7 +157,7 @@ pub enum KafkaError {
         /// The gap.
         gap: Gap,
     },
-    /// A partition has no committed offset, and [`StartPosition::Committed`](super::StartPosition::Committed) is set.
+    /// A partition has no committed offset, and [`OffsetReset::Committed`](super::OffsetReset::Committed) is set.
     #[error(
         "topic {topic:?} partition {partition} has no committed offset: commit one, or set `start` to earliest or latest"
     )]

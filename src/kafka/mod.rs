@@ -7,9 +7,9 @@
 //! an automatic commit passes records that are still in work.
 //!
 //! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
-//! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`Receipt`] for every record, keeps
+//! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`KafkaReceipt`] for every record, keeps
 //! each partition's order over refusals and outages, tells errors apart by what to do next ([`KafkaErrorKind`]) and never
-//! swallows one; [`KafkaSource`] hands out records with an [`Ack`]
+//! swallows one; [`KafkaSource`] hands out records with an [`Ack`](crate::Ack)
 //! and commits only what is acknowledged without a gap.
 //!
 //! **Rejected.** rdkafka's `FutureProducer`: a channel and a timer for each record, and a full queue is slept on, not waited for.
@@ -50,10 +50,8 @@ mod stats;
 mod test_log;
 mod topics;
 
-pub use crate::progress::{Ack, Acknowledge, PartitionGuard};
-pub use crate::settings::{ConfigError, SettingsPlace};
 pub use error::{KafkaError, KafkaErrorKind};
-pub use receipt::{Receipt, RecordMetadata, TopicPartition};
+pub use receipt::{KafkaReceipt, RecordMetadata, TopicPartition};
 pub use record::{Header, ProducerRecord, Serializer};
 pub use serializing::SerializingSink;
 pub use settings::KafkaSettings;
@@ -61,6 +59,6 @@ pub use sink::KafkaSink;
 pub use sink_settings::KafkaSinkSettings;
 pub use source::{
     KafkaEvent, KafkaSource, KafkaSourceBuilder, KafkaSourceControl, KafkaSourceSettings, Message,
-    PartitionLag, StartPosition,
+    OffsetReset, PartitionLag,
 };
 pub use stats::{KafkaSinkStats, KafkaSourceStats};

@@ -63,7 +63,7 @@ pub struct RecordMetadata {
 /// # Cancel safety
 /// Dropping the future gives up the outcome, not the record. Awaiting `&mut receipt` keeps both.
 #[must_use = "a receipt resolves to whether the record was delivered"]
-pub struct Receipt {
+pub struct KafkaReceipt {
     slot: Arc<Slot>,
     scope: Arc<CallerScope>,
     given_out: bool,
@@ -115,7 +115,7 @@ impl Slot {
     }
 }
 
-impl Receipt {
+impl KafkaReceipt {
     pub(super) fn new(slot: Arc<Slot>, scope: Arc<CallerScope>) -> Self {
         Self {
             slot,
@@ -125,7 +125,7 @@ impl Receipt {
     }
 }
 
-impl Future for Receipt {
+impl Future for KafkaReceipt {
     type Output = Result<RecordMetadata, KafkaError>;
 
     /// # Panics
@@ -153,7 +153,7 @@ impl Future for Receipt {
     }
 }
 
-impl Drop for Receipt {
+impl Drop for KafkaReceipt {
     fn drop(&mut self) {
         if self.given_out {
             return;
@@ -167,8 +167,8 @@ impl Drop for Receipt {
     }
 }
 
-impl fmt::Debug for Receipt {
+impl fmt::Debug for KafkaReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receipt").finish_non_exhaustive()
+        f.debug_struct("KafkaReceipt").finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! A sink that takes values.
 
 use super::error::KafkaError;
-use super::receipt::Receipt;
+use super::receipt::KafkaReceipt;
 use super::record::Serializer;
 use super::sink::KafkaSink;
 
@@ -20,7 +20,7 @@ impl<S> SerializingSink<S> {
     ///
     /// # Cancel safety
     /// As [`KafkaSink::send`].
-    pub async fn send<T: ?Sized>(&mut self, value: &T) -> Result<Option<Receipt>, KafkaError>
+    pub async fn send<T: ?Sized>(&mut self, value: &T) -> Result<Option<KafkaReceipt>, KafkaError>
     where
         S: Serializer<T>,
     {

@@ -7,7 +7,7 @@ use super::admission::{Admission, Permit};
 use super::destinations::Destinations;
 use super::error::KafkaError;
 use super::producer::{Core, DeliveryCallback, Partition, Pending};
-use super::receipt::{Receipt, RecordMetadata, Slot, TopicPartition};
+use super::receipt::{KafkaReceipt, RecordMetadata, Slot, TopicPartition};
 use super::record::ProducerRecord;
 use super::scope::CallerScope;
 use super::serializing::SerializingSink;
@@ -46,7 +46,7 @@ use crate::health::Health;
 /// do not know the record again.
 ///
 /// # How failures are reported
-/// By the record's [`Receipt`]. Where that was dropped without having given the error out, the **first** such error is kept
+/// By the record's [`KafkaReceipt`]. Where that was dropped without having given the error out, the **first** such error is kept
 /// and returned by the next [`send`](Self::send), [`try_send`](Self::try_send), [`flush`](Self::flush) or
 /// [`close`](Self::close), once, on whichever clone; a `send` that returns it has not accepted its own record. Later
 /// unobserved errors are only counted while one is kept. After a [fatal](super::KafkaErrorKind::Fatal) error every call
@@ -97,12 +97,12 @@ impl KafkaSink {
     ///
     /// # Cancel safety
     /// Dropped before it resolves, the record is not accepted, and the place in line is given up.
-    pub async fn send(&self, record: ProducerRecord) -> Result<Receipt, KafkaError> {
+    pub async fn send(&self, record: ProducerRecord) -> Result<KafkaReceipt, KafkaError> {
         self.check()?;
         let slot = Arc::new(Slot::default());
         self.accept(record, DeliveryCallback::Receipt(slot.clone()))
             .await?;
-        Ok(Receipt::new(slot, self.scope.clone()))
+        Ok(KafkaReceipt::new(slot, self.scope.clone()))
     }
 
     /// Accepts a record if there is room at once, and no caller waits for it.
@@ -113,7 +113,7 @@ impl KafkaSink {
     ///
     /// # Panics
     /// For a topic's first record, outside a tokio runtime.
-    pub fn try_send(&self, record: &ProducerRecord) -> Result<Receipt, KafkaError> {
+    pub fn try_send(&self, record: &ProducerRecord) -> Result<KafkaReceipt, KafkaError> {
         self.check()?;
         let Some(topic) = self.destinations.known(&record.topic) else {
             check_name(&record.topic)?;
@@ -151,7 +151,7 @@ impl KafkaSink {
         let slot = Arc::new(Slot::default());
         let callback = DeliveryCallback::Receipt(slot.clone());
         self.produce(&topic, &partition, record.clone(), callback, permit)?;
-        Ok(Receipt::new(slot, self.scope.clone()))
+        Ok(KafkaReceipt::new(slot, self.scope.clone()))
     }
 
     /// As [`send`](Self::send), with a callback in place of a receipt: it runs on the producer's thread, must not block, and is

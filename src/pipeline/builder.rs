@@ -227,7 +227,8 @@ where
     /// a closure that knows better has a time-out of its own.
     ///
     /// ```
-    /// # use dynamodb_connector::pipeline::{IterSource, Pipeline, Reason};
+    /// # use dynamodb_connector::pipeline::{Pipeline, Reason};
+    /// # use dynamodb_connector::test_util::IterSource;
     /// # use std::time::Duration;
     /// # async fn score(n: u64) -> Result<u64, Reason> { Ok(n) }
     /// let scored = Pipeline::from(IterSource::new(0..3))

@@ -8,14 +8,15 @@ use super::endpoint_error::EndpointError;
 use super::lag::{LagProbe, SourceLag};
 use super::position::Position;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
-use crate::streams::{Delivery, Record, RecordStream, StreamEvent, StreamStats};
+use crate::streams::{Record, RecordStream, StreamsEvent, StreamsStats, TrackedRecord};
 
 /// A table's changes. A partition is a shard, by its name.
 ///
 /// ```
-/// # async fn example(source: dynamodb_connector::streams::StreamSource) {
+/// # async fn example(source: dynamodb_connector::streams::StreamsSource) {
 /// # #[derive(serde::Deserialize)] struct Decision { id: String }
-/// use dynamodb_connector::pipeline::{CollectSink, Pipeline};
+/// use dynamodb_connector::pipeline::Pipeline;
+/// use dynamodb_connector::test_util::CollectSink;
 /// use dynamodb_connector::streams::Change;
 ///
 /// let job = Pipeline::from(source.into_stream())
@@ -57,7 +58,7 @@ impl Source for RecordStream {
 }
 
 /// Returns the lag of the shard that is furthest behind; `None` before any shard is known.
-fn longest_lag(stats: &StreamStats) -> Option<SourceLag> {
+fn longest_lag(stats: &StreamsStats) -> Option<SourceLag> {
     let longest = stats.lag.values().chain(stats.unread.values()).max();
     // Without a shard of its own a worker is not behind, where others read them all.
     let age = longest
@@ -66,25 +67,25 @@ fn longest_lag(stats: &StreamStats) -> Option<SourceLag> {
     Some(SourceLag::of_age(age))
 }
 
-fn translate(event: StreamEvent) -> SourceEvent<Record> {
+fn translate(event: StreamsEvent) -> SourceEvent<Record> {
     match event {
-        StreamEvent::Records(records) => SourceEvent::Records(translate_records(records)),
-        StreamEvent::Opened(shard) => SourceEvent::Opened(shard.name()),
-        StreamEvent::Closing(shard, guard) => SourceEvent::Closing(shard.name(), guard),
-        StreamEvent::Lost(shard) => SourceEvent::Lost(shard.name()),
-        StreamEvent::Advanced(shard, sequence) => {
+        StreamsEvent::Records(records) => SourceEvent::Records(translate_records(records)),
+        StreamsEvent::Opened(shard) => SourceEvent::Opened(shard.name()),
+        StreamsEvent::Closing(shard, guard) => SourceEvent::Closing(shard.name(), guard),
+        StreamsEvent::Lost(shard) => SourceEvent::Lost(shard.name()),
+        StreamsEvent::Advanced(shard, sequence) => {
             SourceEvent::Advanced(Position::text(shard.name(), sequence.to_string()))
         }
-        StreamEvent::Idle(shard) => SourceEvent::Idle(shard.name()),
+        StreamsEvent::Idle(shard) => SourceEvent::Idle(shard.name()),
     }
 }
 
-fn translate_records(records: Vec<Delivery>) -> Vec<SourceRecord<Record>> {
+fn translate_records(records: Vec<TrackedRecord>) -> Vec<SourceRecord<Record>> {
     let shard = records.first().map(|first| first.record.shard_id().name());
     let shard: Arc<str> = shard.unwrap_or_default();
     let records = records
         .into_iter()
-        .map(|Delivery { record, ack, .. }| SourceRecord {
+        .map(|TrackedRecord { record, ack, .. }| SourceRecord {
             position: position(&shard, &record, ack.number()),
             bytes: usize::try_from(record.size_bytes()).unwrap_or(usize::MAX),
             value: record,

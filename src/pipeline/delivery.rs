@@ -63,7 +63,7 @@ pub(super) enum Ended {
 
 /// The duty to report when the effect of a value is durable.
 ///
-/// When all effects of a source's record are durable, the source's [`Ack`](super::Ack) is done. One
+/// When all effects of a source's record are durable, the source's [`Ack`](crate::Ack) is done. One
 /// that is dropped with nothing said leaves the record un-acknowledged and stops the pipeline.
 #[must_use = "a delivery that is dropped stops the pipeline"]
 pub struct Delivery {

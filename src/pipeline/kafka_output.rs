@@ -25,7 +25,8 @@ use crate::kafka::{KafkaError, KafkaErrorKind, KafkaSink, ProducerRecord};
 /// ```
 /// # fn example(events: dynamodb_connector::kafka::KafkaSink) {
 /// use dynamodb_connector::kafka::ProducerRecord;
-/// use dynamodb_connector::pipeline::{IterSource, KafkaOutput, Pipeline};
+/// use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
+/// use dynamodb_connector::test_util::IterSource;
 ///
 /// let job = Pipeline::from(IterSource::new([(1, "granted"), (2, ""), (3, "refused")]))
 ///     .to(KafkaOutput::new(&events, |(id, text): &(i32, &'static str)| {

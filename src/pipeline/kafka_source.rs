@@ -7,7 +7,8 @@ use super::endpoint_error::EndpointError;
 use super::lag::{LagProbe, SourceLag};
 use super::position::Position;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
-use crate::kafka::{Ack, KafkaEvent, KafkaSource, Message};
+use crate::kafka::{KafkaEvent, KafkaSource, Message};
+use crate::progress::Ack;
 
 /// The records of a topic that are taken at once.
 const BATCH: usize = 1000;

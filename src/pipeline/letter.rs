@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::dead_letter::{DeadLetter, Reason, ReasonKind, Refusal};
 use super::position::Position;
 use crate::error::ErrorKind;
+use crate::letter::DeadLetterFormatError;
 use crate::letter::{self, VERSION, Version};
-use crate::sink::DeadLetterFormatError;
 
 #[derive(Serialize)]
 struct Written<'a> {
@@ -107,7 +107,7 @@ impl<R: Serialize> DeadLetter<R> {
     /// ```
     ///
     /// It is the envelope of
-    /// [`sink::DeadLetter::to_json_line`](crate::sink::DeadLetter::to_json_line). `position` is a
+    /// [`sink::FailedWrite::to_json_line`](crate::sink::FailedWrite::to_json_line). `position` is a
     /// number or a text, as the source has it. `refusals` are the distinct reasons, and `unlisted`
     /// counts the values beyond them. `record` is what serde makes of the record: for a Kafka
     /// message take [`RawMessage`](super::RawMessage), for a table's change

@@ -21,7 +21,8 @@
 //! ```
 //!
 //! ```
-//! use dynamodb_connector::pipeline::{CollectSink, Enrichment, IterSource, Pipeline};
+//! use dynamodb_connector::pipeline::{Enrichment, Pipeline};
+//! use dynamodb_connector::test_util::{CollectSink, IterSource};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! #[derive(Clone)]
@@ -101,6 +102,7 @@ mod enrichment;
 mod error;
 mod flat_map;
 mod flow;
+mod fn_sink;
 mod in_flight;
 mod job;
 #[cfg(feature = "kafka")]
@@ -112,7 +114,6 @@ mod lag;
 mod letter;
 mod letter_file;
 mod map_async;
-mod memory;
 mod meter;
 mod monitor;
 mod operator;
@@ -144,13 +145,13 @@ pub use delivery::Delivery;
 pub use endpoint_error::EndpointError;
 pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelineErrorKind};
+pub use fn_sink::FnSink;
 pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
 pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
-pub use memory::{Acks, CollectSink, FnSink, IterSource};
 pub use operator::OnFailure;
 pub use position::{Position, PositionError};
 #[cfg(feature = "streams")]
@@ -162,5 +163,3 @@ pub use sink::Sink;
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};
 pub use stats::{OperatorReport, PipelineReport, PipelineStats};
 pub use table_sink::TableOutput;
-
-pub use crate::progress::{Ack, Acknowledge, PartitionGuard};

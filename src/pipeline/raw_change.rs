@@ -11,9 +11,10 @@ use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 /// back, and given to a pipeline again.
 ///
 /// ```
-/// # async fn example(source: dynamodb_connector::streams::StreamSource) -> std::io::Result<()> {
+/// # async fn example(source: dynamodb_connector::streams::StreamsSource) -> std::io::Result<()> {
 /// # #[derive(serde::Deserialize)] struct Decision { id: String }
-/// use dynamodb_connector::pipeline::{CollectSink, LetterFile, Pipeline, RawChange};
+/// use dynamodb_connector::pipeline::{LetterFile, Pipeline, RawChange};
+/// use dynamodb_connector::test_util::CollectSink;
 /// use dynamodb_connector::streams::Change;
 ///
 /// let job = Pipeline::from(source.into_stream())
@@ -24,7 +25,8 @@ use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 /// # Ok(())
 /// # }
 /// # fn again(line: &str) -> Result<(), Box<dyn std::error::Error>> {
-/// # use dynamodb_connector::pipeline::{DeadLetter, IterSource, Pipeline, RawChange};
+/// # use dynamodb_connector::pipeline::{DeadLetter, Pipeline, RawChange};
+/// # use dynamodb_connector::test_util::IterSource;
 /// // Later, with the cause gone:
 /// let letter = DeadLetter::<RawChange>::from_json_line(line)?;
 /// let again = Pipeline::from(IterSource::new([letter.record.into_record()]));

@@ -16,7 +16,8 @@ use crate::kafka::{Message, ProducerRecord};
 /// ```
 /// # fn example(source: dynamodb_connector::kafka::KafkaSource, kafka: dynamodb_connector::kafka::KafkaSink) {
 /// use dynamodb_connector::kafka::{Message, ProducerRecord};
-/// use dynamodb_connector::pipeline::{CollectSink, DeadLetter, KafkaOutput, Pipeline, RawMessage};
+/// use dynamodb_connector::pipeline::{DeadLetter, KafkaOutput, Pipeline, RawMessage};
+/// use dynamodb_connector::test_util::CollectSink;
 ///
 /// let letters = KafkaOutput::new(&kafka, |letter: &DeadLetter<RawMessage>| {
 ///     let line = letter.to_json_line().map_err(|error| error.to_string())?;

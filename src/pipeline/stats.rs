@@ -35,7 +35,7 @@ use crate::health::Health;
 ///
 /// The lag is measured every 10 s, for the first time 10 s after the start, and stays as it was last
 /// measured while it is not known, and after the end. By partition it is the source's own number:
-/// `kafka_source_lag`, `StreamStats::lag`. A source of changes counts only those dead letters that it makes itself
+/// `kafka_source_lag`, `StreamsStats::lag`. A source of changes counts only those dead letters that it makes itself
 /// (`dynamodb_streams_dead_lettered_total`), not the pipeline's.
 #[derive(Clone)]
 pub struct PipelineStats {

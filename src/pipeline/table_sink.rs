@@ -26,7 +26,8 @@ use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 /// ```
 /// # #[cfg(feature = "test-util")]
 /// # async fn example(table: dynamodb_connector::sink::TableSink) {
-/// use dynamodb_connector::pipeline::{IterSource, Pipeline, TableOutput};
+/// use dynamodb_connector::pipeline::{Pipeline, TableOutput};
+/// use dynamodb_connector::test_util::IterSource;
 ///
 /// #[derive(serde::Serialize)]
 /// struct Row {

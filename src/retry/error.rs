@@ -264,7 +264,7 @@ impl ServiceError {
 
 /// The text in place of a message that may quote an item.
 const WITHHELD: &str = "the service's message is withheld, since it may quote an item; \
-    ServiceError::service_message has it, and SinkBuilder::show_service_messages shows it";
+    ServiceError::service_message has it, and DynamoDbSinkBuilder::show_service_messages shows it";
 
 impl fmt::Display for ServiceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

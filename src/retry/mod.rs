@@ -13,7 +13,7 @@ mod budget;
 mod class;
 #[cfg(test)]
 mod class_tests;
-mod error;
+pub(crate) mod error;
 mod failure;
 mod message;
 mod policy;
@@ -28,7 +28,7 @@ pub(crate) use class::{
     classify, classify_cancellation, is_action_code, is_credentials_code, is_identity_code,
     is_skew_code,
 };
-pub use error::ServiceError;
+pub(crate) use error::ServiceError;
 pub use failure::CancellationReason;
 pub(crate) use failure::{Failure, code};
 pub use policy::{RetryBudgetSettings, RetryPolicy};

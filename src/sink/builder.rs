@@ -9,13 +9,13 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::config::TableSettings;
 use super::core::BufferPool;
-use super::dead_letter::{DeadLetter, DeadLetterError, DeadLetterHandler};
+use super::dead_letter::{DeadLetterError, DeadLetterHandler, FailedWrite};
 use super::describing;
 use super::error::OpenError;
-use super::handle::Sink;
+use super::handle::DynamoDbSink;
 use super::limits::SinkLimits;
 use super::opening;
-use super::settings::SinkSettings;
+use super::settings::DynamoDbSinkSettings;
 use super::shared_limit::SharedLimit;
 use super::start::{Common, Opening};
 use super::table::TableSink;
@@ -25,13 +25,13 @@ use crate::random::entropy;
 use crate::retry::Backoff;
 use crate::transport::{Transport, TransportKind};
 
-/// Builds a [`Sink`].
+/// Builds a [`DynamoDbSink`].
 ///
 /// ```
 /// # async fn example(client: aws_sdk_dynamodb::Client) -> Result<(), Box<dyn std::error::Error>> {
-/// use dynamodb_connector::sink::{Sink, TableSettings};
+/// use dynamodb_connector::sink::{DynamoDbSink, TableSettings};
 ///
-/// let sink = Sink::builder(&client)
+/// let sink = DynamoDbSink::builder(&client)
 ///     .table("decisions", TableSettings::default().concurrency(1..=64))
 ///     .table("checks", TableSettings::default().concurrency(4).coalesce(true))
 ///     .dead_letters(|letter| async move {
@@ -45,7 +45,7 @@ use crate::transport::{Transport, TransportKind};
 /// # }
 /// ```
 #[must_use = "a builder does nothing until `open`"]
-pub struct SinkBuilder {
+pub struct DynamoDbSinkBuilder {
     pub(super) client: Client,
     pub(super) tables: Vec<(String, TableSettings)>,
     pub(super) limits: SinkLimits,
@@ -56,12 +56,12 @@ pub struct SinkBuilder {
     pub(super) show_service_messages: bool,
 }
 
-impl Sink {
+impl DynamoDbSink {
     /// Returns a builder of a sink that sends through this client's configuration (credentials,
     /// region, endpoint, HTTP client, time-outs). The client's own retries are not used: the sink
     /// has its own.
-    pub fn builder(client: &Client) -> SinkBuilder {
-        SinkBuilder {
+    pub fn builder(client: &Client) -> DynamoDbSinkBuilder {
+        DynamoDbSinkBuilder {
             client: client.clone(),
             tables: Vec::new(),
             limits: SinkLimits::default(),
@@ -78,7 +78,7 @@ impl TableSink {
     /// Opens one table with default settings: describes it to learn its keys, and starts its
     /// worker on the current runtime.
     ///
-    /// For settings, several tables or a dead-letter handler see [`Sink::builder`].
+    /// For settings, several tables or a dead-letter handler see [`DynamoDbSink::builder`].
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl TableSink {
     /// Dropped before it resolves, nothing was started.
     pub async fn open(client: &Client, table: impl Into<String>) -> Result<Self, OpenError> {
         let table = table.into();
-        let sink = Sink::builder(client)
+        let sink = DynamoDbSink::builder(client)
             .table(table.clone(), TableSettings::default())
             .open()
             .await?;
@@ -101,7 +101,7 @@ impl TableSink {
     }
 }
 
-impl SinkBuilder {
+impl DynamoDbSinkBuilder {
     /// Adds a table, by its name or its ARN.
     pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
         self.tables.push((name.into(), settings));
@@ -109,21 +109,21 @@ impl SinkBuilder {
     }
 
     /// Sets the most requests that all tables together may have in flight, as
-    /// [`SinkSettings::max_requests`] does.
+    /// [`DynamoDbSinkSettings::max_requests`] does.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
         self
     }
 
     /// Sets the most bytes that all tables together may have buffered, as
-    /// [`SinkSettings::buffer_bytes`] does.
+    /// [`DynamoDbSinkSettings::buffer_bytes`] does.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.limits.set_buffer_bytes(bytes);
         self
     }
 
     /// Adds all tables of a settings file, and the limits over all of them.
-    pub fn settings(mut self, settings: &SinkSettings) -> Self {
+    pub fn settings(mut self, settings: &DynamoDbSinkSettings) -> Self {
         self.limits = settings.limits().or(self.limits);
         let tables = settings.tables();
         self.tables
@@ -151,7 +151,7 @@ impl SinkBuilder {
     }
 
     /// Passes every write that failed for good to `handler`, with the reason.
-    /// [`DeadLetter::to_json_line`] makes it a line of a file.
+    /// [`FailedWrite::to_json_line`] makes it a line of a file.
     ///
     /// A record that can't be made a write is an error of `put`, and goes to the handler only by
     /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter) and
@@ -164,7 +164,7 @@ impl SinkBuilder {
     /// retry by itself.
     pub fn dead_letters<H, R>(mut self, handler: H) -> Self
     where
-        H: Fn(DeadLetter) -> R + Send + Sync + 'static,
+        H: Fn(FailedWrite) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), DeadLetterError>> + Send + 'static,
     {
         self.dead_letters = Some(DeadLetterHandler::new(handler));
@@ -209,7 +209,7 @@ impl SinkBuilder {
     /// # Cancel safety
     ///
     /// Dropped before it resolves, nothing was started.
-    pub async fn open(self) -> Result<Sink, OpenError> {
+    pub async fn open(self) -> Result<DynamoDbSink, OpenError> {
         let Self {
             client,
             tables,
@@ -298,15 +298,15 @@ impl SinkBuilder {
             .into_iter()
             .map(|opening| (opening.name.clone(), opening.start(&common)))
             .collect();
-        Ok(Sink {
+        Ok(DynamoDbSink {
             tables: Arc::new(tables),
         })
     }
 }
 
-impl fmt::Debug for SinkBuilder {
+impl fmt::Debug for DynamoDbSinkBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SinkBuilder")
+        f.debug_struct("DynamoDbSinkBuilder")
             .field("tables", &self.tables)
             .field("transport", &self.transport)
             .finish_non_exhaustive()

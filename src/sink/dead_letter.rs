@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::outcome::{Outcome, RejectReason};
-use super::record::Record;
-use super::wire::{WriteLine, json_fault, one_line, write_object};
+use super::record::WriteRecord;
+use super::wire::{WriteLine, one_line, write_object};
 use crate::error::{self, ErrorKind};
-use crate::letter::{self, Letter, Opened, Reason};
+use crate::letter::{self, DeadLetterFormatError, Letter, Opened, Reason};
 use crate::retry::ServiceError;
 
 /// The name of this sink in letters.
@@ -23,9 +23,9 @@ const SINK: &str = "dynamodb";
 /// A write that failed for good, with the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct DeadLetter {
+pub struct FailedWrite {
     /// The write.
-    pub record: Record,
+    pub record: WriteRecord,
     /// The reason for its failure; `None` where it must not be sent twice and its answer was lost
     /// ([`Outcome::Unknown`]).
     pub reason: Option<RejectReason>,
@@ -33,7 +33,7 @@ pub struct DeadLetter {
     pub may_have_applied: bool,
 }
 
-impl DeadLetter {
+impl FailedWrite {
     pub(super) fn of(outcome: &Outcome) -> Option<Self> {
         let record = outcome.record()?.clone();
         let reason = match outcome {
@@ -67,7 +67,7 @@ impl DeadLetter {
     /// `code` stands there if the service refused the write, and `"may_have_applied":true` if it
     /// may be in the table nevertheless. Later versions may add members under the same `v`.
     ///
-    /// [`Record::from_dead_letter`] reads it, and
+    /// [`WriteRecord::from_dead_letter`] reads it, and
     /// [`TableSink::resubmit`](super::TableSink::resubmit) sends it again.
     #[must_use]
     pub fn to_json_line(&self) -> String {
@@ -95,7 +95,7 @@ impl DeadLetter {
     }
 }
 
-impl fmt::Display for DeadLetter {
+impl fmt::Display for FailedWrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Some(reason @ RejectReason::Invalid(_)) => reason.fmt(f),
@@ -122,42 +122,8 @@ struct Row<'a> {
     row: Option<&'a RawValue>,
 }
 
-/// The reason for which a line is not a dead letter of the kind that is read: of a sink, or of a pipeline.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeadLetterFormatError {
-    /// It is no such letter, or was changed.
-    #[error("not a dead letter of this kind: {what}")]
-    Malformed {
-        /// The fault, without any content of the record.
-        what: String,
-    },
-    /// It was written by a later version of this crate.
-    #[error(
-        "dead letter version {found}, this crate reads 1 to {}",
-        letter::VERSION
-    )]
-    Version {
-        /// Its version.
-        found: u32,
-    },
-}
-
-impl DeadLetterFormatError {
-    /// Returns [`ErrorKind::Invalid`].
-    #[must_use]
-    pub fn kind(&self) -> ErrorKind {
-        ErrorKind::Invalid
-    }
-
-    fn json(error: &serde_json::Error) -> Self {
-        let what = json_fault(error);
-        Self::Malformed { what }
-    }
-}
-
-impl Record {
-    /// Reads the record of a line that [`DeadLetter::to_json_line`] of this or an older version of
+impl WriteRecord {
+    /// Reads the record of a line that [`FailedWrite::to_json_line`] of this or an older version of
     /// the crate wrote. Members around the record that this version doesn't know are ignored.
     ///
     /// # Errors
@@ -204,7 +170,7 @@ impl Record {
 /// A dead-letter handler's failure.
 pub type DeadLetterError = Box<dyn Error + Send + Sync>;
 
-type Handler = dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), DeadLetterError>> + Send + Sync;
+type Handler = dyn Fn(FailedWrite) -> BoxFuture<'static, Result<(), DeadLetterError>> + Send + Sync;
 
 /// The handler of a sink.
 #[derive(Clone)]
@@ -213,7 +179,7 @@ pub(super) struct DeadLetterHandler(Arc<Handler>);
 impl DeadLetterHandler {
     pub(super) fn new<H, R>(handler: H) -> Self
     where
-        H: Fn(DeadLetter) -> R + Send + Sync + 'static,
+        H: Fn(FailedWrite) -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), DeadLetterError>> + Send + 'static,
     {
         Self(Arc::new(move |letter| Box::pin(handler(letter))))
@@ -223,7 +189,7 @@ impl DeadLetterHandler {
     ///
     /// Nothing of the caller's runs before this is polled, so that a handler that panics does so
     /// in the task that polls it.
-    pub(super) async fn handle(self, letter: DeadLetter) -> Result<(), String> {
+    pub(super) async fn handle(self, letter: FailedWrite) -> Result<(), String> {
         let handled = (self.0)(letter).await;
         handled.map_err(|failed| error::text(&*failed))
     }

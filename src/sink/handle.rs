@@ -16,14 +16,14 @@ use super::table::TableSink;
 ///
 /// Each table has settings, buffer, order and worker of its own: one that is slow or has failed
 /// doesn't hold up the others, but for their share of the limits over all tables
-/// ([`SinkSettings::max_requests`](super::SinkSettings::max_requests),
-/// [`buffer_bytes`](super::SinkSettings::buffer_bytes)).
+/// ([`DynamoDbSinkSettings::max_requests`](super::DynamoDbSinkSettings::max_requests),
+/// [`buffer_bytes`](super::DynamoDbSinkSettings::buffer_bytes)).
 #[derive(Clone)]
-pub struct Sink {
+pub struct DynamoDbSink {
     pub(super) tables: Arc<HashMap<String, TableSink>>,
 }
 
-impl Sink {
+impl DynamoDbSink {
     /// Returns the handle of one table.
     ///
     /// # Errors
@@ -140,9 +140,9 @@ impl Sink {
     }
 }
 
-impl fmt::Debug for Sink {
+impl fmt::Debug for DynamoDbSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sink")
+        f.debug_struct("DynamoDbSink")
             .field("tables", &self.tables.keys())
             .finish()
     }

@@ -33,7 +33,7 @@ pub enum LimitedBy {
         requests: usize,
     },
     /// As many requests are in flight as the limit over all tables of the sink allows; raise
-    /// [`max_requests`](super::SinkSettings::max_requests).
+    /// [`max_requests`](super::DynamoDbSinkSettings::max_requests).
     AllTables,
     /// The table's write units: the provisioned or warm ones, or as many as its answers show that
     /// it takes, or the [`rate`](super::TableSettings::rate) that was set.
@@ -52,7 +52,7 @@ pub enum LimitedBy {
     /// Writes that failed wait for the time of their next attempt.
     #[non_exhaustive]
     Retries {
-        /// The last failure, as in [`Stats::last_error`](super::Stats::last_error).
+        /// The last failure, as in [`TableStats::last_error`](super::TableStats::last_error).
         cause: Option<String>,
     },
     /// The service has refused all writes of a batch for their contents, and no other was carried

@@ -7,7 +7,7 @@ use crate::item::Item;
 use crate::retry::ServiceError;
 
 use super::error::SubmitError;
-use super::record::Record;
+use super::record::WriteRecord;
 
 /// The one outcome of an accepted write.
 ///
@@ -40,7 +40,7 @@ pub enum Outcome {
         /// The reason.
         reason: RejectReason,
         /// The write itself.
-        record: Record,
+        record: WriteRecord,
     },
     /// The write was handed back: the sink was aborted, failed, or lost its runtime; its kind of
     /// write is denied; or a newer write that had taken its place may have been applied.
@@ -49,7 +49,7 @@ pub enum Outcome {
         /// does not hold this write.
         may_have_applied: bool,
         /// The write itself; `None` only where the sink's task was dropped with its runtime.
-        record: Option<Record>,
+        record: Option<WriteRecord>,
         /// The error that ended the table, or closed this kind of write; `None` where the sink was
         /// aborted or closed.
         cause: Option<ServiceError>,
@@ -60,7 +60,7 @@ pub enum Outcome {
         /// The item as it was found afterwards, where a condition was answered.
         existing: Option<Item>,
         /// The write itself.
-        record: Record,
+        record: WriteRecord,
     },
 }
 
@@ -122,7 +122,7 @@ impl Outcome {
         matches!(self, Self::Rejected { .. } | Self::Unknown { .. })
     }
 
-    pub(crate) fn record(&self) -> Option<&Record> {
+    pub(crate) fn record(&self) -> Option<&WriteRecord> {
         match self {
             Self::Rejected { record, .. } | Self::Unknown { record, .. } => Some(record),
             Self::Unwritten { record, .. } => record.as_ref(),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::outcome::WriteKind;
-use super::record::{Record, RecordPart};
+use super::record::{WritePart, WriteRecord};
 use crate::transport::Operation;
 
 /// The time for which the service remembers a `ClientRequestToken` (`API_TransactWriteItems`: 10
@@ -41,8 +41,8 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    fn to_record(&self) -> RecordPart {
-        RecordPart::new(self.kind, self.data.clone(), self.expressions.clone())
+    fn to_record(&self) -> WritePart {
+        WritePart::new(self.kind, self.data.clone(), self.expressions.clone())
     }
 
     fn len(&self) -> usize {
@@ -119,7 +119,7 @@ impl Payload {
     }
 
     /// Returns the write as callers see it, after this many attempts.
-    pub(crate) fn to_record(&self, table: &Arc<str>, attempts: u32) -> Record {
+    pub(crate) fn to_record(&self, table: &Arc<str>, attempts: u32) -> WriteRecord {
         let payload = match self {
             // Data may be a slice of a batch's body: a copy lets that body go.
             Self::Plain { delete, data } => Self::Plain {
@@ -128,11 +128,11 @@ impl Payload {
             },
             Self::Single { .. } | Self::Transaction { .. } => self.clone(),
         };
-        Record::new(Arc::clone(table), payload, attempts)
+        WriteRecord::new(Arc::clone(table), payload, attempts)
     }
 
     /// Returns the operations as callers see them.
-    pub(super) fn record_parts(&self) -> Vec<RecordPart> {
+    pub(super) fn record_parts(&self) -> Vec<WritePart> {
         match self {
             Self::Plain { delete, data } => {
                 let kind = if *delete {
@@ -140,7 +140,7 @@ impl Payload {
                 } else {
                     WriteKind::Put
                 };
-                vec![RecordPart::new(kind, data.clone(), Bytes::new())]
+                vec![WritePart::new(kind, data.clone(), Bytes::new())]
             }
             Self::Single { part, .. } => vec![part.to_record()],
             Self::Transaction { parts, .. } => parts.iter().map(Part::to_record).collect(),

@@ -13,7 +13,7 @@ use crate::item::Item;
 ///
 /// Cheap to clone. `Debug` and `Display` show the table, the kind and the size, never contents.
 #[derive(Clone)]
-pub struct Record {
+pub struct WriteRecord {
     inner: Arc<RecordInner>,
 }
 
@@ -21,26 +21,26 @@ struct RecordInner {
     table: Arc<str>,
     content: Content,
     /// The payload's, as callers see them.
-    parts: Vec<RecordPart>,
+    parts: Vec<WritePart>,
     attempts: u32,
 }
 
-/// The content of a [`Record`].
+/// The content of a [`WriteRecord`].
 enum Content {
     Write(Payload),
     /// A row that could not be made an item, as plain JSON; `None` where it has no form in JSON.
     Row(Option<Bytes>),
 }
 
-/// An operation of a [`Record`]; a transaction has several.
+/// An operation of a [`WriteRecord`]; a transaction has several.
 #[derive(Clone)]
-pub struct RecordPart {
+pub struct WritePart {
     kind: WriteKind,
     item: Item,
     expressions: Bytes,
 }
 
-impl RecordPart {
+impl WritePart {
     pub(crate) fn new(kind: WriteKind, data: Bytes, expressions: Bytes) -> Self {
         Self {
             kind,
@@ -70,9 +70,9 @@ impl RecordPart {
     }
 }
 
-impl fmt::Debug for RecordPart {
+impl fmt::Debug for WritePart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RecordPart")
+        f.debug_struct("WritePart")
             .field("kind", &self.kind)
             .field("item", &self.item)
             .field("expression_bytes", &self.expressions.len())
@@ -80,7 +80,7 @@ impl fmt::Debug for RecordPart {
     }
 }
 
-impl Record {
+impl WriteRecord {
     pub(super) fn new(table: Arc<str>, payload: Payload, attempts: u32) -> Self {
         let parts = payload.record_parts();
         let content = Content::Write(payload);
@@ -142,7 +142,7 @@ impl Record {
 
     /// Returns the operations: one, or several for a transaction.
     #[must_use]
-    pub fn parts(&self) -> &[RecordPart] {
+    pub fn parts(&self) -> &[WritePart] {
         &self.inner.parts
     }
 
@@ -152,14 +152,14 @@ impl Record {
         self.inner
             .parts
             .first()
-            .map_or(WriteKind::Put, RecordPart::kind)
+            .map_or(WriteKind::Put, WritePart::kind)
     }
 
     /// Returns the item (or key) of the first operation; with a single put, the record as it was
     /// given.
     #[must_use]
     pub fn item(&self) -> Option<&Item> {
-        self.inner.parts.first().map(RecordPart::item)
+        self.inner.parts.first().map(WritePart::item)
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -169,9 +169,9 @@ impl Record {
     }
 }
 
-impl fmt::Debug for Record {
+impl fmt::Debug for WriteRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
+        f.debug_struct("WriteRecord")
             .field("table", &self.inner.table)
             .field("kind", &self.kind())
             .field("parts", &self.inner.parts.len())
@@ -180,7 +180,7 @@ impl fmt::Debug for Record {
     }
 }
 
-impl fmt::Display for Record {
+impl fmt::Display for WriteRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.inner.parts.len() > 1 {
             "transaction"

@@ -43,7 +43,7 @@ use crate::health::{Health, LastError};
 /// sink: the handles are taken then.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Stats {
+pub struct TableStats {
     /// Writes confirmed by the service.
     pub written: u64,
     /// Writes replaced by a newer one of their key before they were sent.
@@ -92,7 +92,7 @@ pub struct Stats {
     pub last_error: Option<LastError>,
 }
 
-impl fmt::Display for Stats {
+impl fmt::Display for TableStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -125,7 +125,7 @@ impl fmt::Display for Stats {
 /// The numbers that a worker publishes.
 #[derive(Debug, Default)]
 pub(super) struct Published {
-    pub(super) stats: Stats,
+    pub(super) stats: TableStats,
     pub(super) limit: Limit,
     pub(super) health: Health,
 }
@@ -138,9 +138,9 @@ pub(super) struct Budgeted {
     pub(super) held: usize,
 }
 
-/// A table's metrics, and the totals behind [`Stats`].
+/// A table's metrics, and the totals behind [`TableStats`].
 pub(super) struct Meter {
-    pub(super) stats: Stats,
+    pub(super) stats: TableStats,
     totals: Totals,
     levels: Levels,
     distributions: Distributions,
@@ -232,7 +232,7 @@ impl Meter {
     /// Returns the meter of a table without any numbers yet.
     pub(super) fn new(table: &str) -> Self {
         Self {
-            stats: Stats::default(),
+            stats: TableStats::default(),
             totals: Totals::new(table),
             levels: Levels::new(table),
             distributions: Distributions::new(table),

@@ -214,17 +214,6 @@ pub(super) fn one_line(json: &str) -> Bytes {
     Bytes::from(json.replace(['\n', '\r'], " "))
 }
 
-/// Returns the position and kind of a JSON error in a line, without its text, which could quote
-/// contents.
-pub(super) fn json_fault(error: &serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "the line is cut short",
-        serde_json::error::Category::Data => "it holds something else than expected here",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
-    };
-    format!("column {}: {what}", error.column())
-}
-
 /// Returns whether a token has the characters and the length that the sink's own have, and the
 /// service takes.
 fn is_token(token: &str) -> bool {

@@ -17,12 +17,12 @@ use super::graph::ShardGraph;
 use super::lag::Lags;
 use super::lease::{Begin, LeaseTable};
 use super::listing::Lister;
-use super::policy::DeadLetter;
+use super::policy::FailedChange;
 use super::record::Record;
-use super::settings::StreamSettings;
+use super::settings::StreamsSettings;
 use super::shared::{Callbacks, Order, Shared, Stream, millis};
 use super::snapshot::{Coordinator, SnapshotTable, Snapshots};
-use super::source::StreamSource;
+use super::source::StreamsSource;
 use super::stats::Counters;
 use super::worker::Worker;
 use crate::clock::Clock;
@@ -45,29 +45,29 @@ pub enum StartPosition {
     /// The oldest change that the stream still holds, up to 24 hours back. The default.
     #[default]
     TrimHorizon,
-    /// All changes from now on: the position is set before [`open`](StreamSourceBuilder::open) returns.
+    /// All changes from now on: the position is set before [`open`](StreamsSourceBuilder::open) returns.
     Latest,
     /// All changes made at this time or later. DynamoDB Streams can't seek by time: the shards are
     /// read from their oldest change, and earlier changes are skipped.
     AtTimestamp(SystemTime),
     /// Every item of the table once, as an [`EventKind::Snapshot`](super::EventKind::Snapshot), and every change since
-    /// [`open`](StreamSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
+    /// [`open`](StreamsSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
     ///
     /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned
     /// is given by its changes alone, so some items have no snapshot record. After a crash before a shard's first checkpoint,
     /// changes of the last seconds before the start may be given too. The stream's view must hold new images. After a crash the
     /// scan continues from the last page with every item done and every change before it behind its shard's checkpoint.
     ///
-    /// While it is taken, which [`StreamStats::snapshot_items`](super::StreamStats::snapshot_items) shows, one worker reads all shards and the others wait. Pages of it
+    /// While it is taken, which [`StreamsStats::snapshot_items`](super::StreamsStats::snapshot_items) shows, one worker reads all shards and the others wait. Pages of it
     /// and changes of the stream are handed out in turn, never at the same time. [`SnapshotSettings`](super::SnapshotSettings) sets
     /// its speed and memory. Every worker of the application must be opened with this position. Its state is in a separate table,
     /// `<lease table>-snapshot`, created in on-demand mode. Deleting it together with the lease table resets the application.
     Snapshot,
 }
 
-/// A builder of a [`StreamSource`].
+/// A builder of a [`StreamsSource`].
 #[must_use = "nothing is opened until `open` is called"]
-pub struct StreamSourceBuilder {
+pub struct StreamsSourceBuilder {
     dynamodb: aws_sdk_dynamodb::Client,
     streams: aws_sdk_dynamodbstreams::Client,
     table: String,
@@ -75,15 +75,15 @@ pub struct StreamSourceBuilder {
     in_memory: bool,
     worker: Option<String>,
     start: StartPosition,
-    settings: StreamSettings,
+    settings: StreamsSettings,
     transport: TransportKind,
     callbacks: Callbacks,
     seed: Option<u64>,
 }
 
-impl fmt::Debug for StreamSourceBuilder {
+impl fmt::Debug for StreamsSourceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamSourceBuilder")
+        f.debug_struct("StreamsSourceBuilder")
             .field("table", &self.table)
             .field("lease_table", &self.lease_table)
             .field("start", &self.start)
@@ -92,7 +92,7 @@ impl fmt::Debug for StreamSourceBuilder {
     }
 }
 
-impl StreamSourceBuilder {
+impl StreamsSourceBuilder {
     pub(super) fn new(
         dynamodb: &aws_sdk_dynamodb::Client,
         streams: &aws_sdk_dynamodbstreams::Client,
@@ -106,7 +106,7 @@ impl StreamSourceBuilder {
             in_memory: false,
             worker: None,
             start: StartPosition::default(),
-            settings: StreamSettings::default(),
+            settings: StreamsSettings::default(),
             transport: TransportKind::default(),
             callbacks: Callbacks::default(),
             seed: None,
@@ -144,7 +144,7 @@ impl StreamSourceBuilder {
     }
 
     /// Sets how changes are read and handled.
-    pub fn settings(mut self, settings: StreamSettings) -> Self {
+    pub fn settings(mut self, settings: StreamsSettings) -> Self {
         self.settings = settings;
         self
     }
@@ -162,10 +162,10 @@ impl StreamSourceBuilder {
     }
 
     /// Sets the handler of records that are given up. The checkpoint passes a record once the handler has
-    /// returned `Ok`; after an error it is called again, with the delays of [`StreamSettings::retry`].
+    /// returned `Ok`; after an error it is called again, with the delays of [`StreamsSettings::retry`].
     pub fn dead_letters<H, F, E>(mut self, handler: H) -> Self
     where
-        H: Fn(DeadLetter) -> F + Send + Sync + 'static,
+        H: Fn(FailedChange) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
@@ -176,7 +176,7 @@ impl StreamSourceBuilder {
         self
     }
 
-    /// Sets the handler that is called for every gap, whatever [`StreamSettings::on_gap`] is. It must not block.
+    /// Sets the handler that is called for every gap, whatever [`StreamsSettings::on_gap`] is. It must not block.
     pub fn on_gap(mut self, handler: impl Fn(&Gap) + Send + Sync + 'static) -> Self {
         self.callbacks.on_gap = Some(Arc::new(handler));
         self
@@ -191,7 +191,7 @@ impl StreamSourceBuilder {
     /// Finds the table's stream, creates the lease table if it is missing, and ensures that every shard has a lease.
     ///
     /// The start position is settled before it returns: every change from then on is given. Nothing
-    /// is read before [`run`](StreamSource::run) or [`into_stream`](StreamSource::into_stream). An application
+    /// is read before [`run`](StreamsSource::run) or [`into_stream`](StreamsSource::into_stream). An application
     /// that begins at the latest change, or with a snapshot, waits for up to 2 minutes while the stream lists
     /// no shard, as when it has just been switched on.
     ///
@@ -204,7 +204,7 @@ impl StreamSourceBuilder {
     /// # Cancel safety
     ///
     /// If dropped before it resolves, a lease table and rows may have been created; opening again continues from there.
-    pub async fn open(self) -> Result<StreamSource, StreamsError> {
+    pub async fn open(self) -> Result<StreamsSource, StreamsError> {
         let settings = self.settings;
         settings.validate()?;
         settings.check_handlers(&self.callbacks)?;
@@ -302,7 +302,7 @@ impl StreamSourceBuilder {
         }
         worker.prepare().await?;
         let (orders, received_orders) = watch::channel(Order::Run);
-        Ok(StreamSource {
+        Ok(StreamsSource {
             worker,
             receiver: (receiver, news_receiver),
             orders: Arc::new(orders),
@@ -342,7 +342,7 @@ fn this_process() -> String {
     format!("{host}-{}", std::process::id())
 }
 
-impl StreamSettings {
+impl StreamsSettings {
     /// Refuses settings that would lose records because no handler takes them.
     fn check_handlers(&self, callbacks: &Callbacks) -> Result<(), StreamsError> {
         let (dead_letters, on_gap) = (callbacks.dead_letters.is_some(), callbacks.on_gap.is_some());

@@ -10,27 +10,27 @@ use super::StreamsError;
 use super::failure_log::FailureLog;
 use super::lag::Lags;
 use super::shared::Order;
-use super::stats::{Counters, StreamStats};
+use super::stats::{Counters, StreamsStats};
 use crate::health::Health;
 
 /// A handle that stops a source and returns its statistics. Cheap to clone.
 #[derive(Clone)]
-pub struct StreamControl {
+pub struct StreamsControl {
     pub(super) orders: Arc<watch::Sender<Order>>,
     pub(super) counters: Arc<Counters>,
     pub(super) lags: Arc<Lags>,
     pub(super) failure_log: Arc<FailureLog>,
 }
 
-impl fmt::Debug for StreamControl {
+impl fmt::Debug for StreamsControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamControl").finish_non_exhaustive()
+        f.debug_struct("StreamsControl").finish_non_exhaustive()
     }
 }
 
-impl StreamControl {
+impl StreamsControl {
     /// Ends the source: nothing more is read or handed out, records being handled are awaited for
-    /// as long as [`drain_timeout`](super::StreamSettings::drain_timeout) allows, checkpoints are stored,
+    /// as long as [`drain_timeout`](super::StreamsSettings::drain_timeout) allows, checkpoints are stored,
     /// and the leases are given up, so that other workers continue at once.
     pub fn stop(&self) {
         self.orders.send_replace(Order::Close);
@@ -49,8 +49,8 @@ impl StreamControl {
     }
 
     /// Returns the source's current statistics.
-    pub fn stats(&self) -> StreamStats {
-        StreamStats {
+    pub fn stats(&self) -> StreamsStats {
+        StreamsStats {
             last_error: self.failure_log.last_error(),
             ..self.counters.stats(self.lags.lag())
         }

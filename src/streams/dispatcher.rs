@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::ShardId;
 use super::ack_tracker::AckTracker;
 use super::error::StreamsError;
-use super::events::{News, Progress, StreamEvent};
+use super::events::{News, Progress, StreamsEvent};
 use super::page::Entry;
 use super::policy::{HandleFn, Runner};
 use super::shared::Shared;
@@ -86,7 +86,7 @@ impl Output {
             self.is_closing = true;
             let (shard, acks) = (&self.shard, &self.acks);
             self.news
-                .ending(|| StreamEvent::Closing(shard.clone(), acks.close()));
+                .ending(|| StreamsEvent::Closing(shard.clone(), acks.close()));
         }
     }
 
@@ -104,7 +104,7 @@ impl Drop for Output {
     fn drop(&mut self) {
         let shard = &self.shard;
         if !self.is_closing || !self.acks.is_settled() {
-            self.news.ending(|| StreamEvent::Lost(shard.clone()));
+            self.news.ending(|| StreamsEvent::Lost(shard.clone()));
         }
     }
 }
@@ -299,7 +299,7 @@ impl Dispatcher {
     }
 
     /// Returns whether all work that was asked to stop has stopped. Records taken as a stream are
-    /// marked as [no longer current](super::Delivery::is_current).
+    /// marked as [no longer current](super::TrackedRecord::is_current).
     pub(crate) fn is_stopped(&self) -> bool {
         match self {
             Self::Handler(runner) => runner.is_stopped(),

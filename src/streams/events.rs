@@ -5,27 +5,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
-use super::record_stream::Delivery;
+use super::record_stream::TrackedRecord;
 use super::{SequenceNumber, ShardId};
 use crate::progress::PartitionGuard;
 
-/// An event of a [`RecordStream`].
+/// An event of a [`RecordStream`](super::RecordStream).
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum StreamEvent {
+pub enum StreamsEvent {
     /// Records of one shard, in its order.
-    Records(Vec<Delivery>),
+    Records(Vec<TrackedRecord>),
     /// A shard is this worker's from now on: its records follow. For a snapshot's items there is a
     /// shard of their own.
     Opened(ShardId),
     /// A shard is to go to another worker, or was read to its end: no more records of it come. It is
     /// still this worker's until all of its records that are out are acknowledged or dropped and the
-    /// guard is dropped, or [`drain_timeout`](super::StreamSettings::drain_timeout) is over.
+    /// guard is dropped, or [`drain_timeout`](super::StreamsSettings::drain_timeout) is over.
     Closing(ShardId, PartitionGuard),
     /// A shard is not this worker's any more, or is read again from its last record with all up to it
     /// done. Its records that are out are not current. The shard of a snapshot's items ends so as well.
     Lost(ShardId),
-    /// A shard was read as far as this record, which the [filter](super::StreamSourceBuilder::filter) or the start left out.
+    /// A shard was read as far as this record, which the [filter](super::StreamsSourceBuilder::filter) or the start left out.
     /// All records of the shard up to it were handed out or left out, and those that can't be read were accepted by
     /// the dead-letter handler. Behind a record that was handed out there is no such event.
     Advanced(ShardId, SequenceNumber),
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
 /// News of shards on their way to a caller that takes records as a stream. They overtake records.
 #[derive(Clone, Debug)]
 pub(crate) struct News {
-    sender: mpsc::UnboundedSender<StreamEvent>,
+    sender: mpsc::UnboundedSender<StreamsEvent>,
     /// The caller takes events. One that takes records alone would drop the guards late.
     is_wanted: Arc<AtomicBool>,
 }
@@ -70,10 +70,10 @@ impl News {
 
     pub(super) fn opened(&self, shard: &ShardId) {
         // The stream may be gone.
-        let _ = self.sender.send(StreamEvent::Opened(shard.clone()));
+        let _ = self.sender.send(StreamsEvent::Opened(shard.clone()));
     }
 
-    pub(super) fn ending(&self, event: impl FnOnce() -> StreamEvent) {
+    pub(super) fn ending(&self, event: impl FnOnce() -> StreamsEvent) {
         if self.is_wanted.load(Ordering::Relaxed) {
             let _ = self.sender.send(event());
         }
@@ -83,7 +83,7 @@ impl News {
 /// The stream's end of the [`News`].
 #[derive(Debug)]
 pub(crate) struct NewsReceiver {
-    pub(crate) receiver: mpsc::UnboundedReceiver<StreamEvent>,
+    pub(crate) receiver: mpsc::UnboundedReceiver<StreamsEvent>,
     is_wanted: Arc<AtomicBool>,
 }
 

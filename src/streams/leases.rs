@@ -22,7 +22,7 @@ const ATTEMPTS: u32 = 10;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use dynamodb_connector::streams::{Leases, Released, StreamSource};
+/// use dynamodb_connector::streams::{Leases, Released, StreamsSource};
 /// # use dynamodb_connector::{StreamView, TableSpec};
 /// # use dynamodb_connector::item::KeyKind;
 /// # use dynamodb_connector::test_util::FaultyDynamoDb;
@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 10;
 /// # let fake = FaultyDynamoDb::new();
 /// # fake.create_table(TableSpec::new("decisions").partition("id", KeyKind::String).stream(StreamView::NewAndOldImages));
 /// # let (dynamodb, streams) = (fake.client(), fake.streams_client());
-/// # let source = StreamSource::builder(&dynamodb, &streams, "decisions").open().await?;
+/// # let source = StreamsSource::builder(&dynamodb, &streams, "decisions").open().await?;
 /// # let control = source.control();
 /// # let reading = tokio::spawn(async move {
 /// #     let mut records = source.into_stream();

@@ -35,7 +35,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::collections::HashMap;
 //! use aws_sdk_dynamodb::types::AttributeValue;
-//! use dynamodb_connector::streams::{Batch, BatchError, StreamSource};
+//! use dynamodb_connector::streams::{Batch, BatchError, StreamsSource};
 //! # use dynamodb_connector::{StreamView, TableSpec};
 //! # use dynamodb_connector::item::KeyKind;
 //! # use dynamodb_connector::test_util::FaultyDynamoDb;
@@ -45,7 +45,7 @@
 //! # let (dynamodb, streams) = (fake.client(), fake.streams_client());
 //! # dynamodb.put_item().table_name("decisions").item("id", AttributeValue::S("d-1".into())).send().await?;
 //!
-//! let source = StreamSource::builder(&dynamodb, &streams, "decisions").open().await?;
+//! let source = StreamsSource::builder(&dynamodb, &streams, "decisions").open().await?;
 //! let control = source.control();
 //! source
 //!     .run(move |batch: Batch<HashMap<String, String>>| {
@@ -93,20 +93,18 @@ mod stats;
 mod time;
 mod worker;
 
-pub use crate::item::DecodeError;
-pub use crate::progress::{Ack, Acknowledge, PartitionGuard};
-pub use builder::{StartPosition, StreamSourceBuilder};
-pub use control::StreamControl;
+pub use builder::{StartPosition, StreamsSourceBuilder};
+pub use control::StreamsControl;
 pub use error::{StreamsError, StreamsErrorKind};
-pub use events::StreamEvent;
+pub use events::StreamsEvent;
 pub use leases::{Lease, Leases, Released};
-pub use policy::{Batch, BatchError, Change, DeadLetter, DeadReason};
+pub use policy::{Batch, BatchError, Change, DeadReason, FailedChange};
 #[cfg(feature = "pipeline")]
 pub(crate) use record::RecordParts;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
-pub use record_stream::{Delivery, RecordStream};
+pub use record_stream::{RecordStream, TrackedRecord};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
-pub use settings::StreamSettings;
+pub use settings::StreamsSettings;
 pub use snapshot::SnapshotSettings;
-pub use source::StreamSource;
-pub use stats::StreamStats;
+pub use source::StreamsSource;
+pub use stats::StreamsStats;

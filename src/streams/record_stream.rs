@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ShardId;
-use super::control::{Running, StreamControl};
+use super::control::{Running, StreamsControl};
 use super::dispatcher::Chunk;
 use super::error::StreamsError;
-use super::events::{NewsReceiver, Progress, StreamEvent};
+use super::events::{NewsReceiver, Progress, StreamsEvent};
 use super::failure_log::{FailureLog, HANDLER};
-use super::policy::{DeadLetter, DeadLetterFn, DeadReason, write_dead_letter};
+use super::policy::{DeadLetterFn, DeadReason, FailedChange, write_dead_letter};
 use super::record::{MalformedRecord, Record};
 use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
@@ -24,7 +24,7 @@ use crate::retry::{Backoff, Retries};
 /// A record, with the acknowledgement to give once all its effects are durable.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct Delivery {
+pub struct TrackedRecord {
     /// The change.
     pub record: Record,
     /// The acknowledgement to [complete](Ack::done) once every effect of the record is durable. If
@@ -33,7 +33,7 @@ pub struct Delivery {
     pub ack: Ack,
 }
 
-impl Delivery {
+impl TrackedRecord {
     /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`].
     /// Records that are not current are not handed out, but one may cease to be current afterward: check before each step,
     /// and skip the record if it is not. It is given again, to the worker that has the shard then.
@@ -47,7 +47,7 @@ impl Delivery {
 ///
 /// Ends with the error that stops the source, if there is one, or after it was stopped by its
 /// [`control`](Self::control). The checkpoint of a shard passes a record once it and all before it are done.
-/// The records handed out and not done are bounded by [`buffer_bytes`](super::StreamSettings::buffer_bytes):
+/// The records handed out and not done are bounded by [`buffer_bytes`](super::StreamsSettings::buffer_bytes):
 /// a caller that withholds acknowledgements receives no more.
 ///
 /// A malformed record goes to the dead-letter handler or, if there is none, ends the stream with
@@ -61,12 +61,12 @@ pub struct RecordStream {
     chunks: mpsc::Receiver<Chunk>,
     news: NewsReceiver,
     /// The records of the last chunk that have not been taken yet.
-    ready: VecDeque<Delivery>,
+    ready: VecDeque<TrackedRecord>,
     /// The progress of shards that has not been taken yet, where events are.
     progress: BTreeMap<ShardId, Progress>,
     /// The worker, until it has ended.
     running: Option<Running>,
-    control: StreamControl,
+    control: StreamsControl,
     letters: Letters,
     /// The dead letters that the handler has not accepted yet.
     writing_letters: JoinSet<()>,
@@ -90,7 +90,7 @@ impl RecordStream {
     pub(super) fn new(
         (chunks, news): (mpsc::Receiver<Chunk>, NewsReceiver),
         running: Running,
-        control: StreamControl,
+        control: StreamsControl,
         letters: Letters,
     ) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl RecordStream {
     }
 
     /// Returns a handle that stops the source and returns its statistics.
-    pub fn control(&self) -> StreamControl {
+    pub fn control(&self) -> StreamsControl {
         self.control.clone()
     }
 
@@ -119,7 +119,7 @@ impl RecordStream {
     /// # Cancel safety
     ///
     /// Cancel safe: no record is lost.
-    pub async fn next_chunk(&mut self) -> Option<Result<Vec<Delivery>, StreamsError>> {
+    pub async fn next_batch(&mut self) -> Option<Result<Vec<TrackedRecord>, StreamsError>> {
         match std::future::poll_fn(|context| self.poll_records(context)).await {
             Some(Ok(())) => Some(Ok(self.ready.drain(..).collect())),
             Some(Err(error)) => Some(Err(error)),
@@ -139,7 +139,7 @@ impl RecordStream {
     /// # Cancel safety
     ///
     /// Cancel safe: no event is lost.
-    pub async fn next_event(&mut self) -> Option<Result<StreamEvent, StreamsError>> {
+    pub async fn next_event(&mut self) -> Option<Result<StreamsEvent, StreamsError>> {
         self.news.want();
         std::future::poll_fn(|context| {
             loop {
@@ -157,7 +157,7 @@ impl RecordStream {
                 }
                 let records: Vec<_> = self.ready.drain(..).collect();
                 if !records.is_empty() {
-                    return Poll::Ready(Some(Ok(StreamEvent::Records(records))));
+                    return Poll::Ready(Some(Ok(StreamsEvent::Records(records))));
                 }
                 if let Some(event) = self.take_progress() {
                     return Poll::Ready(Some(Ok(event)));
@@ -167,14 +167,14 @@ impl RecordStream {
         .await
     }
 
-    /// Waits for the next [`Closing`](StreamEvent::Closing), [`Lost`](StreamEvent::Lost) or
-    /// [`Opened`](StreamEvent::Opened), for a caller that has no room for records. Never resolves after
+    /// Waits for the next [`Closing`](StreamsEvent::Closing), [`Lost`](StreamsEvent::Lost) or
+    /// [`Opened`](StreamsEvent::Opened), for a caller that has no room for records. Never resolves after
     /// the end.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: no event is lost.
-    pub async fn next_closing(&mut self) -> StreamEvent {
+    pub async fn next_closing(&mut self) -> StreamsEvent {
         self.news.want();
         std::future::poll_fn(|context| match self.poll_news(context) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
@@ -184,10 +184,10 @@ impl RecordStream {
     }
 
     /// Polls for news of a shard.
-    fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamEvent>> {
+    fn poll_news(&mut self, context: &mut Context<'_>) -> Poll<Option<StreamsEvent>> {
         let event = ready!(self.news.receiver.poll_recv(context));
-        if let Some(StreamEvent::Closing(shard, _) | StreamEvent::Lost(shard)) = &event {
-            let is_next = |first: &Delivery| first.record.shard_id() == shard;
+        if let Some(StreamsEvent::Closing(shard, _) | StreamsEvent::Lost(shard)) = &event {
+            let is_next = |first: &TrackedRecord| first.record.shard_id() == shard;
             if self.ready.front().is_some_and(is_next) {
                 self.ready.clear();
             }
@@ -201,22 +201,22 @@ impl RecordStream {
         !self.progress.is_empty() && self.writing_letters.is_empty()
     }
 
-    fn take_progress(&mut self) -> Option<StreamEvent> {
+    fn take_progress(&mut self) -> Option<StreamsEvent> {
         if !self.may_take_progress() {
             return None;
         }
         let (shard, mut progress) = self.progress.pop_first()?;
         let Some(sequence) = progress.advanced.take() else {
-            return Some(StreamEvent::Idle(shard));
+            return Some(StreamsEvent::Idle(shard));
         };
         if progress.is_idle {
             self.progress.insert(shard.clone(), progress);
         }
-        Some(StreamEvent::Advanced(shard, sequence))
+        Some(StreamsEvent::Advanced(shard, sequence))
     }
 
     /// Stores the checkpoints of the records that are done and gives the leases up. Records that were taken are awaited for as long
-    /// as [`drain_timeout`](super::StreamSettings::drain_timeout) allows; the others are given again by the shard's next reader.
+    /// as [`drain_timeout`](super::StreamsSettings::drain_timeout) allows; the others are given again by the shard's next reader.
     ///
     /// # Errors
     ///
@@ -324,7 +324,7 @@ impl RecordStream {
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);
             match entry {
-                Ok(record) => self.ready.push_back(Delivery { record, ack }),
+                Ok(record) => self.ready.push_back(TrackedRecord { record, ack }),
                 Err(malformed) => self.dead_letter(shard, malformed, ack)?,
             }
         }
@@ -345,7 +345,7 @@ impl RecordStream {
             });
         };
         let shard = shard.clone();
-        let letter = DeadLetter {
+        let letter = FailedChange {
             shard: shard.clone(),
             record: Err(malformed),
             reason: DeadReason::Malformed,
@@ -374,7 +374,7 @@ impl RecordStream {
 }
 
 impl Stream for RecordStream {
-    type Item = Result<Delivery, StreamsError>;
+    type Item = Result<TrackedRecord, StreamsError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let stream = self.get_mut();

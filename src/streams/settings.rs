@@ -62,19 +62,19 @@ const MAX_AGE: Bound<Duration> = Bound::new(
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::streams::StreamSettings;
+/// use dynamodb_connector::streams::StreamsSettings;
 ///
-/// let quick = StreamSettings::default().poll(Duration::from_millis(10));
+/// let quick = StreamsSettings::default().poll(Duration::from_millis(10));
 /// quick.validate()?;
 ///
 /// let refused = quick.failover(Duration::from_millis(5)).validate().unwrap_err();
 /// assert_eq!(refused.to_string(), "settings: failover is 5ms, allowed 1s to 10m");
-/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
-pub struct StreamSettings {
+pub struct StreamsSettings {
     #[serde(with = "units::duration")]
     poll: Duration,
     #[serde(with = "units::duration")]
@@ -106,7 +106,7 @@ pub struct StreamSettings {
     snapshot: SnapshotSettings,
 }
 
-impl Default for StreamSettings {
+impl Default for StreamsSettings {
     fn default() -> Self {
         Self {
             poll: Duration::from_millis(200),
@@ -131,7 +131,7 @@ impl Default for StreamSettings {
     }
 }
 
-impl StreamSettings {
+impl StreamsSettings {
     /// Sets the interval after which a shard is read again if the page was not full, counted from
     /// the start of that read.
     ///
@@ -305,7 +305,7 @@ impl StreamSettings {
 }
 
 /// The getters that the source uses.
-impl StreamSettings {
+impl StreamsSettings {
     pub(super) fn get_poll(&self) -> (Duration, Duration, Duration) {
         (self.poll, self.idle_poll, self.idle_after)
     }

@@ -13,7 +13,7 @@ use super::lag::Lags;
 use super::lease::LeaseTable;
 use super::policy::DeadLetterFn;
 use super::record::Record;
-use super::settings::StreamSettings;
+use super::settings::StreamsSettings;
 use super::snapshot::Coordinator;
 use super::stats::Counters;
 use super::{ShardId, StreamsError};
@@ -75,7 +75,7 @@ pub(crate) struct Callbacks {
 /// state with an owner and a lock of its own, so no smaller type would hold an invariant.
 pub(crate) struct Shared {
     pub(crate) clock: Clock,
-    pub(crate) settings: StreamSettings,
+    pub(crate) settings: StreamsSettings,
     pub(crate) table: String,
     /// The table of the stream.
     pub(crate) source: Transport,

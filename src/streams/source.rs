@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, watch};
 
 use super::StreamsError;
-use super::builder::StreamSourceBuilder;
-use super::control::{Running, StreamControl};
+use super::builder::StreamsSourceBuilder;
+use super::control::{Running, StreamsControl};
 use super::dispatcher::{Chunk, Destination};
 use super::events::NewsReceiver;
 use super::policy::{Batch, BatchError, erase};
@@ -21,7 +21,7 @@ use crate::retry::Backoff;
 /// A source of a table's changes, open and not yet read.
 ///
 /// Workers in any number of processes share the stream's shards by the lease table; see the [module](super) for the guarantees.
-pub struct StreamSource {
+pub struct StreamsSource {
     pub(super) worker: Worker,
     pub(super) receiver: (mpsc::Receiver<Chunk>, NewsReceiver),
     pub(super) orders: Arc<watch::Sender<Order>>,
@@ -30,28 +30,28 @@ pub struct StreamSource {
     pub(super) rng: fastrand::Rng,
 }
 
-impl fmt::Debug for StreamSource {
+impl fmt::Debug for StreamsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamSource")
+        f.debug_struct("StreamsSource")
             .field("stream_arn", &self.worker.shared().stream().arn)
             .finish_non_exhaustive()
     }
 }
 
-impl StreamSource {
+impl StreamsSource {
     /// Returns a builder of a source, from the clients of DynamoDB and DynamoDB Streams and a table's name or ARN.
     pub fn builder(
         dynamodb: &aws_sdk_dynamodb::Client,
         streams: &aws_sdk_dynamodbstreams::Client,
         table: impl Into<String>,
-    ) -> StreamSourceBuilder {
-        StreamSourceBuilder::new(dynamodb, streams, table.into())
+    ) -> StreamsSourceBuilder {
+        StreamsSourceBuilder::new(dynamodb, streams, table.into())
     }
 
     /// Returns a handle that stops the source and returns its statistics while it runs.
-    pub fn control(&self) -> StreamControl {
+    pub fn control(&self) -> StreamsControl {
         let shared = self.worker.shared();
-        StreamControl {
+        StreamsControl {
             orders: Arc::clone(&self.orders),
             counters: Arc::clone(&shared.counters),
             lags: Arc::clone(&shared.lags),
@@ -62,7 +62,7 @@ impl StreamSource {
     /// Gives every change to a handler, until the source is stopped by its [`control`](Self::control) or fails.
     ///
     /// A batch holds changes of one shard, in order; batches of different shards, and with
-    /// [`parallelism`](super::StreamSettings::parallelism) of different items, are handled at the same time. The checkpoint passes
+    /// [`parallelism`](super::StreamsSettings::parallelism) of different items, are handled at the same time. The checkpoint passes
     /// a change once the handler has returned `Ok` for its batch, so every effect must be durable by then. A change may be
     /// given again after a crash or a lost lease. After an error or a panic of the handler the batch is given again, as the
     /// settings define. If its lease is lost while a handler works, the handler is dropped at its next `await`.

@@ -35,7 +35,7 @@ use crate::health::LastError;
 /// | `dynamodb_streams_read_seconds` | histogram | seconds | from the request of a page to its arrival |
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct StreamStats {
+pub struct StreamsStats {
     /// Records read, filtered ones included.
     pub records: u64,
     /// Records rejected by the filter.
@@ -183,9 +183,9 @@ impl Counters {
     }
 
     /// Returns the statistics, with this lag and without the last error.
-    pub(crate) fn stats(&self, lag: Lag) -> StreamStats {
+    pub(crate) fn stats(&self, lag: Lag) -> StreamsStats {
         let total = |total: Total| self.totals[total as usize].0.load(Ordering::Relaxed);
-        StreamStats {
+        StreamsStats {
             records: total(Total::Records),
             filtered: total(Total::Filtered),
             handled: total(Total::Handled),

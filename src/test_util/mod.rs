@@ -24,11 +24,16 @@
 //! # }
 //! ```
 
+#[cfg(feature = "pipeline")]
+mod pipeline;
+
 #[cfg(any(test, fuzzing))]
 pub(crate) use faulty_dynamodb::fuzzing;
 #[doc(inline)]
 pub use faulty_dynamodb::{
-    AppliedWrite, Capacity, CapacityUsage, FakeServer, FakeTable, Fault, FaultPlan, FaultyDynamoDb,
-    IndexUsage, Operation, Overlap, Refill, RequestOutcome, RequestRecord, ShardInfo, TableSpecExt,
-    Throttle, WriteKind,
+    AppliedKind, AppliedWrite, Capacity, CapacityUsage, FakeServer, FakeTable, Fault, FaultPlan,
+    FaultyDynamoDb, IndexUsage, Operation, Overlap, Refill, RequestOutcome, RequestRecord,
+    ShardInfo, TableSpecExt, Throttle,
 };
+#[cfg(feature = "pipeline")]
+pub use pipeline::{Acks, CollectSink, IterSource};

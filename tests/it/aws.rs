@@ -14,7 +14,7 @@ use aws_config::BehaviorVersion;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{AttributeValue, BillingMode, KeyType, ScalarAttributeType};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, TableSettings, TableSink};
 
 use crate::conformance::harness::{attribute, client_for, key_element, local_url};
 use crate::servers::environment;
@@ -100,7 +100,7 @@ async fn within<T>(step: &str, future: impl Future<Output = T>) -> T {
 
 async fn steps(client: &Client, name: &str) {
     let settings = TableSettings::default().consumed_capacity(true);
-    let sink = Sink::builder(client).table(name, settings).open();
+    let sink = DynamoDbSink::builder(client).table(name, settings).open();
     let sink = within("opening", sink).await;
     let sink = sink.unwrap_or_else(|error| panic!("{error}"));
     let table = sink.table(name).unwrap();

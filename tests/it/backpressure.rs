@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::{Sink, SubmitError, TableSettings};
+use dynamodb_connector::sink::{DynamoDbSink, SubmitError, TableSettings};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use futures::FutureExt;
 
@@ -115,7 +115,7 @@ async fn a_hot_partition_key_waits_apart() {
         .concurrency(32)
         .max_batch_items(1)
         .request_timeout(Duration::from_secs(300));
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table("events", settings)
         .keys("events", keys().with_sort("n", KeyKind::Number))
         .open();

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::DeadLetterFormatError;
 use dynamodb_connector::ErrorKind;
 use dynamodb_connector::sink::{
-    DeadLetterFormatError, DrainError, Outcome, Record, RejectReason, Snapshot, SubmitError,
-    TableSettings, TableSink,
+    DrainError, Outcome, RejectReason, Snapshot, SubmitError, TableSettings, TableSink, WriteRecord,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::{SinkExt as _, StreamExt as _, stream};
@@ -113,7 +113,7 @@ async fn letters_are_read_back_and_sent_again() {
     assert!(b.is_written());
     let mut never = 0;
     for line in FIXTURE.lines() {
-        let record = Record::from_dead_letter(line).unwrap();
+        let record = WriteRecord::from_dead_letter(line).unwrap();
         assert_eq!(record.table(), TABLE);
         let letter: Value = serde_json::from_str(line).unwrap();
         assert_eq!(u64::from(record.attempts()), letter["attempts"]);
@@ -144,7 +144,7 @@ async fn a_letter_is_one_line_whatever_breaks_its_json_has() {
     drop(table.put_or_dead_letter(&pretty.unwrap()).await.unwrap());
     let line = lines.lock().unwrap()[0].clone();
     assert!(!line.contains(['\n', '\r']), "{line}");
-    let row = Record::from_dead_letter(&line).unwrap();
+    let row = WriteRecord::from_dead_letter(&line).unwrap();
     assert_eq!(
         serde_json::from_slice::<Value>(row.row().unwrap()).unwrap(),
         json!({"n": 1})
@@ -152,7 +152,7 @@ async fn a_letter_is_one_line_whatever_breaks_its_json_has() {
 
     // Edited by hand, and queued again: a snapshot of it has a line a write.
     let letter: Value = serde_json::from_str(FIXTURE.lines().nth(2).unwrap()).unwrap();
-    let record = Record::from_dead_letter(&serde_json::to_string_pretty(&letter).unwrap());
+    let record = WriteRecord::from_dead_letter(&serde_json::to_string_pretty(&letter).unwrap());
     let receipt = table.resubmit(&record.unwrap()).await.unwrap();
     let snapshot = table.snapshot().await.unwrap();
     assert_eq!(Snapshot::from_bytes(&snapshot.to_bytes()).unwrap().len(), 1);
@@ -200,15 +200,15 @@ fn what_is_no_letter_is_refused_and_never_quoted() {
         ("{}".to_owned(), "something else"),
         (String::new(), "cut short"),
     ] {
-        let error = Record::from_dead_letter(&line).unwrap_err();
+        let error = WriteRecord::from_dead_letter(&line).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(wanted), "{line}: {text}");
         assert!(!text.contains("secret") && !text.contains("bunch"));
         assert_eq!(error.kind(), ErrorKind::Invalid);
     }
     let more = letter.replace(r#""attempts""#, r#""host":"h1","attempts""#);
-    assert!(Record::from_dead_letter(&more).is_ok());
-    let later = Record::from_dead_letter(r#"{"v":2}"#).unwrap_err();
+    assert!(WriteRecord::from_dead_letter(&more).is_ok());
+    let later = WriteRecord::from_dead_letter(r#"{"v":2}"#).unwrap_err();
     assert_eq!(later, DeadLetterFormatError::Version { found: 2 });
 }
 

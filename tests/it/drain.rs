@@ -14,7 +14,8 @@ use std::time::Duration;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
-    DeadLetter, DrainError, Outcome, Sink, StopReason, SubmitError, TableSettings, TableSink,
+    DrainError, DynamoDbSink, FailedWrite, Outcome, StopReason, SubmitError, TableSettings,
+    TableSink,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, RequestRecord, Throttle};
 use futures::FutureExt;
@@ -352,7 +353,7 @@ async fn spoiled(
     (table, error)
 }
 
-fn failure(error: &DrainError) -> &dynamodb_connector::retry::ServiceError {
+fn failure(error: &DrainError) -> &dynamodb_connector::ServiceError {
     match error {
         DrainError::Failed { error, .. } => error,
         other => panic!("{other:?}"),
@@ -472,7 +473,7 @@ async fn what_was_in_flight_when_the_table_failed_keeps_its_answer() {
     ));
 }
 
-type Letters = Arc<Mutex<Vec<DeadLetter>>>;
+type Letters = Arc<Mutex<Vec<FailedWrite>>>;
 
 async fn with_letters(fake: &FaultyDynamoDb) -> (TableSink, Letters) {
     let letters = Letters::default();
@@ -600,7 +601,7 @@ async fn a_handler_that_fails_stops_the_table_and_the_record_is_reported() {
 async fn one_table_that_fails_leaves_the_others_alone() {
     let fake = fake();
     fake.create_table(TableSpec::new("others"));
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, TableSettings::default())
         .table("others", TableSettings::default())
         .open();

@@ -50,11 +50,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
-    DrainError, OpenError, Outcome, Receipt, RejectReason, Sink, Snapshot, SnapshotError,
+    DrainError, DynamoDbSink, OpenError, Outcome, Receipt, RejectReason, Snapshot, SnapshotError,
     SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultyDynamoDb, Operation, RequestRecord, Throttle, WriteKind,
+    AppliedKind, Fault, FaultyDynamoDb, Operation, RequestRecord, Throttle,
 };
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
@@ -71,7 +71,9 @@ fn service() -> FaultyDynamoDb {
 }
 
 async fn open(fake: &FaultyDynamoDb, settings: TableSettings) -> TableSink {
-    let builder = Sink::builder(&fake.client()).table(TABLE, settings).seed(1);
+    let builder = DynamoDbSink::builder(&fake.client())
+        .table(TABLE, settings)
+        .seed(1);
     builder
         .open()
         .await
@@ -110,7 +112,7 @@ fn stored(fake: &FaultyDynamoDb, pk: &str) -> Option<String> {
 }
 
 /// What was applied: the kind, and the number of a put.
-fn applied(fake: &FaultyDynamoDb) -> Vec<(WriteKind, Option<String>)> {
+fn applied(fake: &FaultyDynamoDb) -> Vec<(AppliedKind, Option<String>)> {
     let number = |value: AttributeValue| value.as_n().expect("a number").clone();
     fake.applied()
         .iter()
@@ -156,8 +158,8 @@ async fn mixed_puts_and_deletes_keep_their_order() {
         put(&table, "a", 4),
     ];
     all_written(receipts).await;
-    let put = |n: u64| (WriteKind::Put, Some(n.to_string()));
-    let gone = (WriteKind::Delete, None);
+    let put = |n: u64| (AppliedKind::Put, Some(n.to_string()));
+    let gone = (AppliedKind::Delete, None);
     assert_eq!(
         applied(&fake),
         [put(1), gone.clone(), put(2), put(3), gone, put(4)]
@@ -179,7 +181,7 @@ async fn coalescing_keeps_the_latest_put() {
     for receipt in replaced {
         assert!(matches!(receipt.await, Outcome::Superseded));
     }
-    assert_eq!(applied(&fake), [(WriteKind::Put, Some("3".to_owned()))]);
+    assert_eq!(applied(&fake), [(AppliedKind::Put, Some("3".to_owned()))]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +192,7 @@ async fn coalescing_keeps_the_latest_delete() {
     let last = delete(&table, "a");
     assert!(last.await.is_written());
     assert!(matches!(replaced.await, Outcome::Superseded));
-    assert_eq!(applied(&fake), [(WriteKind::Delete, None)]);
+    assert_eq!(applied(&fake), [(AppliedKind::Delete, None)]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -624,13 +626,13 @@ async fn state_of_every_attribute_type_goes_round() {
     assert_eq!(
         kinds
             .iter()
-            .filter(|kind| **kind == WriteKind::Delete)
+            .filter(|kind| **kind == AppliedKind::Delete)
             .count(),
         1
     );
     assert_eq!(
         kinds.last(),
-        Some(&WriteKind::Delete),
+        Some(&AppliedKind::Delete),
         "the delete came after its put"
     );
 }

@@ -19,7 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use dynamodb_connector::Health;
-use dynamodb_connector::sink::{LimitedBy, Receipt, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, LimitedBy, Receipt, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, Throttle};
 
 use crate::setup::{Log, TABLE, fake, id, keys, on_writes, open, open_with, row};
@@ -255,7 +255,7 @@ async fn what_fails_before_anything_is_sent_is_reported_as_any_failure_that_last
             } else {
                 fake.config_builder().credentials_provider(away.clone())
             };
-            let sink = Sink::builder(&Client::from_conf(config.build()))
+            let sink = DynamoDbSink::builder(&Client::from_conf(config.build()))
                 .table(TABLE, TableSettings::default())
                 .keys(TABLE, keys())
                 .seed(7);

@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{LimitedBy, OpenError, Sink, SinkBuilder, TableSettings, TableSink};
+use dynamodb_connector::sink::{
+    DynamoDbSink, DynamoDbSinkBuilder, LimitedBy, OpenError, TableSettings, TableSink,
+};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use futures::future::join_all;
 
@@ -19,9 +21,9 @@ fn name(n: usize) -> String {
 }
 
 /// The faulty DynamoDB with so many tables, and a sink of them.
-fn tables(n: usize, settings: &TableSettings) -> (FaultyDynamoDb, SinkBuilder) {
+fn tables(n: usize, settings: &TableSettings) -> (FaultyDynamoDb, DynamoDbSinkBuilder) {
     let fake = FaultyDynamoDb::new();
-    let mut builder = Sink::builder(&fake.client()).seed(7);
+    let mut builder = DynamoDbSink::builder(&fake.client()).seed(7);
     for n in 0..n {
         fake.create_table(TableSpec::new(name(n)));
         let settings = settings.clone();
@@ -30,11 +32,11 @@ fn tables(n: usize, settings: &TableSettings) -> (FaultyDynamoDb, SinkBuilder) {
     (fake, builder)
 }
 
-fn table(sink: &Sink, n: usize) -> TableSink {
+fn table(sink: &DynamoDbSink, n: usize) -> TableSink {
     sink.table(&name(n)).expect("it was opened")
 }
 
-fn in_flight(sink: &Sink) -> usize {
+fn in_flight(sink: &DynamoDbSink) -> usize {
     sink.tables().map(|table| table.stats().in_flight).sum()
 }
 

@@ -29,10 +29,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::sink::{
-    DrainError, Outcome, Receipt, Record, Sink, Snapshot, SubmitError, TableSettings, TableSink,
+    DrainError, DynamoDbSink, Outcome, Receipt, Snapshot, SubmitError, TableSettings, TableSink,
+    WriteRecord,
 };
 use dynamodb_connector::test_util::{
-    Fault, FaultPlan, FaultyDynamoDb, Operation, Throttle, WriteKind,
+    AppliedKind, Fault, FaultPlan, FaultyDynamoDb, Operation, Throttle,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{RngAlgorithm, TestRng, TestRunner};
@@ -583,7 +584,7 @@ impl Run {
 }
 
 /// The id that a dead letter's record carries; a delete has none.
-fn id_of(record: &Record) -> Option<u64> {
+fn id_of(record: &WriteRecord) -> Option<u64> {
     let part = record.parts().first().expect("a part");
     let text = match part.kind() {
         dynamodb_connector::sink::WriteKind::Update => part.expressions(),
@@ -609,7 +610,7 @@ async fn run(case: &Case) {
     let fake = FaultyDynamoDb::new();
     fake.create_table(TableSpec::new(TABLE));
     let letters: Arc<Mutex<Vec<Option<u64>>>> = Arc::default();
-    let mut builder = Sink::builder(&fake.client())
+    let mut builder = DynamoDbSink::builder(&fake.client())
         .table(TABLE, case.settings.table())
         .seed(case.seed);
     if case.settings.dead_letters {
@@ -801,7 +802,7 @@ fn check_table(case: &Case, fake: &FaultyDynamoDb, accepted: &[Accepted], aborte
             let place = place.get(&id);
             *place.unwrap_or_else(|| panic!("write {id} was applied and never accepted"))
         });
-        assert_eq!(which.is_none(), write.kind() == WriteKind::Delete);
+        assert_eq!(which.is_none(), write.kind() == AppliedKind::Delete);
         if let Some(which) = which {
             *times.entry((which, key)).or_default() += 1;
         }

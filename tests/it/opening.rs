@@ -8,9 +8,10 @@
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
+use dynamodb_connector::TransportKind;
 use dynamodb_connector::sink::{
-    CapacityMode, OpenError, Sink, SinkSettings, SubmitError, TableSettings, TableSink,
-    TransportKind,
+    CapacityMode, DynamoDbSink, DynamoDbSinkSettings, OpenError, SubmitError, TableSettings,
+    TableSink,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
@@ -21,25 +22,25 @@ async fn a_sink_needs_tables_that_make_sense() {
     let fake = fake();
     let client = fake.client();
     let plain = TableSettings::default;
-    let none = Sink::builder(&client).open().await.unwrap_err();
+    let none = DynamoDbSink::builder(&client).open().await.unwrap_err();
     assert!(matches!(none, OpenError::NoTable));
-    let twice = Sink::builder(&client)
+    let twice = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .table(TABLE, plain());
     let twice = twice.open().await.unwrap_err();
     assert!(matches!(&twice, OpenError::Duplicate { table } if table == TABLE));
-    let strange = Sink::builder(&client)
+    let strange = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .keys("others", keys());
     let strange = strange.open().await.unwrap_err();
     assert!(matches!(&strange, OpenError::KeysWithoutTable { table } if table == "others"));
-    let keyed = Sink::builder(&client)
+    let keyed = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .keys(TABLE, keys())
         .keys(TABLE, keys());
     let keyed = keyed.open().await.unwrap_err();
     assert!(matches!(&keyed, OpenError::KeysTwice { table } if table == TABLE));
-    let wrong = Sink::builder(&client).table(TABLE, plain().max_batch_items(26));
+    let wrong = DynamoDbSink::builder(&client).table(TABLE, plain().max_batch_items(26));
     let wrong = wrong.open().await.unwrap_err();
     assert!(
         wrong.to_string().contains("max_batch_items is 26"),
@@ -98,7 +99,7 @@ async fn with_keys_given_opening_waits_for_no_description() {
         // Neither does anything else.
         fake.inject(Fault::never_answer().on(Operation::DescribeTable).always());
         let before = tokio::time::Instant::now();
-        let sink = Sink::builder(&fake.client())
+        let sink = DynamoDbSink::builder(&fake.client())
             .table(TABLE, TableSettings::default())
             .keys(TABLE, keys())
             .transport(kind)
@@ -151,7 +152,7 @@ async fn a_description_that_is_denied_is_said_once_however_often_it_is_asked_for
 async fn many_tables_stand_behind_one_handle_each_with_its_settings() {
     let fake = fake();
     fake.create_table(TableSpec::new("others"));
-    let settings = SinkSettings::from_toml(
+    let settings = DynamoDbSinkSettings::from_toml(
         r#"
         [defaults]
         linger = "2ms"
@@ -162,7 +163,7 @@ async fn many_tables_stand_behind_one_handle_each_with_its_settings() {
         "#,
     )
     .unwrap();
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .settings(&settings)
         .open()
         .await

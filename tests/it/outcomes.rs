@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
-    DrainError, Outcome, RejectReason, Sink, StopReason, SubmitError, TableSettings, WriteKind,
+    DrainError, DynamoDbSink, Outcome, RejectReason, StopReason, SubmitError, TableSettings,
+    WriteKind,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 
@@ -514,7 +515,7 @@ async fn a_transaction_keeps_to_the_limits() {
     let once = table.update(&id("a"), "ADD n :n").value(":n", &1);
     let once = table.transaction().add(once.exactly_once());
     refused(once.await.unwrap_err(), "exactly once as a whole");
-    let other = Sink::builder(&fake.client())
+    let other = DynamoDbSink::builder(&fake.client())
         .table("others", TableSettings::default())
         .open();
     let other = other.await.unwrap().table("others").unwrap();
@@ -638,7 +639,7 @@ async fn a_flush_of_all_tables_reports_the_failures_of_all() {
     let fake = fake();
     fake.create_table(TableSpec::new("others"));
     fake.inject(Fault::poison(is_pk("bad")));
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, TableSettings::default())
         .table("others", TableSettings::default())
         .open();

@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{DrainError, Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DrainError, DynamoDbSink, Outcome, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use serde_json::json;
 
@@ -96,7 +96,7 @@ async fn where_describing_panics_nothing_is_rejected() {
     fake.create_table(TableSpec::new(TABLE));
     let (client, left) = panicking(&fake, "DescribeTable");
     let settings = TableSettings::default();
-    let sink = Sink::builder(&client)
+    let sink = DynamoDbSink::builder(&client)
         .table(TABLE, settings)
         .open()
         .await
@@ -148,7 +148,7 @@ async fn a_handler_that_panics_stops_the_table() {
     for manner in 0..3 {
         let fake = FaultyDynamoDb::new();
         fake.create_table(TableSpec::new(TABLE));
-        let sink = Sink::builder(&fake.client())
+        let sink = DynamoDbSink::builder(&fake.client())
             .table(TABLE, TableSettings::default())
             .dead_letters(move |_| async move {
                 match manner {

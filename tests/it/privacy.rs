@@ -208,7 +208,7 @@ async fn no_failure_of_any_kind_tells_what_was_written() {
 
 fn outcome_parts(
     outcome: &dynamodb_connector::sink::Outcome,
-) -> Vec<dynamodb_connector::sink::RecordPart> {
+) -> Vec<dynamodb_connector::sink::WritePart> {
     match outcome {
         dynamodb_connector::sink::Outcome::Unwritten {
             record: Some(record),

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
 use dynamodb_connector::Health;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::sink::{
-    DrainError, LimitedBy, OpenError, Outcome, RejectReason, Sink, TableSettings, TableSink,
+    DrainError, DynamoDbSink, LimitedBy, OpenError, Outcome, RejectReason, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 use dynamodb_connector::{IndexSpec, TableSpec};
@@ -328,7 +328,7 @@ async fn an_index_that_is_dropped_is_checked_no_more_once_that_is_described() {
         TableSpec::new(TABLE).index(IndexSpec::global("by_n").partition("n", KeyKind::String));
     fake.create_table(with_index);
     let settings = TableSettings::default().refresh(secs(1));
-    let sink = Sink::builder(&fake.client()).table(TABLE, settings);
+    let sink = DynamoDbSink::builder(&fake.client()).table(TABLE, settings);
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
     let error = table.put(&row("a", 1)).await.unwrap_err();
     assert!(

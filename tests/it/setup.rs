@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::{KeyKind, KeySchema};
-use dynamodb_connector::sink::{Sink, SinkBuilder, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, DynamoDbSinkBuilder, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,8 @@ pub(crate) fn keys() -> KeySchema {
 }
 
 /// A builder of [`TABLE`] alone, with its keys given and a fixed seed.
-pub(crate) fn builder(fake: &FaultyDynamoDb, settings: TableSettings) -> SinkBuilder {
-    Sink::builder(&fake.client())
+pub(crate) fn builder(fake: &FaultyDynamoDb, settings: TableSettings) -> DynamoDbSinkBuilder {
+    DynamoDbSink::builder(&fake.client())
         .table(TABLE, settings)
         .keys(TABLE, keys())
         .seed(7)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue as V;
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{Outcome, Sink, Snapshot, SnapshotError, TableSettings};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, Snapshot, SnapshotError, TableSettings};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 use proptest::prelude::*;
 
@@ -297,7 +297,7 @@ fn a_cut_or_changed_snapshot_is_refused() {
 async fn a_write_that_fits_no_more_fails_and_nothing_is_submitted() {
     let fake = fake();
     fake.create_table(TableSpec::new("others"));
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, TableSettings::default())
         .table("others", TableSettings::default())
         .open();

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Builder, Config, Credentials, Region};
+use dynamodb_connector::TransportKind;
 use dynamodb_connector::sink::{
-    OpenError, Outcome, RejectReason, Sink, TableSettings, TableSink, TransportKind,
+    DynamoDbSink, OpenError, Outcome, RejectReason, TableSettings, TableSink,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -74,7 +75,7 @@ const NOT_FOUND: &[u8] =
 /// Opening fails in time, names the table, this code and what can be done, and no credentials.
 async fn does_not_open(client: &Client, codes: &[&str]) {
     for way in WAYS {
-        let sink = Sink::builder(client).table(TABLE, TableSettings::default());
+        let sink = DynamoDbSink::builder(client).table(TABLE, TableSettings::default());
         let opened = tokio::time::timeout(LONGEST, sink.transport(way).open()).await;
         let error = opened.expect("it gives up").unwrap_err();
         let text = format!("{error} {error:?}");
@@ -95,7 +96,7 @@ async fn does_not_open(client: &Client, codes: &[&str]) {
 async fn does_not_write(client: &Client, codes: &[&str]) {
     for way in WAYS {
         let settings = TableSettings::default().deadline(Duration::from_millis(500));
-        let sink = Sink::builder(client)
+        let sink = DynamoDbSink::builder(client)
             .table(TABLE, settings)
             .keys(TABLE, keys())
             .transport(way);
@@ -123,7 +124,7 @@ async fn where_nobody_listens_the_connection_is_said_to_fail() {
     let url = nobody().await;
     let client = client(&url);
     does_not_open(&client, &["ConnectFailed"]).await;
-    let sink = Sink::builder(&client).table(TABLE, TableSettings::default());
+    let sink = DynamoDbSink::builder(&client).table(TABLE, TableSettings::default());
     let error = sink.open().await.unwrap_err().to_string();
     let address = url.strip_prefix("http://").expect("an address");
     assert!(error.contains(address), "{error}");
@@ -145,7 +146,7 @@ async fn where_something_else_answers_its_answer_is_said_to_be_garbled() {
 async fn where_another_service_refuses_the_table_fails_and_hands_its_records_back() {
     let client = client(&stranger(NOT_FOUND).await);
     does_not_open(&client, &["HttpStatus"]).await;
-    let sink = Sink::builder(&client)
+    let sink = DynamoDbSink::builder(&client)
         .table(TABLE, TableSettings::default())
         .keys(TABLE, keys());
     let table = sink.open().await.unwrap().table(TABLE).unwrap();

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dynamodb_connector::sink::{Outcome, Sink, Snapshot, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, Snapshot, TableSink};
 use dynamodb_connector::test_util::{FaultyDynamoDb, RequestOutcome};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,7 +23,7 @@ use crate::writer::Rest;
 pub(crate) struct Ending<'a> {
     pub(crate) server: &'a Server,
     pub(crate) ledger: &'a Arc<Ledger>,
-    pub(crate) sink: Sink,
+    pub(crate) sink: DynamoDbSink,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) writers: Vec<JoinHandle<Rest>>,
     pub(crate) rounds: JoinHandle<()>,
@@ -142,7 +142,7 @@ async fn silence(fake: &FaultyDynamoDb) {
 }
 
 /// Every accepted write is counted under one outcome.
-fn check_counts(sink: &Sink, ledger: &Ledger) {
+fn check_counts(sink: &DynamoDbSink, ledger: &Ledger) {
     let accepted = ledger.accepted();
     for table in sink.tables() {
         let stats = table.stats();

@@ -1,7 +1,7 @@
 //! What the faulty service's journal says, compared with the ledger.
 
 use dynamodb_connector::test_util::{
-    AppliedWrite, FaultyDynamoDb, RequestOutcome, RequestRecord, WriteKind,
+    AppliedKind, AppliedWrite, FaultyDynamoDb, RequestOutcome, RequestRecord,
 };
 
 use crate::ledger::{Books, Kind, Ledger};
@@ -53,7 +53,7 @@ impl Books {
         let Some(spot) = Spot::of_key(table, &write.key()) else {
             return self.problem(format!("a write to a strange key of {table:?}"));
         };
-        if write.kind() == WriteKind::Delete {
+        if write.kind() == AppliedKind::Delete {
             self.took_delete(spot, write);
         } else {
             self.took_id(spot, write);

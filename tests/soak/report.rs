@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dynamodb_connector::sink::Sink;
+use dynamodb_connector::sink::DynamoDbSink;
 use dynamodb_connector::test_util::{Operation, RequestOutcome, RequestRecord};
 
 use crate::ledger::Ledger;
@@ -38,7 +38,7 @@ impl Tally {
     }
 }
 
-pub(crate) fn line(at: Duration, ledger: &Ledger, sink: &Sink, rounds: u64) {
+pub(crate) fn line(at: Duration, ledger: &Ledger, sink: &DynamoDbSink, rounds: u64) {
     let accepted: u64 = ledger.books().accepted.values().sum();
     let (mut retried, mut throttled, mut requests) = (0, 0, 0);
     for table in sink.tables() {

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::Client;
-use dynamodb_connector::sink::{DrainError, Outcome, Sink, SubmitError, TransportKind};
+use dynamodb_connector::TransportKind;
+use dynamodb_connector::sink::{DrainError, DynamoDbSink, Outcome, SubmitError};
 use tokio::sync::watch;
 
 use crate::tables::{Row, Spot, Table, ids_in, number};
@@ -100,9 +101,9 @@ async fn round(client: &Client, first: u64) {
     assert_eq!(letters.taken.len() as u64, WRITES / BAD, "{letters:?}");
 }
 
-async fn open(client: &Client, letters: &Arc<Mutex<Letters>>) -> Sink {
+async fn open(client: &Client, letters: &Arc<Mutex<Letters>>) -> DynamoDbSink {
     let letters = Arc::clone(letters);
-    Sink::builder(client)
+    DynamoDbSink::builder(client)
         .table(Table::Rounds.name(), settings())
         .keys(Table::Rounds.name(), keys(Table::Rounds))
         .transport(TransportKind::Sdk)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
-use dynamodb_connector::sink::{Sink, TableSettings};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -49,8 +49,8 @@ pub(crate) fn keys(table: Table) -> KeySchema {
 
 /// Opens the lasting tables. Their keys are given, so that nothing is known of the index whose key some records
 /// get wrong.
-pub(crate) async fn open(server: &Server, ledger: &Arc<Ledger>) -> Sink {
-    let mut builder = Sink::builder(&server.client);
+pub(crate) async fn open(server: &Server, ledger: &Arc<Ledger>) -> DynamoDbSink {
+    let mut builder = DynamoDbSink::builder(&server.client);
     for table in Table::LASTING {
         let settings = match table {
             Table::Plain => settings().concurrency(8..=32),

@@ -5,7 +5,7 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::sink::{Receipt, Sink, Snapshot, SubmitError, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Receipt, Snapshot, SubmitError, TableSink};
 use tokio::sync::watch;
 
 use crate::LONGEST;
@@ -24,7 +24,7 @@ const UNHEARD: usize = 300;
 pub(crate) struct Writer {
     number: u32,
     rng: fastrand::Rng,
-    sink: Sink,
+    sink: DynamoDbSink,
     ledger: Arc<Ledger>,
     stop: watch::Receiver<bool>,
     held: VecDeque<(u64, Kind, Receipt)>,
@@ -46,7 +46,7 @@ pub(crate) struct Rest {
 impl Writer {
     pub(crate) fn new(
         number: u32,
-        sink: &Sink,
+        sink: &DynamoDbSink,
         ledger: &Arc<Ledger>,
         stop: watch::Receiver<bool>,
     ) -> Self {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use dynamodb_connector::streams::{
-    EventKind, Record, RecordStream, StartPosition, StreamSettings, StreamSource,
+    EventKind, Record, RecordStream, StartPosition, StreamsSettings, StreamsSource,
 };
 use futures::StreamExt as _;
 use serde::Serialize;
@@ -116,10 +116,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> 
     let config = arguments.connection.config().await?;
     let tables = aws_sdk_dynamodb::Client::new(&config);
     let streams = aws_sdk_dynamodbstreams::Client::new(&config);
-    let source = StreamSource::builder(&tables, &streams, arguments.table)
+    let source = StreamsSource::builder(&tables, &streams, arguments.table)
         .leases_in_memory()
         .start(arguments.from.position())
-        .settings(StreamSettings::default().poll(POLL));
+        .settings(StreamsSettings::default().poll(POLL));
     let changes = source.open().await?.into_stream();
     // Nothing has to be stored at the end: all that is left is dropped.
     tokio::select! {

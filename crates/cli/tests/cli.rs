@@ -10,8 +10,8 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::embedded::EmbeddedDynamoDb;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::Record;
-use dynamodb_connector::streams::StreamSource;
+use dynamodb_connector::sink::WriteRecord;
+use dynamodb_connector::streams::StreamsSource;
 use dynamodb_connector::{StreamView, TableSpec};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -221,7 +221,7 @@ async fn load_names_bad_lines_and_keeps_them() {
         .lines()
         .map(|line| {
             let letter: Value = serde_json::from_str(line).unwrap();
-            let record = Record::from_dead_letter(line).unwrap();
+            let record = WriteRecord::from_dead_letter(line).unwrap();
             (
                 letter["from"]["line"].clone(),
                 record.row().map(<[u8]>::to_vec),
@@ -322,7 +322,7 @@ async fn leases_are_listed_and_released() {
     let (database, url) = database().await;
     let (client, streams) = (database.client(), database.streams_client());
     // Makes the leases, and reads nothing.
-    let source = StreamSource::builder(&client, &streams, TABLE);
+    let source = StreamsSource::builder(&client, &streams, TABLE);
     drop(source.open().await.unwrap());
     let list = ["leases", "list", "orders-leases", "--endpoint-url", &url];
     let ended = run(&[&list[..], &["--output", "json"]].concat()).await;

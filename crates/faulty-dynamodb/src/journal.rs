@@ -11,7 +11,7 @@ use crate::item::key::Key;
 use crate::item::value::{Item, Value, item_to_sdk};
 use crate::store::operation::Operation;
 use crate::store::request::Targets;
-use crate::store::write::WriteKind;
+use crate::store::write::AppliedKind;
 
 /// A write that the table took, in the order in which it took them.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct AppliedWrite {
     pub(crate) request: u64,
     pub(crate) at: Duration,
     pub(crate) table: String,
-    pub(crate) kind: WriteKind,
+    pub(crate) kind: AppliedKind,
     pub(crate) key: Arc<Item>,
     pub(crate) before: Option<Arc<Item>>,
     pub(crate) after: Option<Arc<Item>>,
@@ -48,7 +48,7 @@ impl AppliedWrite {
     }
 
     /// Put, delete or update.
-    pub fn kind(&self) -> WriteKind {
+    pub fn kind(&self) -> AppliedKind {
         self.kind
     }
 

@@ -172,7 +172,7 @@ pub use journal::{AppliedWrite, Overlap, RequestOutcome, RequestRecord};
 pub use store::fake_table::{FakeTable, TableSpecExt};
 pub use store::operation::Operation;
 pub use store::streams::ShardInfo;
-pub use store::write::WriteKind;
+pub use store::write::AppliedKind;
 pub use throughput::{Capacity, CapacityUsage, IndexUsage, Refill};
 
 /// The example of README.md, to be tested.

@@ -61,7 +61,7 @@ pub use builder::KafkaSourceBuilder;
 pub use control::{KafkaSourceControl, PartitionLag};
 pub use message::Message;
 pub use output::KafkaEvent;
-pub use settings::{KafkaSourceSettings, StartPosition};
+pub use settings::{KafkaSourceSettings, OffsetReset};
 
 type GapFn = Arc<dyn Fn(&Gap) + Send + Sync>;
 type CloseSender = oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>;
@@ -71,7 +71,7 @@ type CloseSender = oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>;
 ///
 /// # Guarantees
 /// - The records of a partition are handed out in the order of their offsets.
-/// - A committed offset never passes a record that was not acknowledged with [`Ack::done`](super::Ack::done). So every record is
+/// - A committed offset never passes a record that was not acknowledged with [`Ack::done`](crate::Ack::done). So every record is
 ///   handed out at least once, to whichever member.
 /// - An acknowledgement that is dropped without `done` takes its partition back to the first record that is not done, after
 ///   [`redelivery_delay`](KafkaSourceSettings::redelivery_delay): that record comes again, and those behind it. Other
@@ -79,7 +79,7 @@ type CloseSender = oneshot::Sender<oneshot::Sender<Result<(), KafkaError>>>;
 /// - A partition that is to go to another member is kept until its records that are out are done or dropped, for
 ///   [`drain_timeout`](KafkaSourceSettings::drain_timeout) at most; no more of it are handed out, and what is done is
 ///   committed before it goes. Partitions that stay are read on meanwhile. After that, and where the
-///   group went on without this member, its records are not [current](super::Ack::is_current), and
+///   group went on without this member, its records are not [current](crate::Ack::is_current), and
 ///   acknowledgements are ignored.
 /// - A committed offset that is no longer there is a [`Gap`], and an error unless
 ///   [`on_gap`](KafkaSourceSettings::on_gap) allows it.

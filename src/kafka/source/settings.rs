@@ -33,7 +33,7 @@ const TOPIC: Bound<Duration> =
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum StartPosition {
+pub enum OffsetReset {
     /// At the committed offset, else at the oldest record.
     #[default]
     Earliest,
@@ -52,7 +52,7 @@ pub struct KafkaSourceSettings {
     pub(super) group: String,
     pub(super) topics: Vec<String>,
     #[serde(default)]
-    pub(super) start: StartPosition,
+    pub(super) start: OffsetReset,
     #[serde(default = "one_second", with = "units::duration")]
     pub(super) commit_interval: Duration,
     #[serde(default = "default_records")]
@@ -108,7 +108,7 @@ impl KafkaSourceSettings {
         Self {
             group: group.into(),
             topics: topics.into_iter().map(Into::into).collect(),
-            start: StartPosition::default(),
+            start: OffsetReset::default(),
             commit_interval: one_second(),
             max_outstanding_records: default_records(),
             max_outstanding_bytes: default_bytes(),
@@ -120,9 +120,9 @@ impl KafkaSourceSettings {
         }
     }
 
-    /// Sets where a partition begins without a committed offset. Default [`Earliest`](StartPosition::Earliest).
+    /// Sets where a partition begins without a committed offset. Default [`Earliest`](OffsetReset::Earliest).
     #[must_use]
-    pub fn start(mut self, start: StartPosition) -> Self {
+    pub fn start(mut self, start: OffsetReset) -> Self {
         self.start = start;
         self
     }
@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn settings_are_read_as_they_are_written() {
         let settings = KafkaSourceSettings::new("g", ["a", "b"])
-            .start(StartPosition::Latest)
+            .start(OffsetReset::Latest)
             .max_outstanding_bytes(1 << 20);
         let text = toml::to_string(&settings).expect("written");
         assert_eq!(toml::from_str::<KafkaSourceSettings>(&text), Ok(settings));

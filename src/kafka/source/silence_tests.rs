@@ -7,7 +7,7 @@ use super::{Key, Partitions};
 use crate::clock::Clock;
 use crate::embedded::EmbeddedKafka;
 use crate::kafka::source::clients::Clients;
-use crate::kafka::source::settings::{KafkaSourceSettings, StartPosition};
+use crate::kafka::source::settings::{KafkaSourceSettings, OffsetReset};
 use crate::kafka::source::shared::Shared;
 use crate::kafka::source::start::Search;
 use crate::kafka::test_log::Log;
@@ -43,7 +43,7 @@ impl Rig {
         let shared = Shared::new(100, 1 << 20, "group");
         let clients = Clients::create(&configs.member, &configs.reader, &shared).expect("clients");
         let search = Search {
-            start: StartPosition::Earliest,
+            start: OffsetReset::Earliest,
             generation: 0,
             opened_with: [(Arc::from("events"), 1)].into(),
         };

@@ -11,7 +11,7 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::Clients;
-use super::settings::StartPosition;
+use super::settings::OffsetReset;
 use super::shared::Key;
 use crate::gap::GapCause;
 
@@ -102,15 +102,15 @@ fn decide(
     current: &Mark,
     (low, high): (i64, i64),
     is_added: bool,
-    start: StartPosition,
+    start: OffsetReset,
 ) -> Start {
     let Some(committed) = committed else {
         return match start {
-            StartPosition::Earliest => Start::Oldest(low),
+            OffsetReset::Earliest => Start::Oldest(low),
             // Its first records came after the group had begun.
-            StartPosition::Latest if is_added => Start::Oldest(low),
-            StartPosition::Latest => Start::Newest,
-            StartPosition::Committed => Start::Unknown,
+            OffsetReset::Latest if is_added => Start::Oldest(low),
+            OffsetReset::Latest => Start::Newest,
+            OffsetReset::Committed => Start::Unknown,
         };
     };
     let mark = committed.mark.as_ref();
@@ -157,7 +157,7 @@ pub(super) struct Found {
 /// What the starts of partitions depend on.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
-    pub(super) start: StartPosition,
+    pub(super) start: OffsetReset,
     pub(super) generation: u64,
     /// The numbers of partitions that the topics had when the source was opened.
     pub(super) opened_with: HashMap<Arc<str>, i32>,

@@ -28,9 +28,9 @@ fn marks_are_read_as_they_are_written_and_those_of_others_are_not_marks() {
 fn a_committed_offset_that_is_still_there_is_the_start_whatever_is_set() {
     let mine = committed(5, Some(mark(0, Some("a"))));
     for start in [
-        StartPosition::Earliest,
-        StartPosition::Latest,
-        StartPosition::Committed,
+        OffsetReset::Earliest,
+        OffsetReset::Latest,
+        OffsetReset::Committed,
     ] {
         for current in [mark(0, Some("a")), mark(0, None)] {
             let decided = decide(Some(&mine), &current, (5, 5), false, start);
@@ -42,7 +42,7 @@ fn a_committed_offset_that_is_still_there_is_the_start_whatever_is_set() {
 #[test]
 fn offsets_that_are_gone_are_a_gap_also_at_latest() {
     let gap = |cause, wanted, at| Start::Gap { cause, wanted, at };
-    for start in [StartPosition::Earliest, StartPosition::Latest] {
+    for start in [OffsetReset::Earliest, OffsetReset::Latest] {
         let trimmed = decide(
             Some(&committed(10, None)),
             &mark(0, None),
@@ -70,7 +70,7 @@ fn offsets_that_are_gone_are_a_gap_also_at_latest() {
             &is,
             (0, 100),
             false,
-            StartPosition::Earliest,
+            OffsetReset::Earliest,
         );
         assert_eq!(replaced, gap(GapCause::TopicReplaced, 10, 0));
     }
@@ -79,10 +79,10 @@ fn offsets_that_are_gone_are_a_gap_also_at_latest() {
 #[test]
 fn without_an_offset_the_setting_decides_and_a_partition_that_was_added_is_read_whole() {
     let decide = |start, is_added| decide(None, &mark(0, None), (3, 9), is_added, start);
-    assert_eq!(decide(StartPosition::Earliest, false), Start::Oldest(3));
-    assert_eq!(decide(StartPosition::Latest, false), Start::Newest);
-    assert_eq!(decide(StartPosition::Latest, true), Start::Oldest(3));
-    assert_eq!(decide(StartPosition::Committed, true), Start::Unknown);
+    assert_eq!(decide(OffsetReset::Earliest, false), Start::Oldest(3));
+    assert_eq!(decide(OffsetReset::Latest, false), Start::Newest);
+    assert_eq!(decide(OffsetReset::Latest, true), Start::Oldest(3));
+    assert_eq!(decide(OffsetReset::Committed, true), Start::Unknown);
 }
 
 #[test]

@@ -141,7 +141,7 @@ async fn a_gap_of_trimmed_records_is_passed_at_once_also_where_no_record_follows
         noted.lock().expect("no panic").push(gap.cause);
     });
     let search = Search {
-        start: StartPosition::Earliest,
+        start: OffsetReset::Earliest,
         generation: 0,
         opened_with: [].into(),
     };

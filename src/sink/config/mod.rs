@@ -24,7 +24,7 @@ use crate::settings::{ConfigError, SettingsPlace, units};
 ///
 /// let refused = settings.max_batch_items(26).validate("decisions").unwrap_err();
 /// assert_eq!(refused.to_string(), r#"table "decisions": max_batch_items is 26, allowed 1 to 25"#);
-/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 ///
 /// Through serde, each field has its setter's name; durations and sizes are text with a unit:
@@ -193,7 +193,7 @@ impl TableSettings {
     /// longer than 46 bytes, and 832 bytes for its place in the queue and its receipt.
     ///
     /// Default: 64 MiB. Valid: 4 MiB to 1 GiB. All tables together are bounded by
-    /// [`SinkSettings::buffer_bytes`](super::SinkSettings::buffer_bytes).
+    /// [`DynamoDbSinkSettings::buffer_bytes`](super::DynamoDbSinkSettings::buffer_bytes).
     #[must_use]
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;
@@ -225,7 +225,7 @@ impl TableSettings {
     }
 
     /// Sets whether the service is asked what each request consumed (`ReturnConsumedCapacity`), for
-    /// [`Stats::consumed_units`](super::Stats) and its metric. Default: `false`.
+    /// [`TableStats::consumed_units`](super::TableStats) and its metric. Default: `false`.
     ///
     /// Where the table's capacity is known and [`rate`](Self::rate) is adaptive it is asked in any
     /// case, because the budgets are corrected by it. The report costs CPU on both sides, and

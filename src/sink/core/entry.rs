@@ -10,7 +10,7 @@ use crate::capacity::{BudgetKey, WriteCost};
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::sink::payload::Payload;
-use crate::sink::record::Record;
+use crate::sink::record::WriteRecord;
 
 /// The state of a queued write. It says in which queue the write stands, see
 /// [`Queue`](super::queue::Queue).
@@ -109,7 +109,7 @@ pub(super) struct Write<C> {
 
 impl<C> Write<C> {
     /// Returns the write as callers see it.
-    pub(super) fn to_record(&self, table: &Arc<str>) -> Record {
+    pub(super) fn to_record(&self, table: &Arc<str>) -> WriteRecord {
         self.payload.to_record(table, self.attempts.count)
     }
 

@@ -282,7 +282,7 @@ mod against_a_service {
     use proptest::test_runner::RngSeed;
 
     use crate::item::KeyKind;
-    use crate::sink::{Sink, TableSettings};
+    use crate::sink::{DynamoDbSink, TableSettings};
     use crate::test_util::FaultyDynamoDb;
     use crate::{IndexSpec, TableSpec};
 
@@ -320,7 +320,7 @@ mod against_a_service {
         let fake = FaultyDynamoDb::new();
         fake.create_table(spec());
         let client = fake.client();
-        let sink = Sink::builder(&client)
+        let sink = DynamoDbSink::builder(&client)
             .table("decisions", TableSettings::default())
             .open();
         let table = sink.await.unwrap().table("decisions").unwrap();

@@ -6,7 +6,7 @@ use crate::item::ItemError;
 use crate::retry::{ErrorClass, Failure, ServiceError, code};
 use crate::settings::ConfigError;
 use crate::sink::{
-    NotWritten, Outcome, Record, RecordSinkError, RejectReason, SnapshotError, TableSettings,
+    NotWritten, Outcome, RecordSinkError, RejectReason, SnapshotError, TableSettings, WriteRecord,
 };
 
 fn service(class: ErrorClass, code: &'static str) -> ServiceError {
@@ -36,8 +36,8 @@ fn misfit() -> SubmitError {
     SubmitError::Item { table, error }
 }
 
-fn record() -> Record {
-    Record::of_row("decisions".into(), None)
+fn record() -> WriteRecord {
+    WriteRecord::of_row("decisions".into(), None)
 }
 
 fn rejected(reason: RejectReason) -> Outcome {

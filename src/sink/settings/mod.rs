@@ -18,9 +18,9 @@ use crate::settings::{ConfigError, SettingsPlace};
 ///
 /// ```
 /// use std::time::Duration;
-/// use dynamodb_connector::sink::{SinkSettings, TableSettings};
+/// use dynamodb_connector::sink::{DynamoDbSinkSettings, TableSettings};
 ///
-/// let settings = SinkSettings::from_toml(r#"
+/// let settings = DynamoDbSinkSettings::from_toml(r#"
 ///     max_requests = 512             # of all tables together
 ///     buffer_bytes = "1GiB"
 ///
@@ -37,21 +37,21 @@ use crate::settings::{ConfigError, SettingsPlace};
 ///     settings.for_table("any other").clone().buffer_bytes(256 << 20),
 /// );
 ///
-/// let refused = SinkSettings::from_toml("tables.decisions.linger = 5").unwrap_err();
+/// let refused = DynamoDbSinkSettings::from_toml("tables.decisions.linger = 5").unwrap_err();
 /// assert_eq!(refused.table(), Some("decisions"));
 /// assert_eq!(refused.field(), Some("linger"));
-/// # Ok::<(), dynamodb_connector::sink::ConfigError>(())
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct SinkSettings {
+pub struct DynamoDbSinkSettings {
     #[serde(flatten)]
     limits: SinkLimits,
     defaults: TableSettings,
     tables: BTreeMap<String, TableSettings>,
 }
 
-impl SinkSettings {
+impl DynamoDbSinkSettings {
     /// Sets the most requests that all tables together may have in flight. When the sink is opened, so
     /// many tables are described at a time, too.
     ///
@@ -221,7 +221,7 @@ impl SinkSettings {
 }
 
 /// Reads settings within an application's own, with the same checks and the same messages.
-impl<'de> Deserialize<'de> for SinkSettings {
+impl<'de> Deserialize<'de> for DynamoDbSinkSettings {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         Self::from_value(Value::deserialize(from)?).map_err(serde::de::Error::custom)
     }

@@ -10,7 +10,7 @@ use crate::capacity::Rate;
 use crate::retry::{RetryBudgetSettings, RetryPolicy};
 
 fn problem(toml: &str) -> String {
-    SinkSettings::from_toml(toml)
+    DynamoDbSinkSettings::from_toml(toml)
         .expect_err("refused")
         .to_string()
 }
@@ -18,18 +18,18 @@ fn problem(toml: &str) -> String {
 #[test]
 fn an_empty_file_is_all_defaults() {
     assert_eq!(
-        SinkSettings::from_toml("").expect("valid"),
-        SinkSettings::default()
+        DynamoDbSinkSettings::from_toml("").expect("valid"),
+        DynamoDbSinkSettings::default()
     );
     assert_eq!(
-        SinkSettings::from_json("{}").expect("valid"),
-        SinkSettings::default()
+        DynamoDbSinkSettings::from_json("{}").expect("valid"),
+        DynamoDbSinkSettings::default()
     );
 }
 
 #[test]
 fn a_table_takes_what_it_does_not_name_from_the_defaults() {
-    let settings = SinkSettings::from_toml(
+    let settings = DynamoDbSinkSettings::from_toml(
         r#"
             [defaults]
             concurrency = { min = 2, max = 8 }
@@ -96,8 +96,8 @@ fn json_and_toml_read_alike() {
     let toml =
         "defaults.linger = \"5ms\"\n[tables.a]\nbuffer_bytes = \"8 MiB\"\nmax_key_share = 1.0";
     assert_eq!(
-        SinkSettings::from_json(json).expect("valid"),
-        SinkSettings::from_toml(toml).expect("valid"),
+        DynamoDbSinkSettings::from_json(json).expect("valid"),
+        DynamoDbSinkSettings::from_toml(toml).expect("valid"),
     );
 }
 
@@ -212,7 +212,7 @@ fn text_that_is_no_toml_or_json_is_refused_with_the_place() {
     let broken = problem("[defaults]\nlinger = = 3");
     assert!(broken.starts_with("settings are not TOML: "), "{broken}");
     assert!(broken.ends_with("at line 2 column 10"), "{broken}");
-    let broken = SinkSettings::from_json("{\n  nonsense")
+    let broken = DynamoDbSinkSettings::from_json("{\n  nonsense")
         .expect_err("refused")
         .to_string();
     assert_eq!(
@@ -223,14 +223,14 @@ fn text_that_is_no_toml_or_json_is_refused_with_the_place() {
 
 #[test]
 fn files_are_told_apart_by_their_ending() {
-    let missing = SinkSettings::from_path("no/such/settings.toml").expect_err("no file");
+    let missing = DynamoDbSinkSettings::from_path("no/such/settings.toml").expect_err("no file");
     assert!(matches!(missing, ConfigError::File { .. }));
-    let unknown = SinkSettings::from_path("settings.yaml").expect_err("no format");
+    let unknown = DynamoDbSinkSettings::from_path("settings.yaml").expect_err("no format");
     assert_eq!(
         unknown.to_string(),
         "settings file \"settings.yaml\" ends in neither .toml nor .json"
     );
-    let manifest = SinkSettings::from_path("Cargo.toml").expect_err("no settings");
+    let manifest = DynamoDbSinkSettings::from_path("Cargo.toml").expect_err("no settings");
     assert!(
         matches!(manifest, ConfigError::Unreadable { .. }),
         "{manifest}"
@@ -241,7 +241,7 @@ fn files_are_told_apart_by_their_ending() {
 fn settings_can_be_part_of_an_applications_own() {
     #[derive(Debug, Deserialize)]
     struct Application {
-        sink: SinkSettings,
+        sink: DynamoDbSinkSettings,
     }
     let application: Application =
         toml::from_str("[sink.defaults]\nlinger = \"5ms\"\n[sink.tables.a]\ncoalesce = true")
@@ -336,8 +336,8 @@ prop_compose! {
     fn settings()(
         defaults in table(),
         tables in prop::collection::btree_map("[a-zA-Z0-9_.-]{3,12}", table(), 0..3),
-    ) -> SinkSettings {
-        SinkSettings { limits: SinkLimits::default(), defaults, tables }
+    ) -> DynamoDbSinkSettings {
+        DynamoDbSinkSettings { limits: SinkLimits::default(), defaults, tables }
     }
 }
 
@@ -355,9 +355,9 @@ proptest! {
     fn settings_written_are_read_back(settings in settings()) {
         settings.validate().expect("made of valid values");
         let json = serde_json::to_string(&settings).expect("json");
-        prop_assert_eq!(&SinkSettings::from_json(&json).expect("read back"), &settings);
+        prop_assert_eq!(&DynamoDbSinkSettings::from_json(&json).expect("read back"), &settings);
         let toml = toml::to_string(&settings).expect("toml");
-        prop_assert_eq!(&SinkSettings::from_toml(&toml).expect("read back"), &settings);
+        prop_assert_eq!(&DynamoDbSinkSettings::from_toml(&toml).expect("read back"), &settings);
         let one = serde_json::to_string(&settings.defaults).expect("json");
         prop_assert_eq!(&serde_json::from_str::<TableSettings>(&one).expect("read back"), &settings.defaults);
     }
@@ -371,7 +371,7 @@ proptest! {
 #[test]
 fn a_line_break_in_a_name_does_not_break_the_message() {
     let refused =
-        SinkSettings::from_json(r#"{"defaults": {"l\nger": "5ms"}}"#).expect_err("unknown");
+        DynamoDbSinkSettings::from_json(r#"{"defaults": {"l\nger": "5ms"}}"#).expect_err("unknown");
     assert_eq!(refused.to_string().lines().count(), 1, "{refused}");
     assert!(refused.to_string().contains(r"l\nger"), "{refused}");
 }
@@ -379,19 +379,19 @@ fn a_line_break_in_a_name_does_not_break_the_message() {
 #[test]
 fn the_limits_over_all_tables_are_read_and_written() {
     let text = "max_requests = 300\nbuffer_bytes = \"512MiB\"\n[tables.a]\nconcurrency = 300";
-    let settings = SinkSettings::from_toml(text).unwrap();
-    let by_setters = SinkSettings::default()
+    let settings = DynamoDbSinkSettings::from_toml(text).unwrap();
+    let by_setters = DynamoDbSinkSettings::default()
         .max_requests(300)
         .buffer_bytes(512 << 20)
         .table("a", TableSettings::default().concurrency(300));
     assert_eq!(settings, by_setters);
     let written = toml::to_string(&settings).unwrap();
-    assert_eq!(SinkSettings::from_toml(&written).unwrap(), settings);
-    let default = toml::to_string(&SinkSettings::default()).unwrap();
+    assert_eq!(DynamoDbSinkSettings::from_toml(&written).unwrap(), settings);
+    let default = toml::to_string(&DynamoDbSinkSettings::default()).unwrap();
     assert!(!default.contains("max_requests"));
     assert_eq!(
-        SinkSettings::from_toml(&default).unwrap(),
-        SinkSettings::default()
+        DynamoDbSinkSettings::from_toml(&default).unwrap(),
+        DynamoDbSinkSettings::default()
     );
 }
 
@@ -415,10 +415,10 @@ fn a_limit_below_that_of_a_table_is_refused() {
             "settings: max_requests is 0, allowed 1 to 1000000",
         ),
     ] {
-        let refused = SinkSettings::from_toml(text).unwrap_err();
+        let refused = DynamoDbSinkSettings::from_toml(text).unwrap_err();
         assert_eq!(refused.to_string(), message);
     }
-    let refused = SinkSettings::default()
+    let refused = DynamoDbSinkSettings::default()
         .table("a", TableSettings::default().buffer_bytes(128 << 20))
         .buffer_bytes(100 << 20);
     assert!(refused.validate().is_err());

@@ -1,70 +1,4 @@
-//! The un-acknowledged writes of a sink, to be kept with a position in the input.
-//!
-//! A pipeline that reads from somewhere takes a snapshot, stores it together with its read
-//! position, and after a crash restores it into a new sink and reads on from there.
-//!
-//! # What holds over a crash
-//!
-//! Take the snapshot, then look at the outcomes that have come, then store snapshot, position and
-//! the outcomes that you keep as one: in a file that is renamed over the old one, or in one
-//! transaction. The position is the first of the input that was not accepted when the snapshot was
-//! asked for. Then, restored before anything is read on:
-//!
-//! - **Nothing accepted is lost.** Each write had reported its outcome when the snapshot was there,
-//!   or is in it, or comes from the input again. A dead letter is in it until its handler has
-//!   returned. Failures that wait for a flush to report them, since their receipts were dropped or
-//!   they went through a `futures::Sink`, are not in it: with a dead-letter handler there are none.
-//! - **Puts and deletes, and updates that are idempotent, are sent again**, in their old order.
-//!   Until they and the input have caught up, the table may show older values than before the
-//!   crash; under `newer_by` it never does.
-//! - **Other updates, and transactions, are handed back** ([`Restored::handed_back`]) where the
-//!   snapshot holds them as sent, and not sent again.
-//! - **Where it holds them as not yet sent, they are sent**, and those that the input brings again
-//!   are submitted again, although the old process may have sent either after the snapshot. So
-//!   each process applies such an update at most once, and several processes may apply it once
-//!   each. With `exactly_once` one from the snapshot keeps its token, which closes this for 10
-//!   minutes; one from the input gets a new token.
-//!
-//! An update that must count once over any number of crashes carries its own proof: it keeps the
-//! place in the input that it came from, and is conditional on it. Declare that it may then be
-//! repeated:
-//!
-//! ```
-//! # async fn count(
-//! #     table: &dynamodb_connector::sink::TableSink, key: &str, position: u64,
-//! # ) -> Result<(), dynamodb_connector::sink::SubmitError> {
-//! let key = serde_json::json!({"pk": key});
-//! let count = table
-//!     .update(&key, "SET seen = :position ADD tally :one")
-//!     .condition("attribute_not_exists(pk) OR seen < :position")
-//!     .value(":position", &position)
-//!     .value(":one", &1);
-//! let receipt = count.idempotent(true).await?;
-//! # drop(receipt);
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! # Format, version 1
-//!
-//! Lines of JSON, UTF-8, each ended by `\n`: a header, a line for each table, followed by a line
-//! for each of its writes in submission order, and an end that counts them and holds the CRC-32
-//! (IEEE) of all bytes before it.
-//!
-//! ```json
-//! {"format":"dynamodb-connector/sink-snapshot","version":1}
-//! {"table":"decisions","writes":2}
-//! {"call":"batch","parts":[{"kind":"put","data":{"pk":{"S":"42"}}}]}
-//! {"call":"single","parts":[{"kind":"update","data":{"pk":{"S":"42"}},"expressions":{"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}],"idempotent":false,"may_have_applied":true}
-//! {"end":{"writes":2,"crc32":3735928559}}
-//! ```
-//!
-//! `call` is `batch`, `single` or `transaction` (with its `token`); `kind` is `put`, `delete`,
-//! `update` or `check`; `data` is the item of a put and the key of all else, in DynamoDB's JSON.
-//! Absent fields are false or empty. Nothing limits a string's length but DynamoDB itself.
-//!
-//! A version that is not known is refused, as is an unknown `call` or `kind`, and anything cut
-//! short or changed. Every later version will read this one.
+//! The un-acknowledged writes of a sink, to be kept with a position in the input: their form, and how they are restored.
 
 mod format;
 mod restore;
@@ -80,12 +14,77 @@ use format::{
 pub use restore::Restored;
 pub(super) use restore::prepare;
 
-/// The un-acknowledged writes of one or more tables. See the [module](self) for what holds after a
-/// crash, and for its format.
+/// The un-acknowledged writes of one or more tables, to be kept with a position in the input.
+///
+/// A pipeline that reads from somewhere takes a snapshot, stores it together with its read
+/// position, and after a crash restores it into a new sink and reads on from there.
 ///
 /// Taken by [`TableSink::snapshot`](super::TableSink::snapshot) or
-/// [`Sink::snapshot`](super::Sink::snapshot) while the sink keeps running. It shares the writes'
+/// [`DynamoDbSink::snapshot`](super::DynamoDbSink::snapshot) while the sink keeps running. It shares the writes'
 /// bytes with the sink, so it is cheap until it is written out.
+///
+/// # What holds over a crash
+///
+/// Take the snapshot, then look at the outcomes that have come, then store snapshot, position and
+/// the outcomes that you keep as one: in a file that is renamed over the old one, or in one
+/// transaction. The position is the first of the input that was not accepted when the snapshot was
+/// asked for. Then, restored before anything is read on:
+///
+/// - **Nothing accepted is lost.** Each write had reported its outcome when the snapshot was there,
+///   or is in it, or comes from the input again. A dead letter is in it until its handler has
+///   returned. Failures that wait for a flush to report them, since their receipts were dropped or
+///   they went through a `futures::Sink`, are not in it: with a dead-letter handler there are none.
+/// - **Puts and deletes, and updates that are idempotent, are sent again**, in their old order.
+///   Until they and the input have caught up, the table may show older values than before the
+///   crash; under `newer_by` it never does.
+/// - **Other updates, and transactions, are handed back** ([`Restored::handed_back`]) where the
+///   snapshot holds them as sent, and not sent again.
+/// - **Where it holds them as not yet sent, they are sent**, and those that the input brings again
+///   are submitted again, although the old process may have sent either after the snapshot. So
+///   each process applies such an update at most once, and several processes may apply it once
+///   each. With `exactly_once` one from the snapshot keeps its token, which closes this for 10
+///   minutes; one from the input gets a new token.
+///
+/// An update that must count once over any number of crashes carries its own proof: it keeps the
+/// place in the input that it came from, and is conditional on it. Declare that it may then be
+/// repeated:
+///
+/// ```
+/// # async fn count(
+/// #     table: &dynamodb_connector::sink::TableSink, key: &str, position: u64,
+/// # ) -> Result<(), dynamodb_connector::sink::SubmitError> {
+/// let key = serde_json::json!({"pk": key});
+/// let count = table
+///     .update(&key, "SET seen = :position ADD tally :one")
+///     .condition("attribute_not_exists(pk) OR seen < :position")
+///     .value(":position", &position)
+///     .value(":one", &1);
+/// let receipt = count.idempotent(true).await?;
+/// # drop(receipt);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Format, version 1
+///
+/// Lines of JSON, UTF-8, each ended by `\n`: a header, a line for each table, followed by a line
+/// for each of its writes in submission order, and an end that counts them and holds the CRC-32
+/// (IEEE) of all bytes before it.
+///
+/// ```json
+/// {"format":"dynamodb-connector/sink-snapshot","version":1}
+/// {"table":"decisions","writes":2}
+/// {"call":"batch","parts":[{"kind":"put","data":{"pk":{"S":"42"}}}]}
+/// {"call":"single","parts":[{"kind":"update","data":{"pk":{"S":"42"}},"expressions":{"UpdateExpression":"ADD n :one","ExpressionAttributeValues":{":one":{"N":"1"}}}}],"idempotent":false,"may_have_applied":true}
+/// {"end":{"writes":2,"crc32":3735928559}}
+/// ```
+///
+/// `call` is `batch`, `single` or `transaction` (with its `token`); `kind` is `put`, `delete`,
+/// `update` or `check`; `data` is the item of a put and the key of all else, in DynamoDB's JSON.
+/// Absent fields are false or empty. Nothing limits a string's length but DynamoDB itself.
+///
+/// A version that is not known is refused, as is an unknown `call` or `kind`, and anything cut
+/// short or changed. Every later version will read this one.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     tables: Vec<TableSnapshot>,

@@ -15,7 +15,7 @@ use crate::sink::message::Control;
 use crate::sink::outcome::Outcome;
 use crate::sink::report::Report;
 use crate::sink::snapshot::{Restored, Snapshot, SnapshotError};
-use crate::sink::stats::Stats;
+use crate::sink::stats::TableStats;
 
 impl TableSink {
     /// Waits until every write submitted before this call has its outcome. Later ones don't delay
@@ -109,7 +109,7 @@ impl TableSink {
 
     /// Returns the numbers of this moment.
     #[must_use]
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> TableStats {
         let published = self.shared.stats.lock();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         let mut stats = published.stats.clone();

@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::TableSink;
 use crate::item;
 use crate::sink::admission::Charge;
-use crate::sink::dead_letter::{DeadLetter, PANICKED};
+use crate::sink::dead_letter::{FailedWrite, PANICKED};
 use crate::sink::error::SubmitError;
 use crate::sink::message::Message;
 use crate::sink::outcome::{Outcome, RejectReason, WriteKind};
 use crate::sink::receipt::{Completion, Receipt};
-use crate::sink::record::Record;
+use crate::sink::record::WriteRecord;
 use crate::sink::snapshot::prepare;
 use crate::sink::submit::Submit;
 use crate::sink::transaction::Transaction;
@@ -39,7 +39,7 @@ impl TableSink {
     /// dead-letter handler, so that all wrong records take one way.
     ///
     /// The receipt of such a record resolves to [`Outcome::Rejected`] with
-    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`Record::row`]), in which
+    /// [`RejectReason::Invalid`], and its letter holds it as plain JSON ([`WriteRecord::row`]), in which
     /// a float that is no number is `null`. The call resolves once the handler is done. Without a
     /// handler the receipt alone has the outcome; if that is dropped, the next `flush` or `close`
     /// reports it.
@@ -80,7 +80,7 @@ impl TableSink {
     }
 
     /// Submits a write that came back with an outcome or was read from a dead letter
-    /// ([`Record::from_dead_letter`]), as if it were new: it is checked against this table,
+    /// ([`WriteRecord::from_dead_letter`]), as if it were new: it is checked against this table,
     /// whichever it was for. One that may have been applied is applied again.
     ///
     /// A transaction keeps its token, so that within 10 minutes of its first attempt it is applied
@@ -88,9 +88,9 @@ impl TableSink {
     ///
     /// # Errors
     ///
-    /// [`SubmitError::Invalid`] for a record that was never a write ([`Record::row`]). Else as
+    /// [`SubmitError::Invalid`] for a record that was never a write ([`WriteRecord::row`]). Else as
     /// submitting for the first time.
-    pub fn resubmit(&self, record: &Record) -> Submit {
+    pub fn resubmit(&self, record: &WriteRecord) -> Submit {
         let prepared = match record.payload() {
             Some(payload) => prepare(payload, &self.shared),
             None => Err(self
@@ -118,11 +118,11 @@ impl TableSink {
         }
         let outcome = Outcome::Rejected {
             reason: RejectReason::Invalid(Box::new(error.clone())),
-            record: Record::of_row(Arc::clone(&self.shared.name), row),
+            record: WriteRecord::of_row(Arc::clone(&self.shared.name), row),
         };
         let handler = self.shared.dead_letters.clone();
         let handled = handler.is_some();
-        if let (Some(handler), Some(letter)) = (handler, DeadLetter::of(&outcome)) {
+        if let (Some(handler), Some(letter)) = (handler, FailedWrite::of(&outcome)) {
             // A task of its own: its panic must not be the caller's, and a caller that gives up
             // must not leave half a letter.
             let handling = self.shared.runtime.spawn(handler.handle(letter));

@@ -10,7 +10,7 @@ use crate::sink::error::{DrainError, StopReason, SubmitError};
 use crate::sink::message::{Reply, UNREPORTED};
 use crate::sink::outcome::Outcome;
 use crate::sink::receipt::Completion;
-use crate::sink::record::Record;
+use crate::sink::record::WriteRecord;
 use crate::sink::stats::Budgeted;
 use crate::transport::Operation;
 
@@ -33,7 +33,7 @@ pub(super) struct Unobserved {
 
 impl Unobserved {
     pub(super) fn keep(&mut self, outcome: Outcome) {
-        self.bytes += outcome.record().map_or(0, Record::bytes);
+        self.bytes += outcome.record().map_or(0, WriteRecord::bytes);
         self.outcomes.push(outcome);
     }
 

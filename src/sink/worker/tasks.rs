@@ -13,7 +13,7 @@ use crate::health::LastError;
 use crate::item::{self, IndexShape};
 use crate::retry::{ErrorClass, ServiceError};
 use crate::sink::core::{BatchOutcome, DeadLettered, Described, Request};
-use crate::sink::dead_letter::{DeadLetter, PANICKED};
+use crate::sink::dead_letter::{FailedWrite, PANICKED};
 use crate::sink::describing::table_capacity;
 use crate::sink::error::StopReason;
 use crate::transport::{Consumed, Operation, TableDescription, parse_batch, parse_single};
@@ -159,7 +159,7 @@ impl Running {
 
     pub(super) fn dead_letter(&mut self, now: Duration, letter: DeadLettered) {
         let DeadLettered { ticket, outcome } = letter;
-        match (&self.worker.dead_letters, DeadLetter::of(&outcome)) {
+        match (&self.worker.dead_letters, FailedWrite::of(&outcome)) {
             (Some(handler), Some(letter)) => {
                 let handler = handler.clone();
                 let handling = async move {

@@ -102,7 +102,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for BatchError {
 /// A record that is given up.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct DeadLetter {
+pub struct FailedChange {
     /// The shard.
     pub shard: ShardId,
     /// The record, or the parts of it that could be read.
@@ -119,7 +119,7 @@ pub struct DeadLetter {
 pub enum DeadReason {
     /// The handler refused it, or failed too often. Holds the handler's last message.
     Handler(String),
-    /// It is older than [`max_age`](super::super::StreamSettings::max_age).
+    /// It is older than [`max_age`](super::super::StreamsSettings::max_age).
     TooOld(Duration),
     /// An image can't be read.
     Undecodable(DecodeError),
@@ -148,7 +148,7 @@ pub(crate) struct Handled {
 pub(crate) type HandleFn =
     Arc<dyn Fn(ShardId, Vec<Record>, u32) -> BoxFuture<'static, Handled> + Send + Sync>;
 pub(crate) type DeadLetterFn =
-    Arc<dyn Fn(DeadLetter) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
+    Arc<dyn Fn(FailedChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// Wraps a handler of typed batches in the form that the policy calls.
 pub(crate) fn erase<T, H, F, E>(handler: H) -> HandleFn
@@ -214,7 +214,7 @@ where
 /// wanted any more. Returns whether it was taken.
 pub(crate) async fn write_dead_letter(
     dead_letters: &DeadLetterFn,
-    letter: DeadLetter,
+    letter: FailedChange,
     retries: &mut Retries,
     failure_log: &FailureLog,
     is_wanted: impl Fn() -> bool,

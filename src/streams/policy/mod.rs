@@ -10,6 +10,6 @@ mod handler;
 mod lanes;
 mod runner;
 
-pub use handler::{Batch, BatchError, Change, DeadLetter, DeadReason};
+pub use handler::{Batch, BatchError, Change, DeadReason, FailedChange};
 pub(crate) use handler::{DeadLetterFn, HandleFn, erase, write_dead_letter};
 pub(crate) use runner::Runner;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::task::JoinSet;
 
-use super::handler::{DeadLetter, DeadLetterFn, DeadReason, HandleFn, Handled, write_dead_letter};
+use super::handler::{
+    DeadLetterFn, DeadReason, FailedChange, HandleFn, Handled, write_dead_letter,
+};
 use super::lanes::{Ending, Lanes, Piece, Rules};
 use crate::clock::Clock;
 use crate::progress::Acknowledge;
@@ -284,7 +286,7 @@ impl Runner {
         let failure_log = Arc::clone(&self.failure_log);
         self.running.spawn(async move {
             for record in &records {
-                let letter = DeadLetter {
+                let letter = FailedChange {
                     shard: shard.clone(),
                     record: record.entry.clone(),
                     reason: reason.clone(),

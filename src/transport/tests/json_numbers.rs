@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::sink::TableSink;
-use crate::streams::StreamSource;
+use crate::streams::StreamsSource;
 use crate::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use crate::{StreamView, TableSpec};
 
@@ -60,7 +60,7 @@ async fn a_json_number_comes_back_as_it_was_written() {
             assert!(!keeps_digits || stored == text, "{stored} for {text}");
         }
     }
-    let source = StreamSource::builder(&fake.client(), &fake.streams_client(), "decisions");
+    let source = StreamsSource::builder(&fake.client(), &fake.streams_client(), "decisions");
     let mut stream = source.open().await.expect("it opens").into_stream();
     for row in &rows {
         let delivery = stream.next().await.expect("a record").expect("readable");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
-    DrainError, Outcome, Receipt, Sink, Snapshot, SubmitError, TableSettings,
+    DrainError, DynamoDbSink, Outcome, Receipt, Snapshot, SubmitError, TableSettings,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
@@ -52,7 +52,7 @@ async fn a_flush_that_is_dropped_leaves_its_failures_to_the_next() {
 }
 
 /// Two tables, of which the second answers late.
-async fn two_tables(settings: TableSettings) -> (FaultyDynamoDb, Sink) {
+async fn two_tables(settings: TableSettings) -> (FaultyDynamoDb, DynamoDbSink) {
     let fake = fake();
     fake.create_table(TableSpec::new("late"));
     fake.inject(
@@ -62,7 +62,7 @@ async fn two_tables(settings: TableSettings) -> (FaultyDynamoDb, Sink) {
             .always(),
     );
     fake.inject(Fault::poison(is_pk("bad")));
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, settings.clone())
         .table("late", settings)
         .seed(7)
@@ -70,7 +70,7 @@ async fn two_tables(settings: TableSettings) -> (FaultyDynamoDb, Sink) {
     (fake, sink.await.expect("opened"))
 }
 
-async fn put_to_both(sink: &Sink, pk: &str) -> Vec<Receipt> {
+async fn put_to_both(sink: &DynamoDbSink, pk: &str) -> Vec<Receipt> {
     let mut receipts = Vec::new();
     for table in [TABLE, "late"] {
         let table = sink.table(table).expect("opened");

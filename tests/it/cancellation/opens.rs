@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
 
 use super::{MANNERS, at_every_point, soon};
@@ -55,7 +55,7 @@ async fn an_open_of_several_tables_that_is_dropped_starts_none() {
     for manner in MANNERS {
         let polls = at_every_point(manner, async |cut| {
             let fake = reluctant();
-            let both = Sink::builder(&fake.client())
+            let both = DynamoDbSink::builder(&fake.client())
                 .table(TABLE, TableSettings::default())
                 .table("others", TableSettings::default());
             let opened = cut.of(both.open()).await;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Capacity, CapacityUsage, FakeTable, FaultyDynamoDb};
 use serde::Serialize;
 use tokio::task::JoinHandle;
@@ -64,7 +64,7 @@ fn fake<T: Into<FakeTable>>(tables: impl IntoIterator<Item = T>) -> FaultyDynamo
 
 /// Opens [`TABLE`], described.
 async fn open(fake: &FaultyDynamoDb, settings: TableSettings, seed: u64) -> TableSink {
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, settings)
         .seed(seed)
         .open();

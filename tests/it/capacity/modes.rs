@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::{KeyKind, KeySchema};
-use dynamodb_connector::sink::{CapacityMode, Rate, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{CapacityMode, DynamoDbSink, Rate, TableSettings, TableSink};
 use dynamodb_connector::test_util::{
     FakeTable, Fault, FaultyDynamoDb, Operation, TableSpecExt as _,
 };
@@ -28,7 +28,7 @@ fn provisioned(units: u64) -> TableSpec {
 /// Opens [`TABLE`] with its keys given.
 async fn open_keyed(fake: &FaultyDynamoDb, settings: TableSettings) -> TableSink {
     let keys = KeySchema::new("pk", KeyKind::String).with_sort("sk", KeyKind::Number);
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, settings)
         .keys(TABLE, keys)
         .seed(1)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::sink::{Concurrency, ConfigError, LimitedBy, Rate, TableSink};
+use dynamodb_connector::ConfigError;
+use dynamodb_connector::sink::{Concurrency, LimitedBy, Rate, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
 use super::{Class, open, seconds, settings, spec};

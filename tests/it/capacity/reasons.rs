@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::{LimitedBy, Sink, TableSettings, TableSink, ThrottledBy};
+use dynamodb_connector::sink::{DynamoDbSink, LimitedBy, TableSettings, TableSink, ThrottledBy};
 use dynamodb_connector::test_util::{
     Fault, FaultyDynamoDb, Operation, TableSpecExt as _, Throttle,
 };
@@ -77,7 +77,7 @@ impl Reaction {
         }
         let after = table.stats();
         assert!(after.throttled > before.throttled, "the fault has struck");
-        let rate = |stats: dynamodb_connector::sink::Stats| stats.rate.expect("it has one");
+        let rate = |stats: dynamodb_connector::sink::TableStats| stats.rate.expect("it has one");
         Self {
             by,
             before: rate(before),
@@ -222,7 +222,7 @@ async fn the_accounts_limit_slows_every_table_of_the_sink() {
     ] {
         let fake = fake();
         fake.create_table(spec("other").provisioned(5, 200));
-        let sink = Sink::builder(&fake.client())
+        let sink = DynamoDbSink::builder(&fake.client())
             .table(TABLE, settings())
             .table("other", settings())
             .seed(1)

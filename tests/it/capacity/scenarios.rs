@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::Sink;
+use dynamodb_connector::sink::DynamoDbSink;
 use dynamodb_connector::test_util::{Refill, TableSpecExt as _};
 
 use super::{
@@ -288,7 +288,7 @@ async fn a_table_that_is_throttled_hard_takes_nothing_from_another() {
             .provisioned(5, 10)
             .enforce(capacity(1, PARTITION)),
     ]);
-    let sink = Sink::builder(&fake.client())
+    let sink = DynamoDbSink::builder(&fake.client())
         .table(TABLE, settings())
         .table("hard", settings())
         .seed(1)

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use dynamodb_connector::ServiceError;
 use dynamodb_connector::item::{KeyKind, KeySchema};
-use dynamodb_connector::retry::ServiceError;
 use dynamodb_connector::sink::{
-    DrainError, OpenError, Outcome, RejectReason, Sink, SubmitError, TableSettings, TableSink,
+    DrainError, DynamoDbSink, OpenError, Outcome, RejectReason, SubmitError, TableSettings,
+    TableSink,
 };
 
 use super::{Local, item, pk};
@@ -97,7 +98,7 @@ async fn a_record_that_only_the_server_can_refuse_is_found_among_its_neighbours(
     else {
         return;
     };
-    let sink = Sink::builder(&local.client)
+    let sink = DynamoDbSink::builder(&local.client)
         .table(&local.name, TableSettings::default().concurrency(1))
         .keys(&local.name, KeySchema::new("pk", KeyKind::String));
     let table = sink.open().await.unwrap().table(&local.name).unwrap();
@@ -189,7 +190,7 @@ async fn a_table_that_does_not_exist_is_named() {
     assert_eq!(error.code(), "ResourceNotFoundException");
 
     // With the keys given, the first write finds out.
-    let sink = Sink::builder(&local.client)
+    let sink = DynamoDbSink::builder(&local.client)
         .table("no-such-table", TableSettings::default())
         .keys("no-such-table", KeySchema::new("pk", KeyKind::String));
     let table = sink.open().await.unwrap().table("no-such-table").unwrap();

@@ -1,6 +1,6 @@
 //! A write that the server carried out and whose answer was lost ends as what it is.
 
-use dynamodb_connector::sink::{Outcome, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, TableSettings, TableSink};
 
 use super::lossy::Lossy;
 use super::{Local, pk};
@@ -10,7 +10,7 @@ use crate::setup::{id, row};
 /// A sink whose requests of this operation lose their answers so many times.
 async fn lossy(local: &Local, operation: &'static str, answers: usize) -> (Lossy, TableSink) {
     let proxy = Lossy::start(&local.url, operation, answers).await;
-    let sink = Sink::builder(&client_for(proxy.url()))
+    let sink = DynamoDbSink::builder(&client_for(proxy.url()))
         .table(&local.name, TableSettings::default())
         .seed(7);
     let sink = sink.open().await.expect("opened");

@@ -24,7 +24,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, BillingMode, GlobalSecondaryIndex, KeyType, Projection, ProjectionType,
     ScalarAttributeType,
 };
-use dynamodb_connector::sink::{Outcome, Receipt, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, Receipt, TableSettings, TableSink};
 
 use crate::conformance::harness::{self, Item, attribute, client_for, key_element, s};
 
@@ -63,7 +63,7 @@ impl Local {
     /// However slow the machine, no request is given up.
     async fn open_with(&self, settings: TableSettings) -> TableSink {
         let settings = settings.request_timeout(Duration::from_secs(300));
-        let builder = Sink::builder(&self.client).table(&self.name, settings);
+        let builder = DynamoDbSink::builder(&self.client).table(&self.name, settings);
         let sink = builder.seed(7).open().await.expect("opened");
         sink.table(&self.name).expect("it was added")
     }

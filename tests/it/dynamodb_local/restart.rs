@@ -11,7 +11,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::ScalarAttributeType;
 use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
-use dynamodb_connector::sink::{Receipt, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Receipt, TableSettings, TableSink};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
@@ -105,7 +105,9 @@ async fn a_server_that_is_killed_and_started_again_loses_nothing() {
         .max_backoff(Duration::from_millis(500))
         .budget(budget);
     let settings = TableSettings::default().buffer_records(200).retry(retry);
-    let sink = Sink::builder(&client).table(TABLE, settings).seed(7);
+    let sink = DynamoDbSink::builder(&client)
+        .table(TABLE, settings)
+        .seed(7);
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
 
     let confirmed: Confirmed = Arc::new(Mutex::new((0..KEYS).map(|_| None).collect()));

@@ -5,7 +5,7 @@ use dynamodb_connector::kafka::{
     ProducerRecord,
 };
 use dynamodb_connector::pipeline::{KafkaOutput, Keyed, Pipeline, PipelineError, PipelineReport};
-use dynamodb_connector::streams::{Change, StreamSource};
+use dynamodb_connector::streams::{Change, StreamsSource};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ struct Flow {
 }
 
 impl Flow {
-    fn start(changes: StreamSource, output: &KafkaSink, topic: &str) -> Self {
+    fn start(changes: StreamsSource, output: &KafkaSink, topic: &str) -> Self {
         let topic = topic.to_owned();
         let job = Pipeline::from(changes.into_stream())
             .try_map(Change::<Row>::read)

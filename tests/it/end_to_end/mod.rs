@@ -16,8 +16,8 @@ use aws_sdk_dynamodb::types::{
     BillingMode, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
-use dynamodb_connector::sink::{Sink, TableSettings, TableSink};
-use dynamodb_connector::streams::{StreamSource, StreamSourceBuilder};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
+use dynamodb_connector::streams::{StreamsSource, StreamsSourceBuilder};
 use tokio::time::timeout;
 
 use crate::conformance::harness::{attribute, client_for, key_element};
@@ -50,8 +50,8 @@ async fn create(client: &Client, name: &str, stream: bool) {
     create.send().await.expect("a table");
 }
 
-fn source(url: &str, table: &str) -> StreamSourceBuilder {
-    StreamSource::builder(&client_for(url), &streams_client_for(url), table).seed(7)
+fn source(url: &str, table: &str) -> StreamsSourceBuilder {
+    StreamsSource::builder(&client_for(url), &streams_client_for(url), table).seed(7)
 }
 
 /// A sink that waits for a server that is away.
@@ -63,7 +63,7 @@ async fn sink(client: &Client, table: &str) -> TableSink {
     let settings = TableSettings::default()
         .retry(retry)
         .request_timeout(LONGEST);
-    let sink = Sink::builder(client).table(table, settings).seed(7);
+    let sink = DynamoDbSink::builder(client).table(table, settings).seed(7);
     sink.open()
         .await
         .expect("opened")

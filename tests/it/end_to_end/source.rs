@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use dynamodb_connector::streams::{Batch, BatchError, StreamSettings, StreamSource, StreamsError};
+use dynamodb_connector::streams::{
+    Batch, BatchError, StreamsError, StreamsSettings, StreamsSource,
+};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -17,7 +19,11 @@ const KEYS: u64 = 20;
 /// The shards in the order in which their records came, each named once for each time it was gone on with.
 type Shards = Arc<Mutex<Vec<String>>>;
 
-fn run(source: StreamSource, seen: &Seen, shards: &Shards) -> JoinHandle<Result<(), StreamsError>> {
+fn run(
+    source: StreamsSource,
+    seen: &Seen,
+    shards: &Shards,
+) -> JoinHandle<Result<(), StreamsError>> {
     let (seen, shards) = (seen.clone(), Arc::clone(shards));
     tokio::spawn(source.run(move |batch: Batch<Row>| {
         let mut shards = shards.lock().expect("no panic");
@@ -128,7 +134,7 @@ async fn a_table_without_a_stream_is_an_error_that_says_how_to_switch_it_on() {
         "{error:?}"
     );
     assert!(error.to_string().contains("update-table"), "{error}");
-    let settings = StreamSettings::default();
+    let settings = StreamsSettings::default();
     let missing = source(&url, "nowhere").settings(settings).open().await;
     let error = missing.expect_err("no table");
     assert!(!error.is_retryable(), "{error}");

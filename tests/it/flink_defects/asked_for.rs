@@ -7,7 +7,7 @@ use dynamodb_connector::sink::{
     DrainError, Outcome, RejectReason, SubmitError, TableSettings, TableSink,
 };
 use dynamodb_connector::test_util::{
-    AppliedWrite, Fault, FaultyDynamoDb, Operation, Throttle, WriteKind,
+    AppliedKind, AppliedWrite, Fault, FaultyDynamoDb, Operation, Throttle,
 };
 use futures::future::join_all;
 use serde_json::json;
@@ -43,7 +43,10 @@ async fn conditional_writes_and_updates_stand_in_line_with_plain_ones() {
     }
     assert_eq!(stored_n(&fake, "a"), Some(13));
     let kinds: Vec<_> = fake.applied().iter().map(AppliedWrite::kind).collect();
-    assert_eq!(kinds, [WriteKind::Put, WriteKind::Put, WriteKind::Update]);
+    assert_eq!(
+        kinds,
+        [AppliedKind::Put, AppliedKind::Put, AppliedKind::Update]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +55,8 @@ async fn coalescing_needs_no_keys_to_be_named() {
     let spec = TableSpec::new(TABLE).partition("customer", KeyKind::String);
     fake.create_table(spec.sort("at", KeyKind::Number));
     let settings = TableSettings::default().coalesce(true);
-    let sink = dynamodb_connector::sink::Sink::builder(&fake.client()).table(TABLE, settings);
+    let sink =
+        dynamodb_connector::sink::DynamoDbSink::builder(&fake.client()).table(TABLE, settings);
     let table = sink.open().await.expect("opened").table(TABLE);
     let table = table.expect("opened");
     let put = |at: u64, n: u64| {
@@ -81,7 +85,7 @@ async fn a_delete_sends_the_key_alone() {
             panic!("more than one request");
         };
         assert!(batch.body_bytes() < 200, "{}", batch.body_bytes());
-        assert_eq!(fake.applied()[0].kind(), WriteKind::Delete);
+        assert_eq!(fake.applied()[0].kind(), AppliedKind::Delete);
         assert_eq!(fake.item_count(TABLE), 0);
     }
 }

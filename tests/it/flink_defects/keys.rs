@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::ItemError;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::sink::{Outcome, Sink, SubmitError, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, SubmitError, TableSettings, TableSink};
 use dynamodb_connector::test_util::{FaultyDynamoDb, RequestRecord};
 use serde_json::json;
 
@@ -21,7 +21,9 @@ async fn coalescing(pk: KeyKind, sk: KeyKind) -> (FaultyDynamoDb, TableSink) {
     let fake = FaultyDynamoDb::new();
     fake.create_table(TableSpec::new(TABLE).partition("pk", pk).sort("sk", sk));
     let settings = TableSettings::default().coalesce(true);
-    let sink = Sink::builder(&fake.client()).table(TABLE, settings).open();
+    let sink = DynamoDbSink::builder(&fake.client())
+        .table(TABLE, settings)
+        .open();
     let table = sink.await.expect("opened").table(TABLE).expect("opened");
     (fake, table)
 }

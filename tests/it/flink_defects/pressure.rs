@@ -1,7 +1,7 @@
 //! Throttling: seen, and answered by the rate alone. Counted in successful requests and in round trips.
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use dynamodb_connector::sink::{Sink, Stats, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink, TableStats};
 use dynamodb_connector::test_util::{
     Fault, FaultPlan, FaultyDynamoDb, Operation, RequestRecord, Throttle,
 };
@@ -38,7 +38,7 @@ impl Busy {
     /// Waits until as many requests may be in flight as ever. Returns how many round trips and how many successes that
     /// took.
     async fn until_full(&self) -> (u32, u64) {
-        let successes = |stats: Stats| stats.requests - stats.failed_requests;
+        let successes = |stats: TableStats| stats.requests - stats.failed_requests;
         let before = successes(self.table.stats());
         for millis in 1_u32.. {
             tokio::time::sleep(ms(1)).await;
@@ -84,7 +84,7 @@ async fn requests_throttled_whole_are_seen_and_not_retried_by_the_sdk() {
         .retry_config(RetryConfig::standard().with_max_attempts(10));
     let client = aws_sdk_dynamodb::Client::from_conf(retrying.build());
     let settings = TableSettings::default().concurrency(1..=FULL);
-    let sink = Sink::builder(&client).table(TABLE, settings).open();
+    let sink = DynamoDbSink::builder(&client).table(TABLE, settings).open();
     let table = sink.await.expect("opened").table(TABLE).expect("opened");
     let refused = Fault::throttled(Throttle::ProvisionedThroughput);
     fake.inject(refused.on(Operation::BatchWriteItem).times(20));

@@ -1,7 +1,7 @@
 //! Snapshots: of any legal item, at any time, for any other sink.
 
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::sink::{Sink, Snapshot, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Snapshot, TableSettings, TableSink};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation, Throttle};
 
 use super::{all_written, ms, secs};
@@ -93,7 +93,7 @@ async fn a_snapshot_moves_to_a_sink_of_other_settings() {
         .max_batch_items(3)
         .buffer_records(10)
         .max_key_share(1.0);
-    let sink = Sink::builder(&target.client())
+    let sink = DynamoDbSink::builder(&target.client())
         .table("others", TableSettings::default())
         .table(TABLE, small)
         .open();

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dynamodb_connector::PartitionGuard;
 use dynamodb_connector::kafka::{
     KafkaEvent, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    Message, PartitionGuard, ProducerRecord,
+    Message, ProducerRecord,
 };
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
 use dynamodb_connector::kafka::{KafkaSink, KafkaSinkSettings, ProducerRecord};
-use dynamodb_connector::pipeline::{CollectSink, IterSource, KafkaOutput, Pipeline};
+use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 use super::{settings, sink, soon, source};
 

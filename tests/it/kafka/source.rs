@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message, ProducerRecord,
-    StartPosition,
+    KafkaError, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message, OffsetReset,
+    ProducerRecord,
 };
 use futures::StreamExt as _;
 
@@ -121,7 +121,7 @@ async fn the_next_member_goes_on_at_the_first_record_that_is_not_done() {
     soon(source.close()).await.expect("committed");
     held.expect("it came").done();
 
-    let mut source = open(&kafka, &own().start(StartPosition::Committed)).await;
+    let mut source = open(&kafka, &own().start(OffsetReset::Committed)).await;
     assert_eq!(next(&mut source).await.offset, 3);
     soon(source.close()).await.expect("closed");
 }
@@ -248,7 +248,7 @@ async fn a_missing_topic_is_named_on_opening() {
 #[tokio::test]
 async fn without_a_committed_offset_the_start_position_decides() {
     let kafka = filled(1, 3).await;
-    let mut source = open(&kafka, &own().start(StartPosition::Committed)).await;
+    let mut source = open(&kafka, &own().start(OffsetReset::Committed)).await;
     let error = soon(source.next()).await.expect("an error");
     assert!(
         error

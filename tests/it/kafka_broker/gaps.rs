@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
-    StartPosition,
+    KafkaError, KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, OffsetReset,
+    ProducerRecord,
 };
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use rdkafka::admin::AdminOptions;
@@ -95,7 +95,7 @@ async fn report(topic: &Topic, own: &KafkaSourceSettings) -> (i64, Vec<Gap>) {
 
 #[tokio::test]
 async fn records_that_were_trimmed_under_a_committed_offset_are_a_gap_wherever_it_starts() {
-    for start in [StartPosition::Earliest, StartPosition::Latest] {
+    for start in [OffsetReset::Earliest, OffsetReset::Latest] {
         let Some(topic) = Topic::new("gaps", 1, &[]).await else {
             return;
         };
@@ -280,7 +280,7 @@ async fn a_partition_that_was_added_is_read_from_its_oldest_record_also_at_lates
     };
     fill(&topic, 0, 5).await;
     let own = own(&topic, &unique("group"))
-        .start(StartPosition::Latest)
+        .start(OffsetReset::Latest)
         .commit_interval(Duration::from_millis(20));
     // Refreshed often, so that the group notices the partition.
     let kafka = topic
@@ -323,7 +323,7 @@ async fn a_start_at_the_newest_record_is_committed_although_nothing_is_done() {
     fill(&topic, 0, 10).await;
     let group = unique("group");
     let settings = own(&topic, &group)
-        .start(StartPosition::Latest)
+        .start(OffsetReset::Latest)
         .commit_interval(Duration::from_secs(60 * 60));
     let mut source = soon(KafkaSource::open(&topic.settings(), &settings))
         .await

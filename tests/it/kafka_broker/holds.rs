@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dynamodb_connector::GapPolicy;
+use dynamodb_connector::PartitionGuard;
 use dynamodb_connector::kafka::{
     KafkaError, KafkaEvent, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message,
-    PartitionGuard, ProducerRecord,
+    ProducerRecord,
 };
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 

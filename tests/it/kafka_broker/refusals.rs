@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaErrorKind, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    ProducerRecord, Receipt, StartPosition,
+    KafkaError, KafkaErrorKind, KafkaReceipt, KafkaSink, KafkaSinkSettings, KafkaSource,
+    KafkaSourceSettings, OffsetReset, ProducerRecord,
 };
 
 use super::{Topic, unique};
@@ -16,7 +16,7 @@ const RECORDS: usize = 5_000;
 /// Reads what the topic holds, partition by partition, up to so many records.
 async fn read(topic: &Topic, count: usize) -> Vec<String> {
     let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()])
-        .start(StartPosition::Earliest);
+        .start(OffsetReset::Earliest);
     let mut source = soon(KafkaSource::open(&topic.settings(), &own))
         .await
         .expect("a source");
@@ -53,7 +53,7 @@ async fn send_all(
     records: impl Iterator<Item = ProducerRecord>,
 ) -> Vec<(usize, KafkaError)> {
     let sink = topic.sink(own);
-    let mut receipts: Vec<Receipt> = Vec::new();
+    let mut receipts: Vec<KafkaReceipt> = Vec::new();
     for record in records {
         receipts.push(sink.send(record).await.expect("accepted"));
     }

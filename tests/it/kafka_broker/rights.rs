@@ -4,10 +4,11 @@ use std::error::Error;
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
-    Receipt,
+    KafkaReceipt, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
+    ProducerRecord,
 };
-use dynamodb_connector::pipeline::{CollectSink, IterSource, KafkaOutput, Pipeline};
+use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 use super::server::Server;
 use super::{unique, variable};
@@ -82,7 +83,7 @@ async fn a_pipeline_ends_without_a_letter_at_a_topic_that_it_may_not_write_to(
 
 async fn no_record_is_rejected_where_the_topics_limit_may_not_be_asked_for(server: &Server) {
     let sink = sink(server);
-    let mut receipts: Vec<Receipt> = Vec::new();
+    let mut receipts: Vec<KafkaReceipt> = Vec::new();
     for n in 0..5_000 {
         let record = ProducerRecord::new("small", format!("{n:<100}"));
         receipts.push(soon(sink.send(record)).await.expect("accepted"));

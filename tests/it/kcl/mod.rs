@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{
     BillingMode, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
-use dynamodb_connector::streams::{RecordStream, SequenceNumber, StreamSource};
+use dynamodb_connector::streams::{RecordStream, SequenceNumber, StreamsSource};
 use futures::StreamExt as _;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -94,9 +94,9 @@ impl Rig {
         stored == sequence.parse().expect("a sequence number")
     }
 
-    async fn open(&self) -> StreamSource {
+    async fn open(&self) -> StreamsSource {
         let (url, client) = (self.server.url(), self.server.client());
-        let source = StreamSource::builder(&client, &streams_client_for(&url), TABLE);
+        let source = StreamsSource::builder(&client, &streams_client_for(&url), TABLE);
         let source = source.lease_table(APPLICATION).worker("ours").seed(7);
         source.open().await.expect("opened")
     }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::sink::{Outcome, Receipt, Sink, TableSettings, TableSink};
+use dynamodb_connector::sink::{DynamoDbSink, Outcome, Receipt, TableSettings, TableSink};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 use serde::Serialize;
 
@@ -112,7 +112,7 @@ impl Run {
             .buffer_records(2_000)
             .linger(ms(5))
             .request_timeout(Duration::from_secs(2));
-        let sink = Sink::builder(&fake.client())
+        let sink = DynamoDbSink::builder(&fake.client())
             .table(TABLE, settings)
             .seed(plan.seed())
             .open();

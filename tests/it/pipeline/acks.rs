@@ -1,8 +1,7 @@
 //! A record is acknowledged once, when all that came of it is durable, and not before.
 
-use dynamodb_connector::pipeline::{
-    CollectSink, Delivery, EndpointError, IterSource, Pipeline, PipelineError, Sink,
-};
+use dynamodb_connector::pipeline::{Delivery, EndpointError, Pipeline, PipelineError, Sink};
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 use super::parts::{Holding, Log, Script};
 use crate::setup::settle;

@@ -1,6 +1,7 @@
 //! What operators do to records.
 
-use dynamodb_connector::pipeline::{CollectSink, IterSource, Pipeline};
+use dynamodb_connector::pipeline::Pipeline;
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 #[tokio::test(start_paused = true)]
 async fn records_go_through_the_operators_in_order_and_are_acknowledged() {

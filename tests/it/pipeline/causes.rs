@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, Delivery, EndpointError, FnSink, IterSource, Pipeline, PipelineError,
-    Sink,
+    DeadLetter, Delivery, EndpointError, FnSink, Pipeline, PipelineError, Sink,
 };
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 use tokio::time::sleep;
 
 use super::parts::{Log, Script};

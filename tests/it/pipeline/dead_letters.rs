@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    CollectSink, EndpointError, FnSink, IterSource, OnFailure, Pipeline, PipelineErrorKind,
-    ReasonKind,
+    EndpointError, FnSink, OnFailure, Pipeline, PipelineErrorKind, ReasonKind,
 };
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 use super::parts::{Holding, Log, Script};
 use crate::setup::settle;

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    CollectSink, EndpointError, LagProbe, NextEvent, Pipeline, PipelineSettings, Source, SourceLag,
+    EndpointError, LagProbe, NextEvent, Pipeline, PipelineSettings, Source, SourceLag,
 };
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
+use dynamodb_connector::test_util::CollectSink;
 use tokio::sync::oneshot;
 
 use super::numbers::recorded;
@@ -153,7 +154,7 @@ fn a_measurement_without_an_answer_holds_nothing_back() {
 async fn the_lag_of_a_tables_changes_is_the_age_of_the_shard_furthest_behind() {
     let fake = table(2);
     put(&fake, "a", 1).await;
-    let settings = StreamSettings::default();
+    let settings = StreamsSettings::default();
     let source = builder(&fake).settings(settings).open().await.unwrap();
     let job = Pipeline::from(source.into_stream()).to(CollectSink::new());
     let stats = job.stats();

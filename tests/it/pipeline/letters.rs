@@ -12,10 +12,11 @@ use dynamodb_connector::kafka::{
     ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, IterSource, KafkaOutput, LetterFile, Pipeline, RawChange, RawMessage,
+    DeadLetter, KafkaOutput, LetterFile, Pipeline, RawChange, RawMessage,
 };
-use dynamodb_connector::streams::{Change, EventKind, Record, StreamSettings, StreamSource};
+use dynamodb_connector::streams::{Change, EventKind, Record, StreamsSettings, StreamsSource};
 use dynamodb_connector::test_util::FaultyDynamoDb;
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 use dynamodb_connector::{StreamView, TableSpec};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -182,9 +183,9 @@ fn table() -> FaultyDynamoDb {
     fake
 }
 
-async fn source(fake: &FaultyDynamoDb) -> StreamSource {
-    let settings = StreamSettings::default().poll(Duration::from_millis(10));
-    StreamSource::builder(&fake.client(), &fake.streams_client(), "decisions")
+async fn source(fake: &FaultyDynamoDb) -> StreamsSource {
+    let settings = StreamsSettings::default().poll(Duration::from_millis(10));
+    StreamsSource::builder(&fake.client(), &fake.streams_client(), "decisions")
         .settings(settings)
         .open()
         .await

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use dynamodb_connector::Health;
 use dynamodb_connector::pipeline::{
-    CollectSink, Enrichment, IterSource, LookupError, OnFailure, Pipeline, PipelineError,
-    ReasonKind,
+    Enrichment, LookupError, OnFailure, Pipeline, PipelineError, ReasonKind,
 };
 use dynamodb_connector::retry::RetryPolicy;
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 use tokio::time::{Instant, sleep};
 
 use super::parts::{Holding, Log, Script};

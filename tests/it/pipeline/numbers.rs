@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamodb_connector::pipeline::{CollectSink, Pipeline, PipelineSettings};
+use dynamodb_connector::pipeline::{Pipeline, PipelineSettings};
+use dynamodb_connector::test_util::CollectSink;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 use super::parts::{Holding, Log, Script};

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamodb_connector::pipeline::{CollectSink, Enrichment, IterSource, OnFailure, Pipeline};
+use dynamodb_connector::pipeline::{Enrichment, OnFailure, Pipeline};
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 use proptest::prelude::*;
 use tokio::time::sleep;
 

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    Ack, Acknowledge, Delivery, EndpointError, NextEvent, PartitionGuard, Pipeline,
-    PipelineSettings, Position, Sink, Source, SourceEvent, SourceRecord,
+    Delivery, EndpointError, NextEvent, Pipeline, PipelineSettings, Position, Sink, Source,
+    SourceEvent, SourceRecord,
 };
+use dynamodb_connector::{Ack, Acknowledge, PartitionGuard};
 use proptest::prelude::*;
 
 /// One life of a partition, from its opening to its end.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dynamodb_connector::pipeline::{
-    Ack, Acknowledge, Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent,
-    SourceRecord,
+    Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent, SourceRecord,
 };
+use dynamodb_connector::{Ack, Acknowledge};
 use tokio::sync::Notify;
 
 /// What happened, in order.

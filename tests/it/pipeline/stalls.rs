@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    CollectSink, Enrichment, FnSink, Pipeline, PipelineError, PipelineErrorKind, PipelineSettings,
+    Enrichment, FnSink, Pipeline, PipelineError, PipelineErrorKind, PipelineSettings,
 };
+use dynamodb_connector::test_util::CollectSink;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::parts::{Holding, Log, Script};

@@ -10,10 +10,11 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    CollectSink, DeadLetter, Delivery, EndpointError, IterSource, KafkaOutput, Pipeline,
-    PipelineError, PipelineReport, PipelineSettings, Sink,
+    DeadLetter, Delivery, EndpointError, KafkaOutput, Pipeline, PipelineError, PipelineReport,
+    PipelineSettings, Sink,
 };
-use dynamodb_connector::streams::{Change, Record, StreamSettings, StreamSource};
+use dynamodb_connector::streams::{Change, Record, StreamsSettings, StreamsSource};
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 use dynamodb_connector::test_util::{FaultyDynamoDb, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
 use serde::Deserialize;
@@ -70,8 +71,8 @@ async fn run(
     topic: &KafkaSink,
     letters: &CollectSink<DeadLetter<Record>>,
 ) -> Running {
-    let settings = StreamSettings::default().poll(Duration::from_millis(10));
-    let source = StreamSource::builder(&fake.client(), &fake.streams_client(), TABLE)
+    let settings = StreamsSettings::default().poll(Duration::from_millis(10));
+    let source = StreamsSource::builder(&fake.client(), &fake.streams_client(), TABLE)
         .settings(settings)
         .dead_letters(|letter| async move {
             // What is no record at all never comes as far as the pipeline.
@@ -304,7 +305,7 @@ async fn a_stop_during_an_outage_of_the_sink_gives_the_leases_up() {
     for version in 0..20 {
         put(&fake, "a", number(version), "x").await;
     }
-    let source = StreamSource::builder(&fake.client(), &fake.streams_client(), TABLE);
+    let source = StreamsSource::builder(&fake.client(), &fake.streams_client(), TABLE);
     let source = source.open().await.expect("it opens");
     let settings = PipelineSettings::default().stop_timeout(Duration::from_secs(10));
     let job = Pipeline::from(source.into_stream())

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::pipeline::{CollectSink, IterSource, Pipeline, TableOutput};
+use dynamodb_connector::pipeline::{Pipeline, TableOutput};
 use dynamodb_connector::sink::TableSettings;
 use dynamodb_connector::test_util::Fault;
+use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 use crate::setup::{fake, large, on_writes, open, open_with, row, settle, stored_n};
 

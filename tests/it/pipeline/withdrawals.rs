@@ -4,9 +4,10 @@ use std::future::pending;
 use std::sync::Arc;
 
 use dynamodb_connector::pipeline::{
-    Ack, EndpointError, NextEvent, PartitionGuard, Pipeline, PipelineSettings, Position, Source,
-    SourceEvent, SourceRecord,
+    EndpointError, NextEvent, Pipeline, PipelineSettings, Position, Source, SourceEvent,
+    SourceRecord,
 };
+use dynamodb_connector::{Ack, PartitionGuard};
 
 use super::parts::{Holding, Log};
 use crate::setup::settle;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodbstreams as streams;
 use dynamodb_connector::streams::{
-    RecordStream, StreamSettings, StreamSource, StreamSourceBuilder, StreamsError,
+    RecordStream, StreamsError, StreamsSettings, StreamsSource, StreamsSourceBuilder,
 };
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use futures::StreamExt as _;
@@ -18,9 +18,9 @@ use super::streams_client_for;
 /// The longest that the source may take, on a machine that runs other programs too.
 const LONGEST: Duration = Duration::from_secs(60);
 
-fn source(dynamodb: &Client, changes: &streams::Client) -> StreamSourceBuilder {
-    let settings = StreamSettings::default().poll(Duration::from_millis(50));
-    StreamSource::builder(dynamodb, changes, TABLE).settings(settings)
+fn source(dynamodb: &Client, changes: &streams::Client) -> StreamsSourceBuilder {
+    let settings = StreamsSettings::default().poll(Duration::from_millis(50));
+    StreamsSource::builder(dynamodb, changes, TABLE).settings(settings)
 }
 
 /// The keys of so many changes.
@@ -116,7 +116,7 @@ async fn a_shard_that_is_trimmed_before_it_is_read_is_a_possible_gap_in_part_and
     put(&client, 8..10).await;
     let gaps = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&gaps);
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .poll(Duration::from_millis(50))
         .on_gap(GapPolicy::Report);
     let opened = source(&client, &changes)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use tokio::sync::Semaphore;
 
 use super::rig::{Log, TABLE, Worker, eventually, leases, nth, open_shards, put, put_row, table};
@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_lease_that_a_dead_worker_has_asked_for_is_kept_by_its_owner() {
     let fake = table(1);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let slow = StreamSettings::default().drain_timeout(300 * SECOND);
+    let slow = StreamsSettings::default().drain_timeout(300 * SECOND);
     let owner = Worker::handle(nth(&fake, 1).settings(slow), log.gated_handler(&gate)).await;
     let parent = open_shards(&fake).remove(0);
     let child = fake.roll_shard(TABLE, &parent);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamodb_connector::streams::{Batch, StreamSettings};
+use dynamodb_connector::streams::{Batch, StreamsSettings};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::time::Instant;
 
@@ -101,7 +101,7 @@ impl Fleet {
         self.next += 1;
         // Idle shards are asked for seldom: this test is of leases, and of 200 shards. Checkpoints are rare, so that something
         // comes again after a crash.
-        let settings = StreamSettings::default()
+        let settings = StreamsSettings::default()
             .failover(FAILOVER)
             .checkpoint_interval(10 * SECOND)
             .poll(IDLE_POLL / 2)

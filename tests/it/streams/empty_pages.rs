@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{EventKind, SnapshotSettings, StartPosition, StreamSettings};
+use dynamodb_connector::streams::{EventKind, SnapshotSettings, StartPosition, StreamsSettings};
 
 use super::rig::{
     Log, TABLE, Worker, builder, checkpoint, eventually, nth, open_shards, put_each, table,
@@ -123,7 +123,7 @@ async fn an_empty_page_does_not_show_a_snapshot_that_its_shard_is_read_up() {
         let fake = table(1);
         let snapshot = |n| {
             let settling = SnapshotSettings::default().settling(Duration::ZERO);
-            let settings = StreamSettings::default().snapshot(settling);
+            let settings = StreamsSettings::default().snapshot(settling);
             nth(&fake, n)
                 .start(StartPosition::Snapshot)
                 .settings(settings)

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dynamodb_connector::PartitionGuard;
 use dynamodb_connector::pipeline::{Source, SourceEvent};
 use dynamodb_connector::streams::{
-    PartitionGuard, RecordStream, SequenceNumber, ShardId, StreamEvent, StreamSettings,
+    RecordStream, SequenceNumber, ShardId, StreamsEvent, StreamsSettings,
 };
 
 use super::rig::{Log, TABLE, Worker, builder, delete, nth, open_shards, put_each, table};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn settings(drain: Duration) -> StreamSettings {
-    StreamSettings::default()
+fn settings(drain: Duration) -> StreamsSettings {
+    StreamsSettings::default()
         .batch_records(1)
         .drain_timeout(drain)
 }
@@ -37,30 +38,30 @@ impl Seen {
         let seeing = async {
             while !is_enough(self) {
                 match stream.next_event().await.expect("more").expect("no error") {
-                    StreamEvent::Records(records) => {
+                    StreamsEvent::Records(records) => {
                         self.records += records.len();
                         records.into_iter().for_each(|record| record.ack.done());
                     }
-                    StreamEvent::Opened(shard) => {
+                    StreamsEvent::Opened(shard) => {
                         self.gone.remove(&shard);
                         self.opened.push(shard);
                     }
-                    StreamEvent::Closing(shard, guard) => {
+                    StreamsEvent::Closing(shard, guard) => {
                         self.gone.insert(shard.clone());
                         self.guards.push((shard, guard));
                     }
-                    StreamEvent::Lost(shard) => {
+                    StreamsEvent::Lost(shard) => {
                         self.gone.insert(shard.clone());
                         self.lost.push(shard);
                     }
-                    StreamEvent::Advanced(shard, sequence) => {
+                    StreamsEvent::Advanced(shard, sequence) => {
                         assert!(
                             !self.gone.contains(&shard),
                             "progress behind the end of {shard}"
                         );
                         self.advanced.push((shard, sequence, self.records));
                     }
-                    StreamEvent::Idle(shard) => {
+                    StreamsEvent::Idle(shard) => {
                         assert!(
                             !self.gone.contains(&shard),
                             "progress behind the end of {shard}"
@@ -256,7 +257,7 @@ async fn progress_holds_no_caller_up_who_takes_records_alone() {
     for version in 0..5 {
         let mut records = 0;
         while records < 40 {
-            let next = tokio::time::timeout(60 * SECOND, stream.next_chunk()).await;
+            let next = tokio::time::timeout(60 * SECOND, stream.next_batch()).await;
             let chunk = next.expect("in time").expect("more").expect("no error");
             assert!(!chunk.is_empty());
             records += chunk.len();

@@ -20,7 +20,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use dynamodb_connector::streams::{ShardId, StartPosition, StreamSettings};
+use dynamodb_connector::streams::{ShardId, StartPosition, StreamsSettings};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::StreamExt as _;
 
@@ -66,7 +66,7 @@ async fn a_slow_parent_is_read_to_its_end_before_its_children() {
         fake.split_all_shards(TABLE);
     }
     let log = Log::default();
-    let settings = StreamSettings::default().page_records(7);
+    let settings = StreamsSettings::default().page_records(7);
     let one = Worker::start(nth(&fake, 1).settings(settings.clone()), &log).await;
     let two = Worker::start(nth(&fake, 2).settings(settings), &log).await;
     log.until(240).await;
@@ -109,7 +109,7 @@ async fn after_a_crash_every_shard_goes_on_after_its_checkpoint() {
     let fake = table(5);
     let log = Log::default();
     put_each(&fake, 20, 0).await;
-    let settings = StreamSettings::default().checkpoint_interval(5 * SECOND);
+    let settings = StreamsSettings::default().checkpoint_interval(5 * SECOND);
     let worker = Worker::start(nth(&fake, 1).settings(settings.clone()), &log).await;
     log.until(20).await;
     tokio::time::sleep(6 * SECOND).await;
@@ -195,7 +195,7 @@ async fn reads_in(fake: &FaultyDynamoDb, shard: &str, time: Duration) -> u64 {
 async fn reads_are_as_far_apart_as_what_the_shard_brings_asks_for() {
     let fake = table(1);
     let shard = open_shards(&fake).remove(0);
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .poll(SECOND / 5)
         .idle_poll(2 * SECOND)
         .idle_after(30 * SECOND)
@@ -234,7 +234,7 @@ async fn the_lag_of_a_shard_is_the_age_of_what_was_read_last() {
     fake.set_clock_behind(3600 * SECOND);
     put_each(&fake, 40, 0).await;
     fake.set_clock_behind(Duration::ZERO);
-    let settings = StreamSettings::default().page_records(2);
+    let settings = StreamsSettings::default().page_records(2);
     let (log, gate) = (
         Log::default(),
         std::sync::Arc::new(tokio::sync::Semaphore::new(0)),
@@ -317,7 +317,7 @@ async fn inconsistent_listings_lose_and_reorder_nothing() {
             fake.split_all_shards(TABLE);
         }
         let log = Log::default();
-        let settings = StreamSettings::default().discovery_interval(2 * SECOND);
+        let settings = StreamsSettings::default().discovery_interval(2 * SECOND);
         let one = Worker::start(nth(&fake, 1).settings(settings.clone()), &log).await;
         let two = Worker::start(nth(&fake, 2).settings(settings), &log).await;
         for round in 2..5 {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::streams::{StreamSettings, StreamsError, StreamsErrorKind};
+use dynamodb_connector::streams::{StreamsError, StreamsErrorKind, StreamsSettings};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use dynamodb_connector::{StreamView, TableSpec};
@@ -28,8 +28,8 @@ impl Gaps {
     }
 }
 
-pub(super) fn report() -> StreamSettings {
-    StreamSettings::default().on_gap(GapPolicy::Report)
+pub(super) fn report() -> StreamsSettings {
+    StreamsSettings::default().on_gap(GapPolicy::Report)
 }
 
 /// A table of one shard whose first ten changes have been read.

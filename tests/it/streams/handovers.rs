@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::streams::{
-    Batch, BatchError, Change, Delivery, RecordStream, StartPosition, StreamSettings, StreamsError,
+    Batch, BatchError, Change, RecordStream, StartPosition, StreamsError, StreamsSettings,
+    TrackedRecord,
 };
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::StreamExt as _;
@@ -19,8 +20,8 @@ use super::rig::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn one_by_one() -> StreamSettings {
-    StreamSettings::default()
+fn one_by_one() -> StreamsSettings {
+    StreamsSettings::default()
         .batch_records(1)
         .drain_timeout(SECOND)
 }
@@ -37,7 +38,7 @@ async fn a_delivery_is_current_until_its_shard_may_be_another_workers() {
         kept.push(stream.next().await.expect("more").expect("a record"));
     }
     let reading = tokio::spawn(async move { stream.next().await.map(|_| ()) });
-    assert!(kept.iter().all(Delivery::is_current));
+    assert!(kept.iter().all(TrackedRecord::is_current));
 
     let log = Log::default();
     let (seen, newcomer) = (log.clone(), nth(&fake, 2).settings(one_by_one()));
@@ -219,7 +220,7 @@ async fn a_reader_keeps_its_leases_when_the_worker_that_asked_for_them_withdraws
     const ROUNDS: u64 = 6;
     let fake = table(SHARDS);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(1_000)));
-    let patient = StreamSettings::default().drain_timeout(60 * SECOND);
+    let patient = StreamsSettings::default().drain_timeout(60 * SECOND);
     let source = nth(&fake, 1).settings(patient);
     let one = Worker::handle(source, log.gated_handler(&gate)).await;
     eventually("it has all", 10 * SECOND, || one.shards().len() == SHARDS).await;
@@ -344,7 +345,7 @@ async fn a_chunk_taken_about_when_its_lease_lapses_stops_no_shard() {
         let lapse = renewed + 10 * SECOND + Duration::from_millis(150);
         tokio::time::sleep_until(lapse - Duration::from_millis(early)).await;
         let taken = {
-            let mut chunk = std::pin::pin!(stream.next_chunk());
+            let mut chunk = std::pin::pin!(stream.next_batch());
             match futures::poll!(&mut chunk) {
                 std::task::Poll::Ready(taken) => taken.expect("more").expect("records"),
                 std::task::Poll::Pending => Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::Health;
-use dynamodb_connector::streams::{Batch, BatchError, StreamSettings};
+use dynamodb_connector::streams::{Batch, BatchError, StreamsSettings};
 use dynamodb_connector::test_util::{FaultPlan, Operation};
 
 use super::rig::{Item, Log, Worker, eventually, nth, put, put_each, table};
@@ -44,7 +44,7 @@ async fn a_handler_that_fails_for_one_shard_is_seen_with_its_own_words() {
         })
     };
     // Other batches of the shard go on beside it.
-    let settings = StreamSettings::default().parallelism(4);
+    let settings = StreamsSettings::default().parallelism(4);
     let worker = Worker::handle(nth(&fake, 1).settings(settings), handler).await;
     assert_eq!(worker.control.health(), Health::Healthy);
     for version in 0..10 {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{StartPosition, StreamSettings};
+use dynamodb_connector::streams::{StartPosition, StreamsSettings};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb};
 use tokio::sync::Semaphore;
 
@@ -88,7 +88,7 @@ async fn all_children_of_many_splits_at_once_are_taken() {
     for workers in [1, 3] {
         let fake = table(60);
         let log = Log::default();
-        let settings = StreamSettings::default().poll(2 * SECOND);
+        let settings = StreamsSettings::default().poll(2 * SECOND);
         let mut fleet = Vec::new();
         for n in 0..workers {
             fleet.push(Worker::start(nth(&fake, n).settings(settings.clone()), &log).await);
@@ -159,7 +159,7 @@ async fn a_lease_row_that_is_deleted_under_its_worker_is_made_again_where_it_was
 async fn lease_rows_that_are_deleted_lose_nothing_whoever_notices_first() {
     for start in [StartPosition::TrimHorizon, StartPosition::Latest] {
         for seed in 0..4 {
-            let settings = StreamSettings::default().discovery_interval(SECOND);
+            let settings = StreamsSettings::default().discovery_interval(SECOND);
             let fake = table(2);
             let log = Log::default();
             let open = |n| nth(&fake, n).settings(settings.clone()).start(start);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::streams::{ShardId, StreamSettings};
+use dynamodb_connector::streams::{ShardId, StreamsSettings};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 use tokio::sync::Semaphore;
 
@@ -46,7 +46,7 @@ async fn a_shard_that_a_slow_handler_keeps_from_being_read_lags() {
     for version in 0..100 {
         put_large(&fake, "a", version).await;
     }
-    let settings = StreamSettings::default().page_records(2);
+    let settings = StreamsSettings::default().page_records(2);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
     let builder = nth(&fake, 1).settings(settings.buffer_bytes(1 << 20));
     let worker = Worker::handle(builder, log.gated_handler(&gate)).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -95,7 +95,7 @@ async fn a_dead_workers_shards_are_read_again_within_the_failover_time_and_three
     for failover in [2 * SECOND, FAILOVER, 30 * SECOND] {
         for moment in 0..3 {
             let fake = table(8);
-            let settings = StreamSettings::default().failover(failover);
+            let settings = StreamsSettings::default().failover(failover);
             let (log, dead) = (Log::default(), Log::default());
             let open = |n| nth(&fake, n).settings(settings.clone());
             let first = Worker::start(open(1), &dead).await;
@@ -328,7 +328,7 @@ async fn a_lease_that_cannot_be_used_is_an_error_that_names_it() {
 async fn rows_of_finished_parents_are_deleted_once_the_children_have_begun() {
     let fake = table(1);
     let log = Log::default();
-    let settings = StreamSettings::default().discovery_interval(5 * SECOND);
+    let settings = StreamsSettings::default().discovery_interval(5 * SECOND);
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
     put_each(&fake, 20, 0).await;
     log.until(20).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::sync::Semaphore;
 
@@ -62,7 +62,7 @@ async fn a_waiting_shard_whose_row_is_deleted_is_read_in_its_turn() {
 async fn a_row_that_is_deleted_between_two_runs_is_made_again_for_all_of_its_shard() {
     let fake = table(1);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let brief = StreamSettings::default().drain_timeout(Duration::ZERO);
+    let brief = StreamsSettings::default().drain_timeout(Duration::ZERO);
     let source = nth(&fake, 1).settings(brief);
     let worker = Worker::handle(source, log.gated_handler(&gate)).await;
     let child = deleted_between(&fake).await;
@@ -81,7 +81,7 @@ async fn a_row_that_is_deleted_between_two_runs_is_made_again_for_all_of_its_sha
 async fn the_row_of_a_shard_that_is_read_is_made_again_by_its_reader() {
     for offset in 0..12 {
         let fake = table(4);
-        let settings = StreamSettings::default().discovery_interval(SECOND);
+        let settings = StreamsSettings::default().discovery_interval(SECOND);
         let log = Log::default();
         let open = |n| nth(&fake, n).settings(settings.clone());
         let one = Worker::start(open(1), &log).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use dynamodb_connector::test_util::Operation;
 use tokio::sync::Semaphore;
 
@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn a_thousand_shards_are_all_read_with_listings_within_an_accounts_limit() {
     let fake = table(1000);
     fake.limit_describe_stream(10);
-    let settings = StreamSettings::default().poll(4 * SECOND);
+    let settings = StreamsSettings::default().poll(4 * SECOND);
     let log = Log::default();
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
     assert_eq!(leases(&fake).len(), 1000);
@@ -59,7 +59,7 @@ async fn what_is_read_and_not_handled_is_bounded_whatever_the_number_of_shards()
         for n in 0..1000 {
             put_large(&fake, &format!("k{}", n % 100), n / 100).await;
         }
-        let settings = StreamSettings::default().buffer_bytes(1 << 20);
+        let settings = StreamsSettings::default().buffer_bytes(1 << 20);
         let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
         let builder = nth(&fake, 1).settings(settings);
         let worker = Worker::handle(builder, log.gated_handler(&gate)).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynamodb_connector::Health;
 use dynamodb_connector::streams::{
-    Batch, BatchError, DeadLetter, StartPosition, StreamControl, StreamSettings,
+    Batch, BatchError, FailedChange, StartPosition, StreamsControl, StreamsSettings,
 };
 use dynamodb_connector::test_util::{Fault, Operation};
 use tokio::time::Instant;
@@ -17,13 +17,13 @@ use super::rig::{
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The longest of all lags and unread times.
-fn worst(control: &StreamControl) -> Duration {
+fn worst(control: &StreamsControl) -> Duration {
     let stats = control.stats();
     let all = stats.lag.values().chain(stats.unread.values());
     all.max().copied().unwrap_or_default()
 }
 
-async fn worst_within(control: &StreamControl, time: Duration) -> Duration {
+async fn worst_within(control: &StreamsControl, time: Duration) -> Duration {
     let start = Instant::now();
     let mut most = Duration::ZERO;
     while start.elapsed() < time {
@@ -90,7 +90,7 @@ async fn with_a_slow_poll_a_shard_that_is_read_up_has_no_lag() {
     let fake = table(1);
     put(&fake, "a", 0).await;
     let log = Log::default();
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .poll(5 * SECOND)
         .idle_poll(5 * SECOND);
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
@@ -250,10 +250,10 @@ async fn dead_letters_that_are_taken_do_not_hide_a_handler_that_fails() {
             None => Ok(()),
         })
     };
-    let settings = StreamSettings::default().parallelism(16).batch_records(1);
+    let settings = StreamsSettings::default().parallelism(16).batch_records(1);
     let builder = nth(&fake, 1)
         .settings(settings)
-        .dead_letters(|_: DeadLetter| async { Ok::<_, std::io::Error>(()) });
+        .dead_letters(|_: FailedChange| async { Ok::<_, std::io::Error>(()) });
     let worker = Worker::handle(builder, handler).await;
     put(&fake, "k0", 0).await;
     let mut healthy = 0;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dynamodb_connector::GapPolicy;
 use dynamodb_connector::StreamView;
-use dynamodb_connector::streams::{StartPosition, StreamSettings};
+use dynamodb_connector::streams::{StartPosition, StreamsSettings};
 use dynamodb_connector::test_util::{Fault, FaultPlan, Operation};
 use futures::StreamExt as _;
 use tokio::time::Instant;
@@ -117,7 +117,7 @@ async fn it_does_not_end_because_a_row_can_not_be_made_for_three_minutes() {
 async fn an_outage_of_describe_table_while_the_stream_is_replaced_ends_nothing() {
     let fake = table(1);
     let log = Log::default();
-    let settings = StreamSettings::default().on_gap(GapPolicy::Report);
+    let settings = StreamsSettings::default().on_gap(GapPolicy::Report);
     let worker = Worker::start(nth(&fake, 1).settings(settings).on_gap(|_| {}), &log).await;
     put(&fake, "a", 0).await;
     log.until(1).await;
@@ -163,7 +163,7 @@ async fn after_a_dropped_acknowledgement_no_record_behind_it_is_given() {
     for n in 0..5 {
         put(&fake, "a", n).await;
     }
-    let settings = StreamSettings::default().page_records(1);
+    let settings = StreamsSettings::default().page_records(1);
     let source = nth(&fake, 1)
         .settings(settings)
         .open()
@@ -200,7 +200,7 @@ async fn not_found_for_a_moment(
     let log = Log::default();
     let gaps = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&gaps);
-    let settings = StreamSettings::default().on_gap(policy);
+    let settings = StreamsSettings::default().on_gap(policy);
     let builder = nth(&fake, 1).start(position).settings(settings);
     let builder = builder.on_gap(move |gap| told.lock().unwrap().push(gap.to_string()));
     let worker = Worker::start(builder, &log).await;
@@ -338,7 +338,7 @@ async fn one_page_without_a_next_iterator_does_not_end_a_closed_shard_that_has_m
     fake.roll_shard(TABLE, &open_shards(&fake)[0]);
     put(&fake, "a", 100).await;
     let log = Log::default();
-    let settings = StreamSettings::default().page_records(10);
+    let settings = StreamsSettings::default().page_records(10);
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
     log.until(20).await;
     let empty = Fault::answer(200, r#"{"Records":[]}"#);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::streams::{
-    Batch, BatchError, DeadLetter, DeadReason, EventKind, StreamSettings, StreamSourceBuilder,
-    StreamsError, StreamsErrorKind,
+    Batch, BatchError, DeadReason, EventKind, FailedChange, StreamsError, StreamsErrorKind,
+    StreamsSettings, StreamsSourceBuilder,
 };
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use futures::StreamExt as _;
@@ -23,10 +23,10 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Dead letters, in the order in which they were taken.
 #[derive(Clone, Default)]
-struct Letters(Arc<Mutex<Vec<DeadLetter>>>);
+struct Letters(Arc<Mutex<Vec<FailedChange>>>);
 
 impl Letters {
-    fn take(&self, builder: StreamSourceBuilder) -> StreamSourceBuilder {
+    fn take(&self, builder: StreamsSourceBuilder) -> StreamsSourceBuilder {
         let letters = Arc::clone(&self.0);
         builder.dead_letters(move |letter| {
             letters.lock().unwrap().push(letter);
@@ -34,7 +34,7 @@ impl Letters {
         })
     }
 
-    fn all(&self) -> Vec<DeadLetter> {
+    fn all(&self) -> Vec<FailedChange> {
         self.0.lock().unwrap().clone()
     }
 
@@ -107,8 +107,8 @@ fn fails_on(
     }
 }
 
-fn settings() -> StreamSettings {
-    StreamSettings::default()
+fn settings() -> StreamsSettings {
+    StreamsSettings::default()
 }
 
 fn attempts(most: u32) -> RetryPolicy {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{Batch, BatchError, StreamSettings};
+use dynamodb_connector::streams::{Batch, BatchError, StreamsSettings};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use tokio::sync::Semaphore;
 
@@ -50,7 +50,7 @@ impl Endless {
                 Ok::<(), BatchError>(())
             }
         };
-        let settings = StreamSettings::default().drain_timeout(Duration::ZERO);
+        let settings = StreamsSettings::default().drain_timeout(Duration::ZERO);
         let worker = Worker::handle(nth(fake, n).settings(settings), handler).await;
         self.1.until(1).await;
         worker
@@ -83,7 +83,7 @@ async fn a_request_that_was_withdrawn_is_not_followed_again_from_an_old_look() {
     let fake = table(1);
     let shard = open_shards(&fake).remove(0);
     let (log, gate) = (Log::default(), Arc::new(Semaphore::new(0)));
-    let slow = StreamSettings::default().drain_timeout(300 * SECOND);
+    let slow = StreamsSettings::default().drain_timeout(300 * SECOND);
     let worker = Worker::handle(nth(&fake, 1).settings(slow), log.gated_handler(&gate)).await;
     put(&fake, "a", 0).await;
     eventually("it is read", 10 * SECOND, || worker.shards().len() == 1).await;

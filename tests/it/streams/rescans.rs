@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{StreamSettings, StreamSourceBuilder, StreamsError};
+use dynamodb_connector::streams::{StreamsError, StreamsSettings, StreamsSourceBuilder};
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use dynamodb_connector::{GapPolicy, Health};
 
@@ -13,8 +13,8 @@ use super::rig::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn rescanning(fake: &FaultyDynamoDb, n: u64) -> StreamSourceBuilder {
-    let settings = StreamSettings::default().on_gap(GapPolicy::Rescan);
+fn rescanning(fake: &FaultyDynamoDb, n: u64) -> StreamsSourceBuilder {
+    let settings = StreamsSettings::default().on_gap(GapPolicy::Rescan);
     nth(fake, n).settings(settings)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::streams::{
-    Batch, BatchError, EventKind, StreamControl, StreamSource, StreamSourceBuilder, StreamsError,
+    Batch, BatchError, EventKind, StreamsControl, StreamsError, StreamsSource, StreamsSourceBuilder,
 };
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation, TableSpecExt as _};
 use dynamodb_connector::{StreamView, TableSpec};
@@ -56,12 +56,12 @@ pub(crate) fn table(shards: usize) -> FaultyDynamoDb {
     fake
 }
 
-pub(crate) fn builder(fake: &FaultyDynamoDb) -> StreamSourceBuilder {
-    StreamSource::builder(&fake.client(), &fake.streams_client(), TABLE).seed(7)
+pub(crate) fn builder(fake: &FaultyDynamoDb) -> StreamsSourceBuilder {
+    StreamsSource::builder(&fake.client(), &fake.streams_client(), TABLE).seed(7)
 }
 
 /// The builder of one worker of several: each has a name and a seed of its own.
-pub(crate) fn nth(fake: &FaultyDynamoDb, n: u64) -> StreamSourceBuilder {
+pub(crate) fn nth(fake: &FaultyDynamoDb, n: u64) -> StreamsSourceBuilder {
     builder(fake).worker(format!("w{n}")).seed(n)
 }
 
@@ -155,18 +155,18 @@ pub(crate) async fn eventually(what: &str, within: Duration, is_so: impl Fn() ->
 
 /// A source that is being read by a handler.
 pub(crate) struct Worker {
-    pub(crate) control: StreamControl,
+    pub(crate) control: StreamsControl,
     task: JoinHandle<Result<(), StreamsError>>,
 }
 
 impl Worker {
     /// Opens a source whose changes are noted.
-    pub(crate) async fn start(builder: StreamSourceBuilder, log: &Log) -> Self {
+    pub(crate) async fn start(builder: StreamsSourceBuilder, log: &Log) -> Self {
         Self::handle(builder, log.handler()).await
     }
 
     /// Opens a source whose changes are given to this handler.
-    pub(crate) async fn handle<H, F>(builder: StreamSourceBuilder, handler: H) -> Self
+    pub(crate) async fn handle<H, F>(builder: StreamsSourceBuilder, handler: H) -> Self
     where
         H: Fn(Batch<Item>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), BatchError>> + Send + 'static,
@@ -179,7 +179,7 @@ impl Worker {
     }
 
     /// Reads a source that is open. Its changes are noted.
-    pub(crate) fn of(source: StreamSource, log: &Log) -> Self {
+    pub(crate) fn of(source: StreamsSource, log: &Log) -> Self {
         Self {
             control: source.control(),
             task: tokio::spawn(source.run(log.handler())),

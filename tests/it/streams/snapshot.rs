@@ -6,8 +6,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use dynamodb_connector::GapPolicy;
 use dynamodb_connector::streams::{
-    Batch, BatchError, EventKind, SnapshotSettings, StartPosition, StreamControl, StreamSettings,
-    StreamSourceBuilder, StreamsError,
+    Batch, BatchError, EventKind, SnapshotSettings, StartPosition, StreamsControl, StreamsError,
+    StreamsSettings, StreamsSourceBuilder,
 };
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use futures::StreamExt as _;
@@ -39,16 +39,16 @@ async fn fill(fake: &FaultyDynamoDb, items: usize) {
 }
 
 async fn start(
-    builder: StreamSourceBuilder,
+    builder: StreamsSourceBuilder,
     log: &Log,
-) -> (StreamControl, JoinHandle<Result<(), StreamsError>>) {
+) -> (StreamsControl, JoinHandle<Result<(), StreamsError>>) {
     let source = builder.open().await.expect("it opens");
     let control = source.control();
     let running = tokio::spawn(source.run(log.handler()));
     (control, running)
 }
 
-async fn stop(control: &StreamControl, running: JoinHandle<Result<(), StreamsError>>) {
+async fn stop(control: &StreamsControl, running: JoinHandle<Result<(), StreamsError>>) {
     control.stop();
     running.await.expect("no panic").expect("it ends well");
 }
@@ -112,10 +112,10 @@ fn check(fake: &FaultyDynamoDb, log: &Log) {
     }
 }
 
-fn snapshot_builder(fake: &FaultyDynamoDb, settings: SnapshotSettings) -> StreamSourceBuilder {
+fn snapshot_builder(fake: &FaultyDynamoDb, settings: SnapshotSettings) -> StreamsSourceBuilder {
     builder(fake)
         .start(StartPosition::Snapshot)
-        .settings(StreamSettings::default().snapshot(settings))
+        .settings(StreamsSettings::default().snapshot(settings))
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,7 +218,7 @@ async fn with_handlers_of_any_speed_an_items_changes_are_never_handled_beside_it
     fill(&fake, 60).await;
     let log = Log::default();
     let settings = SnapshotSettings::default().read_units(1).segments(2);
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .snapshot(settings)
         .parallelism(3)
         .batch_records(2);
@@ -251,7 +251,7 @@ async fn with_handlers_of_any_speed_an_items_changes_are_never_handled_beside_it
 async fn a_gap_in_the_middle_of_a_snapshot_begins_it_anew() {
     let fake = table(1);
     fill(&fake, 1500).await;
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .on_gap(GapPolicy::Rescan)
         .snapshot(SnapshotSettings::default().read_units(1));
     let log = Log::default();
@@ -343,7 +343,7 @@ async fn a_snapshot_worker_that_dies_is_replaced_and_the_scan_goes_on_where_it_w
 async fn a_gap_is_closed_by_scanning_the_table_again() {
     let fake = table(1);
     fill(&fake, 50).await;
-    let settings = StreamSettings::default().on_gap(GapPolicy::Rescan);
+    let settings = StreamsSettings::default().on_gap(GapPolicy::Rescan);
     let first = Log::default();
     let with = || builder(&fake).settings(settings.clone());
     let (control, running) = start(with(), &first).await;
@@ -428,9 +428,8 @@ trait ClearDone {
     fn clear_done(&mut self);
 }
 
-impl ClearDone for std::collections::VecDeque<dynamodb_connector::streams::Ack> {
+impl ClearDone for std::collections::VecDeque<dynamodb_connector::Ack> {
     fn clear_done(&mut self) {
-        self.drain(..)
-            .for_each(dynamodb_connector::streams::Ack::done);
+        self.drain(..).for_each(dynamodb_connector::Ack::done);
     }
 }

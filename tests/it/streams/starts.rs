@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::streams::{StartPosition, StreamSettings, StreamsError};
+use dynamodb_connector::streams::{StartPosition, StreamsError, StreamsSettings};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use dynamodb_connector::{GapCause, GapPolicy};
 
@@ -210,7 +210,7 @@ async fn an_open_shard_that_was_emptied_is_read_on() {
     let log = Log::default();
     // What 25 hours cost is not what is looked at.
     let minute = 60 * SECOND;
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .poll(minute)
         .idle_poll(minute)
         .failover(10 * minute)
@@ -308,8 +308,8 @@ async fn leases_of_another_tables_stream_are_not_taken_for_ones_own() {
         .stream(dynamodb_connector::StreamView::NewAndOldImages);
     fake.create_table(other);
     let (dynamodb, streams) = (fake.client(), fake.streams_client());
-    let source = dynamodb_connector::streams::StreamSource::builder(&dynamodb, &streams, "other")
-        .settings(StreamSettings::default().on_gap(GapPolicy::Report))
+    let source = dynamodb_connector::streams::StreamsSource::builder(&dynamodb, &streams, "other")
+        .settings(StreamsSettings::default().on_gap(GapPolicy::Report))
         .on_gap(|_| {})
         .lease_table(LEASES);
     let error = source.open().await.expect_err("they are another table's");

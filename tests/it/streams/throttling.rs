@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use dynamodb_connector::test_util::{Fault, FaultPlan, FaultyDynamoDb, Operation};
 
 use super::rig::{LEASES, Log, TABLE, Worker, eventually, nth, open_shards, put_each, table};
@@ -15,7 +15,7 @@ async fn a_listing_of_many_pages_ends_although_one_page_a_second_is_let_through(
     fake.limit_describe_stream(1);
     put_each(&fake, 100, 0).await;
     let log = Log::default();
-    let settings = StreamSettings::default().poll(4 * SECOND);
+    let settings = StreamsSettings::default().poll(4 * SECOND);
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
     log.until(100).await;
     eventually("every shard is read", 60 * SECOND, || {
@@ -32,7 +32,7 @@ async fn workers_that_start_together_share_the_accounts_listings() {
     fake.limit_describe_stream(3);
     let log = Log::default();
     let opening = (0..6).map(|n| {
-        let settings = StreamSettings::default().poll(2 * SECOND);
+        let settings = StreamsSettings::default().poll(2 * SECOND);
         Worker::start(nth(&fake, n).settings(settings), &log)
     });
     let fleet = futures::future::join_all(opening).await;
@@ -51,7 +51,7 @@ async fn workers_that_start_together_share_the_accounts_listings() {
 async fn reads_that_are_throttled_are_made_again_in_order() {
     let fake = table(3);
     fake.limit_readers(true);
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .poll(Duration::from_millis(10))
         .page_records(10);
     let log = Log::default();
@@ -235,7 +235,7 @@ async fn a_page_beyond_every_limit_is_asked_for_again_with_fewer_records() {
     fake.inject(fault.times(2));
     put_each(&fake, 40, 0).await;
     let log = Log::default();
-    let settings = StreamSettings::default().page_records(100);
+    let settings = StreamsSettings::default().page_records(100);
     let worker = Worker::start(nth(&fake, 1).settings(settings), &log).await;
     log.until(40).await;
     assert_eq!(worker.control.stats().failed_reads, 2);

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use dynamodb_connector::streams::{Batch, StreamSettings, StreamSource};
+use dynamodb_connector::streams::{Batch, StreamsSettings, StreamsSource};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use serde::{Deserialize, Serialize};
 
@@ -48,12 +48,12 @@ pub(super) async fn run(task: &Task) {
     let streams = service.streams_config_builder();
     let streams = streams.endpoint_url(&task.endpoint).http_client(http);
     let streams = aws_sdk_dynamodbstreams::Client::from_conf(streams.build());
-    let settings = StreamSettings::default()
+    let settings = StreamsSettings::default()
         .failover(FAILOVER)
         .poll(Duration::from_millis(50))
         .checkpoint_interval(Duration::from_millis(300))
         .discovery_interval(Duration::from_secs(1));
-    let source = StreamSource::builder(&tables, &streams, TABLE)
+    let source = StreamsSource::builder(&tables, &streams, TABLE)
         .lease_table(LEASES)
         .worker(name(task.worker))
         .settings(settings);

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::TableSpec;
-use dynamodb_connector::test_util::{AppliedWrite, Fault, FaultPlan, FaultyDynamoDb, WriteKind};
+use dynamodb_connector::test_util::{AppliedKind, AppliedWrite, Fault, FaultPlan, FaultyDynamoDb};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
@@ -305,7 +305,7 @@ fn snapshots_know_what_was_sent(lives: &[Life]) {
 
 /// Which update that is not idempotent an applied write was.
 fn applied_add(write: &AppliedWrite) -> Option<u64> {
-    if write.kind() != WriteKind::Update {
+    if write.kind() != AppliedKind::Update {
         return None;
     }
     let before = write.before().unwrap_or_default();

@@ -10,7 +10,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
-use dynamodb_connector::sink::{Outcome, Record, Sink, Snapshot, TableSettings, TableSink};
+use dynamodb_connector::sink::{
+    DynamoDbSink, Outcome, Snapshot, TableSettings, TableSink, WriteRecord,
+};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +96,7 @@ async fn open(client: &Client, reported: &Reported) -> TableSink {
         .buffer_records(200)
         .retry(retry);
     let reported = Arc::clone(reported);
-    let sink = Sink::builder(client)
+    let sink = DynamoDbSink::builder(client)
         .table(TABLE, settings)
         .keys(TABLE, KeySchema::new("pk", KeyKind::String))
         .dead_letters(move |letter| {
@@ -108,7 +110,7 @@ async fn open(client: &Client, reported: &Reported) -> TableSink {
 
 /// Notes an update that was applied once or not at all. Other writes that come back so are safe
 /// to repeat, and so need no note.
-fn report(reported: &Reported, record: &Record) {
+fn report(reported: &Reported, record: &WriteRecord) {
     let expressions = record.parts()[0].expressions();
     let expressions = serde_json::from_str(&expressions).expect("an object");
     if let Some(n) = add_of(&expressions) {

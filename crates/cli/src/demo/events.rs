@@ -6,7 +6,7 @@ use dynamodb_connector::kafka::{KafkaSink, ProducerRecord};
 use dynamodb_connector::pipeline::{
     DeadLetter, Enrichment, FnSink, KafkaOutput, Keyed, Pipeline, PipelineError, PipelineReport,
 };
-use dynamodb_connector::streams::{Change, StreamSource};
+use dynamodb_connector::streams::{Change, StreamsSource};
 use serde::{Deserialize, Serialize};
 
 use super::TOPIC;
@@ -25,7 +25,7 @@ pub(crate) struct Event {
 
 /// Runs until Ctrl-C or SIGTERM, or until it fails.
 pub(crate) async fn pipeline(
-    changes: StreamSource,
+    changes: StreamsSource,
     topic: KafkaSink,
 ) -> Result<PipelineReport, PipelineError> {
     let categories = Enrichment::new(|purpose: String| async move { category(&purpose).await })

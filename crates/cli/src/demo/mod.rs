@@ -17,7 +17,7 @@ use dynamodb_connector::embedded::{EmbeddedDynamoDb, EmbeddedKafka};
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
 use dynamodb_connector::sink::TableSink;
-use dynamodb_connector::streams::StreamSource;
+use dynamodb_connector::streams::StreamsSource;
 use dynamodb_connector::{StreamView, TableSpec};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
@@ -44,7 +44,7 @@ pub(crate) async fn run() -> Result<Ending, Box<dyn Error>> {
     let client = database.client();
     let sink = TableSink::open(&client, TABLE).await?;
     let topic = KafkaSink::open(&kafka, &KafkaSinkSettings::default())?;
-    let changes = StreamSource::builder(&client, &database.streams_client(), TABLE)
+    let changes = StreamsSource::builder(&client, &database.streams_client(), TABLE)
         .open()
         .await?;
 

@@ -22,7 +22,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use dynamodb_connector::item::{IndexShape, KeySchema, TableShape};
-use dynamodb_connector::sink::{Outcome, Receipt, Sink, SubmitError, TableSettings, TableSink};
+use dynamodb_connector::sink::{
+    DynamoDbSink, Outcome, Receipt, SubmitError, TableSettings, TableSink,
+};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio::signal::ctrl_c;
 use tokio::sync::mpsc;
@@ -101,7 +103,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Ending, Box<dyn Error>> 
 
     let client = aws_sdk_dynamodb::Client::new(&connection.config().await?);
     let taken = letters.clone();
-    let sink = Sink::builder(&client)
+    let sink = DynamoDbSink::builder(&client)
         .table(&table, TableSettings::default())
         .dead_letters(move |letter| {
             std::future::ready(taken.write(&letter.to_json_line()).map_err(Into::into))

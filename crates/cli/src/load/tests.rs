@@ -6,7 +6,7 @@ use std::path::Path;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use dynamodb_connector::sink::Record;
+use dynamodb_connector::sink::WriteRecord;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -242,7 +242,7 @@ fn letters_of_bad_lines_are_of_the_form_that_the_library_reads() {
         letter,
         r#"{"v":1,"from":{"file":"a.json","line":7,"table":"decisions"},"reason":{"kind":"invalid","text":"no JSON object"},"attempts":0,"record":{"row":"{\"id\": "}}"#
     );
-    let record = Record::from_dead_letter(&letter).unwrap();
+    let record = WriteRecord::from_dead_letter(&letter).unwrap();
     assert_eq!(record.table(), "decisions");
     assert_eq!(record.row(), Some(&br#""{\"id\": ""#[..]));
 }

@@ -8,7 +8,7 @@ use super::capacity::{Bill, Report};
 use super::execution::{Applied, Context, Done, Store};
 use super::request::{Members, checked_table_name};
 use super::table::{Change, Table};
-use super::write::WriteKind;
+use super::write::AppliedKind;
 use crate::item::error::Refusal;
 use crate::item::key::KeyRules as _;
 use crate::item::value::{Item, item_from_json, item_size, item_to_json, unexpected};
@@ -23,7 +23,7 @@ struct Write {
     table: String,
     /// The table as the request named it, by name or ARN: unprocessed items go back under it.
     given: String,
-    kind: WriteKind,
+    kind: AppliedKind,
     change: Change,
 }
 
@@ -124,8 +124,8 @@ fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusa
         let table = store.table(name)?;
         for json in list {
             let (kind, change) = read_write(json, |kind, item| match kind {
-                WriteKind::Delete => table.delete(&item),
-                WriteKind::Put | WriteKind::Update => table.put(item),
+                AppliedKind::Delete => table.delete(&item),
+                AppliedKind::Put | AppliedKind::Update => table.put(item),
             })?;
             if !keys.insert((name, change.key.clone())) {
                 return Err(Refusal::validation(
@@ -146,16 +146,21 @@ fn read_writes(store: &Store, request: Members<'_>) -> Result<Vec<Write>, Refusa
 
 fn read_write(
     json: &Json,
-    check: impl FnOnce(WriteKind, Item) -> Result<Change, Refusal>,
-) -> Result<(WriteKind, Change), Refusal> {
+    check: impl FnOnce(AppliedKind, Item) -> Result<Change, Refusal>,
+) -> Result<(AppliedKind, Change), Refusal> {
     let request = Members::of(json)?;
     let (put, delete) = (
         request.structure("PutRequest")?,
         request.structure("DeleteRequest")?,
     );
     let (kind, outer, inner, part) = match (put, delete) {
-        (Some(put), None) => (WriteKind::Put, "PutRequest", "Item", put.get("Item")),
-        (None, Some(delete)) => (WriteKind::Delete, "DeleteRequest", "Key", delete.get("Key")),
+        (Some(put), None) => (AppliedKind::Put, "PutRequest", "Item", put.get("Item")),
+        (None, Some(delete)) => (
+            AppliedKind::Delete,
+            "DeleteRequest",
+            "Key",
+            delete.get("Key"),
+        ),
         _ => {
             return Err(Refusal::validation(
                 "Supplied AttributeValue has more than one datatypes set, must contain exactly one of \

@@ -16,7 +16,7 @@ use super::table::{Change, Table};
 use super::tables;
 use super::transactions::{self, Tokens};
 use super::update_table;
-use super::write::{self, WriteKind};
+use super::write::{self, AppliedKind};
 use crate::item::error::Refusal;
 use crate::item::value::Item;
 
@@ -110,7 +110,7 @@ impl Done {
 #[derive(Clone, Debug)]
 pub(crate) struct Applied {
     pub(crate) table: String,
-    pub(crate) kind: WriteKind,
+    pub(crate) kind: AppliedKind,
     pub(crate) change: Change,
 }
 

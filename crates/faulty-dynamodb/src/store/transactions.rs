@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::capacity::{Bill, Report};
 use super::execution::{Applied, Context, Done, Store};
 use super::request::Members;
-use super::write::{Failure, Intent, WriteKind};
+use super::write::{AppliedKind, Failure, Intent};
 use crate::item::error::Refusal;
 use crate::item::key::Key;
 use crate::item::value::{Item, item_size, item_to_json};
@@ -208,7 +208,7 @@ fn judge(store: &Store, intents: &[Intent]) -> Result<Vec<Judged>, Refusal> {
         let table = store.table(&intent.table)?;
         let (cost, outcome) = match intent.change(table) {
             Ok(change) => {
-                let kind = intent.kind().unwrap_or(WriteKind::Update);
+                let kind = intent.kind().unwrap_or(AppliedKind::Update);
                 let cost = WriteCost::of(table, &change);
                 let applied = Applied {
                     table: intent.table.clone(),

@@ -18,7 +18,7 @@ use crate::throughput::{Shortages, WriteCost};
 /// The kind of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum WriteKind {
+pub enum AppliedKind {
     /// The whole item was replaced.
     Put,
     /// The item was removed; it may not have been there.
@@ -164,11 +164,11 @@ impl Intent {
     }
 
     /// The kind of write it comes to; none for a mere check.
-    pub(crate) fn kind(&self) -> Option<WriteKind> {
+    pub(crate) fn kind(&self) -> Option<AppliedKind> {
         match self.action {
-            Action::Put(_) => Some(WriteKind::Put),
-            Action::Delete(_) => Some(WriteKind::Delete),
-            Action::Update(..) => Some(WriteKind::Update),
+            Action::Put(_) => Some(AppliedKind::Put),
+            Action::Delete(_) => Some(AppliedKind::Delete),
+            Action::Update(..) => Some(AppliedKind::Update),
             Action::Check(_) => None,
         }
     }
@@ -315,7 +315,7 @@ fn single(
         consumed.add_write(table, &cost, 1.0);
         body["ConsumedCapacity"] = consumed.to_json(&intent.table, report);
     }
-    let kind = intent.kind().unwrap_or(WriteKind::Update);
+    let kind = intent.kind().unwrap_or(AppliedKind::Update);
     Ok(Done {
         body,
         worded: None,

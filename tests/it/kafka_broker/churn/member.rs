@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use dynamodb_connector::kafka::{
-    Ack, KafkaEvent, KafkaSettings, KafkaSource, KafkaSourceSettings, PartitionGuard,
-};
+use dynamodb_connector::kafka::{KafkaEvent, KafkaSettings, KafkaSource, KafkaSourceSettings};
+use dynamodb_connector::{Ack, PartitionGuard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynamodb_connector::GapPolicy;
 use dynamodb_connector::retry::RetryPolicy;
-use dynamodb_connector::streams::StreamSettings;
+use dynamodb_connector::streams::StreamsSettings;
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 
 use super::super::rig::TABLE;
@@ -169,8 +169,8 @@ impl Case {
 }
 
 impl Settings {
-    pub(super) fn of_source(&self) -> StreamSettings {
-        StreamSettings::default()
+    pub(super) fn of_source(&self) -> StreamsSettings {
+        StreamsSettings::default()
             .failover(ms(self.failover))
             .request_timeout(ms(self.request_timeout))
             .poll(ms(self.poll))

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use dynamodb_connector::streams::{StartPosition, StreamControl, StreamSource, StreamsError};
+use dynamodb_connector::streams::{StartPosition, StreamsControl, StreamsError, StreamsSource};
 use dynamodb_connector::test_util::{FaultyDynamoDb, ShardInfo};
 use tokio::task::JoinHandle;
 
@@ -19,7 +19,7 @@ pub(super) const MOST_WORKERS: usize = 3;
 pub(super) struct Worker {
     pub(super) number: usize,
     gate: Gate,
-    control: Arc<OnceLock<StreamControl>>,
+    control: Arc<OnceLock<StreamsControl>>,
     pub(super) task: JoinHandle<Result<(), StreamsError>>,
 }
 
@@ -130,7 +130,7 @@ impl Fleet {
         self.started += 1;
         self.ledger.note(format!("w{number} starts"));
         let gate = Gate::new(&self.fake, &self.ledger, number);
-        let control = Arc::<OnceLock<StreamControl>>::default();
+        let control = Arc::<OnceLock<StreamsControl>>::default();
         let (fake, ledger, case) = (
             self.fake.clone(),
             Arc::clone(&self.ledger),
@@ -148,7 +148,7 @@ impl Fleet {
                 } else {
                     StartPosition::TrimHorizon
                 };
-                let opening = StreamSource::builder(&dynamodb, &streams, TABLE)
+                let opening = StreamsSource::builder(&dynamodb, &streams, TABLE)
                     .lease_table(LEASES)
                     .worker(name_of(number))
                     .start(start)

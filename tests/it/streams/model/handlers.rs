@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::streams::{
-    Batch, BatchError, Change, DeadLetter, RecordStream, StreamsError,
+    Batch, BatchError, Change, FailedChange, RecordStream, StreamsError,
 };
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
@@ -19,7 +19,7 @@ pub(super) fn burying(
     worker: usize,
     ledger: &Arc<Ledger>,
     rng: &Arc<Mutex<fastrand::Rng>>,
-) -> impl Fn(DeadLetter) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static {
+) -> impl Fn(FailedChange) -> BoxFuture<'static, Result<(), String>> + Send + Sync + 'static {
     let (ledger, rng) = (Arc::clone(ledger), Arc::clone(rng));
     move |letter| {
         let ledger = Arc::clone(&ledger);

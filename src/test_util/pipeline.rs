@@ -1,15 +1,12 @@
-//! A source and sinks within the process, for tests, examples and small ends.
+//! A source and a sink within the process, for pipelines under test.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::delivery::Delivery;
-use super::endpoint_error::EndpointError;
-use super::position::Position;
-use super::sink::Sink;
-use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
+use crate::pipeline::{
+    Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent, SourceRecord,
+};
 use crate::progress::{Ack, Acknowledge};
 
 /// Gives what an iterator gives, and keeps in memory what was acknowledged.
@@ -227,45 +224,5 @@ impl<T: Send + 'static> Sink<T> for CollectSink<T> {
 
     async fn close(self) -> Result<(), EndpointError> {
         Ok(())
-    }
-}
-
-/// Calls a function for each value, one at a time; when it has returned `Ok`, the effect counts as
-/// durable.
-pub struct FnSink<F> {
-    f: F,
-}
-
-impl<F> FnSink<F> {
-    /// Returns a sink that calls `f`.
-    pub fn new(f: F) -> Self {
-        Self { f }
-    }
-}
-
-impl<T, F, R> Sink<T> for FnSink<F>
-where
-    T: Send + 'static,
-    F: FnMut(T) -> R + Send + 'static,
-    R: Future<Output = Result<(), EndpointError>> + Send,
-{
-    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
-        (self.f)(value).await?;
-        delivery.done();
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), EndpointError> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), EndpointError> {
-        Ok(())
-    }
-}
-
-impl<F> fmt::Debug for FnSink<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FnSink").finish_non_exhaustive()
     }
 }
