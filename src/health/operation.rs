@@ -1,11 +1,12 @@
 //! The failures of one operation that is tried again without end, noted by several tasks.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Health, Reporter};
 use crate::clock::Clock;
+use parking_lot::Mutex;
 
 #[derive(Debug)]
 pub(crate) struct OperationReporter {
@@ -27,14 +28,10 @@ impl OperationReporter {
         }
     }
 
-    fn reporter(&self) -> MutexGuard<'_, Reporter> {
-        self.reporter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes a failure, and logs what has begun to last by now.
     pub(crate) fn failed(&self, cause: String) {
         let now = self.clock.now();
-        let mut reporter = self.reporter();
+        let mut reporter = self.reporter.lock();
         self.failing.store(true, Ordering::Relaxed);
         reporter.failed_with(now, self.operation, cause);
         reporter.advance(now);
@@ -43,7 +40,7 @@ impl OperationReporter {
     /// Notes a success, and logs what is over by now.
     pub(crate) fn succeeded(&self) {
         if self.failing.load(Ordering::Relaxed) {
-            self.reporter().succeeded(self.operation);
+            self.reporter.lock().succeeded(self.operation);
             self.advance();
         }
     }
@@ -54,13 +51,13 @@ impl OperationReporter {
             return;
         }
         let now = self.clock.now();
-        let mut reporter = self.reporter();
+        let mut reporter = self.reporter.lock();
         reporter.advance(now);
         let is_over = reporter.health(now).is_healthy() && reporter.wake_at().is_none();
         self.failing.store(!is_over, Ordering::Relaxed);
     }
 
     pub(crate) fn health(&self) -> Health {
-        self.reporter().health(self.clock.now())
+        self.reporter.lock().health(self.clock.now())
     }
 }

@@ -5,8 +5,9 @@
 //! not cost a wake-up for each record.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::KafkaError;
@@ -76,7 +77,7 @@ impl Admission {
 
     /// Returns a permit for a record of `bytes`, at once and without overtaking a caller; `None` where there is no room.
     pub(super) fn try_enter(self: &Arc<Self>, bytes: usize) -> Result<Option<Permit>, KafkaError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.check()?;
         Ok(
             (state.line.is_empty() && state.fits(bytes, self.bounds)).then(|| {
@@ -89,7 +90,7 @@ impl Admission {
     /// Waits in line for a permit. Cancel safe: dropped, the place in line is given up.
     pub(super) async fn enter(self: &Arc<Self>, bytes: usize) -> Grant {
         let granted = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.check()?;
             if state.line.is_empty() && state.fits(bytes, self.bounds) {
                 state.take(bytes);
@@ -104,7 +105,7 @@ impl Admission {
 
     /// Frees the room of a settled record.
     pub(super) fn leave(self: &Arc<Self>, entered: Entered) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.accepted = state.accepted.saturating_sub(1);
         let idle = state.accepted == 0;
         let left = self.free(&mut state, entered.bytes);
@@ -120,7 +121,7 @@ impl Admission {
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
             idle.as_mut().enable();
-            if self.lock().accepted == 0 {
+            if self.state.lock().accepted == 0 {
                 return;
             }
             idle.await;
@@ -129,7 +130,7 @@ impl Admission {
 
     /// Lets nothing more in: waiting and later callers get `reason`. A fatal error replaces a close, nothing replaces that.
     pub(super) fn refuse(&self, reason: &KafkaError) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state
             .refusal
             .as_ref()
@@ -148,11 +149,11 @@ impl Admission {
 
     /// Returns why nothing more is let in, if nothing is.
     pub(super) fn refusal(&self) -> Option<KafkaError> {
-        self.lock().refusal.clone()
+        self.state.lock().refusal.clone()
     }
 
     pub(super) fn level(&self) -> Level {
-        let state = self.lock();
+        let state = self.state.lock();
         Level {
             records: state.records,
             bytes: state.bytes,
@@ -185,18 +186,13 @@ impl Admission {
         }
         left
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Permit {
     /// Accepts the record, unless nothing is let in any more: a close has not waited for it.
     pub(super) fn enter(mut self) -> Result<Entered, KafkaError> {
         let admission = self.admission.clone();
-        let mut state = admission.lock();
+        let mut state = admission.state.lock();
         if let Err(refusal) = state.check() {
             // Dropped, the permit takes the lock.
             drop(state);
@@ -212,7 +208,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !self.entered {
-            let mut state = self.admission.lock();
+            let mut state = self.admission.state.lock();
             let left = self.admission.free(&mut state, self.bytes);
             drop(state);
             drop(left);

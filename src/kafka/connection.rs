@@ -3,10 +3,11 @@
 //! librdkafka reports each attempt at each broker, several a second while a cluster is down, and goes on by itself. Here
 //! that is one line when it lasts, one a minute while it does, and one when it is over.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::error::KafkaError;
@@ -52,7 +53,7 @@ impl Connection {
     /// Notes an error after which librdkafka goes on by itself. While a broker is reached, trouble with others is none
     /// of the client's; it is the reason once none is.
     pub(super) fn failed(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         self.has_failed.store(true, Ordering::Relaxed);
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             tracing::debug!(reason, "librdkafka goes on by itself");
@@ -72,7 +73,7 @@ impl Connection {
 
     /// Returns the last error that was about one broker.
     pub(super) fn last_error(&self) -> Option<String> {
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         (!last.reason.is_empty()).then(|| last.reason.clone())
     }
 
@@ -84,7 +85,7 @@ impl Connection {
 
     fn in_vain_at(&self, now: Duration) -> Option<KafkaError> {
         use RDKafkaErrorCode as Code;
-        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.last.lock();
         let lasting = matches!(
             last.code,
             Some(Code::Resolve | Code::SSL | Code::Authentication)
@@ -100,7 +101,7 @@ impl Connection {
     /// Notes that a broker answered.
     pub(super) fn succeeded(&self) {
         if self.has_failed.load(Ordering::Relaxed) {
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut last = self.last.lock();
             *last = LastError::default();
             self.has_failed.store(false, Ordering::Relaxed);
         }

@@ -2,11 +2,12 @@
 //! it. A topic without a leader holds back no other.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::KafkaError;
+use parking_lot::Mutex;
 
 /// For how long a failure answers those who ask again: a caller that tries in a loop does not have the
 /// brokers asked each time.
@@ -61,7 +62,7 @@ impl LookUps {
 
     /// Returns a topic's, and forgets those that are not needed any more.
     fn of(&self, topic: &Arc<str>, now: Duration) -> Arc<LookUp> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|_, look_up| Arc::strong_count(look_up) > 1 || look_up.has_failed_by(now));
         all.entry(topic.clone()).or_default().clone()
     }

@@ -3,9 +3,9 @@
 //! Chosen here and not by librdkafka, since the sink must know a record's partition before it hands the record over: what
 //! is behind a refused batch is held back by partition.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 /// librdkafka's `partitioner`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Partitioner {
@@ -97,7 +97,7 @@ impl StickyPartition {
         now: Duration,
         stick: Duration,
     ) -> u32 {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         match *state {
             Some((partition, until)) if now < until => partition % count,
             _ => {

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::error::KafkaError;
 use super::scope::{CallerScope, OutageNumber};
+use parking_lot::Mutex;
 
 /// A topic, and a partition where it is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -91,17 +92,13 @@ struct Settled {
 }
 
 impl Slot {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Gives the outcome to the receipt; back where there is none any more.
     pub(super) fn settle(
         &self,
         result: Result<RecordMetadata, KafkaError>,
         outage: Option<OutageNumber>,
     ) -> Option<Result<RecordMetadata, KafkaError>> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if matches!(*state, State::Gone) {
             return Some(result);
         }
@@ -132,7 +129,7 @@ impl Future for KafkaReceipt {
     /// Polled again after it resolved.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.given_out, "a receipt resolves once");
-        let mut state = self.slot.lock();
+        let mut state = self.slot.0.lock();
         match std::mem::replace(&mut *state, State::Gone) {
             State::Settled(settled) => {
                 drop(state);
@@ -158,7 +155,7 @@ impl Drop for KafkaReceipt {
         if self.given_out {
             return;
         }
-        let unobserved = std::mem::replace(&mut *self.slot.lock(), State::Gone);
+        let unobserved = std::mem::replace(&mut *self.slot.0.lock(), State::Gone);
         if let State::Settled(settled) = unobserved
             && let Err(error) = settled.result
         {

@@ -4,8 +4,8 @@
 //! record, for the failure of another user's record, and its flush must not wait for another's records.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::error::KafkaError;
@@ -56,12 +56,12 @@ impl CallerScope {
 
     /// Counts a record in, and returns its epoch.
     pub(super) fn enter(&self) -> u64 {
-        self.lock().epochs.enter()
+        self.state.lock().epochs.enter()
     }
 
     /// Counts a settled record out.
     pub(super) fn leave(&self, epoch: u64) {
-        let done = self.lock().epochs.leave(epoch);
+        let done = self.state.lock().epochs.leave(epoch);
         if done {
             self.settled.notify_waiters();
         }
@@ -69,13 +69,13 @@ impl CallerScope {
 
     /// Resolves once all that was accepted before is settled. Cancel safe.
     pub(super) async fn settled(&self) {
-        let Some(until) = self.lock().epochs.draw_line() else {
+        let Some(until) = self.state.lock().epochs.draw_line() else {
             return;
         };
         loop {
             let mut settled = std::pin::pin!(self.settled.notified());
             settled.as_mut().enable();
-            if self.lock().epochs.first >= until {
+            if self.state.lock().epochs.first >= until {
                 return;
             }
             settled.await;
@@ -84,12 +84,12 @@ impl CallerScope {
 
     /// Keeps an error that no receipt gives out; only the first.
     pub(super) fn unobserved(&self, error: KafkaError, outage: Option<OutageNumber>) {
-        self.lock().unobserved.get_or_insert((error, outage));
+        self.state.lock().unobserved.get_or_insert((error, outage));
     }
 
     /// Takes the error that no receipt gave out, and with it the outage that it is of.
     pub(super) fn take_unobserved(&self) -> Option<KafkaError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (error, outage) = state.unobserved.take()?;
         state.given_out(outage);
         Some(error)
@@ -98,7 +98,7 @@ impl CallerScope {
     /// Notes that records failed by an outage: nothing more is accepted until the error is given out.
     /// Returns the number of the outage.
     pub(super) fn halt(&self, error: &KafkaError) -> OutageNumber {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.outage.is_none() {
             state.outage = Some(error.clone());
             state.number.0 += 1;
@@ -108,18 +108,13 @@ impl CallerScope {
 
     /// Notes that the caller was given an error of this outage.
     pub(super) fn observed(&self, outage: Option<OutageNumber>) {
-        self.lock().given_out(outage);
+        self.state.lock().given_out(outage);
     }
 
     /// Returns the outage's error, which stays, and its number.
     pub(super) fn outage(&self) -> Option<(KafkaError, OutageNumber)> {
-        let state = self.lock();
+        let state = self.state.lock();
         state.outage.clone().map(|error| (error, state.number))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,9 +4,10 @@
 //! record waits until a broker has said that the topic exists.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
@@ -58,13 +59,13 @@ struct Partitions {
 
 impl Topics {
     pub(super) fn get(&self, topic: &str) -> Option<Arc<Topic>> {
-        let topics = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let topics = self.0.read();
         topics.get(topic).cloned()
     }
 
     pub(super) fn insert(&self, name: Arc<str>, topic: Topic) -> Arc<Topic> {
         let topic = Arc::new(topic);
-        let mut topics = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = self.0.write();
         topics.insert(name, topic.clone());
         topic
     }
@@ -84,11 +85,8 @@ impl Topic {
     /// Notes how many partitions there are: more where some were added, fewer where the topic was
     /// made again.
     pub(super) fn has_partitions(&self, name: &Arc<str>, count: usize, now: Duration) {
-        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = now;
-        let mut partitions = self
-            .partitions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        *self.asked.lock() = now;
+        let mut partitions = self.partitions.write();
         for id in partitions.all.len()..count {
             let Ok(id) = i32::try_from(id) else {
                 return;
@@ -104,25 +102,19 @@ impl Topic {
     }
 
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.partitions().count).unwrap_or(u32::MAX)
+        u32::try_from(self.partitions.read().count).unwrap_or(u32::MAX)
     }
 
     pub(super) fn partition(&self, id: i32) -> Option<Arc<Partition>> {
-        let partitions = self.partitions();
+        let partitions = self.partitions.read();
         let id = usize::try_from(id).ok()?;
         let partition = partitions.all.get(id)?;
         (id < partitions.count).then(|| partition.clone())
     }
 
-    fn partitions(&self) -> RwLockReadGuard<'_, Partitions> {
-        self.partitions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns whether it is time to look for new partitions. Says so once.
     pub(super) fn is_stale(&self, now: Duration) -> bool {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         let stale = now.saturating_sub(*asked) > REFRESH;
         if stale {
             *asked = now;

@@ -1,8 +1,8 @@
 //! The records of one batch of the source, until all their effects are durable.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::dead_letter::{DeadLetter, Reason, Refusals};
 use super::delivery::{AckTracker, Delivery, Ended, Failure, Holder};
@@ -12,6 +12,7 @@ use super::partition::Partition;
 use super::position::Position;
 use super::shared::Shared;
 use crate::progress::Ack;
+use parking_lot::Mutex;
 
 /// One allocation for a batch, in place of one for each record.
 pub(super) struct Batch<L> {
@@ -71,11 +72,6 @@ impl<L: Clone + Send + 'static> Batch<L> {
 }
 
 impl<L> Batch<L> {
-    fn slots(&self) -> MutexGuard<'_, Slots<L>> {
-        // No code that runs under the lock can leave it half changed.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes that a record has ended, whatever became of it.
     fn leave(&self, partition: &Partition, bytes: usize) {
         self.shared.leave(bytes);
@@ -85,7 +81,7 @@ impl<L> Batch<L> {
 
     /// Gives a record up, un-acknowledged.
     fn give_up(&self, number: u32) -> Option<Open<L>> {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let open = slots.slot(number)?.take()?;
         slots.refused.remove(&number);
         Some(open)
@@ -174,7 +170,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
 
 impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn done(self: Arc<Self>, number: u32, holder: Holder) {
-        let settled = self.slots().settle(number, holder);
+        let settled = self.slots.lock().settle(number, holder);
         self.shared.settled(holder);
         if holder == Holder::DeadLetters {
             let written = &self.shared.dead_letters.counts.acknowledged;
@@ -196,18 +192,18 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     }
 
     fn share(&self, number: u32, more: u32) {
-        if let Some(Some(open)) = self.slots().slot(number) {
+        if let Some(Some(open)) = self.slots.lock().slot(number) {
             open.effects += more;
         }
     }
 
     fn is_current(&self, number: u32) -> bool {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current())
     }
 
     fn hand(&self, number: u32, holder: Holder) -> bool {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let is_current = matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current());
         if is_current && let Some(handed) = slots.handed(number) {
             match holder {
@@ -220,7 +216,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     }
 
     fn oldest(&self, holder: Option<Holder>) -> Option<Position> {
-        let slots = self.slots();
+        let slots = self.slots.lock();
         let mut records = slots.open.iter().zip(&slots.handed);
         records.find_map(|(open, handed)| {
             let is_held = match holder {
@@ -242,7 +238,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     }
 
     fn position(&self, number: u32) -> Option<Position> {
-        let mut slots = self.slots();
+        let mut slots = self.slots.lock();
         let open = slots.slot(number)?.as_ref()?;
         Some(open.position.clone())
     }
@@ -258,7 +254,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
             return self.stop(number, failure);
         }
         let settled = {
-            let mut slots = self.slots();
+            let mut slots = self.slots.lock();
             slots.refused.entry(number).or_default().add(failure);
             slots.settle(number, holder)
         };

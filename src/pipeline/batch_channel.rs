@@ -1,8 +1,8 @@
 //! The channel from the operators to the sink, a whole batch at a time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::chain::Outputs;
@@ -27,7 +27,7 @@ impl<O> BatchChannel<O> {
         if outputs.is_empty() {
             return;
         }
-        let mut queued = self.queued();
+        let mut queued = self.outputs.lock();
         if queued.is_empty() {
             std::mem::swap(&mut *queued, outputs);
         } else {
@@ -48,7 +48,7 @@ impl<O> BatchChannel<O> {
     pub(super) async fn take(&self, into: &mut Outputs<O>) -> bool {
         loop {
             let finished = self.finished.load(Ordering::SeqCst);
-            std::mem::swap(&mut *self.queued(), into);
+            std::mem::swap(&mut *self.outputs.lock(), into);
             if !into.is_empty() {
                 return true;
             }
@@ -57,9 +57,5 @@ impl<O> BatchChannel<O> {
             }
             self.wake.notified().await;
         }
-    }
-
-    fn queued(&self) -> MutexGuard<'_, Outputs<O>> {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

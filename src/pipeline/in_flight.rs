@@ -3,13 +3,14 @@
 //! Counting must cost little for each record. So the age is known by batch, not by record; and that
 //! a sink goes on is noted as the number of the current tick, by a load and, once a tick, a store.
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::delivery::{AckTracker, Holder};
 use super::position::Position;
 use crate::clock::Clock;
+use parking_lot::Mutex;
 
 pub(super) struct InFlight {
     clock: Clock,
@@ -103,7 +104,7 @@ impl InFlight {
     /// Notes a batch that was read.
     pub(super) fn open(&self, batch: Weak<dyn AckTracker>) {
         let now = self.clock.now();
-        let mut batches = self.batches();
+        let mut batches = self.batches.lock();
         if batches.open.len() >= batches.prune_at.max(MIN_PRUNED) {
             batches.open.retain(|(_, batch)| batch.strong_count() > 0);
             // Twice of what is left, so that looking costs a constant for each batch.
@@ -127,7 +128,7 @@ impl InFlight {
         for at in 0.. {
             // Outside the lock, since the last to let go of a batch drops what is in it.
             let (read, batch) = {
-                let batches = self.batches();
+                let batches = self.batches.lock();
                 let (read, batch) = batches.open.get(at)?;
                 (*read, batch.upgrade())
             };
@@ -159,10 +160,5 @@ impl InFlight {
         let settled = [0, 1].map(|at| self.settled[at].load(Ordering::Relaxed) == tick);
         self.tick.store(tick + 1, Ordering::Relaxed);
         settled
-    }
-
-    fn batches(&self) -> MutexGuard<'_, Batches> {
-        // No code that runs under the lock can leave it half changed.
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 use super::sink::Sink;
 use crate::kafka::{KafkaError, KafkaErrorKind, KafkaSink, ProducerRecord};
+use parking_lot::Mutex;
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
 ///
@@ -72,8 +73,7 @@ impl<T> KafkaOutput<T> {
     }
 
     fn check(&self) -> Result<(), EndpointError> {
-        let error = self.pending_error.lock();
-        let error = error.unwrap_or_else(PoisonError::into_inner).take();
+        let error = self.pending_error.lock().take();
         error.map_or(Ok(()), Err)
     }
 }
@@ -84,7 +84,7 @@ struct Shared(Arc<Mutex<Option<Delivery>>>);
 
 impl Shared {
     fn take(&self) -> Option<Delivery> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 }
                 Err(error) => {
                     // Before the delivery is dropped, which has the pipeline ask.
-                    let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut pending = pending.lock();
                     pending.get_or_insert(failed(error));
                     drop(pending);
                     drop(delivery);

@@ -6,10 +6,11 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, pending};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use crate::clock::Clock;
 
@@ -86,7 +87,7 @@ pub(super) struct LastLag(Arc<Mutex<Option<SourceLag>>>);
 
 impl LastLag {
     pub(super) fn get(&self) -> Option<SourceLag> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.lock()
     }
 
     /// Measures again and again. What can't be measured leaves the last lag as it is.
@@ -97,7 +98,7 @@ impl LastLag {
         loop {
             clock.until(clock.now() + INTERVAL).await;
             if let Some(lag) = probe.measure().await {
-                *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lag);
+                *self.0.lock() = Some(lag);
             }
         }
     }

@@ -13,9 +13,10 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::progress::PartitionGuard;
+use parking_lot::Mutex;
 
 /// A partition from its first record, or its opening, to its end.
 #[derive(Debug)]
@@ -49,13 +50,13 @@ impl Partition {
 
     /// Notes that records came in.
     pub(super) fn enter(&self, records: usize) {
-        self.state().records += records;
+        self.state.lock().records += records;
     }
 
     /// Notes that a record is done, dropped or withdrawn.
     pub(super) fn leave(&self) {
         let released = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             state.records = state.records.saturating_sub(1);
             state.release()
         };
@@ -66,7 +67,7 @@ impl Partition {
     /// Keeps the guard until nothing of the partition is left.
     fn close(&self, guard: PartitionGuard) {
         let released = {
-            let mut state = self.state();
+            let mut state = self.state.lock();
             match &mut state.phase {
                 Phase::Open => {
                     state.phase = Phase::Closing(Some(guard));
@@ -80,23 +81,18 @@ impl Partition {
     }
 
     fn lose(&self) {
-        let before = std::mem::replace(&mut self.state().phase, Phase::Lost);
+        let before = std::mem::replace(&mut self.state.lock().phase, Phase::Lost);
         drop(before);
     }
 
     /// Returns whether records of it may go on: those of a partition that closes need not begin.
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.state().phase, Phase::Open)
+        matches!(self.state.lock().phase, Phase::Open)
     }
 
     /// Returns whether it closed and nothing of it is left.
     fn has_ended(&self) -> bool {
-        matches!(self.state().phase, Phase::Closing(None))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        matches!(self.state.lock().phase, Phase::Closing(None))
     }
 }
 

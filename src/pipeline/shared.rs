@@ -4,8 +4,9 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::dead_letter::DeadLetter;
@@ -106,7 +107,7 @@ impl<L> Shared<L> {
 
     /// Queues a dead letter; gives it back where there is no output for it.
     pub(super) fn post(&self, letter: DeadLetter<L>, delivery: Delivery) -> Result<(), Delivery> {
-        match &mut *self.letters() {
+        match &mut *self.letters.lock() {
             Some(letters) => letters.push_back((letter, delivery)),
             None => return Err(delivery),
         }
@@ -115,11 +116,12 @@ impl<L> Shared<L> {
     }
 
     pub(super) fn takes_letters(&self) -> bool {
-        self.letters().is_some()
+        self.letters.lock().is_some()
     }
 
     pub(super) fn take_letters(&self) -> Letters<L> {
-        self.letters()
+        self.letters
+            .lock()
             .as_mut()
             .map(std::mem::take)
             .unwrap_or_default()
@@ -127,14 +129,14 @@ impl<L> Shared<L> {
 
     /// No more letters; those that wait are dropped, un-acknowledged.
     pub(super) fn close_letters(&self) {
-        let letters = self.letters().take();
+        let letters = self.letters.lock().take();
         // Dropped outside the lock: each reports to its batch.
         drop(letters);
     }
 
     /// Stops the pipeline. The first reason counts.
     pub(super) fn fail(&self, error: PipelineError) {
-        self.failure().get_or_insert(error);
+        self.failure.lock().get_or_insert(error);
         self.stopped.store(true, Ordering::SeqCst);
         self.failed.notify_one();
     }
@@ -147,7 +149,7 @@ impl<L> Shared<L> {
     /// Fails with what has failed, if anything has.
     pub(super) fn check(&self) -> Result<(), PipelineError> {
         if self.is_stopped() {
-            self.failure().take().map_or(Ok(()), Err)
+            self.failure.lock().take().map_or(Ok(()), Err)
         } else {
             Ok(())
         }
@@ -194,14 +196,5 @@ impl<L> Shared<L> {
             operator: Arc::clone(&operator.name),
             records,
         })
-    }
-
-    fn failure(&self) -> MutexGuard<'_, Option<PipelineError>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn letters(&self) -> MutexGuard<'_, Option<Letters<L>>> {
-        // No code that runs under the lock can leave it half changed.
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

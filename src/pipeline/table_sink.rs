@@ -1,8 +1,9 @@
 //! A DynamoDB table as a pipeline's sink.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -110,7 +111,7 @@ impl<T: Send + 'static> TableOutput<T> {
     }
 
     fn check(&self) -> Result<(), EndpointError> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pending = self.pending.lock();
         pending.take().map_or(Ok(()), Err)
     }
 }
@@ -142,7 +143,7 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: Pendin
                 };
                 let error = error.retryable(true);
                 // Before the delivery is dropped, which has the pipeline ask.
-                let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut pending = pending.lock();
                 pending.get_or_insert(error);
                 drop(pending);
                 drop(delivery);

@@ -1,6 +1,6 @@
 //! The outcomes that an adapter keeps for its owner.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use parking_lot::Mutex;
 
 use super::outcome::Outcome;
 
@@ -31,7 +31,7 @@ impl AdapterOutcomes {
         if !failed || handled {
             return Ok(());
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.orphaned || state.failed.len() >= MAX_KEPT_FAILURES {
             return Err(outcome);
         }
@@ -41,18 +41,13 @@ impl AdapterOutcomes {
 
     /// Notes that the adapter is gone, and returns the failures that it has not reported.
     pub(super) fn orphan(&self) -> Vec<Outcome> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.orphaned = true;
         std::mem::take(&mut state.failed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, AdapterState> {
-        // No code that runs under the lock can leave it half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the failures that are kept, once.
     pub(super) fn take_failed(&self) -> Vec<Outcome> {
-        std::mem::take(&mut self.lock().failed)
+        std::mem::take(&mut self.state.lock().failed)
     }
 }

@@ -1,10 +1,11 @@
 //! The conversion of a table's description to the input of the budgets.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use crate::capacity::{IndexKind, TableCapacity, Units};
 use crate::item::{IndexShape, Projection, TableShape};
 use crate::transport::{Billing, TableDescription};
+use parking_lot::RwLock;
 
 /// The shape of a table, which its handles and its worker share. Later descriptions change its
 /// indexes.
@@ -17,7 +18,7 @@ impl SharedShape {
     }
 
     pub(super) fn get(&self) -> Arc<TableShape> {
-        let shape = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let shape = self.0.read();
         Arc::clone(&shape)
     }
 
@@ -26,7 +27,7 @@ impl SharedShape {
         let Some(followed) = self.get().followed_by(described) else {
             return false;
         };
-        let mut shape = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shape = self.0.write();
         *shape = Arc::new(followed);
         true
     }

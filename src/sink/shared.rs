@@ -1,8 +1,8 @@
 //! The state that the clones of a table's handle share.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::admission::{Admission, Bounds};
@@ -13,6 +13,7 @@ use super::message::{Control, Message, UNREPORTED};
 use super::outcome::Outcome;
 use super::stats::Published;
 use crate::item::TableShape;
+use parking_lot::Mutex;
 
 /// A table as its handles see it. The last of them that is dropped lets the worker end.
 pub(super) struct Shared {

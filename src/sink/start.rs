@@ -1,9 +1,10 @@
 //! Starting a table's worker once its keys are known.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::admission::{Admission, Bounds};

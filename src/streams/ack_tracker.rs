@@ -1,10 +1,11 @@
 //! The records of a shard that are handed out and not yet done.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::SequenceNumber;
@@ -77,10 +78,6 @@ impl AckTracker {
         }
     }
 
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a page of records that are about to be handed out, and returns the number of the first.
     /// A record whose sequence number can't be read is added without one.
     pub(crate) fn push_page<'a>(
@@ -88,7 +85,7 @@ impl AckTracker {
         sequences: impl Iterator<Item = Option<&'a SequenceNumber>>,
         bytes: usize,
     ) -> u64 {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         let first = pages.records.next();
         for sequence in sequences {
             pages.records.push(sequence.cloned());
@@ -103,53 +100,53 @@ impl AckTracker {
 
     /// Returns the last record with all up to it done, if it has moved since the last call.
     pub(crate) fn take_watermark(&self) -> Option<SequenceNumber> {
-        self.pages().records.take_watermark().flatten()
+        self.pages.lock().records.take_watermark().flatten()
     }
 
     /// Returns whether every record before this number is done.
     pub(crate) fn is_done_up_to(&self, number: u64) -> bool {
-        self.pages().first() >= number
+        self.pages.lock().first() >= number
     }
 
     /// Returns the bytes of the pages that have a record which is not done.
     pub(crate) fn bytes(&self) -> usize {
-        self.pages().bytes
+        self.pages.lock().bytes
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pages().records.outstanding() == 0
+        self.pages.lock().records.outstanding() == 0
     }
 
     /// Returns whether a record was dropped without an acknowledgement, so that those not done are given again.
     pub(crate) fn is_dropped(&self) -> bool {
-        self.pages().dropped.is_some()
+        self.pages.lock().dropped.is_some()
     }
 
     /// Stops records that were not taken yet from being handed out.
     pub(crate) fn revoke(&self) {
-        self.pages().revoked = true;
+        self.pages.lock().revoked = true;
     }
 
     /// Notes that the shard is to be given up, and returns a guard that keeps it from being settled.
     pub(crate) fn close(self: &Arc<Self>) -> PartitionGuard {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.is_closing = true;
         pages.guards += 1;
         drop(pages);
         let tracker = Arc::clone(self);
         PartitionGuard::new(move || {
-            tracker.pages().guards -= 1;
+            tracker.pages.lock().guards -= 1;
             tracker.changed.notify_waiters();
         })
     }
 
     /// Notes that the shard is not given up after all.
     pub(crate) fn reopen(&self) {
-        self.pages().is_closing = false;
+        self.pages.lock().is_closing = false;
     }
 
     pub(crate) fn is_closing(&self) -> bool {
-        self.pages().is_closing
+        self.pages.lock().is_closing
     }
 
     /// Sets the time until which the shard is this worker's, in case its task does not run in time
@@ -161,12 +158,12 @@ impl AckTracker {
 
     pub(crate) fn is_revoked(&self) -> bool {
         let now = u64::try_from(self.clock.now().as_millis()).unwrap_or(u64::MAX);
-        self.pages().revoked || now >= self.valid_until.load(Ordering::Relaxed)
+        self.pages.lock().revoked || now >= self.valid_until.load(Ordering::Relaxed)
     }
 
     /// Returns whether nothing is left to wait for: records after a dropped one don't count.
     pub(crate) fn is_settled(&self) -> bool {
-        self.pages().is_settled()
+        self.pages.lock().is_settled()
     }
 
     /// Resolves when a record was dropped, or fewer bytes than `below` are held. May resolve spuriously.
@@ -177,7 +174,7 @@ impl AckTracker {
     pub(crate) async fn room(&self, below: usize) {
         let notified = self.changed.notified();
         {
-            let mut pages = self.pages();
+            let mut pages = self.pages.lock();
             if pages.dropped.is_some() || pages.is_settled() || pages.bytes < below {
                 return;
             }
@@ -201,7 +198,7 @@ impl AckTracker {
 
 impl Acknowledge for AckTracker {
     fn done(&self, number: u64) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         if !pages.records.done(number) {
             return;
         }
@@ -218,14 +215,14 @@ impl Acknowledge for AckTracker {
     }
 
     fn dropped(&self, number: u64) {
-        let mut pages = self.pages();
+        let mut pages = self.pages.lock();
         pages.dropped = Some(pages.dropped.map_or(number, |first| first.min(number)));
         drop(pages);
         self.changed.notify_waiters();
     }
 
     fn is_current(&self, number: u64) -> bool {
-        let dropped = self.pages().dropped;
+        let dropped = self.pages.lock().dropped;
         !self.is_revoked() && dropped.is_none_or(|dropped| number < dropped)
     }
 }

@@ -3,8 +3,8 @@
 //! An operation fails for as long as it fails for any shard: success for others does not help that one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::ShardId;
@@ -12,6 +12,7 @@ use super::error::StreamsError;
 use crate::clock::Clock;
 use crate::health::{Health, LastError, Reporter};
 use crate::retry::ServiceError;
+use parking_lot::Mutex;
 
 /// The operation name under which a handler's failures are noted.
 pub(crate) const HANDLER: &str = "handler";
@@ -46,10 +47,6 @@ impl FailureLog {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes a request that failed and is sent again.
     pub(crate) fn failed(
         &self,
@@ -57,7 +54,7 @@ impl FailureLog {
         shard: Option<&ShardId>,
         error: &ServiceError,
     ) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.reporter.failed(self.clock.now(), operation, error);
         self.note(&mut state, operation, shard, error.to_string());
     }
@@ -65,7 +62,7 @@ impl FailureLog {
     /// Notes a handler that failed, or did not take a dead letter, and is called again.
     pub(crate) fn handler_failed(&self, shard: &ShardId, problem: &str) {
         let cause = format!("shard {shard}: {problem}");
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let now = self.clock.now();
         state.reporter.failed_with(now, HANDLER, cause.clone());
         self.note(&mut state, HANDLER, Some(shard), cause);
@@ -93,7 +90,7 @@ impl FailureLog {
         if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let Some(failing) = state.failing.get_mut(operation) else {
             return;
         };
@@ -110,7 +107,7 @@ impl FailureLog {
         if !self.any.load(Ordering::Relaxed) {
             return;
         }
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let State {
             reporter, failing, ..
         } = &mut *state;
@@ -126,17 +123,17 @@ impl FailureLog {
 
     /// Logs the failures that have begun to last, or are over, by now.
     pub(crate) fn advance(&self) {
-        self.state().reporter.advance(self.clock.now());
+        self.state.lock().reporter.advance(self.clock.now());
     }
 
     /// Logs and notes the error with which the source ended.
     pub(crate) fn ended(&self, error: &StreamsError) {
         tracing::error!(%error, "the source has ended");
-        self.state().ended = Some(error.to_string());
+        self.state.lock().ended = Some(error.to_string());
     }
 
     pub(crate) fn health(&self) -> Health {
-        let state = self.state();
+        let state = self.state.lock();
         match &state.ended {
             Some(cause) => Health::Ended {
                 cause: cause.clone(),
@@ -146,6 +143,6 @@ impl FailureLog {
     }
 
     pub(crate) fn last_error(&self) -> Option<LastError> {
-        self.state().last.clone()
+        self.state.lock().last.clone()
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use metrics::{Gauge, gauge};
+use parking_lot::Mutex;
 
 use super::ShardId;
 use super::shared::millis;
@@ -107,7 +108,7 @@ impl Deref for Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let mut state = self.lags.state();
+        let mut state = self.lags.state.lock();
         // The shard may have been taken again since.
         if state
             .read
@@ -140,10 +141,6 @@ impl Lags {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns the service's time, in milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         millis(self.time.now())
@@ -152,7 +149,7 @@ impl Lags {
     /// Adds a shard that this worker reads until the result is dropped. `since` is when it was made, if nothing of it has been read.
     pub(crate) fn begins(self: &Arc<Self>, shard: &ShardId, since: Option<u64>) -> Entry {
         let read_up = Arc::new(ReadUp::new(since.unwrap_or_else(|| self.now())));
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.unread.remove(shard);
         state.read.insert(shard.clone(), Arc::clone(&read_up));
         self.shards.set(count(state.read.len()));
@@ -169,14 +166,14 @@ impl Lags {
     pub(crate) fn saw(&self, ready: usize, unread: BTreeMap<ShardId, u64>) {
         self.ready.set(count(ready));
         self.unread.set(count(unread.len()));
-        let mut state = self.state();
+        let mut state = self.state.lock();
         (state.ready, state.unread) = (ready, unread);
     }
 
     /// Sets the gauge of the longest lag.
     pub(crate) fn measure(&self) {
         let now = self.now();
-        let state = self.state();
+        let state = self.state.lock();
         let read = state.read.values().map(|read| read.lag(now));
         let unread = state.unread.values().map(|time| since(*time, now));
         let most = read.chain(unread).max().unwrap_or_default();
@@ -185,7 +182,7 @@ impl Lags {
 
     pub(crate) fn lag(&self) -> Lag {
         let now = self.now();
-        let state = self.state();
+        let state = self.state.lock();
         let read = state.read.iter();
         let unread = state.unread.iter();
         Lag {

@@ -1,10 +1,11 @@
 //! The state that all tasks of a source share.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::failure_log::FailureLog;
@@ -113,11 +114,11 @@ impl Shared {
     }
 
     pub(crate) fn stream(&self) -> Arc<Stream> {
-        Arc::clone(&self.stream.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.stream.lock())
     }
 
     pub(crate) fn set_stream(&self, stream: Stream) {
-        *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(stream);
+        *self.stream.lock() = Arc::new(stream);
     }
 
     /// Returns retries with the source's delays.
@@ -178,7 +179,7 @@ impl Shared {
             return;
         }
         let now = self.clock.now();
-        let mut last = self.starved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.starved.lock();
         if last.is_some_and(|last| now.saturating_sub(last) < STARVED_INTERVAL) {
             return;
         }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::pipeline::{
     Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent, SourceRecord,
 };
 use crate::progress::{Ack, Acknowledge};
+use parking_lot::Mutex;
 
 /// Gives what an iterator gives, and keeps in memory what was acknowledged.
 ///
@@ -48,7 +49,7 @@ impl Acks {
     }
 
     fn of(&self, wanted: bool) -> Vec<(Arc<str>, u64)> {
-        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let reports = self.reports.lock();
         let reports = reports.iter().filter(|(_, _, done)| *done == wanted);
         reports
             .map(|(partition, number, _)| (Arc::clone(partition), *number))
@@ -63,11 +64,7 @@ struct Partition {
 
 impl Partition {
     fn report(&self, number: u64, done: bool) {
-        let mut reports = self
-            .acks
-            .reports
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut reports = self.acks.reports.lock();
         reports.push((Arc::clone(&self.name), number, done));
     }
 }
@@ -177,23 +174,19 @@ impl<T> CollectSink<T> {
     /// Takes out what was written so far, in its order.
     #[must_use]
     pub fn take(&self) -> Vec<T> {
-        std::mem::take(&mut *self.values())
+        std::mem::take(&mut *self.values.lock())
     }
 
     /// Returns the number of values that it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.values().len()
+        self.values.lock().len()
     }
 
     /// Returns whether it holds none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn values(&self) -> MutexGuard<'_, Vec<T>> {
-        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,7 +206,7 @@ impl<T> Clone for CollectSink<T> {
 
 impl<T: Send + 'static> Sink<T> for CollectSink<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
-        self.values().push(value);
+        self.values.lock().push(value);
         delivery.done();
         Ok(())
     }

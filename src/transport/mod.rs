@@ -93,10 +93,11 @@ use client::Client;
 use clock::Skew;
 #[cfg(feature = "streams")]
 pub(crate) use service_clock::ServiceClock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 /// The way that requests go out.
 ///
 /// Both ways honour the client's configuration: endpoint, region, FIPS, dual stack, account id,
@@ -291,13 +292,10 @@ impl Shared {
     }
 
     fn way(&self) -> Way {
-        self.way
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.way.read().clone()
     }
 
     fn set_way(&self, way: Way) {
-        *self.way.write().unwrap_or_else(PoisonError::into_inner) = way;
+        *self.way.write() = way;
     }
 }

@@ -12,11 +12,11 @@
 //!
 //! An answer that contradicts those before replaces them: the machine slept, or a clock was set.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::clock::parse_http_date;
 use crate::clock::Clock;
+use parking_lot::Mutex;
 
 /// The resolution of a date, in milliseconds.
 const SECOND: i64 = 1_000;
@@ -79,7 +79,7 @@ impl ServiceClock {
             least: date.saturating_sub(millis(self.monotonic())),
             most: date.saturating_add(SECOND).saturating_sub(millis(sent)),
         };
-        let mut state = self.state();
+        let mut state = self.state.lock();
         let known = state.difference.unwrap_or(told);
         state.difference = Some(known.narrowed(told));
     }
@@ -100,7 +100,7 @@ impl ServiceClock {
     }
 
     fn bounds(&self) -> (i64, i64) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         if let Some(Difference { least, most }) = state.difference {
             let now = millis(self.monotonic());
             return (least.saturating_add(now), most.saturating_add(now));
@@ -114,10 +114,6 @@ impl ServiceClock {
         let local = self.clock.time_of_day().duration_since(UNIX_EPOCH);
         let local = millis(local.unwrap_or_default());
         (local - LOCAL_MARGIN, local + LOCAL_MARGIN)
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -17,9 +17,9 @@ use aws_smithy_runtime_api::http::Headers;
 use aws_smithy_types::date_time::{DateTime, Format};
 use sha2::{Digest, Sha256};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
 /// Headers that `aws-sigv4` does not sign (its `SigningSettings::default`).
 const UNSIGNED_HEADERS: [&str; 4] = [
     "authorization",
@@ -202,7 +202,7 @@ impl Signer {
     /// credentials are others.
     fn date_and_key(&self, credentials: &Credentials, second: u64) -> Option<(String, Vec<u8>)> {
         const DAY: u64 = 24 * 60 * 60;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock();
         if let Some(kept) = kept.as_mut()
             && kept.second / DAY == second / DAY
             && kept.credentials == *credentials

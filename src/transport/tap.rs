@@ -31,9 +31,10 @@ use aws_smithy_types::retry::RetryConfig;
 use bytes::Bytes;
 use std::error::Error;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 /// The stage that a request reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stage {
@@ -93,22 +94,17 @@ impl Tap {
 
     /// Returns whether the request is on its way, as far as can be known.
     pub(super) fn is_sent(&self) -> bool {
-        self.progress().stage == Stage::Sent
+        self.0.progress.lock().stage == Stage::Sent
     }
 
     /// Takes the capture, where one was asked for and the request came so far.
     pub(super) fn take_captured(&self) -> Option<Result<Captured, NotDirect>> {
-        self.progress().captured.take()
+        self.0.progress.lock().captured.take()
     }
 
     /// Takes the answer, where one came.
     pub(super) fn take_answer(&self) -> Option<Answer> {
-        self.progress().answer.take()
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        let progress = self.0.progress.lock();
-        progress.unwrap_or_else(PoisonError::into_inner)
+        self.0.progress.lock().answer.take()
     }
 
     fn answer_limit(&self) -> usize {
@@ -121,7 +117,7 @@ impl Tap {
         E: Error + 'static,
         R: fmt::Debug + 'static,
     {
-        let progress = self.progress();
+        let progress = self.0.progress.lock();
         let body_lost =
             |error: &_| failure::body_lost(error, self.0.operation, self.answer_limit());
         match (progress.stage, error) {
@@ -183,7 +179,7 @@ impl Intercept for Tap {
         _config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let clientless = components.http_client().is_none();
-        self.progress().stage = if clientless {
+        self.0.progress.lock().stage = if clientless {
             Stage::Clientless
         } else {
             Stage::Resolving
@@ -202,7 +198,7 @@ impl Intercept for Tap {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let retry = config.load::<RetryConfig>().cloned();
-        let mut progress = self.progress();
+        let mut progress = self.0.progress.lock();
         progress.stage = Stage::Signing;
         progress.retry.clone_from(&retry);
         // Not before: the time that credentials may take to load goes by the attempts allowed.
@@ -220,7 +216,7 @@ impl Intercept for Tap {
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let request = context.request();
-        let mut progress = self.progress();
+        let mut progress = self.0.progress.lock();
         progress.stage = Stage::Sent;
         context.request().uri().clone_into(&mut progress.url);
         progress.signed_at = request
@@ -256,7 +252,7 @@ impl Intercept for Tap {
         let response = context.response();
         // A body that broke off is not in memory: that is no answer.
         if let Some(body) = response.body().bytes() {
-            let mut progress = self.progress();
+            let mut progress = self.0.progress.lock();
             progress.answer = Some(Answer {
                 status: response.status().as_u16(),
                 headers: response.headers().clone(),

@@ -70,8 +70,8 @@ impl Route {
             Ok(delivered) => (Some(delivered), Ok(())),
             Err(failure) => (None, Err(failure)),
         };
-        let clients = self.clients();
-        let mut flow = partition.flow();
+        let clients = self.clients.read();
+        let mut flow = partition.flow.lock();
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
         match &verdict {
@@ -153,9 +153,9 @@ impl Route {
 
     /// Hands over what a client did not take before, or has waited for a client.
     fn hand_over_all(&self) {
-        for partition in self.partitions().clone() {
-            let clients = self.clients();
-            let mut flow = partition.flow();
+        for partition in self.partitions.lock().clone() {
+            let clients = self.clients.read();
+            let mut flow = partition.flow.lock();
             let refused = self.hand_over(&clients, &partition, &mut flow);
             drop((flow, clients));
             for (_, pending, error) in refused {

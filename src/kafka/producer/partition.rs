@@ -4,13 +4,14 @@
 //! still known, with its place. Pure but for its mutex: which record may be handed over, and what a report means.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::super::error::{Failure, KafkaError};
 use super::Pending;
 use super::rules::TopicRules;
+use parking_lot::Mutex;
 
 /// A partition of a topic, for as long as the sink lives.
 pub(in super::super) struct Partition {
@@ -18,7 +19,7 @@ pub(in super::super) struct Partition {
     pub(in super::super) id: i32,
     /// Its topic's.
     pub(super) rules: Arc<TopicRules>,
-    flow: Mutex<Flow<Pending>>,
+    pub(super) flow: Mutex<Flow<Pending>>,
     /// A client found that the topic does not have it: its partitions are to be counted again.
     missing: AtomicBool,
 }
@@ -40,10 +41,6 @@ impl Partition {
 
     pub(in super::super) fn set_missing(&self, missing: bool) {
         self.missing.store(missing, Ordering::Relaxed);
-    }
-
-    pub(super) fn flow(&self) -> MutexGuard<'_, Flow<Pending>> {
-        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

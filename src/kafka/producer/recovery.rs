@@ -1,8 +1,8 @@
 //! Putting partitions in order after a refusal, an outage or a record that is overdue.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) const MIN_BATCH_BYTES: usize = 1 << 10;
 impl Route {
     /// Calls back what the clients have, settles what has failed, and goes on with new clients.
     pub(super) fn recover(self: &Arc<Self>) {
-        self.write_clients().open = false;
+        self.clients.write().open = false;
         if !self.call_back() {
             return;
         }
@@ -39,7 +39,7 @@ impl Route {
         self.shrink_batches();
         self.fail_topics();
         let (mut failed, mut reason) = (0, None);
-        for partition in self.partitions().clone() {
+        for partition in self.partitions.lock().clone() {
             let (records, error) = self.resolve(&partition, limit);
             failed += records;
             reason = reason.or(error);
@@ -78,10 +78,10 @@ impl Route {
 
     /// Learns from batches refused for their size: that of the next client is half of theirs.
     fn shrink_batches(&self) {
-        let partitions = self.partitions().clone();
+        let partitions = self.partitions.lock().clone();
         let refused = partitions
             .iter()
-            .map(|partition| partition.flow().too_large());
+            .map(|partition| partition.flow.lock().too_large());
         let Some(bytes) = refused
             .filter(|(records, _)| *records > 1)
             .map(|(_, bytes)| bytes)
@@ -89,7 +89,7 @@ impl Route {
         else {
             return;
         };
-        let mut config = self.config();
+        let mut config = self.config.lock();
         let now = batch_bytes(&config);
         let next = (now.unwrap_or(bytes).min(bytes) / 2).max(MIN_BATCH_BYTES);
         if now.is_none_or(|now| next < now) {
@@ -103,10 +103,10 @@ impl Route {
 
     /// Fails what goes to topics that cannot be used.
     fn fail_topics(&self) {
-        let partitions = self.partitions().clone();
+        let partitions = self.partitions.lock().clone();
         let mut errors = self.deleted_topics(&partitions);
         for partition in &partitions {
-            if let Some(error) = partition.flow().topic_error() {
+            if let Some(error) = partition.flow.lock().topic_error() {
                 errors.entry(partition.topic.clone()).or_insert(error);
             }
         }
@@ -114,7 +114,7 @@ impl Route {
             let Some(error) = errors.get(&partition.topic) else {
                 continue;
             };
-            let records = partition.flow().take_all();
+            let records = partition.flow.lock().take_all();
             for pending in records {
                 self.settle(pending, None, Err(error.clone()));
             }
@@ -126,9 +126,9 @@ impl Route {
     fn deleted_topics(&self, partitions: &[Arc<Partition>]) -> HashMap<Arc<str>, KafkaError> {
         let suspect = partitions
             .iter()
-            .filter(|partition| partition.is_missing() && partition.flow().has_failed());
+            .filter(|partition| partition.is_missing() && partition.flow.lock().has_failed());
         let suspect: HashSet<&Arc<str>> = suspect.map(|partition| &partition.topic).collect();
-        let Some(client) = self.clients().batches.clone() else {
+        let Some(client) = self.clients.read().batches.clone() else {
             return HashMap::new();
         };
         let answers = suspect
@@ -157,12 +157,12 @@ impl Route {
 
     /// Notes which topics refused a batch, and logs it now and then: bad records may come one after the other.
     fn note_refusals(&self) {
-        let partitions = self.partitions().clone();
-        let (now, generation) = (self.core.clock.now(), self.clients().generation);
+        let partitions = self.partitions.lock().clone();
+        let (now, generation) = (self.core.clock.now(), self.clients.read().generation);
         let mut refused = None;
         for partition in &partitions {
             let (error, of_topic) = {
-                let flow = partition.flow();
+                let flow = partition.flow.lock();
                 (flow.refusal(), flow.topic_error().is_some())
             };
             if error.is_some() || of_topic {
@@ -173,10 +173,7 @@ impl Route {
         let Some((partition, error)) = refused else {
             return;
         };
-        let mut logged = self
-            .refusal_logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.refusal_logged.lock();
         if logged.is_some_and(|before| now.saturating_sub(before) < LOG_EVERY) {
             return;
         }
@@ -198,7 +195,7 @@ impl Route {
         let overdue = self
             .is_older(partition, limit)
             .then(|| self.overdue_error(partition));
-        let mut flow = partition.flow();
+        let mut flow = partition.flow.lock();
         let failed = flow.resolve(overdue.as_ref());
         let mut cause = None;
         let failed: Vec<_> = failed
@@ -239,7 +236,7 @@ impl Route {
 
     /// Makes a new client. The old one ends apart, since that takes a while.
     fn renew(self: &Arc<Self>) -> bool {
-        let config = self.config().clone();
+        let config = self.config.lock().clone();
         let batches = match Client::new(&config, self.clone()) {
             Ok(client) => Arc::new(client),
             Err(error) => {
@@ -247,7 +244,7 @@ impl Route {
                 return false;
             }
         };
-        let mut clients = self.write_clients();
+        let mut clients = self.clients.write();
         let old = (clients.batches.replace(batches), clients.alone.take());
         clients.generation += 1;
         clients.open = true;
@@ -260,7 +257,7 @@ impl Route {
 
     /// Makes the client of single records, where there is none.
     pub(super) fn make_alone(self: &Arc<Self>) -> bool {
-        let config = self.config().clone();
+        let config = self.config.lock().clone();
         let alone = match AloneClient::start(&config, self.clone()) {
             Ok(alone) => alone,
             Err(error) => {
@@ -268,7 +265,7 @@ impl Route {
                 return false;
             }
         };
-        let mut clients = self.write_clients();
+        let mut clients = self.clients.write();
         self.alone.has_client();
         let before = clients.alone.replace(alone);
         drop(clients);
@@ -284,10 +281,10 @@ impl Route {
 
     /// Ends the client of single records, unless it has one.
     pub(super) fn end_alone(&self) {
-        if self.clients().alone.is_none() {
+        if self.clients.read().alone.is_none() {
             return;
         }
-        let mut clients = self.write_clients();
+        let mut clients = self.clients.write();
         if !self.alone.any_out() {
             let alone = clients.alone.take();
             drop(clients);

@@ -4,10 +4,10 @@
 //! by itself from the beginning, and so does, for a while, all that goes to a topic whose batches are refused again and again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::super::record::ProducerRecord;
+use parking_lot::Mutex;
 
 /// The bytes of a batch around a single record without headers, in the protocol's format 2: 61 of the batch and at least 7
 /// of the record (documentation of Kafka's message format).
@@ -99,7 +99,7 @@ impl TopicRules {
 
     /// Notes that a batch was refused, which ended this generation of clients.
     pub(super) fn refused(&self, now: Duration, generation: u64) {
-        let mut ban = self.ban.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ban = self.ban.lock();
         if ban.refused(now, generation) {
             self.banned_until
                 .store(millis(ban.until), Ordering::Relaxed);

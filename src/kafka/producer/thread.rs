@@ -1,10 +1,11 @@
 //! The thread that serves a sink's clients for topics of one size limit.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Mutex, RwLock};
 use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 
@@ -33,7 +34,7 @@ pub(in super::super) struct Route {
     pub(super) config: Mutex<ClientConfig>,
     pub(super) clients: RwLock<Clients>,
     /// All partitions that records go to by this thread.
-    partitions: Mutex<Vec<Arc<Partition>>>,
+    pub(super) partitions: Mutex<Vec<Arc<Partition>>>,
     /// Records that a client has.
     pub(super) out: AtomicUsize,
     pub(super) alone: AloneRecords,
@@ -93,8 +94,8 @@ impl ProducerThread {
             refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
-        let client = Client::new(&route.config().clone(), route.clone())?;
-        route.write_clients().batches = Some(Arc::new(client));
+        let client = Client::new(&route.config.lock().clone(), route.clone())?;
+        route.clients.write().batches = Some(Arc::new(client));
         let served = route.clone();
         let started = thread::Builder::new()
             .name("kafka-sink".to_owned())
@@ -103,7 +104,7 @@ impl ProducerThread {
             Ok(_) => Ok(Self { route }),
             Err(error) => {
                 // The client holds the route: it would hold itself for ever.
-                route.write_clients().batches = None;
+                route.clients.write().batches = None;
                 Err(KafkaError::Settings {
                     problem: format!("no thread can be started: {error}"),
                 })
@@ -113,12 +114,12 @@ impl ProducerThread {
 
     /// Returns the client that fills batches, for its metadata; `None` past the thread's end.
     pub(in super::super) fn client(&self) -> Option<Arc<Client>> {
-        self.route.clients().batches.clone()
+        self.route.clients.read().batches.clone()
     }
 
     /// Has the thread serve a partition.
     pub(in super::super) fn serve(&self, partition: Arc<Partition>) {
-        self.route.partitions().push(partition);
+        self.route.partitions.lock().push(partition);
     }
 
     /// Appends a record to its partition, and hands over what may be. Never blocks.
@@ -128,8 +129,8 @@ impl ProducerThread {
         mut pending: Pending,
     ) -> Result<(), Box<(KafkaError, Pending)>> {
         let route = &self.route;
-        let clients = route.clients();
-        let mut flow = partition.flow();
+        let clients = route.clients.read();
+        let mut flow = partition.flow.lock();
         // Under the lock by which an outage halts its scopes: nothing comes between.
         if let Some((error, outage)) = pending.scope.outage() {
             pending.outage = Some(outage);
@@ -189,7 +190,7 @@ impl Route {
                 self.go_on();
             }
         }
-        let mut clients = self.write_clients();
+        let mut clients = self.clients.write();
         let ended = (clients.batches.take(), clients.alone.take());
         clients.open = false;
         drop(clients);
@@ -200,7 +201,7 @@ impl Route {
 
     /// Serves the reports of the client that fills batches.
     pub(super) fn poll(&self, longest: Duration) {
-        let batches = self.clients().batches.clone();
+        let batches = self.clients.read().batches.clone();
         if let Some(batches) = batches {
             batches.poll(longest);
         }
@@ -208,7 +209,7 @@ impl Route {
 
     /// Returns whether the sink has failed for good.
     fn has_ended(&self) -> bool {
-        for client in self.clients().all() {
+        for client in self.clients.read().all() {
             match client.fatal_error() {
                 None => {}
                 // It stopped at a refusal, as it was asked to.
@@ -226,7 +227,7 @@ impl Route {
 
     /// Fails all records of a sink that has failed for good.
     fn end(&self) {
-        self.write_clients().open = false;
+        self.clients.write().open = false;
         self.give_back(true);
         let Some(refusal) = self.core.admission.refusal() else {
             return;
@@ -234,8 +235,8 @@ impl Route {
         if self.out.load(Ordering::Acquire) > 0 {
             return;
         }
-        for partition in self.partitions().clone() {
-            let records = partition.flow().take_all();
+        for partition in self.partitions.lock().clone() {
+            let records = partition.flow.lock().take_all();
             for pending in records {
                 self.settle(pending, None, Err(refusal.clone()));
             }
@@ -243,7 +244,7 @@ impl Route {
     }
 
     pub(super) fn give_back(&self, sent: bool) {
-        for client in self.clients().all() {
+        for client in self.clients.read().all() {
             client.give_back(sent);
         }
     }
@@ -255,7 +256,7 @@ impl Route {
     /// Returns whether a record is under way for longer than it may.
     pub(super) fn has_overdue(&self) -> bool {
         let timeout = self.core.delivery_timeout;
-        let partitions = self.partitions();
+        let partitions = self.partitions.lock();
         partitions
             .iter()
             .any(|partition| self.is_older(partition, timeout))
@@ -264,25 +265,7 @@ impl Route {
     /// Returns whether the partition's oldest record is older than `limit`.
     pub(super) fn is_older(&self, partition: &Partition, limit: Duration) -> bool {
         let now = self.core.clock.now();
-        let oldest = partition.flow().oldest();
+        let oldest = partition.flow.lock().oldest();
         oldest.is_some_and(|accepted| now.saturating_sub(accepted) > limit)
-    }
-
-    pub(super) fn partitions(&self) -> MutexGuard<'_, Vec<Arc<Partition>>> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn config(&self) -> MutexGuard<'_, ClientConfig> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn clients(&self) -> RwLockReadGuard<'_, Clients> {
-        self.clients.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn write_clients(&self) -> std::sync::RwLockWriteGuard<'_, Clients> {
-        self.clients.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

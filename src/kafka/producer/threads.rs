@@ -1,8 +1,9 @@
 //! The threads of a sink: one for most topics, and one for each lower limit that topics have.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 
 use super::super::error::KafkaError;
@@ -58,7 +59,7 @@ impl ProducerThreads {
         };
         // Powers of two, so that there are few clients however many limits there are.
         let bytes = (1 << limit.max(1).ilog2()).max(MIN_BATCH_BYTES);
-        let mut limited = self.limited.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut limited = self.limited.lock();
         if let Some(thread) = limited.get(&bytes) {
             return Ok(thread.clone());
         }

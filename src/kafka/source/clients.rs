@@ -5,9 +5,10 @@
 //! answer can wait until the work on the partitions that go is finished, and those that stay flow.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
@@ -79,7 +80,7 @@ impl Clients {
     /// Takes what the group said since this was last asked.
     pub(super) fn events(&self) -> VecDeque<GroupEvent> {
         let events = &self.member.context().events;
-        std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *events.lock())
     }
 
     /// Answers a revocation: the partitions are another member's from now on.
@@ -141,7 +142,7 @@ pub(super) fn keys(list: &TopicPartitionList) -> Vec<Key> {
 
 impl MemberContext {
     fn push(&self, event: GroupEvent) {
-        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut events = self.events.lock();
         events.push_back(event);
         drop(events);
         self.shared.wake.notify_one();

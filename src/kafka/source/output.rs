@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::super::error::KafkaError;
 use super::message::Message;
 use super::shared::Key;
 use crate::progress::PartitionGuard;
+use parking_lot::{Mutex, MutexGuard};
 
 /// An event of a [`KafkaSource`](super::KafkaSource).
 #[derive(Debug)]
@@ -111,7 +112,7 @@ struct Progress {
 
 impl Output {
     pub(super) fn push(&self, message: Message) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.end.is_some() {
             drop(state);
             return drop(message);
@@ -128,7 +129,7 @@ impl Output {
 
     /// Adds the opening of a partition, where events are wanted.
     pub(super) fn opened(&self, key: Key) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.end.is_none() && state.wants_events {
             state.queue.push_back(Item::Opened(key));
             wake(state);
@@ -146,7 +147,7 @@ impl Output {
     }
 
     fn progress(&self, key: &Key, note: impl FnOnce(&mut Progress)) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.end.is_none() && state.wants_events {
             note(state.progress.entry(key.clone()).or_default());
             wake(state);
@@ -155,7 +156,7 @@ impl Output {
 
     /// Adds the end of a partition, which overtakes other partitions' records.
     pub(super) fn closing(&self, event: KafkaEvent) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if state.end.is_some() || !state.wants_events {
             drop(state);
             return drop(event);
@@ -182,7 +183,7 @@ impl Output {
         partition: i32,
         goes: impl Fn(&Item) -> bool,
     ) -> VecDeque<Item> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let (gone, left) = std::mem::take(&mut state.queue)
             .into_iter()
             .partition(|item| item.is_of(topic, partition) && goes(item));
@@ -194,7 +195,7 @@ impl Output {
     /// Ends the queue for this reason; what is not yet taken is taken back. The first reason stays.
     /// Returns whether this is the first.
     pub(super) fn end(&self, reason: Option<KafkaError>) -> bool {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let is_first = state.end.is_none();
         if is_first {
             state.end = Some(reason);
@@ -208,7 +209,7 @@ impl Output {
 
     /// Has events given beside records.
     pub(super) fn want_events(&self) {
-        self.lock().wants_events = true;
+        self.0.lock().wants_events = true;
     }
 
     /// Takes what comes next, of records at most `max`.
@@ -217,7 +218,7 @@ impl Output {
         cx: &mut Context<'_>,
         max: usize,
     ) -> Poll<Option<Result<KafkaEvent, KafkaError>>> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if let Some(event) = state.closings.pop_front() {
             return Poll::Ready(Some(Ok(event)));
         }
@@ -233,17 +234,12 @@ impl Output {
 
     /// Takes the next end of a partition.
     pub(super) fn poll_closing(&self, cx: &mut Context<'_>) -> Poll<KafkaEvent> {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if let Some(event) = state.closings.pop_front() {
             return Poll::Ready(event);
         }
         wait(state, cx);
         Poll::Pending
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,10 +1,11 @@
 //! What the source's handles, its thread and librdkafka's callbacks share.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::Notify;
 
@@ -63,17 +64,17 @@ impl Shared {
     }
 
     pub(super) fn tracker(&self, key: &Key) -> Option<Arc<PartitionTracker>> {
-        self.lock().get(key).cloned()
+        self.trackers.lock().get(key).cloned()
     }
 
     pub(super) fn trackers(&self) -> Vec<Arc<PartitionTracker>> {
-        self.lock().values().cloned().collect()
+        self.trackers.lock().values().cloned().collect()
     }
 
     /// Adds the tracker of a partition, or replaces it.
     pub(super) fn track(&self, tracker: &Arc<PartitionTracker>) {
         let key = (Arc::clone(&tracker.topic), tracker.partition);
-        let mut trackers = self.lock();
+        let mut trackers = self.trackers.lock();
         let before = trackers.insert(key, Arc::clone(tracker));
         self.admission.share_among(trackers.len());
         drop(trackers);
@@ -86,7 +87,7 @@ impl Shared {
     /// was not taken is taken back.
     pub(super) fn untrack(&self, key: &Key) -> Option<Arc<PartitionTracker>> {
         let tracker = {
-            let mut trackers = self.lock();
+            let mut trackers = self.trackers.lock();
             let tracker = trackers.remove(key)?;
             self.admission.share_among(trackers.len());
             tracker
@@ -111,12 +112,12 @@ impl Shared {
     /// Returns the reason why the client works no more.
     pub(super) fn failure(&self) -> Option<KafkaError> {
         let failure = self.failure.lock();
-        failure.unwrap_or_else(PoisonError::into_inner).clone()
+        failure.clone()
     }
 
     /// Notes why the client works no more. The first reason counts.
     pub(super) fn fail(&self, error: &KafkaError) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = self.failure.lock();
         failure.get_or_insert_with(|| error.clone());
         drop(failure);
         self.wake.notify_one();
@@ -130,11 +131,6 @@ impl Shared {
         self.commits.advance();
         self.lookups.advance();
         self.silence.advance();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Arc<PartitionTracker>>> {
-        // No code that runs under the lock can leave the map half changed.
-        self.trackers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -178,7 +174,7 @@ mod tests {
 
         fn register_gauge(&self, key: &metrics::Key, _: &Metadata<'_>) -> Gauge {
             match key.name() {
-                "kafka_source_lag" => Gauge::from_arc(Arc::clone(&self.0.lock().expect("free"))),
+                "kafka_source_lag" => Gauge::from_arc(Arc::clone(&self.0.lock())),
                 _ => Gauge::noop(),
             }
         }
@@ -197,7 +193,7 @@ mod tests {
             let tracker = PartitionTracker::new("events".into(), 0, admission);
             shared.track(&tracker);
             shared.meter.lag("events", 0, 7);
-            let lag = || f64::from_bits(recorder.0.lock().expect("free").load(SeqCst));
+            let lag = || f64::from_bits(recorder.0.lock().load(SeqCst));
             assert_eq!(lag().to_bits(), 7_f64.to_bits());
             shared.untrack(&tracker.key());
             assert_eq!(lag().to_bits(), 0_f64.to_bits());

@@ -1,9 +1,10 @@
 //! The records of one partition that are handed out and not yet done.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
@@ -134,7 +135,7 @@ impl PartitionTracker {
     /// Sets where the partition begins, and the metadata of its commits. The start is committed as
     /// well, so that the group has an offset of the partition from now on.
     pub(super) fn start(&self, offset: i64, mark: Arc<str>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.resume = Some(offset);
         state.position = offset;
         state.mark = mark;
@@ -157,12 +158,12 @@ impl PartitionTracker {
 
     /// Returns the metadata of commits.
     pub(super) fn mark(&self) -> Arc<str> {
-        Arc::clone(&self.lock().mark)
+        Arc::clone(&self.state.lock().mark)
     }
 
     /// Notes a record that is handed out. Returns `None` where none is handed out any more.
     pub(super) fn push(&self, offset: i64, bytes: usize) -> Option<u64> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.dropped.is_some() || state.phase != Phase::Open {
             return None;
         }
@@ -179,7 +180,7 @@ impl PartitionTracker {
 
     /// Notes that nothing before this offset is left to hand out. Returns whether that is news.
     pub(super) fn advance(&self, position: i64) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let is_news = state.dropped.is_none()
             && state.phase == Phase::Open
             && state.resume.is_some()
@@ -193,14 +194,14 @@ impl PartitionTracker {
 
     /// Returns the offset after all that was handed out.
     pub(super) fn position(&self) -> i64 {
-        self.lock().position
+        self.state.lock().position
     }
 
     /// Returns whether no more may be handed out now. Once its share is out, that is so until half of
     /// the share is done, so that reading does not stop and go at every record.
     pub(super) fn is_full(&self) -> bool {
         let share = self.admission.share();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.is_full = if state.is_full {
             !state.is_half_empty(share)
         } else {
@@ -212,7 +213,7 @@ impl PartitionTracker {
     /// Returns the offset to commit with its metadata, if it is another than the last one. It counts
     /// as committed then.
     pub(super) fn take_commit(&self) -> Option<(i64, Arc<str>)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.resume == state.committed {
             return None;
         }
@@ -222,28 +223,28 @@ impl PartitionTracker {
 
     /// Notes that the last commit failed: it is to be made again.
     pub(super) fn not_committed(&self) {
-        self.lock().committed = None;
+        self.state.lock().committed = None;
     }
 
     /// Returns the first offset that is not done, where one is known.
     pub(super) fn resume(&self) -> Option<i64> {
-        self.lock().resume
+        self.state.lock().resume
     }
 
     /// Returns whether a record was dropped, so that the partition has to go back to it.
     pub(super) fn has_failed(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.dropped.is_some() && state.phase == Phase::Open
     }
 
     /// Returns whether it is neither closing nor retired.
     pub(super) fn is_open(&self) -> bool {
-        self.lock().phase == Phase::Open
+        self.state.lock().phase == Phase::Open
     }
 
     /// Hands out nothing more. What is out is still this member's.
     pub(super) fn close(self: &Arc<Self>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.phase == Phase::Open {
             state.phase = Phase::Closing;
         }
@@ -251,10 +252,10 @@ impl PartitionTracker {
 
     /// Returns a guard that keeps the partition this member's.
     pub(super) fn guard(self: &Arc<Self>) -> PartitionGuard {
-        self.lock().guards += 1;
+        self.state.lock().guards += 1;
         let tracker = Arc::clone(self);
         PartitionGuard::new(move || {
-            tracker.lock().guards -= 1;
+            tracker.state.lock().guards -= 1;
             tracker.admission.wake.notify_one();
         })
     }
@@ -262,7 +263,7 @@ impl PartitionTracker {
     /// Returns whether nothing is left to wait for: no guard, and no record, or the first that is not
     /// done was dropped.
     pub(super) fn is_settled(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         let first = state.records.next() - state.records.outstanding() as u64;
         let is_done = state.sizes.is_empty() || state.dropped.is_some_and(|at| at <= first);
         state.guards == 0 && is_done
@@ -270,17 +271,12 @@ impl PartitionTracker {
 
     /// Hands out nothing more, and ignores acknowledgements from now on.
     pub(super) fn retire(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.phase = Phase::Retired;
         let sizes = std::mem::take(&mut state.sizes);
         state.bytes = 0;
         drop(state);
         self.admission.free(sizes.len(), sizes.values().sum());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -300,7 +296,7 @@ impl State {
 impl Acknowledge for PartitionTracker {
     fn done(&self, number: u64) {
         let share = self.admission.share();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(bytes) = state.sizes.remove(&number) else {
             // Retired: the record is another member's by now, or comes again.
             return;
@@ -322,7 +318,7 @@ impl Acknowledge for PartitionTracker {
     }
 
     fn dropped(&self, number: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.phase == Phase::Retired {
             return;
         }
@@ -336,7 +332,7 @@ impl Acknowledge for PartitionTracker {
     }
 
     fn is_current(&self, number: u64) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.phase != Phase::Retired && state.dropped.is_none_or(|first| number < first)
     }
 }

@@ -29,9 +29,10 @@ mod room;
 mod waiters;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::error::SubmitError;
@@ -119,7 +120,7 @@ impl<M> Admission<M> {
         charge: Charge,
         message: &mut Option<M>,
     ) -> Result<bool, SubmitError> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(reason) = state.life.closed() {
             return Err(reason.clone());
         }
@@ -140,12 +141,12 @@ impl<M> Admission<M> {
 
     /// Returns the reason for which the admission is closed, if it is.
     pub(super) fn closed(&self) -> Option<SubmitError> {
-        self.lock().life.closed().cloned()
+        self.state.lock().life.closed().cloned()
     }
 
     /// Takes a place in line.
     pub(super) fn queue(&self, charge: Charge) -> Turn {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { room, waiters, .. } = &mut *state;
         let turn = waiters.add(charge, room);
         // Room may have been freed since the caller last looked.
@@ -166,7 +167,7 @@ impl<M> Admission<M> {
         message: &mut Option<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SubmitError>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(reason) = state.life.closed() {
             return Poll::Ready(Err(reason.clone()));
         }
@@ -183,7 +184,7 @@ impl<M> Admission<M> {
 
     /// Gives a place in line up, with the room it may have been granted.
     pub(super) fn leave(&self, turn: Turn) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { room, waiters, .. } = &mut *state;
         if !waiters.leave(turn, room) {
             return;
@@ -195,7 +196,7 @@ impl<M> Admission<M> {
 
     /// Frees the room of records that have their outcome.
     pub(super) fn release(&self, charges: impl Iterator<Item = Charge>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { room, waiters, .. } = &mut *state;
         let mut bytes = 0;
         for charge in charges {
@@ -212,7 +213,7 @@ impl<M> Admission<M> {
     /// Sets which indexes are short of capacity, a bit for each. From now on, records that enter
     /// them may have only a share of the buffer.
     pub(super) fn cap_indexes(&self, indexes: u32) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { room, waiters, .. } = &mut *state;
         if room.groups.capped() == indexes {
             return;
@@ -228,7 +229,7 @@ impl<M> Admission<M> {
     /// Passes a message in that takes no room (a flush, a snapshot, a close), in order with the
     /// others. Returns `false` where the worker has ended.
     pub(super) fn send(&self, message: M) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let ended = state.life.has_ended();
         if !ended {
             self.push(&mut state, message);
@@ -238,7 +239,7 @@ impl<M> Admission<M> {
 
     /// Closes the admission: waiting and later callers get `reason`. The first reason stays.
     pub(super) fn close(&self, reason: SubmitError) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.life.close(reason) {
             // Waking the worker again and again would keep it spinning.
             return;
@@ -253,7 +254,7 @@ impl<M> Admission<M> {
     /// are dropped, which resolves the futures of their senders.
     pub(super) fn end(&self, reason: SubmitError) {
         self.close(reason);
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.life.end();
         state.room.leave_share();
         let unreceived = std::mem::take(&mut state.inbox);
@@ -264,7 +265,7 @@ impl<M> Admission<M> {
     /// Notes that the worker is about to end in order: nothing passes any more. Returns the
     /// messages that were not received.
     pub(super) fn finish(&self) -> VecDeque<M> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.life.finish();
         state.room.leave_share();
         std::mem::take(&mut state.inbox)
@@ -273,28 +274,28 @@ impl<M> Admission<M> {
     /// Returns whether the worker was lost with its runtime, not ended by a close or an abort. A
     /// close or an abort under way at that time did not complete.
     pub(super) fn is_lost(&self) -> bool {
-        self.lock().life.is_lost()
+        self.state.lock().life.is_lost()
     }
 
     /// Notes that the last handle is gone: once all is done the worker may end.
     pub(super) fn orphan(&self) {
-        self.lock().life.orphan();
+        self.state.lock().life.orphan();
         self.wake.notify_one();
     }
 
     /// Returns whether all handles are gone and all that they sent was received.
     pub(super) fn is_orphaned(&self) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         state.life.is_orphaned() && state.inbox.is_empty()
     }
 
     pub(super) fn has_messages(&self) -> bool {
-        !self.lock().inbox.is_empty()
+        !self.state.lock().inbox.is_empty()
     }
 
     /// Moves the messages to `inbox`, which must be empty.
     pub(super) fn receive(&self, inbox: &mut VecDeque<M>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let State { room, waiters, .. } = &mut *state;
         let wakers = if room.waits_for_share() {
             waiters.grant(room)
@@ -308,7 +309,7 @@ impl<M> Admission<M> {
 
     /// Gives memory back that is not in use.
     pub(super) fn shrink(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.inbox.shrink_to_fit();
         state.room.groups.shrink();
         state.waiters.shrink();
@@ -321,7 +322,7 @@ impl<M> Admission<M> {
 
     /// Returns the records and bytes in the buffer now, and the number of callers that wait.
     pub(super) fn level(&self) -> (usize, usize, usize) {
-        let state = self.lock();
+        let state = self.state.lock();
         let (records, bytes) = state.room.level();
         (records, bytes, state.waiters.count())
     }
@@ -332,11 +333,6 @@ impl<M> Admission<M> {
         if idle {
             self.wake.notify_one();
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<M>> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -4,9 +4,10 @@
 //! answer, its memory is joined and split anew for each request, and the end of the heap moves up
 //! and down with it. All tables of a sink share one pool: a table that was busy keeps nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 /// The largest number of buffers kept.
 ///
@@ -31,7 +32,7 @@ pub(crate) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 impl BufferPool {
     /// Returns an empty buffer with room for `len` bytes.
     pub(super) fn take(&self, len: usize) -> Vec<u8> {
-        let body = self.buffers().pop();
+        let body = self.0.lock().pop();
         match body {
             Some(mut body) if body.capacity() <= len.saturating_mul(MAX_CAPACITY_RATIO) => {
                 body.reserve_exact(len);
@@ -49,16 +50,11 @@ impl BufferPool {
         {
             body.clear();
             let body = Vec::from(body);
-            let mut buffers = self.buffers();
+            let mut buffers = self.0.lock();
             if buffers.len() < MAX_BUFFERS {
                 buffers.push(body);
             }
         }
-    }
-
-    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        // No code that runs under the lock can leave it half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,11 +82,11 @@ mod tests {
         let slice = shared.slice(3..5);
         pool.keep(shared);
         pool.keep(Bytes::from(vec![1; MAX_BUFFER_BYTES + 1]));
-        assert!(pool.buffers().is_empty());
+        assert!(pool.0.lock().is_empty());
         assert_eq!(slice.len(), 2);
         for _ in 0..2 * MAX_BUFFERS {
             pool.keep(Bytes::from(vec![1; 10]));
         }
-        assert_eq!(pool.buffers().len(), MAX_BUFFERS);
+        assert_eq!(pool.0.lock().len(), MAX_BUFFERS);
     }
 }

@@ -1,8 +1,9 @@
 //! The costs of writes, the same by every way into the sink.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;

@@ -16,8 +16,9 @@
 //! ones.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::Notify;
 
@@ -87,7 +88,7 @@ impl SharedLimit {
 
     /// Adds a table, which is woken by `wake` when it was granted the amount that it waits for.
     pub(super) fn join(self: &Arc<Self>, wake: &Arc<Notify>) -> Share {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let at = state.tables.insert(Table {
             used: 0,
             granted: 0,
@@ -105,11 +106,6 @@ impl SharedLimit {
     /// Returns the limit.
     pub(super) fn limit(&self) -> usize {
         self.limit
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // No code that runs under the lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn even_share(&self, state: &State) -> usize {
@@ -250,7 +246,7 @@ impl Share {
     /// woken when it can take it.
     pub(super) fn try_take(&self, amount: usize, wait: bool) -> bool {
         let shared = &self.shared;
-        let mut state = shared.lock();
+        let mut state = shared.state.lock();
         let next_turn = state.next_turn;
         let Some(table) = state.tables.get_mut(self.at) else {
             return false;
@@ -289,7 +285,7 @@ impl Share {
     /// Given back and taken again, an amount would go to tables beyond their share in between.
     pub(super) fn try_keep(&self, amount: usize) -> bool {
         let shared = &self.shared;
-        let state = shared.lock();
+        let state = shared.state.lock();
         let even_share = shared.even_share(&state);
         let crowded = state.tables.len() > shared.limit;
         let used = state.tables.get(self.at).map_or(0, |table| table.used);
@@ -305,13 +301,13 @@ impl Share {
     /// Gives an amount back.
     pub(super) fn free(&self, amount: usize) {
         if amount > 0 {
-            self.give_back(self.shared.lock(), amount);
+            self.give_back(self.shared.state.lock(), amount);
         }
     }
 
     /// Ends the wait, and gives back the amount that was granted since.
     pub(super) fn stop_waiting(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         self.leave_line(&mut state);
         let table = state.tables.get_mut(self.at);
         let granted = table.map_or(0, |table| std::mem::take(&mut table.granted));
@@ -343,7 +339,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         self.leave_line(&mut state);
         self.shared.set_used(&mut state, self.at, 0);
         state.tables.try_remove(self.at);

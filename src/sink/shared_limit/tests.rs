@@ -31,7 +31,7 @@ fn a_table_that_holds_nothing_takes_one_record_whatever_its_size() {
     assert!(shares[1].try_take(500, true));
     assert!(!shares[1].try_take(1, true));
     assert!(shares[2].try_take(1, true));
-    assert_eq!(shared.lock().used, 1_501);
+    assert_eq!(shared.state.lock().used, 1_501);
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn requests_never_exceed_the_limit_and_go_round() {
         shares[first].free(1);
         assert!(shares[first + 4].try_take(1, true), "it is the next");
         assert!(!shares[first].try_take(1, true), "others waited before it");
-        assert_eq!(shared.lock().used, 4);
+        assert_eq!(shared.state.lock().used, 4);
     }
 }
 
@@ -101,7 +101,7 @@ fn a_table_that_asks_for_less_lets_those_behind_it_go_on() {
     assert!(!shares[0].try_take(25, true), "24 are free");
     assert!(!shares[1].try_take(10, true), "it waits behind");
     assert!(shares[0].try_take(3, true));
-    assert_eq!(shared.lock().tables[1].granted, 10);
+    assert_eq!(shared.state.lock().tables[1].granted, 10);
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn a_share_that_ends_frees_what_it_held_and_was_granted() {
     assert!(!shares[0].try_take(6, true));
     shares[0].free(5);
     shares[0].stop_waiting();
-    assert_eq!(shared.lock().used, 0);
-    assert!(shared.lock().line.is_empty());
+    assert_eq!(shared.state.lock().used, 0);
+    assert!(shared.state.lock().line.is_empty());
     drop(shares);
-    assert!(shared.lock().tables.is_empty());
+    assert!(shared.state.lock().tables.is_empty());
 }
 
 proptest! {
@@ -165,7 +165,7 @@ proptest! {
                     waits[at] = (!taken).then_some(amount);
                 }
             }
-            let state = shared.lock();
+            let state = shared.state.lock();
             let sum: usize = state.tables.iter().map(|(_, table)| table.used).sum();
             prop_assert_eq!(sum, state.used);
             for (at, (_, table)) in state.tables.iter().enumerate() {
@@ -189,6 +189,6 @@ proptest! {
             }
         }
         prop_assert!(waits.iter().all(Option::is_none));
-        prop_assert_eq!(shared.lock().used, 0);
+        prop_assert_eq!(shared.state.lock().used, 0);
     }
 }

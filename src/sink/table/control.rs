@@ -1,7 +1,5 @@
 //! The control of a table: flush, close, snapshot, settings that change, and its numbers.
 
-use std::sync::PoisonError;
-
 use tokio::sync::oneshot;
 
 use super::TableSink;
@@ -111,7 +109,6 @@ impl TableSink {
     #[must_use]
     pub fn stats(&self) -> TableStats {
         let published = self.shared.stats.lock();
-        let published = published.unwrap_or_else(PoisonError::into_inner);
         let mut stats = published.stats.clone();
         stats.limited_by = LimitedBy::new(published.limit, &self.shape());
         drop(published);
@@ -139,7 +136,6 @@ impl TableSink {
     #[must_use]
     pub fn health(&self) -> Health {
         let published = self.shared.stats.lock();
-        let published = published.unwrap_or_else(PoisonError::into_inner);
         published.health.clone()
     }
 

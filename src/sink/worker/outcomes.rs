@@ -1,6 +1,6 @@
 //! Outcomes on their way to receipts, flushes and numbers.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Running;
@@ -150,8 +150,7 @@ impl Running {
             },
             (None, None) => self.worker.reporter.health(now),
         };
-        let published = self.worker.stats.lock();
-        let mut published = published.unwrap_or_else(PoisonError::into_inner);
+        let mut published = self.worker.stats.lock();
         published.stats.clone_from(&meter.stats);
         published.limit = limit;
         published.health = health;

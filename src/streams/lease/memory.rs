@@ -3,32 +3,29 @@
 //! They change under the conditions of a lease table, so that the worker need not distinguish them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::super::ShardId;
 use super::balance::Take;
 use super::row::LeaseRow;
 use super::table::{Change, Written};
+use parking_lot::Mutex;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryRows(Arc<Mutex<BTreeMap<ShardId, LeaseRow>>>);
 
 impl MemoryRows {
-    fn rows(&self) -> MutexGuard<'_, BTreeMap<ShardId, LeaseRow>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn scan(&self) -> Vec<LeaseRow> {
-        self.rows().values().cloned().collect()
+        self.0.lock().values().cloned().collect()
     }
 
     pub(super) fn get(&self, shard: &ShardId) -> Option<LeaseRow> {
-        self.rows().get(shard).cloned()
+        self.0.lock().get(shard).cloned()
     }
 
     /// Creates a row unless there is one, and returns whether it did.
     pub(super) fn create(&self, row: &LeaseRow) -> bool {
-        let mut rows = self.rows();
+        let mut rows = self.0.lock();
         let vacant = !rows.contains_key(&row.shard);
         if vacant {
             rows.insert(row.shard.clone(), row.clone());
@@ -38,7 +35,7 @@ impl MemoryRows {
 
     /// Deletes the row of a finished shard.
     pub(super) fn delete(&self, shard: &ShardId) {
-        let mut rows = self.rows();
+        let mut rows = self.0.lock();
         if rows.get(shard).is_some_and(LeaseRow::is_finished) {
             rows.remove(shard);
         }
@@ -46,7 +43,7 @@ impl MemoryRows {
 
     /// Takes a lease and returns its row, or `None` where the row has changed since or is finished.
     pub(super) fn take(&self, me: &str, take: &Take) -> Option<LeaseRow> {
-        let mut rows = self.rows();
+        let mut rows = self.0.lock();
         let row = rows.get_mut(&take.row.shard)?;
         if *row != take.row || row.is_finished() {
             return None;
@@ -64,7 +61,7 @@ impl MemoryRows {
         counter: u64,
         change: &Change,
     ) -> Written {
-        let mut rows = self.rows();
+        let mut rows = self.0.lock();
         let Some(row) = rows.get_mut(shard) else {
             return Written::Refused(None);
         };

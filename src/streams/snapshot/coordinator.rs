@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::merge::{Merge, Ripe, ScanPage};
@@ -72,26 +72,25 @@ impl Coordinator {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     // Reports of the worker.
 
     pub(crate) fn begins(&self, shard: &ShardId) {
-        self.state().shards.insert(shard.clone(), Mark::default());
+        self.state
+            .lock()
+            .shards
+            .insert(shard.clone(), Mark::default());
     }
 
     /// Removes a shard that is no longer read. Clears `covered` until the worker sets it again.
     pub(crate) fn ends(&self, shard: &ShardId) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.shards.remove(shard);
         state.covered = false;
     }
 
     /// Sets whether the shards that this worker reads are all that have anything left.
     pub(crate) fn set_covered(&self, covered: bool) {
-        let before = std::mem::replace(&mut self.state().covered, covered);
+        let before = std::mem::replace(&mut self.state.lock().covered, covered);
         if before != covered {
             self.changed.notify_one();
         }
@@ -114,7 +113,7 @@ impl Coordinator {
             return;
         }
         let keys: Vec<_> = records.filter_map(key_of_record).collect();
-        let mut state = self.state();
+        let mut state = self.state.lock();
         keys.iter().for_each(|key| state.merge.seen(key));
     }
 
@@ -134,7 +133,7 @@ impl Coordinator {
     }
 
     fn mark(&self, shard: &ShardId, change: impl FnOnce(&mut Mark)) {
-        if let Some(mark) = self.state().shards.get_mut(shard) {
+        if let Some(mark) = self.state.lock().shards.get_mut(shard) {
             change(mark);
         }
         self.changed.notify_one();
@@ -144,7 +143,7 @@ impl Coordinator {
 
     /// Starts a snapshot with nothing on hold. Resets the shards' marks, which no longer apply.
     pub(super) fn activate(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.merge = Merge::new();
         for mark in state.shards.values_mut() {
             *mark = Mark::default();
@@ -154,39 +153,39 @@ impl Coordinator {
 
     pub(super) fn deactivate(&self) {
         self.active.store(false, Ordering::Release);
-        self.state().merge = Merge::new();
+        self.state.lock().merge = Merge::new();
         self.lower();
     }
 
     /// Discards every page, including those that are being read.
     pub(super) fn forget(&self) {
-        self.state().merge = Merge::new();
+        self.state.lock().merge = Merge::new();
     }
 
     pub(super) fn sent(&self, segment: usize) {
-        self.state().merge.sent(segment);
+        self.state.lock().merge.sent(segment);
     }
 
     pub(super) fn failed(&self, segment: usize) {
-        self.state().merge.failed(segment);
+        self.state.lock().merge.failed(segment);
     }
 
     pub(super) fn answered(&self, segment: usize, page: ScanPage<Record>, now: Duration) {
-        self.state().merge.answered(segment, page, now);
+        self.state.lock().merge.answered(segment, page, now);
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.state().merge.bytes()
+        self.state.lock().merge.bytes()
     }
 
     pub(super) fn is_ripe(&self, settling: Duration) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         let read_up = state.read_up();
         read_up.is_some_and(|time| state.merge.is_ripe(time, settling))
     }
 
     pub(super) fn raise(&self) -> Epoch {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.epoch += 1;
         self.barrier.send_replace(Some(state.epoch));
         state.epoch
@@ -198,7 +197,7 @@ impl Coordinator {
 
     /// Returns the pages that may be handed out, once no shard has anything out.
     pub(super) fn release(&self, epoch: Epoch, settling: Duration) -> Option<Vec<Ripe<Record>>> {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         // A shard that began under the barrier has read nothing and can't read. Then no page is
         // ripe, and the barrier is lowered again.
         let read_up = state.read_up().unwrap_or_default();
@@ -210,7 +209,7 @@ impl Coordinator {
     /// Returns whether all that shards had read before a barrier is behind their checkpoints. A
     /// shard that is gone has been finished, or its lease was lost and `covered` waits for it.
     pub(super) fn is_settled(&self, epoch: Epoch) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         let settled = |mark: &Mark| mark.settled.is_some_and(|settled| settled >= epoch);
         state.covered && state.shards.values().all(settled)
     }
@@ -218,7 +217,7 @@ impl Coordinator {
     /// Returns whether a shard was not there when a barrier was raised: only the next barrier
     /// covers its records.
     pub(super) fn is_unmet(&self, epoch: Epoch) -> bool {
-        let state = self.state();
+        let state = self.state.lock();
         let unmet = |mark: &Mark| mark.quiet.is_none_or(|quiet| quiet < epoch);
         state.covered && state.shards.values().any(unmet)
     }
