@@ -30,7 +30,7 @@ async fn too_many_in_flight_blocks() {
     let last = entered.expect("an answer made room").expect("accepted");
     all_written(receipts).await;
     assert!(last.await.is_written());
-    assert_eq!(fake.most_in_flight(), 2);
+    assert_eq!(fake.max_in_flight(), 2);
     assert_eq!(
         fake.applied().len(),
         5,

@@ -5,7 +5,7 @@ use super::*;
 pub(super) fn check_requests(case: &Case, fake: &FaultyDynamoDb) {
     assert!(fake.overlaps().is_empty(), "{:?}", fake.overlaps());
     // Two more for descriptions: of a table in doubt, and for its capacity.
-    assert!(fake.most_in_flight() <= case.settings.concurrency.1 + 2);
+    assert!(fake.max_in_flight() <= case.settings.concurrency.1 + 2);
     for request in fake.requests() {
         if request.operation() == Some(Operation::BatchWriteItem) {
             assert!(

@@ -42,7 +42,7 @@ async fn requests_that_share_a_key_are_seen() {
     let overlaps = fake.overlaps();
     assert_eq!(overlaps.len(), 1);
     assert_eq!(overlaps[0].requests(), (1, 2));
-    assert_eq!(fake.most_in_flight(), 2);
+    assert_eq!(fake.max_in_flight(), 2);
 }
 
 #[tokio::test(start_paused = true)]
