@@ -201,6 +201,11 @@ impl<C, F> Core<C, F> {
         self.outbox.flush(flush);
     }
 
+    /// Forgets flushes that were given up. They wait for no write any more.
+    pub(crate) fn forget_flushes(&mut self, is_given_up: impl Fn(&F) -> bool) {
+        self.outbox.forget_flushes(is_given_up);
+    }
+
     /// Lets no batch wait to fill, from now on.
     pub(crate) fn drain(&mut self) {
         self.outbox.drain();

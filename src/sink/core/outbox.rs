@@ -49,6 +49,11 @@ impl<C, F> Outbox<C, F> {
         self.epochs.flush(flush, &mut self.flushed);
     }
 
+    /// Forgets flushes that were given up.
+    pub(super) fn forget_flushes(&mut self, is_given_up: impl Fn(&F) -> bool) {
+        self.epochs.forget(is_given_up);
+    }
+
     /// Lets no batch wait to fill, from now on.
     pub(super) fn drain(&mut self) {
         self.epochs.drain();
