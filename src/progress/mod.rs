@@ -7,7 +7,9 @@
 //!
 //! **Choice.** Records are numbered as they are handed out. Each carries an [`Ack`] that reports to its
 //! partition once: done, or dropped. [`Contiguous`] works out the position, with no I/O and no time. A
-//! [`PartitionGuard`] holds a partition that its source is about to give up.
+//! [`PartitionGuard`] holds a partition that its source is about to give up. Whatever else ends in
+//! any order and goes on in its own stands on the same [`NumberedQueue`]: the values of an
+//! asynchronous operator, and the records of a producer's partition.
 //!
 //! ```text
 //! handed out   1 2 3 4 5 6 7
@@ -19,8 +21,11 @@ mod ack;
 #[cfg(any(feature = "kafka", feature = "streams"))]
 mod contiguous;
 mod guard;
+mod numbered_queue;
 
 pub use ack::{Ack, Acknowledge};
 #[cfg(any(feature = "kafka", feature = "streams"))]
 pub(crate) use contiguous::Contiguous;
 pub use guard::PartitionGuard;
+#[cfg(any(feature = "kafka", feature = "pipeline"))]
+pub(crate) use numbered_queue::NumberedQueue;
