@@ -26,7 +26,7 @@
 //! | [`Access`] | refusals that no record causes | `access`, `refusals` |
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
 //! | [`PaidRetries`] | delays, and the budget that pays for retries | `requeue` |
-//! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
+//! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `settle`, `supersede`, `submission`, `snapshot` |
 
 mod access;
 mod answer;
@@ -35,7 +35,6 @@ mod deadlines;
 mod description;
 mod entry;
 mod feedback;
-mod flush_epochs;
 mod isolation;
 mod keys;
 mod lane;

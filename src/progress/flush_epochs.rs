@@ -1,11 +1,12 @@
-//! Flush epochs: a flush waits for all writes submitted before it.
+//! Flush epochs: a flush waits for all records accepted before it.
 //!
-//! Writes are counted by epoch. A flush closes the current epoch, if it has a write, and resolves
-//! when no write of it or of an earlier one is outstanding; later writes don't hold it up.
+//! Records are counted by epoch. A flush closes the current epoch, if it has a record, and resolves
+//! when no record of it or of an earlier one is outstanding; later records don't hold it up.
 //!
-//! Only epochs with an outstanding write are kept, and flushes whose callers have given up are
-//! forgotten: however many flushes a stuck table is asked for, its writes and the callers that wait
-//! bound what they take.
+//! Only epochs with an outstanding record are kept, and flushes whose callers have given up are
+//! forgotten: however many flushes are asked for while a record is stuck, its records and the
+//! callers that wait bound what they take. So epochs are kept by number in a map: one in the middle
+//! goes before the stuck one at the front does.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,41 +15,39 @@ use std::collections::{BTreeMap, VecDeque};
 /// Chosen: so few that they take next to no memory.
 const MIN_TO_FORGET: usize = 64;
 
-/// Outstanding writes by epoch, and the flushes `F` that wait for them.
+/// Outstanding records by epoch, and the flushes `F` that wait for them.
 #[derive(Debug)]
-pub(super) struct FlushEpochs<F> {
+pub(crate) struct FlushEpochs<F> {
     current: u64,
-    /// The outstanding writes of the current epoch.
+    /// The outstanding records of the current epoch.
     outstanding: usize,
-    /// The outstanding writes of the epochs before, where there are any.
+    /// The outstanding records of the epochs before, where there are any.
     earlier: BTreeMap<u64, usize>,
     /// Each with the first epoch that it does not wait for, in order.
     flushes: VecDeque<(u64, F)>,
     /// The number of flushes at which those that were given up are looked for again.
     forget_at: usize,
-    draining: bool,
 }
 
 impl<F> FlushEpochs<F> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             current: 0,
             outstanding: 0,
             earlier: BTreeMap::new(),
             flushes: VecDeque::new(),
             forget_at: MIN_TO_FORGET,
-            draining: false,
         }
     }
 
-    /// Counts a write in. Returns its epoch.
-    pub(super) fn enter(&mut self) -> u64 {
+    /// Counts a record in. Returns its epoch.
+    pub(crate) fn enter(&mut self) -> u64 {
         self.outstanding += 1;
         self.current
     }
 
-    /// Counts a write out; flushes that are done go to `done`.
-    pub(super) fn leave(&mut self, epoch: u64, done: &mut Vec<F>) {
+    /// Counts a record out; flushes that are done go to `done`.
+    pub(crate) fn leave(&mut self, epoch: u64, done: &mut Vec<F>) {
         if epoch == self.current {
             self.outstanding = self.outstanding.saturating_sub(1);
         } else if let Some(outstanding) = self.earlier.get_mut(&epoch) {
@@ -61,7 +60,7 @@ impl<F> FlushEpochs<F> {
     }
 
     /// Registers a flush of all that was counted in so far.
-    pub(super) fn flush(&mut self, flush: F, done: &mut Vec<F>) {
+    pub(crate) fn flush(&mut self, flush: F, done: &mut Vec<F>) {
         if self.outstanding > 0 {
             self.earlier.insert(self.current, self.outstanding);
             self.outstanding = 0;
@@ -72,7 +71,7 @@ impl<F> FlushEpochs<F> {
     }
 
     /// Forgets the flushes that were given up, once there are twice as many as were left before.
-    pub(super) fn forget(&mut self, is_given_up: impl Fn(&F) -> bool) {
+    pub(crate) fn forget(&mut self, is_given_up: impl Fn(&F) -> bool) {
         if self.flushes.len() >= self.forget_at {
             self.flushes.retain(|(_, flush)| !is_given_up(flush));
             self.flushes.shrink_to(2 * self.flushes.len());
@@ -80,14 +79,15 @@ impl<F> FlushEpochs<F> {
         }
     }
 
-    /// Counts as if a flush waited, from now on.
-    pub(super) fn drain(&mut self) {
-        self.draining = true;
+    /// Returns whether a flush waits.
+    pub(crate) fn is_flushing(&self) -> bool {
+        !self.flushes.is_empty()
     }
 
-    /// Returns whether a flush waits.
-    pub(super) fn is_flushing(&self) -> bool {
-        self.draining || !self.flushes.is_empty()
+    /// Returns the number of epochs and flushes for which there is memory.
+    #[cfg(test)]
+    pub(crate) fn kept(&self) -> usize {
+        self.earlier.len() + self.flushes.capacity()
     }
 
     fn settle(&mut self, done: &mut Vec<F>) {
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flush_waits_for_earlier_writes_only() {
+    fn a_flush_waits_for_earlier_records_only() {
         let mut epochs = FlushEpochs::new();
         let mut done = Vec::new();
         let a = epochs.enter();
@@ -114,7 +114,7 @@ mod tests {
         let _later = epochs.enter();
         assert!(done.is_empty());
         epochs.leave(b, &mut done);
-        assert!(done.is_empty(), "flush 2 waits for the older write too");
+        assert!(done.is_empty(), "flush 2 waits for the older record too");
         epochs.leave(a, &mut done);
         assert_eq!(done, [1, 2]);
         assert!(!epochs.is_flushing());
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn flushes_that_were_given_up_are_bounded_by_the_writes_and_by_those_that_wait() {
+    fn flushes_that_were_given_up_are_bounded_by_the_records_and_by_those_that_wait() {
         let mut epochs = FlushEpochs::new();
         let mut done = Vec::new();
         let given_up = |flush: &u32| *flush != 0;
@@ -142,17 +142,17 @@ mod tests {
             epochs.flush(flush, &mut done);
             epochs.leave(passed, &mut done);
         }
-        assert!(done.is_empty(), "a write is stuck");
+        assert!(done.is_empty(), "a record is stuck");
         assert!(epochs.flushes.len() <= MIN_TO_FORGET);
-        assert!(epochs.flushes.capacity() <= 4 * MIN_TO_FORGET);
-        assert!(epochs.earlier.len() <= 1, "the others have no write");
+        assert!(epochs.kept() <= 1 + 4 * MIN_TO_FORGET);
+        assert!(epochs.earlier.len() <= 1, "the others have no record");
         epochs.leave(stuck, &mut done);
         assert_eq!(done.first(), Some(&0), "the one that waits");
         assert!(!epochs.is_flushing());
     }
 
     #[test]
-    fn a_flush_without_a_write_since_the_last_one_does_not_wait_for_later_ones() {
+    fn a_flush_without_a_record_since_the_last_one_does_not_wait_for_later_ones() {
         let mut epochs = FlushEpochs::new();
         let mut done = Vec::new();
         let write = epochs.enter();
