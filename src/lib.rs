@@ -71,7 +71,6 @@ pub mod kafka;
 mod letter;
 #[cfg(feature = "pipeline")]
 pub mod pipeline;
-#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 mod progress;
 mod random;
 pub mod retry;

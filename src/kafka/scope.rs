@@ -3,21 +3,18 @@
 //! Users of one producer share its buffer and its connections, not their errors: a pipeline must not end, nor lose a
 //! record, for the failure of another user's record, and its flush must not wait for another's records.
 
-use std::collections::VecDeque;
-
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
 use super::error::KafkaError;
+use crate::progress::FlushEpochs;
 
 pub(super) struct CallerScope {
     state: Mutex<State>,
-    /// An epoch is done.
-    settled: Notify,
 }
 
 struct State {
-    epochs: FlushEpochs,
+    epochs: FlushEpochs<oneshot::Sender<()>>,
     /// The first error that no receipt gave out, with the outage that it is of.
     unobserved: Option<(KafkaError, Option<OutageNumber>)>,
     /// The error of an outage that failed records of this scope, until it is given out.
@@ -30,27 +27,15 @@ struct State {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct OutageNumber(u64);
 
-/// Records under way, by the flushes between which they were accepted.
-struct FlushEpochs {
-    /// The oldest first; never empty.
-    counts: VecDeque<usize>,
-    /// The number of the first of them.
-    first: u64,
-}
-
 impl CallerScope {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
-                epochs: FlushEpochs {
-                    counts: VecDeque::from([0]),
-                    first: 0,
-                },
+                epochs: FlushEpochs::new(),
                 unobserved: None,
                 outage: None,
                 number: OutageNumber::default(),
             }),
-            settled: Notify::new(),
         }
     }
 
@@ -61,25 +46,23 @@ impl CallerScope {
 
     /// Counts a settled record out.
     pub(super) fn leave(&self, epoch: u64) {
-        let done = self.state.lock().epochs.leave(epoch);
-        if done {
-            self.settled.notify_waiters();
-        }
+        let mut done = Vec::new();
+        self.state.lock().epochs.leave(epoch, &mut done);
+        resolve(done);
     }
 
     /// Resolves once all that was accepted before is settled. Cancel safe.
     pub(super) async fn settled(&self) {
-        let Some(until) = self.state.lock().epochs.draw_line() else {
-            return;
-        };
-        loop {
-            let mut settled = std::pin::pin!(self.settled.notified());
-            settled.as_mut().enable();
-            if self.state.lock().epochs.first >= until {
-                return;
-            }
-            settled.await;
+        let (flush, settled) = oneshot::channel();
+        let mut done = Vec::new();
+        {
+            let mut state = self.state.lock();
+            state.epochs.forget(oneshot::Sender::is_closed);
+            state.epochs.flush(flush, &mut done);
         }
+        resolve(done);
+        // The scope has the sender for as long as this future borrows it.
+        let _ = settled.await;
     }
 
     /// Keeps an error that no receipt gives out; only the first.
@@ -126,43 +109,11 @@ impl State {
     }
 }
 
-impl FlushEpochs {
-    fn enter(&mut self) -> u64 {
-        if let Some(count) = self.counts.back_mut() {
-            *count += 1;
-        }
-        self.last()
-    }
-
-    /// Returns whether an epoch is done by it.
-    fn leave(&mut self, epoch: u64) -> bool {
-        let place = epoch.checked_sub(self.first);
-        let place = place.and_then(|place| usize::try_from(place).ok());
-        if let Some(count) = place.and_then(|place| self.counts.get_mut(place)) {
-            *count = count.saturating_sub(1);
-        }
-        let mut done = false;
-        while self.counts.len() > 1 && self.counts.front() == Some(&0) {
-            self.counts.pop_front();
-            self.first += 1;
-            done = true;
-        }
-        done
-    }
-
-    /// Returns the epoch that must come first for all before now to be settled; `None` where all is.
-    fn draw_line(&mut self) -> Option<u64> {
-        if self.counts.iter().all(|count| *count == 0) {
-            return None;
-        }
-        if self.counts.back() != Some(&0) {
-            self.counts.push_back(0);
-        }
-        Some(self.last())
-    }
-
-    fn last(&self) -> u64 {
-        self.first + self.counts.len() as u64 - 1
+/// Resolves flushes. It runs without the lock, which those woken may take.
+fn resolve(flushes: Vec<oneshot::Sender<()>>) {
+    for flush in flushes {
+        // A caller that has given up needs no answer.
+        let _ = flush.send(());
     }
 }
 
@@ -196,6 +147,18 @@ mod tests {
         assert!(poll!(&mut later).is_pending());
         scope.leave(after);
         assert_eq!(poll!(&mut later), Poll::Ready(()));
+    }
+
+    #[test]
+    fn flushes_that_were_given_up_take_no_memory_while_a_record_is_stuck() {
+        let scope = CallerScope::new();
+        let _stuck = scope.enter();
+        for _ in 0..10_000 {
+            let passed = scope.enter();
+            assert!(scope.settled().now_or_never().is_none(), "one is stuck");
+            scope.leave(passed);
+        }
+        assert!(scope.state.lock().epochs.kept() < 1_000);
     }
 
     #[test]

@@ -1,24 +1,19 @@
 //! The order of values that an asynchronous operator finishes in any order.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+
+use crate::progress::NumberedQueue;
 
 /// A queue for each partition: a finished value goes on once all that entered its partition before
 /// have.
 pub(super) struct ReorderBuffer<T> {
-    partitions: HashMap<u64, Partition<T>>,
+    partitions: HashMap<u64, NumberedQueue<Slot<T>>>,
 }
 
-struct Partition<T> {
-    /// The number of the front place.
-    first: u64,
-    places: VecDeque<Place<T>>,
-}
-
-enum Place<T> {
+enum Slot<T> {
     Open,
-    Passed(T),
-    /// Nothing goes on.
-    Gone,
+    /// The value that goes on, if one does.
+    Settled(Option<T>),
 }
 
 /// A place in a partition.
@@ -51,15 +46,8 @@ impl<T> ReorderBuffer<T> {
 
     /// Takes the next place of a partition. It must be settled.
     pub(super) fn enter(&mut self, partition: u64) -> Ticket {
-        let queue = self
-            .partitions
-            .entry(partition)
-            .or_insert_with(|| Partition {
-                first: 0,
-                places: VecDeque::new(),
-            });
-        queue.places.push_back(Place::Open);
-        let number = queue.first + queue.places.len() as u64 - 1;
+        let queue = self.partitions.entry(partition);
+        let number = queue.or_insert_with(NumberedQueue::new).push(Slot::Open);
         Ticket { partition, number }
     }
 
@@ -69,26 +57,21 @@ impl<T> ReorderBuffer<T> {
         reason = "a place is settled once: its ticket is used up"
     )]
     pub(super) fn settle(&mut self, ticket: Ticket, value: Option<T>, mut pass: impl FnMut(T)) {
-        let Some(partition) = self.partitions.get_mut(&ticket.partition) else {
+        let Some(queue) = self.partitions.get_mut(&ticket.partition) else {
             return;
         };
-        let place = usize::try_from(ticket.number - partition.first)
-            .ok()
-            .and_then(|at| partition.places.get_mut(at));
-        if let Some(place) = place {
-            *place = value.map_or(Place::Gone, Place::Passed);
+        if let Some(slot) = queue.get_mut(ticket.number) {
+            *slot = Slot::Settled(value);
         }
-        while let Some(place) = partition.places.front() {
-            if matches!(place, Place::Open) {
-                return;
-            }
-            partition.first += 1;
-            if let Some(Place::Passed(value)) = partition.places.pop_front() {
+        while let Some(slot) = queue.pop_front_if(|slot| matches!(slot, Slot::Settled(_))) {
+            if let Slot::Settled(Some(value)) = slot {
                 pass(value);
             }
         }
         // Partitions come and go; a queue for each that ever was would have no bound.
-        self.partitions.remove(&ticket.partition);
+        if queue.is_empty() {
+            self.partitions.remove(&ticket.partition);
+        }
     }
 }
 

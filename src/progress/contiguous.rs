@@ -1,14 +1,12 @@
 //! The position of one partition.
 
-use std::collections::VecDeque;
+use super::numbered_queue::NumberedQueue;
 
 /// Records handed out, which of them are done, and how far everything is.
 #[derive(Debug)]
 pub(crate) struct Contiguous<P> {
     /// The records from the first one on that is not done.
-    open: VecDeque<Slot<P>>,
-    /// The number of the front of `open`.
-    first: u64,
+    records: NumberedQueue<Slot<P>>,
     /// The position of the last record taken off the front, until it is asked for.
     moved: Option<P>,
 }
@@ -22,40 +20,41 @@ struct Slot<P> {
 impl<P> Contiguous<P> {
     pub(crate) fn new() -> Self {
         Self {
-            open: VecDeque::new(),
-            first: 0,
+            records: NumberedQueue::new(),
             moved: None,
         }
     }
 
     /// Notes a record that is handed out, and returns its number.
     pub(crate) fn push(&mut self, position: P) -> u64 {
-        self.open.push_back(Slot {
-            position,
-            done: false,
-        });
-        self.next() - 1
+        let done = false;
+        self.records.push(Slot { position, done })
+    }
+
+    /// Returns the number of the first record that is not done, or of the next one where all are.
+    pub(crate) fn first(&self) -> u64 {
+        self.records.first()
     }
 
     /// Returns the number that the next record will have.
     pub(crate) fn next(&self) -> u64 {
-        self.first + self.open.len() as u64
+        self.records.next()
+    }
+
+    /// Returns whether all records are done.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
     }
 
     /// Notes that a record is done. Returns whether the watermark moved.
     pub(crate) fn done(&mut self, number: u64) -> bool {
-        let slot = number
-            .checked_sub(self.first)
-            .and_then(|at| usize::try_from(at).ok())
-            .and_then(|at| self.open.get_mut(at));
-        let Some(slot) = slot else {
+        let Some(slot) = self.records.get_mut(number) else {
             return false;
         };
         slot.done = true;
         let mut moved = false;
-        while self.open.front().is_some_and(|slot| slot.done) {
-            self.moved = self.open.pop_front().map(|slot| slot.position);
-            self.first += 1;
+        while let Some(slot) = self.records.pop_front_if(|slot| slot.done) {
+            self.moved = Some(slot.position);
             moved = true;
         }
         moved
@@ -64,11 +63,6 @@ impl<P> Contiguous<P> {
     /// Returns the position of the last record with everything up to it done, where it moved since this was last asked.
     pub(crate) fn take_watermark(&mut self) -> Option<P> {
         self.moved.take()
-    }
-
-    /// Returns how many records are at or behind the first one that is not done.
-    pub(crate) fn outstanding(&self) -> usize {
-        self.open.len()
     }
 }
 
@@ -86,7 +80,7 @@ mod tests {
         assert!(records.done(numbers[0]));
         assert_eq!(records.take_watermark(), Some(10));
         assert_eq!(records.take_watermark(), None);
-        assert_eq!(records.outstanding(), 2);
+        assert_eq!((records.first(), records.next()), (2, 4));
         assert!(!records.done(numbers[0]), "a number is done once");
     }
 
@@ -106,7 +100,8 @@ mod tests {
                 records.done(number);
                 done[usize::try_from(number).unwrap()] = true;
                 let up_to = done.iter().take_while(|done| **done).count();
-                prop_assert_eq!(records.outstanding(), 40 - up_to);
+                prop_assert_eq!(records.first(), up_to as u64);
+                prop_assert_eq!(records.is_empty(), up_to == 40);
                 if ask {
                     last = records.take_watermark().or(last);
                     prop_assert_eq!(last.map_or(0, |last| last + 1), up_to as u64);

@@ -7,7 +7,10 @@
 //!
 //! **Choice.** Records are numbered as they are handed out. Each carries an [`Ack`] that reports to its
 //! partition once: done, or dropped. [`Contiguous`] works out the position, with no I/O and no time. A
-//! [`PartitionGuard`] holds a partition that its source is about to give up.
+//! [`PartitionGuard`] holds a partition that its source is about to give up. Whatever else ends in
+//! any order and goes on in its own stands on the same [`NumberedQueue`]: the values of an
+//! asynchronous operator, and the records of a producer's partition. [`FlushEpochs`] counts what is
+//! outstanding for those who wait until all before them is done.
 //!
 //! ```text
 //! handed out   1 2 3 4 5 6 7
@@ -15,12 +18,22 @@
 //! watermark      ^ position of 2: what a checkpoint may say
 //! ```
 
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 mod ack;
 #[cfg(any(feature = "kafka", feature = "streams"))]
 mod contiguous;
+mod flush_epochs;
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 mod guard;
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
+mod numbered_queue;
 
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 pub use ack::{Ack, Acknowledge};
 #[cfg(any(feature = "kafka", feature = "streams"))]
 pub(crate) use contiguous::Contiguous;
+pub(crate) use flush_epochs::FlushEpochs;
+#[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 pub use guard::PartitionGuard;
+#[cfg(any(feature = "kafka", feature = "pipeline"))]
+pub(crate) use numbered_queue::NumberedQueue;

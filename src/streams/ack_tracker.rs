@@ -43,16 +43,11 @@ struct Pages {
 }
 
 impl Pages {
-    /// Returns the number of the first record that is not done.
-    fn first(&self) -> u64 {
-        self.records.next() - self.records.outstanding() as u64
-    }
-
     /// Returns whether nothing is left to wait for: no guard, and all are done, or the first open one
     /// was dropped.
     fn is_settled(&self) -> bool {
-        let is_done =
-            self.records.outstanding() == 0 || self.dropped.is_some_and(|at| at <= self.first());
+        let first = self.records.first();
+        let is_done = self.records.is_empty() || self.dropped.is_some_and(|at| at <= first);
         is_done && self.guards == 0
     }
 }
@@ -105,7 +100,7 @@ impl AckTracker {
 
     /// Returns whether every record before this number is done.
     pub(crate) fn is_done_up_to(&self, number: u64) -> bool {
-        self.pages.lock().first() >= number
+        self.pages.lock().records.first() >= number
     }
 
     /// Returns the bytes of the pages that have a record which is not done.
@@ -114,7 +109,7 @@ impl AckTracker {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pages.lock().records.outstanding() == 0
+        self.pages.lock().records.is_empty()
     }
 
     /// Returns whether a record was dropped without an acknowledgement, so that those not done are given again.
@@ -202,7 +197,7 @@ impl Acknowledge for AckTracker {
         if !pages.records.done(number) {
             return;
         }
-        let first = pages.first();
+        let first = pages.records.first();
         while let Some((_, bytes)) = pages.ends.pop_front_if(|(end, _)| *end <= first) {
             pages.bytes -= bytes;
         }

@@ -3,7 +3,6 @@
 //! The queue here is the truth; librdkafka has copies of a part of it. So whatever becomes of a client, each record is
 //! still known, with its place. Pure but for its mutex: which record may be handed over, and what a report means.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use super::super::error::{Failure, KafkaError};
 use super::Pending;
 use super::rules::TopicRules;
+use crate::progress::NumberedQueue;
 use parking_lot::Mutex;
 
 /// A partition of a topic, for as long as the sink lives.
@@ -74,12 +74,10 @@ enum Phase {
 
 /// A queue of records, the oldest first: some are with a client, those behind are not yet.
 pub(super) struct Flow<R> {
-    entries: VecDeque<Entry<R>>,
-    /// The number of the first entry.
-    first: u64,
-    /// So many of the first entries were handed over.
-    handed: usize,
-    /// So many of those have no report yet.
+    entries: NumberedQueue<Entry<R>>,
+    /// The number of the first entry that was not handed over.
+    unsent: u64,
+    /// The number of those handed over that have no report yet.
     out: usize,
     phase: Phase,
     generation: u64,
@@ -109,9 +107,8 @@ pub(super) enum Verdict<R> {
 impl<R> Default for Flow<R> {
     fn default() -> Self {
         Self {
-            entries: VecDeque::new(),
-            first: 0,
-            handed: 0,
+            entries: NumberedQueue::new(),
+            unsent: 0,
             out: 0,
             phase: Phase::default(),
             generation: 0,
@@ -129,13 +126,12 @@ impl<R> Flow<R> {
             self.phase = Phase::Unproven;
         }
         self.last = accepted;
-        self.entries.push_back(Entry {
+        self.entries.push(Entry {
             record: Some(record),
             accepted,
             alone,
             failure: None,
-        });
-        self.first + self.entries.len() as u64 - 1
+        })
     }
 
     /// Notes which clients there are: after a change nothing is proven.
@@ -151,7 +147,7 @@ impl<R> Flow<R> {
         if self.stopped {
             return None;
         }
-        let entry = self.entries.get(self.handed)?;
+        let entry = self.entries.get(self.unsent)?;
         let idle = self.out == 0;
         let way = match (entry.alone || all_alone, self.phase) {
             // One at a time: with a second one accepted, librdkafka would take a first one that the
@@ -161,16 +157,16 @@ impl<R> Flow<R> {
             (false, Phase::Unproven | Phase::Alone) if idle => Way::Batches,
             _ => return None,
         };
-        let number = self.first + self.handed as u64;
-        entry.record.as_ref().map(|record| (way, number, record))
+        let record = entry.record.as_ref()?;
+        Some((way, self.unsent, record))
     }
 
     /// Notes that the next record was handed over.
     pub(super) fn handed_over(&mut self, way: Way) {
-        if let Some(entry) = self.entries.get_mut(self.handed) {
+        if let Some(entry) = self.entries.get_mut(self.unsent) {
             entry.alone = way == Way::Alone;
         }
-        self.handed += 1;
+        self.unsent += 1;
         self.out += 1;
         self.phase = match (way, self.phase) {
             (Way::Alone, _) => Phase::Alone,
@@ -181,15 +177,15 @@ impl<R> Flow<R> {
 
     /// Takes the next record out, which no client takes.
     pub(super) fn take_next(&mut self) -> Option<R> {
-        let record = self.entries.get_mut(self.handed)?.record.take();
-        self.handed += 1;
+        let record = self.entries.get_mut(self.unsent)?.record.take();
+        self.unsent += 1;
         self.drop_settled();
         record
     }
 
     /// Notes that the next record failed before any client had it: those behind it wait.
     pub(super) fn fail_next(&mut self, failure: Failure) {
-        if let Some(entry) = self.entries.get_mut(self.handed) {
+        if let Some(entry) = self.entries.get_mut(self.unsent) {
             entry.failure = Some(failure);
             self.stopped = true;
         }
@@ -198,13 +194,9 @@ impl<R> Flow<R> {
     fn drop_settled(&mut self) {
         while self
             .entries
-            .front()
-            .is_some_and(|entry| entry.record.is_none())
-        {
-            self.entries.pop_front();
-            self.first += 1;
-            self.handed = self.handed.saturating_sub(1);
-        }
+            .pop_front_if(|entry| entry.record.is_none())
+            .is_some()
+        {}
     }
 
     /// Takes a client's report of a record.
@@ -214,9 +206,8 @@ impl<R> Flow<R> {
         result: Result<(), Failure>,
     ) -> Option<Verdict<R>> {
         self.out = self.out.saturating_sub(1);
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let proving = self.phase == Phase::Proving;
-        let entry = self.entries.get_mut(place)?;
+        let entry = self.entries.get_mut(number)?;
         let settled = match result {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
@@ -244,30 +235,26 @@ impl<R> Flow<R> {
 
     /// Returns when the oldest record was accepted.
     pub(super) fn oldest(&self) -> Option<Duration> {
-        self.entries.front().map(|entry| entry.accepted)
+        self.entries.iter().next().map(|entry| entry.accepted)
     }
 
     /// Puts the records in order again, once no client has any: gives those that failed, with why. Records up to the last
     /// one of a refused batch go alone from here on; those behind a record that an outage failed, fail with it.
     pub(super) fn resolve(&mut self, overdue: Option<&KafkaError>) -> Vec<(R, Option<KafkaError>)> {
         debug_assert_eq!(self.out, 0, "a client has records");
-        self.entries.retain(|entry| entry.record.is_some());
-        self.handed = 0;
+        self.unsent = self.entries.first();
         self.stopped = false;
         self.phase = Phase::Unproven;
-        let failed = self.entries.iter().position(|entry| {
+        let entries = self.entries.entries_mut();
+        entries.retain(|entry| entry.record.is_some());
+        let failed = entries.iter().position(|entry| {
             overdue.is_some() || matches!(entry.failure, Some(Failure::Outage(_)))
         });
-        let failed = failed.unwrap_or(self.entries.len());
-        let behind = self.entries.split_off(failed);
-        let refused = |entry: &Entry<R>| matches!(entry.failure, Some(Failure::Batch(_)));
-        if let Some(last) = self.entries.iter().rposition(refused) {
-            for entry in self.entries.iter_mut().take(last + 1) {
-                entry.alone = true;
-            }
-        }
-        for entry in &mut self.entries {
-            entry.failure = None;
+        let behind = entries.split_off(failed.unwrap_or(entries.len()));
+        let mut alone = false;
+        for entry in entries.iter_mut().rev() {
+            alone |= matches!(entry.failure.take(), Some(Failure::Batch(_)));
+            entry.alone |= alone;
         }
         let mut overdue = overdue.cloned();
         let failures = behind.into_iter().filter_map(|entry| {
@@ -323,10 +310,9 @@ impl<R> Flow<R> {
 
     /// Takes all records, once no client has any.
     pub(super) fn take_all(&mut self) -> Vec<R> {
-        self.first += self.entries.len() as u64;
-        self.handed = 0;
+        let entries = self.entries.take();
+        self.unsent = self.entries.first();
         self.stopped = false;
-        let entries = std::mem::take(&mut self.entries);
         entries
             .into_iter()
             .filter_map(|entry| entry.record)

@@ -167,7 +167,7 @@ impl PartitionTracker {
         if state.dropped.is_some() || state.phase != Phase::Open {
             return None;
         }
-        if state.records.outstanding() == 0 {
+        if state.records.is_empty() {
             state.resume = Some(offset);
         }
         state.position = offset + 1;
@@ -264,7 +264,7 @@ impl PartitionTracker {
     /// done was dropped.
     pub(super) fn is_settled(&self) -> bool {
         let state = self.state.lock();
-        let first = state.records.next() - state.records.outstanding() as u64;
+        let first = state.records.first();
         let is_done = state.sizes.is_empty() || state.dropped.is_some_and(|at| at <= first);
         state.guards == 0 && is_done
     }
@@ -287,7 +287,7 @@ impl State {
 
     /// Moves `resume` past what has no record, where nothing is out.
     fn settle(&mut self) {
-        if self.records.outstanding() == 0 {
+        if self.records.is_empty() {
             self.resume = Some(self.position);
         }
     }

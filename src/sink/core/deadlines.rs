@@ -52,11 +52,10 @@ impl<C, F> Core<C, F> {
             if matches!(entry.state, State::InFlight) {
                 continue;
             }
-            let mut older = entry.older.iter();
             if entry.write.number == due.number {
                 self.expire_write(now, ticket);
-            } else if let Some(nth) = older.position(|older| older.number == due.number) {
-                self.expire_older(now, ticket, nth);
+            } else if entry.older.contains_key(&due.number) {
+                self.expire_older(now, ticket, due.number);
             }
         }
     }
@@ -84,14 +83,14 @@ impl<C, F> Core<C, F> {
     }
 
     /// Rejects a write whose place a newer one has taken.
-    fn expire_older(&mut self, now: Duration, place: Ticket, nth: usize) {
+    fn expire_older(&mut self, now: Duration, place: Ticket, number: u64) {
         let Some(entry) = self
             .queue
             .queued(place, "the place of a late write is empty")
         else {
             return;
         };
-        let Some(older) = entry.older.remove(nth) else {
+        let Some(older) = entry.older.remove(&number) else {
             return self.queue.report("a late write has left its place");
         };
         let newer = entry.write.attempts.last_error.as_ref();

@@ -1,6 +1,6 @@
 //! A queued write and its state.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,8 +138,8 @@ pub(super) struct Entry<C> {
     /// Set while it has a retry from the budget, for its request or for those that failed with it.
     pub(super) paid: bool,
     pub(super) write: Write<C>,
-    /// Writes whose place this one has taken, oldest first.
-    pub(super) older: VecDeque<Write<C>>,
+    /// Writes whose place this one has taken, by their numbers: any of them may be late first.
+    pub(super) older: BTreeMap<u64, Write<C>>,
 }
 
 impl<C> Linked for Entry<C> {
@@ -162,7 +162,7 @@ impl<C> Entry<C> {
             links: Links::default(),
             paid: false,
             write,
-            older: VecDeque::new(),
+            older: BTreeMap::new(),
         }
     }
 

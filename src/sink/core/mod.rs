@@ -26,7 +26,7 @@
 //! | [`Access`] | refusals that no record causes | `access`, `refusals` |
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
 //! | [`PaidRetries`] | delays, and the budget that pays for retries | `requeue` |
-//! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `flush_epochs`, `settle`, `supersede`, `submission`, `snapshot` |
+//! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `settle`, `supersede`, `submission`, `snapshot` |
 
 mod access;
 mod answer;
@@ -35,7 +35,6 @@ mod deadlines;
 mod description;
 mod entry;
 mod feedback;
-mod flush_epochs;
 mod isolation;
 mod keys;
 mod lane;
@@ -199,6 +198,11 @@ impl<C, F> Core<C, F> {
     /// Registers a flush: it is done when every write submitted before it has its outcome.
     pub(crate) fn flush(&mut self, flush: F) {
         self.outbox.flush(flush);
+    }
+
+    /// Forgets flushes that were given up. They wait for no write any more.
+    pub(crate) fn forget_flushes(&mut self, is_given_up: impl Fn(&F) -> bool) {
+        self.outbox.forget_flushes(is_given_up);
     }
 
     /// Lets no batch wait to fill, from now on.

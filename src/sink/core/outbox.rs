@@ -1,9 +1,9 @@
 //! The outbox: outcomes, dead letters and flushes that the worker has yet to pass on.
 
 use super::entry::Write;
-use super::flush_epochs::FlushEpochs;
 use super::lane::Ticket;
 use super::submission::{DeadLettered, Settled};
+use crate::progress::FlushEpochs;
 use crate::retry::ServiceError;
 use crate::sink::outcome::Outcome;
 use crate::transport::Operation;
@@ -24,6 +24,8 @@ pub(super) struct Outbox<C, F> {
     /// The actions that were closed.
     closed: Vec<(Operation, ServiceError)>,
     epochs: FlushEpochs<F>,
+    /// Set once no batch waits to fill any more, as if a flush waited.
+    draining: bool,
     pub(super) counts: Counts,
 }
 
@@ -35,6 +37,7 @@ impl<C, F> Outbox<C, F> {
             flushed: Vec::new(),
             closed: Vec::new(),
             epochs: FlushEpochs::new(),
+            draining: false,
             counts: Counts::default(),
         }
     }
@@ -49,14 +52,19 @@ impl<C, F> Outbox<C, F> {
         self.epochs.flush(flush, &mut self.flushed);
     }
 
-    /// Lets no batch wait to fill, from now on.
-    pub(super) fn drain(&mut self) {
-        self.epochs.drain();
+    /// Forgets flushes that were given up.
+    pub(super) fn forget_flushes(&mut self, is_given_up: impl Fn(&F) -> bool) {
+        self.epochs.forget(is_given_up);
     }
 
-    /// Returns whether a flush waits.
+    /// Lets no batch wait to fill, from now on.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Returns whether no batch is to wait to fill: a flush waits, or all is drained.
     pub(super) fn is_flushing(&self) -> bool {
-        self.epochs.is_flushing()
+        self.draining || self.epochs.is_flushing()
     }
 
     /// Gives a write its outcome.

@@ -17,7 +17,7 @@ impl<C, F> Core<C, F> {
     pub(crate) fn snapshot(&self) -> Vec<Saved> {
         let mut saved = Vec::new();
         for (_, entry) in self.queue.iter() {
-            for write in &entry.older {
+            for write in entry.older.values() {
                 saved.push((write.number, write.payload.clone(), false));
             }
             let sent =

@@ -49,7 +49,7 @@ impl<C, F> Core<C, F> {
         let Some(entry) = self.queue.queued(ticket, "a write that ends is not queued") else {
             return;
         };
-        for older in std::mem::take(&mut entry.older) {
+        for older in std::mem::take(&mut entry.older).into_values() {
             let outcome = if written {
                 Outcome::Superseded
             } else {

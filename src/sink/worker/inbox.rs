@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Running;
 use crate::sink::error::DrainError;
-use crate::sink::message::{Control, Message};
+use crate::sink::message::{Control, Message, Reply};
 use crate::sink::outcome::Outcome;
 
 /// The most messages that are taken in before requests are sent and other tasks have their turn.
@@ -49,7 +49,10 @@ impl Running {
     fn obey(&mut self, now: Duration, control: Control) -> bool {
         let core = &mut self.worker.core;
         match control {
-            Control::Flush(reply) => core.flush(reply),
+            Control::Flush(reply) => {
+                core.forget_flushes(Reply::is_closed);
+                core.flush(reply);
+            }
             Control::Snapshot(reply) => {
                 // The outcomes of writes that it does not hold are passed on before: a caller that
                 // stores it after looking at the outcomes misses none.
@@ -60,6 +63,11 @@ impl Running {
             Control::SetRate(rate) => core.set_rate(now, rate),
             Control::SetConcurrency(range) => core.set_concurrency(range),
             Control::Close(reply) => {
+                // Callers that gave up are forgotten, so that a table that is stuck does not
+                // collect them.
+                if self.closing.len().is_power_of_two() {
+                    self.closing.retain(|reply| !reply.is_closed());
+                }
                 self.closing.push(reply);
                 core.drain();
             }

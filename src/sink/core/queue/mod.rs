@@ -184,7 +184,7 @@ impl<C> Queue<C> {
         };
         let old = entry.weight();
         let older = std::mem::replace(&mut entry.write, newer);
-        entry.older.push_back(older);
+        entry.older.insert(older.number, older);
         let new = entry.weight();
         match entry.state {
             State::Ready(_) => self.batched.resize(old, new),
@@ -201,7 +201,7 @@ impl<C> Queue<C> {
     /// Puts the newest of the writes back whose place this one has taken, and returns this one;
     /// `None` where it has taken none.
     pub(super) fn restore_older(&mut self, now: Duration, ticket: Ticket) -> Option<Write<C>> {
-        let back = self.get_mut(ticket)?.older.pop_back()?;
+        let (_, back) = self.get_mut(ticket)?.older.pop_last()?;
         // Its queue has the weight of the write that leaves it.
         self.set_state(ticket, State::Blocked);
         let entry = self.get_mut(ticket)?;

@@ -58,7 +58,7 @@ impl<C> Queue<C> {
     pub(in crate::sink::core) fn renew_due(&mut self, now: Duration, ticket: Ticket) {
         let entry = self.entries.get(ticket.at);
         if let Some(entry) = entry.filter(|entry| entry.seq == ticket.seq) {
-            let writes = entry.older.iter().chain([&entry.write]);
+            let writes = entry.older.values().chain([&entry.write]);
             let due = writes.filter_map(|write| Due::of(write, ticket.at));
             self.deadlines.extend(due.filter(|due| due.time <= now));
         }

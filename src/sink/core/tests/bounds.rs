@@ -46,6 +46,33 @@ fn a_key_gives_up_many_late_writes_a_step_at_a_time() {
 }
 
 #[test]
+fn writes_that_were_superseded_may_be_late_in_any_order() {
+    // With a step for each of the others at each of them, this takes minutes.
+    const WRITES: u64 = 100_000;
+    let rules = Rules {
+        coalesce: true,
+        ..rules()
+    };
+    let mut core = core(rules, 1);
+    core.submit(ms(0), put(1, 0));
+    let first = core.next_request(ms(0)).expect("takes the one slot");
+    for n in 1..=WRITES {
+        core.submit(ms(0), until(10 + n * 7_919 % WRITES, put(1, n)));
+    }
+    assert_eq!(core.queue.len(), 2, "one place for all but the first");
+    let mut late = Vec::new();
+    while core.queue.len() > 1 {
+        assert!(core.next_request(ms(10 + WRITES)).is_none());
+        late.extend(settled(&mut core).into_iter().map(|late| late.number));
+    }
+    let by_deadline = |number: &u64| number * 7_919 % WRITES;
+    assert!(late.is_sorted_by_key(by_deadline));
+    assert_eq!(late.len() as u64, WRITES);
+    all_written(&mut core, ms(10 + WRITES), &first);
+    assert!(core.is_idle());
+}
+
+#[test]
 fn what_is_late_is_not_sent_while_others_are_given_up() {
     let mut core = core(rules(), 2);
     for n in 0..1_500 {

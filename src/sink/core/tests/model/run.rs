@@ -108,7 +108,7 @@ impl Model {
         for (_, entry) in self.core.queue.iter() {
             let late = |write: &Write<u64>| write.deadline.is_some_and(|at| at <= self.now);
             let own = !matches!(entry.state, State::DeadLettered(_)) && late(&entry.write);
-            let late = own || entry.older.iter().any(late);
+            let late = own || entry.older.values().any(late);
             assert!(!late || matches!(entry.state, State::InFlight));
         }
     }
