@@ -225,7 +225,7 @@ impl Throughput {
         }
     }
 
-    /// Brings the table's table_units bucket and its level up to a time; the others follow when they are
+    /// Brings the table's own bucket and its level up to a time; the others follow when they are
     /// looked at.
     fn advance(&mut self, now: Duration) {
         while self.on_demand
