@@ -77,6 +77,20 @@ fn stuck_tables_below_their_even_share_keep_no_other_from_its_floor() {
 }
 
 #[test]
+fn tables_that_begin_find_room_beside_stuck_ones_however_many_there_are() {
+    for tables in [20, 40, 100, 1_000] {
+        let (shared, shares) = share(SharedLimit::of_requests(256), tables);
+        let (stuck, healthy) = shares.split_at(9);
+        for stuck in stuck.iter().cycle().take(9 * 32) {
+            stuck.try_take(1, true);
+        }
+        let begun = healthy.iter().filter(|healthy| healthy.try_take(1, true));
+        assert_eq!(begun.count(), healthy.len().min(32), "of {tables} tables");
+        assert!(shared.lock().used <= 256);
+    }
+}
+
+#[test]
 fn a_freed_amount_goes_first_to_a_table_below_its_even_share() {
     let (_, shares) = shares(80, 2);
     for _ in 0..7 {
