@@ -91,6 +91,30 @@ fn tables_that_begin_find_room_beside_stuck_ones_however_many_there_are() {
 }
 
 #[test]
+fn a_share_that_ends_wakes_a_table_that_waits_for_what_it_held() {
+    let shared = SharedLimit::of_requests(4);
+    let (ends, wake) = (shared.join(&Arc::default()), Arc::new(Notify::new()));
+    let waits = shared.join(&wake);
+    assert!((0..4).all(|_| ends.try_take(1, true)));
+    assert!(!waits.try_take(1, true));
+    drop(ends);
+    assert_eq!(shared.lock().tables[waits.at].granted, 1);
+    let woken = std::pin::pin!(wake.notified());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(woken.poll(&mut cx).is_ready());
+}
+
+#[test]
+fn a_table_beyond_its_share_passes_none_that_waited_before() {
+    let (_, shares) = shares(90, 3);
+    assert!(shares[0].try_take(60, true) && shares[1].try_take(30, true));
+    assert!(!shares[0].try_take(20, true), "it waits first");
+    assert!(!shares[1].try_take(10, true));
+    shares[1].free(10);
+    assert!(!shares[1].try_take(11, false), "it stays behind");
+}
+
+#[test]
 fn a_freed_amount_goes_first_to_a_table_below_its_even_share() {
     let (_, shares) = shares(80, 2);
     for _ in 0..7 {
