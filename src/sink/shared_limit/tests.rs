@@ -107,11 +107,9 @@ fn a_share_that_ends_wakes_a_table_that_waits_for_what_it_held() {
 #[test]
 fn a_table_beyond_its_share_passes_none_that_waited_before() {
     let (_, shares) = shares(90, 3);
-    assert!(shares[0].try_take(60, true) && shares[1].try_take(30, true));
-    assert!(!shares[0].try_take(20, true), "it waits first");
-    assert!(!shares[1].try_take(10, true));
-    shares[1].free(10);
-    assert!(!shares[1].try_take(11, false), "it stays behind");
+    assert!(shares[0].try_take(50, true) && shares[1].try_take(31, true));
+    assert!(!shares[0].try_take(20, true), "6 are free for it");
+    assert!(!shares[1].try_take(5, false), "5 would fit");
 }
 
 #[test]
