@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamodb_connector::ErrorKind;
 use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaErrorKind, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord,
-    RecordMetadata,
+    KafkaError, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord, RecordMetadata,
 };
 
 use super::{settings, sink, soon, source};
@@ -66,7 +66,7 @@ async fn a_serialiser_may_skip_a_value_and_its_error_is_a_records() {
     });
     assert!(soon(numbers.send(&0)).await.expect("skipped").is_none());
     let refused = soon(numbers.send(&1)).await.expect_err("refused");
-    assert_eq!(refused.kind(), KafkaErrorKind::Record);
+    assert_eq!(refused.kind(), ErrorKind::Invalid);
     let receipt = soon(numbers.send(&2)).await.expect("accepted");
     soon(receipt.expect("a record")).await.expect("delivered");
     assert_eq!(sink.stats().delivered, 1);
@@ -109,7 +109,7 @@ async fn an_unobserved_error_surfaces_once_on_the_next_send_flush_or_close() {
         let (_kafka, sink) = unobserved(before).await;
         let error = soon(sink.send(record("y"))).await.map(drop);
         let error = error.expect_err("told on send");
-        assert_eq!(error.kind(), KafkaErrorKind::Record, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert_eq!(error.topic(), Some("events"));
         let receipt = soon(sink.send(record("y"))).await.expect("told once");
         soon(receipt).await.expect("delivered");
@@ -188,7 +188,7 @@ async fn a_partition_that_does_not_exist_is_named() {
         Err(error) => error,
     };
     assert_eq!(error.to_string(), "topic \"events\" has no partition 7");
-    assert_eq!(error.kind(), KafkaErrorKind::Record);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -329,9 +329,9 @@ async fn a_closed_sink_refuses_on_every_clone_and_tells_what_was_under_way() {
     soon(sink.close()).await.expect("closed");
     soon(receipt).await.expect("delivered");
     let error = soon(other.send(record("y"))).await.map(drop);
-    assert_eq!(error.expect_err("closed").kind(), KafkaErrorKind::Closed);
+    assert_eq!(error.expect_err("closed").kind(), ErrorKind::Closed);
     let error = other.try_send(&record("y")).map(drop);
-    assert_eq!(error.expect_err("closed").kind(), KafkaErrorKind::Closed);
+    assert_eq!(error.expect_err("closed").kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn unknown_and_refused_properties_are_named() {
     let open = |settings: KafkaSettings| {
         let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default());
         let error = sink.map(drop).expect_err("refused");
-        assert_eq!(error.kind(), KafkaErrorKind::Settings);
+        assert_eq!(error.kind(), ErrorKind::Config);
         error.to_string()
     };
     let unknown = open(settings(&kafka).set("compresion.type", "lz4"));
