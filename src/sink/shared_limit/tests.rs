@@ -86,7 +86,7 @@ fn tables_that_begin_find_room_beside_stuck_ones_however_many_there_are() {
         }
         let begun = healthy.iter().filter(|healthy| healthy.try_take(1, true));
         assert_eq!(begun.count(), healthy.len().min(32), "of {tables} tables");
-        assert!(shared.lock().used <= 256);
+        assert!(shared.state.lock().used <= 256);
     }
 }
 
@@ -98,7 +98,7 @@ fn a_share_that_ends_wakes_a_table_that_waits_for_what_it_held() {
     assert!((0..4).all(|_| ends.try_take(1, true)));
     assert!(!waits.try_take(1, true));
     drop(ends);
-    assert_eq!(shared.lock().tables[waits.at].granted, 1);
+    assert_eq!(shared.state.lock().tables[waits.at].granted, 1);
     let woken = std::pin::pin!(wake.notified());
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     assert!(woken.poll(&mut cx).is_ready());

@@ -42,9 +42,9 @@ async fn a_closed_sink_refuses_on_every_clone_and_tells_what_was_under_way() {
     soon(sink.close()).await.expect("closed");
     soon(receipt).await.expect("delivered");
     let error = soon(other.send(record("y"))).await.map(drop);
-    assert_eq!(error.expect_err("closed").kind(), KafkaErrorKind::Closed);
+    assert_eq!(error.expect_err("closed").kind(), ErrorKind::Closed);
     let error = other.try_send(&record("y")).map(drop);
-    assert_eq!(error.expect_err("closed").kind(), KafkaErrorKind::Closed);
+    assert_eq!(error.expect_err("closed").kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn unknown_and_refused_properties_are_named() {
     let open = |settings: KafkaSettings| {
         let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default());
         let error = sink.map(drop).expect_err("refused");
-        assert_eq!(error.kind(), KafkaErrorKind::Settings);
+        assert_eq!(error.kind(), ErrorKind::Config);
         error.to_string()
     };
     let unknown = open(settings(&kafka).set("compresion.type", "lz4"));

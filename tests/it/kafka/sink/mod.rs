@@ -8,10 +8,10 @@ mod topics;
 use std::sync::Arc;
 use std::time::Duration;
 
+use dynamodb_connector::ErrorKind;
 use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaErrorKind, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord,
-    RecordMetadata,
+    KafkaError, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord, RecordMetadata,
 };
 
 use super::{settings, sink, soon, source};

@@ -45,7 +45,7 @@ async fn a_partition_that_does_not_exist_is_named() {
         Err(error) => error,
     };
     assert_eq!(error.to_string(), "topic \"events\" has no partition 7");
-    assert_eq!(error.kind(), KafkaErrorKind::Record);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]

@@ -120,7 +120,7 @@ async fn a_record_that_cannot_be_read_and_that_nobody_takes_ends_the_source() {
         put(&fake, "a", 1).await;
         let log = Log::default();
         let error = Worker::start(nth(&fake, 1), &log).await.error().await;
-        assert_eq!(error.kind(), StreamsErrorKind::Record);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         match &error {
             StreamsError::Undecodable { .. } => assert!(!unknown),
             StreamsError::Malformed { .. } => assert!(unknown),

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use dynamodb_connector::ErrorKind;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::streams::{
-    Batch, BatchError, DeadReason, EventKind, FailedChange, StreamsError, StreamsErrorKind,
-    StreamsSettings, StreamsSourceBuilder,
+    Batch, BatchError, DeadReason, EventKind, FailedChange, StreamsError, StreamsSettings,
+    StreamsSourceBuilder,
 };
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use futures::StreamExt as _;

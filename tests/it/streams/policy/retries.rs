@@ -205,7 +205,7 @@ async fn a_refused_change_that_nobody_takes_ends_the_source() {
         .await
         .error()
         .await;
-    assert_eq!(error.kind(), StreamsErrorKind::Record);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(
         matches!(&error, StreamsError::Refused { problem, .. } if problem.contains("no such product")),
         "{error}"

@@ -1,5 +1,8 @@
 //! The kinds of errors, and an error's text, shared by every module.
 
+#[cfg(any(test, feature = "pipeline"))]
+pub(crate) mod classified;
+
 use std::error::Error;
 use std::fmt;
 
@@ -7,8 +10,9 @@ use serde::Serialize;
 
 /// The kind of an error: what has to change before the same call can succeed.
 ///
-/// The sink's errors have a method `kind()` that returns it. In text and in JSON a kind is in snake
-/// case: `not_found`.
+/// Every error of this crate has a method `kind()` that returns it, and a method `is_retryable()`
+/// for whether the same call may succeed with nothing changed. In text and in JSON a kind is in
+/// snake case: `not_found`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -36,6 +40,15 @@ pub enum ErrorKind {
     Handler,
     /// The object: it was closed or aborted, or its runtime was shut down.
     Closed,
+    /// The position to read from: records behind it are lost, and the caller has to decide how to go
+    /// on.
+    Gap,
+    /// The source: it was read to its end, and no more comes.
+    Ended,
+    /// The client: another one took its place, or its order of records is lost. A new one may go on.
+    Fenced,
+    /// This crate: a defect of it, to be reported.
+    Internal,
 }
 
 impl ErrorKind {
@@ -54,6 +67,10 @@ impl ErrorKind {
             Self::Unknown => "unknown",
             Self::Handler => "handler",
             Self::Closed => "closed",
+            Self::Gap => "gap",
+            Self::Ended => "ended",
+            Self::Fenced => "fenced",
+            Self::Internal => "internal",
         }
     }
 
