@@ -12,6 +12,7 @@ use super::super::error::{Failure, KafkaError};
 use super::Pending;
 use super::rules::TopicRules;
 use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode;
 
 /// A partition of a topic, for as long as the sink lives.
 pub(in super::super) struct Partition {
@@ -220,7 +221,7 @@ impl<R> Flow<R> {
         let settled = match result {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
-            Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            Err(failure @ Failure::Batch { .. }) if entry.alone || proving => Err(failure),
             // Each one that goes alone finds out for itself whether the topic is of use.
             Err(failure @ Failure::Topic(_)) if entry.alone => Err(failure),
             // Those behind it do not depend on it.
@@ -260,7 +261,7 @@ impl<R> Flow<R> {
         });
         let failed = failed.unwrap_or(self.entries.len());
         let behind = self.entries.split_off(failed);
-        let refused = |entry: &Entry<R>| matches!(entry.failure, Some(Failure::Batch(_)));
+        let refused = |entry: &Entry<R>| matches!(entry.failure, Some(Failure::Batch { .. }));
         if let Some(last) = self.entries.iter().rposition(refused) {
             for entry in self.entries.iter_mut().take(last + 1) {
                 entry.alone = true;
@@ -296,12 +297,14 @@ impl<R> Flow<R> {
             self.entries
                 .iter()
                 .filter_map(|entry| match &entry.failure {
-                    Some(Failure::Batch(error)) => Some(error),
+                    Some(Failure::Batch { code, error }) => Some((*code, error)),
                     _ => None,
                 })
         };
-        let own = refused().find(|error| !error.is_of_another_record());
-        own.or_else(|| refused().next()).cloned()
+        let of_another = RDKafkaErrorCode::InvalidDifferentRecord;
+        let own = refused().find(|(code, _)| *code != of_another);
+        let (_, error) = own.or_else(|| refused().next())?;
+        Some(error.clone())
     }
 
     /// Returns whether a record failed, and is not settled yet.
@@ -315,7 +318,10 @@ impl<R> Flow<R> {
             .entries
             .iter()
             .filter_map(|entry| match &entry.failure {
-                Some(Failure::Batch(KafkaError::TooLarge { size, .. })) => Some(*size),
+                Some(Failure::Batch {
+                    error: KafkaError::TooLarge { size, .. },
+                    ..
+                }) => Some(*size),
                 _ => None,
             });
         sizes.fold((0, 0), |(records, bytes), size| (records + 1, bytes + size))
