@@ -1,5 +1,6 @@
 //! librdkafka's error codes: what each says of a record, and of the client.
 
+use std::io;
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -122,6 +123,14 @@ impl KafkaError {
                 place,
                 reason: reason(),
             },
+        }
+    }
+
+    /// Returns the error of a client that the operating system gives no thread.
+    pub(super) fn no_thread(error: &io::Error) -> Self {
+        Self::Fatal {
+            kind: ErrorKind::Unavailable,
+            reason: format!("no thread can be started: {error}").into(),
         }
     }
 

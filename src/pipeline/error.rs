@@ -10,7 +10,7 @@ use super::endpoint_error::EndpointError;
 use super::monitor::stalled_text;
 use super::position::Position;
 use crate::error::ErrorKind;
-use crate::settings::ConfigError;
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// The name of the dead-letter output in errors.
 pub(super) const DEAD_LETTERS: &str = "dead-letter";
@@ -19,13 +19,8 @@ pub(super) const DEAD_LETTERS: &str = "dead-letter";
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PipelineError {
-    /// A setting is out of its range. Nothing was started.
-    Settings {
-        /// The operator, or `pipeline`.
-        operator: Arc<str>,
-        /// The setting, and its range.
-        error: ConfigError,
-    },
+    /// A setting of the pipeline or of an operator is out of its range. Nothing was started.
+    Config(ConfigError),
     /// The handlers of SIGTERM and ctrl-C could not be set. Nothing was started.
     Signal(std::io::Error),
     /// The source failed.
@@ -121,7 +116,7 @@ impl PipelineError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => ErrorKind::Config,
+            Self::Config(_) | Self::Signal(_) => ErrorKind::Config,
             Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
                 error.kind()
             }
@@ -138,7 +133,7 @@ impl PipelineError {
     #[must_use]
     pub fn part(&self) -> PipelinePart {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => PipelinePart::Setup,
+            Self::Config(_) | Self::Signal(_) => PipelinePart::Setup,
             Self::Source { .. } => PipelinePart::Source,
             Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } | Self::Stalled { .. } => {
                 PipelinePart::Sink
@@ -154,7 +149,7 @@ impl PipelineError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => false,
+            Self::Config(_) | Self::Signal(_) => false,
             Self::Source { error, .. } => error.is_retryable(),
             Self::Sink { error, .. } | Self::DeadLetter(error) => error.is_retryable(),
             Self::Record { reason, .. } => {
@@ -172,8 +167,11 @@ impl PipelineError {
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         match self {
-            Self::Settings { operator, .. }
-            | Self::Source { operator, .. }
+            Self::Config(error) => match error.place() {
+                Some(SettingsPlace::Operator(name)) => Some(name),
+                _ => None,
+            },
+            Self::Source { operator, .. }
             | Self::Sink { operator, .. }
             | Self::Record { operator, .. }
             | Self::Lost { operator, .. }
@@ -185,10 +183,16 @@ impl PipelineError {
     }
 }
 
+impl From<ConfigError> for PipelineError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
 impl fmt::Display for PipelineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Settings { operator, error } => write!(f, "{operator}: {error}"),
+            Self::Config(error) => error.fmt(f),
             Self::Signal(_) => f.write_str("signals can't be listened for"),
             Self::Source { operator, error } | Self::Sink { operator, error } => {
                 write!(f, "{operator}: {error}")
@@ -231,7 +235,7 @@ impl fmt::Display for PipelineError {
 impl Error for PipelineError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Settings { error, .. } => error.source(),
+            Self::Config(error) => error.source(),
             Self::Signal(error) => Some(error),
             Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
                 error.source()
