@@ -83,6 +83,12 @@ impl DeadLetterFormatError {
         ErrorKind::Invalid
     }
 
+    /// Returns `false`: the line stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+
     pub(crate) fn json(error: &serde_json::Error) -> Self {
         let what = json_fault(error);
         Self::Malformed { what }
@@ -98,4 +104,20 @@ pub(crate) fn json_fault(error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
     };
     format!("column {}: {what}", error.column())
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::error::samples::Sample> {
+    use crate::error::samples::{ROOT, Sample};
+    let what = ROOT.to_owned();
+    vec![
+        Sample::new(
+            DeadLetterFormatError::Malformed { what },
+            ErrorKind::Invalid,
+        ),
+        Sample::new(
+            DeadLetterFormatError::Version { found: 2 },
+            ErrorKind::Invalid,
+        ),
+    ]
 }

@@ -246,8 +246,15 @@ pub(super) fn place(path: &str) -> String {
 
 impl ItemError {
     /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the same record fails in the same way.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 
     /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the

@@ -56,6 +56,26 @@ impl RecordSinkError {
             Self::Drain(error) => error.kind(),
         }
     }
+
+    /// Returns whether the same records may be written with nothing changed, once sent again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Submit(error) => error.is_retryable(),
+            Self::NotWritten { .. } => self.kind().is_transient(),
+            Self::Drain(error) => error.is_retryable(),
+        }
+    }
+
+    /// Returns whether any of the records may be in the table nevertheless.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::Submit(_) => false,
+            Self::NotWritten { outcomes } => outcomes.iter().any(Outcome::may_have_applied),
+            Self::Drain(error) => error.may_have_applied(),
+        }
+    }
 }
 
 impl TableSink {

@@ -258,6 +258,12 @@ impl RejectReason {
         }
     }
 
+    /// Returns whether the same write may succeed with nothing changed, once submitted again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_transient()
+    }
+
     /// Returns whether an attempt may have been applied nevertheless.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {

@@ -1,5 +1,7 @@
 //! The error of an item that does not read as a type.
 
+#[cfg(any(test, feature = "streams"))]
+use crate::error::ErrorKind;
 use crate::item::ItemError;
 use crate::item::error::place;
 use crate::item::fault::{Path, shown};
@@ -78,6 +80,18 @@ pub enum DecodeError {
 
 #[cfg(any(test, feature = "streams"))]
 impl DecodeError {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the same item fails in the same way.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+
     /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the
     /// item as a whole. Of the names within attributes it shows those of the type's own fields and
     /// variants.

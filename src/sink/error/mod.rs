@@ -217,11 +217,19 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    fn kind(&self) -> ErrorKind {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::DeadLetter(_) => ErrorKind::Handler,
             Self::Unobserved(_) => ErrorKind::Closed,
         }
+    }
+
+    /// Returns `false`: the table accepts no more, and a new sink needs a handler that takes what fails.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 }
 
@@ -284,6 +292,16 @@ impl DrainError {
         }
     }
 
+    /// Returns whether the same writes may succeed with nothing changed, once submitted again: to a new sink where this one
+    /// has failed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Failed { error, .. } => error.is_retryable(),
+            _ => self.kind().is_transient(),
+        }
+    }
+
     /// Adds more outcomes to report.
     pub(super) fn with(mut self, more: Vec<Outcome>) -> Self {
         match &mut self {
@@ -341,5 +359,7 @@ impl DrainError {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

@@ -158,6 +158,12 @@ impl SnapshotError {
             Self::Submit { error, .. } => error.kind(),
         }
     }
+
+    /// Returns whether the same call may succeed later with nothing changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Submit { error, .. } if error.is_retryable())
+    }
 }
 
 impl Snapshot {
