@@ -64,12 +64,14 @@ pub(crate) struct Version {
 pub enum DeadLetterFormatError {
     /// It is no such letter, or was changed.
     #[error("not a dead letter of this kind: {what}")]
+    #[non_exhaustive]
     Malformed {
         /// The fault, without any content of the record.
         what: String,
     },
     /// It was written by a later version of this crate.
     #[error("dead letter version {found}, this crate reads 1 to {}", VERSION)]
+    #[non_exhaustive]
     Version {
         /// Its version.
         found: u32,

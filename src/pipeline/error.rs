@@ -24,6 +24,7 @@ pub enum PipelineError {
     /// The handlers of SIGTERM and ctrl-C could not be set. Nothing was started.
     Signal(std::io::Error),
     /// The source failed.
+    #[non_exhaustive]
     Source {
         /// The source's name.
         operator: Arc<str>,
@@ -31,6 +32,7 @@ pub enum PipelineError {
         error: EndpointError,
     },
     /// The sink failed.
+    #[non_exhaustive]
     Sink {
         /// The sink's name.
         operator: Arc<str>,
@@ -41,6 +43,7 @@ pub enum PipelineError {
     DeadLetter(EndpointError),
     /// A record was refused, and there is no dead-letter output, or the operator's policy is to
     /// stop.
+    #[non_exhaustive]
     Record {
         /// The operator's name, or the sink's.
         operator: Arc<str>,
@@ -51,6 +54,7 @@ pub enum PipelineError {
     },
     /// The sink, or the dead-letter output, dropped deliveries, or flushed, and gave no reason: not
     /// by its next flush and not by its close either.
+    #[non_exhaustive]
     Lost {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
@@ -60,6 +64,7 @@ pub enum PipelineError {
     /// The sink, or the dead-letter output, had something and settled nothing for
     /// [`stall_timeout`](super::PipelineSettings::stall_timeout). A new run may go on: it may find
     /// other connections, and others have taken over meanwhile.
+    #[non_exhaustive]
     Stalled {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
@@ -73,6 +78,7 @@ pub enum PipelineError {
         age: Duration,
     },
     /// A graceful stop took longer than four fifths of `stop_timeout`.
+    #[non_exhaustive]
     DrainTimeout {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
@@ -80,12 +86,14 @@ pub enum PipelineError {
         timeout: Duration,
     },
     /// The pipeline was aborted, by a second signal.
+    #[non_exhaustive]
     Aborted {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
     },
     /// All records are done, but closing was not over within `stop_timeout`: positions may not have
     /// been stored.
+    #[non_exhaustive]
     CloseTimeout {
         /// The source's or the sink's name.
         operator: Arc<str>,

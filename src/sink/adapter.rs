@@ -37,6 +37,7 @@ pub enum RecordSinkError {
         outcomes.len(),
         outcomes.first().map(ToString::to_string).unwrap_or_default()
     )]
+    #[non_exhaustive]
     NotWritten {
         /// Their outcomes, records included; each is reported once.
         outcomes: Vec<Outcome>,

@@ -19,6 +19,7 @@ use std::fmt::{self, Write as _};
 pub enum DecodeError {
     /// An attribute has another type than the field, or a number does not fit it.
     #[error("{} of type {found} does not read as {wanted}", place(.path))]
+    #[non_exhaustive]
     Unfit {
         /// The attribute; empty for the item as a whole.
         path: String,
@@ -29,6 +30,7 @@ pub enum DecodeError {
     },
     /// The name of an attribute, which is to be the key of a map, does not fit the key's type.
     #[error("the name of {} does not read as {wanted}", place(.path))]
+    #[non_exhaustive]
     Name {
         /// The attribute.
         path: String,
@@ -37,18 +39,21 @@ pub enum DecodeError {
     },
     /// A field has no attribute.
     #[error("{} is missing", place(.path))]
+    #[non_exhaustive]
     Missing {
         /// The attribute.
         path: String,
     },
     /// An attribute has no field, and the type takes no others.
     #[error("{} has no field in its type", place(.path))]
+    #[non_exhaustive]
     Unknown {
         /// The attribute.
         path: String,
     },
     /// Two attributes belong to the same field.
     #[error("{} is given twice", place(.path))]
+    #[non_exhaustive]
     Twice {
         /// The field.
         path: String,
@@ -56,12 +61,14 @@ pub enum DecodeError {
     /// The type's own `Deserialize` refuses a value. Its message is left out, since it may quote
     /// the item.
     #[error("{} is refused by its type", place(.path))]
+    #[non_exhaustive]
     Refused {
         /// The attribute.
         path: String,
     },
     /// Maps and lists are nested deeper than DynamoDB takes them.
     #[error("{} is nested deeper than {limit} levels", place(.path))]
+    #[non_exhaustive]
     TooDeep {
         /// The first attribute beyond the limit.
         path: String,
@@ -70,6 +77,7 @@ pub enum DecodeError {
     },
     /// The bytes are no item in DynamoDB's JSON.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
+    #[non_exhaustive]
     Json {
         /// The position in the bytes.
         offset: usize,
