@@ -64,12 +64,14 @@ pub(crate) struct Version {
 pub enum DeadLetterFormatError {
     /// It is no such letter, or was changed.
     #[error("not a dead letter of this kind: {what}")]
+    #[non_exhaustive]
     Malformed {
         /// The fault, without any content of the record.
         what: String,
     },
     /// It was written by a later version of this crate.
     #[error("dead letter version {found}, this crate reads 1 to {}", VERSION)]
+    #[non_exhaustive]
     Version {
         /// Its version.
         found: u32,
@@ -81,6 +83,12 @@ impl DeadLetterFormatError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the line stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 
     pub(crate) fn json(error: &serde_json::Error) -> Self {
@@ -98,4 +106,20 @@ pub(crate) fn json_fault(error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
     };
     format!("column {}: {what}", error.column())
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::error::samples::Sample> {
+    use crate::error::samples::{ROOT, Sample};
+    let what = ROOT.to_owned();
+    vec![
+        Sample::new(
+            DeadLetterFormatError::Malformed { what },
+            ErrorKind::Invalid,
+        ),
+        Sample::new(
+            DeadLetterFormatError::Version { found: 2 },
+            ErrorKind::Invalid,
+        ),
+    ]
 }

@@ -15,25 +15,9 @@ use crate::settings::units::{format_duration, format_size};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {
-    /// A librdkafka property that does not exist, has a value it cannot have, or breaks a promise of this crate.
-    #[error("kafka property {property:?}: {problem}")]
-    #[non_exhaustive]
-    Property {
-        /// The property.
-        property: String,
-        /// What is wrong with it, without its value.
-        problem: String,
-    },
-    /// Properties that librdkafka does not accept together.
-    #[error("kafka settings: {problem}")]
-    #[non_exhaustive]
-    Settings {
-        /// What librdkafka says.
-        problem: String,
-    },
-    /// A setting of this crate that is out of its range.
+    /// Settings that cannot be used, or properties that librdkafka does not accept.
     #[error(transparent)]
-    OutOfRange(Arc<ConfigError>),
+    Config(#[from] ConfigError),
     /// A record over the size limit.
     #[error("record of {} for topic {topic:?} is over {}", format_size(*.size), of_limit(*.limit))]
     #[non_exhaustive]
@@ -186,10 +170,7 @@ impl KafkaError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Property { .. }
-            | Self::Settings { .. }
-            | Self::OutOfRange(_)
-            | Self::NoOffset { .. } => ErrorKind::Config,
+            Self::Config(_) | Self::NoOffset { .. } => ErrorKind::Config,
             Self::TooLarge { .. }
             | Self::UnknownPartition { .. }
             | Self::Refused { .. }
@@ -258,28 +239,6 @@ impl KafkaError {
             Self::Refused { place, .. } | Self::NotDelivered { place, .. } => Some(place.topic()),
             _ => None,
         }
-    }
-
-    /// What librdkafka says of settings it does not take. `rdkafka` puts the value into some of its messages: it stays out.
-    pub(super) fn of_settings(error: rdkafka::error::KafkaError) -> Self {
-        match error {
-            rdkafka::error::KafkaError::ClientConfig(_, problem, property, _) => Self::Property {
-                problem: super::settings::explain(&property, &problem),
-                property,
-            },
-            rdkafka::error::KafkaError::ClientCreation(problem) => Self::Settings {
-                problem: super::settings::explain("", &problem),
-            },
-            other => Self::Settings {
-                problem: other.to_string(),
-            },
-        }
-    }
-}
-
-impl From<ConfigError> for KafkaError {
-    fn from(error: ConfigError) -> Self {
-        Self::OutOfRange(Arc::new(error))
     }
 }
 

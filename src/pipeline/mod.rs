@@ -125,6 +125,8 @@ mod raw_change;
 mod raw_message;
 mod reorder_buffer;
 mod run;
+#[cfg(test)]
+pub(crate) mod samples;
 mod scheduler;
 mod settings;
 mod shared;

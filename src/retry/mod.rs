@@ -18,6 +18,8 @@ mod failure;
 mod message;
 mod policy;
 mod retries;
+#[cfg(test)]
+pub(crate) mod samples;
 mod throttling;
 
 pub(crate) use backoff::Backoff;

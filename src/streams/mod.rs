@@ -84,6 +84,8 @@ mod poll;
 mod read;
 mod record;
 mod record_stream;
+#[cfg(test)]
+pub(crate) mod samples;
 mod sequence_number;
 mod settings;
 mod shared;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -165,7 +166,7 @@ impl DynamoDbSinkSettings {
         };
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
             path: path.to_owned(),
-            source,
+            source: Arc::new(source),
         })?;
         parse(&text)
     }

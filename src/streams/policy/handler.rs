@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use super::super::ShardId;
 use super::super::failure_log::FailureLog;
 use super::super::record::{EventKind, MalformedRecord, Record};
-use crate::error::text;
+use crate::error::{ErrorKind, text};
 use crate::item::DecodeError;
 use crate::retry::{Decision, Retries};
 
@@ -125,6 +125,18 @@ pub enum DeadReason {
     Undecodable(DecodeError),
     /// Its form is not one that this crate can read.
     Malformed,
+}
+
+impl DeadReason {
+    /// Returns the kind of error that it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Handler(_) => ErrorKind::Handler,
+            Self::TooOld(_) => ErrorKind::Timeout,
+            Self::Undecodable(_) | Self::Malformed => ErrorKind::Invalid,
+        }
+    }
 }
 
 impl fmt::Display for DeadReason {
