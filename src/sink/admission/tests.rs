@@ -11,8 +11,7 @@ const HOT: u64 = 2;
 
 fn admission(records: usize, bytes: usize, share: usize) -> Admission<u32> {
     let bounds = Bounds {
-        records,
-        bytes,
+        buffer: Limits { records, bytes },
         share,
     };
     Admission::new(bounds, Arc::default(), &SharedLimit::of_bytes(usize::MAX))
