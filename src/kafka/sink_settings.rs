@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::KafkaError;
 use super::settings::{KafkaSettings, refuse};
+use crate::admission::Limits;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
 const RECORDS: Bound<usize> = Bound::new("buffer_records", 1, 10_000_000);
@@ -140,8 +141,8 @@ impl KafkaSinkSettings {
         &self.partitioner
     }
 
-    pub(super) fn bounds(&self) -> super::admission::Bounds {
-        super::admission::Bounds {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
             records: self.buffer_records,
             bytes: self.buffer_bytes,
         }

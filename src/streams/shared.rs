@@ -107,9 +107,9 @@ impl Shared {
 
     /// Returns the bytes below which a shard reads another page: half of its part.
     ///
-    /// No [`Level`](crate::admission::Level): a page's size is known only once it is read, it may be as
-    /// large as the part, and it is freed as a whole. So half of a part is the most by which a shard
-    /// with two pages or more is above it.
+    /// No [`Level`](crate::admission::Level): a page's size is known only once it is read, it may be
+    /// about as large as the part, and it is freed as a whole. Read below half of the part, it takes
+    /// the shard above its part by about half of it at most.
     pub(crate) fn read_below(&self) -> usize {
         self.part() / 2
     }
