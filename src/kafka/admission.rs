@@ -226,6 +226,7 @@ mod tests {
     use std::task::Poll;
 
     use futures::{FutureExt as _, poll};
+    use rdkafka::error::RDKafkaErrorCode;
 
     use super::*;
 
@@ -317,7 +318,7 @@ mod tests {
         let _under_way = enter(&admission, 1).expect("room");
         let mut waits = std::pin::pin!(admission.enter(1));
         assert!(poll!(&mut waits).is_pending());
-        admission.refuse(&KafkaError::Fatal { reason: "x".into() });
+        admission.refuse(&KafkaError::fatal(RDKafkaErrorCode::Fatal, "x"));
         admission.refuse(&KafkaError::Closed);
         assert!(matches!(
             poll!(&mut waits),

@@ -1,4 +1,4 @@
-//! The errors of Kafka, by what to do next.
+//! The errors of Kafka.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -6,29 +6,10 @@ use std::time::Duration;
 
 pub(super) use super::failure::{Failure, is_fatal};
 use super::receipt::TopicPartition;
+use crate::error::ErrorKind;
 use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
-
-/// What to do about a [`KafkaError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum KafkaErrorKind {
-    /// The same record may go through later: the brokers were not reached, or not in time, or the buffer was full. librdkafka has
-    /// tried again by itself for all of the [delivery timeout](super::KafkaSinkSettings::delivery_timeout).
-    Retriable,
-    /// This sink or source is of no use any more: open another once the cause is gone.
-    Fatal,
-    /// This record cannot be delivered; others can.
-    Record,
-    /// No record can be delivered to this topic: it does not exist, or this client may not write to it. Create it, grant the
-    /// rights, or name another one. Records of other topics can be delivered.
-    Topic,
-    /// Settings that cannot be used.
-    Settings,
-    /// The sink or the source was closed.
-    Closed,
-}
 
 /// Why a record was not delivered, or a client does not work. Never holds a record's contents, nor a secret.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -183,10 +164,15 @@ pub enum KafkaError {
         /// What librdkafka says.
         reason: Arc<str>,
     },
-    /// The client is broken for good: fenced, not let in, or its order of records lost.
+    /// The client is broken for good.
     #[error("kafka client failed for good: {reason}")]
     #[non_exhaustive]
     Fatal {
+        /// [`Denied`](ErrorKind::Denied) where the brokers do not let it in, [`Fenced`](ErrorKind::Fenced) where another one took
+        /// its place or its order of records is lost, [`Handler`](ErrorKind::Handler) where the handler of gaps panicked,
+        /// [`Unavailable`](ErrorKind::Unavailable) where the operating system gives it no thread, and
+        /// [`Internal`](ErrorKind::Internal) where its own thread panicked.
+        kind: ErrorKind,
         /// What librdkafka says.
         reason: Arc<str>,
     },
@@ -196,42 +182,66 @@ pub enum KafkaError {
 }
 
 impl KafkaError {
-    /// Returns the kind of error: what to do about it.
-    pub fn kind(&self) -> KafkaErrorKind {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Property { .. } | Self::Settings { .. } | Self::OutOfRange(_) => {
-                KafkaErrorKind::Settings
-            }
+            Self::Property { .. }
+            | Self::Settings { .. }
+            | Self::OutOfRange(_)
+            | Self::NoOffset { .. } => ErrorKind::Config,
             Self::TooLarge { .. }
             | Self::UnknownPartition { .. }
             | Self::Refused { .. }
-            | Self::Serialize(_) => KafkaErrorKind::Record,
-            Self::UnknownTopic { .. } | Self::TopicRefused { .. } => KafkaErrorKind::Topic,
-            Self::Full { .. }
-            | Self::LookingUp { .. }
-            | Self::NotDelivered { .. }
+            | Self::Serialize(_) => ErrorKind::Invalid,
+            Self::UnknownTopic { .. } => ErrorKind::NotFound,
+            Self::TopicRefused { .. } | Self::GroupRefused { .. } => ErrorKind::Denied,
+            Self::Full { .. } | Self::LookingUp { .. } => ErrorKind::Capacity,
+            Self::NotDelivered { .. }
             | Self::NotCommitted { .. }
             | Self::NotConnected { .. }
-            | Self::Unreachable { .. } => KafkaErrorKind::Retriable,
-            Self::Fatal { .. }
-            | Self::GroupRefused { .. }
-            | Self::Gap { .. }
-            | Self::NoOffset { .. } => KafkaErrorKind::Fatal,
-            Self::Closed => KafkaErrorKind::Closed,
+            | Self::Unreachable { .. } => ErrorKind::Unavailable,
+            Self::Gap { .. } => ErrorKind::Gap,
+            Self::Fatal { kind, .. } => *kind,
+            Self::Closed => ErrorKind::Closed,
         }
     }
 
-    /// Returns whether the same record may go through later.
+    /// Returns whether the same record, or the same call, may go through later: the brokers were not reached, or not in time,
+    /// or the buffer was full. librdkafka has tried again by itself for all of the
+    /// [delivery timeout](super::KafkaSinkSettings::delivery_timeout).
+    #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.kind() == KafkaErrorKind::Retriable
+        self.kind().is_transient() && !self.is_fatal()
     }
 
-    /// Returns whether the sink or source is of no use any more.
+    /// Returns whether this record cannot be delivered, and others can.
+    #[must_use]
+    pub fn is_record(&self) -> bool {
+        self.kind() == ErrorKind::Invalid
+    }
+
+    /// Returns whether no record can be delivered to this topic: it does not exist, or this client may not write to it. Create
+    /// it, grant the rights, or name another one. Records of other topics can be delivered.
+    #[must_use]
+    pub fn is_topic(&self) -> bool {
+        matches!(self, Self::UnknownTopic { .. } | Self::TopicRefused { .. })
+    }
+
+    /// Returns whether this sink or source is of no use any more: open another once the cause is gone.
+    #[must_use]
     pub fn is_fatal(&self) -> bool {
-        self.kind() == KafkaErrorKind::Fatal
+        matches!(
+            self,
+            Self::Fatal { .. }
+                | Self::GroupRefused { .. }
+                | Self::Gap { .. }
+                | Self::NoOffset { .. }
+        )
     }
 
     /// Returns whether the record may be in its topic all the same.
+    #[must_use]
     pub fn may_have_applied(&self) -> bool {
         matches!(self, Self::NotDelivered { .. } | Self::Fatal { .. })
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::error::{KafkaError, KafkaErrorKind};
+use super::error::KafkaError;
 use super::receipt::TopicPartition;
+use crate::error::ErrorKind;
 
 /// A report that a record was not delivered, by what it says of the record.
 #[derive(Clone, Debug)]
@@ -53,12 +54,10 @@ impl Failure {
             });
         }
         let error = KafkaError::of_record(code, place, size, None);
-        match error.kind() {
-            KafkaErrorKind::Topic => Self::Topic(error),
-            KafkaErrorKind::Record if matches!(error, KafkaError::UnknownPartition { .. }) => {
-                Self::Record(error)
-            }
-            KafkaErrorKind::Record => Self::Batch(error),
+        match error {
+            KafkaError::UnknownPartition { .. } => Self::Record(error),
+            _ if error.is_topic() => Self::Topic(error),
+            _ if error.is_record() => Self::Batch(error),
             _ => Self::Outage(error),
         }
     }
@@ -97,7 +96,7 @@ impl KafkaError {
                     waited: None,
                 },
             },
-            code if is_fatal(code) => Self::Fatal { reason: reason() },
+            code if is_fatal(code) => Self::fatal(code, reason()),
             Code::PurgeQueue | Code::PurgeInflight => Self::Closed,
             Code::InvalidTopic
             | Code::TopicAuthorizationFailed
@@ -122,6 +121,15 @@ impl KafkaError {
         }
     }
 
+    /// Returns the error of a client that is broken for good. A code that is not among the fatal ones is librdkafka's own reason
+    /// for the end of an idempotent producer, whose order of records is lost by it.
+    pub(super) fn fatal(code: RDKafkaErrorCode, reason: impl Into<Arc<str>>) -> Self {
+        Self::Fatal {
+            kind: fatal_kind(code).unwrap_or(ErrorKind::Fenced),
+            reason: reason.into(),
+        }
+    }
+
     /// Returns whether it is the error of a record whose neighbor in the batch was at fault.
     pub(super) fn is_of_another_record(&self) -> bool {
         let code = RDKafkaErrorCode::InvalidDifferentRecord;
@@ -129,25 +137,30 @@ impl KafkaError {
     }
 }
 
-/// Errors after which this client never works again.
+/// Returns whether a client never works again after this error.
 pub(super) fn is_fatal(code: RDKafkaErrorCode) -> bool {
+    fatal_kind(code).is_some()
+}
+
+/// Returns the kind of an error after which a client never works again; `None` for all others.
+fn fatal_kind(code: RDKafkaErrorCode) -> Option<ErrorKind> {
     use RDKafkaErrorCode as Code;
-    matches!(
-        code,
+    match code {
         Code::Fatal
-            | Code::Fenced
-            | Code::ProducerFenced
-            | Code::InvalidProducerEpoch
-            | Code::OutOfOrderSequenceNumber
-            | Code::UnknownProducerId
-            | Code::Authentication
-            | Code::SaslAuthenticationFailed
-            | Code::UnsupportedSASLMechanism
-            | Code::IllegalSASLState
-            | Code::ClusterAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::FencedInstanceId
-    )
+        | Code::Fenced
+        | Code::ProducerFenced
+        | Code::InvalidProducerEpoch
+        | Code::OutOfOrderSequenceNumber
+        | Code::UnknownProducerId
+        | Code::FencedInstanceId => Some(ErrorKind::Fenced),
+        Code::Authentication
+        | Code::SaslAuthenticationFailed
+        | Code::UnsupportedSASLMechanism
+        | Code::IllegalSASLState
+        | Code::ClusterAuthorizationFailed
+        | Code::GroupAuthorizationFailed => Some(ErrorKind::Denied),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -179,26 +192,40 @@ mod tests {
             of(RDKafkaErrorCode::MessageSizeTooLarge, Some(1)).to_string(),
             "record of 2MiB for topic \"events\" is over the topic's max.message.bytes or segment.bytes"
         );
-        assert_eq!(own.kind(), KafkaErrorKind::Record);
+        assert!(own.is_record(), "{own:?}");
     }
 
     #[test]
     fn errors_are_told_apart_by_what_to_do_next() {
-        use KafkaErrorKind as Kind;
+        use ErrorKind as Kind;
         use RDKafkaErrorCode as Code;
-        for (code, kind) in [
-            (Code::MessageTimedOut, Kind::Retriable),
-            (Code::NotEnoughReplicas, Kind::Retriable),
-            (Code::ProducerFenced, Kind::Fatal),
-            (Code::SaslAuthenticationFailed, Kind::Fatal),
-            (Code::OutOfOrderSequenceNumber, Kind::Fatal),
-            (Code::UnknownTopic, Kind::Topic),
-            (Code::UnknownPartition, Kind::Record),
-            (Code::TopicAuthorizationFailed, Kind::Topic),
-            (Code::InvalidTopic, Kind::Topic),
-            (Code::InvalidRecord, Kind::Record),
+        let (retryable, fatal, topic, record) = (
+            [true, false, false, false],
+            [false, true, false, false],
+            [false, false, true, false],
+            [false, false, false, true],
+        );
+        for (code, kind, is) in [
+            (Code::MessageTimedOut, Kind::Unavailable, retryable),
+            (Code::NotEnoughReplicas, Kind::Unavailable, retryable),
+            (Code::ProducerFenced, Kind::Fenced, fatal),
+            (Code::SaslAuthenticationFailed, Kind::Denied, fatal),
+            (Code::OutOfOrderSequenceNumber, Kind::Fenced, fatal),
+            (Code::UnknownTopic, Kind::NotFound, topic),
+            (Code::UnknownPartition, Kind::Invalid, record),
+            (Code::TopicAuthorizationFailed, Kind::Denied, topic),
+            (Code::InvalidTopic, Kind::Denied, topic),
+            (Code::InvalidRecord, Kind::Invalid, record),
         ] {
-            assert_eq!(of(code, Some(3)).kind(), kind, "{code}");
+            let error = of(code, Some(3));
+            assert_eq!(error.kind(), kind, "{code}");
+            let found = [
+                error.is_retryable(),
+                error.is_fatal(),
+                error.is_topic(),
+                error.is_record(),
+            ];
+            assert_eq!(found, is, "{code}");
         }
         assert!(of(Code::MessageTimedOut, None).may_have_applied());
         assert!(!of(Code::MessageSizeTooLarge, None).may_have_applied());

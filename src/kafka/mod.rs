@@ -8,7 +8,7 @@
 //!
 //! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
 //! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`KafkaReceipt`] for every record, keeps
-//! each partition's order over refusals and outages, tells errors apart by what to do next ([`KafkaErrorKind`]) and never
+//! each partition's order over refusals and outages, tells errors apart by what to do next ([`KafkaError`]) and never
 //! swallows one; [`KafkaSource`] hands out records with an [`Ack`](crate::Ack)
 //! and commits only what is acknowledged without a gap.
 //!
@@ -50,7 +50,7 @@ mod stats;
 mod test_log;
 mod topics;
 
-pub use error::{KafkaError, KafkaErrorKind};
+pub use error::KafkaError;
 pub use receipt::{KafkaReceipt, RecordMetadata, TopicPartition};
 pub use record::{Header, ProducerRecord, Serializer};
 pub use serializing::SerializingSink;

@@ -29,7 +29,7 @@ use crate::health::Health;
 ///    Where the brokers let the client see a topic's `max.message.bytes`, batches for it are no larger to begin with. A topic
 ///    whose batches are refused in turn gets its records one by one for up to 5 s at a time, and is slow meanwhile; others
 ///    are slowed down only where its records fill the buffer.
-/// 4. After a record that could not be delivered (a [retriable](super::KafkaErrorKind::Retriable) failure, such as the end of
+/// 4. After a record that could not be delivered (a [retryable](KafkaError::is_retryable) failure, such as the end of
 ///    the [`delivery_timeout`](KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
 ///    or by a call. So the caller, not the sink, decides how to go on, and nothing overtakes what is to be sent again. The
@@ -49,7 +49,7 @@ use crate::health::Health;
 /// By the record's [`KafkaReceipt`]. Where that was dropped without having given the error out, the **first** such error is kept
 /// and returned by the next [`send`](Self::send), [`try_send`](Self::try_send), [`flush`](Self::flush) or
 /// [`close`](Self::close), once, on whichever clone; a `send` that returns it has not accepted its own record. Later
-/// unobserved errors are only counted while one is kept. After a [fatal](super::KafkaErrorKind::Fatal) error every call
+/// unobserved errors are only counted while one is kept. After a [fatal](KafkaError::is_fatal) error every call
 /// returns that one.
 ///
 /// Users that share a sink and must not be given each other's errors each take a [`separate`](Self::separate) handle, as
@@ -68,7 +68,7 @@ impl KafkaSink {
     /// Makes a producer. Brokers need not be reachable yet.
     ///
     /// # Errors
-    /// Of the kind [`Settings`](super::KafkaErrorKind::Settings): a property that librdkafka does not know or that is refused, or a
+    /// Of the kind [`Config`](crate::ErrorKind::Config): a property that librdkafka does not know or that is refused, or a
     /// setting out of its range.
     pub fn open(settings: &KafkaSettings, own: &KafkaSinkSettings) -> Result<Self, KafkaError> {
         Ok(Self {
@@ -92,8 +92,8 @@ impl KafkaSink {
     ///
     /// # Errors
     /// The record was not accepted: it is too large, its topic or partition does not exist, it was refused
-    /// ([`Record`](super::KafkaErrorKind::Record)); no broker answered for a topic's first record (`Retriable`); the sink is closed
-    /// or failed for good; or an earlier record's failure is returned (see [above](Self#how-failures-are-reported)).
+    /// ([`is_record`](KafkaError::is_record)); no broker answered for a topic's first record
+    /// ([`is_retryable`](KafkaError::is_retryable)); the sink is closed or failed for good; or an earlier record's failure is returned (see [above](Self#how-failures-are-reported)).
     ///
     /// # Cancel safety
     /// Dropped before it resolves, the record is not accepted, and the place in line is given up.

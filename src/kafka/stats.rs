@@ -9,7 +9,7 @@ use metrics::{
 };
 
 use super::admission::Occupancy;
-use super::error::{KafkaError, KafkaErrorKind};
+use super::error::KafkaError;
 
 /// A sink's numbers at one moment; the totals count from opening.
 ///
@@ -144,12 +144,12 @@ impl SinkMeter {
     }
 
     pub(super) fn failed(&self, error: &KafkaError) {
-        let kind = match error.kind() {
-            KafkaErrorKind::Retriable => "retriable",
-            KafkaErrorKind::Fatal => "fatal",
-            KafkaErrorKind::Record | KafkaErrorKind::Settings => "record",
-            KafkaErrorKind::Topic => "topic",
-            KafkaErrorKind::Closed => "closed",
+        let kind = match error {
+            KafkaError::Closed => "closed",
+            _ if error.is_retryable() => "retriable",
+            _ if error.is_fatal() => "fatal",
+            _ if error.is_topic() => "topic",
+            _ => "record",
         };
         if let Some((_, total)) = self.failed.iter().find(|(name, _)| *name == kind) {
             total.add(1);

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::error::classified::classified;
 use crate::error::{ErrorKind, text};
 
 /// An error of a pipeline's source, of its sink or of its dead-letter output.
@@ -55,7 +56,10 @@ impl EndpointError {
     /// Returns the error of an endpoint, as `?` does.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = error.into();
-        let (kind, is_retryable) = classify(&*error);
+        let known = classified(&*error);
+        let (kind, is_retryable) = known.map_or((ErrorKind::Handler, false), |known| {
+            (known.kind(), known.is_retryable())
+        });
         Self {
             error,
             kind,
@@ -136,73 +140,6 @@ impl fmt::Debug for EndpointError {
     }
 }
 
-/// Returns the kind of an error, and whether a new run may succeed.
-fn classify(error: &(dyn Error + 'static)) -> (ErrorKind, bool) {
-    if let Some(io) = error.downcast_ref::<std::io::Error>() {
-        let kind = of_io(io.kind());
-        return (kind, kind.is_transient());
-    }
-    if let Some(config) = error.downcast_ref::<crate::settings::ConfigError>() {
-        return (config.kind(), false);
-    }
-    if let Some(service) = error.downcast_ref::<crate::retry::ServiceError>() {
-        return (service.kind(), service.is_retryable());
-    }
-    if let Some(submit) = error.downcast_ref::<crate::sink::SubmitError>() {
-        return (submit.kind(), submit.is_retryable());
-    }
-    if let Some(unwritten) = error.downcast_ref::<crate::sink::NotWritten>() {
-        return (unwritten.kind(), unwritten.kind().is_transient());
-    }
-    #[cfg(feature = "kafka")]
-    if let Some(kafka) = error.downcast_ref::<crate::kafka::KafkaError>() {
-        return (of_kafka(kafka), kafka.is_retryable());
-    }
-    #[cfg(feature = "streams")]
-    if let Some(streams) = error.downcast_ref::<crate::streams::StreamsError>() {
-        return (of_streams(streams), streams.is_retryable());
-    }
-    (ErrorKind::Handler, false)
-}
-
-fn of_io(kind: std::io::ErrorKind) -> ErrorKind {
-    use std::io::ErrorKind as Io;
-    match kind {
-        Io::NotFound => ErrorKind::NotFound,
-        Io::PermissionDenied => ErrorKind::Denied,
-        Io::TimedOut => ErrorKind::Timeout,
-        Io::StorageFull | Io::QuotaExceeded | Io::OutOfMemory => ErrorKind::Capacity,
-        Io::InvalidInput => ErrorKind::Config,
-        _ => ErrorKind::Unavailable,
-    }
-}
-
-#[cfg(feature = "kafka")]
-fn of_kafka(error: &crate::kafka::KafkaError) -> ErrorKind {
-    use crate::kafka::KafkaErrorKind as Kafka;
-    match error.kind() {
-        Kafka::Record => ErrorKind::Invalid,
-        Kafka::Topic => ErrorKind::NotFound,
-        Kafka::Settings => ErrorKind::Config,
-        Kafka::Closed => ErrorKind::Closed,
-        Kafka::Retriable | Kafka::Fatal => ErrorKind::Unavailable,
-    }
-}
-
-#[cfg(feature = "streams")]
-fn of_streams(error: &crate::streams::StreamsError) -> ErrorKind {
-    use crate::streams::{StreamsError, StreamsErrorKind as Streams};
-    if let StreamsError::Service { error, .. } = error {
-        return error.kind();
-    }
-    match error.kind() {
-        Streams::Configuration => ErrorKind::Config,
-        Streams::Record => ErrorKind::Invalid,
-        Streams::Gap | Streams::Ended => ErrorKind::NotFound,
-        Streams::Unavailable | Streams::Internal => ErrorKind::Unavailable,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +206,7 @@ mod tests {
         #[cfg(feature = "streams")]
         assert_eq!(
             of(crate::streams::StreamsError::Panicked.into()),
-            (ErrorKind::Unavailable, false)
+            (ErrorKind::Internal, false)
         );
     }
 }

@@ -9,6 +9,7 @@ use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
 use super::monitor::stalled_text;
 use super::position::Position;
+use crate::error::ErrorKind;
 use crate::settings::ConfigError;
 
 /// The name of the dead-letter output in errors.
@@ -98,11 +99,11 @@ pub enum PipelineError {
     },
 }
 
-/// The kind of thing that ended a pipeline.
+/// The part of a pipeline that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum PipelineErrorKind {
-    /// The program has to be changed or set up in another way.
+pub enum PipelinePart {
+    /// The program, which has to be changed or set up in another way.
     Setup,
     /// The source.
     Source,
@@ -115,18 +116,36 @@ pub enum PipelineErrorKind {
 }
 
 impl PipelineError {
-    /// Returns the kind of thing that it was.
+    /// Returns the kind of error: that of the source's or the sink's error, or of the record's
+    /// [reason](ReasonKind), where there is one.
     #[must_use]
-    pub fn kind(&self) -> PipelineErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => PipelineErrorKind::Setup,
-            Self::Source { .. } => PipelineErrorKind::Source,
-            Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } | Self::Stalled { .. } => {
-                PipelineErrorKind::Sink
+            Self::Settings { .. } | Self::Signal(_) => ErrorKind::Config,
+            Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
+                error.kind()
             }
-            Self::Record { .. } => PipelineErrorKind::Record,
+            Self::Record { reason, .. } => reason.kind().error_kind(),
+            Self::Lost { .. } => ErrorKind::Unavailable,
+            Self::Stalled { .. } | Self::DrainTimeout { .. } | Self::CloseTimeout { .. } => {
+                ErrorKind::Timeout
+            }
+            Self::Aborted { .. } => ErrorKind::Closed,
+        }
+    }
+
+    /// Returns the part of the pipeline that ended it.
+    #[must_use]
+    pub fn part(&self) -> PipelinePart {
+        match self {
+            Self::Settings { .. } | Self::Signal(_) => PipelinePart::Setup,
+            Self::Source { .. } => PipelinePart::Source,
+            Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } | Self::Stalled { .. } => {
+                PipelinePart::Sink
+            }
+            Self::Record { .. } => PipelinePart::Record,
             Self::DrainTimeout { .. } | Self::Aborted { .. } | Self::CloseTimeout { .. } => {
-                PipelineErrorKind::Stopped
+                PipelinePart::Stopped
             }
         }
     }

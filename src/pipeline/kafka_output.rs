@@ -8,7 +8,7 @@ use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 use super::sink::Sink;
-use crate::kafka::{KafkaError, KafkaErrorKind, KafkaSink, ProducerRecord};
+use crate::kafka::{KafkaError, KafkaSink, ProducerRecord};
 use parking_lot::Mutex;
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
@@ -106,11 +106,8 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
         let (reported, pending) = (delivery.clone(), Arc::clone(&self.pending_error));
         let rejects_topics = self.rejects_topics;
-        let is_of_record = move |error: &KafkaError| match error.kind() {
-            KafkaErrorKind::Record => true,
-            KafkaErrorKind::Topic => rejects_topics,
-            _ => false,
-        };
+        let is_of_record =
+            move |error: &KafkaError| error.is_record() || rejects_topics && error.is_topic();
         let sending = self.sink.send_with(record, move |result| {
             let Some(delivery) = reported.take() else {
                 return;
@@ -123,7 +120,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 Err(error) => {
                     // Before the delivery is dropped, which has the pipeline ask.
                     let mut pending = pending.lock();
-                    pending.get_or_insert(failed(error));
+                    pending.get_or_insert(error.into());
                     drop(pending);
                     drop(delivery);
                 }
@@ -137,12 +134,12 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 }
                 Ok(())
             }
-            Err(error) => Err(failed(error)),
+            Err(error) => Err(error.into()),
         }
     }
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
-        self.sink.flush().await.map_err(failed)?;
+        self.sink.flush().await.map_err(EndpointError::new)?;
         self.check()
     }
 
@@ -169,11 +166,6 @@ fn reason_of(error: &KafkaError) -> Reason {
         _ => return reason,
     };
     Reason::from(format!("{reason}; {remedy}"))
-}
-
-fn failed(error: KafkaError) -> EndpointError {
-    let retryable = error.is_retryable();
-    EndpointError::new(error).retryable(retryable)
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ fn is_zero(count: &u32) -> bool {
 
 impl ReasonKind {
     /// Returns the kind of error that a reason of this kind is.
-    fn error_kind(self) -> ErrorKind {
+    pub(super) fn error_kind(self) -> ErrorKind {
         match self {
             Self::Invalid | Self::Lookup | Self::Rejected => ErrorKind::Invalid,
             Self::Absent => ErrorKind::NotFound,

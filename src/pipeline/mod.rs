@@ -144,7 +144,7 @@ pub use dead_letter::{
 pub use delivery::Delivery;
 pub use endpoint_error::EndpointError;
 pub use enrichment::{Enrichment, LookupError};
-pub use error::{PipelineError, PipelineErrorKind};
+pub use error::{PipelineError, PipelinePart};
 pub use fn_sink::FnSink;
 pub use job::Job;
 #[cfg(feature = "kafka")]

@@ -103,6 +103,11 @@ impl ConfigError {
         ErrorKind::Config
     }
 
+    /// Returns `false`: the settings have to be changed.
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+
     /// The path to the field that is wrong, where one is known.
     pub fn field(&self) -> Option<&str> {
         match self {

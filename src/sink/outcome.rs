@@ -178,6 +178,12 @@ impl NotWritten {
         Outcome::first_kind(std::slice::from_ref(&*self.0))
     }
 
+    /// Returns whether the same write may succeed with nothing changed, once submitted again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_transient()
+    }
+
     /// Returns whether the write may be in the table nevertheless.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {

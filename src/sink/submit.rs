@@ -4,6 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use tokio::task::coop;
+
 use super::adapter_outcomes::AdapterOutcomes;
 use super::admission::{Charge, Turn};
 use super::error::SubmitError;
@@ -111,6 +113,17 @@ impl Submit {
         if let Some(error) = self.refused.take() {
             return Poll::Ready(Err(error));
         }
+        // Where there is room, a caller in a loop would not let other tasks of its runtime run before
+        // the buffer is full.
+        let proceeded = ready!(coop::poll_proceed(cx));
+        let entered = self.poll_room(cx);
+        if entered.is_ready() {
+            proceeded.made_progress();
+        }
+        entered
+    }
+
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SubmitError>> {
         let Some(shared) = &self.shared else {
             return Poll::Ready(Err(SubmitError::Closed));
         };

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::lease::MalformedRow;
 use super::{SequenceNumber, ShardId};
+use crate::error::ErrorKind;
 use crate::gap::Gap;
 use crate::item::DecodeError;
 use crate::retry::ServiceError;
@@ -178,27 +179,10 @@ pub enum StreamsError {
     Panicked,
 }
 
-/// A kind of error, by the action that it calls for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StreamsErrorKind {
-    /// The settings, the table or the permissions must be changed.
-    Configuration,
-    /// Changes are missing: the operator must decide how to continue.
-    Gap,
-    /// A record is in the way: give the source a dead-letter handler.
-    Record,
-    /// The service fails, or is out of reach: start again later.
-    Unavailable,
-    /// The stream has ended: no more changes will come.
-    Ended,
-    /// A defect of this crate.
-    Internal,
-}
-
 impl StreamsError {
-    /// Returns the kind of the error, by the action that it calls for.
-    pub fn kind(&self) -> StreamsErrorKind {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_)
             | Self::HandlerMissing { .. }
@@ -207,25 +191,28 @@ impl StreamsError {
             | Self::LeaseTableCreation { .. }
             | Self::NotALeaseTable { .. }
             | Self::ForeignLeases { .. }
-            | Self::CallbackPanicked { .. }
-            | Self::MalformedLease { .. } => StreamsErrorKind::Configuration,
-            Self::Service { error, .. } if error.is_retryable() => StreamsErrorKind::Unavailable,
-            Self::Service { .. } => StreamsErrorKind::Configuration,
+            | Self::MalformedLease { .. } => ErrorKind::Config,
+            Self::CallbackPanicked { .. } => ErrorKind::Handler,
+            Self::Service { error, .. } => error.kind(),
             Self::LeaseTableNotActive { .. } | Self::InconsistentShards { .. } => {
-                StreamsErrorKind::Unavailable
+                ErrorKind::Unavailable
             }
-            Self::Gap { .. } => StreamsErrorKind::Gap,
+            Self::Gap { .. } => ErrorKind::Gap,
             Self::Undecodable { .. } | Self::Malformed { .. } | Self::Refused { .. } => {
-                StreamsErrorKind::Record
+                ErrorKind::Invalid
             }
-            Self::StreamDisabled { .. } | Self::TableDeleted { .. } => StreamsErrorKind::Ended,
-            Self::Panicked => StreamsErrorKind::Internal,
+            Self::StreamDisabled { .. } | Self::TableDeleted { .. } => ErrorKind::Ended,
+            Self::Panicked => ErrorKind::Internal,
         }
     }
 
     /// Returns whether opening the source again, with nothing changed, may succeed.
+    #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.kind() == StreamsErrorKind::Unavailable
+        match self {
+            Self::Service { error, .. } => error.is_retryable(),
+            _ => self.kind().is_transient(),
+        }
     }
 
     pub(super) fn service(operation: &'static str, target: &str, error: ServiceError) -> Self {

@@ -95,7 +95,7 @@ mod worker;
 
 pub use builder::{StartPosition, StreamsSourceBuilder};
 pub use control::StreamsControl;
-pub use error::{StreamsError, StreamsErrorKind};
+pub use error::StreamsError;
 pub use events::StreamsEvent;
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadReason, FailedChange};

@@ -40,6 +40,18 @@ async fn the_buffer_is_bounded_by_records() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_caller_in_a_loop_lets_other_tasks_run_before_the_buffer_is_full() {
+    let fake = fake();
+    let table = open_with(&fake, TableSettings::default()).await;
+    let described = fake.requests().len();
+    for n in 0..1_000 {
+        drop(table.put(&row(format!("k{n}"), n)).await.unwrap());
+    }
+    assert!(fake.requests().len() > described, "the worker has its turn");
+    table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_buffer_is_bounded_by_bytes() {
     let fake = fake();
     fake.inject(Fault::never_answer().always());

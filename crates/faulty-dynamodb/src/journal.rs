@@ -213,7 +213,7 @@ pub(crate) struct Journal {
     pub(crate) writes: Vec<AppliedWrite>,
     pub(crate) requests: Vec<RequestRecord>,
     pub(crate) overlaps: Vec<Overlap>,
-    pub(crate) most_in_flight: usize,
+    pub(crate) max_in_flight: usize,
     next_sequence: u64,
     in_flight: BTreeMap<u64, Vec<(String, Key)>>,
     holders: BTreeMap<(String, Key), u64>,
@@ -226,7 +226,7 @@ impl Journal {
             writes: Vec::new(),
             requests: Vec::new(),
             overlaps: Vec::new(),
-            most_in_flight: 0,
+            max_in_flight: 0,
             next_sequence: 0,
             in_flight: BTreeMap::new(),
             holders: BTreeMap::new(),
@@ -237,7 +237,7 @@ impl Journal {
     pub(crate) fn arrived(&mut self, record: RequestRecord, targets: &Targets) {
         let number = record.number;
         let writes = record.operation.is_some_and(Operation::is_write);
-        let mut held = Vec::new();
+        let mut keys = Vec::new();
         for target in targets.keys.iter().filter(|_| writes && self.keep) {
             let place = (target.table.clone(), target.key.clone());
             if let Some(earlier) = self.holders.insert(place.clone(), number)
@@ -249,10 +249,10 @@ impl Journal {
                     requests: (earlier, number),
                 });
             }
-            held.push(place);
+            keys.push(place);
         }
-        self.in_flight.insert(number, held);
-        self.most_in_flight = self.most_in_flight.max(self.in_flight.len());
+        self.in_flight.insert(number, keys);
+        self.max_in_flight = self.max_in_flight.max(self.in_flight.len());
         if self.keep {
             self.requests.push(record);
         }

@@ -21,6 +21,7 @@
 
 mod access;
 mod error;
+mod kind;
 mod scalar;
 mod value;
 mod variant;

@@ -2,6 +2,7 @@
 
 use super::access::{Elements, Entries, Members};
 use super::error::Fault;
+use super::kind::Kind;
 use super::scalar::{Binary, Number, Text, visit_text, visit_unit_variant};
 use super::variant::Variant;
 use crate::item::attribute::ATTRIBUTE;
@@ -10,55 +11,6 @@ use crate::item::limits::MAX_DEPTH;
 use crate::item::scanner::Scanner;
 use serde::de::{Deserializer, Visitor};
 use std::borrow::Cow;
-
-/// The types that an attribute can have.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    String,
-    Number,
-    Binary,
-    Bool,
-    Null,
-    List,
-    Map,
-    Strings,
-    Numbers,
-    Binaries,
-}
-
-impl Kind {
-    fn of(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"S" => Self::String,
-            b"N" => Self::Number,
-            b"B" => Self::Binary,
-            b"BOOL" => Self::Bool,
-            b"NULL" => Self::Null,
-            b"L" => Self::List,
-            b"M" => Self::Map,
-            b"SS" => Self::Strings,
-            b"NS" => Self::Numbers,
-            b"BS" => Self::Binaries,
-            _ => return None,
-        })
-    }
-
-    /// Returns DynamoDB's name of it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::String => "S",
-            Self::Number => "N",
-            Self::Binary => "B",
-            Self::Bool => "BOOL",
-            Self::Null => "NULL",
-            Self::List => "L",
-            Self::Map => "M",
-            Self::Strings => "SS",
-            Self::Numbers => "NS",
-            Self::Binaries => "BS",
-        }
-    }
-}
 
 /// A value that is next in the text, not yet taken from it.
 pub(super) struct Value<'a, 'de> {

@@ -128,9 +128,9 @@ impl ClientContext for Reports {
         match error.rdkafka_error_code() {
             // The thread asks the client for what is behind it.
             Some(RDKafkaErrorCode::Fatal) => {}
-            Some(code) if is_fatal(code) => core.admission.refuse(&KafkaError::Fatal {
-                reason: reason.into(),
-            }),
+            Some(code) if is_fatal(code) => {
+                core.admission.refuse(&KafkaError::fatal(code, reason));
+            }
             code => core.connection.failed(code, reason),
         }
     }
@@ -150,9 +150,8 @@ impl ProducerContext for Reports {
             Err((error, _)) => {
                 let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
                 if is_fatal(code) {
-                    self.0.core.admission.refuse(&KafkaError::Fatal {
-                        reason: code.to_string().into(),
-                    });
+                    let error = KafkaError::fatal(code, code.to_string());
+                    self.0.core.admission.refuse(&error);
                 }
                 if code == RDKafkaErrorCode::UnknownPartition {
                     handle.partition.set_missing(true);

@@ -275,8 +275,10 @@ impl Route {
 
     /// Ends a sink that can have no client, as where no thread can be started.
     fn cannot_go_on(&self, error: &KafkaError) {
-        let reason = error.to_string().into();
-        self.core.admission.refuse(&KafkaError::Fatal { reason });
+        let (kind, reason) = (error.kind(), error.to_string().into());
+        self.core
+            .admission
+            .refuse(&KafkaError::Fatal { kind, reason });
     }
 
     /// Ends the client of single records, unless it has one.

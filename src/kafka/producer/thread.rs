@@ -216,9 +216,9 @@ impl Route {
                 Some((RDKafkaErrorCode::GaplessGuarantee, _)) => {
                     self.trouble.store(true, Ordering::Release);
                 }
-                Some((_, reason)) => self.core.admission.refuse(&KafkaError::Fatal {
-                    reason: reason.into(),
-                }),
+                Some((code, reason)) => {
+                    self.core.admission.refuse(&KafkaError::fatal(code, reason));
+                }
             }
         }
         let refusal = self.core.admission.refusal();

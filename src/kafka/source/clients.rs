@@ -161,9 +161,7 @@ fn failed(shared: &Shared, error: &ClientError, reason: &str) {
     shared.meter.errors.add(1);
     match error.rdkafka_error_code() {
         Some(Code::GroupAuthorizationFailed) => shared.fail(&shared.group_refused()),
-        Some(code) if is_fatal(code) => shared.fail(&KafkaError::Fatal {
-            reason: reason.into(),
-        }),
+        Some(code) if is_fatal(code) => shared.fail(&KafkaError::fatal(code, reason)),
         code => shared.connection.failed(code, reason),
     }
 }

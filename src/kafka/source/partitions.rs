@@ -16,6 +16,7 @@ use super::settings::KafkaSourceSettings;
 use super::shared::{Key, Shared};
 use super::start::{Found, Log, Mark, Search, Start, range};
 use super::tracker::PartitionTracker;
+use crate::error::ErrorKind;
 use crate::gap::{Gap, GapCause, GapPolicy};
 use crate::kafka::error::{KafkaError, is_fatal};
 
@@ -211,7 +212,7 @@ impl Partitions {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
         let reason = Arc::from(code.to_string());
         match code {
-            code if is_fatal(code) => Err(KafkaError::Fatal { reason }),
+            code if is_fatal(code) => Err(KafkaError::fatal(code, reason)),
             RDKafkaErrorCode::TopicAuthorizationFailed => Err(KafkaError::TopicRefused {
                 topic: Arc::clone(&tracker.topic),
                 reason,
@@ -295,6 +296,7 @@ impl Partitions {
             && catch_unwind(AssertUnwindSafe(|| on_gap(&gap))).is_err()
         {
             return Err(KafkaError::Fatal {
+                kind: ErrorKind::Handler,
                 reason: "the handler of gaps panicked".into(),
             });
         }

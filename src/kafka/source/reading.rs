@@ -164,8 +164,8 @@ fn failed(
     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
     let reason: Arc<str> = code.to_string().into();
     match (error, code) {
-        (ClientError::MessageConsumptionFatal(_), _) => Err(KafkaError::Fatal { reason }),
-        (_, code) if is_fatal(code) => Err(KafkaError::Fatal { reason }),
+        (ClientError::MessageConsumptionFatal(_), code) => Err(KafkaError::fatal(code, reason)),
+        (_, code) if is_fatal(code) => Err(KafkaError::fatal(code, reason)),
         (_, Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Some(Turn::OutOfRange)),
         (_, Code::TopicAuthorizationFailed) => Err(KafkaError::TopicRefused {
             topic: Arc::clone(&tracker.topic),

@@ -15,6 +15,7 @@ use super::super::stats::SourceMeter;
 use super::output::Output;
 use super::tracker::{Admission, PartitionTracker};
 use crate::admission::Limits;
+use crate::error::ErrorKind;
 use crate::health::OperationReporter;
 
 /// A topic and a partition.
@@ -142,6 +143,7 @@ pub(super) struct EndOutput(pub(super) Arc<Shared>);
 impl Drop for EndOutput {
     fn drop(&mut self) {
         let error = std::thread::panicking().then(|| KafkaError::Fatal {
+            kind: ErrorKind::Internal,
             reason: "the source's thread panicked".into(),
         });
         if let Some(error) = &error {

@@ -99,6 +99,26 @@ fn a_caller_that_leaves_passes_its_grant_on() {
 }
 
 #[test]
+fn a_caller_that_leaves_gives_the_bytes_of_all_tables_back_that_it_was_granted() {
+    let bytes = SharedLimit::of_bytes(100);
+    let bounds = Bounds {
+        buffer: Limits {
+            records: 1,
+            bytes: 100,
+        },
+        share: 1,
+    };
+    let left: Admission<u32> = Admission::new(bounds, Arc::default(), &bytes);
+    assert!(enters(&left, charge(80, COLD), 1));
+    let turn = left.queue(charge(80, 5));
+    left.release([charge(80, COLD)].into_iter());
+    left.leave(turn);
+    let other = bytes.join(&Arc::default());
+    assert!(other.try_take(1, true), "its first");
+    assert!(other.try_take(70, true), "all but the floor of the other");
+}
+
+#[test]
 fn a_hot_caller_that_leaves_the_line_lets_the_next_one_join() {
     let admission = admission(2, 100, 1);
     assert!(enters(&admission, charge(1, HOT), 1));

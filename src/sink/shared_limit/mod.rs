@@ -3,8 +3,9 @@
 //! Each table has a [`Share`]. It takes an amount if there is room, else it waits in line and is
 //! woken once the amount was granted:
 //!
-//! - Up to its floor (limit / [`FLOORS`] / open tables) a table takes at once. The others leave that
-//!   much free for it, so that tables that hang or are throttled keep none from beginning.
+//! - Up to its floor (limit / [`FLOORS`] / open tables, at least 1) a table takes at once. The others
+//!   leave that much free for it, limit / [`FLOORS`] for all tables that begin, so that tables that
+//!   hang or are throttled keep none from beginning.
 //! - Up to its even share (limit / open tables) it takes what is free, ahead of those that hold more.
 //! - Beyond that it takes only the room that no other table waits for.
 //! - Of bytes, a table that holds none may always take a record. So each table makes progress beside
@@ -112,11 +113,17 @@ impl SharedLimit {
         (self.limit / state.tables.len().max(1)).max(1)
     }
 
-    /// Returns the amount that a table can always have. A lone table leaves none for others.
+    /// Returns the amount that is kept for the tables that are below their floors.
+    fn kept(&self) -> usize {
+        self.limit / FLOORS
+    }
+
+    /// Returns the amount that a table can have before others have more. A lone table leaves none for
+    /// others. Where there are more tables than the kept amount, each still begins by 1 of it.
     fn floor(&self, state: &State) -> usize {
         match state.tables.len() {
             0 | 1 => 0,
-            tables => self.limit / FLOORS / tables,
+            tables => (self.kept() / tables).max(self.kept().min(1)),
         }
     }
 
@@ -128,7 +135,8 @@ impl SharedLimit {
             return free;
         }
         let own = floor.saturating_sub(table.used);
-        free.saturating_sub(state.lacking.saturating_sub(own))
+        let kept_for_others = state.lacking.saturating_sub(own).min(self.kept());
+        free.saturating_sub(kept_for_others)
     }
 
     /// Returns whether a table may take any amount, since it holds nothing.

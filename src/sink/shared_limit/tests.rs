@@ -77,6 +77,42 @@ fn stuck_tables_below_their_even_share_keep_no_other_from_its_floor() {
 }
 
 #[test]
+fn tables_that_begin_find_room_beside_stuck_ones_however_many_there_are() {
+    for tables in [20, 40, 100, 1_000] {
+        let (shared, shares) = share(SharedLimit::of_requests(256), tables);
+        let (stuck, healthy) = shares.split_at(9);
+        for stuck in stuck.iter().cycle().take(9 * 32) {
+            stuck.try_take(1, true);
+        }
+        let begun = healthy.iter().filter(|healthy| healthy.try_take(1, true));
+        assert_eq!(begun.count(), healthy.len().min(32), "of {tables} tables");
+        assert!(shared.state.lock().used <= 256);
+    }
+}
+
+#[test]
+fn a_share_that_ends_wakes_a_table_that_waits_for_what_it_held() {
+    let shared = SharedLimit::of_requests(4);
+    let (ends, wake) = (shared.join(&Arc::default()), Arc::new(Notify::new()));
+    let waits = shared.join(&wake);
+    assert!((0..4).all(|_| ends.try_take(1, true)));
+    assert!(!waits.try_take(1, true));
+    drop(ends);
+    assert_eq!(shared.state.lock().tables[waits.at].granted, 1);
+    let woken = std::pin::pin!(wake.notified());
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(woken.poll(&mut cx).is_ready());
+}
+
+#[test]
+fn a_table_beyond_its_share_passes_none_that_waited_before() {
+    let (_, shares) = shares(90, 3);
+    assert!(shares[0].try_take(50, true) && shares[1].try_take(31, true));
+    assert!(!shares[0].try_take(20, true), "6 are free for it");
+    assert!(!shares[1].try_take(5, false), "5 would fit");
+}
+
+#[test]
 fn a_freed_amount_goes_first_to_a_table_below_its_even_share() {
     let (_, shares) = shares(80, 2);
     for _ in 0..7 {

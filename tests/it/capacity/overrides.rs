@@ -68,7 +68,7 @@ async fn an_unlimited_rate_leaves_the_concurrency_alone_to_limit() {
     let written = written_in(&table, 2.0).await;
     // Two requests of 25 each 20 to 22 ms.
     assert!((4_400..=5_050).contains(&written), "{written}");
-    assert_eq!(fake.most_in_flight(), 2);
+    assert_eq!(fake.max_in_flight(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -42,5 +42,5 @@ async fn no_guarded_write_lands_over_a_newer_one_even_if_it_was_given_up() {
     run.assert_newest();
     // Those that were sent again were refused by the service the second time: each was applied once.
     assert_eq!(run.watch.applied, ONCE);
-    assert_eq!(run.watch.most_in_flight(), 32);
+    assert_eq!(run.watch.max_in_flight(), 32);
 }

@@ -77,7 +77,7 @@ impl Watch {
     }
 
     /// The most requests with writes that were under way at one time.
-    fn most_in_flight(&self) -> usize {
+    fn max_in_flight(&self) -> usize {
         let took_time = || self.sent.iter().filter(|(from, until)| from < until);
         let mut moments: Vec<_> = took_time()
             .map(|(from, _)| (*from, true))
@@ -180,7 +180,7 @@ async fn in_order_under(plan: FaultPlan) -> usize {
     run.assert_newest();
     assert_eq!(run.watch.landed, run.newest);
     assert_eq!(
-        run.watch.most_in_flight(),
+        run.watch.max_in_flight(),
         IN_FLIGHT,
         "the test must have had requests to reorder"
     );

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dynamodb_connector::pipeline::{Pipeline, PipelineErrorKind, PipelineSettings};
+use dynamodb_connector::pipeline::{Pipeline, PipelinePart, PipelineSettings};
 use tokio::sync::Semaphore;
 
 use super::parts::{Holding, Log, Script};
@@ -97,7 +97,7 @@ async fn settings_out_of_range_start_nothing() {
         error.to_string(),
         "pipeline: settings: max_in_flight is 0, allowed 1 to 1000000"
     );
-    assert_eq!(error.kind(), PipelineErrorKind::Setup);
+    assert_eq!(error.part(), PipelinePart::Setup);
     let job = Pipeline::from(Script::new([vec![1]], &log))
         .map_async(|n| async move { Ok::<_, &'static str>(n) })
         .concurrency(0)

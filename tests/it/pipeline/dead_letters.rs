@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    EndpointError, FnSink, OnFailure, Pipeline, PipelineErrorKind, ReasonKind,
+    EndpointError, FnSink, OnFailure, Pipeline, PipelinePart, ReasonKind,
 };
 use dynamodb_connector::test_util::{CollectSink, IterSource};
 
@@ -51,7 +51,7 @@ async fn without_a_dead_letter_output_the_first_bad_record_stops_the_pipeline() 
     let stats = job.stats();
     let error = job.run().await.unwrap_err();
     assert_eq!(error.to_string(), "validate-1: record lane@3: odd");
-    assert_eq!(error.kind(), PipelineErrorKind::Record);
+    assert_eq!(error.part(), PipelinePart::Record);
     assert_eq!(error.operator(), Some("validate-1"));
     assert!(!error.is_retryable());
     assert_eq!(log.of("wrote"), ["wrote 0", "wrote 2"]);
@@ -204,7 +204,7 @@ async fn a_dead_letter_output_that_fails_stops_the_pipeline_and_the_record_is_no
         .await
         .unwrap_err();
     assert_eq!(error.to_string(), "dead letters: disk full");
-    assert_eq!(error.kind(), PipelineErrorKind::Sink);
+    assert_eq!(error.part(), PipelinePart::Sink);
     let dropped = acks.dropped();
     assert!(
         dropped.iter().any(|(_, number)| *number == 1),

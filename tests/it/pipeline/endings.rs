@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::pipeline::{Pipeline, PipelineError, PipelineErrorKind, PipelineSettings};
+use dynamodb_connector::pipeline::{Pipeline, PipelineError, PipelinePart, PipelineSettings};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep};
 
@@ -66,7 +66,7 @@ async fn a_stop_that_takes_too_long_gives_up_what_is_in_flight() {
         matches!(error, PipelineError::DrainTimeout { in_flight: 2, .. }),
         "{error}"
     );
-    assert_eq!(error.kind(), PipelineErrorKind::Stopped);
+    assert_eq!(error.part(), PipelinePart::Stopped);
     assert!(error.is_retryable());
     assert_eq!(log.of("done"), Vec::<String>::new());
     assert_eq!(log.of("source closed").len(), 1);
@@ -199,8 +199,8 @@ async fn when_the_sink_fails_what_it_has_is_flushed_and_the_rest_given_again() {
         .unwrap_err();
     assert_eq!(error.to_string(), "topic: the sink is broken");
     assert_eq!(
-        (error.kind(), error.is_retryable()),
-        (PipelineErrorKind::Sink, false)
+        (error.part(), error.is_retryable()),
+        (PipelinePart::Sink, false)
     );
     assert_eq!(
         log.all(),
@@ -231,8 +231,8 @@ async fn when_the_source_fails_what_was_written_counts() {
         .unwrap_err();
     assert_eq!(error.to_string(), "changes: shard lost");
     assert_eq!(
-        (error.kind(), error.is_retryable()),
-        (PipelineErrorKind::Source, true)
+        (error.part(), error.is_retryable()),
+        (PipelinePart::Source, true)
     );
     assert_eq!(log.of("done"), ["done 0"]);
     assert_eq!(log.of("source closed").len(), 1);

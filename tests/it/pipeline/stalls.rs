@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
-    Enrichment, FnSink, Pipeline, PipelineError, PipelineErrorKind, PipelineSettings,
+    Enrichment, FnSink, Pipeline, PipelineError, PipelinePart, PipelineSettings,
 };
 use dynamodb_connector::test_util::CollectSink;
 use tokio::time::{Instant, sleep, timeout};
@@ -43,8 +43,8 @@ async fn a_sink_that_never_answers_ends_the_pipeline_and_names_what_it_waits_for
         "topic: nothing was written for 10m, with 2 records in flight; the oldest, read 630 s ago, is lane@1"
     );
     assert_eq!(
-        (error.kind(), error.is_retryable(), error.operator()),
-        (PipelineErrorKind::Sink, true, Some("topic"))
+        (error.part(), error.is_retryable(), error.operator()),
+        (PipelinePart::Sink, true, Some("topic"))
     );
     let took = started.elapsed();
     assert!(took < 11 * MINUTE, "the stop is within its bound: {took:?}");

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dynamodb_connector::ErrorKind;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::streams::{StreamsError, StreamsErrorKind, StreamsSettings};
+use dynamodb_connector::streams::{StreamsError, StreamsSettings};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use dynamodb_connector::{Gap, GapCause, GapPolicy};
 use dynamodb_connector::{StreamView, TableSpec};
@@ -60,7 +61,7 @@ async fn a_position_that_was_trimmed_ends_the_source() {
     for attempt in 2..4 {
         let log = Log::default();
         let error = Worker::start(nth(&fake, attempt), &log).await.error().await;
-        assert_eq!(error.kind(), StreamsErrorKind::Gap);
+        assert_eq!(error.kind(), ErrorKind::Gap);
         assert!(!error.is_retryable());
         let StreamsError::Gap { table, gap, .. } = &error else {
             panic!("{error}");
@@ -141,7 +142,7 @@ async fn a_worker_that_was_away_for_two_days_says_so() {
     put(&fake, "a", 11).await;
     let log = Log::default();
     let error = Worker::start(nth(&fake, 2), &log).await.error().await;
-    assert_eq!(error.kind(), StreamsErrorKind::Gap, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Gap, "{error}");
 
     // The same where the shard was rolled over meanwhile and is gone as a whole.
     let (fake, shard) = read_ten().await;
@@ -157,7 +158,7 @@ async fn a_worker_that_was_away_for_two_days_says_so() {
             .expect("within 10 minutes")
             .expect_err("a gap"),
     };
-    assert_eq!(error.kind(), StreamsErrorKind::Gap, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Gap, "{error}");
 }
 
 /// Two lines of shards. One still has a shard that was read; of the other, a whole generation came and went.
@@ -280,7 +281,7 @@ async fn a_stream_that_is_switched_off_is_read_to_its_end_first() {
             matches!(&error, StreamsError::StreamDisabled { table, .. } if table == TABLE),
             "{error}"
         );
-        assert_eq!(error.kind(), StreamsErrorKind::Ended);
+        assert_eq!(error.kind(), ErrorKind::Ended);
     }
     log.assert_each(30, 0..2);
 }
@@ -306,7 +307,7 @@ async fn a_table_without_a_stream_is_told_how_to_switch_it_on() {
     let fake = FaultyDynamoDb::new();
     fake.create_table(TableSpec::new(TABLE).partition("id", KeyKind::String));
     let error = nth(&fake, 1).open().await.expect_err("no stream");
-    assert_eq!(error.kind(), StreamsErrorKind::Configuration);
+    assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(
         error.to_string(),
         "table \"decisions\" has no stream; switch it on with `aws dynamodb update-table --table-name decisions \
@@ -341,7 +342,7 @@ async fn another_table_is_not_taken_for_the_lease_table() {
         fake.create_table(other);
         let error = nth(&fake, 1).lease_table("other").open().await;
         let error = error.expect_err("another table");
-        assert_eq!(error.kind(), StreamsErrorKind::Configuration);
+        assert_eq!(error.kind(), ErrorKind::Config);
         assert!(
             matches!(&error, StreamsError::NotALeaseTable { table, .. } if table == "other"),
             "{error}"

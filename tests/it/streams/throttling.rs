@@ -66,7 +66,7 @@ async fn reads_that_are_throttled_are_made_again_in_order() {
         "they were throttled"
     );
     for shard in open_shards(&fake) {
-        assert_eq!(fake.most_readers(&shard), 1);
+        assert_eq!(fake.max_readers(&shard), 1);
     }
     worker.stop().await;
     log.assert_each(12, 0..30);

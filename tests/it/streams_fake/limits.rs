@@ -39,7 +39,7 @@ async fn a_shard_takes_five_reads_a_second() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     read(&client, &iterator).await.expect("a second later");
     assert_eq!(fake.get_records_calls(&shard), 27);
-    assert_eq!(fake.most_readers(&shard), 1);
+    assert_eq!(fake.max_readers(&shard), 1);
 }
 
 /// How long the latest request took.
@@ -63,10 +63,10 @@ async fn a_slow_shard_takes_two_readers() {
     let both = futures::join!(read(&client, &iterator), read(&client, &iterator));
     assert!(both.0.is_ok() && both.1.is_ok());
     assert_eq!(took(&fake), Duration::from_secs(3));
-    assert_eq!(fake.most_readers(slow), 2);
+    assert_eq!(fake.max_readers(slow), 2);
     let three = futures::future::join_all((0..3).map(|_| read(&client, &iterator))).await;
     assert!(three.iter().any(Result::is_err));
-    assert_eq!((fake.most_readers(slow), fake.most_readers(quick)), (3, 1));
+    assert_eq!((fake.max_readers(slow), fake.max_readers(quick)), (3, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -80,7 +80,7 @@ async fn a_reader_that_gives_up_is_no_reader_any_more() {
         let gone = tokio::time::timeout(Duration::from_secs(1), read).await;
         assert!(gone.is_err());
     }
-    assert_eq!(fake.most_readers(&shard), 1);
+    assert_eq!(fake.max_readers(&shard), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,9 +10,7 @@ use super::effects::{Delivery, Effects};
 use super::plan::{KeyPredicate, Selection};
 use crate::item::error::Refusal;
 use crate::item::throttle::Throttle;
-use crate::item::value::item_to_sdk;
 use crate::store::operation::Operation;
-use crate::store::request::Targets;
 
 /// Something that goes wrong with a request.
 ///
@@ -37,7 +35,7 @@ use crate::store::request::Targets;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Fault {
-    filter: Filter,
+    pub(super) filter: Filter,
     pub(crate) effects: Effects,
     pub(crate) skip: usize,
     /// None: for ever.
@@ -46,11 +44,11 @@ pub struct Fault {
 }
 
 #[derive(Clone, Default)]
-struct Filter {
-    operation: Option<Operation>,
-    table: Option<String>,
-    key: Option<KeyPredicate>,
-    shard: Option<String>,
+pub(super) struct Filter {
+    pub(super) operation: Option<Operation>,
+    pub(super) table: Option<String>,
+    pub(super) key: Option<KeyPredicate>,
+    pub(super) shard: Option<String>,
 }
 
 impl fmt::Debug for Filter {
@@ -346,79 +344,5 @@ impl Fault {
     pub fn delayed(mut self, delay: Duration) -> Self {
         self.effects.before += delay;
         self
-    }
-
-    /// Strikes only this operation.
-    #[must_use]
-    pub fn on(mut self, operation: Operation) -> Self {
-        self.filter.operation = Some(operation);
-        self
-    }
-
-    /// Strikes only requests that name this table.
-    #[must_use]
-    pub fn table(mut self, table: impl Into<String>) -> Self {
-        self.filter.table = Some(table.into());
-        self
-    }
-
-    /// Strikes only requests that name a key satisfying the predicate.
-    #[must_use]
-    pub fn on_key(
-        mut self,
-        predicate: impl Fn(&HashMap<String, AttributeValue>) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.filter.key = Some(std::sync::Arc::new(predicate));
-        self
-    }
-
-    /// Strikes only requests for this shard: `GetShardIterator` and `GetRecords`.
-    #[must_use]
-    pub fn on_shard(mut self, shard: impl Into<String>) -> Self {
-        self.filter.shard = Some(shard.into());
-        self
-    }
-
-    /// Lets this many matching requests pass first.
-    #[must_use]
-    pub fn skip(mut self, requests: usize) -> Self {
-        self.skip = requests;
-        self
-    }
-
-    /// Strikes this many matching requests. Default: one.
-    #[must_use]
-    pub fn times(mut self, requests: usize) -> Self {
-        self.times = Some(requests);
-        self
-    }
-
-    /// Strikes every matching request from now on.
-    #[must_use]
-    pub fn always(mut self) -> Self {
-        self.times = None;
-        self
-    }
-
-    pub(crate) fn matches(&self, operation: Operation, targets: &Targets) -> bool {
-        self.filter
-            .operation
-            .is_none_or(|wanted| wanted == operation)
-            && self
-                .filter
-                .table
-                .as_ref()
-                .is_none_or(|table| targets.tables.contains(table))
-            && self
-                .filter
-                .shard
-                .as_ref()
-                .is_none_or(|shard| targets.shard.as_ref() == Some(shard))
-            && self.filter.key.as_ref().is_none_or(|predicate| {
-                targets
-                    .keys
-                    .iter()
-                    .any(|target| predicate(&item_to_sdk(&target.attributes)))
-            })
     }
 }

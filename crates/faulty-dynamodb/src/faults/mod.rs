@@ -5,4 +5,5 @@
 
 pub(crate) mod effects;
 pub(crate) mod fault;
+mod narrowing;
 pub(crate) mod plan;

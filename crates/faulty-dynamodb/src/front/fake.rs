@@ -178,8 +178,8 @@ impl FaultyDynamoDb {
     }
 
     /// The most requests that were in flight at one time.
-    pub fn most_in_flight(&self) -> usize {
-        self.service.state().journal.most_in_flight
+    pub fn max_in_flight(&self) -> usize {
+        self.service.state().journal.max_in_flight
     }
 
     /// Forgets the applied writes, requests and overlaps recorded so far.

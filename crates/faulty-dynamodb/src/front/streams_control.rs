@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::FaultyDynamoDb;
 use crate::item::value::{Item, Value};
 use crate::store::streams::info::ShardInfo;
-use crate::store::streams::pages::Mischief;
+use crate::store::streams::pages::ListingFaults;
 use crate::store::streams::record::Author;
 use crate::store::streams::shard::Shard;
 use crate::store::streams::stream::{Misnamed, Stream};
@@ -194,8 +194,8 @@ impl FaultyDynamoDb {
     /// repeat some, or are out of order. Of three listings that begin one after the other, the
     /// last is right. `None` ends it.
     pub fn inconsistent_pages(&self, table: &str, seed: impl Into<Option<u64>>) {
-        let mischief = seed.into().map(Mischief::seeded);
-        self.with_stream(table, |stream| stream.mischief = mischief);
+        let listing_faults = seed.into().map(ListingFaults::seeded);
+        self.with_stream(table, |stream| stream.listing_faults = listing_faults);
     }
 
     /// Has `DescribeStream` ignore its `ShardFilter`, as DynamoDB Local does. Default: false.
@@ -286,8 +286,8 @@ impl FaultyDynamoDb {
     }
 
     /// The most `GetRecords` of a shard that were under way at one time.
-    pub fn most_readers(&self, shard: &str) -> usize {
-        self.find_shard(shard, |shard| shard.use_.most_readers)
+    pub fn max_readers(&self, shard: &str) -> usize {
+        self.find_shard(shard, |shard| shard.use_.max_readers)
             .unwrap_or(0)
     }
 

@@ -6,7 +6,7 @@ use dynamodb_table_spec::{Billing, IndexSpec};
 use dynamodb_table_spec::{KeyAttribute, KeySchema, Projection};
 use serde_json::{Value as Json, json};
 
-use super::table::{Held, Table};
+use super::table::{Table, Totals};
 use crate::item::arn::table_arn;
 
 /// A new table's read units per second (AWS: "On-demand capacity mode").
@@ -40,8 +40,8 @@ impl Table {
             "CreationDateTime": self.created,
             "AttributeDefinitions": attributes,
             "KeySchema": schema_json(&spec.keys),
-            "ItemCount": self.held.items,
-            "TableSizeBytes": self.held.bytes,
+            "ItemCount": self.totals.items,
+            "TableSizeBytes": self.totals.bytes,
             "DeletionProtectionEnabled": false,
             "ProvisionedThroughput": throughput_json(spec.billing, None),
         });
@@ -76,9 +76,9 @@ impl Table {
             let indexes: Vec<Json> = spec
                 .indexes
                 .iter()
-                .zip(&self.held_by_index)
+                .zip(&self.index_totals)
                 .filter(|(index, _)| index.local == local)
-                .map(|(index, held)| self.describe_index(index, *held))
+                .map(|(index, totals)| self.describe_index(index, *totals))
                 .collect();
             if !indexes.is_empty() {
                 description[member] = Json::Array(indexes);
@@ -87,14 +87,14 @@ impl Table {
         description
     }
 
-    fn describe_index(&self, index: &IndexSpec, held: Held) -> Json {
+    fn describe_index(&self, index: &IndexSpec, totals: Totals) -> Json {
         let mut description = json!({
             "IndexName": index.name,
             "IndexArn": format!("{}/index/{}", table_arn(&self.spec.name), index.name),
             "KeySchema": schema_json(&index.keys),
             "Projection": projection_json(&index.projection),
-            "ItemCount": held.items,
-            "IndexSizeBytes": held.bytes,
+            "ItemCount": totals.items,
+            "IndexSizeBytes": totals.bytes,
         });
         if !index.local {
             description["IndexStatus"] = Json::from("ACTIVE");

@@ -17,6 +17,7 @@ pub(crate) mod describe;
 pub(crate) mod execution;
 pub(crate) mod expression;
 pub(crate) mod fake_table;
+mod key_condition;
 pub(crate) mod operation;
 pub(crate) mod read;
 pub(crate) mod request;

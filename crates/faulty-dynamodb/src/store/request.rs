@@ -185,9 +185,9 @@ impl Targets {
     /// Notes a table and gives the number of its items noted so far.
     fn table(&mut self, given: &str) -> &mut usize {
         let name = checked_table_name(given).unwrap_or(given);
-        let known = self.tables.iter().position(|known| known == name);
-        let at = known.unwrap_or(self.tables.len());
-        if known.is_none() {
+        let position = self.tables.iter().position(|named| named == name);
+        let at = position.unwrap_or(self.tables.len());
+        if position.is_none() {
             self.tables.push(name.to_owned());
             self.items.push(0);
         }

@@ -31,20 +31,20 @@ pub(crate) struct Table {
     pub(crate) stream: Option<LatestStream>,
     /// How many shards a stream of it begins with.
     pub(crate) stream_shards: usize,
-    pub(crate) held: Held,
+    pub(crate) totals: Totals,
     /// What its indexes hold, in the order of the indexes.
-    pub(crate) held_by_index: Vec<Held>,
+    pub(crate) index_totals: Vec<Totals>,
 }
 
 /// Items and their bytes, counted as they come and go: a description of a large table that looked
 /// at every item would hold up all other requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Held {
+pub(crate) struct Totals {
     pub(crate) items: usize,
     pub(crate) bytes: usize,
 }
 
-impl Held {
+impl Totals {
     fn change(&mut self, before: Option<&Item>, after: Option<&Item>) {
         if let Some(item) = after {
             self.items += 1;
@@ -81,8 +81,8 @@ impl Table {
             throughput: capacity.map(|capacity| Box::new(Throughput::new(capacity, &spec, now))),
             stream: None,
             stream_shards,
-            held: Held::default(),
-            held_by_index: vec![Held::default(); spec.indexes.len()],
+            totals: Totals::default(),
+            index_totals: vec![Totals::default(); spec.indexes.len()],
             spec,
         }
     }
@@ -150,7 +150,7 @@ impl Table {
             return true;
         };
         let draw = [throughput.draw(&self.spec, key, cost, 1.0)];
-        let limits = throughput.limits_met(&draw, now);
+        let limits = throughput.exceeded_limits(&draw, now);
         if limits.is_empty() {
             throughput.take(&draw);
         } else {
@@ -167,13 +167,13 @@ impl Table {
             None => self.items.remove(&change.key),
         };
         let (before, after) = (before.as_deref(), change.after.as_deref());
-        self.held.change(before, after);
-        for (held, index) in self.held_by_index.iter_mut().zip(&self.spec.indexes) {
+        self.totals.change(before, after);
+        for (totals, index) in self.index_totals.iter_mut().zip(&self.spec.indexes) {
             let before = before.filter(|item| index.keys.indexes(item));
             let after = after.filter(|item| index.keys.indexes(item));
             let before = before.map(|item| index_entry(index, &self.spec.keys, item));
             let after = after.map(|item| index_entry(index, &self.spec.keys, item));
-            held.change(before.as_deref(), after.as_deref());
+            totals.change(before.as_deref(), after.as_deref());
         }
     }
 }

@@ -46,10 +46,10 @@ impl Tokens {
         now: Duration,
     ) -> Result<Option<Json>, Refusal> {
         self.0
-            .retain(|_, known| now.saturating_sub(known.at) < TOKEN_LIFE);
+            .retain(|_, earlier| now.saturating_sub(earlier.at) < TOKEN_LIFE);
         match self.0.get(token) {
             None => Ok(None),
-            Some(known) if known.actions == *actions => Ok(Some(known.answer.clone())),
+            Some(earlier) if earlier.actions == *actions => Ok(Some(earlier.answer.clone())),
             Some(_) => Err(Refusal::new(
                 400,
                 "IdempotentParameterMismatchException",
@@ -267,14 +267,14 @@ fn draw(store: &mut Store, judged: &[Judged], now: Duration) -> Result<(), Refus
         let Some(throughput) = &mut table.throughput else {
             continue;
         };
-        let limits = throughput.limits_met(&draws, now);
+        let limits = throughput.exceeded_limits(&draws, now);
         for (place, draw) in places.into_iter().zip(&draws) {
-            let mut met = Shortages::default();
+            let mut shortages = Shortages::default();
             let limits = limits.iter().copied().filter(|limit| draw.meets(*limit));
-            met.add(&table.spec, throughput, limits);
-            if !met.is_empty() {
+            shortages.add(&table.spec, throughput, limits);
+            if !shortages.is_empty() {
                 short = true;
-                reasons[place] = met.cancellation();
+                reasons[place] = shortages.cancellation();
             }
         }
         taken.push((name, draws));

@@ -17,7 +17,7 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    fn most(self) -> f64 {
+    fn max_units(self) -> f64 {
         self.units * self.keeps
     }
 }
@@ -56,7 +56,7 @@ pub(super) struct Bucket {
     rate: Rate,
     rhythm: Rhythm,
     /// Below zero after a full bucket admitted more than it can hold.
-    held: f64,
+    balance: f64,
     at: Duration,
     granted: f64,
     consumed: f64,
@@ -68,7 +68,7 @@ impl Bucket {
         let mut bucket = Self {
             rate,
             rhythm,
-            held: 0.0,
+            balance: 0.0,
             at: now,
             granted: 0.0,
             consumed: 0.0,
@@ -80,8 +80,8 @@ impl Bucket {
     /// A bucket that holds all that it can.
     pub(super) fn full(rate: Rate, rhythm: Rhythm, now: Duration) -> Self {
         let mut bucket = Self::empty(rate, rhythm, now);
-        bucket.held = rate.most();
-        bucket.granted = rate.most();
+        bucket.balance = rate.max_units();
+        bucket.granted = rate.max_units();
         bucket
     }
 
@@ -94,7 +94,7 @@ impl Bucket {
         if self.rate.units.is_finite() {
             let fresh = self.rate.units * self.rhythm.seconds_between(self.at, now);
             self.granted += fresh;
-            self.held = (self.held + fresh).min(self.rate.most());
+            self.balance = (self.balance + fresh).min(self.rate.max_units());
         }
         self.at = now;
     }
@@ -102,13 +102,13 @@ impl Bucket {
     /// Whether so many units may be taken now. A full bucket gives more than it can hold and goes
     /// into debt, as a large item would otherwise wait for ever.
     pub(super) fn admits(&self, units: f64) -> bool {
-        let full = self.rate.units > 0.0 && self.held + ROUNDING >= self.rate.most();
-        units <= self.held + ROUNDING || full
+        let full = self.rate.units > 0.0 && self.balance + ROUNDING >= self.rate.max_units();
+        units <= self.balance + ROUNDING || full
     }
 
     /// Takes units, whether they are there or not.
     pub(super) fn take(&mut self, units: f64) {
-        self.held -= units;
+        self.balance -= units;
         self.consumed += units;
     }
 
@@ -116,17 +116,17 @@ impl Bucket {
     /// this time before.
     pub(super) fn set_rate(&mut self, rate: Rate) {
         self.rate = rate;
-        if self.held.is_infinite() {
+        if self.balance.is_infinite() {
             // Nothing was kept while nothing was limited.
-            self.held = 0.0;
+            self.balance = 0.0;
         }
-        self.held = self.held.min(rate.most());
+        self.balance = self.balance.min(rate.max_units());
         self.open_up();
     }
 
     fn open_up(&mut self) {
         if self.rate.units.is_infinite() {
-            self.held = f64::INFINITY;
+            self.balance = f64::INFINITY;
             self.granted = f64::INFINITY;
         }
     }

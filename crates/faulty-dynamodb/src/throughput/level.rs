@@ -6,7 +6,7 @@ use std::time::Duration;
 /// throttled above twice the previous peak within 30 minutes).
 const DOUBLING: f64 = 30.0 * 60.0;
 /// Share of the level from which on the table counts as used up.
-const USED_UP: f64 = 0.9;
+const USED_UP_RATIO: f64 = 0.9;
 /// The grain in which use is looked at: long enough that a burst in it is no lasting use.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -71,7 +71,7 @@ impl Level {
     pub(super) fn end_window(&mut self, now: Duration, consumed: f64) {
         let used = consumed - self.consumed;
         let seconds = WINDOW.as_secs_f64();
-        if used >= USED_UP * self.units * seconds {
+        if used >= USED_UP_RATIO * self.units * seconds {
             let grown = self.units * (seconds / DOUBLING).exp2();
             self.units = grown.min(self.max.map_or(grown, |max| max.max(self.units)));
         }

@@ -17,7 +17,7 @@ const BANK: f64 = 300.0;
 /// Seconds of capacity that everything else keeps.
 const SECOND: f64 = 1.0;
 
-/// One of the limits that a write met.
+/// One of the limits that a write exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     Table,
@@ -32,7 +32,7 @@ pub(crate) enum Limit {
 pub(crate) struct Draw {
     partition: usize,
     /// Of the table itself and its local indexes.
-    own: f64,
+    table_units: f64,
     /// Of the global indexes, by place; 0 where the write leaves one alone.
     indexes: Vec<f64>,
 }
@@ -153,13 +153,13 @@ impl Throughput {
     pub(crate) fn draw(&self, spec: &TableSpec, key: &Key, cost: &WriteCost, factor: f64) -> Draw {
         let mut draw = Draw {
             partition: self.partition(key),
-            own: factor * cost.table,
+            table_units: factor * cost.table,
             indexes: cost.indexes.clone(),
         };
         for (units, index) in draw.indexes.iter_mut().zip(&spec.indexes) {
             *units *= factor;
             if index.local {
-                draw.own += std::mem::take(units);
+                draw.table_units += std::mem::take(units);
             }
         }
         draw
@@ -171,29 +171,29 @@ impl Throughput {
     }
 
     /// The limits that these writes of one request meet together; none where they may be taken.
-    pub(crate) fn limits_met(&mut self, draws: &[Draw], now: Duration) -> Vec<Limit> {
+    pub(crate) fn exceeded_limits(&mut self, draws: &[Draw], now: Duration) -> Vec<Limit> {
         self.advance(now);
-        let mut met = Vec::new();
-        let own: f64 = draws.iter().map(|draw| draw.own).sum();
+        let mut exceeded = Vec::new();
+        let table_units: f64 = draws.iter().map(|draw| draw.table_units).sum();
         if let Some(account) = &mut self.account {
             account.advance(now);
-            if !account.admits(own) {
-                met.push(Limit::Account);
+            if !account.admits(table_units) {
+                exceeded.push(Limit::Account);
             }
         }
-        if !self.table.admits(own) {
-            met.push(Limit::Table);
+        if !self.table.admits(table_units) {
+            exceeded.push(Limit::Table);
         }
         for draw in draws {
             let limit = Limit::Partition(draw.partition);
             let same = draws
                 .iter()
                 .filter(|other| other.partition == draw.partition);
-            let units = same.map(|other| other.own).sum();
+            let units = same.map(|other| other.table_units).sum();
             if let Some(bucket) = self.partitions.get_mut(draw.partition) {
                 bucket.advance(now);
-                if !bucket.admits(units) && !met.contains(&limit) {
-                    met.push(limit);
+                if !bucket.admits(units) && !exceeded.contains(&limit) {
+                    exceeded.push(limit);
                 }
             }
         }
@@ -202,22 +202,22 @@ impl Throughput {
             if units > 0.0 {
                 bucket.advance(now);
                 if !bucket.admits(units) {
-                    met.push(Limit::Index(at));
+                    exceeded.push(Limit::Index(at));
                 }
             }
         }
-        met
+        exceeded
     }
 
     /// Takes what writes draw.
     pub(crate) fn take(&mut self, draws: &[Draw]) {
         for draw in draws {
-            self.table.take(draw.own);
+            self.table.take(draw.table_units);
             if let Some(account) = &mut self.account {
-                account.take(draw.own);
+                account.take(draw.table_units);
             }
             if let Some(bucket) = self.partitions.get_mut(draw.partition) {
-                bucket.take(draw.own);
+                bucket.take(draw.table_units);
             }
             for (bucket, units) in self.indexes.iter_mut().zip(&draw.indexes) {
                 bucket.take(*units);
@@ -305,7 +305,11 @@ fn index_rate(index: &IndexSpec, billing: Billing) -> Rate {
             keeps: SECOND,
         },
         Billing::Provisioned { write, .. } => Rate {
-            units: float(index.provisioned.map_or(write, |(_, own)| own)),
+            units: float(
+                index
+                    .provisioned
+                    .map_or(write, |(_, table_units)| table_units),
+            ),
             keeps: BANK,
         },
     }

@@ -79,13 +79,13 @@ fn what_is_refused_takes_nothing_from_any_bucket() {
     let mut throughput = Throughput::new(Capacity::enforced(), &spec, Duration::ZERO);
     let now = Duration::from_secs(1);
     let draw = [throughput.draw(&spec, &key("a"), &cost(10.0, &[2.0]), 1.0)];
-    assert_eq!(throughput.limits_met(&draw, now), [Limit::Index(0)]);
+    assert_eq!(throughput.exceeded_limits(&draw, now), [Limit::Index(0)]);
     let draw = [throughput.draw(&spec, &key("a"), &cost(10.0, &[1.0]), 1.0)];
-    assert_eq!(throughput.limits_met(&draw, now), []);
+    assert_eq!(throughput.exceeded_limits(&draw, now), []);
     throughput.take(&draw);
     let draw = [throughput.draw(&spec, &key("a"), &cost(1.0, &[1.0]), 1.0)];
-    let met = throughput.limits_met(&draw, now);
-    assert_eq!(met, [Limit::Table, Limit::Index(0)]);
+    let exceeded = throughput.exceeded_limits(&draw, now);
+    assert_eq!(exceeded, [Limit::Table, Limit::Index(0)]);
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn the_writes_of_a_transaction_are_judged_by_their_sum() {
     let mut throughput = Throughput::new(Capacity::enforced(), &spec, Duration::ZERO);
     let now = Duration::from_secs(1);
     let draws = ["a", "b", "c"].map(|id| throughput.draw(&spec, &key(id), &cost(2.0, &[]), 2.0));
-    assert_eq!(throughput.limits_met(&draws[..2], now), []);
-    assert_eq!(throughput.limits_met(&draws, now), [Limit::Table]);
+    assert_eq!(throughput.exceeded_limits(&draws[..2], now), []);
+    assert_eq!(throughput.exceeded_limits(&draws, now), [Limit::Table]);
 }
 
 /// One thing that happens to a table.
@@ -150,7 +150,7 @@ proptest! {
                     let cost = cost(f64::from(table), &[f64::from(index)]);
                     let key = key(&(id % 8).to_string());
                     let draw = [throughput.draw(&spec, &key, &cost, 1.0)];
-                    if throughput.limits_met(&draw, now).is_empty() {
+                    if throughput.exceeded_limits(&draw, now).is_empty() {
                         throughput.take(&draw);
                         let at = (0..3).find(|at| draw[0].meets(Limit::Partition(*at)));
                         units[at.expect("in a partition")] += f64::from(table);

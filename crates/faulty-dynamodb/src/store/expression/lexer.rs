@@ -2,7 +2,7 @@
 
 use crate::item::error::Refusal;
 
-/// A piece of an expression.
+/// A token of an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// A bare word: an attribute, a function or a keyword.
@@ -48,12 +48,12 @@ pub(super) fn lex(text: &str, label: &str) -> Result<Vec<Placed>, Refusal> {
         let (token, to) = match byte {
             b'#' | b':' => {
                 let to = word(from + 1);
-                let piece = text[from..to].to_owned();
+                let name = text[from..to].to_owned();
                 (
                     if byte == b'#' {
-                        Token::Name(piece)
+                        Token::Name(name)
                     } else {
-                        Token::Value(piece)
+                        Token::Value(name)
                     },
                     to,
                 )

@@ -79,8 +79,8 @@ pub(crate) fn describe(
     let mut page: Vec<&Shard> = all.iter().skip(first).take(limit).copied().collect();
     let last = page.last().filter(|_| first + page.len() < all.len());
     let last = last.map(|shard| shard.id.clone());
-    if let Some(mischief) = &mut stream.mischief {
-        mischief.spoil(&mut page, &all, start.is_none());
+    if let Some(listing_faults) = &mut stream.listing_faults {
+        listing_faults.spoil(&mut page, &all, start.is_none());
     }
     let misnamed = stream.misnamed.clone();
     let shards: Vec<Json> = page

@@ -19,7 +19,7 @@ pub(crate) struct Limits {
 impl Limits {
     /// Lets a `DescribeStream` through, or not.
     pub(crate) fn describe(&mut self, now: Duration) -> Result<(), Refusal> {
-        let Some(most) = self.describes else {
+        let Some(max) = self.describes else {
             return Ok(());
         };
         while let Some(at) = self.recent.front()
@@ -27,7 +27,7 @@ impl Limits {
         {
             self.recent.pop_front();
         }
-        if self.recent.len() >= most {
+        if self.recent.len() >= max {
             let message = "Rate of requests exceeds the allowed throughput.";
             return Err(Refusal::new(400, "ThrottlingException", message));
         }

@@ -5,12 +5,12 @@ use super::shard::Shard;
 /// Spoils the pages of a stream's listing, by seed. Every third listing is spared, so that whoever
 /// lists again sees all of it in the end.
 #[derive(Clone, Debug)]
-pub(crate) struct Mischief {
+pub(crate) struct ListingFaults {
     rng: fastrand::Rng,
     listings: u64,
 }
 
-impl Mischief {
+impl ListingFaults {
     pub(crate) fn seeded(seed: u64) -> Self {
         Self {
             rng: fastrand::Rng::with_seed(seed),

@@ -22,7 +22,7 @@ impl Streams {
         let readers = &mut found.use_;
         readers.calls += 1;
         readers.readers += 1;
-        readers.most_readers = readers.most_readers.max(readers.readers);
+        readers.max_readers = readers.max_readers.max(readers.readers);
         Some((Reading { arn, shard }, slow))
     }
 

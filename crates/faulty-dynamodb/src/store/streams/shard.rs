@@ -46,7 +46,7 @@ pub(crate) struct Shard {
 pub(crate) struct Use {
     pub(crate) calls: u64,
     pub(crate) readers: usize,
-    pub(crate) most_readers: usize,
+    pub(crate) max_readers: usize,
     /// The number of pages without a record that come before others.
     pub(crate) empty_pages: usize,
     /// The latest calls that were let through, at most as many as a second takes.

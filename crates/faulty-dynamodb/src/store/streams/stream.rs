@@ -7,7 +7,7 @@ use std::time::Duration;
 use dynamodb_table_spec::KeySchema;
 use dynamodb_table_spec::StreamView;
 
-use super::pages::Mischief;
+use super::pages::ListingFaults;
 use super::record::{Author, Moment, SequenceNumber, Stored, worded};
 use super::shard::{HASHES, RETENTION, Shard};
 use crate::store::table::Change;
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
     /// How long records stay invisible.
     pub(crate) lag: Duration,
     pub(crate) ignores_filter: bool,
-    pub(crate) mischief: Option<Mischief>,
+    pub(crate) listing_faults: Option<ListingFaults>,
     /// Listings show no shard before this time.
     pub(crate) listed_from: Duration,
     pub(crate) misnamed: Option<Misnamed>,
@@ -87,7 +87,7 @@ impl Stream {
             children_late: Duration::ZERO,
             lag: Duration::ZERO,
             ignores_filter: false,
-            mischief: None,
+            listing_faults: None,
             listed_from: Duration::ZERO,
             misnamed: None,
             empty_pages: 0,
