@@ -138,7 +138,7 @@ mod tests {
         let mut level = Level::default();
         assert!(limits.fits(level, 500));
         level.take(500);
-        assert!(!limits.fits(level, 0));
+        assert!(!limits.fits(level, 1));
         level.free(500);
         level.take(60);
         assert!(!limits.fits(level, 60) && limits.fits(level, 40));
