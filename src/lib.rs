@@ -52,6 +52,7 @@
 // Badges for what a feature brings: docs.rs builds with a nightly compiler and this flag.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod admission;
 mod capacity;
 mod clock;
 #[cfg(feature = "embedded")]

@@ -1,8 +1,11 @@
 //! Limits on what is under way, and the line of callers that wait for room.
 //!
 //! librdkafka bounds its queue too, but says only "full": a caller that is refused must try again, and none comes before
-//! another. Here callers stand in line. Permits are granted in strides, not record by record, so that a full buffer does
-//! not cost a wake-up for each record.
+//! another. Here callers stand in line. Once some wait, permits are granted when a quarter of the buffer is free, not record
+//! by record, so that a full buffer does not cost a wake-up for each record.
+//!
+//! Two semaphores, one of records and one of bytes, would not do: a caller holds its permit of the one while it waits for
+//! the other, permits are too few for 64 GiB of bytes, and both wake a caller for each record.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,19 +14,11 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::error::KafkaError;
-
-/// Permits are granted to those who wait once this part of the buffer is free: 1/8.
-const STRIDE: usize = 8;
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) records: usize,
-    pub(super) bytes: usize,
-}
+use crate::admission::{Level, Limits};
 
 /// Records and bytes under way, and callers that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Level {
+pub(super) struct Occupancy {
     pub(super) records: usize,
     pub(super) bytes: usize,
     pub(super) waiting: usize,
@@ -31,17 +26,19 @@ pub(super) struct Level {
 
 type Grant = Result<Permit, KafkaError>;
 
+/// A caller in line, and the size of its record.
+type Waiting = (usize, oneshot::Sender<Grant>);
+
 struct State {
-    records: usize,
-    bytes: usize,
-    /// Records accepted and not settled; of `records`, those whose permit was used.
+    level: Level,
+    /// Records accepted and not settled: those of `level` whose permit was used.
     accepted: usize,
-    line: VecDeque<(usize, oneshot::Sender<Grant>)>,
+    line: VecDeque<Waiting>,
     refusal: Option<KafkaError>,
 }
 
 pub(super) struct Admission {
-    bounds: Bounds,
+    limits: Limits,
     state: Mutex<State>,
     /// Nothing is accepted and not settled.
     idle: Notify,
@@ -61,12 +58,11 @@ pub(super) struct Entered {
 }
 
 impl Admission {
-    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            bounds,
+            limits,
             state: Mutex::new(State {
-                records: 0,
-                bytes: 0,
+                level: Level::default(),
                 accepted: 0,
                 line: VecDeque::new(),
                 refusal: None,
@@ -79,12 +75,7 @@ impl Admission {
     pub(super) fn try_enter(self: &Arc<Self>, bytes: usize) -> Result<Option<Permit>, KafkaError> {
         let mut state = self.state.lock();
         state.check()?;
-        Ok(
-            (state.line.is_empty() && state.fits(bytes, self.bounds)).then(|| {
-                state.take(bytes);
-                self.permit(bytes)
-            }),
-        )
+        Ok(self.admit(&mut state, bytes))
     }
 
     /// Waits in line for a permit. Cancel safe: dropped, the place in line is given up.
@@ -92,9 +83,8 @@ impl Admission {
         let granted = {
             let mut state = self.state.lock();
             state.check()?;
-            if state.line.is_empty() && state.fits(bytes, self.bounds) {
-                state.take(bytes);
-                return Ok(self.permit(bytes));
+            if let Some(permit) = self.admit(&mut state, bytes) {
+                return Ok(permit);
             }
             let (grant, granted) = oneshot::channel();
             state.line.push_back((bytes, grant));
@@ -152,16 +142,22 @@ impl Admission {
         self.state.lock().refusal.clone()
     }
 
-    pub(super) fn level(&self) -> Level {
+    pub(super) fn occupancy(&self) -> Occupancy {
         let state = self.state.lock();
-        Level {
-            records: state.records,
-            bytes: state.bytes,
+        Occupancy {
+            records: state.level.records,
+            bytes: state.level.bytes,
             waiting: state.line.len(),
         }
     }
 
-    fn permit(self: &Arc<Self>, bytes: usize) -> Permit {
+    fn admit(self: &Arc<Self>, state: &mut State, bytes: usize) -> Option<Permit> {
+        let fits = state.line.is_empty() && self.limits.fits(state.level, bytes);
+        fits.then(|| self.take(state, bytes))
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, bytes: usize) -> Permit {
+        state.level.take(bytes);
         Permit {
             admission: self.clone(),
             bytes,
@@ -171,18 +167,14 @@ impl Admission {
 
     /// Frees room and grants it on; gives the permits of callers that have left the line, to be dropped without the lock.
     fn free(self: &Arc<Self>, state: &mut State, bytes: usize) -> Vec<Grant> {
-        state.records = state.records.saturating_sub(1);
-        state.bytes = state.bytes.saturating_sub(bytes);
+        state.level.free(bytes);
         let mut left = Vec::new();
-        if state.line.is_empty() || !state.has_stride(self.bounds) {
+        if !self.limits.resumes(state.level) {
             return left;
         }
-        while let Some((bytes, _)) = state.line.front()
-            && state.fits(*bytes, self.bounds)
-            && let Some((bytes, caller)) = state.line.pop_front()
-        {
-            state.take(bytes);
-            left.extend(caller.send(Ok(self.permit(bytes))).err());
+        while let Some((bytes, caller)) = state.pop_fitting(self.limits) {
+            let permit = self.take(state, bytes);
+            left.extend(caller.send(Ok(permit)).err());
         }
         left
     }
@@ -221,20 +213,11 @@ impl State {
         self.refusal.clone().map_or(Ok(()), Err)
     }
 
-    /// A record larger than the whole buffer goes alone.
-    fn fits(&self, bytes: usize, bounds: Bounds) -> bool {
-        self.records == 0
-            || (self.records < bounds.records && bytes <= bounds.bytes.saturating_sub(self.bytes))
-    }
-
-    fn has_stride(&self, bounds: Bounds) -> bool {
-        self.records <= bounds.records - bounds.records.div_ceil(STRIDE)
-            && self.bytes <= bounds.bytes - bounds.bytes / STRIDE
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.records += 1;
-        self.bytes += bytes;
+    /// Takes the first caller out of the line if its record fits.
+    fn pop_fitting(&mut self, limits: Limits) -> Option<Waiting> {
+        let level = self.level;
+        self.line
+            .pop_front_if(|(bytes, _)| limits.fits(level, *bytes))
     }
 }
 
@@ -248,7 +231,7 @@ mod tests {
     use super::*;
 
     fn admission(records: usize, bytes: usize) -> Arc<Admission> {
-        Admission::new(Bounds { records, bytes })
+        Admission::new(Limits { records, bytes })
     }
 
     fn enter(admission: &Arc<Admission>, bytes: usize) -> Option<Entered> {
@@ -322,7 +305,11 @@ mod tests {
         admission.refuse(&KafkaError::Closed);
         assert!(admission.idle().now_or_never().is_some());
         assert!(matches!(permit.enter(), Err(KafkaError::Closed)));
-        assert_eq!(admission.level(), Level::default(), "its room is free");
+        assert_eq!(
+            admission.occupancy(),
+            Occupancy::default(),
+            "its room is free"
+        );
     }
 
     #[tokio::test]

@@ -50,7 +50,7 @@ impl Destinations {
         let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
         let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
         let core = Arc::new(Core {
-            admission: Admission::new(own.bounds()),
+            admission: Admission::new(own.limits()),
             meter: SinkMeter::new(settings.client_id()),
             connection: Connection::new("kafka producer"),
             clock: Clock::start(),

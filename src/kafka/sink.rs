@@ -141,7 +141,7 @@ impl KafkaSink {
         }
         let permit = self.admission().try_enter(record.size_bytes())?;
         let permit = permit.ok_or_else(|| {
-            let level = self.admission().level();
+            let level = self.admission().occupancy();
             KafkaError::Full {
                 records: level.records,
                 bytes: level.bytes,
@@ -203,7 +203,7 @@ impl KafkaSink {
     /// Returns its numbers at present.
     pub fn stats(&self) -> KafkaSinkStats {
         let core = self.core();
-        core.meter.stats(core.admission.level())
+        core.meter.stats(core.admission.occupancy())
     }
 
     /// Returns whether brokers are reached at present, and whether the sink is of use.

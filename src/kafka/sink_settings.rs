@@ -6,6 +6,7 @@ use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{KafkaSettings, refuse};
+use crate::admission::Limits;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
 const RECORDS: Bound<usize> = Bound::new("buffer_records", 1, 10_000_000);
@@ -139,8 +140,8 @@ impl KafkaSinkSettings {
         &self.partitioner
     }
 
-    pub(super) fn bounds(&self) -> super::admission::Bounds {
-        super::admission::Bounds {
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
             records: self.buffer_records,
             bytes: self.buffer_bytes,
         }

@@ -8,7 +8,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use super::admission::Level;
+use super::admission::Occupancy;
 use super::error::KafkaError;
 
 /// A sink's numbers at one moment; the totals count from opening.
@@ -156,13 +156,13 @@ impl SinkMeter {
         }
     }
 
-    pub(super) fn level(&self, level: Level) {
+    pub(super) fn level(&self, level: Occupancy) {
         self.in_flight.set(as_f64(level.records));
         self.in_flight_bytes.set(as_f64(level.bytes));
         self.waiting_callers.set(as_f64(level.waiting));
     }
 
-    pub(super) fn stats(&self, level: Level) -> KafkaSinkStats {
+    pub(super) fn stats(&self, level: Occupancy) -> KafkaSinkStats {
         KafkaSinkStats {
             delivered: self.delivered.get(),
             delivered_bytes: self.delivered_bytes.get(),
@@ -345,6 +345,6 @@ mod tests {
             topic: "t".into(),
             waited: None,
         });
-        assert_eq!(meter.stats(Level::default()).failed, 1);
+        assert_eq!(meter.stats(Occupancy::default()).failed, 1);
     }
 }

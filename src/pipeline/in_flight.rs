@@ -4,22 +4,20 @@
 //! a sink goes on is noted as the number of the current tick, by a load and, once a tick, a store.
 
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::delivery::{AckTracker, Holder};
 use super::position::Position;
+use crate::admission::{AtomicLevel, Level, Limits};
 use crate::clock::Clock;
 use parking_lot::Mutex;
 
 pub(super) struct InFlight {
     clock: Clock,
-    records: AtomicUsize,
-    bytes: AtomicUsize,
-    max: (usize, usize),
-    /// The flow waits until no more than this is left: woken for each single place, it would work
-    /// through them one by one.
-    resume: (usize, usize),
+    level: AtomicLevel,
+    limits: Limits,
+    /// The flow waits for room.
     waiting: AtomicBool,
     batches: Mutex<Batches>,
     tick: AtomicU64,
@@ -47,15 +45,12 @@ pub(super) struct Oldest {
 }
 
 impl InFlight {
-    /// Returns nothing in flight, bounded by so many records and bytes.
-    pub(super) fn new(max: (usize, usize)) -> Self {
-        let resume = |max: usize| max.saturating_sub((max / 4).max(1));
+    /// Returns nothing in flight.
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             clock: Clock::start(),
-            records: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
-            max,
-            resume: (resume(max.0), resume(max.1)),
+            level: AtomicLevel::default(),
+            limits,
             waiting: AtomicBool::new(false),
             batches: Mutex::default(),
             tick: AtomicU64::new(1),
@@ -68,32 +63,29 @@ impl InFlight {
     }
 
     pub(super) fn records(&self) -> usize {
-        self.records.load(Ordering::SeqCst)
+        self.level.get().records
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::SeqCst)
+        self.level.get().bytes
     }
 
     pub(super) fn enter(&self, bytes: usize) {
-        self.records.fetch_add(1, Ordering::SeqCst);
-        self.bytes.fetch_add(bytes, Ordering::SeqCst);
+        self.level.take(bytes);
     }
 
     /// Takes a record out. Returns whether the flow is to be woken.
     pub(super) fn leave(&self, bytes: usize) -> bool {
         // The flow says that it waits, then looks again: one of the two sees the other.
-        let records = self.records.fetch_sub(1, Ordering::SeqCst) - 1;
-        let bytes = self.bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        let left = self.level.free(Level { records: 1, bytes });
         self.waiting.load(Ordering::SeqCst)
-            && records <= self.resume.0
-            && bytes <= self.resume.1
+            && self.limits.resumes(left)
             && self.waiting.swap(false, Ordering::SeqCst)
     }
 
     /// Returns whether another record may enter; where not, the flow is woken once there is room.
     pub(super) fn has_room(&self) -> bool {
-        let has_room = || self.records() < self.max.0 && self.bytes() < self.max.1;
+        let has_room = || self.limits.has_room(self.level.get());
         if has_room() {
             return true;
         }

@@ -76,7 +76,7 @@ where
             chain,
             sink,
             dead_letters,
-            in_flight: Arc::new(InFlight::new(settings.bounds())),
+            in_flight: Arc::new(InFlight::new(settings.limits())),
             lag: LastLag::default(),
             settings,
             operators: operators.into(),

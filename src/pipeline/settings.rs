@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::PipelineError;
+use crate::admission::Limits;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
 
 const MAX_IN_FLIGHT: Bound<usize> = Bound::new("max_in_flight", 1, 1_000_000);
@@ -168,8 +169,11 @@ impl PipelineSettings {
         self.stall_timeout
     }
 
-    pub(super) fn bounds(&self) -> (usize, usize) {
-        (self.max_in_flight, self.max_in_flight_bytes)
+    pub(super) fn limits(&self) -> Limits {
+        Limits {
+            records: self.max_in_flight,
+            bytes: self.max_in_flight_bytes,
+        }
     }
 
     /// Returns the part of [`stop`](Self::stop) for what is in flight.

@@ -46,6 +46,13 @@ impl<P> Contiguous<P> {
         self.records.is_empty()
     }
 
+    /// Returns the position of a record that is not done.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn open(&self, number: u64) -> Option<&P> {
+        let slot = self.records.get(number).filter(|slot| !slot.done);
+        slot.map(|slot| &slot.position)
+    }
+
     /// Notes that a record is done. Returns whether the watermark moved.
     pub(crate) fn done(&mut self, number: u64) -> bool {
         let Some(slot) = self.records.get_mut(number) else {

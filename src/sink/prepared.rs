@@ -72,7 +72,7 @@ impl Prepared {
 
     /// Refuses a write larger than the whole buffer, which could never enter it.
     pub(super) fn check_bounds(&self, table: &Shared) -> Result<(), SubmitError> {
-        let limit = table.bounds().bytes;
+        let limit = table.bounds().buffer.bytes;
         if self.charge.bytes > limit {
             let (table, bytes) = (table.name.to_string(), self.charge.bytes);
             return Err(SubmitError::LargerThanBuffer {

@@ -18,6 +18,7 @@ use super::shared_limit::SharedLimit;
 use super::stats::{Meter, Published};
 use super::table::TableSink;
 use super::worker::{Account, Permits, Worker};
+use crate::admission::Limits;
 use crate::capacity::{Budgets, CapacityConfig, ConcurrencyLimit, TableCapacity};
 use crate::clock::Clock;
 use crate::health::Reporter;
@@ -65,8 +66,10 @@ impl Opening {
         let name: Arc<str> = name.into();
         let records = settings.get_buffer_records();
         let bounds = Bounds {
-            records,
-            bytes: settings.get_buffer_bytes(),
+            buffer: Limits {
+                records,
+                bytes: settings.get_buffer_bytes(),
+            },
             share: settings.key_share_records(),
         };
         let wake = Arc::new(Notify::new());

@@ -105,6 +105,15 @@ impl Shared {
         self.settings.get_buffer_bytes() / self.held.load(Ordering::Relaxed).max(1)
     }
 
+    /// Returns the bytes below which a shard reads another page: half of its part.
+    ///
+    /// No [`Level`](crate::admission::Level): a page's size is known only once it is read, it may be
+    /// about as large as the part, and it is freed as a whole. Read below half of the part, it takes
+    /// the shard above its part by about half of it at most.
+    pub(crate) fn read_below(&self) -> usize {
+        self.part() / 2
+    }
+
     pub(crate) fn graph(&self) -> Arc<ShardGraph> {
         Arc::clone(&self.graph.borrow())
     }

@@ -71,7 +71,7 @@ impl Route {
             let in_vain = overdue_since.is_some_and(|since| clock.now() >= since + GRACE);
             self.give_back(in_vain);
             self.poll(TURN);
-            self.core.meter.level(self.core.admission.level());
+            self.core.meter.level(self.core.admission.occupancy());
         }
         true
     }

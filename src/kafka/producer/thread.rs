@@ -173,7 +173,7 @@ impl Route {
                 continue;
             }
             next = clock.now() + tick;
-            self.core.meter.level(self.core.admission.level());
+            self.core.meter.level(self.core.admission.occupancy());
             self.core.connection.advance();
             if self.alone.take_used() {
                 used_alone = clock.now();
@@ -194,7 +194,7 @@ impl Route {
         drop(clients);
         drop(ended);
         // Once more: a gauge keeps its last value.
-        self.core.meter.level(self.core.admission.level());
+        self.core.meter.level(self.core.admission.occupancy());
     }
 
     /// Serves the reports of the client that fills batches.

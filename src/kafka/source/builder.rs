@@ -12,6 +12,7 @@ use super::reader::{Setup, run};
 use super::settings::KafkaSourceSettings;
 use super::shared::Shared;
 use super::{GapFn, KafkaSource};
+use crate::admission::Limits;
 use crate::gap::{Gap, GapPolicy};
 use crate::settings::{ConfigError, SettingsPlace};
 
@@ -64,11 +65,11 @@ impl KafkaSourceBuilder {
             };
             return Err(needs_handler.into());
         }
-        let shared = Shared::new(
-            settings.max_outstanding_records,
-            settings.max_outstanding_bytes,
-            &settings.group,
-        );
+        let limits = Limits {
+            records: settings.max_outstanding_records,
+            bytes: settings.max_outstanding_bytes,
+        };
+        let shared = Shared::new(limits, &settings.group);
         let setup = Setup {
             configs,
             settings,

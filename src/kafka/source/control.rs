@@ -110,9 +110,11 @@ impl KafkaSourceControl {
     /// Returns the numbers of this moment.
     #[must_use]
     pub fn stats(&self) -> KafkaSourceStats {
-        let (records, bytes) = self.shared.admission.level();
+        let level = self.shared.admission.level();
         let partitions = self.shared.open.load(SeqCst);
-        self.shared.meter.stats(records, bytes, partitions)
+        self.shared
+            .meter
+            .stats(level.records, level.bytes, partitions)
     }
 
     /// Ends the stream of records: nothing more is handed out. What was handed out may still be

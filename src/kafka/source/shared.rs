@@ -14,6 +14,7 @@ use super::super::error::KafkaError;
 use super::super::stats::SourceMeter;
 use super::output::Output;
 use super::tracker::{Admission, PartitionTracker};
+use crate::admission::Limits;
 use crate::error::ErrorKind;
 use crate::health::OperationReporter;
 
@@ -45,12 +46,12 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(max_records: usize, max_bytes: usize, group: &str) -> Arc<Self> {
+    pub(super) fn new(limits: Limits, group: &str) -> Arc<Self> {
         let wake = Arc::new(Notify::new());
         let name = Arc::from("kafka consumer");
         Arc::new(Self {
             output: Output::default(),
-            admission: Arc::new(Admission::new(max_records, max_bytes, Arc::clone(&wake))),
+            admission: Arc::new(Admission::new(limits, Arc::clone(&wake))),
             meter: SourceMeter::new(group),
             connection: Connection::new("kafka consumer"),
             commits: OperationReporter::new(&name, "offset commit", COMMIT_GAP),
@@ -126,8 +127,9 @@ impl Shared {
 
     /// Publishes the gauges, and logs what has begun to last.
     pub(super) fn publish(&self) {
-        let (records, bytes) = self.admission.level();
-        self.meter.level(records, bytes, self.open.load(SeqCst));
+        let level = self.admission.level();
+        let open = self.open.load(SeqCst);
+        self.meter.level(level.records, level.bytes, open);
         self.connection.advance();
         self.commits.advance();
         self.lookups.advance();
@@ -190,7 +192,11 @@ mod tests {
     fn a_partition_that_is_another_members_has_no_lag_here() {
         let recorder = LagGauge::default();
         metrics::with_local_recorder(&recorder, || {
-            let shared = Shared::new(10, 1 << 20, "group");
+            let limits = Limits {
+                records: 10,
+                bytes: 1 << 20,
+            };
+            let shared = Shared::new(limits, "group");
             let admission = Arc::clone(&shared.admission);
             let tracker = PartitionTracker::new("events".into(), 0, admission);
             shared.track(&tracker);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Key, Partitions};
+use crate::admission::Limits;
 use crate::clock::Clock;
 use crate::embedded::EmbeddedKafka;
 use crate::kafka::source::clients::Clients;
@@ -40,7 +41,13 @@ impl Rig {
         sink.close().await.expect("delivered");
         let own = KafkaSourceSettings::new("group", ["events"]);
         let configs = own.clients(&settings).expect("settings");
-        let shared = Shared::new(100, 1 << 20, "group");
+        let shared = Shared::new(
+            Limits {
+                records: 100,
+                bytes: 1 << 20,
+            },
+            "group",
+        );
         let clients = Clients::create(&configs.member, &configs.reader, &shared).expect("clients");
         let search = Search {
             start: OffsetReset::Earliest,

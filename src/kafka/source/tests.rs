@@ -14,6 +14,7 @@ use super::readings::Readings;
 use super::start::{Log, Search};
 use super::tracker::PartitionTracker;
 use super::*;
+use crate::admission::Limits;
 use crate::embedded::EmbeddedKafka;
 use crate::gap::{GapCause, GapPolicy};
 
@@ -42,7 +43,13 @@ impl Rig {
             .redelivery_delay(Duration::ZERO)
             .on_gap(GapPolicy::Report);
         let configs = settings.clients(&servers).expect("settings of clients");
-        let shared = Shared::new(100, 1 << 20, "group");
+        let shared = Shared::new(
+            Limits {
+                records: 100,
+                bytes: 1 << 20,
+            },
+            "group",
+        );
         let clients = Clients::create(&configs.member, &configs.reader, &shared);
         Self {
             clients: Arc::new(clients.expect("clients")),

@@ -1,6 +1,5 @@
 //! The records of one partition that are handed out and not yet done.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -8,29 +7,26 @@ use parking_lot::Mutex;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
+use crate::admission::{AtomicLevel, Level, Limits};
 use crate::progress::{Acknowledge, Contiguous, PartitionGuard};
 
 /// The bounds of what is handed out and not acknowledged. Each partition that is assigned has an
 /// equal share of them, so that a slow one holds back no other.
 #[derive(Debug)]
 pub(super) struct Admission {
-    max_records: usize,
-    max_bytes: usize,
+    limits: Limits,
     partitions: AtomicUsize,
-    records: AtomicUsize,
-    bytes: AtomicUsize,
+    level: AtomicLevel,
     /// Wakes the source's thread.
     pub(super) wake: Arc<Notify>,
 }
 
 impl Admission {
-    pub(super) fn new(max_records: usize, max_bytes: usize, wake: Arc<Notify>) -> Self {
+    pub(super) fn new(limits: Limits, wake: Arc<Notify>) -> Self {
         Self {
-            max_records,
-            max_bytes,
+            limits,
             partitions: AtomicUsize::new(0),
-            records: AtomicUsize::new(0),
-            bytes: AtomicUsize::new(0),
+            level: AtomicLevel::default(),
             wake,
         }
     }
@@ -41,24 +37,12 @@ impl Admission {
     }
 
     /// Returns the records and bytes that are out, over all partitions.
-    pub(super) fn level(&self) -> (usize, usize) {
-        (self.records.load(SeqCst), self.bytes.load(SeqCst))
+    pub(super) fn level(&self) -> Level {
+        self.level.get()
     }
 
-    fn share(&self) -> (usize, usize) {
-        let partitions = self.partitions.load(SeqCst).max(1);
-        let share = |all: usize| (all / partitions).max(1);
-        (share(self.max_records), share(self.max_bytes))
-    }
-
-    fn add(&self, bytes: usize) {
-        self.records.fetch_add(1, SeqCst);
-        self.bytes.fetch_add(bytes, SeqCst);
-    }
-
-    fn free(&self, records: usize, bytes: usize) {
-        self.records.fetch_sub(records, SeqCst);
-        self.bytes.fetch_sub(bytes, SeqCst);
+    fn share(&self) -> Limits {
+        self.limits.share(self.partitions.load(SeqCst))
     }
 }
 
@@ -73,10 +57,9 @@ pub(super) struct PartitionTracker {
 
 #[derive(Debug)]
 struct State {
-    records: Contiguous<i64>,
-    /// The sizes of what is out, by number.
-    sizes: HashMap<u64, usize>,
-    bytes: usize,
+    records: Contiguous<Out>,
+    /// The records that are out.
+    level: Level,
     /// The first offset that is not done. `None` until the partition's start is known.
     resume: Option<i64>,
     /// The offset after all that was handed out, and after what has no record: markers of
@@ -91,8 +74,15 @@ struct State {
     phase: Phase,
     /// Guards of its closing that are not dropped.
     guards: usize,
-    /// More than the share was out, and still is more than half of it.
+    /// The share was out, and not enough of it is done.
     is_full: bool,
+}
+
+/// A record that is out.
+#[derive(Clone, Copy, Debug)]
+struct Out {
+    offset: i64,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +104,7 @@ impl PartitionTracker {
             admission,
             state: Mutex::new(State {
                 records: Contiguous::new(),
-                sizes: HashMap::new(),
-                bytes: 0,
+                level: Level::default(),
                 resume: None,
                 position: 0,
                 committed: None,
@@ -171,11 +160,9 @@ impl PartitionTracker {
             state.resume = Some(offset);
         }
         state.position = offset + 1;
-        let number = state.records.push(offset);
-        state.sizes.insert(number, bytes);
-        state.bytes += bytes;
-        self.admission.add(bytes);
-        Some(number)
+        state.level.take(bytes);
+        self.admission.level.take(bytes);
+        Some(state.records.push(Out { offset, bytes }))
     }
 
     /// Notes that nothing before this offset is left to hand out. Returns whether that is news.
@@ -197,15 +184,14 @@ impl PartitionTracker {
         self.state.lock().position
     }
 
-    /// Returns whether no more may be handed out now. Once its share is out, that is so until half of
-    /// the share is done, so that reading does not stop and go at every record.
+    /// Returns whether no more may be handed out now. Once its share is out, that is so until a quarter
+    /// of the share is done, so that reading does not stop and go at every record.
     pub(super) fn is_full(&self) -> bool {
         let share = self.admission.share();
         let mut state = self.state.lock();
-        state.is_full = if state.is_full {
-            !state.is_half_empty(share)
-        } else {
-            state.sizes.len() >= share.0 || (state.bytes >= share.1 && !state.sizes.is_empty())
+        state.is_full = match state.is_full {
+            true => !share.resumes(state.level),
+            false => !share.has_room(state.level),
         };
         state.is_full
     }
@@ -265,7 +251,7 @@ impl PartitionTracker {
     pub(super) fn is_settled(&self) -> bool {
         let state = self.state.lock();
         let first = state.records.first();
-        let is_done = state.sizes.is_empty() || state.dropped.is_some_and(|at| at <= first);
+        let is_done = state.level.is_empty() || state.dropped.is_some_and(|at| at <= first);
         state.guards == 0 && is_done
     }
 
@@ -273,18 +259,13 @@ impl PartitionTracker {
     pub(super) fn retire(&self) {
         let mut state = self.state.lock();
         state.phase = Phase::Retired;
-        let sizes = std::mem::take(&mut state.sizes);
-        state.bytes = 0;
+        let out = std::mem::take(&mut state.level);
         drop(state);
-        self.admission.free(sizes.len(), sizes.values().sum());
+        self.admission.level.free(out);
     }
 }
 
 impl State {
-    fn is_half_empty(&self, share: (usize, usize)) -> bool {
-        self.sizes.len() <= share.0 / 2 && self.bytes <= share.1 / 2
-    }
-
     /// Moves `resume` past what has no record, where nothing is out.
     fn settle(&mut self) {
         if self.records.is_empty() {
@@ -297,21 +278,24 @@ impl Acknowledge for PartitionTracker {
     fn done(&self, number: u64) {
         let share = self.admission.share();
         let mut state = self.state.lock();
-        let Some(bytes) = state.sizes.remove(&number) else {
-            // Retired: the record is another member's by now, or comes again.
+        if state.phase == Phase::Retired {
+            // The record is another member's by now, or comes again.
+            return;
+        }
+        let Some(bytes) = state.records.open(number).map(|out| out.bytes) else {
             return;
         };
-        state.bytes -= bytes;
+        state.level.free(bytes);
         if state.records.done(number)
-            && let Some(offset) = state.records.take_watermark()
+            && let Some(last) = state.records.take_watermark()
         {
-            state.resume = Some(offset + 1);
+            state.resume = Some(last.offset + 1);
             state.settle();
         }
         let is_wanted =
-            state.phase == Phase::Closing || (state.is_full && state.is_half_empty(share));
+            state.phase == Phase::Closing || (state.is_full && share.resumes(state.level));
         drop(state);
-        self.admission.free(1, bytes);
+        self.admission.level.free(Level { records: 1, bytes });
         if is_wanted {
             self.admission.wake.notify_one();
         }

@@ -3,7 +3,8 @@ use futures::FutureExt as _;
 use super::*;
 
 fn admission(records: usize) -> Arc<Admission> {
-    Arc::new(Admission::new(records, 1_000, Arc::default()))
+    let bytes = 1_000;
+    Arc::new(Admission::new(Limits { records, bytes }, Arc::default()))
 }
 
 fn tracker(admission: &Arc<Admission>) -> Arc<PartitionTracker> {
@@ -63,10 +64,10 @@ fn a_retired_partition_frees_what_is_out_and_ignores_the_rest() {
     assert!(tracker.is_current(second));
     tracker.retire();
     assert!(!tracker.is_current(second));
-    assert_eq!(admission.level(), (0, 0));
+    assert_eq!(admission.level(), Level::default());
     tracker.done(second);
     tracker.dropped(second);
-    assert_eq!(admission.level(), (0, 0));
+    assert_eq!(admission.level(), Level::default());
     assert_eq!(commit(&tracker), Some(1), "what was done before counts");
     assert_eq!(tracker.push(2, 1), None);
 }
@@ -103,11 +104,11 @@ fn a_failed_partition_hands_out_nothing_more_but_goes_on_counting() {
 }
 
 #[test]
-fn a_full_partition_stays_full_until_half_of_its_share_is_done_and_fills_no_other() {
-    let admission = admission(8);
+fn a_full_partition_stays_full_until_a_quarter_of_its_share_is_done_and_fills_no_other() {
+    let admission = admission(16);
     admission.share_among(2);
     let (slow, quick) = (tracker(&admission), tracker(&admission));
-    let numbers: Vec<u64> = (0..4).map(|n| slow.push(n, 1).expect("open")).collect();
+    let numbers: Vec<u64> = (0..8).map(|n| slow.push(n, 1).expect("open")).collect();
     assert!(slow.is_full());
     assert!(!quick.is_full());
     slow.done(numbers[0]);

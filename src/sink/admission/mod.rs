@@ -37,6 +37,7 @@ use tokio::sync::Notify;
 
 use super::error::SubmitError;
 use super::shared_limit::SharedLimit;
+use crate::admission::Limits;
 use life::Life;
 use room::Room;
 use waiters::{Waiters, wake_all};
@@ -65,8 +66,7 @@ impl Charge {
 /// The bounds of a buffer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    pub(super) records: usize,
-    pub(super) bytes: usize,
+    pub(super) buffer: Limits,
     /// The most records that one partition key may have in the buffer, or that may enter an index
     /// that is short of capacity.
     pub(super) share: usize,
@@ -323,8 +323,8 @@ impl<M> Admission<M> {
     /// Returns the records and bytes in the buffer now, and the number of callers that wait.
     pub(super) fn level(&self) -> (usize, usize, usize) {
         let state = self.state.lock();
-        let (records, bytes) = state.room.level();
-        (records, bytes, state.waiters.count())
+        let level = state.room.level();
+        (level.records, level.bytes, state.waiters.count())
     }
 
     fn push(&self, state: &mut State<M>, message: M) {

@@ -2,14 +2,14 @@
 
 use super::quota_groups::{QuotaGroup, QuotaGroups};
 use super::{Bounds, Charge};
+use crate::admission::Level;
 use crate::sink::shared_limit::Share;
 
 /// The room in use, by records and by bytes, by quota group, and of the bytes of all tables.
 #[derive(Debug)]
 pub(super) struct Room {
     bounds: Bounds,
-    records: usize,
-    bytes: usize,
+    level: Level,
     pub(super) groups: QuotaGroups,
     /// The share of the bytes of all tables; `None` once the table takes no more.
     share: Option<Share>,
@@ -22,8 +22,7 @@ impl Room {
     pub(super) fn new(bounds: Bounds, share: Share) -> Self {
         Self {
             bounds,
-            records: 0,
-            bytes: 0,
+            level: Level::default(),
             groups: QuotaGroups::default(),
             share: Some(share),
             waits_for_share: false,
@@ -32,8 +31,7 @@ impl Room {
 
     /// Returns whether the buffer itself has room for a record.
     pub(super) fn fits(&self, charge: Charge) -> bool {
-        self.records < self.bounds.records
-            && charge.bytes <= self.bounds.bytes.saturating_sub(self.bytes)
+        self.bounds.buffer.fits(self.level, charge.bytes)
     }
 
     /// Returns whether a quota group has its share of the buffer.
@@ -81,20 +79,18 @@ impl Room {
 
     /// Takes the buffer's room for a record.
     pub(super) fn take(&mut self, charge: Charge) {
-        self.records += 1;
-        self.bytes += charge.bytes;
+        self.level.take(charge.bytes);
         self.groups.take(charge);
     }
 
     /// Frees the buffer's room of a record.
     pub(super) fn free(&mut self, charge: Charge) {
-        self.records = self.records.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(charge.bytes);
+        self.level.free(charge.bytes);
         self.groups.free(charge);
     }
 
     /// Returns the records and the bytes in the buffer.
-    pub(super) fn level(&self) -> (usize, usize) {
-        (self.records, self.bytes)
+    pub(super) fn level(&self) -> Level {
+        self.level
     }
 }

@@ -11,8 +11,7 @@ const HOT: u64 = 2;
 
 fn admission(records: usize, bytes: usize, share: usize) -> Admission<u32> {
     let bounds = Bounds {
-        records,
-        bytes,
+        buffer: Limits { records, bytes },
         share,
     };
     Admission::new(bounds, Arc::default(), &SharedLimit::of_bytes(usize::MAX))
@@ -103,8 +102,10 @@ fn a_caller_that_leaves_passes_its_grant_on() {
 fn a_caller_that_leaves_gives_the_bytes_of_all_tables_back_that_it_was_granted() {
     let bytes = SharedLimit::of_bytes(100);
     let bounds = Bounds {
-        records: 1,
-        bytes: 100,
+        buffer: Limits {
+            records: 1,
+            bytes: 100,
+        },
         share: 1,
     };
     let left: Admission<u32> = Admission::new(bounds, Arc::default(), &bytes);

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::admission::Limits;
 use crate::item::{KeyKind, KeySchema, check_json, encode, encode_key};
 use crate::sink::admission::{Admission, Bounds};
 use crate::sink::core::{Saved, Submission};
@@ -178,8 +179,10 @@ fn a_cost_is_small() {
 /// Returns a table whose worker is the test, and its admission.
 fn table() -> (TableSink, Arc<Admission<Message>>) {
     let bounds = Bounds {
-        records: 100,
-        bytes: 1 << 20,
+        buffer: Limits {
+            records: 100,
+            bytes: 1 << 20,
+        },
         share: 100,
     };
     let admission = Arc::new(Admission::new(

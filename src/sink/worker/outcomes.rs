@@ -182,7 +182,7 @@ impl Running {
     /// buffer: too many of them stop the table.
     pub(super) fn keep_unobserved(&mut self, outcome: Outcome) {
         self.unobserved.keep(outcome);
-        let most = self.worker.admission.bounds().bytes;
+        let most = self.worker.admission.bounds().buffer.bytes;
         let writes = self.unobserved.outcomes.len();
         if writes >= MAX_UNOBSERVED || self.unobserved.bytes >= most {
             self.stop(StopReason::Unobserved(writes));

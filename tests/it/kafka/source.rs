@@ -169,7 +169,7 @@ async fn a_dropped_acknowledgement_brings_its_record_and_those_behind_it_again()
 }
 
 #[tokio::test]
-async fn no_more_than_the_bound_is_out_and_it_goes_on_once_half_is_done() {
+async fn no_more_than_the_bound_is_out_and_it_goes_on_once_enough_is_done() {
     let kafka = filled(2, 100).await;
     let mut source = open(&kafka, &own().max_outstanding_records(10)).await;
     let mut out = Vec::new();

@@ -11,6 +11,7 @@ use super::super::pace::Pace;
 use super::super::scan::{Scan, Scanned};
 use super::super::store::SnapshotTable;
 use super::{Phase, SnapshotTask};
+use crate::admission::{Level, Limits};
 use crate::retry::{Retries, ServiceError};
 use crate::streams::StreamsError;
 use crate::streams::shared::Order;
@@ -75,8 +76,16 @@ impl SnapshotTask {
             Phase::Gathering | Phase::Quieting(_) => 0,
         };
         let held = self.shared.coordinator.bytes() + self.handout.acks.bytes() + given;
-        let most = self.shared.settings.get_snapshot().get_hold_bytes();
-        (held == 0 && busy == 0) || held + (busy + 1) * PAGE_BYTES <= most
+        let limits = Limits {
+            records: usize::MAX,
+            bytes: self.shared.settings.get_snapshot().get_hold_bytes(),
+        };
+        // Pages, and for those under way the most that they may have: none counts as a record.
+        let level = Level {
+            records: 0,
+            bytes: held + busy * PAGE_BYTES,
+        };
+        limits.fits(level, PAGE_BYTES)
     }
 
     fn is_scanning(&self) -> bool {

@@ -234,7 +234,7 @@ impl ShardTask {
             }
             wake = self.wake(now);
             // These futures resolve at once where nothing is left to wait for: they would spin.
-            let below = self.shared.part() / 2;
+            let below = self.shared.read_below();
             let ending = self.reading.closed || !self.phase.is_working() || self.barrier.is_up();
             let waits_for_end = ending && !self.handout.acks.is_settled();
             // The listing was asked for when the end was read first. It may show the shard as open.

@@ -109,7 +109,7 @@ impl ShardTask {
             && self.reading.rescan.is_none()
             && !self.barrier.is_up()
             && self.handout.dispatcher.has_room()
-            && (bytes == 0 || bytes < self.shared.part() / 2)
+            && (bytes == 0 || bytes < self.shared.read_below())
     }
 
     pub(super) fn start_read(&mut self, now: Duration) {
