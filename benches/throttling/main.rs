@@ -23,7 +23,7 @@ use contender::Kind;
 use measure::Run;
 use report::{Cell, Report};
 use rig::Failure;
-use rig::arguments::{Arguments, Value, refuse};
+use rig::arguments::{Arguments, Value};
 use scenario::{Runs, Scenario};
 use scenarios::Entry;
 
@@ -34,22 +34,22 @@ const PLOTTED: &str = "by-second";
 const BENCH: &str = "throttling";
 const OPTIONS: [Value; 4] = [
     Value {
-        name: "--scenario",
+        name: "scenario",
         of: "NAME,…",
         does: "only these scenarios, or groups of them: random-known",
     },
     Value {
-        name: "--contender",
+        name: "contender",
         of: "NAME,…",
         does: "only these: ours, flink, sdk-loop",
     },
     Value {
-        name: "--seconds",
+        name: "seconds",
         of: "N",
         does: "that each scenario lasts",
     },
     Value {
-        name: "--plot",
+        name: "plot",
         of: "FILE",
         does: "draws the first scenario as an SVG",
     },
@@ -57,15 +57,15 @@ const OPTIONS: [Value; 4] = [
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::read(BENCH, &OPTIONS);
-    let kinds = chosen(&arguments, "--contender", &Kind::ALL, |kind| kind.name());
-    let kinds = match arguments.value("--contender") {
+    let kinds = chosen(&arguments, "contender", &Kind::ALL, |kind| kind.name());
+    let kinds = match arguments.value("contender") {
         None if arguments.quick => vec![Kind::Ours],
         _ => kinds,
     };
-    let entries = chosen(&arguments, "--scenario", &scenarios::all(), Entry::name);
-    let seconds = arguments.value("--seconds").map(|given| {
+    let entries = chosen(&arguments, "scenario", &scenarios::all(), Entry::name);
+    let seconds = arguments.value("seconds").map(|given| {
         let seconds = given.parse().ok().filter(|seconds| *seconds >= 2.0);
-        seconds.unwrap_or_else(|| refuse(BENCH, &OPTIONS, "--seconds must be 2 or more"))
+        seconds.unwrap_or_else(|| arguments.refuse("--seconds must be 2 or more"))
     });
     let seconds = seconds.or(arguments.quick.then_some(QUICK_SECONDS));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -97,7 +97,7 @@ fn main() -> Result<(), Failure> {
             runs.0.push(run);
         }
         (scenario.bars)(&scenario, &runs, &mut report);
-        if let Some(file) = arguments.value("--plot")
+        if let Some(file) = arguments.value("plot")
             && scenario.name == PLOTTED
         {
             std::fs::write(file, plot::capacity_used(&scenario, &runs))?;
@@ -125,8 +125,7 @@ fn chosen<T: Copy>(
         let found = exact.map_or_else(|| of_group.copied().collect(), |one| vec![*one]);
         if found.is_empty() {
             let names: Vec<&str> = all.iter().map(&name).collect();
-            let complaint = format!("{option} knows {}", names.join(", "));
-            refuse(BENCH, &OPTIONS, &complaint);
+            arguments.refuse(&format!("--{option} knows {}", names.join(", ")));
         }
         found
     };
