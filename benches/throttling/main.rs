@@ -3,13 +3,16 @@
 //! Scenarios in real time against the fake that enforces capacity, in this process: the sink,
 //! Flink's strategy, and a loop by the SDK. See `benches/README.md`.
 
+mod case;
 mod contender;
 mod driver;
 mod flink;
+mod kind;
 mod load;
 mod measure;
 mod ours;
 mod plot;
+mod record;
 #[path = "../report/mod.rs"]
 mod report;
 mod requests;
@@ -19,12 +22,12 @@ mod scenario;
 mod scenarios;
 mod sdk_loop;
 
-use contender::Kind;
+use case::{Case, Runs};
+use kind::Kind;
 use measure::Run;
 use report::{Cell, Report};
 use rig::Failure;
 use rig::arguments::{Arguments, Value};
-use scenario::{Runs, Scenario};
 use scenarios::Entry;
 
 const QUICK_SECONDS: f64 = 10.0;
@@ -88,19 +91,20 @@ fn main() -> Result<(), Failure> {
         ],
     );
     for entry in entries {
-        let scenario = entry.scenario(seconds);
+        let case = entry.case(seconds);
+        let scenario = &case.scenario;
         let mut runs = Runs(Vec::new());
         for kind in kinds.iter().filter(|kind| entry.contenders.contains(kind)) {
             eprintln!("{}, {} …", scenario.name, kind.name());
-            let run = runtime.block_on(Run::of(*kind, &scenario))?;
-            row(&mut report, &scenario, &run);
+            let run = runtime.block_on(Run::of(*kind, scenario))?;
+            row(&mut report, &case, &run);
             runs.0.push(run);
         }
-        (scenario.bars)(&scenario, &runs, &mut report);
+        case.add_bars(&runs, &mut report);
         if let Some(file) = arguments.value("plot")
             && scenario.name == PLOTTED
         {
-            std::fs::write(file, plot::capacity_used(&scenario, &runs))?;
+            std::fs::write(file, plot::capacity_used(scenario, &runs))?;
         }
     }
     report.print();
@@ -132,7 +136,8 @@ fn chosen<T: Copy>(
     given.split(',').flat_map(named).collect()
 }
 
-fn row(report: &mut Report, scenario: &Scenario, run: &Run) {
+fn row(report: &mut Report, case: &Case, run: &Run) {
+    let scenario = &case.scenario;
     let span = run.window(scenario, 0);
     report.row([
         Cell::text(scenario.name),
@@ -149,6 +154,6 @@ fn row(report: &mut Report, scenario: &Scenario, run: &Run) {
             1,
         ),
         Cell::Number(span.consumed / (span.until - span.from), 0),
-        Cell::text((scenario.own)(scenario, run)),
+        Cell::text(case.own_figures(run)),
     ]);
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use dynamodb_connector::test_util::CapacityUsage;
 
-use crate::contender::Kind;
 use crate::driver::Driver;
-use crate::load::{Log, Written};
+use crate::kind::Kind;
+use crate::record::{Log, Written};
 use crate::rig::Failure;
 use crate::rig::times::Times;
 use crate::scenario::{Possible, Scenario};
