@@ -1,4 +1,4 @@
-//! A scenario with what is said of its runs.
+//! A scenario with the figures and bars that are its own, and its runs.
 
 use crate::kind::Kind;
 use crate::measure::Run;
@@ -7,8 +7,9 @@ use crate::scenario::Scenario;
 
 pub(crate) struct Case {
     pub(crate) scenario: Scenario,
-    own: fn(&Scenario, &Run) -> String,
-    bars: fn(&Scenario, &Runs, &mut Report),
+    /// The figures that are this scenario's own, in words.
+    pub(crate) own: fn(&Scenario, &Run) -> String,
+    pub(crate) bars: fn(&Scenario, &Runs, &mut Report),
 }
 
 impl Case {
@@ -21,24 +22,12 @@ impl Case {
         }
     }
 
-    /// Sets the figures that are this scenario's own, in words.
     pub(crate) fn own(self, own: fn(&Scenario, &Run) -> String) -> Self {
         Self { own, ..self }
     }
 
-    /// Sets the bars.
     pub(crate) fn bars(self, bars: fn(&Scenario, &Runs, &mut Report)) -> Self {
         Self { bars, ..self }
-    }
-
-    /// Returns the run's own figures, in words.
-    pub(crate) fn own_figures(&self, run: &Run) -> String {
-        (self.own)(&self.scenario, run)
-    }
-
-    /// Adds the bars that these runs are held to.
-    pub(crate) fn add_bars(&self, runs: &Runs, report: &mut Report) {
-        (self.bars)(&self.scenario, runs, report);
     }
 }
 

@@ -100,7 +100,7 @@ fn main() -> Result<(), Failure> {
             row(&mut report, &case, &run);
             runs.0.push(run);
         }
-        case.add_bars(&runs, &mut report);
+        (case.bars)(scenario, &runs, &mut report);
         if let Some(file) = arguments.value("plot")
             && scenario.name == PLOTTED
         {
@@ -154,6 +154,6 @@ fn row(report: &mut Report, case: &Case, run: &Run) {
             1,
         ),
         Cell::Number(span.consumed / (span.until - span.from), 0),
-        Cell::text(case.own_figures(run)),
+        Cell::text((case.own)(scenario, run)),
     ]);
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::parts::{UNITS, capacity, table};
+use super::parts::{UNITS, capacity, overloaded, table};
 use crate::case::Case;
 use crate::kind::Kind;
 use crate::load::{Class, Pace, Rate};
@@ -72,12 +72,7 @@ pub(super) fn step(name: &'static str, seconds: f64) -> Case {
     let scenario = Scenario {
         disturbed: steps[0].at,
         steps,
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
+        ..overloaded(name, seconds, table)
     };
     Case::new(scenario)
         .own(|scenario, run| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::test_util::Capacity;
+use dynamodb_connector::test_util::{Capacity, FakeTable};
 
 use crate::case::{Case, Runs};
 use crate::kind::Kind;
@@ -37,6 +37,16 @@ pub(super) fn table(name: &str) -> TableSpec {
 
 pub(super) fn offered(name: &'static str, rate: f64) -> Class {
     Class::new(name, Pace::Offered(Arc::new(move |_| rate)))
+}
+
+/// Makes a scenario of one table that is offered more than it takes.
+pub(super) fn overloaded(
+    name: &'static str,
+    seconds: f64,
+    table: impl Into<FakeTable>,
+) -> Scenario {
+    let class = Class::new("all", Pace::Overload);
+    Scenario::new(name, seconds, table, vec![class])
 }
 
 /// The bars for ours that most scenarios have: so much used, so little throttled.

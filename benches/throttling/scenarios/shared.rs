@@ -4,7 +4,7 @@ use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::parts::{UNITS, capacity, offered, table, usual};
+use super::parts::{UNITS, capacity, offered, overloaded, table, usual};
 use crate::case::Case;
 use crate::kind::Kind;
 use crate::load::{Class, Pace};
@@ -115,12 +115,7 @@ pub(super) fn fleet(name: &'static str, seconds: f64) -> Case {
     let scenario = Scenario {
         clients: SINKS,
         from: (seconds / 6.0).max(2.0),
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
+        ..overloaded(name, seconds, table)
     };
     Case::new(scenario)
         .own(|scenario, run| format!("shares {}", percents(&run.shares(scenario.seconds / 2.0))))

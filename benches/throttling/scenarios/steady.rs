@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dynamodb_connector::test_util::{Refill, TableSpecExt as _};
 
-use super::parts::{UNITS, capacity, table, usual};
+use super::parts::{UNITS, capacity, overloaded, table, usual};
 use crate::case::{Case, Runs};
 use crate::kind::Kind;
 use crate::load::{Class, MIXED, Pace, Sizes};
@@ -37,12 +37,7 @@ pub(super) fn dripping(name: &'static str, seconds: f64) -> Case {
 fn uniform(name: &'static str, seconds: f64, refill: Refill) -> Scenario {
     let capacity = capacity(4).refill(refill).service_time(FLINK_SERVICE_TIME);
     let table = table("orders").provisioned(5, UNITS).enforce(capacity);
-    Scenario::new(
-        name,
-        seconds,
-        table,
-        vec![Class::new("all", Pace::Overload)],
-    )
+    overloaded(name, seconds, table)
 }
 
 fn overload(scenario: &Scenario, runs: &Runs, report: &mut Report, flink: f64) {

@@ -6,10 +6,9 @@
 
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::parts::{Row, capacity, offered, table};
+use super::parts::{Row, capacity, offered, overloaded, table};
 use crate::case::{Case, Runs};
 use crate::kind::{Kind, Sight};
-use crate::load::{Class, Pace};
 use crate::measure::Run;
 use crate::report::{Bound, Report};
 use crate::scenario::{Action, Possible, Scenario, Step};
@@ -55,12 +54,7 @@ pub(super) fn short(name: &'static str, seconds: f64, sight: Sight) -> Scenario 
         sight,
         from: seconds * WARM_UP_SHARE,
         possible: Possible::steady(SHORT_UNITS.into()),
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
+        ..overloaded(name, seconds, table)
     }
 }
 
