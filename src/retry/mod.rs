@@ -15,7 +15,7 @@ mod class;
 mod class_tests;
 pub(crate) mod error;
 mod failure;
-mod message;
+pub(crate) mod message;
 mod policy;
 mod retries;
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl DynamoDbSinkSettings {
     /// that is more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it
     /// evenly, and an eighth of the limit is kept for those that begin. Where there are more tables
     /// than requests, tables take turns: requests that hang then hold up the others too, for up to
-    /// their time-out.
+    /// their time-out. Beside these, an eighth as many `DescribeTable` may be under way.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
