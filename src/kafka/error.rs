@@ -11,7 +11,7 @@ use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
 
-/// Why a record was not delivered, or a client does not work. Never holds a record's contents, nor a secret.
+/// The reason for which a record was not delivered, or a client does not work. Never holds a record's contents, nor a secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {
@@ -36,7 +36,7 @@ pub enum KafkaError {
     UnknownTopic {
         /// The topic.
         topic: Arc<str>,
-        /// For how long the brokers were asked for it.
+        /// The time for which the brokers were asked for it.
         waited: Option<Duration>,
     },
     /// A partition that the topic does not have.
@@ -54,7 +54,7 @@ pub enum KafkaError {
     TopicRefused {
         /// The topic.
         topic: Arc<str>,
-        /// What they say.
+        /// Their words.
         reason: Arc<str>,
     },
     /// A consumer group that the brokers do not let this client use, for want of the right to read it.
@@ -74,7 +74,7 @@ pub enum KafkaError {
     Refused {
         /// The topic, and the partition where it is known.
         place: TopicPartition,
-        /// What they say.
+        /// Their words.
         reason: Arc<str>,
     },
     /// A value that the [`Serializer`](super::Serializer) makes no record of.
@@ -103,14 +103,14 @@ pub enum KafkaError {
     NotDelivered {
         /// The topic, and the partition where it is known.
         place: TopicPartition,
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// No broker answered within the time.
     #[error("no kafka broker answered within {}: {reason}", format_duration(*.waited))]
     #[non_exhaustive]
     Unreachable {
-        /// How long it was tried.
+        /// The time for which it was tried.
         waited: Duration,
         /// The last answer.
         reason: Arc<str>,
@@ -145,7 +145,7 @@ pub enum KafkaError {
     #[error("offsets not committed: {reason}")]
     #[non_exhaustive]
     NotCommitted {
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// The client is broken for good.
@@ -157,7 +157,7 @@ pub enum KafkaError {
         /// [`Unavailable`](ErrorKind::Unavailable) where the operating system gives it no thread, and
         /// [`Internal`](ErrorKind::Internal) where its own thread panicked.
         kind: ErrorKind,
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// The sink or the source was closed.

@@ -178,7 +178,7 @@ fn needs_tls(property: &str, value: &str) -> bool {
     }
 }
 
-/// Whether a property's value must not be shown.
+/// Returns whether a property's value must not be shown.
 fn is_secret(property: &str) -> bool {
     let property = property.to_ascii_lowercase();
     [
@@ -195,7 +195,7 @@ fn is_secret(property: &str) -> bool {
     .any(|word| property.contains(word))
 }
 
-/// librdkafka's words on a property, with no secret in them.
+/// Returns librdkafka's words on a property, with no secret in them.
 fn explain(property: &str, problem: &str) -> String {
     if is_secret(property) {
         // Its words hold the value.

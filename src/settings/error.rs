@@ -1,4 +1,4 @@
-//! What is wrong with settings, and where.
+//! The errors of settings, with the place of each.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::error::ErrorKind;
 
-/// The part of the settings a mistake is in.
+/// The part of the settings that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsPlace {
@@ -45,24 +45,24 @@ pub enum ConfigError {
     #[error("{place}: {field} is {value}, allowed {allowed}")]
     #[non_exhaustive]
     OutOfRange {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The path to the field, such as `retry.budget.ratio`.
         field: String,
-        /// The value that stands there.
+        /// The value.
         value: String,
-        /// The values that may stand there.
+        /// The range, or the values that are allowed.
         allowed: String,
     },
     /// A value of the wrong type, or a field that does not exist.
     #[error("{place}: {}{problem}", .field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default())]
     #[non_exhaustive]
     Unreadable {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The path to the field, or to the table around a field that does not exist; absent at the top.
         field: Option<String>,
-        /// What is wrong, with the value and what was expected.
+        /// The fault, with the value and what was expected.
         problem: String,
     },
     /// A field that has to be set, and is not, or is empty.
@@ -78,7 +78,7 @@ pub enum ConfigError {
     #[error("{place}: {setting} needs a handler: name one by `{handler}`")]
     #[non_exhaustive]
     NeedsHandler {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The setting, with its value where it depends on that.
         setting: &'static str,
@@ -89,7 +89,7 @@ pub enum ConfigError {
     #[error("{place}: {setting} does not go with `{with}`: leave one of them out")]
     #[non_exhaustive]
     Conflict {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The setting, with its value where it depends on that.
         setting: &'static str,
@@ -100,7 +100,7 @@ pub enum ConfigError {
     #[error("{place} {}: {problem}", .property.as_ref().map_or_else(|| "properties".to_owned(), |property| format!("property {property:?}")))]
     #[non_exhaustive]
     Property {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The property; `None` where several do not go together, which `problem` names.
         property: Option<String>,
@@ -113,10 +113,10 @@ pub enum ConfigError {
     Syntax {
         /// `TOML` or `JSON`.
         format: &'static str,
-        /// What is wrong, with the line and the column.
+        /// The fault, with the line and the column.
         problem: String,
     },
-    /// A file that cannot be read. The source says why.
+    /// A file that cannot be read. The source has the reason.
     #[error("settings file {path:?} cannot be read")]
     #[non_exhaustive]
     File {
@@ -125,7 +125,7 @@ pub enum ConfigError {
         /// The operating system's answer.
         source: Arc<std::io::Error>,
     },
-    /// A file whose name tells no format.
+    /// A file whose name ends in no format.
     #[error("settings file {path:?} ends in neither .toml nor .json")]
     #[non_exhaustive]
     Format {
