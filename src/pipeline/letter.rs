@@ -133,7 +133,8 @@ impl<R: Serialize> DeadLetter<R> {
             },
             record,
         };
-        serde_json::to_string(&line).map_err(|_| DeadLetterFormatError::malformed("the letter has no form in JSON"))
+        serde_json::to_string(&line)
+            .map_err(|_| DeadLetterFormatError::malformed("the letter has no form in JSON"))
     }
 }
 

@@ -102,8 +102,6 @@ pub use error::StreamsError;
 pub use events::StreamsEvent;
 pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadReason, FailedChange};
-#[cfg(feature = "pipeline")]
-pub(crate) use record::RecordParts;
 pub use raw_change::RawChange;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
 pub use record_stream::{RecordStream, TrackedRecord};

@@ -64,8 +64,9 @@ impl RawChange {
             let what = "another part of the program gave it up";
             return Err(DeadLetterFormatError::malformed(what));
         }
-        serde_json::from_str(opened.record.get())
-            .map_err(|_| DeadLetterFormatError::malformed("its record is no change that can be read"))
+        serde_json::from_str(opened.record.get()).map_err(|_| {
+            DeadLetterFormatError::malformed("its record is no change that can be read")
+        })
     }
 
     /// Returns the change.

@@ -261,8 +261,9 @@ async fn descriptions_that_hang_are_bounded_over_all_tables_and_writes_go_on() {
     let sink = builder.max_requests(40).open().await.unwrap();
     for n in 0..40 {
         for at in 0..40 {
-            let written = table(&sink, at).put(&row(format!("k{n}"), n)).confirm();
-            assert!(written.await.unwrap().is_written(), "table {at}");
+            let table = table(&sink, at);
+            let written = table.put(&row(format!("k{n}"), n)).confirm().await;
+            assert!(written.unwrap().is_written(), "table {at}");
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

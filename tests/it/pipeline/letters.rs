@@ -11,10 +11,10 @@ use dynamodb_connector::kafka::{
     KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message,
     ProducerRecord,
 };
-use dynamodb_connector::pipeline::{
-    DeadLetter, KafkaOutput, LetterFile, Pipeline, RawMessage,
+use dynamodb_connector::pipeline::{DeadLetter, KafkaOutput, LetterFile, Pipeline, RawMessage};
+use dynamodb_connector::streams::{
+    Change, EventKind, RawChange, Record, StreamsSettings, StreamsSource,
 };
-use dynamodb_connector::streams::{Change, EventKind, RawChange, Record, StreamsSettings, StreamsSource};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use dynamodb_connector::test_util::{CollectSink, IterSource};
 use dynamodb_connector::{StreamView, TableSpec};

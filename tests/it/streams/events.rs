@@ -9,7 +9,7 @@ use dynamodb_connector::pipeline::{Source, SourceEvent};
 use dynamodb_connector::streams::{
     FailedChange, RecordStream, SequenceNumber, ShardId, StreamsEvent, StreamsSettings,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::rig::{Log, TABLE, Worker, builder, delete, nth, open_shards, put_each, table};
 
@@ -323,7 +323,7 @@ async fn progress_waits_until_the_letters_before_it_are_accepted() {
         .filter(|record| record.old_image_json().is_none())
         .dead_letters(move |_: FailedChange| {
             let gate = Arc::clone(&accepting);
-            async move { gate.acquire().await.map(|permit| permit.forget()) }
+            async move { gate.acquire().await.map(SemaphorePermit::forget) }
         })
         .open()
         .await;

@@ -107,7 +107,10 @@ async fn an_image_that_cannot_be_read_is_dead_lettered_and_the_rest_handled() {
     assert_eq!(again.record().new_image_json(), record.new_image_json());
     assert_eq!(again.record().sequence_number(), record.sequence_number());
     let line = letters[1].to_json_line();
-    assert!(line.contains(r#""record":{"malformed":{"#) && !line.contains('\n'), "{line}");
+    assert!(
+        line.contains(r#""record":{"malformed":{"#) && !line.contains('\n'),
+        "{line}"
+    );
     RawChange::from_dead_letter(&line).expect_err("no change that can be read");
     let others = line.replace("dynamodb-streams", "kafka");
     RawChange::from_dead_letter(&others).expect_err("another's letter");
