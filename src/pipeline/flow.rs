@@ -216,7 +216,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
 /// Waits for the source's next event; without room for records, for the end of a partition.
 async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::Item> {
     if wants_records {
-        source.next().await
+        source.next_event().await
     } else {
         Some(Ok(source.next_closing().await))
     }
