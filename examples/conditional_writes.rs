@@ -78,6 +78,7 @@ fn told(what: &str, outcome: &Outcome) -> Result<(), Box<dyn Error>> {
     println!("{what:32} {outcome}");
     if let Outcome::ConditionFailed {
         existing: Some(item),
+        ..
     } = outcome
     {
         let existing: Decision = item.deserialize()?;

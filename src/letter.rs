@@ -21,13 +21,15 @@ use crate::error::ErrorKind;
 /// The version that is written, and the latest that is read.
 pub(crate) const VERSION: u32 = 1;
 
-/// A record that was given up.
+/// A record that was given up. `M` are the members that its part of the program adds.
 #[derive(Serialize)]
-pub(crate) struct Letter<'a, F, R> {
+pub(crate) struct Letter<'a, F, R, M = ()> {
     pub(crate) v: u32,
     pub(crate) from: F,
     pub(crate) reason: Reason<'a>,
     pub(crate) attempts: u32,
+    #[serde(flatten)]
+    pub(crate) more: M,
     pub(crate) record: R,
 }
 
@@ -54,22 +56,34 @@ pub(crate) struct Opened<F, R> {
 
 /// The version of a letter alone, which is read first: a later one may have another form.
 #[derive(Deserialize)]
-pub(crate) struct Version {
-    pub(crate) v: u32,
+struct Version {
+    v: u32,
 }
 
-/// The reason for which a line is not a dead letter of the kind that is read: of a sink, or of a pipeline.
+/// Reads a letter of a version that is known.
+pub(crate) fn read<'a, L: Deserialize<'a>>(line: &'a str) -> Result<L, DeadLetterFormatError> {
+    let json = |error: serde_json::Error| DeadLetterFormatError::json(&error);
+    let Version { v: found } = serde_json::from_str(line).map_err(json)?;
+    if found == 0 || found > VERSION {
+        return Err(DeadLetterFormatError::Version { found });
+    }
+    serde_json::from_str(line).map_err(json)
+}
+
+/// The reason for which a line is not a dead letter of the kind that is read: of a sink, of a stream's source, or of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeadLetterFormatError {
     /// It is no such letter, or was changed.
     #[error("not a dead letter of this kind: {what}")]
+    #[non_exhaustive]
     Malformed {
         /// The fault, without any content of the record.
         what: String,
     },
     /// It was written by a later version of this crate.
     #[error("dead letter version {found}, this crate reads 1 to {}", VERSION)]
+    #[non_exhaustive]
     Version {
         /// Its version.
         found: u32,
@@ -83,9 +97,18 @@ impl DeadLetterFormatError {
         ErrorKind::Invalid
     }
 
+    /// Returns `false`: the line stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn malformed(what: impl Into<String>) -> Self {
+        Self::Malformed { what: what.into() }
+    }
+
     pub(crate) fn json(error: &serde_json::Error) -> Self {
-        let what = json_fault(error);
-        Self::Malformed { what }
+        Self::malformed(json_fault(error))
     }
 }
 
@@ -98,4 +121,20 @@ pub(crate) fn json_fault(error: &serde_json::Error) -> String {
         serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
     };
     format!("column {}: {what}", error.column())
+}
+
+#[cfg(test)]
+pub(crate) fn samples() -> Vec<crate::error::samples::Sample> {
+    use crate::error::samples::{ROOT, Sample};
+    let what = ROOT.to_owned();
+    vec![
+        Sample::new(
+            DeadLetterFormatError::Malformed { what },
+            ErrorKind::Invalid,
+        ),
+        Sample::new(
+            DeadLetterFormatError::Version { found: 2 },
+            ErrorKind::Invalid,
+        ),
+    ]
 }

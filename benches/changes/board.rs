@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 
 pub(crate) struct Board {
@@ -76,18 +76,18 @@ impl Board {
         }
     }
 
-    /// From the call to its acknowledgement, in milliseconds: what the server takes to write.
-    pub(crate) fn to_acknowledge(&self, writes: Range<usize>) -> Quantiles {
+    /// From the call to its acknowledgement: what the server takes to write.
+    pub(crate) fn to_acknowledge(&self, writes: Range<usize>) -> Times {
         self.between(writes, |slot| (&slot.called, &slot.acknowledged))
     }
 
     /// From the call until it was seen.
-    pub(crate) fn call_to_seen(&self, writes: Range<usize>) -> Quantiles {
+    pub(crate) fn call_to_seen(&self, writes: Range<usize>) -> Times {
         self.between(writes, |slot| (&slot.called, &slot.seen))
     }
 
     /// From the acknowledgement until it was seen; 0 where it was seen before that arrived.
-    pub(crate) fn acknowledged_to_seen(&self, writes: Range<usize>) -> Quantiles {
+    pub(crate) fn acknowledged_to_seen(&self, writes: Range<usize>) -> Times {
         self.between(writes, |slot| (&slot.acknowledged, &slot.seen))
     }
 
@@ -95,13 +95,13 @@ impl Board {
         &self,
         writes: Range<usize>,
         ends: impl Fn(&Slot) -> (&AtomicU64, &AtomicU64),
-    ) -> Quantiles {
+    ) -> Times {
         let slots = self.slots[writes].iter();
         slots
             .map(|slot| {
                 let (from, to) = ends(slot);
                 let (from, to) = (from.load(Ordering::Relaxed), to.load(Ordering::Relaxed));
-                clock::milliseconds(Duration::from_nanos(to.saturating_sub(from)))
+                Duration::from_nanos(to.saturating_sub(from))
             })
             .collect()
     }

@@ -22,7 +22,7 @@ use measure::{LANES, Round};
 use ours::Ours;
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
-use rig::quantiles::quantile;
+use rig::rounds::{median, percentile};
 use rig::server::{NullServer, Serving};
 use rig::{Failure, cores, records, sdk, server};
 use sdk_loop::SdkLoop;
@@ -76,24 +76,19 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
         ],
     );
     for (contender, of_contender) in contenders.iter().zip(&rounds) {
-        let median = |figure: fn(&Round) -> f64| quantile(of_contender.iter().map(figure), 0.5);
-        let cpu = |share| quantile(of_contender.iter().map(|round| round.cpu_us), share);
-        let to_floor = quantile(
-            of_contender
-                .iter()
-                .zip(&rounds[0])
-                .map(|(own, floor)| own.cpu_us / floor.cpu_us),
-            0.5,
-        );
+        let of_rounds = |figure: fn(&Round) -> f64| median(of_contender.iter().map(figure));
+        let cpu = |percent| percentile(of_contender.iter().map(|round| round.cpu_us), percent);
+        let pairs = of_contender.iter().zip(&rounds[0]);
+        let to_floor = median(pairs.map(|(own, floor)| own.cpu_us / floor.cpu_us));
         report.row([
             Cell::text(contender.name()),
-            Cell::Number(cpu(0.5), 1),
+            Cell::Number(cpu(50), 1),
             Cell::Number(to_floor, 2),
-            Cell::Number(cpu(0.1), 1),
-            Cell::Number(cpu(0.9), 1),
-            Cell::Number(median(|round| round.busy), 2),
-            Cell::Number(median(|round| round.requests), 2),
-            Cell::Number(median(|round| round.kilobytes), 1),
+            Cell::Number(cpu(10), 1),
+            Cell::Number(cpu(90), 1),
+            Cell::Number(of_rounds(|round| round.busy), 2),
+            Cell::Number(of_rounds(|round| round.requests), 2),
+            Cell::Number(of_rounds(|round| round.kilobytes), 1),
         ]);
         if let Some(bar) = contender.bar() {
             report.bar(
@@ -113,10 +108,7 @@ async fn run(server: &NullServer, rotations: usize, batches: usize) -> Result<()
     let pairs = of("the sink, budgeted")?
         .iter()
         .zip(of("the sink, no rate")?);
-    let capacity = quantile(
-        pairs.map(|(with, without)| with.cpu_us - without.cpu_us),
-        0.5,
-    );
+    let capacity = median(pairs.map(|(with, without)| with.cpu_us - without.cpu_us));
     report.bar(
         "what budgets cost, us a batch",
         capacity,

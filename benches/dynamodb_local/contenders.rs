@@ -1,16 +1,19 @@
 //! The sink, and the loop that does without it.
 
+use std::time::Duration;
+
 use dynamodb_connector::sink::{DynamoDbSink, TableSettings, TableSink};
 use futures::future::{BoxFuture, join_all};
 use tokio::task::JoinHandle;
 
 use crate::rig::records::BATCH;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock, sdk};
 use crate::rounds::{Batches, Contender};
 use crate::table::Table;
 
-/// The milliseconds of a batch's items, when all have their outcome.
-type Waiting = JoinHandle<Result<Vec<f64>, Failure>>;
+/// The latencies of a batch's items, when all have their outcome.
+type Waiting = JoinHandle<Result<Vec<Duration>, Failure>>;
 
 /// One writer that puts record after record. The buffer holds twice what may be in flight: a
 /// batch is full when a request ends, and a record waits for no more than one other batch.
@@ -46,7 +49,7 @@ impl Contender for Stream {
 
     /// An item's latency is from its acceptance to its outcome. The records of a batch are
     /// awaited in their order: what is measured may be too long, never too short.
-    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Times, Failure>> {
         Box::pin(async move {
             let mut waiting = Vec::new();
             let put = self.put_all(batches, &mut waiting).await;
@@ -54,9 +57,9 @@ impl Contender for Stream {
             // Those too whose receipts were dropped over a failure.
             let flushed = self.sink.flush().await;
             put?;
-            let mut latencies = Vec::new();
+            let mut latencies = Times::default();
             for batch in batches {
-                latencies.append(&mut batch??);
+                latencies.extend(batch??);
             }
             flushed?;
             Ok(latencies)
@@ -77,7 +80,7 @@ impl Stream {
                 let mut latencies = Vec::with_capacity(BATCH);
                 for (accepted, receipt) in receipts {
                     receipt.await.into_result()?;
-                    latencies.push(clock::milliseconds(accepted.elapsed()));
+                    latencies.push(accepted.elapsed());
                 }
                 Ok(latencies)
             }));
@@ -99,20 +102,20 @@ impl Contender for SdkLoop {
     }
 
     /// An item's latency is that of its batch, from when the batch is at hand.
-    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>> {
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Times, Failure>> {
         Box::pin(async move {
             let lanes =
                 (0..self.lanes).map(|_| tokio::spawn(lane(self.table.clone(), batches.clone())));
-            let mut latencies = Vec::new();
+            let mut latencies = Times::default();
             for lane in join_all(lanes).await {
-                latencies.append(&mut lane??);
+                latencies.extend(lane??);
             }
             Ok(latencies)
         })
     }
 }
 
-async fn lane(table: Table, batches: Batches) -> Result<Vec<f64>, Failure> {
+async fn lane(table: Table, batches: Batches) -> Result<Vec<Duration>, Failure> {
     let mut latencies = Vec::new();
     for batch in batches {
         let items: Vec<_> = (batch * BATCH..(batch + 1) * BATCH)
@@ -121,8 +124,7 @@ async fn lane(table: Table, batches: Batches) -> Result<Vec<f64>, Failure> {
         let began = clock::instant();
         let (client, items) = (&table.client, items.into_iter());
         sdk::write_batch(client, &table.name, items).await?;
-        let took = clock::milliseconds(began.elapsed());
-        latencies.extend([took; BATCH]);
+        latencies.extend([began.elapsed(); BATCH]);
     }
     Ok(latencies)
 }

@@ -17,26 +17,27 @@ use contenders::{SdkLoop, Stream};
 use place::Place;
 use report::{Bound, Cell, Report};
 use rig::Failure;
-use rig::arguments::{Arguments, Value, refuse};
-use rig::quantiles::{Quantiles, quantile};
+use rig::arguments::{Arguments, Value};
 use rig::records::BATCH;
+use rig::rounds::percentile;
+use rig::times::Times;
 use rounds::{Contender, Round, Volume};
 use table::Table;
 
 const NAME: &str = "dynamodb_local";
 const OPTIONS: [Value; 3] = [
     Value {
-        name: "--concurrency",
+        name: "concurrency",
         of: "N,N",
         does: "requests in flight, 1 to 1000 each; 1,4,16,64 unless told",
     },
     Value {
-        name: "--endpoint",
+        name: "endpoint",
         of: "URL",
         does: "a DynamoDB that runs already, on this machine or at AWS",
     },
     Value {
-        name: "--table",
+        name: "table",
         of: "NAME",
         does: "a table that exists; only what is written is deleted again",
     },
@@ -44,15 +45,11 @@ const OPTIONS: [Value; 3] = [
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::read(NAME, &OPTIONS);
-    let asked = arguments.value("--concurrency").unwrap_or("1,4,16,64");
+    let asked = arguments.value("concurrency").unwrap_or("1,4,16,64");
     let Some(concurrencies) = concurrencies(asked) else {
-        refuse(
-            NAME,
-            &OPTIONS,
-            &format!("--concurrency {asked}: not numbers of 1 to 1000"),
-        );
+        arguments.refuse(&format!("--concurrency {asked}: not numbers of 1 to 1000"));
     };
-    let Some(place) = Place::find(arguments.value("--endpoint"))? else {
+    let Some(place) = Place::find(arguments.value("endpoint"))? else {
         println!(
             "{NAME}: no DynamoDB to write to: give --endpoint URL, or run `bash tests/run`, \
              which downloads DynamoDB Local into .cache (needs Java 17 and Maven)"
@@ -65,7 +62,7 @@ fn main() -> Result<(), Failure> {
         .build()?
         .block_on(async {
             let client = place.client().await?;
-            let table = Table::open(client, arguments.value("--table")).await?;
+            let table = Table::open(client, arguments.value("table")).await?;
             println!(
                 "{} rounds each of {} items of 1 KB, {}; latency of an item in ms",
                 volume.rounds,
@@ -129,20 +126,16 @@ async fn measure(
         let rounds = rounds::rotate(&contenders, volume).await?;
         sink.close().await?;
 
-        let rate = |rounds: &[Round], share| quantile(rounds.iter().map(|r| r.rate), share);
-        let to_loop = |own: &[Round]| rate(own, 0.5) / rate(&rounds[1], 0.5);
+        let rate = |rounds: &[Round], percent| percentile(rounds.iter().map(|r| r.rate), percent);
+        let to_loop = |own: &[Round]| rate(own, 50) / rate(&rounds[1], 50);
         for (contender, own) in contenders.iter().zip(&rounds) {
-            let latencies: Quantiles = own
-                .iter()
-                .flat_map(|round| &round.latencies)
-                .copied()
-                .collect();
+            let latencies: Times = own.iter().map(|round| &round.latencies).sum();
             report.row([
                 Cell::text(contender.name()),
                 Cell::Number(concurrency as f64, 0),
-                Cell::Number(rate(own, 0.5), 0),
-                Cell::Number(rate(own, 0.1), 0),
-                Cell::Number(rate(own, 0.9), 0),
+                Cell::Number(rate(own, 50), 0),
+                Cell::Number(rate(own, 10), 0),
+                Cell::Number(rate(own, 90), 0),
                 Cell::Number(to_loop(own), 2),
                 Cell::Number(latencies.at(0.5), 1),
                 Cell::Number(latencies.at(0.99), 1),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use futures::future::BoxFuture;
 
 use crate::rig::records::BATCH;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 
 /// Set by an interrupt: no more batches are handed out. What is under way has its outcome still,
@@ -26,8 +27,8 @@ pub(crate) struct Volume {
 pub(crate) struct Round {
     /// Items a second.
     pub(crate) rate: f64,
-    /// Milliseconds of each item.
-    pub(crate) latencies: Vec<f64>,
+    /// Of each item.
+    pub(crate) latencies: Times,
 }
 
 /// The batches of a round, handed out one after the other to whoever has a request to spare.
@@ -40,9 +41,9 @@ pub(crate) struct Batches {
 pub(crate) trait Contender {
     fn name(&self) -> &'static str;
 
-    /// Writes all batches, each acknowledged in full, and gives the milliseconds of each item.
+    /// Writes all batches, each acknowledged in full, and returns the latency of each item.
     /// Also where it fails, nothing is under way any more when it returns.
-    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Vec<f64>, Failure>>;
+    fn write(&self, batches: Batches) -> BoxFuture<'_, Result<Times, Failure>>;
 }
 
 impl Volume {

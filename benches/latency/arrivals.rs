@@ -4,13 +4,11 @@
 //! latency counts from when it was due, so that a stall is charged to every write that it kept
 //! waiting and not to one alone (coordinated omission). The latency from the call is taken too.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 
 /// The least time between two arrivals. Where more writes come, several arrive at once, as they do
@@ -26,20 +24,12 @@ pub(crate) struct Schedule {
     counted: u32,
 }
 
-/// In milliseconds.
 #[derive(Debug)]
 pub(crate) struct Latencies {
     /// Writes a second that had their outcome.
     pub(crate) rate: f64,
-    pub(crate) from_arrival: Quantiles,
-    pub(crate) from_call: Quantiles,
-}
-
-/// Nanoseconds of one write.
-#[derive(Default)]
-struct Slot {
-    from_arrival: AtomicU64,
-    from_call: AtomicU64,
+    pub(crate) from_arrival: Times,
+    pub(crate) from_call: Times,
 }
 
 impl Schedule {
@@ -87,9 +77,7 @@ impl Schedule {
     where
         O: Future<Output = Result<(), Failure>> + Send + 'static,
     {
-        let slots: Vec<Slot> = (0..self.counted).map(|_| Slot::default()).collect();
-        let slots = Arc::new(slots);
-        let (failed, mut failures) = mpsc::unbounded_channel::<Failure>();
+        let mut groups = JoinSet::new();
         let began = clock::instant();
         let mut writes = (0..self.writes()).zip(0..).peekable();
         let due = |number: u32| began + self.due(number);
@@ -101,56 +89,33 @@ impl Schedule {
             {
                 let called = clock::instant();
                 let outcome = submit(place).await?;
-                let slot = number.checked_sub(self.warm_up);
-                together.push((outcome, slot, due(number), called));
+                together.push((outcome, number >= self.warm_up, due(number), called));
             }
-            let (slots, failed) = (Arc::clone(&slots), failed.clone());
-            tokio::spawn(async move {
-                for (outcome, slot, due, called) in together {
-                    match outcome.await {
-                        Ok(()) => take(&slots, slot, due, called),
-                        // The receiver is gone where another has failed already.
-                        Err(failure) => drop(failed.send(failure)),
+            groups.spawn(async move {
+                let mut written = Vec::with_capacity(together.len());
+                for (outcome, counts, due, called) in together {
+                    outcome.await?;
+                    if counts {
+                        written.push((due, called, clock::instant()));
                     }
                 }
+                Ok::<_, Failure>(written)
             });
         }
-        drop(failed);
-        // The last of the senders goes with the last outcome.
-        if let Some(failure) = failures.recv().await {
-            return Err(failure);
+        let (mut from_arrival, mut from_call) = (Times::default(), Times::default());
+        let mut ended = began;
+        while let Some(written) = groups.join_next().await {
+            for (due, called, now) in written?? {
+                from_arrival.add(now - due);
+                from_call.add(now - called);
+                ended = ended.max(now);
+            }
         }
         let warm_up = Duration::from_secs_f64(f64::from(self.warm_up) / self.rate);
-        let rate = f64::from(self.counted) / (began + warm_up).elapsed().as_secs_f64();
-        let milliseconds = |nanoseconds: &AtomicU64| {
-            clock::milliseconds(Duration::from_nanos(nanoseconds.load(Ordering::Relaxed)))
-        };
         Ok(Latencies {
-            rate,
-            from_arrival: slots
-                .iter()
-                .map(|slot| milliseconds(&slot.from_arrival))
-                .collect(),
-            from_call: slots
-                .iter()
-                .map(|slot| milliseconds(&slot.from_call))
-                .collect(),
+            rate: f64::from(self.counted) / (ended - began - warm_up).as_secs_f64(),
+            from_arrival,
+            from_call,
         })
     }
-}
-
-fn take(slots: &[Slot], slot: Option<u32>, due: Instant, called: Instant) {
-    let now = clock::instant();
-    let slot = slot.and_then(|slot| slots.get(usize::try_from(slot).ok()?));
-    let Some(Slot {
-        from_arrival,
-        from_call,
-    }) = slot
-    else {
-        return;
-    };
-    let nanoseconds =
-        |since: Instant| u64::try_from((now - since).as_nanos()).expect("no run takes centuries");
-    from_arrival.store(nanoseconds(due), Ordering::Relaxed);
-    from_call.store(nanoseconds(called), Ordering::Relaxed);
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use arrivals::{Latencies, Schedule};
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
-use rig::quantiles::{Quantiles, quantile};
+use rig::rounds::{median, most};
 use rig::server::{NullServer, Serving, Took};
 use rig::{Failure, cores, server};
 use tokio::runtime::Runtime;
@@ -153,9 +153,8 @@ impl Table {
 
     /// Adds the medians of these rounds, and the longest time of all.
     fn row(&mut self, name: String, rounds: &[Measured]) {
-        let all =
-            |figure: fn(&Measured) -> f64| -> Quantiles { rounds.iter().map(figure).collect() };
-        let median = |figure: fn(&Measured) -> f64| all(figure).at(0.5);
+        let all = |figure: fn(&Measured) -> f64| rounds.iter().map(figure);
+        let median = |figure| median(all(figure));
         let writes = rounds
             .iter()
             .map(|round| round.latencies.from_arrival.count());
@@ -165,19 +164,19 @@ impl Table {
             Cell::Number(median(|round| round.latencies.from_arrival.at(0.5)), 2),
             Cell::Number(median(Measured::p99), 2),
             Cell::Number(median(|round| round.latencies.from_arrival.at(0.999)), 2),
-            Cell::Number(all(|round| round.latencies.from_arrival.most()).most(), 2),
+            Cell::Number(most(all(|round| round.latencies.from_arrival.most())), 2),
             Cell::Number(median(|round| round.latencies.from_call.at(0.99)), 2),
             Cell::Number(median(|round| round.server.median), 2),
             Cell::Number(median(|round| round.server.p99), 2),
             Cell::Number(median(|round| round.batch), 1),
-            Cell::Number(writes.sum::<usize>() as f64, 0),
+            Cell::Number(writes.sum::<u64>() as f64, 0),
         ]);
     }
 
     /// The machine may be slower in one round than in another: the difference is taken within a round.
     fn bar(&mut self, rate: &str, sink: &[Measured], calls: &[Measured], limit: f64) {
         let pairs = sink.iter().zip(calls);
-        let beyond = quantile(pairs.map(|(sink, calls)| sink.p99() - calls.p99()), 0.5);
+        let beyond = median(pairs.map(|(sink, calls)| sink.p99() - calls.p99()));
         let name = format!("p99 at {rate}, the sink - put_item");
         self.report.bar(name, beyond, Bound::AtMost(limit));
     }

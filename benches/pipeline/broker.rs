@@ -1,8 +1,8 @@
 //! Which broker is written to: one that is named, an Apache Kafka that is started for this, or librdkafka's mock in another process.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dynamodb_connector::embedded::EmbeddedKafka;
@@ -12,6 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
 use crate::changes::unique;
+use crate::rig::child::{self, Child};
 use crate::rig::{Failure, clock};
 
 /// What `tests/run` sets too.
@@ -21,8 +22,8 @@ const POM: &str = include_str!("../../tests/servers/kafka.pom.xml");
 const PROPERTIES: &str = include_str!("../../tests/servers/kafka.server.properties");
 /// Any; all nodes of a cluster have the same.
 const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
-/// The argument that makes this executable librdkafka's mock.
-const ARGUMENT: &str = "--mock-broker";
+/// The role of the process that is librdkafka's mock.
+const ROLE: &str = "mock-broker";
 const PATIENCE: Duration = Duration::from_secs(120);
 const PARTITIONS: i32 = 4;
 
@@ -41,15 +42,21 @@ pub(crate) struct Broker {
     name: String,
     /// What the topics' names begin with, where others may have some of the same.
     prefix: String,
-    /// The process, unless it was there before.
-    process: Option<Process>,
-    mock: bool,
+    process: Process,
 }
 
-struct Process {
-    child: Child,
+#[expect(dead_code, reason = "a process ends when it is dropped")]
+enum Process {
+    /// It was there before.
+    Given,
+    Kafka(Kafka),
+    Mock(Child),
+}
+
+struct Kafka {
+    process: std::process::Child,
     /// Its files.
-    directory: Option<PathBuf>,
+    directory: PathBuf,
 }
 
 impl Broker {
@@ -60,23 +67,21 @@ impl Broker {
                 name: format!("the broker at {bootstrap}"),
                 bootstrap,
                 prefix,
-                process: None,
-                mock: false,
+                process: Process::Given,
             });
         }
         let jars = std::env::var_os(JARS).map_or_else(cached_jars, PathBuf::from);
         if jars.is_dir() {
             return kafka(&jars, prefix);
         }
-        let (process, bootstrap) = mock()?;
+        let mut mock = Child::start(ROLE, &())?;
         Ok(Self {
-            bootstrap,
+            bootstrap: mock.line()?,
             name: "librdkafka's mock of a broker in another process, for there is no Kafka: its figures are not those of a broker \
                    (run `bash tests/run`, which downloads Kafka into .cache)"
                 .to_owned(),
             prefix,
-            process: Some(process),
-            mock: true,
+            process: Process::Mock(mock),
         })
     }
 
@@ -86,7 +91,7 @@ impl Broker {
 
     /// Whether it is librdkafka's mock, whose consumers wait longer than a broker's.
     pub(crate) fn is_mock(&self) -> bool {
-        self.mock
+        matches!(self.process, Process::Mock(_))
     }
 
     pub(crate) fn bootstrap(&self) -> &str {
@@ -96,7 +101,7 @@ impl Broker {
     /// Makes the topic, unless the mock did.
     pub(crate) fn topic(&self, topic: Topic) -> Result<String, Failure> {
         let name = TOPICS[topic as usize];
-        if self.mock {
+        if self.is_mock() {
             return Ok(name.to_owned());
         }
         let name = format!("{}-{name}", self.prefix);
@@ -111,7 +116,7 @@ impl Broker {
 
     /// Deletes the topics where the broker stays.
     pub(crate) fn clear(&self) -> Result<(), Failure> {
-        if self.process.is_some() {
+        if !matches!(self.process, Process::Given) {
             return Ok(());
         }
         let names = TOPICS.map(|name| format!("{}-{name}", self.prefix));
@@ -130,13 +135,11 @@ impl Broker {
     }
 }
 
-impl Drop for Process {
+impl Drop for Kafka {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        if let Some(directory) = &self.directory {
-            let _ = std::fs::remove_dir_all(directory);
-        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -177,19 +180,17 @@ fn kafka(jars: &Path, prefix: String) -> Result<Broker, Failure> {
     if !format.success() {
         return Err(format!("Kafka's files were not made: {format}").into());
     }
-    let child = java(jars, "kafka.Kafka").arg(&file).spawn()?;
-    let mut process = Process {
-        child,
-        directory: Some(directory),
+    let mut kafka = Kafka {
+        process: java(jars, "kafka.Kafka").arg(&file).spawn()?,
+        directory,
     };
     let bootstrap = format!("127.0.0.1:{port}");
-    answers(&mut process.child, &bootstrap)?;
+    answers(&mut kafka.process, &bootstrap)?;
     Ok(Broker {
         bootstrap,
         name: "Apache Kafka on this machine, one node, sharing its cores".to_owned(),
         prefix,
-        process: Some(process),
-        mock: false,
+        process: Process::Kafka(kafka),
     })
 }
 
@@ -205,7 +206,7 @@ fn java(jars: &Path, main: &str) -> Command {
     command
 }
 
-fn answers(child: &mut Child, bootstrap: &str) -> Result<(), Failure> {
+fn answers(child: &mut std::process::Child, bootstrap: &str) -> Result<(), Failure> {
     let mut config = ClientConfig::new();
     let consumer: BaseConsumer = config.set("bootstrap.servers", bootstrap).create()?;
     let began = clock::instant();
@@ -229,29 +230,9 @@ fn free_port() -> Result<u16, Failure> {
         .port())
 }
 
-fn mock() -> Result<(Process, String), Failure> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .arg(ARGUMENT)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = child.stdout.take().expect("the child's output is piped");
-    let process = Process {
-        child,
-        directory: None,
-    };
-    let mut line = String::new();
-    BufReader::new(stdout).read_line(&mut line)?;
-    if line.is_empty() {
-        return Err("the mock has ended".into());
-    }
-    Ok((process, line.trim().to_owned()))
-}
-
 /// Is the mock until the parent closes this process's input, where this process was started for that.
 pub(crate) fn serve_if_asked() -> Option<Result<(), Failure>> {
-    let asked = std::env::args().nth(1).as_deref() == Some(ARGUMENT);
-    asked.then(|| {
+    child::run_if_asked(ROLE, |()| {
         let mock = EmbeddedKafka::start(&TOPICS.map(|name| (name, PARTITIONS)))?;
         println!("{}", mock.bootstrap_servers());
         let _ = std::io::stdin().read(&mut [0]);

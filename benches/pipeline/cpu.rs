@@ -10,7 +10,7 @@ use crate::broker::{Broker, Topic};
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{beside_server, sdk_loop};
 use crate::report::{Bound, Cell, Report};
-use crate::rig::quantiles::Quantiles;
+use crate::rig::rounds::{median, percentile};
 use crate::rig::{Failure, clock};
 use crate::stages::{STAGES, Stage, Stages};
 
@@ -124,7 +124,7 @@ impl Bench {
 impl Rounds {
     fn report_stages(&self, report: &mut Report) {
         for (place, (_, name)) in STAGES.iter().enumerate() {
-            let added = Quantiles::from_iter(self.added(place)).at(0.5);
+            let added = median(self.added(place));
             row(
                 report,
                 format!("CPU: {name}"),
@@ -195,10 +195,9 @@ impl Rounds {
             let ratios: Vec<f64> = own.iter().zip(bare).map(|(own, bare)| own / bare).collect();
             row(report, format!("ratio: {name}"), "", 2, &ratios, f64::NAN);
             if let Some(bar) = bar {
-                let ratio = Quantiles::from_iter(ratios).at(0.5);
                 report.bar(
                     format!("CPU of a change: {name}"),
-                    ratio,
+                    median(ratios),
                     Bound::AtMost(bar),
                 );
             }
@@ -230,15 +229,15 @@ fn row(
     figures: &[f64],
     added: f64,
 ) {
-    let figures: Quantiles = figures.iter().copied().collect();
+    let at = |percent| percentile(figures.iter().copied(), percent);
     report.row([
         Cell::text(what),
         Cell::text(unit),
-        Cell::Number(figures.at(0.5), decimals),
-        Cell::Number(figures.at(0.1), decimals),
-        Cell::Number(figures.at(0.9), decimals),
+        Cell::Number(at(50), decimals),
+        Cell::Number(at(10), decimals),
+        Cell::Number(at(90), decimals),
         Cell::NOTHING,
         Cell::Number(added, 2),
-        Cell::Number(figures.count() as f64, 0),
+        Cell::Number(figures.len() as f64, 0),
     ]);
 }

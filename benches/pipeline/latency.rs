@@ -18,7 +18,7 @@ use crate::changes::{Clients, beside_server, unique, writing};
 use crate::event::{self, KeyAndJson, Number};
 use crate::report::{Bound, Cell, Report};
 use crate::rig::Failure;
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 
 const SHARDS: usize = 4;
 const RATE: usize = 1_000;
@@ -85,7 +85,7 @@ struct Flow {
 }
 
 impl Flow {
-    async fn measure(&self, counted: usize) -> Result<Quantiles, Failure> {
+    async fn measure(&self, counted: usize) -> Result<Times, Failure> {
         /// While these come, the consumer joins its group; all of them are awaited before the others begin.
         const WARM_UP: usize = 3 * RATE;
         let rate = f64::from(u32::try_from(RATE)?);

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
-use rig::quantiles::Quantiles;
 use rig::records::{BATCH, NOTE_BYTES};
+use rig::rounds::median;
 use rig::server::{NullServer, Serving};
+use rig::times::Times;
 use rig::{Failure, server};
 use stretches::{Act, Costs, Stretches};
 use writing::Writing;
@@ -118,11 +119,11 @@ impl Buffer {
                 puts,
             } = stretches.of(act);
             let name = format!("{}, {}", self.name, act.name());
-            let time = |of: &Quantiles, share| Cell::Number(of.at(share), 2);
+            let time = |of: &Times, share| Cell::Number(of.at(share), 2);
             report.row([
                 Cell::text(name.clone()),
-                Cell::Number(held.at(0.5), 0),
-                Cell::Number(bytes.at(0.5) / f64::from(1 << 20), 1),
+                Cell::Number(median(held), 0),
+                Cell::Number(median(bytes) / f64::from(1 << 20), 1),
                 time(&snapshot, 0.5),
                 time(&snapshot, 1.0),
                 time(&to_bytes, 0.5),

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 use crate::writing::{Instants, Writing};
 
@@ -30,29 +30,30 @@ struct Stretch {
     bytes: Option<usize>,
     snapshot: Option<Duration>,
     to_bytes: Option<Duration>,
-    outcome_gaps: Vec<f64>,
-    put_gaps: Vec<f64>,
+    outcome_gaps: Vec<Duration>,
+    put_gaps: Vec<Duration>,
 }
 
 #[derive(Default)]
 pub(crate) struct Stretches(Vec<Stretch>);
 
-/// Of all stretches of a kind; times in milliseconds.
+/// Of all stretches of a kind.
 pub(crate) struct Costs {
-    /// Writes in a snapshot.
-    pub(crate) held: Quantiles,
-    pub(crate) bytes: Quantiles,
-    pub(crate) snapshot: Quantiles,
-    pub(crate) to_bytes: Quantiles,
+    /// Writes in each snapshot.
+    pub(crate) held: Vec<f64>,
+    /// Of each snapshot.
+    pub(crate) bytes: Vec<f64>,
+    pub(crate) snapshot: Times,
+    pub(crate) to_bytes: Times,
     pub(crate) outcomes: Gaps,
     pub(crate) puts: Gaps,
 }
 
-/// Milliseconds between what follows one another.
+/// Times between what follows one another.
 pub(crate) struct Gaps {
-    pub(crate) all: Quantiles,
+    pub(crate) all: Times,
     /// The longest of each stretch.
-    pub(crate) longest: Quantiles,
+    pub(crate) longest: Times,
 }
 
 impl Act {
@@ -125,12 +126,8 @@ impl Stretches {
         Costs {
             held: of_kind().filter_map(|s| count(s.held)).collect(),
             bytes: of_kind().filter_map(|s| count(s.bytes)).collect(),
-            snapshot: of_kind()
-                .filter_map(|s| s.snapshot.map(clock::milliseconds))
-                .collect(),
-            to_bytes: of_kind()
-                .filter_map(|s| s.to_bytes.map(clock::milliseconds))
-                .collect(),
+            snapshot: of_kind().filter_map(|s| s.snapshot).collect(),
+            to_bytes: of_kind().filter_map(|s| s.to_bytes).collect(),
             outcomes: Gaps::of(of_kind().map(|s| &s.outcome_gaps)),
             puts: Gaps::of(of_kind().map(|s| &s.put_gaps)),
         }
@@ -138,25 +135,22 @@ impl Stretches {
 }
 
 impl Gaps {
-    fn of<'a>(stretches: impl Iterator<Item = &'a Vec<f64>> + Clone) -> Self {
+    fn of<'a>(stretches: impl Iterator<Item = &'a Vec<Duration>> + Clone) -> Self {
+        let longest = |gaps: &Vec<Duration>| gaps.iter().max().copied().unwrap_or_default();
         Self {
             all: stretches.clone().flatten().copied().collect(),
-            longest: stretches
-                .map(|gaps| gaps.iter().copied().fold(0.0, f64::max))
-                .collect(),
+            longest: stretches.map(longest).collect(),
         }
     }
 
-    /// How much longer the longest gaps are here, typically or at worst.
+    /// Returns by how many milliseconds the longest gaps are longer here, typically or at worst.
     pub(crate) fn beyond(&self, undisturbed: &Self, share: f64) -> f64 {
         self.longest.at(share) - undisturbed.longest.at(share)
     }
 }
 
-/// Each gap in milliseconds, with its end.
-fn gaps(instants: &[Instant]) -> impl Iterator<Item = (Instant, f64)> {
-    instants.iter().zip(instants.iter().skip(1)).map(|(a, b)| {
-        let gap = b.saturating_duration_since(*a);
-        (*b, clock::milliseconds(gap))
-    })
+/// Returns each gap with its end.
+fn gaps(instants: &[Instant]) -> impl Iterator<Item = (Instant, Duration)> {
+    let pairs = instants.iter().zip(instants.iter().skip(1));
+    pairs.map(|(a, b)| (*b, b.saturating_duration_since(*a)))
 }

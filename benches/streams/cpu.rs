@@ -11,7 +11,7 @@ use crate::changes::reading::Reading;
 use crate::changes::sdk_loop;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique};
-use crate::rig::quantiles::Quantiles;
+use crate::rig::rounds::median;
 use crate::rig::{Failure, clock};
 use crate::table::{Row, Table};
 
@@ -53,32 +53,34 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
         }
         Ok(())
     })?;
-    let cpu = |rounds: &[Round]| rounds.iter().map(|r| r.cpu_us).collect::<Quantiles>();
-    let rate = |rounds: &[Round]| rounds.iter().map(|r| r.rate).collect::<Quantiles>();
+    let of_all = |rounds: &[Round], figure: fn(&Round) -> f64| -> Vec<f64> {
+        rounds.iter().map(figure).collect()
+    };
+    let cpu = |rounds: &[Round]| of_all(rounds, |round| round.cpu_us);
     let row = Row {
         what: "CPU of a record by run(handler): read, decoded, handled",
         unit: "us",
         kcl: "55-70",
         reads: None,
     };
-    table.row(&row, &cpu(&ours));
+    table.rounds(&row, &cpu(&ours));
     let row = Row {
         what: "CPU of a record by GetRecords of the SDK: read, not decoded",
         unit: "us",
         kcl: "",
         reads: None,
     };
-    table.row(&row, &cpu(&by_hand));
+    table.rounds(&row, &cpu(&by_hand));
     let row = Row {
         what: "records a second by run(handler), from 4 shards",
         unit: "1/s",
         kcl: "933 a shard",
         reads: None,
     };
-    table.row(&row, &rate(&ours));
+    table.rounds(&row, &of_all(&ours, |round| round.rate));
     table.bar(
         "CPU of a record read, decoded and handled, by that of the SDK's GetRecords alone",
-        cpu(&ours).at(0.5) / cpu(&by_hand).at(0.5),
+        median(cpu(&ours)) / median(cpu(&by_hand)),
         BAR,
     );
     Ok(())

@@ -1,7 +1,5 @@
 //! What a thousand shards cost on which nothing happens: reads and renewals of leases, in a process of its own.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use dynamodb_connector::streams::StreamsSettings;
@@ -10,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique};
+use crate::rig::child::{self, Child};
 use crate::rig::records::TABLE;
 use crate::rig::{Failure, clock, resident};
 use crate::table::Table;
 
-/// The argument that makes this executable the worker; its task follows, as JSON.
-const ARGUMENT: &str = "--idle";
+/// The role of the worker's process.
+const ROLE: &str = "idle";
 
 const SHARDS: usize = 1_000;
 const POLL: Duration = Duration::from_secs(4);
@@ -73,46 +72,22 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
 
 /// Runs the worker, and counts what it writes to its lease table in a second.
 fn observe(server: &mut ChangeServer, task: &Task) -> Result<(Figures, f64), Failure> {
-    let mut process = Command::new(std::env::current_exe()?)
-        .arg(ARGUMENT)
-        .arg(serde_json::to_string(task)?)
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = process.stdout.take().expect("the child's output is piped");
-    let mut lines = BufReader::new(stdout).lines();
-    let mut counted = || -> Result<(Figures, f64), Failure> {
-        // The first says that the window begins, the second what was measured in it.
-        lines.next().ok_or("the idle worker has ended")??;
-        server.count()?;
-        let figures = lines.next().ok_or("the idle worker has ended")??;
-        let requests = server.requests()?;
-        let writes = requests.get("UpdateItem").copied().unwrap_or(0);
-        let writes = f64::from(writes) / task.window.as_secs_f64();
-        Ok((serde_json::from_str(&figures)?, writes))
-    };
-    let counted = counted();
-    if counted.is_err() {
-        let _ = process.kill();
-    }
-    process.wait()?;
-    counted
+    let mut worker = Child::start(ROLE, task)?;
+    // The first line says that the window begins, the second what was measured in it.
+    worker.line()?;
+    server.count()?;
+    let figures = worker.answer()?;
+    let requests = server.requests()?;
+    let writes = requests.get("UpdateItem").copied().unwrap_or(0);
+    Ok((figures, f64::from(writes) / task.window.as_secs_f64()))
 }
 
 /// Reads nothing, where this process was started for that, and says what that took.
 pub(crate) fn idle_if_asked() -> Option<Result<(), Failure>> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(ARGUMENT) {
-        return None;
-    }
-    let task = arguments.next().unwrap_or_default();
-    Some(
-        serde_json::from_str(&task)
-            .map_err(Into::into)
-            .and_then(|task: Task| {
-                println!("{}", serde_json::to_string(&idle(&task)?)?);
-                Ok(())
-            }),
-    )
+    child::run_if_asked(ROLE, |task: Task| {
+        println!("{}", serde_json::to_string(&idle(&task)?)?);
+        Ok(())
+    })
 }
 
 fn idle(task: &Task) -> Result<Figures, Failure> {

@@ -9,7 +9,7 @@ use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique, writing};
 use crate::local::Local;
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 use crate::table::{Row, Table};
 
@@ -71,9 +71,9 @@ const LOADS: [Load; 4] = [
 ];
 
 struct Measured {
-    to_handler: Quantiles,
+    to_handler: Times,
     /// From the call of a put to its acknowledgement. The fake shows a change when it has it: this is all that it adds.
-    own: Quantiles,
+    own: Times,
     /// Of the shard that was read most, in a second.
     reads: Option<f64>,
 }
@@ -136,14 +136,14 @@ impl Load {
             kcl: self.kcl,
             reads: measured.reads,
         };
-        table.row(&row, &measured.to_handler);
+        table.times(&row, &measured.to_handler);
         let row = Row {
             what: "  of it the put itself",
             unit: "ms",
             kcl: "",
             reads: None,
         };
-        table.row(&row, &measured.own);
+        table.times(&row, &measured.own);
     }
 
     fn measure(

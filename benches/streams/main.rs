@@ -19,12 +19,12 @@ mod table;
 
 use changes::server;
 use rig::Failure;
-use rig::arguments::{Arguments, Value, refuse};
+use rig::arguments::{Arguments, Value};
 use table::Table;
 
 const NAME: &str = "streams";
 const OPTIONS: [Value; 1] = [Value {
-    name: "--scenario",
+    name: "scenario",
     of: "NAME,…",
     does: "only these: latency, cpu, owner, start, idle, split",
 }];
@@ -53,11 +53,11 @@ fn main() -> Result<(), Failure> {
     }
     let arguments = Arguments::read(NAME, &OPTIONS);
     let chosen: Option<Vec<&str>> = arguments
-        .value("--scenario")
+        .value("scenario")
         .map(|names| names.split(',').collect());
     let known = |name: &&str| SCENARIOS.iter().any(|(scenario, _)| scenario == name);
     if let Some(name) = chosen.iter().flatten().find(|name| !known(name)) {
-        refuse(NAME, &OPTIONS, &format!("no scenario {name}"));
+        arguments.refuse(&format!("no scenario {name}"));
     }
     println!(
         "Changes of 1 KB, ten attributes; the fake's streams by HTTP from another process. \

@@ -1,7 +1,5 @@
 //! From the death of a shard's owner until another worker reads on: kill -9 of one process, while another stands by.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +11,13 @@ use crate::changes::board::Board;
 use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique, writing};
-use crate::rig::quantiles::Quantiles;
+use crate::rig::child::{self, Child};
 use crate::rig::records::TABLE;
-use crate::rig::{Failure, clock};
+use crate::rig::{Failure, clock, rounds};
 use crate::table::{Row, Table};
 
-/// The argument that makes this executable a worker; its task follows, as JSON.
-const ARGUMENT: &str = "--worker";
+/// The role of the process that reads at first.
+const ROLE: &str = "worker";
 
 /// The default of [`failover`](dynamodb_connector::streams::StreamsSettings::failover), in seconds, and what may be added.
 const FAILOVER: f64 = 10.0;
@@ -31,20 +29,14 @@ struct Task {
     lease_table: String,
 }
 
-/// The process that reads at first.
-struct Owner {
-    process: Child,
-    output: BufReader<ChildStdout>,
-}
-
 /// When something happened first.
 #[derive(Clone, Default)]
 struct First(Arc<(Mutex<Option<Instant>>, Notify)>);
 
 pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
-    let rounds = if quick { 1 } else { 6 };
+    let turns = if quick { 1 } else { 6 };
     let mut figures = Vec::new();
-    for round in 0..rounds {
+    for round in 0..turns {
         let server = ChangeServer::start(Contents {
             shards: 1,
             changes: 0,
@@ -58,17 +50,16 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
         })?;
         figures.push(taken.as_secs_f64());
     }
-    let figures = Quantiles::from_iter(figures);
     let row = Row {
         what: "owner killed to its shard read again, failover 10 s",
         unit: "s",
         kcl: "33-43",
         reads: None,
     };
-    table.row(&row, &figures);
+    table.rounds(&row, &figures);
     table.bar(
         "owner killed to read again, the longest, s",
-        figures.most(),
+        rounds::most(figures),
         FAILOVER + BEYOND,
     );
     Ok(())
@@ -79,14 +70,19 @@ async fn take_over(clients: &Clients, round: u64) -> Result<Duration, Failure> {
     /// Longer than any of this takes.
     const WRITES: usize = 20 * 120;
     let lease_table = unique("owner");
-    let mut owner = Owner::start(clients, &lease_table)?;
+    let task = Task {
+        endpoint: clients.endpoint.clone(),
+        lease_table: lease_table.clone(),
+    };
+    let mut owner = Child::start(ROLE, &task)?;
     let writer = {
         let (clients, board) = (clients.clone(), Board::new(0));
         tokio::spawn(
             async move { writing::put(&clients, &board, 0..WRITES, WRITES_PER_SECOND).await },
         )
     };
-    let mut owner = tokio::task::spawn_blocking(move || owner.reads().map(|()| owner)).await??;
+    // Its line says that it has a record.
+    let mut owner = tokio::task::spawn_blocking(move || owner.line().map(|_| owner)).await??;
 
     let first = First::default();
     let seen = first.clone();
@@ -107,51 +103,6 @@ async fn take_over(clients: &Clients, round: u64) -> Result<Duration, Failure> {
     writer.abort();
     standby.end().await?;
     Ok(taken)
-}
-
-impl Owner {
-    fn start(clients: &Clients, lease_table: &str) -> Result<Self, Failure> {
-        let task = Task {
-            endpoint: clients.endpoint.clone(),
-            lease_table: lease_table.to_owned(),
-        };
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .arg(serde_json::to_string(&task)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = process.stdout.take().expect("the child's output is piped");
-        Ok(Self {
-            process,
-            output: BufReader::new(output),
-        })
-    }
-
-    /// Waits for its first record.
-    fn reads(&mut self) -> Result<(), Failure> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        if line.is_empty() {
-            return Err("the owner has ended".into());
-        }
-        Ok(())
-    }
-
-    /// Kills it (SIGKILL), in the middle of anything.
-    fn kill(&mut self) -> Result<Instant, Failure> {
-        self.process.kill()?;
-        let died = clock::instant();
-        self.process.wait()?;
-        Ok(died)
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }
 
 impl First {
@@ -178,23 +129,11 @@ impl First {
 
 /// Reads until killed, or until the parent is gone, where this process was started for that.
 pub(crate) fn work_if_asked() -> Option<Result<(), Failure>> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(ARGUMENT) {
-        return None;
-    }
-    let task = arguments.next().unwrap_or_default();
-    Some(
-        serde_json::from_str(&task)
-            .map_err(Into::into)
-            .and_then(|task: Task| work(&task)),
-    )
+    child::run_if_asked(ROLE, |task| work(&task))
 }
 
 fn work(task: &Task) -> Result<(), Failure> {
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+    child::end_with_parent();
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

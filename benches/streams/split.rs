@@ -10,7 +10,7 @@ use crate::changes::board::Board;
 use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique, writing};
-use crate::rig::quantiles::Quantiles;
+use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 use crate::table::{Row, Table};
 
@@ -25,31 +25,30 @@ type Shards = Arc<Mutex<HashMap<String, Instant>>>;
 
 pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
     let splits = if quick { 2 } else { 7 };
-    let (mut beyond, repeats) = (Vec::new(), if quick { 1 } else { 3 });
+    let (mut times, repeats) = (Times::default(), if quick { 1 } else { 3 });
     for seed in 0..repeats {
         let mut server = ChangeServer::start(Contents {
             shards: 1,
             changes: 0,
         })?;
         let clients = server.clients();
-        beyond.extend(beside_server(|| {
+        times.extend(beside_server(|| {
             tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()?
                 .block_on(follow(&clients, &mut server, splits, seed))
         })?);
     }
-    let figures = Quantiles::from_iter(beyond);
     let row = Row {
         what: "split to the first record of each child",
         unit: "ms",
         kcl: "",
         reads: None,
     };
-    table.row(&row, &figures);
+    table.times(&row, &times);
     table.bar(
         "split to the child's first record, the longest, ms",
-        figures.most(),
+        times.most(),
         BAR,
     );
     Ok(())
@@ -60,7 +59,7 @@ async fn follow(
     server: &mut ChangeServer,
     splits: usize,
     seed: u64,
-) -> Result<Vec<f64>, Failure> {
+) -> Result<Vec<Duration>, Failure> {
     let source = clients
         .source(&unique("split"))
         .start(StartPosition::Latest)
@@ -88,7 +87,7 @@ async fn follow(
             let split = clock::instant();
             for child in server.split()? {
                 let first = first_of(&shards, &child).await?;
-                took.push(clock::milliseconds(first - split));
+                took.push(first - split);
             }
         }
         Ok::<_, Failure>(took)

@@ -7,15 +7,14 @@ use tokio::sync::Notify;
 use crate::changes::reading::Reading;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique};
-use crate::rig::quantiles::Quantiles;
-use crate::rig::{Failure, clock};
+use crate::rig::{Failure, clock, rounds};
 use crate::table::{Row, Table};
 
 /// In seconds.
 const BAR: f64 = 3.0;
 
 pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
-    let rounds = if quick { 3 } else { 20 };
+    let turns = if quick { 3 } else { 20 };
     let server = ChangeServer::start(Contents {
         shards: 4,
         changes: 1_000,
@@ -27,10 +26,10 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
             .build()?
             .block_on(async {
                 let mut figures = Vec::new();
-                for _ in 0..rounds {
+                for _ in 0..turns {
                     figures.push(start(&clients).await?);
                 }
-                Ok::<_, Failure>(Quantiles::from_iter(figures))
+                Ok::<_, Failure>(figures)
             })
     })?;
     let row = Row {
@@ -39,8 +38,8 @@ pub(crate) fn run(table: &mut Table, quick: bool) -> Result<(), Failure> {
         kcl: "30-120",
         reads: None,
     };
-    table.row(&row, &figures);
-    table.bar("start, the longest, s", figures.most(), BAR);
+    table.rounds(&row, &figures);
+    table.bar("start, the longest, s", rounds::most(figures), BAR);
     Ok(())
 }
 

@@ -1,7 +1,8 @@
 //! The rows: a figure each, whatever it is of.
 
 use crate::report::{Bound, Cell, Report};
-use crate::rig::quantiles::Quantiles;
+use crate::rig::rounds::{median, most, percentile};
+use crate::rig::times::Times;
 
 pub(crate) struct Table(Report);
 
@@ -22,14 +23,27 @@ impl Table {
         Self(Report::new("streams", &columns))
     }
 
-    pub(crate) fn row(&mut self, row: &Row<'_>, figures: &Quantiles) {
+    /// Adds a row of times, in milliseconds.
+    pub(crate) fn times(&mut self, row: &Row<'_>, times: &Times) {
+        let quantiles = [times.at(0.5), times.at(0.99), times.most()];
+        self.add(row, quantiles, times.count() as f64);
+    }
+
+    /// Adds a row of figures, one a round.
+    pub(crate) fn rounds(&mut self, row: &Row<'_>, figures: &[f64]) {
+        let all = || figures.iter().copied();
+        let quantiles = [median(all()), percentile(all(), 99), most(all())];
+        self.add(row, quantiles, figures.len() as f64);
+    }
+
+    fn add(&mut self, row: &Row<'_>, [p50, p99, most]: [f64; 3], samples: f64) {
         self.0.row([
             Cell::text(row.what.to_owned()),
             Cell::text(row.unit),
-            Cell::Number(figures.at(0.5), 2),
-            Cell::Number(figures.at(0.99), 2),
-            Cell::Number(figures.most(), 2),
-            Cell::Number(figures.count() as f64, 0),
+            Cell::Number(p50, 2),
+            Cell::Number(p99, 2),
+            Cell::Number(most, 2),
+            Cell::Number(samples, 0),
             row.reads
                 .map_or(Cell::NOTHING, |reads| Cell::Number(reads, 2)),
             Cell::text(row.kcl),
@@ -44,7 +58,7 @@ impl Table {
             kcl: "",
             reads: None,
         };
-        self.row(&row, &Quantiles::from_iter([figure]));
+        self.rounds(&row, &[figure]);
     }
 
     pub(crate) fn bar(&mut self, name: impl Into<String>, value: f64, most: f64) {

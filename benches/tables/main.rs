@@ -11,8 +11,8 @@ mod rig;
 use many::{Figures, Task};
 use report::{Bound, Cell, Report};
 use rig::arguments::Arguments;
-use rig::quantiles::Quantiles;
 use rig::records::NOTE_BYTES;
+use rig::rounds::{median, most};
 use rig::{Failure, resident, server, variant};
 
 const TABLES: [usize; 4] = [1, 10, 100, 1_000];
@@ -144,28 +144,24 @@ impl Table {
     }
 
     fn fast(&mut self, tables: usize, rounds: &[Figures], of_one: &[Figures]) {
-        let all =
-            |figure: fn(&Figures) -> f64| -> Quantiles { rounds.iter().map(figure).collect() };
-        let to_one: Quantiles = rounds
-            .iter()
-            .zip(of_one)
-            .map(|(own, one)| own.cpu_us / one.cpu_us)
-            .collect();
+        let all = |figure: fn(&Figures) -> f64| rounds.iter().map(figure);
+        let pairs = rounds.iter().zip(of_one);
+        let to_one = median(pairs.map(|(own, one)| own.cpu_us / one.cpu_us));
         let figures = Figures {
-            rate: all(|round| round.rate).at(0.5),
-            cpu_us: all(|round| round.cpu_us).at(0.5),
-            batch: all(|round| round.batch).at(0.5),
-            opening: all(|round| round.opening).most(),
-            connections: all(|round| round.connections).most(),
-            at_once: all(|round| round.at_once).most(),
-            at_start: all(|round| round.at_start).at(0.5),
-            opened: all(|round| round.opened).at(0.5),
-            peak: all(|round| round.peak).most(),
+            rate: median(all(|round| round.rate)),
+            cpu_us: median(all(|round| round.cpu_us)),
+            batch: median(all(|round| round.batch)),
+            opening: most(all(|round| round.opening)),
+            connections: most(all(|round| round.connections)),
+            at_once: most(all(|round| round.at_once)),
+            at_start: median(all(|round| round.at_start)),
+            opened: median(all(|round| round.opened)),
+            peak: most(all(|round| round.peak)),
         };
-        self.row(format!("{tables}"), &figures, to_one.at(0.5));
+        self.row(format!("{tables}"), &figures, to_one);
         if tables == TABLES[TABLES.len() - 1] {
             let bar = format!("{tables} tables, CPU of a record to that of one table");
-            self.0.bar(bar, to_one.at(0.5), Bound::AtMost(RATIO));
+            self.0.bar(bar, to_one, Bound::AtMost(RATIO));
         }
         self.connections(&format!("{tables} tables"), &figures);
     }

@@ -1,33 +1,13 @@
-//! Who takes part, behind one way to submit.
+//! A client of any kind, behind one way to submit.
 
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
 use crate::flink::FlinkStrategy;
-use crate::load::{Record, Ticket};
+use crate::kind::{Kind, Sight};
 use crate::ours::Ours;
+use crate::record::{Record, Ticket};
 use crate::rig::Failure;
-use crate::scenario::Sight;
 use crate::sdk_loop::SdkLoop;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Ours,
-    Flink,
-    SdkLoop,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Ours, Self::Flink, Self::SdkLoop];
-
-    /// As it stands in the table and is given on the command line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Flink => "flink",
-            Self::SdkLoop => "sdk-loop",
-        }
-    }
-}
 
 /// A client of some tables, as one process would have it.
 pub(crate) enum Client {

@@ -1,6 +1,7 @@
 //! A contender on its way through a scenario: the fake, the clients, what they are offered, and the
 //! steps that change something meanwhile.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::contender::{Client, Kind};
-use crate::load::{Log, offer};
+use crate::contender::Client;
+use crate::kind::{Kind, Sight};
+use crate::load::{Class, Pace};
+use crate::record::Log;
 use crate::rig::{Failure, clock};
-use crate::scenario::{Action, Scenario, Sight, Step};
+use crate::scenario::{Action, Scenario, Step};
 
 const REFUSAL_SEED: u64 = 23;
 
@@ -168,4 +171,36 @@ impl<'a> Driver<'a> {
         }
         self.logs
     }
+}
+
+/// Offers a class's records to a client for a time, in seconds from the scenario's start. One that
+/// is late because the client made it wait goes on as fast as it can: what was due stays due.
+async fn offer(
+    class: Class,
+    client: Arc<Client>,
+    place: usize,
+    log: Arc<Log>,
+    within: Range<f64>,
+) -> Result<(), Failure> {
+    let mut next = within.start;
+    for number in 0..class.total.unwrap_or(u32::MAX) {
+        let due = match &class.pace {
+            Pace::Overload => None,
+            Pace::Offered(rate) => {
+                next += rate(next).recip();
+                if next >= within.end {
+                    return Ok(());
+                }
+                let due = log.started() + Duration::from_secs_f64(next);
+                if due > clock::instant() {
+                    tokio::time::sleep_until(due.into()).await;
+                }
+                Some(due)
+            }
+        };
+        let record = class.record(place, number);
+        let ticket = log.ticket(&record, due);
+        client.submit(class.table, record, ticket).await?;
+    }
+    Ok(())
 }

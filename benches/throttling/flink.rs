@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use crate::load::{Record, Ticket};
+use crate::record::{Record, Ticket};
 use crate::requests::{self, Answered, Entry};
 use crate::rig::records::BATCH;
 use crate::rig::{Failure, clock};

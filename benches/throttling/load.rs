@@ -4,15 +4,9 @@
 //! room doesn't stop the others. Keys come from a bounded space, each once before the first comes
 //! again, so that the fake's memory stays small and no key is twice in a client's buffer.
 
-use std::ops::Range;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, LazyLock};
 
-use serde::Serialize;
-use tokio::sync::mpsc;
-
-use crate::contender::Client;
-use crate::rig::{Failure, clock};
+use crate::record::Record;
 
 /// Records of one kind, offered in one way.
 #[derive(Clone)]
@@ -67,20 +61,6 @@ const STRIDE: u32 = 0x9e37_79b1;
 static TEXT: LazyLock<String> =
     LazyLock::new(|| "the quick brown fox jumps over the lazy dog ".repeat(1_500));
 
-/// What is written. Two of the same key differ, for an unchanged item costs its indexes nothing.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Record {
-    pub(crate) pk: String,
-    pub(crate) sk: u32,
-    /// The index's key, so that those without it are not in the index.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) state: Option<String>,
-    pub(crate) body: String,
-    /// Its place in [`MIXED`].
-    #[serde(skip)]
-    pub(crate) size: u8,
-}
-
 impl Class {
     /// One-kilobyte records over many keys, in the first table.
     pub(crate) fn new(name: &'static str, pace: Pace) -> Self {
@@ -95,7 +75,8 @@ impl Class {
         }
     }
 
-    fn record(&self, client: usize, number: u32) -> Record {
+    /// Makes the record of this number for a client.
+    pub(crate) fn record(&self, client: usize, number: u32) -> Record {
         let sk = number.wrapping_mul(STRIDE) % KEYS;
         let pk = if self.one_key {
             format!("{}-{client}", self.name)
@@ -136,114 +117,4 @@ impl Sizes {
             }
         }
     }
-}
-
-/// What became of one class's records in one client.
-pub(crate) struct Log {
-    started: Instant,
-    /// The sizes in the order of acceptance.
-    accepted: Mutex<Vec<u8>>,
-    written: Mutex<Vec<Written>>,
-    failed: mpsc::UnboundedSender<Failure>,
-}
-
-/// A record that was acknowledged. Seconds, the first from the scenario's start.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Written {
-    pub(crate) at: f32,
-    pub(crate) from_accepted: f32,
-    /// Not a number where nothing was due at a time.
-    pub(crate) from_due: f32,
-    pub(crate) size: u8,
-}
-
-/// What a client holds of a record until it is acknowledged.
-pub(crate) struct Ticket {
-    log: Arc<Log>,
-    due: Option<Instant>,
-    accepted: Instant,
-    size: u8,
-}
-
-impl Log {
-    pub(crate) fn new(started: Instant, failed: mpsc::UnboundedSender<Failure>) -> Arc<Self> {
-        Arc::new(Self {
-            started,
-            accepted: Mutex::default(),
-            written: Mutex::default(),
-            failed,
-        })
-    }
-
-    pub(crate) fn accepted(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn written(&self) -> MutexGuard<'_, Vec<Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ticket {
-    /// The client has taken the record: a submitter may go on.
-    pub(crate) fn accepted(mut self) -> Self {
-        self.accepted = clock::instant();
-        self.log.accepted().push(self.size);
-        self
-    }
-
-    pub(crate) fn written(self) {
-        let now = clock::instant();
-        let since = |then: Instant| now.saturating_duration_since(then).as_secs_f32();
-        let written = Written {
-            at: since(self.log.started),
-            from_accepted: since(self.accepted),
-            from_due: self.due.map_or(f32::NAN, since),
-            size: self.size,
-        };
-        self.log.written().push(written);
-    }
-
-    /// The record can't be written at all, which ends the benchmark.
-    pub(crate) fn failed(&self, failure: Failure) {
-        // Nobody listens any more where the scenario has ended.
-        drop(self.log.failed.send(failure));
-    }
-}
-
-/// Offers a class's records to a client for a time, in seconds from the scenario's start. One that
-/// is late because the client made it wait goes on as fast as it can: what was due stays due.
-pub(crate) async fn offer(
-    class: Class,
-    client: Arc<Client>,
-    place: usize,
-    log: Arc<Log>,
-    within: Range<f64>,
-) -> Result<(), Failure> {
-    let mut next = within.start;
-    for number in 0..class.total.unwrap_or(u32::MAX) {
-        let due = match &class.pace {
-            Pace::Overload => None,
-            Pace::Offered(rate) => {
-                next += rate(next).recip();
-                if next >= within.end {
-                    return Ok(());
-                }
-                let due = log.started + Duration::from_secs_f64(next);
-                if due > clock::instant() {
-                    tokio::time::sleep_until(due.into()).await;
-                }
-                Some(due)
-            }
-        };
-        let record = class.record(place, number);
-        let ticket = Ticket {
-            log: Arc::clone(&log),
-            due,
-            accepted: clock::instant(),
-            size: record.size,
-        };
-        client.submit(class.table, record, ticket).await?;
-    }
-    Ok(())
 }

@@ -3,13 +3,16 @@
 //! Scenarios in real time against the fake that enforces capacity, in this process: the sink,
 //! Flink's strategy, and a loop by the SDK. See `benches/README.md`.
 
+mod case;
 mod contender;
 mod driver;
 mod flink;
+mod kind;
 mod load;
 mod measure;
 mod ours;
 mod plot;
+mod record;
 #[path = "../report/mod.rs"]
 mod report;
 mod requests;
@@ -19,12 +22,12 @@ mod scenario;
 mod scenarios;
 mod sdk_loop;
 
-use contender::Kind;
+use case::{Case, Runs};
+use kind::Kind;
 use measure::Run;
 use report::{Cell, Report};
 use rig::Failure;
-use rig::arguments::{Arguments, Value, refuse};
-use scenario::{Runs, Scenario};
+use rig::arguments::{Arguments, Value};
 use scenarios::Entry;
 
 const QUICK_SECONDS: f64 = 10.0;
@@ -34,22 +37,22 @@ const PLOTTED: &str = "by-second";
 const BENCH: &str = "throttling";
 const OPTIONS: [Value; 4] = [
     Value {
-        name: "--scenario",
+        name: "scenario",
         of: "NAME,…",
         does: "only these scenarios, or groups of them: random-known",
     },
     Value {
-        name: "--contender",
+        name: "contender",
         of: "NAME,…",
         does: "only these: ours, flink, sdk-loop",
     },
     Value {
-        name: "--seconds",
+        name: "seconds",
         of: "N",
         does: "that each scenario lasts",
     },
     Value {
-        name: "--plot",
+        name: "plot",
         of: "FILE",
         does: "draws the first scenario as an SVG",
     },
@@ -57,15 +60,15 @@ const OPTIONS: [Value; 4] = [
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::read(BENCH, &OPTIONS);
-    let kinds = chosen(&arguments, "--contender", &Kind::ALL, |kind| kind.name());
-    let kinds = match arguments.value("--contender") {
+    let kinds = chosen(&arguments, "contender", &Kind::ALL, |kind| kind.name());
+    let kinds = match arguments.value("contender") {
         None if arguments.quick => vec![Kind::Ours],
         _ => kinds,
     };
-    let entries = chosen(&arguments, "--scenario", &scenarios::all(), Entry::name);
-    let seconds = arguments.value("--seconds").map(|given| {
+    let entries = chosen(&arguments, "scenario", &scenarios::all(), Entry::name);
+    let seconds = arguments.value("seconds").map(|given| {
         let seconds = given.parse().ok().filter(|seconds| *seconds >= 2.0);
-        seconds.unwrap_or_else(|| refuse(BENCH, &OPTIONS, "--seconds must be 2 or more"))
+        seconds.unwrap_or_else(|| arguments.refuse("--seconds must be 2 or more"))
     });
     let seconds = seconds.or(arguments.quick.then_some(QUICK_SECONDS));
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -88,19 +91,20 @@ fn main() -> Result<(), Failure> {
         ],
     );
     for entry in entries {
-        let scenario = entry.scenario(seconds);
+        let case = entry.case(seconds);
+        let scenario = &case.scenario;
         let mut runs = Runs(Vec::new());
         for kind in kinds.iter().filter(|kind| entry.contenders.contains(kind)) {
             eprintln!("{}, {} …", scenario.name, kind.name());
-            let run = runtime.block_on(Run::of(*kind, &scenario))?;
-            row(&mut report, &scenario, &run);
+            let run = runtime.block_on(Run::of(*kind, scenario))?;
+            row(&mut report, &case, &run);
             runs.0.push(run);
         }
-        (scenario.bars)(&scenario, &runs, &mut report);
-        if let Some(file) = arguments.value("--plot")
+        (case.bars)(scenario, &runs, &mut report);
+        if let Some(file) = arguments.value("plot")
             && scenario.name == PLOTTED
         {
-            std::fs::write(file, plot::capacity_used(&scenario, &runs))?;
+            std::fs::write(file, plot::capacity_used(scenario, &runs))?;
         }
     }
     report.print();
@@ -125,15 +129,15 @@ fn chosen<T: Copy>(
         let found = exact.map_or_else(|| of_group.copied().collect(), |one| vec![*one]);
         if found.is_empty() {
             let names: Vec<&str> = all.iter().map(&name).collect();
-            let complaint = format!("{option} knows {}", names.join(", "));
-            refuse(BENCH, &OPTIONS, &complaint);
+            arguments.refuse(&format!("--{option} knows {}", names.join(", ")));
         }
         found
     };
     given.split(',').flat_map(named).collect()
 }
 
-fn row(report: &mut Report, scenario: &Scenario, run: &Run) {
+fn row(report: &mut Report, case: &Case, run: &Run) {
+    let scenario = &case.scenario;
     let span = run.window(scenario, 0);
     report.row([
         Cell::text(scenario.name),
@@ -150,6 +154,6 @@ fn row(report: &mut Report, scenario: &Scenario, run: &Run) {
             1,
         ),
         Cell::Number(span.consumed / (span.until - span.from), 0),
-        Cell::text((scenario.own)(scenario, run)),
+        Cell::text((case.own)(scenario, run)),
     ]);
 }

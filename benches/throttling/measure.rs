@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use dynamodb_connector::test_util::CapacityUsage;
 
-use crate::contender::Kind;
 use crate::driver::Driver;
-use crate::load::{Log, Written};
+use crate::kind::Kind;
+use crate::record::{Log, Written};
 use crate::rig::Failure;
-use crate::rig::quantiles::quantile;
+use crate::rig::times::Times;
 use crate::scenario::{Possible, Scenario};
 
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -161,17 +161,17 @@ impl Run {
     /// The 99th percentile of what the first table's records took that were acknowledged in the
     /// window, in milliseconds.
     pub(crate) fn p99(&self, scenario: &Scenario, took: impl Fn(&Written) -> Option<f32>) -> f64 {
-        let mut times = Vec::new();
+        let mut times = Times::default();
         for logs in &self.logs {
             for (log, class) in logs.iter().zip(&scenario.classes) {
                 let within =
                     |one: &&Written| class.table == 0 && f64::from(one.at) >= scenario.from;
                 let written = log.written();
                 let counted = written.iter().filter(within).filter_map(&took);
-                times.extend(counted.map(f64::from));
+                times.extend(counted.map(Duration::from_secs_f32));
             }
         }
-        quantile(times.into_iter(), 0.99) * 1e3
+        times.at(0.99)
     }
 
     /// Records of a class that one client, or all of them, wrote in a time.

@@ -4,9 +4,9 @@ use dynamodb_connector::item::{KeyKind, KeySchema};
 use dynamodb_connector::sink::{DynamoDbSink, Outcome, TableSettings, TableSink};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
-use crate::load::{Record, Ticket};
+use crate::kind::Sight;
+use crate::record::{Record, Ticket};
 use crate::rig::Failure;
-use crate::scenario::Sight;
 
 /// The keys of every table here.
 fn keys() -> KeySchema {

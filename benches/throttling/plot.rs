@@ -5,9 +5,10 @@
 
 use std::fmt::Write as _;
 
-use crate::contender::Kind;
+use crate::case::Runs;
+use crate::kind::Kind;
 use crate::measure::{Run, Span};
-use crate::scenario::{Possible, Runs, Scenario};
+use crate::scenario::{Possible, Scenario};
 
 /// Seconds in a bucket.
 const BUCKET: f64 = 0.5;

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 
-use crate::load::{Record, Ticket};
+use crate::record::{Record, Ticket};
 use crate::rig::Failure;
 
 /// A record that waits to be written.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use dynamodb_connector::test_util::FakeTable;
 
-use crate::contender::Kind;
+use crate::kind::Sight;
 use crate::load::{Class, Rate};
-use crate::measure::Run;
 use crate::report::{Bound, Report};
 
 /// What the windows leave out at the beginning, in seconds.
@@ -30,18 +29,6 @@ pub(crate) struct Scenario {
     pub(crate) possible: Possible,
     /// From when the recovery counts, in seconds.
     pub(crate) disturbed: f64,
-    /// The figures that are this scenario's own, in words.
-    pub(crate) own: fn(&Scenario, &Run) -> String,
-    pub(crate) bars: fn(&Scenario, &Runs, &mut Report),
-}
-
-/// What the clients learn of their tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// They may describe them.
-    Known,
-    /// They know the keys, and may describe nothing.
-    Blind,
 }
 
 /// A change at a time, in seconds.
@@ -96,8 +83,6 @@ impl Scenario {
             steps: Vec::new(),
             possible: Possible::Granted,
             disturbed: 0.0,
-            own: |_, _| String::new(),
-            bars: |_, _, _| {},
         }
     }
 
@@ -113,20 +98,5 @@ impl Scenario {
 
     pub(crate) fn bar(&self, report: &mut Report, figure: &str, value: f64, bound: Bound) {
         report.bar(format!("{}: {figure}", self.name), value, bound);
-    }
-}
-
-/// The runs of one scenario.
-pub(crate) struct Runs(pub(crate) Vec<Run>);
-
-impl Runs {
-    pub(crate) fn of(&self, kind: Kind) -> Option<&Run> {
-        self.0.iter().find(|run| run.kind == kind)
-    }
-
-    /// The least of a figure among the others than ours; `None` where none of them ran.
-    pub(crate) fn least_of_others(&self, figure: impl Fn(&Run) -> f64) -> Option<f64> {
-        let others = self.0.iter().filter(|run| run.kind != Kind::Ours);
-        others.map(figure).min_by(f64::total_cmp)
     }
 }

@@ -10,7 +10,7 @@ use dynamodb_connector::test_util::FaultyDynamoDb;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::load::{Record, Ticket};
+use crate::record::{Record, Ticket};
 use crate::requests::{self, Answered, Entry};
 use crate::rig::Failure;
 use crate::rig::records::BATCH;

@@ -43,6 +43,8 @@ mod kafka;
 mod server;
 
 pub use error::EmbeddedError;
+#[cfg(test)]
+pub(crate) use error::samples;
 #[cfg(feature = "kafka")]
 pub use kafka::{EmbeddedKafka, KafkaFault};
 pub use server::EmbeddedDynamoDb;

@@ -65,15 +65,32 @@ macro_rules! classify {
 }
 
 classify! {
+    crate::item::ItemError,
+    crate::letter::DeadLetterFormatError,
     crate::retry::ServiceError,
     crate::settings::ConfigError,
+    crate::sink::DrainError,
     crate::sink::NotWritten,
     crate::sink::OpenError,
+    crate::sink::RecordSinkError,
+    crate::sink::RejectReason,
+    crate::sink::SnapshotError,
+    crate::sink::StopReason,
     crate::sink::SubmitError,
+    #[cfg(feature = "embedded")]
+    crate::embedded::EmbeddedError,
     #[cfg(feature = "kafka")]
     crate::kafka::KafkaError,
     #[cfg(feature = "pipeline")]
     crate::pipeline::PipelineError,
+    #[cfg(feature = "pipeline")]
+    crate::pipeline::PositionError,
+    #[cfg(feature = "streams")]
+    crate::item::DecodeError,
+    #[cfg(feature = "streams")]
+    crate::streams::InvalidSequenceNumber,
+    #[cfg(feature = "streams")]
+    crate::streams::MalformedRecord,
     #[cfg(feature = "streams")]
     crate::streams::StreamsError,
 }

@@ -2,6 +2,10 @@
 
 #[cfg(any(test, feature = "pipeline"))]
 pub(crate) mod classified;
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::fmt;

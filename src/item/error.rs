@@ -13,18 +13,21 @@ use crate::error::ErrorKind;
 pub enum ItemError {
     /// The record is not a struct or a map.
     #[error("a record must be a struct or a map, this one is {found}")]
+    #[non_exhaustive]
     NotAMap {
         /// The kind of value that the record is.
         found: &'static str,
     },
     /// An attribute of the primary key is not there.
     #[error("key attribute `{attribute}` is missing")]
+    #[non_exhaustive]
     MissingKey {
         /// The attribute.
         attribute: String,
     },
     /// An attribute of the primary key has another type than the table's.
     #[error("key attribute `{attribute}` is of type {found}, the table's key is of type {wanted}")]
+    #[non_exhaustive]
     KeyType {
         /// The attribute.
         attribute: String,
@@ -35,12 +38,14 @@ pub enum ItemError {
     },
     /// An attribute of the primary key is empty.
     #[error("key attribute `{attribute}` is empty")]
+    #[non_exhaustive]
     EmptyKey {
         /// The attribute.
         attribute: String,
     },
     /// An attribute of the primary key is too long.
     #[error("key attribute `{attribute}` has {size} bytes, the limit is {limit}")]
+    #[non_exhaustive]
     KeyTooLong {
         /// The attribute.
         attribute: String,
@@ -53,6 +58,7 @@ pub enum ItemError {
     #[error(
         "attribute `{attribute}` is of type {found}, index `{index}` has it as a key of type {wanted}"
     )]
+    #[non_exhaustive]
     IndexKeyType {
         /// The index.
         index: String,
@@ -66,6 +72,7 @@ pub enum ItemError {
     /// A key attribute of a secondary index is empty; leave it out to leave the item out of the
     /// index.
     #[error("attribute `{attribute}` is empty, index `{index}` has it as a key")]
+    #[non_exhaustive]
     EmptyIndexKey {
         /// The index.
         index: String,
@@ -76,6 +83,7 @@ pub enum ItemError {
     #[error(
         "attribute `{attribute}` has {size} bytes, as a key of index `{index}` the limit is {limit}"
     )]
+    #[non_exhaustive]
     IndexKeyTooLong {
         /// The index.
         index: String,
@@ -90,6 +98,7 @@ pub enum ItemError {
     #[error(
         "the item has {size} bytes as stored, the limit is {limit}; its largest attribute is `{largest}` with {largest_size}"
     )]
+    #[non_exhaustive]
     TooLarge {
         /// Bytes as stored: names and values.
         size: usize,
@@ -102,6 +111,7 @@ pub enum ItemError {
     },
     /// Maps and lists are nested too deep.
     #[error("{} is nested deeper than {limit} levels", place(.path))]
+    #[non_exhaustive]
     TooDeep {
         /// The first attribute beyond the limit.
         path: String,
@@ -110,18 +120,21 @@ pub enum ItemError {
     },
     /// A set has no members; DynamoDB has no empty sets.
     #[error("{} is an empty set", place(.path))]
+    #[non_exhaustive]
     EmptySet {
         /// The set.
         path: String,
     },
     /// A set holds a member twice; numbers count by value.
     #[error("{} repeats an earlier member of its set", place(.path))]
+    #[non_exhaustive]
     RepeatedMember {
         /// The second of the two.
         path: String,
     },
     /// A value marked as a set is not a sequence.
     #[error("{} is {found} and can't be a set ({wanted})", place(.path))]
+    #[non_exhaustive]
     NotASet {
         /// The attribute.
         path: String,
@@ -132,6 +145,7 @@ pub enum ItemError {
     },
     /// A member of a set is of the wrong kind.
     #[error("{} is {found}, which a set ({wanted}) can't hold", place(.path))]
+    #[non_exhaustive]
     WrongMember {
         /// The member.
         path: String,
@@ -142,12 +156,14 @@ pub enum ItemError {
     },
     /// The text of a number is not one: NaN and infinity included.
     #[error("{} is not a number that DynamoDB has", place(.path))]
+    #[non_exhaustive]
     NotANumber {
         /// The attribute.
         path: String,
     },
     /// A number has too many significant digits.
     #[error("{} has {digits} significant digits, the limit is {limit}", place(.path))]
+    #[non_exhaustive]
     TooManyDigits {
         /// The attribute.
         path: String,
@@ -158,24 +174,28 @@ pub enum ItemError {
     },
     /// The magnitude of a number is 1E+126 or more.
     #[error("{} is a number of magnitude 1E+126 or more", place(.path))]
+    #[non_exhaustive]
     NumberTooLarge {
         /// The attribute.
         path: String,
     },
     /// The magnitude of a number is below 1E-130 and not zero.
     #[error("{} is a number of magnitude below 1E-130", place(.path))]
+    #[non_exhaustive]
     NumberTooSmall {
         /// The attribute.
         path: String,
     },
     /// An attribute name is empty.
     #[error("{} has an attribute with an empty name", place(.path))]
+    #[non_exhaustive]
     EmptyName {
         /// The map that has it; empty for the item itself.
         path: String,
     },
     /// An attribute name is too long.
     #[error("{} has an attribute whose name has {size} bytes, the limit is {limit}", place(.path))]
+    #[non_exhaustive]
     NameTooLong {
         /// The map that has it; empty for the item itself.
         path: String,
@@ -186,6 +206,7 @@ pub enum ItemError {
     },
     /// The keys of a map are of a kind that can't name attributes.
     #[error("{} has {found} as a map key, which can't name an attribute", place(.path))]
+    #[non_exhaustive]
     NotAName {
         /// The map.
         path: String,
@@ -194,6 +215,7 @@ pub enum ItemError {
     },
     /// A value is of a Rust type that the mapping lacks.
     #[error("{} is {found}, which has no form in DynamoDB", place(.path))]
+    #[non_exhaustive]
     Unsupported {
         /// The attribute.
         path: String,
@@ -202,24 +224,28 @@ pub enum ItemError {
     },
     /// An `AttributeValue::Null(false)`: DynamoDB has only `true` there.
     #[error("{} is a NULL that is not true", place(.path))]
+    #[non_exhaustive]
     FalseNull {
         /// The attribute.
         path: String,
     },
     /// An `AttributeValue` of a type that this version doesn't know.
     #[error("{} is of an attribute type unknown to this version", place(.path))]
+    #[non_exhaustive]
     UnknownType {
         /// The attribute.
         path: String,
     },
     /// The record's own `Serialize` failed. Its message is left out, since it may quote the record.
     #[error("{} could not be serialised by its own type", place(.path))]
+    #[non_exhaustive]
     Refused {
         /// The place of the failure.
         path: String,
     },
     /// Bytes that should be an item in DynamoDB's JSON are not.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
+    #[non_exhaustive]
     Json {
         /// The position in the bytes; in those of the attribute's value alone for a key.
         offset: usize,
@@ -229,6 +255,7 @@ pub enum ItemError {
     /// An item doesn't fit the type asked for. serde's message is left out, since it may quote the
     /// item.
     #[error("the item does not read as `{wanted}`")]
+    #[non_exhaustive]
     Decode {
         /// The type.
         wanted: &'static str,
@@ -246,8 +273,15 @@ pub(super) fn place(path: &str) -> String {
 
 impl ItemError {
     /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the same record fails in the same way.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 
     /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the

@@ -84,6 +84,8 @@ mod number;
 mod record;
 #[cfg(test)]
 mod rule_tests;
+#[cfg(test)]
+pub(crate) mod samples;
 mod scanner;
 #[cfg(test)]
 mod seeded;

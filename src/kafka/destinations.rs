@@ -14,7 +14,7 @@ use super::look_ups::{Claim, LookUps};
 use super::partitioner::Partitioner;
 use super::producer::{Core, Partition, ProducerThread, ProducerThreads, TopicLimits, TopicRules};
 use super::record::ProducerRecord;
-use super::settings::{KafkaSettings, refuse};
+use super::settings::{KafkaSettings, not_taken, refuse};
 use super::sink_settings::KafkaSinkSettings;
 use super::stats::SinkMeter;
 use super::topics::{Topic, Topics, Waits, check_name, look_up};
@@ -39,9 +39,7 @@ impl Destinations {
         own: &KafkaSinkSettings,
     ) -> Result<Self, KafkaError> {
         let config = own.client(settings)?;
-        let native = config
-            .create_native_config()
-            .map_err(KafkaError::of_settings)?;
+        let native = config.create_native_config().map_err(not_taken)?;
         let text = |property| {
             let text = native.get(property).unwrap_or_default();
             text.trim_end_matches('\0').to_owned()

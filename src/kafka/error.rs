@@ -11,29 +11,13 @@ use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
 
-/// Why a record was not delivered, or a client does not work. Never holds a record's contents, nor a secret.
+/// The reason for which a record was not delivered, or a client does not work. Never holds a record's contents, nor a secret.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KafkaError {
-    /// A librdkafka property that does not exist, has a value it cannot have, or breaks a promise of this crate.
-    #[error("kafka property {property:?}: {problem}")]
-    #[non_exhaustive]
-    Property {
-        /// The property.
-        property: String,
-        /// What is wrong with it, without its value.
-        problem: String,
-    },
-    /// Properties that librdkafka does not accept together.
-    #[error("kafka settings: {problem}")]
-    #[non_exhaustive]
-    Settings {
-        /// What librdkafka says.
-        problem: String,
-    },
-    /// A setting of this crate that is out of its range.
+    /// Settings that cannot be used, or properties that librdkafka does not accept.
     #[error(transparent)]
-    OutOfRange(Arc<ConfigError>),
+    Config(#[from] ConfigError),
     /// A record over the size limit.
     #[error("record of {} for topic {topic:?} is over {}", format_size(*.size), of_limit(*.limit))]
     #[non_exhaustive]
@@ -52,7 +36,7 @@ pub enum KafkaError {
     UnknownTopic {
         /// The topic.
         topic: Arc<str>,
-        /// For how long the brokers were asked for it.
+        /// The time for which the brokers were asked for it.
         waited: Option<Duration>,
     },
     /// A partition that the topic does not have.
@@ -70,7 +54,7 @@ pub enum KafkaError {
     TopicRefused {
         /// The topic.
         topic: Arc<str>,
-        /// What they say.
+        /// Their words.
         reason: Arc<str>,
     },
     /// A consumer group that the brokers do not let this client use, for want of the right to read it.
@@ -90,7 +74,7 @@ pub enum KafkaError {
     Refused {
         /// The topic, and the partition where it is known.
         place: TopicPartition,
-        /// What they say.
+        /// Their words.
         reason: Arc<str>,
     },
     /// A value that the [`Serializer`](super::Serializer) makes no record of.
@@ -119,14 +103,14 @@ pub enum KafkaError {
     NotDelivered {
         /// The topic, and the partition where it is known.
         place: TopicPartition,
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// No broker answered within the time.
     #[error("no kafka broker answered within {}: {reason}", format_duration(*.waited))]
     #[non_exhaustive]
     Unreachable {
-        /// How long it was tried.
+        /// The time for which it was tried.
         waited: Duration,
         /// The last answer.
         reason: Arc<str>,
@@ -161,7 +145,7 @@ pub enum KafkaError {
     #[error("offsets not committed: {reason}")]
     #[non_exhaustive]
     NotCommitted {
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// The client is broken for good.
@@ -173,7 +157,7 @@ pub enum KafkaError {
         /// [`Unavailable`](ErrorKind::Unavailable) where the operating system gives it no thread, and
         /// [`Internal`](ErrorKind::Internal) where its own thread panicked.
         kind: ErrorKind,
-        /// What librdkafka says.
+        /// librdkafka's words.
         reason: Arc<str>,
     },
     /// The sink or the source was closed.
@@ -186,10 +170,7 @@ impl KafkaError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Property { .. }
-            | Self::Settings { .. }
-            | Self::OutOfRange(_)
-            | Self::NoOffset { .. } => ErrorKind::Config,
+            Self::Config(_) | Self::NoOffset { .. } => ErrorKind::Config,
             Self::TooLarge { .. }
             | Self::UnknownPartition { .. }
             | Self::Refused { .. }
@@ -258,28 +239,6 @@ impl KafkaError {
             Self::Refused { place, .. } | Self::NotDelivered { place, .. } => Some(place.topic()),
             _ => None,
         }
-    }
-
-    /// What librdkafka says of settings it does not take. `rdkafka` puts the value into some of its messages: it stays out.
-    pub(super) fn of_settings(error: rdkafka::error::KafkaError) -> Self {
-        match error {
-            rdkafka::error::KafkaError::ClientConfig(_, problem, property, _) => Self::Property {
-                problem: super::settings::explain(&property, &problem),
-                property,
-            },
-            rdkafka::error::KafkaError::ClientCreation(problem) => Self::Settings {
-                problem: super::settings::explain("", &problem),
-            },
-            other => Self::Settings {
-                problem: other.to_string(),
-            },
-        }
-    }
-}
-
-impl From<ConfigError> for KafkaError {
-    fn from(error: ConfigError) -> Self {
-        Self::OutOfRange(Arc::new(error))
     }
 }
 

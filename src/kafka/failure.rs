@@ -1,5 +1,6 @@
 //! librdkafka's error codes: what each says of a record, and of the client.
 
+use std::io;
 use std::sync::Arc;
 
 use rdkafka::error::RDKafkaErrorCode;
@@ -12,7 +13,11 @@ use crate::error::ErrorKind;
 #[derive(Clone, Debug)]
 pub(super) enum Failure {
     /// The broker refused the batch: the record only if it was alone in it.
-    Batch(KafkaError),
+    Batch {
+        /// librdkafka's code, which says whether the broker holds this record or another one of the batch at fault.
+        code: RDKafkaErrorCode,
+        error: KafkaError,
+    },
     /// The record cannot be delivered; it says nothing of others.
     Record(KafkaError),
     /// The record's topic cannot be used.
@@ -57,7 +62,7 @@ impl Failure {
         match error {
             KafkaError::UnknownPartition { .. } => Self::Record(error),
             _ if error.is_topic() => Self::Topic(error),
-            _ if error.is_record() => Self::Batch(error),
+            _ if error.is_record() => Self::Batch { code, error },
             _ => Self::Outage(error),
         }
     }
@@ -121,6 +126,14 @@ impl KafkaError {
         }
     }
 
+    /// Returns the error of a client that the operating system gives no thread.
+    pub(super) fn no_thread(error: &io::Error) -> Self {
+        Self::Fatal {
+            kind: ErrorKind::Unavailable,
+            reason: format!("no thread can be started: {error}").into(),
+        }
+    }
+
     /// Returns the error of a client that is broken for good. A code that is not among the fatal ones is librdkafka's own reason
     /// for the end of an idempotent producer, whose order of records is lost by it.
     pub(super) fn fatal(code: RDKafkaErrorCode, reason: impl Into<Arc<str>>) -> Self {
@@ -128,12 +141,6 @@ impl KafkaError {
             kind: fatal_kind(code).unwrap_or(ErrorKind::Fenced),
             reason: reason.into(),
         }
-    }
-
-    /// Returns whether it is the error of a record whose neighbor in the batch was at fault.
-    pub(super) fn is_of_another_record(&self) -> bool {
-        let code = RDKafkaErrorCode::InvalidDifferentRecord;
-        matches!(self, Self::Refused { reason, .. } if **reason == *code.to_string())
     }
 }
 
@@ -245,7 +252,7 @@ mod tests {
             Code::InvalidDifferentRecord,
             Code::PolicyViolation,
         ] {
-            assert!(matches!(failure(code), Failure::Batch(_)), "{code}");
+            assert!(matches!(failure(code), Failure::Batch { .. }), "{code}");
         }
         for code in [Code::MessageTimedOut, Code::PurgeInflight, Code::Unknown] {
             assert!(matches!(failure(code), Failure::Outage(_)), "{code}");

@@ -39,6 +39,8 @@ mod partitioner;
 mod producer;
 mod receipt;
 mod record;
+#[cfg(test)]
+pub(crate) mod samples;
 mod scope;
 mod serializing;
 mod settings;

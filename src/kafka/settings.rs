@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::error::KafkaError;
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// The brokers, and librdkafka's properties, for [`KafkaSink`](super::KafkaSink) and [`KafkaSource`](super::KafkaSource).
 ///
@@ -71,7 +71,7 @@ impl KafkaSettings {
     }
 
     /// Refuses SASL without a mechanism: librdkafka's default is Kerberos, which few mean and few builds have.
-    fn check_sasl(&self) -> Result<(), KafkaError> {
+    fn check_sasl(&self) -> Result<(), ConfigError> {
         let protocol = self.get("security.protocol").unwrap_or_default();
         let named = self
             .get("sasl.mechanism")
@@ -91,7 +91,7 @@ impl KafkaSettings {
         &self,
         own: &[(&str, String)],
         refused: &[(&str, &str)],
-    ) -> Result<ClientConfig, KafkaError> {
+    ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::new();
         for (property, value) in &self.properties {
             let lower = value.to_ascii_lowercase();
@@ -121,17 +121,11 @@ impl KafkaSettings {
             config.set(*property, value);
         }
         self.check_sasl()?;
-        if own
-            .iter()
-            .any(|(property, value)| *property == "group.id" && value.is_empty())
-        {
-            return Err(refuse(
-                "group.id",
-                "is empty: name the group, which its commits belong to",
-            ));
-        }
         if self.bootstrap_servers.trim().is_empty() {
-            return Err(refuse("bootstrap.servers", "no broker is named"));
+            return Err(ConfigError::Missing {
+                place: SettingsPlace::Kafka,
+                field: "bootstrap_servers",
+            });
         }
         Ok(config)
     }
@@ -147,10 +141,26 @@ const ALWAYS_REFUSED: [(&str, &str); 4] = [
     ),
 ];
 
-pub(super) fn refuse(property: &str, problem: &str) -> KafkaError {
-    KafkaError::Property {
-        property: property.to_owned(),
+pub(super) fn refuse(property: &str, problem: &str) -> ConfigError {
+    ConfigError::Property {
+        place: SettingsPlace::Kafka,
+        property: Some(property.to_owned()),
         problem: problem.to_owned(),
+    }
+}
+
+/// Returns the error of settings that librdkafka does not take. `rdkafka` puts the value into some of its messages: it stays out.
+pub(super) fn not_taken(error: rdkafka::error::KafkaError) -> ConfigError {
+    use rdkafka::error::KafkaError as ClientError;
+    let (property, problem) = match error {
+        ClientError::ClientConfig(_, problem, property, _) => (Some(property), problem),
+        ClientError::ClientCreation(problem) => (None, problem),
+        other => (None, other.to_string()),
+    };
+    ConfigError::Property {
+        place: SettingsPlace::Kafka,
+        problem: explain(property.as_deref().unwrap_or_default(), &problem),
+        property,
     }
 }
 
@@ -168,8 +178,8 @@ fn needs_tls(property: &str, value: &str) -> bool {
     }
 }
 
-/// Whether a property's value must not be shown.
-pub(super) fn is_secret(property: &str) -> bool {
+/// Returns whether a property's value must not be shown.
+fn is_secret(property: &str) -> bool {
     let property = property.to_ascii_lowercase();
     [
         "password",
@@ -185,8 +195,8 @@ pub(super) fn is_secret(property: &str) -> bool {
     .any(|word| property.contains(word))
 }
 
-/// librdkafka's words on a property, with no secret in them.
-pub(super) fn explain(property: &str, problem: &str) -> String {
+/// Returns librdkafka's words on a property, with no secret in them.
+fn explain(property: &str, problem: &str) -> String {
     if is_secret(property) {
         // Its words hold the value.
         return "unknown, or not a value it can have".to_owned();
@@ -265,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn sasl_without_a_mechanism_and_an_empty_group_are_refused_with_the_remedy() {
+    fn sasl_without_a_mechanism_is_refused_with_the_remedy() {
         let settings = KafkaSettings::new("b:1").set("security.protocol", "SASL_PLAINTEXT");
         let error = settings
             .client(&[], &[])
@@ -277,11 +287,10 @@ mod tests {
         );
         let plain = settings.set("sasl.mechanisms", "PLAIN");
         plain.client(&[], &[]).expect("named");
-        let group = [("group.id", String::new())];
-        let error = plain.client(&group, &[]).expect_err("no group").to_string();
-        assert!(
-            error.starts_with("kafka property \"group.id\": is empty"),
-            "{error}"
+        let nowhere = KafkaSettings::new(" ").client(&[], &[]);
+        assert_eq!(
+            nowhere.expect_err("no broker").to_string(),
+            "kafka: bootstrap_servers is not set"
         );
     }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
-use super::error::KafkaError;
 use super::settings::{KafkaSettings, refuse};
 use crate::admission::Limits;
 use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
@@ -169,7 +168,7 @@ impl KafkaSinkSettings {
     }
 
     /// librdkafka's configuration for a producer.
-    pub(super) fn client(&self, settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
+    pub(super) fn client(&self, settings: &KafkaSettings) -> Result<ClientConfig, ConfigError> {
         self.validate()?;
         for property in ["acks", "request.required.acks"] {
             if settings

@@ -10,7 +10,7 @@ use super::endpoint_error::EndpointError;
 use super::monitor::stalled_text;
 use super::position::Position;
 use crate::error::ErrorKind;
-use crate::settings::ConfigError;
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// The name of the dead-letter output in errors.
 pub(super) const DEAD_LETTERS: &str = "dead-letter";
@@ -19,16 +19,12 @@ pub(super) const DEAD_LETTERS: &str = "dead-letter";
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PipelineError {
-    /// A setting is out of its range. Nothing was started.
-    Settings {
-        /// The operator, or `pipeline`.
-        operator: Arc<str>,
-        /// The setting, and its range.
-        error: ConfigError,
-    },
+    /// A setting of the pipeline or of an operator is out of its range. Nothing was started.
+    Config(ConfigError),
     /// The handlers of SIGTERM and ctrl-C could not be set. Nothing was started.
     Signal(std::io::Error),
     /// The source failed.
+    #[non_exhaustive]
     Source {
         /// The source's name.
         operator: Arc<str>,
@@ -36,6 +32,7 @@ pub enum PipelineError {
         error: EndpointError,
     },
     /// The sink failed.
+    #[non_exhaustive]
     Sink {
         /// The sink's name.
         operator: Arc<str>,
@@ -46,6 +43,7 @@ pub enum PipelineError {
     DeadLetter(EndpointError),
     /// A record was refused, and there is no dead-letter output, or the operator's policy is to
     /// stop.
+    #[non_exhaustive]
     Record {
         /// The operator's name, or the sink's.
         operator: Arc<str>,
@@ -56,6 +54,7 @@ pub enum PipelineError {
     },
     /// The sink, or the dead-letter output, dropped deliveries, or flushed, and gave no reason: not
     /// by its next flush and not by its close either.
+    #[non_exhaustive]
     Lost {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
@@ -65,6 +64,7 @@ pub enum PipelineError {
     /// The sink, or the dead-letter output, had something and settled nothing for
     /// [`stall_timeout`](super::PipelineSettings::stall_timeout). A new run may go on: it may find
     /// other connections, and others have taken over meanwhile.
+    #[non_exhaustive]
     Stalled {
         /// The sink's name, or `dead-letter`.
         operator: Arc<str>,
@@ -78,6 +78,7 @@ pub enum PipelineError {
         age: Duration,
     },
     /// A graceful stop took longer than four fifths of `stop_timeout`.
+    #[non_exhaustive]
     DrainTimeout {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
@@ -85,12 +86,14 @@ pub enum PipelineError {
         timeout: Duration,
     },
     /// The pipeline was aborted, by a second signal.
+    #[non_exhaustive]
     Aborted {
         /// Records that were given up, un-acknowledged.
         in_flight: usize,
     },
     /// All records are done, but closing was not over within `stop_timeout`: positions may not have
     /// been stored.
+    #[non_exhaustive]
     CloseTimeout {
         /// The source's or the sink's name.
         operator: Arc<str>,
@@ -121,7 +124,7 @@ impl PipelineError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => ErrorKind::Config,
+            Self::Config(_) | Self::Signal(_) => ErrorKind::Config,
             Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
                 error.kind()
             }
@@ -138,7 +141,7 @@ impl PipelineError {
     #[must_use]
     pub fn part(&self) -> PipelinePart {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => PipelinePart::Setup,
+            Self::Config(_) | Self::Signal(_) => PipelinePart::Setup,
             Self::Source { .. } => PipelinePart::Source,
             Self::Sink { .. } | Self::DeadLetter(_) | Self::Lost { .. } | Self::Stalled { .. } => {
                 PipelinePart::Sink
@@ -154,7 +157,7 @@ impl PipelineError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Settings { .. } | Self::Signal(_) => false,
+            Self::Config(_) | Self::Signal(_) => false,
             Self::Source { error, .. } => error.is_retryable(),
             Self::Sink { error, .. } | Self::DeadLetter(error) => error.is_retryable(),
             Self::Record { reason, .. } => {
@@ -172,8 +175,11 @@ impl PipelineError {
     #[must_use]
     pub fn operator(&self) -> Option<&str> {
         match self {
-            Self::Settings { operator, .. }
-            | Self::Source { operator, .. }
+            Self::Config(error) => match error.place() {
+                Some(SettingsPlace::Operator(name)) => Some(name),
+                _ => None,
+            },
+            Self::Source { operator, .. }
             | Self::Sink { operator, .. }
             | Self::Record { operator, .. }
             | Self::Lost { operator, .. }
@@ -185,10 +191,16 @@ impl PipelineError {
     }
 }
 
+impl From<ConfigError> for PipelineError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
 impl fmt::Display for PipelineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Settings { operator, error } => write!(f, "{operator}: {error}"),
+            Self::Config(error) => error.fmt(f),
             Self::Signal(_) => f.write_str("signals can't be listened for"),
             Self::Source { operator, error } | Self::Sink { operator, error } => {
                 write!(f, "{operator}: {error}")
@@ -231,7 +243,7 @@ impl fmt::Display for PipelineError {
 impl Error for PipelineError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Settings { error, .. } => error.source(),
+            Self::Config(error) => error.source(),
             Self::Signal(error) => Some(error),
             Self::Source { error, .. } | Self::Sink { error, .. } | Self::DeadLetter(error) => {
                 error.source()
@@ -242,50 +254,6 @@ impl Error for PipelineError {
             | Self::DrainTimeout { .. }
             | Self::Aborted { .. }
             | Self::CloseTimeout { .. } => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::text;
-
-    #[derive(Debug, thiserror::Error)]
-    #[error("the archive refused it")]
-    struct Outer(#[source] std::io::Error);
-
-    #[test]
-    fn each_cause_is_printed_once_down_to_the_root() {
-        let root = || std::io::Error::other("the root");
-        let operator = || Arc::from("archive");
-        let sink = |error: EndpointError| PipelineError::Sink {
-            operator: operator(),
-            error,
-        };
-        for (error, expected) in [
-            (
-                sink(Outer(root()).into()),
-                "archive: the archive refused it: the root",
-            ),
-            (sink(root().into()), "archive: the root"),
-            (
-                PipelineError::DeadLetter(Outer(root()).into()),
-                "dead letters: the archive refused it: the root",
-            ),
-            (
-                PipelineError::Signal(root()),
-                "signals can't be listened for: the root",
-            ),
-        ] {
-            assert_eq!(text(&error), expected);
-            let mut printed = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                printed = format!("{printed}: {error}");
-                cause = error.source();
-            }
-            assert_eq!(printed, expected, "with no cause left out");
         }
     }
 }

@@ -174,11 +174,7 @@ where
     }
 
     pub(super) fn check(&self) -> Result<(), PipelineError> {
-        let settings = self.settings.validate();
-        settings.map_err(|error| PipelineError::Settings {
-            operator: "pipeline".into(),
-            error,
-        })?;
+        self.settings.validate()?;
         self.chain.check()
     }
 }

@@ -11,19 +11,14 @@ use serde_json::value::RawValue;
 use super::dead_letter::{DeadLetter, Reason, ReasonKind, Refusal};
 use super::position::Position;
 use crate::error::ErrorKind;
-use crate::letter::DeadLetterFormatError;
-use crate::letter::{self, VERSION, Version};
+use crate::letter::{self, DeadLetterFormatError, Letter, VERSION};
 
+/// The members of a pipeline's letter beside those of the envelope.
 #[derive(Serialize)]
-struct Written<'a> {
-    v: u32,
-    from: From<'a>,
-    reason: letter::Reason<'a>,
-    attempts: u32,
+struct Refusals<'a> {
     refusals: Vec<RefusalLine<'a>>,
     #[serde(skip_serializing_if = "is_zero")]
     unlisted: u32,
-    record: Box<RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -85,19 +80,6 @@ impl ReasonKind {
     }
 }
 
-fn malformed(what: impl Into<String>) -> DeadLetterFormatError {
-    DeadLetterFormatError::Malformed { what: what.into() }
-}
-
-/// The position and the category of a fault, since its text may quote contents.
-fn fault(error: &serde_json::Error) -> DeadLetterFormatError {
-    malformed(format!(
-        "column {}: {:?} error",
-        error.column(),
-        error.classify()
-    ))
-}
-
 impl<R: Serialize> DeadLetter<R> {
     /// Returns the letter as one line of JSON, without the line break at its end: for a file
     /// ([`LetterFile`](super::LetterFile)), or as the value of a Kafka record.
@@ -120,7 +102,7 @@ impl<R: Serialize> DeadLetter<R> {
     pub fn to_json_line(&self) -> Result<String, DeadLetterFormatError> {
         let record = serde_json::to_string(&self.record)
             .and_then(RawValue::from_string)
-            .map_err(|_| malformed("the record has no form in JSON"))?;
+            .map_err(|_| DeadLetterFormatError::malformed("the record has no form in JSON"))?;
         let position = match self.position.as_number() {
             Some(number) => At::Number(number),
             None => At::Text(self.position.as_text().unwrap_or_default().into()),
@@ -131,7 +113,7 @@ impl<R: Serialize> DeadLetter<R> {
             text: refusal.reason.text().into(),
             values: refusal.values,
         });
-        let line = Written {
+        let line = Letter {
             v: VERSION,
             from: From {
                 operator: (*self.operator).into(),
@@ -145,11 +127,13 @@ impl<R: Serialize> DeadLetter<R> {
                 may_have_applied: false,
             },
             attempts: self.attempts,
-            refusals: refusals.collect(),
-            unlisted: self.unlisted,
+            more: Refusals {
+                refusals: refusals.collect(),
+                unlisted: self.unlisted,
+            },
             record,
         };
-        serde_json::to_string(&line).map_err(|_| malformed("the letter has no form in JSON"))
+        serde_json::to_string(&line).map_err(|_| DeadLetterFormatError::malformed("the letter has no form in JSON"))
     }
 }
 
@@ -163,13 +147,9 @@ impl<R: DeserializeOwned> DeadLetter<R> {
     /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`]
     /// if the line is no letter of a pipeline, or its record is no `R`.
     pub fn from_json_line(line: &str) -> Result<Self, DeadLetterFormatError> {
-        let Version { v: found } = serde_json::from_str(line).map_err(|error| fault(&error))?;
-        if found == 0 || found > VERSION {
-            return Err(DeadLetterFormatError::Version { found });
-        }
-        let read: Read<'_> = serde_json::from_str(line).map_err(|error| fault(&error))?;
+        let read: Read<'_> = letter::read(line)?;
         let record = serde_json::from_str(read.record.get())
-            .map_err(|_| malformed("its record is not of this type"))?;
+            .map_err(|_| DeadLetterFormatError::malformed("its record is not of this type"))?;
         let refusals = read.refusals.into_iter().map(|refusal| Refusal {
             operator: Arc::from(refusal.operator),
             reason: Reason::new(refusal.kind, refusal.text.into_owned()),
@@ -178,7 +158,7 @@ impl<R: DeserializeOwned> DeadLetter<R> {
         let refusals: Vec<Refusal> = refusals.collect();
         let first = refusals
             .first()
-            .ok_or_else(|| malformed("it has no reason"))?;
+            .ok_or_else(|| DeadLetterFormatError::malformed("it has no reason"))?;
         let partition = Arc::from(read.from.partition);
         Ok(Self {
             operator: Arc::clone(&first.operator),

@@ -119,12 +119,12 @@ mod monitor;
 mod operator;
 mod partition;
 mod position;
-#[cfg(feature = "streams")]
-mod raw_change;
 #[cfg(feature = "kafka")]
 mod raw_message;
 mod reorder_buffer;
 mod run;
+#[cfg(test)]
+pub(crate) mod samples;
 mod scheduler;
 mod settings;
 mod shared;
@@ -154,8 +154,6 @@ pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
 pub use operator::OnFailure;
 pub use position::{Position, PositionError};
-#[cfg(feature = "streams")]
-pub use raw_change::RawChange;
 #[cfg(feature = "kafka")]
 pub use raw_message::RawMessage;
 pub use settings::PipelineSettings;

@@ -5,6 +5,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::error::ErrorKind;
+
 /// The version of the stored form.
 const VERSION: char = '1';
 
@@ -154,6 +156,20 @@ pub enum PositionError {
         /// The part that is missing or wrong.
         expected: &'static str,
     },
+}
+
+impl PositionError {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the text stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
 }
 
 impl FromStr for Position {

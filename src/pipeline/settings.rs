@@ -41,10 +41,7 @@ pub(super) fn check(
     operator: &Arc<str>,
     check: impl FnOnce(&SettingsPlace) -> Result<(), ConfigError>,
 ) -> Result<(), PipelineError> {
-    check(&SettingsPlace::Whole).map_err(|error| PipelineError::Settings {
-        operator: Arc::clone(operator),
-        error,
-    })
+    Ok(check(&SettingsPlace::Operator((**operator).to_owned()))?)
 }
 
 /// The bounds of a pipeline: of what it holds, and of how long it may take.
@@ -156,7 +153,7 @@ impl PipelineSettings {
     ///
     /// [`ConfigError::OutOfRange`] for the first field that is out of its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let place = SettingsPlace::Whole;
+        let place = SettingsPlace::Pipeline;
         MAX_IN_FLIGHT.check(&place, self.max_in_flight)?;
         MAX_IN_FLIGHT_BYTES.check(&place, Bytes(self.max_in_flight_bytes))?;
         STOP_TIMEOUT.check(&place, self.stop_timeout)?;
@@ -198,7 +195,7 @@ mod tests {
         let error = PipelineSettings::default().max_in_flight(0).validate();
         assert_eq!(
             error.unwrap_err().to_string(),
-            "settings: max_in_flight is 0, allowed 1 to 1000000"
+            "pipeline: max_in_flight is 0, allowed 1 to 1000000"
         );
         let error = PipelineSettings::default().stop_timeout(Duration::ZERO);
         assert_eq!(error.validate().unwrap_err().field(), Some("stop_timeout"));

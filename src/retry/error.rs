@@ -42,6 +42,13 @@ impl ServiceError {
             .into()
     }
 
+    /// Returns the error of a description that was not asked for, since as many as may be are under way.
+    pub(crate) fn not_described() -> Self {
+        Failure::new(ErrorClass::Transient, code::ATTEMPT_TIMEOUT)
+            .with_detail("as many tables as may be at a time wait for an answer to DescribeTable")
+            .into()
+    }
+
     /// Returns the error of a table whose keys are no longer those it was opened with.
     pub(crate) fn keys_changed() -> Self {
         Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)
@@ -239,7 +246,7 @@ impl ServiceError {
         &self.0.cancellation
     }
 
-    /// Returns the service's own message. **It may quote item data**: mind where it is logged.
+    /// Returns the service's own message, its first 8 KiB. **It may quote item data**: mind where it is logged.
     pub fn service_message(&self) -> Option<&str> {
         self.0.message.as_deref()
     }

@@ -7,6 +7,10 @@
 /// The most of a message that is shown, in bytes. Chosen: several lines of a terminal.
 const MAX_SHOWN_BYTES: usize = 500;
 
+/// The most of a message that is kept, in bytes. Chosen: well above the longest of the service's, of
+/// which each buffered write may hold one.
+const MAX_KEPT_BYTES: usize = 8 * 1024;
+
 /// Messages, and beginnings (which end in a space) after which the service names expressions,
 /// placeholders, attributes, types, actions, resources or limits, and no value of an item.
 ///
@@ -117,16 +121,32 @@ fn is_of_table_name(message: &str) -> bool {
     })
 }
 
-/// Returns the beginning of a message, cut at a character.
+/// Returns the beginning of a message, as it is shown.
 pub(super) fn shortened(message: &str) -> &str {
-    message
-        .get(..message.floor_char_boundary(MAX_SHOWN_BYTES))
-        .unwrap_or(message)
+    beginning(message, MAX_SHOWN_BYTES)
+}
+
+/// Returns the beginning of a message, as it is kept with each write that it concerns.
+pub(crate) fn kept(message: &str) -> &str {
+    beginning(message, MAX_KEPT_BYTES)
+}
+
+/// Returns so many bytes of a text, cut at a character.
+fn beginning(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_long_message_the_beginning_is_kept() {
+        let long = "é".repeat(MAX_KEPT_BYTES);
+        assert_eq!(kept(&long).len(), MAX_KEPT_BYTES);
+        assert_eq!(kept(&long[..MAX_KEPT_BYTES - 2]).len(), MAX_KEPT_BYTES - 2);
+        assert_eq!(kept("short"), "short");
+    }
 
     #[test]
     fn what_names_expressions_rights_and_limits_is_shown() {

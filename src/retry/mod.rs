@@ -15,9 +15,11 @@ mod class;
 mod class_tests;
 pub(crate) mod error;
 mod failure;
-mod message;
+pub(crate) mod message;
 mod policy;
 mod retries;
+#[cfg(test)]
+pub(crate) mod samples;
 mod throttling;
 
 pub(crate) use backoff::Backoff;

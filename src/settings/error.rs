@@ -1,11 +1,12 @@
-//! What is wrong with settings, and where.
+//! The errors of settings, with the place of each.
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::ErrorKind;
 
-/// The part of the settings a mistake is in.
+/// The part of the settings that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsPlace {
@@ -15,6 +16,12 @@ pub enum SettingsPlace {
     Defaults,
     /// The settings of the table of this name.
     Table(String),
+    /// The brokers and librdkafka's properties: `KafkaSettings`.
+    Kafka,
+    /// The settings of a pipeline: `PipelineSettings`.
+    Pipeline,
+    /// The settings of the pipeline's operator of this name.
+    Operator(String),
 }
 
 impl fmt::Display for SettingsPlace {
@@ -23,36 +30,81 @@ impl fmt::Display for SettingsPlace {
             Self::Whole => f.write_str("settings"),
             Self::Defaults => f.write_str("defaults"),
             Self::Table(name) => write!(f, "table {name:?}"),
+            Self::Kafka => f.write_str("kafka"),
+            Self::Pipeline => f.write_str("pipeline"),
+            Self::Operator(name) => f.write_str(name),
         }
     }
 }
 
-/// Settings that cannot be used. None of these mends itself: somebody has to change the settings.
-#[derive(Debug, thiserror::Error)]
+/// Settings that cannot be used. They have to be changed: no later attempt helps.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A value outside its range.
     #[error("{place}: {field} is {value}, allowed {allowed}")]
     #[non_exhaustive]
     OutOfRange {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The path to the field, such as `retry.budget.ratio`.
         field: String,
-        /// The value that stands there.
+        /// The value.
         value: String,
-        /// The values that may stand there.
+        /// The range, or the values that are allowed.
         allowed: String,
     },
     /// A value of the wrong type, or a field that does not exist.
     #[error("{place}: {}{problem}", .field.as_ref().map(|f| format!("{f}: ")).unwrap_or_default())]
     #[non_exhaustive]
     Unreadable {
-        /// Which settings.
+        /// The settings.
         place: SettingsPlace,
         /// The path to the field, or to the table around a field that does not exist; absent at the top.
         field: Option<String>,
-        /// What is wrong, with the value and what was expected.
+        /// The fault, with the value and what was expected.
+        problem: String,
+    },
+    /// A field that has to be set, and is not, or is empty.
+    #[error("{place}: {field} is not set")]
+    #[non_exhaustive]
+    Missing {
+        /// The settings that lack it.
+        place: SettingsPlace,
+        /// The field's name.
+        field: &'static str,
+    },
+    /// A setting that gives records up, or passes over gaps, without a handler to take them.
+    #[error("{place}: {setting} needs a handler: name one by `{handler}`")]
+    #[non_exhaustive]
+    NeedsHandler {
+        /// The settings.
+        place: SettingsPlace,
+        /// The setting, with its value where it depends on that.
+        setting: &'static str,
+        /// The builder's method that takes the handler.
+        handler: &'static str,
+    },
+    /// Two settings that exclude each other.
+    #[error("{place}: {setting} does not go with `{with}`: leave one of them out")]
+    #[non_exhaustive]
+    Conflict {
+        /// The settings.
+        place: SettingsPlace,
+        /// The setting, with its value where it depends on that.
+        setting: &'static str,
+        /// The other setting, or the builder's method.
+        with: &'static str,
+    },
+    /// A property of librdkafka that does not exist, has a value it cannot have, is missing, or breaks a promise of this crate.
+    #[error("{place} {}: {problem}", .property.as_ref().map_or_else(|| "properties".to_owned(), |property| format!("property {property:?}")))]
+    #[non_exhaustive]
+    Property {
+        /// The settings.
+        place: SettingsPlace,
+        /// The property; `None` where several do not go together, which `problem` names.
+        property: Option<String>,
+        /// The fault, without a secret's value.
         problem: String,
     },
     /// Text that is not TOML, or not JSON.
@@ -61,19 +113,19 @@ pub enum ConfigError {
     Syntax {
         /// `TOML` or `JSON`.
         format: &'static str,
-        /// What is wrong, with the line and the column.
+        /// The fault, with the line and the column.
         problem: String,
     },
-    /// A file that cannot be read. The source says why.
+    /// A file that cannot be read. The source has the reason.
     #[error("settings file {path:?} cannot be read")]
     #[non_exhaustive]
     File {
         /// The file's path as it was given.
         path: PathBuf,
         /// The operating system's answer.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
-    /// A file whose name tells no format.
+    /// A file whose name ends in no format.
     #[error("settings file {path:?} ends in neither .toml nor .json")]
     #[non_exhaustive]
     Format {
@@ -83,17 +135,23 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The table whose settings are wrong, where it is one table's.
-    pub fn table(&self) -> Option<&str> {
+    /// Returns the settings that are wrong; `None` where a file or its text can't be read at all.
+    pub fn place(&self) -> Option<&SettingsPlace> {
         match self {
-            Self::OutOfRange {
-                place: SettingsPlace::Table(name),
-                ..
-            }
-            | Self::Unreadable {
-                place: SettingsPlace::Table(name),
-                ..
-            } => Some(name),
+            Self::OutOfRange { place, .. }
+            | Self::Unreadable { place, .. }
+            | Self::Missing { place, .. }
+            | Self::NeedsHandler { place, .. }
+            | Self::Conflict { place, .. }
+            | Self::Property { place, .. } => Some(place),
+            Self::Syntax { .. } | Self::File { .. } | Self::Format { .. } => None,
+        }
+    }
+
+    /// Returns the table whose settings are wrong, where it is one table's.
+    pub fn table(&self) -> Option<&str> {
+        match self.place() {
+            Some(SettingsPlace::Table(name)) => Some(name),
             _ => None,
         }
     }
@@ -108,12 +166,15 @@ impl ConfigError {
         false
     }
 
-    /// The path to the field that is wrong, where one is known.
+    /// Returns the path to the field that is wrong, or the property's name, where one is known.
     pub fn field(&self) -> Option<&str> {
         match self {
             Self::OutOfRange { field, .. } => Some(field),
             Self::Unreadable { field, .. } => field.as_deref(),
-            _ => None,
+            Self::Missing { field, .. } => Some(field),
+            Self::NeedsHandler { setting, .. } | Self::Conflict { setting, .. } => Some(setting),
+            Self::Property { property, .. } => property.as_deref(),
+            Self::Syntax { .. } | Self::File { .. } | Self::Format { .. } => None,
         }
     }
 }

@@ -12,6 +12,8 @@
 
 mod bound;
 mod error;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod units;
 
 pub(crate) use bound::{Bound, Bytes, allowed_at};

@@ -37,6 +37,7 @@ pub enum RecordSinkError {
         outcomes.len(),
         outcomes.first().map(ToString::to_string).unwrap_or_default()
     )]
+    #[non_exhaustive]
     NotWritten {
         /// Their outcomes, records included; each is reported once.
         outcomes: Vec<Outcome>,
@@ -54,6 +55,26 @@ impl RecordSinkError {
             Self::Submit(error) => error.kind(),
             Self::NotWritten { outcomes } => Outcome::first_kind(outcomes),
             Self::Drain(error) => error.kind(),
+        }
+    }
+
+    /// Returns whether the same records may be written with nothing changed, once sent again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Submit(error) => error.is_retryable(),
+            Self::NotWritten { .. } => self.kind().is_transient(),
+            Self::Drain(error) => error.is_retryable(),
+        }
+    }
+
+    /// Returns whether any of the records may be in the table nevertheless.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        match self {
+            Self::Submit(_) => false,
+            Self::NotWritten { outcomes } => outcomes.iter().any(Outcome::may_have_applied),
+            Self::Drain(error) => error.may_have_applied(),
         }
     }
 }

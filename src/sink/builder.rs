@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::Semaphore;
 
 use super::config::TableSettings;
 use super::core::BufferPool;
@@ -289,6 +290,7 @@ impl DynamoDbSinkBuilder {
         let settings = || opened.iter().map(|opening| &opening.settings);
         let common = Common {
             requests: SharedLimit::of_requests(max_requests),
+            descriptions: Arc::new(Semaphore::new(max_requests.div_ceil(8))),
             bytes: SharedLimit::of_bytes(limits.bytes(settings())),
             account: Account::default(),
             buffers: BufferPool::default(),

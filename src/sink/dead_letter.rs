@@ -89,6 +89,7 @@ impl FailedWrite {
                 may_have_applied: self.may_have_applied,
             },
             attempts: self.record.attempts(),
+            more: (),
             record: self.record.to_raw(),
         };
         serde_json::to_string(&letter).expect("texts, numbers and raw JSON have a form in JSON")
@@ -131,23 +132,21 @@ impl WriteRecord {
     /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`]
     /// if the line is no such letter.
     pub fn from_dead_letter(line: &str) -> Result<Self, DeadLetterFormatError> {
-        let malformed = |what: &str| DeadLetterFormatError::Malformed { what: what.into() };
-        let json = |error: serde_json::Error| DeadLetterFormatError::json(&error);
-        let letter::Version { v: found } = serde_json::from_str(line).map_err(json)?;
-        if found == 0 || found > letter::VERSION {
-            return Err(DeadLetterFormatError::Version { found });
-        }
-        let opened: Opened<Sender<'_>, &RawValue> = serde_json::from_str(line).map_err(json)?;
+        let opened: Opened<Sender<'_>, &RawValue> = letter::read(line)?;
         if opened.from.sink.is_some_and(|sink| sink != SINK) {
-            return Err(malformed("another part of the program gave it up"));
+            let what = "another part of the program gave it up";
+            return Err(DeadLetterFormatError::malformed(what));
         }
         let table: Arc<str> = opened.from.table.as_ref().into();
         if let Ok(Row { row }) = serde_json::from_str(opened.record.get()) {
             let row = row.map(|row| one_line(row.get()));
             return Ok(Self::of_row(table, row));
         }
-        let write: WriteLine<'_> = serde_json::from_str(opened.record.get()).map_err(json)?;
-        let payload = write.into_payload().map_err(malformed)?;
+        let write: WriteLine<'_> = serde_json::from_str(opened.record.get())
+            .map_err(|error| DeadLetterFormatError::json(&error))?;
+        let payload = write
+            .into_payload()
+            .map_err(DeadLetterFormatError::malformed)?;
         Ok(Self::new(table, payload, opened.attempts))
     }
 

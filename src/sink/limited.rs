@@ -28,6 +28,7 @@ pub enum LimitedBy {
     Linger,
     /// As many requests are in flight as the limit allows; raise
     /// [`concurrency`](super::TableSettings::concurrency).
+    #[non_exhaustive]
     Concurrency {
         /// The number of requests that may be in flight.
         requests: usize,
@@ -37,6 +38,7 @@ pub enum LimitedBy {
     AllTables,
     /// The table's write units: the provisioned or warm ones, or as many as its answers show that
     /// it takes, or the [`rate`](super::TableSettings::rate) that was set.
+    #[non_exhaustive]
     Rate {
         /// Write units a second that may leave now.
         units_per_second: f64,
@@ -45,6 +47,7 @@ pub enum LimitedBy {
     },
     /// Nothing is sent for a moment, since the service refused writes: for up to a second where the
     /// table's rate is known, otherwise for as long as [`retry`](super::TableSettings::retry) sets.
+    #[non_exhaustive]
     Throttled {
         /// The cause of the refusal.
         by: ThrottledBy,
@@ -72,6 +75,7 @@ pub enum LimitedBy {
         callers: usize,
     },
     /// A global index is short of write units, and all writes that wait enter it.
+    #[non_exhaustive]
     Index {
         /// Its name.
         index: String,
@@ -79,6 +83,7 @@ pub enum LimitedBy {
         units_per_second: f64,
     },
     /// All writes that wait belong to partition keys that ask for more than a partition gives.
+    #[non_exhaustive]
     HotKeys {
         /// The number of such keys.
         keys: usize,

@@ -66,6 +66,8 @@ pub use adapter::{RecordSink, RecordSinkError};
 pub use builder::DynamoDbSinkBuilder;
 pub use config::TableSettings;
 pub use dead_letter::{DeadLetterError, FailedWrite};
+#[cfg(test)]
+pub(crate) use error::samples;
 pub use error::{DrainError, OpenError, StopReason, SubmitError};
 pub use handle::DynamoDbSink;
 pub use limited::{LimitedBy, ThrottledBy};

@@ -31,11 +31,13 @@ pub enum Outcome {
     /// Only where coalescing is switched on.
     Superseded,
     /// The write's condition did not hold, so nothing was written.
+    #[non_exhaustive]
     ConditionFailed {
         /// The item as it is in the table, where the service gave it; `None` where there is none.
         existing: Option<Item>,
     },
     /// The write can't or may no longer be carried out. Others were not affected.
+    #[non_exhaustive]
     Rejected {
         /// The reason.
         reason: RejectReason,
@@ -44,6 +46,7 @@ pub enum Outcome {
     },
     /// The write was handed back: the sink was aborted, failed, or lost its runtime; its kind of
     /// write is denied; or a newer write that had taken its place may have been applied.
+    #[non_exhaustive]
     Unwritten {
         /// `true` if an attempt went out whose answer is unknown. If `false`, the table certainly
         /// does not hold this write.
@@ -56,6 +59,7 @@ pub enum Outcome {
     },
     /// The write must not be sent twice, and the answer to it was lost: it was applied once or not
     /// at all.
+    #[non_exhaustive]
     Unknown {
         /// The item as it was found afterwards, where a condition was answered.
         existing: Option<Item>,
@@ -213,6 +217,7 @@ pub enum RejectReason {
     Invalid(Box<SubmitError>),
     /// The service refused this very write, alone.
     #[error("refused by the service: {error}")]
+    #[non_exhaustive]
     Refused {
         /// The service's answer.
         error: ServiceError,
@@ -221,6 +226,7 @@ pub enum RejectReason {
     },
     /// The write's deadline passed before it could be confirmed.
     #[error("deadline passed after {attempts} attempts{}", after(last.as_ref()))]
+    #[non_exhaustive]
     DeadlineExceeded {
         /// The number of attempts.
         attempts: u32,
@@ -231,6 +237,7 @@ pub enum RejectReason {
     },
     /// The retry policy's `max_attempts` were used up.
     #[error("given up after {attempts} attempts: {last}")]
+    #[non_exhaustive]
     AttemptsExhausted {
         /// The number of attempts.
         attempts: u32,
@@ -256,6 +263,12 @@ impl RejectReason {
             Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
             Self::Refused { error: last, .. } | Self::AttemptsExhausted { last, .. } => last.kind(),
         }
+    }
+
+    /// Returns whether the same write may succeed with nothing changed, once submitted again.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind().is_transient()
     }
 
     /// Returns whether an attempt may have been applied nevertheless.

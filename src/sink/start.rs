@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::admission::{Admission, Bounds};
 use super::config::TableSettings;
@@ -30,6 +30,8 @@ use crate::transport::Transport;
 /// The parts that all tables of a sink have in common.
 pub(super) struct Common {
     pub(super) requests: Arc<SharedLimit>,
+    /// The descriptions that may be under way, beside the requests that write.
+    pub(super) descriptions: Arc<Semaphore>,
     pub(super) bytes: Arc<SharedLimit>,
     pub(super) account: Account,
     pub(super) buffers: BufferPool,
@@ -73,7 +75,10 @@ impl Opening {
             share: settings.key_share_records(),
         };
         let wake = Arc::new(Notify::new());
-        let requests = Permits::new(common.requests.join(&wake));
+        let requests = Permits::new(
+            common.requests.join(&wake),
+            Arc::clone(&common.descriptions),
+        );
         let admission = Arc::new(Admission::new(bounds, wake, &common.bytes));
         let dead_letters = common.dead_letters.clone();
         let rules = Rules {

@@ -31,6 +31,7 @@ use crate::error::text;
 use crate::gap::{Gap, GapPolicy};
 use crate::random::entropy;
 use crate::retry::{Backoff, Retries, RetryPolicy};
+use crate::settings::{ConfigError, SettingsPlace};
 use crate::transport::{ServiceClock, Transport, TransportKind};
 
 /// The number of pages that wait, read and not yet taken, in a source that is taken as a stream.
@@ -198,8 +199,8 @@ impl StreamsSourceBuilder {
     ///
     /// # Errors
     ///
-    /// [`StreamsError::NoStream`] if the table has none, [`StreamsError::Config`] for settings out of range,
-    /// [`StreamsError::HandlerMissing`] for those that lack their handler, [`StreamsError::InconsistentShards`] if the
+    /// [`StreamsError::NoStream`] if the table has none, [`StreamsError::Config`] for settings out of range
+    /// and for those that lack their handler, [`StreamsError::InconsistentShards`] if the
     /// stream's shards can't be made out, and any error that keeps the tables from being read.
     ///
     /// # Cancel safety
@@ -222,7 +223,12 @@ impl StreamsSourceBuilder {
                 ),
             ];
             if let Some((_, setting)) = stored.into_iter().find(|(is, _)| *is) {
-                return Err(StreamsError::LeasesInMemory { setting });
+                let conflict = ConfigError::Conflict {
+                    place: SettingsPlace::Whole,
+                    setting,
+                    with: "leases_in_memory",
+                };
+                return Err(conflict.into());
             }
         }
         let clock = Clock::start();
@@ -345,7 +351,7 @@ fn this_process() -> String {
 
 impl StreamsSettings {
     /// Refuses settings that would lose records because no handler takes them.
-    fn check_handlers(&self, callbacks: &Callbacks) -> Result<(), StreamsError> {
+    fn check_handlers(&self, callbacks: &Callbacks) -> Result<(), ConfigError> {
         let (dead_letters, on_gap) = (callbacks.dead_letters.is_some(), callbacks.on_gap.is_some());
         let needs = if !dead_letters && self.get_max_age().is_some() {
             Some(("max_age", "dead_letters"))
@@ -357,7 +363,11 @@ impl StreamsSettings {
             None
         };
         match needs {
-            Some((setting, handler)) => Err(StreamsError::HandlerMissing { setting, handler }),
+            Some((setting, handler)) => Err(ConfigError::NeedsHandler {
+                place: SettingsPlace::Whole,
+                setting,
+                handler,
+            }),
             None => Ok(()),
         }
     }

@@ -17,22 +17,6 @@ pub enum StreamsError {
     /// The settings cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A setting gives records up, or passes over gaps, and no handler is set to take them.
-    #[error("{setting} needs a handler: name one by `{handler}`")]
-    #[non_exhaustive]
-    HandlerMissing {
-        /// The setting.
-        setting: &'static str,
-        /// The builder's method that takes the handler.
-        handler: &'static str,
-    },
-    /// A setting keeps its state in tables, but the source's leases are in memory.
-    #[error("{setting} keeps its state beside a lease table: leave out `leases_in_memory`")]
-    #[non_exhaustive]
-    LeasesInMemory {
-        /// The setting.
-        setting: &'static str,
-    },
     /// The table has no stream.
     #[error(
         "table {table:?} has no stream; switch it on with `aws dynamodb update-table --table-name {table} \
@@ -185,8 +169,6 @@ impl StreamsError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_)
-            | Self::HandlerMissing { .. }
-            | Self::LeasesInMemory { .. }
             | Self::NoStream { .. }
             | Self::LeaseTableCreation { .. }
             | Self::NotALeaseTable { .. }

@@ -81,9 +81,12 @@ mod listing;
 mod page;
 mod policy;
 mod poll;
+mod raw_change;
 mod read;
 mod record;
 mod record_stream;
+#[cfg(test)]
+pub(crate) mod samples;
 mod sequence_number;
 mod settings;
 mod shared;
@@ -101,6 +104,7 @@ pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadReason, FailedChange};
 #[cfg(feature = "pipeline")]
 pub(crate) use record::RecordParts;
+pub use raw_change::RawChange;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
 pub use record_stream::{RecordStream, TrackedRecord};
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};

@@ -1,6 +1,7 @@
 //! A change of an item, as read from the stream.
 
 use super::SequenceNumber;
+use crate::error::ErrorKind;
 use crate::item::{DecodeError, attributes, decode_item};
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
@@ -292,6 +293,18 @@ impl MalformedRecord {
     /// Returns the shard from which the record was read.
     pub fn shard_id(&self) -> &ShardId {
         &self.page.shard
+    }
+
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the record stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 
     /// Returns the defect of the record.

@@ -349,7 +349,7 @@ impl RecordStream {
             shard: shard.clone(),
             record: Err(malformed),
             reason: DeadReason::Malformed,
-            failures: 0,
+            attempts: 0,
         };
         let mut retries = Retries::new(letters.backoff.clone(), letters.rng.fork());
         let failure_log = Arc::clone(&letters.failure_log);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::error::ErrorKind;
+
 /// The most digits of a sequence number: the API reference gives 21 to 40 characters.
 const DIGITS: usize = 40;
 
@@ -30,6 +32,20 @@ impl SequenceNumber {
 #[error("a sequence number has 1 to {DIGITS} digits")]
 #[non_exhaustive]
 pub struct InvalidSequenceNumber;
+
+impl InvalidSequenceNumber {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the text stays as it is.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+}
 
 impl FromStr for SequenceNumber {
     type Err = InvalidSequenceNumber;

@@ -7,7 +7,7 @@ use super::members::Members;
 use crate::error::text;
 use crate::retry::{
     CancellationReason, ErrorClass, Failure, ServiceError, ThrottlingReason, classify,
-    classify_cancellation, code, is_credentials_code, is_skew_code,
+    classify_cancellation, code, is_credentials_code, is_skew_code, message,
 };
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::Headers;
@@ -92,7 +92,8 @@ impl Received<'_> {
         };
         self.identify(&mut failure);
         failure.credentials = is_credentials_code(&failure.code);
-        failure.message = body.text(&["message", "Message"]).map(Into::into);
+        let said = body.text(&["message", "Message"]);
+        failure.message = said.as_deref().map(|text| message::kept(text).into());
         let exact = body.is_whole() && matches!(text, Cow::Borrowed(_));
         if exact {
             failure.item = body.raw("Item").map(|item| item.as_bytes().into());
@@ -100,16 +101,18 @@ impl Received<'_> {
         let throttling = body.list(&["ThrottlingReasons", "throttlingReasons"]);
         failure.throttling = throttling
             .into_iter()
+            .take(MAX_REASONS)
             .filter_map(throttling_reason)
             .collect();
         if failure.code == "TransactionCanceledException" {
             let reasons = body.list(&["CancellationReasons"]);
             let reasons = reasons
                 .into_iter()
+                .take(MAX_REASONS)
                 .map(|json| cancellation_reason(json, exact));
             failure.cancellation = reasons.collect();
             if failure.cancellation.is_empty() {
-                failure.cancellation = reasons_in(failure.message.as_deref().unwrap_or_default());
+                failure.cancellation = reasons_in(said.as_deref().unwrap_or_default());
             }
             failure.class =
                 classify_cancellation(failure.cancellation.iter().map(CancellationReason::code));
@@ -153,6 +156,10 @@ pub(crate) fn settle(
     };
     received.settle(&Skew::new(true))
 }
+
+/// The most reasons that are kept of an answer: one for each write of the largest transaction (AWS:
+/// `TransactWriteItems`, 100 actions).
+const MAX_REASONS: usize = 100;
 
 const CLOCK_IS_OFF: &str = "the local clock is off and has been corrected";
 
@@ -213,7 +220,7 @@ fn reasons_in(message: &str) -> Vec<CancellationReason> {
         code: code.into(),
         item: None,
     };
-    codes.into_iter().map(reason).collect()
+    codes.into_iter().take(MAX_REASONS).map(reason).collect()
 }
 
 /// Returns the failure of an attempt whose time is up.

@@ -99,7 +99,7 @@ async fn a_failed_record_surfaces_at_the_next_ready_flush_or_close() {
             "flush" => sink.flush().await.unwrap_err(),
             _ => sink.close().await.unwrap_err(),
         };
-        let RecordSinkError::NotWritten { outcomes } = error else {
+        let RecordSinkError::NotWritten { outcomes, .. } = error else {
             panic!("{at}: {error:?}");
         };
         assert!(

@@ -161,6 +161,7 @@ async fn writes(table: TableSink, client: Client, name: String, keys: Vec<String
     let outcome = within("a condition", put.confirm()).await.unwrap();
     let Outcome::ConditionFailed {
         existing: Some(existing),
+        ..
     } = outcome
     else {
         panic!("{outcome:?}");

@@ -42,7 +42,7 @@ async fn failing(fake: &FaultyDynamoDb, message: &'static str) -> TableSink {
 
 /// What a record without a key is rejected for.
 fn assert_misfit(outcome: &Outcome) {
-    let Outcome::Rejected { reason, record } = outcome else {
+    let Outcome::Rejected { reason, record, .. } = outcome else {
         panic!("{outcome:?}");
     };
     assert!(matches!(reason, RejectReason::Invalid(_)), "{reason:?}");
@@ -209,7 +209,10 @@ fn what_is_no_letter_is_refused_and_never_quoted() {
     let more = letter.replace(r#""attempts""#, r#""host":"h1","attempts""#);
     assert!(WriteRecord::from_dead_letter(&more).is_ok());
     let later = WriteRecord::from_dead_letter(r#"{"v":2}"#).unwrap_err();
-    assert_eq!(later, DeadLetterFormatError::Version { found: 2 });
+    assert!(
+        matches!(later, DeadLetterFormatError::Version { found: 2, .. }),
+        "{later}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

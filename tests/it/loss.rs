@@ -90,7 +90,7 @@ async fn among_good_ones(table: &TableSink, fake: &FaultyDynamoDb, bad: impl Asy
 fn item_error(error: SubmitError) -> ItemError {
     assert!(error.is_record() && !error.is_retryable(), "{error}");
     match error {
-        SubmitError::Item { table, error } if table == TABLE => error,
+        SubmitError::Item { table, error, .. } if table == TABLE => error,
         other => panic!("{other:?}"),
     }
 }
@@ -107,6 +107,7 @@ async fn an_item_of_410_000_bytes_is_reported_and_its_neighbours_are_written() {
             limit,
             largest,
             largest_size,
+            ..
         } = error
         else {
             panic!("{error:?}");
@@ -126,7 +127,7 @@ async fn an_empty_key_is_reported_and_its_neighbours_are_written() {
         for write in [table.put(&row("", 1)), table.delete(&row("", 1))] {
             let error = item_error(write.await.expect_err("empty"));
             assert!(
-                matches!(&error, ItemError::EmptyKey { attribute } if attribute == "pk"),
+                matches!(&error, ItemError::EmptyKey { attribute, .. } if attribute == "pk"),
                 "{error:?}"
             );
         }

@@ -11,7 +11,7 @@ use dynamodb_connector::TableSpec;
 use dynamodb_connector::sink::{
     DynamoDbSink, DynamoDbSinkBuilder, LimitedBy, OpenError, TableSettings, TableSink,
 };
-use dynamodb_connector::test_util::{Fault, FaultyDynamoDb};
+use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 use futures::future::join_all;
 
 use crate::setup::{keys, large, row, settle};
@@ -251,4 +251,26 @@ async fn a_table_that_was_idle_drops_no_message() {
     assert!(flushed.iter().all(Result::is_ok));
     assert!(written.unwrap().await.is_written());
     table.close().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn descriptions_that_hang_are_bounded_over_all_tables_and_writes_go_on() {
+    let settings = TableSettings::default().refresh(Duration::from_secs(1));
+    let (fake, builder) = tables(40, &settings);
+    fake.inject(Fault::never_answer().on(Operation::DescribeTable).always());
+    let sink = builder.max_requests(40).open().await.unwrap();
+    for n in 0..40 {
+        for at in 0..40 {
+            let written = table(&sink, at).put(&row(format!("k{n}"), n)).confirm();
+            assert!(written.await.unwrap().is_written(), "table {at}");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let requests = fake.requests();
+    let described = requests
+        .iter()
+        .filter(|request| request.operation() == Some(Operation::DescribeTable))
+        .count();
+    // None was given up yet.
+    assert_eq!(described, 5, "an eighth of 40");
 }

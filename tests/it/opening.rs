@@ -28,18 +28,18 @@ async fn a_sink_needs_tables_that_make_sense() {
         .table(TABLE, plain())
         .table(TABLE, plain());
     let twice = twice.open().await.unwrap_err();
-    assert!(matches!(&twice, OpenError::Duplicate { table } if table == TABLE));
+    assert!(matches!(&twice, OpenError::Duplicate { table, .. } if table == TABLE));
     let strange = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .keys("others", keys());
     let strange = strange.open().await.unwrap_err();
-    assert!(matches!(&strange, OpenError::KeysWithoutTable { table } if table == "others"));
+    assert!(matches!(&strange, OpenError::KeysWithoutTable { table, .. } if table == "others"));
     let keyed = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .keys(TABLE, keys())
         .keys(TABLE, keys());
     let keyed = keyed.open().await.unwrap_err();
-    assert!(matches!(&keyed, OpenError::KeysTwice { table } if table == TABLE));
+    assert!(matches!(&keyed, OpenError::KeysTwice { table, .. } if table == TABLE));
     let wrong = DynamoDbSink::builder(&client).table(TABLE, plain().max_batch_items(26));
     let wrong = wrong.open().await.unwrap_err();
     assert!(
@@ -64,7 +64,7 @@ async fn a_table_that_cannot_be_described_names_both_ways_out() {
     let missing = TableSink::open(&fake.client(), "missing")
         .await
         .unwrap_err();
-    let OpenError::Describe { table, error } = &missing else {
+    let OpenError::Describe { table, error, .. } = &missing else {
         panic!("{missing:?}");
     };
     assert_eq!(

@@ -254,7 +254,7 @@ fn what_is_no_snapshot_is_refused_by_line_and_without_its_contents() {
         .unwrap()
         .replace("\"version\":1", "\"version\":2");
     let error = Snapshot::from_bytes(later.as_bytes()).unwrap_err();
-    assert!(matches!(error, SnapshotError::Version { found: 2 }));
+    assert!(matches!(error, SnapshotError::Version { found: 2, .. }));
     let error = Snapshot::from_bytes(b"{\"format\":\"other\",\"version\":1}\n").unwrap_err();
     assert!(matches!(error, SnapshotError::Malformed { line: 1, .. }));
 }

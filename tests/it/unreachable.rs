@@ -105,7 +105,7 @@ async fn does_not_write(client: &Client, codes: &[&str]) {
         let outcome = put.expect("the deadline ends it").unwrap();
         let text = format!("{outcome} {outcome:?}");
         assert!(!text.contains(SECRET) && !text.contains(KEY_ID), "{text}");
-        let Outcome::Rejected { reason, record } = outcome else {
+        let Outcome::Rejected { reason, record, .. } = outcome else {
             panic!("{way:?}: {outcome:?}");
         };
         let RejectReason::DeadlineExceeded { last, .. } = &reason else {

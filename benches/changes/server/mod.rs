@@ -4,18 +4,16 @@
 mod serve;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Clients;
 use crate::rig::Failure;
+use crate::rig::child::{self, Child};
 use crate::rig::records::TABLE;
 
-/// The argument that makes this executable the server; what it holds follows, as JSON.
-const ARGUMENT: &str = "--change-server";
+const ROLE: &str = "change-server";
 
 /// What it holds when it begins to serve.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
@@ -39,44 +37,22 @@ enum Order {
 /// The server's process, as its parent sees it.
 pub(crate) struct ChangeServer {
     process: Child,
-    orders: ChildStdin,
-    answers: BufReader<ChildStdout>,
     endpoint: String,
 }
 
 /// Serves, where this process was started for that. To be asked before all else.
 pub(crate) fn serve_if_asked() -> Option<Result<(), Failure>> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(ARGUMENT) {
-        return None;
-    }
-    let contents = arguments.next().unwrap_or_default();
-    Some(
-        serde_json::from_str(&contents)
-            .map_err(Into::into)
-            .and_then(serve::run),
-    )
+    child::run_if_asked(ROLE, serve::run)
 }
 
 impl ChangeServer {
     /// Returns once it is filled. It is bound to the server's core.
     pub(crate) fn start(contents: Contents) -> Result<Self, Failure> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .arg(serde_json::to_string(&contents)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let orders = process.stdin.take().expect("the child's input is piped");
-        let stdout = process.stdout.take().expect("the child's output is piped");
-        let mut server = Self {
+        let mut process = Child::start(ROLE, &contents)?;
+        Ok(Self {
+            endpoint: process.answer()?,
             process,
-            orders,
-            answers: BufReader::new(stdout),
-            endpoint: String::new(),
-        };
-        server.endpoint = server.answer()?;
-        Ok(server)
+        })
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -108,23 +84,7 @@ impl ChangeServer {
     }
 
     fn ask<T: DeserializeOwned>(&mut self, order: Order) -> Result<T, Failure> {
-        writeln!(self.orders, "{}", serde_json::to_string(&order)?)?;
-        self.answer()
-    }
-
-    fn answer<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        if line.is_empty() {
-            return Err("the server has ended".into());
-        }
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for ChangeServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.say(&order)?;
+        self.process.answer()
     }
 }

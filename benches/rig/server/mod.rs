@@ -4,18 +4,17 @@
 mod pace;
 mod serve;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
+use super::child::{self, Child};
 
-/// The argument that makes this executable the server; how it serves follows, as JSON.
-const ARGUMENT: &str = "--null-server";
+const ROLE: &str = "null-server";
 
 /// How it serves.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
@@ -30,7 +29,7 @@ pub(crate) struct Serving {
 
 /// The server's process, as its parent sees it.
 pub(crate) struct NullServer {
-    process: Child,
+    _process: Child,
     address: SocketAddr,
 }
 
@@ -65,32 +64,15 @@ pub(crate) struct Took {
 
 /// Serves, where this process was started for that. To be asked before all else.
 pub(crate) fn serve_if_asked() -> Option<Result<(), Failure>> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(ARGUMENT) {
-        return None;
-    }
-    let serving = arguments.next().unwrap_or_default();
-    Some(
-        serde_json::from_str(&serving)
-            .map_err(Into::into)
-            .and_then(serve::run),
-    )
+    child::run_if_asked(ROLE, serve::run)
 }
 
 impl NullServer {
     pub(crate) fn start(serving: Serving) -> Result<Self, Failure> {
-        let mut process = Command::new(std::env::current_exe()?)
-            .arg(ARGUMENT)
-            .arg(serde_json::to_string(&serving)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let stdout = process.stdout.take().expect("the child's output is piped");
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        let mut process = Child::start(ROLE, &serving)?;
         Ok(Self {
-            address: line.trim().parse()?,
-            process,
+            address: process.line()?.parse()?,
+            _process: process,
         })
     }
 
@@ -131,12 +113,5 @@ impl NullServer {
             .split_once("\r\n\r\n")
             .ok_or("the server's answer has no body")?;
         Ok(serde_json::from_str(body)?)
-    }
-}
-
-impl Drop for NullServer {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -4,7 +4,7 @@
 //! answer, which shows what a client had to wait for.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, Read};
+use std::io;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::pace::Pace;
 use super::{Arrived, Connections, Serving, Took};
-use crate::rig::quantiles::Quantiles;
-use crate::rig::{Failure, clock, cores};
+use crate::rig::times::Times;
+use crate::rig::{Failure, child, clock, cores};
 
 const ACKNOWLEDGED: &str = r#"{"UnprocessedItems":{}}"#;
 const ACKNOWLEDGED_WITH_CAPACITY: &str = r#"{"ConsumedCapacity":[{"CapacityUnits":25.0,"Table":{"CapacityUnits":25.0},"TableName":"bench"}],"UnprocessedItems":{}}"#;
@@ -36,10 +36,7 @@ pub(super) fn run(serving: Serving) -> Result<(), Failure> {
     if let Some(core) = serving.core {
         cores::pin(core);
     }
-    std::thread::spawn(|| {
-        let _ = io::stdin().read(&mut [0]);
-        std::process::exit(0);
-    });
+    child::end_with_parent();
     tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .build()?
@@ -74,8 +71,8 @@ struct Answers {
     budgeted_table: Vec<u8>,
     arrived: Cell<Arrived>,
     connections: Cell<Connections>,
-    /// Milliseconds from a request's last byte to its answer.
-    took: RefCell<Vec<f64>>,
+    /// From a request's last byte to its answer.
+    took: RefCell<Times>,
 }
 
 impl Answers {
@@ -113,7 +110,7 @@ impl Answers {
             });
             return report(&connections);
         }
-        let took: Quantiles = self.took.take().into_iter().collect();
+        let took = self.took.take();
         report(&Took {
             median: took.at(0.5),
             p99: took.at(0.99),
@@ -209,10 +206,7 @@ impl Connection {
             let written = write_all(&self.stream, answer).await;
             answers.count(|connections| connections.busy -= 1);
             written?;
-            answers
-                .took
-                .borrow_mut()
-                .push(clock::milliseconds(arrived.elapsed()));
+            answers.took.borrow_mut().add(arrived.elapsed());
             self.buffer.copy_within(end..self.filled, 0);
             self.filled -= end;
         }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::steady::UNITS;
-use super::{capacity, table};
-use crate::contender::Kind;
-use crate::load::{Class, Pace, Rate, Written};
+use super::parts::{UNITS, capacity, overloaded, table};
+use crate::case::Case;
+use crate::kind::Kind;
+use crate::load::{Class, Pace, Rate};
 use crate::measure::Run;
+use crate::record::Written;
 use crate::report::Bound;
 use crate::scenario::{Action, Possible, Scenario, Step};
 
@@ -18,7 +19,7 @@ const HIGH: f64 = 1.8;
 /// Two times low and high, a quarter of the time each. What the low quarter leaves the table
 /// saves, and that covers the high one, so all that is offered is possible when it is offered:
 /// the four partitions take 4,000 a second.
-pub(super) fn swing(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn swing(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").provisioned(5, UNITS).enforce(capacity(4));
     let quarter = seconds / 4.0;
     let offered: Rate = Arc::new(move |at| {
@@ -27,25 +28,25 @@ pub(super) fn swing(name: &'static str, seconds: f64) -> Scenario {
         units * if low { LOW } else { HIGH }
     });
     let class = Class::new("all", Pace::Offered(Arc::clone(&offered)));
-    Scenario {
+    let scenario = Scenario {
         possible: Possible::Units(offered),
         disturbed: quarter,
-        bars: |scenario, runs, report| {
-            let Some(ours) = runs.of(Kind::Ours) else {
-                return;
-            };
-            let used = ours.used(scenario) * 100.0;
-            let figure = "written of what was offered, %";
-            scenario.bar(report, figure, used, Bound::AtLeast(98.0));
-            let p99 = |run: &Run| run.p99(scenario, due);
-            if let Some(best) = runs.least_of_others(p99) {
-                let ratio = p99(ours) / best;
-                let figure = "p99 from when it was due, to the best other's";
-                scenario.bar(report, figure, ratio, Bound::AtMost(1.0));
-            }
-        },
         ..Scenario::new(name, seconds, table, vec![class])
-    }
+    };
+    Case::new(scenario).bars(|scenario, runs, report| {
+        let Some(ours) = runs.of(Kind::Ours) else {
+            return;
+        };
+        let used = ours.used(scenario) * 100.0;
+        let figure = "written of what was offered, %";
+        scenario.bar(report, figure, used, Bound::AtLeast(98.0));
+        let p99 = |run: &Run| run.p99(scenario, due);
+        if let Some(best) = runs.least_of_others(p99) {
+            let ratio = p99(ours) / best;
+            let figure = "p99 from when it was due, to the best other's";
+            scenario.bar(report, figure, ratio, Bound::AtMost(1.0));
+        }
+    })
 }
 
 fn due(written: &Written) -> Option<f32> {
@@ -56,7 +57,7 @@ fn due(written: &Written) -> Option<f32> {
 const REFRESH: f64 = 10.0;
 
 /// Up to twice the units, then down to a quarter of these.
-pub(super) fn step(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn step(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").provisioned(5, 1_000).enforce(capacity(4));
     let steps = vec![
         Step {
@@ -68,10 +69,13 @@ pub(super) fn step(name: &'static str, seconds: f64) -> Scenario {
             action: Action::SetUnits(500),
         },
     ];
-    Scenario {
+    let scenario = Scenario {
         disturbed: steps[0].at,
         steps,
-        own: |scenario, run| {
+        ..overloaded(name, seconds, table)
+    };
+    Case::new(scenario)
+        .own(|scenario, run| {
             let each = after_steps(scenario, run);
             let [up, down] = each.map(|(recovery, throttled)| {
                 let followed = if recovery.is_nan() {
@@ -82,8 +86,8 @@ pub(super) fn step(name: &'static str, seconds: f64) -> Scenario {
                 format!("{followed}, then {throttled:.1} % throttled")
             });
             format!("up: {up}; down: {down}")
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             let Some(ours) = runs.of(Kind::Ours) else {
                 return;
             };
@@ -94,14 +98,7 @@ pub(super) fn step(name: &'static str, seconds: f64) -> Scenario {
                 let figure = format!("requests throttled after {name}, %");
                 scenario.bar(report, &figure, throttled, Bound::AtMost(2.0));
             }
-        },
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
-    }
+        })
 }
 
 /// The recovery from each step, and the share throttled from one refresh after it to the next.

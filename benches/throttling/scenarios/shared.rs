@@ -4,9 +4,9 @@ use dynamodb_connector::IndexSpec;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::steady::UNITS;
-use super::{capacity, offered, table, usual};
-use crate::contender::Kind;
+use super::parts::{UNITS, capacity, offered, overloaded, table, usual};
+use crate::case::Case;
+use crate::kind::Kind;
 use crate::load::{Class, Pace};
 use crate::measure::Run;
 use crate::report::Bound;
@@ -24,7 +24,7 @@ const EACH_HALF: f64 = 500.0;
 
 /// Half of the records enter an index that takes half of these. What is possible is the other
 /// half, and as many of these as the index takes.
-pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn index(name: &'static str, seconds: f64) -> Case {
     let index = IndexSpec::global(INDEX).partition("state", KeyKind::String);
     let table = table("orders")
         .provisioned(5, UNITS)
@@ -35,16 +35,19 @@ pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
         ..offered("inside", EACH_HALF)
     };
     let outside = offered("outside", EACH_HALF);
-    Scenario {
+    let scenario = Scenario {
         possible: Possible::steady(EACH_HALF + INDEX_UNITS),
-        own: |scenario, run| {
+        ..Scenario::new(name, seconds, table, vec![inside, outside])
+    };
+    Case::new(scenario)
+        .own(|scenario, run| {
             format!(
                 "index {:.1} % used; outside it {:.1} % written",
                 index_used(scenario, run),
                 written_of(scenario, run, 1, EACH_HALF)
             )
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             let Some(ours) = runs.of(Kind::Ours) else {
                 return;
             };
@@ -55,9 +58,7 @@ pub(super) fn index(name: &'static str, seconds: f64) -> Scenario {
             scenario.bar(report, figure, throttled, Bound::AtMost(1.0));
             let lost = 100.0 - written_of(scenario, ours, 1, EACH_HALF);
             scenario.bar(report, "lost outside it, %", lost, Bound::AtMost(5.0));
-        },
-        ..Scenario::new(name, seconds, table, vec![inside, outside])
-    }
+        })
 }
 
 fn index_used(scenario: &Scenario, run: &Run) -> f64 {
@@ -71,20 +72,23 @@ const COLD: f64 = 4_000.0;
 
 /// One partition key beside uniform ones, which alone would all be written. Its partition takes
 /// 1,000 units a second, of which the others need their eighth.
-pub(super) fn hot_key(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn hot_key(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").provisioned(5, 8_000).enforce(capacity(8));
     let hot = Class {
         one_key: true,
         ..offered("hot", 2_000.0)
     };
     let cold = offered("cold", COLD);
-    Scenario {
+    let scenario = Scenario {
         possible: Possible::steady(COLD + PARTITION_UNITS - COLD / PARTITIONS),
-        own: |scenario, run| {
+        ..Scenario::new(name, seconds, table, vec![hot, cold])
+    };
+    Case::new(scenario)
+        .own(|scenario, run| {
             let (hot, cold) = hot_and_cold(scenario, run);
             format!("cold {cold:.1} % written; hot {hot:.1} % of its partition's rest")
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             let Some(ours) = runs.of(Kind::Ours) else {
                 return;
             };
@@ -92,9 +96,7 @@ pub(super) fn hot_key(name: &'static str, seconds: f64) -> Scenario {
             scenario.bar(report, "cold keys written, %", cold, Bound::AtLeast(95.0));
             let figure = "hot key of its partition's rest, %";
             scenario.bar(report, figure, hot, Bound::AtLeast(90.0));
-        },
-        ..Scenario::new(name, seconds, table, vec![hot, cold])
-    }
+        })
 }
 
 /// Both in percent: the hot key's of what the cold ones left of its partition.
@@ -108,27 +110,23 @@ fn hot_and_cold(scenario: &Scenario, run: &Run) -> (f64, f64) {
 const SINKS: usize = 4;
 
 /// Four clients that know nothing of each other, from second 10 on.
-pub(super) fn fleet(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn fleet(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").provisioned(5, 1_000).enforce(capacity(4));
-    Scenario {
+    let scenario = Scenario {
         clients: SINKS,
         from: (seconds / 6.0).max(2.0),
-        own: |scenario, run| format!("shares {}", percents(&run.shares(scenario.seconds / 2.0))),
-        bars: |scenario, runs, report| {
+        ..overloaded(name, seconds, table)
+    };
+    Case::new(scenario)
+        .own(|scenario, run| format!("shares {}", percents(&run.shares(scenario.seconds / 2.0))))
+        .bars(|scenario, runs, report| {
             usual(scenario, runs, report, 95.0, 3.0);
             if let Some(ours) = runs.of(Kind::Ours) {
                 let most = unevenness(&ours.shares(scenario.seconds / 2.0));
                 let figure = "most that one is off a quarter, %";
                 scenario.bar(report, figure, most, Bound::AtMost(20.0));
             }
-        },
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
-    }
+        })
 }
 
 /// Returns shares in words.
@@ -149,7 +147,7 @@ pub(super) fn unevenness(shares: &[f64]) -> f64 {
 const CALM: f64 = 900.0;
 
 /// A table that can take what it is offered, beside one that is offered all it can't.
-pub(super) fn two_tables(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn two_tables(name: &'static str, seconds: f64) -> Case {
     let calm = table("calm").provisioned(5, UNITS).enforce(capacity(4));
     let hard = table("hard").provisioned(5, 50).enforce(capacity(1));
     let overload = Class {
@@ -157,24 +155,25 @@ pub(super) fn two_tables(name: &'static str, seconds: f64) -> Scenario {
         ..Class::new("hard", Pace::Overload)
     };
     let scenario = Scenario::new(name, seconds, calm, vec![offered("calm", CALM), overload]);
-    Scenario {
+    let scenario = Scenario {
         tables: vec![scenario.tables[0].clone(), hard],
         possible: Possible::steady(CALM),
-        own: |scenario, run| {
+        ..scenario
+    };
+    Case::new(scenario)
+        .own(|scenario, run| {
             let hard = run.window(scenario, 1);
             format!(
                 "the other table {:.1} % used, {:.1} % throttled",
                 hard.consumed / hard.granted * 100.0,
                 hard.throttled_share() * 100.0
             )
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             if let Some(ours) = runs.of(Kind::Ours) {
                 let lost = 100.0 - written_of(scenario, ours, 0, CALM);
                 let figure = "lost by the one that isn't throttled, %";
                 scenario.bar(report, figure, lost, Bound::AtMost(2.0));
             }
-        },
-        ..scenario
-    }
+        })
 }

@@ -5,15 +5,13 @@ use std::time::Duration;
 
 use dynamodb_connector::test_util::{Refill, TableSpecExt as _};
 
-use super::{capacity, table, usual};
-use crate::contender::Kind;
+use super::parts::{UNITS, capacity, overloaded, table, usual};
+use crate::case::{Case, Runs};
+use crate::kind::Kind;
 use crate::load::{Class, MIXED, Pace, Sizes};
 use crate::measure::Run;
 use crate::report::{Bound, Report};
-use crate::scenario::{Possible, Runs, Scenario};
-
-/// Not a round number, so that a client that assumes one shows.
-pub(super) const UNITS: u64 = 1_010;
+use crate::scenario::{Possible, Scenario};
 
 /// What was measured of the real sink, and how far the re-creation may be from it, in percent.
 const FLINK_BY_SECOND: f64 = 35.0;
@@ -24,29 +22,22 @@ const NEAR: f64 = 5.0;
 /// longer, and the retries (see [`crate::flink`]) by the other, which hardly depends on the time.
 const FLINK_SERVICE_TIME: Duration = Duration::from_millis(15);
 
-pub(super) fn by_second(name: &'static str, seconds: f64) -> Scenario {
-    Scenario {
-        bars: |scenario, runs, report| overload(scenario, runs, report, FLINK_BY_SECOND),
-        ..uniform(name, seconds, Refill::BySecond)
-    }
+pub(super) fn by_second(name: &'static str, seconds: f64) -> Case {
+    let scenario = uniform(name, seconds, Refill::BySecond);
+    Case::new(scenario)
+        .bars(|scenario, runs, report| overload(scenario, runs, report, FLINK_BY_SECOND))
 }
 
-pub(super) fn dripping(name: &'static str, seconds: f64) -> Scenario {
-    Scenario {
-        bars: |scenario, runs, report| overload(scenario, runs, report, FLINK_DRIPPING),
-        ..uniform(name, seconds, Refill::Dripping)
-    }
+pub(super) fn dripping(name: &'static str, seconds: f64) -> Case {
+    let scenario = uniform(name, seconds, Refill::Dripping);
+    Case::new(scenario)
+        .bars(|scenario, runs, report| overload(scenario, runs, report, FLINK_DRIPPING))
 }
 
 fn uniform(name: &'static str, seconds: f64, refill: Refill) -> Scenario {
     let capacity = capacity(4).refill(refill).service_time(FLINK_SERVICE_TIME);
     let table = table("orders").provisioned(5, UNITS).enforce(capacity);
-    Scenario::new(
-        name,
-        seconds,
-        table,
-        vec![Class::new("all", Pace::Overload)],
-    )
+    overloaded(name, seconds, table)
 }
 
 fn overload(scenario: &Scenario, runs: &Runs, report: &mut Report, flink: f64) {
@@ -61,7 +52,7 @@ fn overload(scenario: &Scenario, runs: &Runs, report: &mut Report, flink: f64) {
 
 /// A job of 100,000 records against a table that has saved all that it can. Its eight partitions
 /// take 8,000 units a second, which is what is possible.
-pub(super) fn burst(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn burst(name: &'static str, seconds: f64) -> Case {
     let table = table("orders")
         .provisioned(5, UNITS)
         .enforce(capacity(8).full_bank());
@@ -69,17 +60,20 @@ pub(super) fn burst(name: &'static str, seconds: f64) -> Scenario {
         total: Some(100_000),
         ..Class::new("job", Pace::Overload)
     };
-    Scenario {
+    let scenario = Scenario {
         possible: Possible::steady(8_000.0),
-        own: |_, run| {
+        ..Scenario::new(name, seconds, table, vec![job])
+    };
+    Case::new(scenario)
+        .own(|_, run| {
             let job = if run.done.is_nan() {
                 "not done".to_owned()
             } else {
                 format!("done in {:.1} s", run.done)
             };
             format!("{job}, {:.1} % throttled in all", whole(run))
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             let Some(ours) = runs.of(Kind::Ours) else {
                 return;
             };
@@ -94,9 +88,7 @@ pub(super) fn burst(name: &'static str, seconds: f64) -> Scenario {
                 whole(ours),
                 Bound::AtMost(2.0),
             );
-        },
-        ..Scenario::new(name, seconds, table, vec![job])
-    }
+        })
 }
 
 fn whole(run: &Run) -> f64 {
@@ -105,20 +97,21 @@ fn whole(run: &Run) -> f64 {
 
 /// Records of 200 bytes to 60 KB. A size starves where fewer of it are written than there were
 /// among as many records in the order of their acceptance.
-pub(super) fn sizes(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn sizes(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").provisioned(5, UNITS).enforce(capacity(4));
     let mixed = Class {
         sizes: Sizes::Mixed,
         ..Class::new("mixed", Pace::Overload)
     };
-    Scenario {
-        own: |_, run| {
+    let scenario = Scenario::new(name, seconds, table, vec![mixed]);
+    Case::new(scenario)
+        .own(|_, run| {
             format!(
                 "the least served size {:.3} of its share",
                 least_served(run)
             )
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             let Some(ours) = runs.of(Kind::Ours) else {
                 return;
             };
@@ -126,9 +119,7 @@ pub(super) fn sizes(name: &'static str, seconds: f64) -> Scenario {
             scenario.bar(report, "used, %", used, Bound::AtLeast(97.0));
             let least = least_served(ours);
             scenario.bar(report, "least served size", least, Bound::AtLeast(0.9));
-        },
-        ..Scenario::new(name, seconds, table, vec![mixed])
-    }
+        })
 }
 
 fn least_served(run: &Run) -> f64 {
@@ -142,18 +133,17 @@ fn least_served(run: &Run) -> f64 {
 
 /// Five times what the table takes at the start. It grows while it is used, and what it grants
 /// at each moment is what is possible.
-pub(super) fn on_demand(name: &'static str, seconds: f64) -> Scenario {
+pub(super) fn on_demand(name: &'static str, seconds: f64) -> Case {
     let table = table("orders").enforce(capacity(8).warm_units(4_000));
     let offered = Class::new("all", Pace::Offered(Arc::new(|_| 20_000.0)));
-    Scenario {
-        own: |scenario, run| {
+    let scenario = Scenario::new(name, seconds, table, vec![offered]);
+    Case::new(scenario)
+        .own(|scenario, run| {
             let span = run.window(scenario, 0);
             format!(
                 "{:.0} units/s granted",
                 span.granted / (span.until - span.from)
             )
-        },
-        bars: |scenario, runs, report| usual(scenario, runs, report, 97.0, 2.0),
-        ..Scenario::new(name, seconds, table, vec![offered])
-    }
+        })
+        .bars(|scenario, runs, report| usual(scenario, runs, report, 97.0, 2.0))
 }

@@ -6,12 +6,12 @@
 
 use dynamodb_connector::test_util::TableSpecExt as _;
 
-use super::{Row, capacity, offered, table};
-use crate::contender::Kind;
-use crate::load::{Class, Pace};
+use super::parts::{Row, capacity, offered, overloaded, table};
+use crate::case::{Case, Runs};
+use crate::kind::{Kind, Sight};
 use crate::measure::Run;
 use crate::report::{Bound, Report};
-use crate::scenario::{Action, Possible, Runs, Scenario, Sight, Step};
+use crate::scenario::{Action, Possible, Scenario, Step};
 
 pub(super) const ROWS: [Row; 13] = [
     ("random-known-0.1", 60.0, |n, s| random_known(n, s, 0.1)),
@@ -54,16 +54,7 @@ pub(super) fn short(name: &'static str, seconds: f64, sight: Sight) -> Scenario 
         sight,
         from: seconds * WARM_UP_SHARE,
         possible: Possible::steady(SHORT_UNITS.into()),
-        own: |scenario, run| {
-            let beyond = refused_beyond(scenario, run);
-            format!("{beyond:.1} points refused beyond what is at any rate")
-        },
-        ..Scenario::new(
-            name,
-            seconds,
-            table,
-            vec![Class::new("all", Pace::Overload)],
-        )
+        ..overloaded(name, seconds, table)
     }
 }
 
@@ -89,6 +80,14 @@ pub(super) fn refused(percent: f64) -> Vec<Step> {
     }]
 }
 
+/// Makes a case that says what was refused beyond what is at any rate.
+pub(super) fn case(scenario: Scenario) -> Case {
+    Case::new(scenario).own(|scenario, run| {
+        let beyond = refused_beyond(scenario, run);
+        format!("{beyond:.1} points refused beyond what is at any rate")
+    })
+}
+
 /// Returns the points by which the share of items refused in the window exceeds the share that is
 /// refused at any rate.
 pub(super) fn refused_beyond(scenario: &Scenario, run: &Run) -> f64 {
@@ -105,35 +104,35 @@ pub(super) fn bar_used(scenario: &Scenario, runs: &Runs, report: &mut Report, pe
     }
 }
 
-fn random_known(name: &'static str, seconds: f64, percent: f64) -> Scenario {
-    Scenario {
+fn random_known(name: &'static str, seconds: f64, percent: f64) -> Case {
+    let scenario = Scenario {
         steps: refused(percent),
-        bars: |scenario, runs, report| bar_used(scenario, runs, report, 97.0),
         ..short(name, seconds, Sight::Known)
-    }
+    };
+    case(scenario).bars(|scenario, runs, report| bar_used(scenario, runs, report, 97.0))
 }
 
-fn random_open(name: &'static str, seconds: f64, percent: f64) -> Scenario {
-    Scenario {
+fn random_open(name: &'static str, seconds: f64, percent: f64) -> Case {
+    let scenario = Scenario {
         steps: refused(percent),
-        bars: |scenario, runs, report| bar_used(scenario, runs, report, 97.0),
         ..open(name, seconds)
-    }
+    };
+    case(scenario).bars(|scenario, runs, report| bar_used(scenario, runs, report, 97.0))
 }
 
-fn random_short(name: &'static str, seconds: f64, percent: f64) -> Scenario {
-    Scenario {
+fn random_short(name: &'static str, seconds: f64, percent: f64) -> Case {
+    let scenario = Scenario {
         steps: refused(percent),
-        bars: |scenario, runs, report| {
-            bar_used(scenario, runs, report, 97.0);
-            if let Some(ours) = runs.of(Kind::Ours) {
-                let beyond = refused_beyond(scenario, ours);
-                let figure = "points of items refused beyond what is at any rate";
-                scenario.bar(report, figure, beyond, Bound::AtMost(3.0));
-            }
-        },
         ..short(name, seconds, Sight::Blind)
-    }
+    };
+    case(scenario).bars(|scenario, runs, report| {
+        bar_used(scenario, runs, report, 97.0);
+        if let Some(ours) = runs.of(Kind::Ours) {
+            let beyond = refused_beyond(scenario, ours);
+            let figure = "points of items refused beyond what is at any rate";
+            scenario.bar(report, figure, beyond, Bound::AtMost(3.0));
+        }
+    })
 }
 
 const PARTITION_COUNT: usize = 16;
@@ -142,20 +141,20 @@ const PARTITIONS_OFFERED_PER_SECOND: f64 = 1_450.0;
 
 /// Makes a scenario of uniform keys over partitions. The fullest are near their limits, and what
 /// refuses a write is one of them, never the table.
-fn partitions(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
+fn partitions(name: &'static str, seconds: f64, sight: Sight) -> Case {
     let capacity = capacity(PARTITION_COUNT).partition_units(PARTITION_UNITS);
     let table = table("orders").provisioned(5, 1_600).enforce(capacity);
-    Scenario {
+    let scenario = Scenario {
         tables: vec![table],
         classes: vec![offered("all", PARTITIONS_OFFERED_PER_SECOND)],
         possible: Possible::steady(PARTITIONS_OFFERED_PER_SECOND),
-        bars: |scenario, runs, report| {
-            bar_used(scenario, runs, report, 95.0);
-            if let (Some(ours), Sight::Known) = (runs.of(Kind::Ours), scenario.sight) {
-                let refused = ours.window(scenario, 0).in_vain_share() * 100.0;
-                scenario.bar(report, "items refused, %", refused, Bound::AtMost(5.0));
-            }
-        },
         ..short(name, seconds, sight)
-    }
+    };
+    case(scenario).bars(|scenario, runs, report| {
+        bar_used(scenario, runs, report, 95.0);
+        if let (Some(ours), Sight::Known) = (runs.of(Kind::Ours), scenario.sight) {
+            let refused = ours.window(scenario, 0).in_vain_share() * 100.0;
+            scenario.bar(report, "items refused, %", refused, Bound::AtMost(5.0));
+        }
+    })
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use dynamodb_connector::test_util::TableSpecExt as _;
 
+use super::parts::{Row, capacity, table};
 use super::shared::percents;
-use super::unrelated::{OFFERED_PER_SECOND, SHORT_UNITS, bar_used, open, refused, short};
-use super::{Row, capacity, table};
-use crate::contender::Kind;
+use super::unrelated::{OFFERED_PER_SECOND, SHORT_UNITS, bar_used, case, open, refused, short};
+use crate::case::Case;
+use crate::kind::{Kind, Sight};
 use crate::measure::Run;
 use crate::report::Bound;
-use crate::scenario::{Action, Possible, Scenario, Sight, Step};
+use crate::scenario::{Action, Possible, Scenario, Step};
 
 pub(super) const ROWS: [Row; 11] = [
     ("refusals-end", 50.0, refusals_end),
@@ -48,17 +49,17 @@ fn gap(from: f64, until: f64) -> [Step; 2] {
 }
 
 /// Makes a scenario in which 30 % are refused from second 20 to 30. The window begins at 40.
-fn refusals_end(name: &'static str, seconds: f64) -> Scenario {
+fn refusals_end(name: &'static str, seconds: f64) -> Case {
     let steps = [(0.4, 0.3), (0.6, 0.0)].map(|(at, share)| Step {
         at: at * seconds,
         action: Action::SetRefused(share),
     });
-    Scenario {
+    let scenario = Scenario {
         from: seconds * 0.8,
         steps: steps.into(),
-        bars: |scenario, runs, report| bar_used(scenario, runs, report, 95.0),
         ..open(name, seconds)
-    }
+    };
+    case(scenario).bars(|scenario, runs, report| bar_used(scenario, runs, report, 95.0))
 }
 
 const LOW_UNITS: u32 = 300;
@@ -72,7 +73,7 @@ const FOLLOWED_REFUSED_RATIO: f64 = 0.05;
 /// Makes a scenario of 1,000 units, 300 in the second third, and 1,000 again. The table is on
 /// demand with a maximum, as such a one saves nothing: out of its savings a provisioned one would
 /// take the old rate for a while, and seem to be followed at once.
-fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
+fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Case {
     let third = seconds / 3.0;
     let mut steps = refused(percent);
     steps.extend(
@@ -88,16 +89,19 @@ fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
         let low = (third..2.0 * third).contains(&at);
         f64::from(if low { LOW_UNITS } else { SHORT_UNITS })
     };
-    Scenario {
+    let scenario = Scenario {
         tables: vec![table],
         possible: Possible::Units(Arc::new(rate)),
         disturbed: third,
         steps,
-        own: |scenario, run| {
+        ..short(name, seconds, Sight::Blind)
+    };
+    Case::new(scenario)
+        .own(|scenario, run| {
             let [start, down, up] = seconds_to_follow(scenario, run);
             format!("followed from the start after {start:.1} s, down {down:.1} s, up {up:.1} s")
-        },
-        bars: |scenario, runs, report| {
+        })
+        .bars(|scenario, runs, report| {
             if let Some(ours) = runs.of(Kind::Ours) {
                 let [_, down, up] = seconds_to_follow(scenario, ours);
                 for (name, seconds) in [("down", down), ("up", up)] {
@@ -107,9 +111,7 @@ fn steps_blind(name: &'static str, seconds: f64, percent: f64) -> Scenario {
                 let (figure, mean) = ("seconds to follow, mean", f64::midpoint(down, up));
                 scenario.bar(report, figure, mean, Bound::AtMost(10.0));
             }
-        },
-        ..short(name, seconds, Sight::Blind)
-    }
+        })
 }
 
 /// Returns the seconds from the beginning of each third; not a number where it was not followed
@@ -132,25 +134,26 @@ const CHANGING_PERCENTS: [f64; 5] = [0.0, 20.0, 5.0, 50.0, 0.0];
 /// The share of each fifth that does not count.
 const STAGE_WARM_UP_SHARE: f64 = 0.1;
 
-fn shares_change(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
+fn shares_change(name: &'static str, seconds: f64, sight: Sight) -> Case {
     let stages = (0..5u8).zip(CHANGING_PERCENTS);
     let steps = stages.map(|(place, percent)| Step {
         at: f64::from(place) * seconds / 5.0,
         action: Action::SetRefused(percent / 100.0),
     });
-    Scenario {
+    let scenario = Scenario {
         steps: steps.collect(),
-        own: |scenario, run| format!("used {}", percents(&used_by_stage(scenario, run))),
-        bars: |scenario, runs, report| {
+        ..short(name, seconds, sight)
+    };
+    Case::new(scenario)
+        .own(|scenario, run| format!("used {}", percents(&used_by_stage(scenario, run))))
+        .bars(|scenario, runs, report| {
             if let Some(ours) = runs.of(Kind::Ours) {
                 let used = used_by_stage(scenario, ours);
                 let worst = used.into_iter().fold(f64::INFINITY, f64::min) * 100.0;
                 let figure = "used in the worst fifth, %";
                 scenario.bar(report, figure, worst, Bound::AtLeast(90.0));
             }
-        },
-        ..short(name, seconds, sight)
-    }
+        })
 }
 
 /// Returns the share of what is possible that was used between each step and the next.
@@ -176,29 +179,32 @@ fn known_or_open(name: &'static str, seconds: f64, sight: Sight, gap_share: f64)
     };
     Scenario {
         possible: Possible::steady(rate),
-        bars: |scenario, runs, report| bar_used(scenario, runs, report, 90.0),
-        own: |_, _| String::new(),
         ..scenario
     }
 }
 
+/// Makes a case of 90 % used.
+fn mostly_used(scenario: Scenario) -> Case {
+    Case::new(scenario).bars(|scenario, runs, report| bar_used(scenario, runs, report, 90.0))
+}
+
 /// Makes a scenario in which everything is refused at the end of each period, for so many seconds.
-fn bursts(name: &'static str, seconds: f64, sight: Sight, refused: f64, period: f64) -> Scenario {
+fn bursts(name: &'static str, seconds: f64, sight: Sight, refused: f64, period: f64) -> Case {
     let ends = std::iter::successors(Some(period), |end| Some(end + period));
     let gaps = ends.take_while(|end| *end <= seconds);
-    Scenario {
+    mostly_used(Scenario {
         steps: gaps.flat_map(|end| gap(end - refused, end)).collect(),
         ..known_or_open(name, seconds, sight, refused / period)
-    }
+    })
 }
 
 /// Makes a scenario in which everything is refused from second 30 to 50. The window begins at 52.
-fn outage(name: &'static str, seconds: f64, sight: Sight) -> Scenario {
+fn outage(name: &'static str, seconds: f64, sight: Sight) -> Case {
     let at = |second: f64| second / 62.0 * seconds;
-    Scenario {
+    mostly_used(Scenario {
         from: at(52.0),
         steps: gap(at(30.0), at(50.0)).into(),
         disturbed: at(50.0),
         ..known_or_open(name, seconds, sight, 0.0)
-    }
+    })
 }

@@ -1,5 +1,7 @@
 //! The error of an item that does not read as a type.
 
+#[cfg(any(test, feature = "streams"))]
+use crate::error::ErrorKind;
 use crate::item::ItemError;
 use crate::item::error::place;
 use crate::item::fault::{Path, shown};
@@ -17,6 +19,7 @@ use std::fmt::{self, Write as _};
 pub enum DecodeError {
     /// An attribute has another type than the field, or a number does not fit it.
     #[error("{} of type {found} does not read as {wanted}", place(.path))]
+    #[non_exhaustive]
     Unfit {
         /// The attribute; empty for the item as a whole.
         path: String,
@@ -27,6 +30,7 @@ pub enum DecodeError {
     },
     /// The name of an attribute, which is to be the key of a map, does not fit the key's type.
     #[error("the name of {} does not read as {wanted}", place(.path))]
+    #[non_exhaustive]
     Name {
         /// The attribute.
         path: String,
@@ -35,18 +39,21 @@ pub enum DecodeError {
     },
     /// A field has no attribute.
     #[error("{} is missing", place(.path))]
+    #[non_exhaustive]
     Missing {
         /// The attribute.
         path: String,
     },
     /// An attribute has no field, and the type takes no others.
     #[error("{} has no field in its type", place(.path))]
+    #[non_exhaustive]
     Unknown {
         /// The attribute.
         path: String,
     },
     /// Two attributes belong to the same field.
     #[error("{} is given twice", place(.path))]
+    #[non_exhaustive]
     Twice {
         /// The field.
         path: String,
@@ -54,12 +61,14 @@ pub enum DecodeError {
     /// The type's own `Deserialize` refuses a value. Its message is left out, since it may quote
     /// the item.
     #[error("{} is refused by its type", place(.path))]
+    #[non_exhaustive]
     Refused {
         /// The attribute.
         path: String,
     },
     /// Maps and lists are nested deeper than DynamoDB takes them.
     #[error("{} is nested deeper than {limit} levels", place(.path))]
+    #[non_exhaustive]
     TooDeep {
         /// The first attribute beyond the limit.
         path: String,
@@ -68,6 +77,7 @@ pub enum DecodeError {
     },
     /// The bytes are no item in DynamoDB's JSON.
     #[error("not an item in DynamoDB's JSON: expected {expected} at byte {offset}")]
+    #[non_exhaustive]
     Json {
         /// The position in the bytes.
         offset: usize,
@@ -78,6 +88,18 @@ pub enum DecodeError {
 
 #[cfg(any(test, feature = "streams"))]
 impl DecodeError {
+    /// Returns [`ErrorKind::Invalid`].
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        ErrorKind::Invalid
+    }
+
+    /// Returns `false`: the same item fails in the same way.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
+    }
+
     /// Returns the path of the attribute at fault, such as `parts[2].score`; empty where it is the
     /// item as a whole. Of the names within attributes it shows those of the type's own fields and
     /// variants.

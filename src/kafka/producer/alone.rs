@@ -51,9 +51,7 @@ impl AloneClient {
             });
         match started {
             Ok(_) => Ok(Self { client, ended }),
-            Err(error) => Err(KafkaError::Settings {
-                problem: format!("no thread can be started: {error}"),
-            }),
+            Err(error) => Err(KafkaError::no_thread(&error)),
         }
     }
 

@@ -13,6 +13,7 @@ use rdkafka::{ClientConfig, ClientContext, Message as _};
 use super::super::error::{Failure, KafkaError, is_fatal};
 use super::super::receipt::{RecordMetadata, TopicPartition};
 use super::super::record::ProducerRecord;
+use super::super::settings::not_taken;
 use super::partition::{Partition, Way};
 use super::thread::Route;
 
@@ -44,7 +45,7 @@ pub(super) enum NotTaken {
 impl Client {
     pub(super) fn new(config: &ClientConfig, route: Arc<Route>) -> Result<Self, KafkaError> {
         let client = config.create_with_context(Reports(route));
-        client.map(Self).map_err(KafkaError::of_settings)
+        Ok(Self(client.map_err(not_taken)?))
     }
 
     /// Gives a record to librdkafka, which copies it. Never blocks.

@@ -75,7 +75,7 @@ impl Route {
         let accepted = flow.oldest();
         let verdict = flow.report(number, outcome);
         match &verdict {
-            Some(Verdict::Settled(_, Err(Failure::Batch(_) | Failure::Topic(_)))) => {
+            Some(Verdict::Settled(_, Err(Failure::Batch { .. } | Failure::Topic(_)))) => {
                 self.refused(&clients, partition, way);
             }
             Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
@@ -93,7 +93,11 @@ impl Route {
                 let result = match (outcome, delivered) {
                     (Ok(()), Some(delivered)) => Ok(delivered),
                     (
-                        Err(Failure::Batch(error) | Failure::Record(error) | Failure::Topic(error)),
+                        Err(
+                            Failure::Batch { error, .. }
+                            | Failure::Record(error)
+                            | Failure::Topic(error),
+                        ),
                         _,
                     ) => Err(error),
                     _ => Err(KafkaError::Closed),

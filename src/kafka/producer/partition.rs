@@ -12,6 +12,7 @@ use super::Pending;
 use super::rules::TopicRules;
 use crate::progress::NumberedQueue;
 use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode;
 
 /// A partition of a topic, for as long as the sink lives.
 pub(in super::super) struct Partition {
@@ -211,7 +212,7 @@ impl<R> Flow<R> {
         let settled = match result {
             Ok(()) => Ok(()),
             // It was alone in its batch: the fault is its own.
-            Err(failure @ Failure::Batch(_)) if entry.alone || proving => Err(failure),
+            Err(failure @ Failure::Batch { .. }) if entry.alone || proving => Err(failure),
             // Each one that goes alone finds out for itself whether the topic is of use.
             Err(failure @ Failure::Topic(_)) if entry.alone => Err(failure),
             // Those behind it do not depend on it.
@@ -253,7 +254,7 @@ impl<R> Flow<R> {
         let behind = entries.split_off(failed.unwrap_or(entries.len()));
         let mut alone = false;
         for entry in entries.iter_mut().rev() {
-            alone |= matches!(entry.failure.take(), Some(Failure::Batch(_)));
+            alone |= matches!(entry.failure.take(), Some(Failure::Batch { .. }));
             entry.alone |= alone;
         }
         let mut overdue = overdue.cloned();
@@ -283,12 +284,14 @@ impl<R> Flow<R> {
             self.entries
                 .iter()
                 .filter_map(|entry| match &entry.failure {
-                    Some(Failure::Batch(error)) => Some(error),
+                    Some(Failure::Batch { code, error }) => Some((*code, error)),
                     _ => None,
                 })
         };
-        let own = refused().find(|error| !error.is_of_another_record());
-        own.or_else(|| refused().next()).cloned()
+        let of_another = RDKafkaErrorCode::InvalidDifferentRecord;
+        let own = refused().find(|(code, _)| *code != of_another);
+        let (_, error) = own.or_else(|| refused().next())?;
+        Some(error.clone())
     }
 
     /// Returns whether a record failed, and is not settled yet.
@@ -302,7 +305,10 @@ impl<R> Flow<R> {
             .entries
             .iter()
             .filter_map(|entry| match &entry.failure {
-                Some(Failure::Batch(KafkaError::TooLarge { size, .. })) => Some(*size),
+                Some(Failure::Batch {
+                    error: KafkaError::TooLarge { size, .. },
+                    ..
+                }) => Some(*size),
                 _ => None,
             });
         sizes.fold((0, 0), |(records, bytes), size| (records + 1, bytes + size))

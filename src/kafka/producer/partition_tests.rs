@@ -6,7 +6,10 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::*;
 
 fn batch() -> Result<(), Failure> {
-    Err(Failure::Batch(KafkaError::Closed))
+    Err(Failure::Batch {
+        code: RDKafkaErrorCode::InvalidRecord,
+        error: KafkaError::Closed,
+    })
 }
 
 fn outage() -> Result<(), Failure> {

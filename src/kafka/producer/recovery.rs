@@ -275,6 +275,9 @@ impl Route {
 
     /// Ends a sink that can have no client, as where no thread can be started.
     fn cannot_go_on(&self, error: &KafkaError) {
+        if error.is_fatal() {
+            return self.core.admission.refuse(error);
+        }
         let (kind, reason) = (error.kind(), error.to_string().into());
         self.core
             .admission

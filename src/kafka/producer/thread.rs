@@ -105,9 +105,7 @@ impl ProducerThread {
             Err(error) => {
                 // The client holds the route: it would hold itself for ever.
                 route.clients.write().batches = None;
-                Err(KafkaError::Settings {
-                    problem: format!("no thread can be started: {error}"),
-                })
+                Err(KafkaError::no_thread(&error))
             }
         }
     }

@@ -14,6 +14,7 @@ use super::shared::Shared;
 use super::{GapFn, KafkaSource};
 use crate::admission::Limits;
 use crate::gap::{Gap, GapPolicy};
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// A [`KafkaSource`] in the making. Made by [`KafkaSource::builder`].
 #[must_use = "a builder does nothing until it is opened"]
@@ -57,10 +58,12 @@ impl KafkaSourceBuilder {
         } = self;
         let configs = settings.clients(&kafka)?;
         if settings.on_gap == GapPolicy::Report && on_gap.is_none() {
-            return Err(KafkaError::Settings {
-                problem: "on_gap = \"report\" needs a handler: set KafkaSourceBuilder::on_gap"
-                    .to_owned(),
-            });
+            let needs_handler = ConfigError::NeedsHandler {
+                place: SettingsPlace::Whole,
+                setting: "on_gap = \"report\"",
+                handler: "on_gap",
+            };
+            return Err(needs_handler.into());
         }
         let limits = Limits {
             records: settings.max_outstanding_records,
@@ -75,9 +78,7 @@ impl KafkaSourceBuilder {
         };
         let (opened, open) = oneshot::channel();
         let (close, closing) = oneshot::channel();
-        let no_thread = |error: std::io::Error| KafkaError::Settings {
-            problem: format!("no thread can be started: {error}"),
-        };
+        let no_thread = |error| KafkaError::no_thread(&error);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()

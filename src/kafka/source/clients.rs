@@ -17,6 +17,7 @@ use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 
 use super::super::error::{KafkaError, is_fatal};
 use super::super::producer::log;
+use super::super::settings::not_taken;
 use super::shared::{Key, Shared};
 
 /// The group's member.
@@ -62,13 +63,11 @@ impl Clients {
             leaving: AtomicBool::new(false),
             owes_answer: AtomicBool::new(false),
         };
-        let mut member =
-            Member::from_config_and_context(member, context).map_err(KafkaError::of_settings)?;
+        let mut member = Member::from_config_and_context(member, context).map_err(not_taken)?;
         let wake = Arc::clone(&shared.wake);
         member.set_nonempty_callback(move || wake.notify_one());
         let context = ReaderContext(Arc::clone(shared));
-        let mut reader =
-            Reader::from_config_and_context(reader, context).map_err(KafkaError::of_settings)?;
+        let mut reader = Reader::from_config_and_context(reader, context).map_err(not_taken)?;
         let wake = Arc::clone(&shared.wake);
         reader.set_nonempty_callback(move || wake.notify_one());
         Ok(Self {

@@ -9,6 +9,7 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::super::error::KafkaError;
+use super::super::settings::not_taken;
 use super::super::topics::{Waits, look_up};
 use super::clients::Clients;
 use super::reader::Setup;
@@ -83,9 +84,7 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
     };
     let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
     let subscribed = clients.member.subscribe(&topics);
-    subscribed.map_err(|error| KafkaError::Settings {
-        problem: error.to_string(),
-    })?;
+    subscribed.map_err(not_taken)?;
     let search = Search {
         start: settings.start,
         generation: settings.generation,

@@ -5,8 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
-use super::super::error::KafkaError;
-use super::super::settings::{KafkaSettings, refuse};
+use super::super::settings::KafkaSettings;
 use super::hold::LAST_COMMIT;
 use crate::gap::GapPolicy;
 use crate::settings::units::format_duration;
@@ -230,7 +229,7 @@ impl KafkaSourceSettings {
     }
 
     /// Returns the time for which partitions that go are kept, within the bounds of the group.
-    fn checked_drain_timeout(&self, settings: &KafkaSettings) -> Result<Duration, KafkaError> {
+    fn checked_drain_timeout(&self, settings: &KafkaSettings) -> Result<Duration, ConfigError> {
         let millis = |property: &str, default: u64| {
             let set = settings
                 .get(property)
@@ -247,11 +246,14 @@ impl KafkaSourceSettings {
             (poll, "max.poll.interval.ms"),
         ] {
             if drain + LAST_COMMIT >= limit {
-                return Err(KafkaError::Settings {
-                    problem: format!(
-                        "drain_timeout is {}, and must be less than {property}, {}, by more than two seconds: lower the one or raise the other",
-                        format_duration(drain),
-                        format_duration(limit)
+                return Err(ConfigError::OutOfRange {
+                    place: SettingsPlace::Whole,
+                    field: DRAIN.field().to_owned(),
+                    value: format_duration(drain),
+                    allowed: format!(
+                        "less than {property}, {}, by more than {}: lower the one or raise the other",
+                        format_duration(limit),
+                        format_duration(LAST_COMMIT)
                     ),
                 });
             }
@@ -260,7 +262,7 @@ impl KafkaSourceSettings {
     }
 
     /// Returns librdkafka's configurations of the two clients.
-    pub(super) fn clients(&self, settings: &KafkaSettings) -> Result<ClientConfigs, KafkaError> {
+    pub(super) fn clients(&self, settings: &KafkaSettings) -> Result<ClientConfigs, ConfigError> {
         self.validate()?;
         let mut own = vec![
             ("group.id", self.group.clone()),
@@ -291,10 +293,12 @@ impl KafkaSourceSettings {
             ));
         }
         if let Some(topic) = self.topics.iter().find(|topic| topic.starts_with('^')) {
-            return Err(refuse(
-                "topics",
-                &format!("{topic:?} is a pattern; name each topic"),
-            ));
+            return Err(ConfigError::OutOfRange {
+                place: SettingsPlace::Whole,
+                field: "topics".to_owned(),
+                value: format!("{topic:?}"),
+                allowed: "the name of each topic, and no pattern".to_owned(),
+            });
         }
         let mut member = settings.client(&own, &REFUSED)?;
         let mut reader = member.clone();

@@ -19,6 +19,7 @@ pub enum OpenError {
     NoTable,
     /// A table's keys are not known: it could not be described, and none were given.
     #[error("table {table:?} could not be described ({error}): {}", remedy(error))]
+    #[non_exhaustive]
     Describe {
         /// The table.
         table: String,
@@ -30,6 +31,7 @@ pub enum OpenError {
         "table {table:?} is {status}, and can be written to once it is ACTIVE{}",
         if status == "CREATING" { " (it was waited for)" } else { "" }
     )]
+    #[non_exhaustive]
     NotActive {
         /// The table.
         table: String,
@@ -38,18 +40,21 @@ pub enum OpenError {
     },
     /// A table that the builder names twice.
     #[error("table {table:?} is named twice")]
+    #[non_exhaustive]
     Duplicate {
         /// The table.
         table: String,
     },
     /// Keys given twice for one table.
     #[error("keys of table {table:?} are given twice")]
+    #[non_exhaustive]
     KeysTwice {
         /// The table.
         table: String,
     },
     /// Keys given for a table that was not added.
     #[error("keys given for table {table:?}, which was not added")]
+    #[non_exhaustive]
     KeysWithoutTable {
         /// The table.
         table: String,
@@ -110,6 +115,7 @@ fn remedy(error: &ServiceError) -> &'static str {
 pub enum SubmitError {
     /// The record breaks a limit of DynamoDB or doesn't fit the table.
     #[error("table {table:?}: {error}")]
+    #[non_exhaustive]
     Item {
         /// The table.
         table: String,
@@ -118,6 +124,7 @@ pub enum SubmitError {
     },
     /// The write is invalid in itself.
     #[error("table {table:?}: {what}")]
+    #[non_exhaustive]
     Invalid {
         /// The table.
         table: String,
@@ -126,6 +133,7 @@ pub enum SubmitError {
     },
     /// The record alone is larger than the buffer.
     #[error("table {table:?}: a write of {bytes} bytes can't enter a buffer of {limit} bytes")]
+    #[non_exhaustive]
     LargerThanBuffer {
         /// The table.
         table: String,
@@ -142,6 +150,7 @@ pub enum SubmitError {
     Closed,
     /// The table has failed; see [`DrainError::Failed`].
     #[error("table {table:?} has failed: {error}")]
+    #[non_exhaustive]
     Failed {
         /// The table.
         table: String,
@@ -160,6 +169,7 @@ pub enum SubmitError {
     /// The record can't be written, and the dead-letter handler did not take it. Only from
     /// [`put_or_dead_letter`](super::TableSink::put_or_dead_letter).
     #[error("{error}; the dead-letter handler failed: {handler}")]
+    #[non_exhaustive]
     DeadLetter {
         /// The reason for which the record can't be written.
         error: Box<Self>,
@@ -217,11 +227,19 @@ pub enum StopReason {
 }
 
 impl StopReason {
-    fn kind(&self) -> ErrorKind {
+    /// Returns the kind of error.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
         match self {
             Self::DeadLetter(_) => ErrorKind::Handler,
             Self::Unobserved(_) => ErrorKind::Closed,
         }
+    }
+
+    /// Returns `false`: the table accepts no more, and a new sink needs a handler that takes what fails.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        false
     }
 }
 
@@ -234,6 +252,7 @@ pub enum DrainError {
         "table {table:?} has failed: {error} ({} unfinished or failed writes handed back here)",
         outcomes.len()
     )]
+    #[non_exhaustive]
     Failed {
         /// The table.
         table: String,
@@ -248,6 +267,7 @@ pub enum DrainError {
         outcomes.len(),
         outcomes.first().map(ToString::to_string).unwrap_or_default()
     )]
+    #[non_exhaustive]
     Unobserved {
         /// The table.
         table: String,
@@ -256,6 +276,7 @@ pub enum DrainError {
     },
     /// The table stopped by itself.
     #[error("table {table:?} has stopped: {reason} ({} outcomes here)", outcomes.len())]
+    #[non_exhaustive]
     Stopped {
         /// The table.
         table: String,
@@ -281,6 +302,16 @@ impl DrainError {
             Self::Unobserved { outcomes, .. } => Outcome::first_kind(outcomes),
             Self::Stopped { reason, .. } => reason.kind(),
             Self::Closed | Self::Gone => ErrorKind::Closed,
+        }
+    }
+
+    /// Returns whether the same writes may succeed with nothing changed, once submitted again: to a new sink where this one
+    /// has failed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Failed { error, .. } => error.is_retryable(),
+            _ => self.kind().is_transient(),
         }
     }
 
@@ -341,5 +372,7 @@ impl DrainError {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;

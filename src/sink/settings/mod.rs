@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -62,7 +63,7 @@ impl DynamoDbSinkSettings {
     /// that is more. Valid: from the largest concurrency of a table to 1,000,000. Tables share it
     /// evenly, and an eighth of the limit is kept for those that begin. Where there are more tables
     /// than requests, tables take turns: requests that hang then hold up the others too, for up to
-    /// their time-out.
+    /// their time-out. Beside these, an eighth as many `DescribeTable` may be under way.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
@@ -165,7 +166,7 @@ impl DynamoDbSinkSettings {
         };
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
             path: path.to_owned(),
-            source,
+            source: Arc::new(source),
         })?;
         parse(&text)
     }

@@ -102,6 +102,7 @@ struct TableSnapshot {
 pub enum SnapshotError {
     /// It is no snapshot, or damaged.
     #[error("snapshot line {line}: {what}")]
+    #[non_exhaustive]
     Malformed {
         /// Counted from 1.
         line: usize,
@@ -110,6 +111,7 @@ pub enum SnapshotError {
     },
     /// It was written by a later version of this crate.
     #[error("snapshot version {found}, this crate reads 1 to {VERSION}")]
+    #[non_exhaustive]
     Version {
         /// Its version.
         found: u32,
@@ -119,6 +121,7 @@ pub enum SnapshotError {
     Damaged(&'static str),
     /// It holds writes of a table that this sink doesn't write to.
     #[error("snapshot holds {writes} writes of table {table:?}, which this sink did not open")]
+    #[non_exhaustive]
     UnknownTable {
         /// The table.
         table: String,
@@ -127,6 +130,7 @@ pub enum SnapshotError {
     },
     /// A write breaks a limit or doesn't fit the table as it is now. None was submitted.
     #[error("write {place} of table {table:?}: {error}")]
+    #[non_exhaustive]
     Write {
         /// The table.
         table: String,
@@ -137,6 +141,7 @@ pub enum SnapshotError {
     },
     /// A write was not accepted; those before it were.
     #[error("write {place}: {error}")]
+    #[non_exhaustive]
     Submit {
         /// Counted from 0.
         place: usize,
@@ -157,6 +162,12 @@ impl SnapshotError {
             Self::UnknownTable { .. } => ErrorKind::Config,
             Self::Submit { error, .. } => error.kind(),
         }
+    }
+
+    /// Returns whether the same call may succeed later with nothing changed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Submit { error, .. } if error.is_retryable())
     }
 }
 

@@ -1,5 +1,9 @@
 //! A table's permits for requests, out of the limit over all tables.
 
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use crate::sink::shared_limit::Share;
 
 /// The permits that a table holds: one for each request in flight, and those of requests that were
@@ -7,11 +11,17 @@ use crate::sink::shared_limit::Share;
 pub(in crate::sink) struct Permits {
     share: Share,
     answered: usize,
+    /// The descriptions that all tables may have under way.
+    descriptions: Arc<Semaphore>,
 }
 
 impl Permits {
-    pub(in crate::sink) fn new(share: Share) -> Self {
-        Self { share, answered: 0 }
+    pub(in crate::sink) fn new(share: Share, descriptions: Arc<Semaphore>) -> Self {
+        Self {
+            share,
+            answered: 0,
+            descriptions,
+        }
     }
 
     /// Notes that a request was answered.
@@ -33,6 +43,12 @@ impl Permits {
     /// Gives a permit back that was taken for no request, and all of answered ones.
     pub(super) fn give_back(&mut self, unused: usize) {
         self.share.free(std::mem::take(&mut self.answered) + unused);
+    }
+
+    /// Takes a permit to describe the table. Descriptions have permits of their own, so that a service
+    /// that writes but does not describe keeps no write waiting.
+    pub(super) fn try_describe(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.descriptions).try_acquire_owned().ok()
     }
 
     /// Waits for no permit any more.

@@ -101,7 +101,15 @@ impl Running {
     pub(super) fn describe(&mut self) {
         let transport = self.worker.transport.clone();
         let shape = self.worker.shape.get();
+        let Some(permit) = self.worker.requests.try_describe() else {
+            // As without an answer: it is asked for again, after a longer and longer pause.
+            let described = Described::Failed(ServiceError::not_described());
+            let none = || Done::Described(described.clone());
+            self.start(std::future::ready(none()), none());
+            return;
+        };
         let describing = async move {
+            let _permit = permit;
             let described = match transport.describe().await {
                 Ok(found) if found.shape.keys() == shape.keys() => Described::Unchanged,
                 Ok(_) => Described::KeysChanged(ServiceError::keys_changed()),
@@ -119,8 +127,16 @@ impl Running {
 
     /// Describes the table for its capacity. Where that fails, the known capacity stays.
     pub(super) fn refresh(&mut self) {
+        let Some(permit) = self.worker.requests.try_describe() else {
+            // The next refresh may find one.
+            self.worker.core.refreshed();
+            return;
+        };
         let transport = self.worker.transport.clone();
-        let describing = async move { Done::Capacity(transport.describe().await) };
+        let describing = async move {
+            let _permit = permit;
+            Done::Capacity(transport.describe().await)
+        };
         self.start(describing, Done::Capacity(Err(ServiceError::lost())));
     }
 

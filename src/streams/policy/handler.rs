@@ -9,13 +9,17 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use super::super::ShardId;
 use super::super::failure_log::FailureLog;
+use super::super::raw_change::{RawChange, SOURCE, Sender, raw};
 use super::super::record::{EventKind, MalformedRecord, Record};
-use crate::error::text;
+use crate::error::{ErrorKind, text};
 use crate::item::DecodeError;
+use crate::letter::{self, Letter};
 use crate::retry::{Decision, Retries};
 
 /// A change of an item, with its images read as `T`.
@@ -110,7 +114,64 @@ pub struct FailedChange {
     /// The reason why it is given up.
     pub reason: DeadReason,
     /// The number of times that the handler has failed on it.
-    pub failures: u32,
+    pub attempts: u32,
+}
+
+impl FailedChange {
+    /// Returns the letter as one line of JSON, without the line break at its end.
+    ///
+    /// ```json
+    /// {"v":1,"from":{"source":"dynamodb-streams","shard":"shardId-1"},"reason":{"kind":"handler","text":"the handler failed: no such customer"},"attempts":3,"record":{"kind":"insert","shard":"shardId-1","sequence_number":"100","created":1767225600000,"size":42,"keys":{"id":{"S":"d-1"}},"new":{"id":{"S":"d-1"}}}}
+    /// ```
+    ///
+    /// It is the envelope of
+    /// [`sink::FailedWrite::to_json_line`](crate::sink::FailedWrite::to_json_line). `record` has the
+    /// form of a [`RawChange`], which [`RawChange::from_dead_letter`] reads. A record that can't be read is
+    /// `{"malformed":…}` with the record as the service sent it, or as a text where that is no JSON.
+    /// Later versions may add members under the same `v`.
+    #[must_use]
+    pub fn to_json_line(&self) -> String {
+        let letter = Letter {
+            v: letter::VERSION,
+            from: Sender {
+                source: SOURCE.into(),
+                shard: self.shard.as_str().into(),
+            },
+            reason: letter::Reason {
+                kind: self.reason.kind(),
+                text: self.reason.to_string().into(),
+                code: None,
+                may_have_applied: false,
+            },
+            attempts: self.attempts,
+            more: (),
+            record: match &self.record {
+                Ok(record) => Given::Change(RawChange::of(record)),
+                Err(malformed) => Given::of(malformed),
+            },
+        };
+        serde_json::to_string(&letter).expect("texts, numbers and items have a form in JSON")
+    }
+}
+
+/// A letter's record.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Given {
+    Change(RawChange),
+    Json { malformed: Box<RawValue> },
+    Text { malformed: String },
+}
+
+impl Given {
+    fn of(record: &MalformedRecord) -> Self {
+        match raw(record.json()) {
+            Ok(malformed) => Self::Json { malformed },
+            Err(_) => Self::Text {
+                malformed: String::from_utf8_lossy(record.json()).into_owned(),
+            },
+        }
+    }
 }
 
 /// The reason why a record is given up.
@@ -125,6 +186,18 @@ pub enum DeadReason {
     Undecodable(DecodeError),
     /// Its form is not one that this crate can read.
     Malformed,
+}
+
+impl DeadReason {
+    /// Returns the kind of error that it is.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Handler(_) => ErrorKind::Handler,
+            Self::TooOld(_) => ErrorKind::Timeout,
+            Self::Undecodable(_) | Self::Malformed => ErrorKind::Invalid,
+        }
+    }
 }
 
 impl fmt::Display for DeadReason {

@@ -290,7 +290,7 @@ impl Runner {
                     shard: shard.clone(),
                     record: record.entry.clone(),
                     reason: reason.clone(),
-                    failures,
+                    attempts: failures,
                 };
                 // This task is aborted once the shard is given up.
                 write_dead_letter(&dead_letters, letter, &mut retries, &failure_log, || true).await;

@@ -120,7 +120,7 @@ async fn a_flush_or_close_that_is_dropped_leaves_its_failures_to_the_next() {
 fn failures(result: Result<(), RecordSinkError>) -> usize {
     match result {
         Ok(()) => 0,
-        Err(RecordSinkError::NotWritten { outcomes }) => outcomes.len(),
+        Err(RecordSinkError::NotWritten { outcomes, .. }) => outcomes.len(),
         Err(RecordSinkError::Drain(error)) => error.outcomes().len(),
         Err(other) => panic!("{other:?}"),
     }

@@ -61,7 +61,7 @@ impl Reaction {
         for _ in 0..500 {
             seconds(0.001).await;
             let stats = table.stats();
-            if let LimitedBy::Throttled { by: told } = stats.limited_by {
+            if let LimitedBy::Throttled { by: told, .. } = stats.limited_by {
                 by.get_or_insert(told);
             }
             // Numbers are up to a millisecond behind.
@@ -304,7 +304,7 @@ async fn a_reason_that_is_not_told_is_asked_for_by_one_write_alone() {
     let mut by = Vec::new();
     for _ in 0..400 {
         seconds(0.001).await;
-        if let LimitedBy::Throttled { by: told } = table.stats().limited_by
+        if let LimitedBy::Throttled { by: told, .. } = table.stats().limited_by
             && by.last() != Some(&told)
         {
             by.push(told);

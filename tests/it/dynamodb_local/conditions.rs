@@ -10,7 +10,7 @@ use crate::setup::{Row, id, row};
 const NEW: &str = "attribute_not_exists(pk)";
 
 fn existing(outcome: Outcome) -> Option<Row> {
-    let Outcome::ConditionFailed { existing } = outcome else {
+    let Outcome::ConditionFailed { existing, .. } = outcome else {
         panic!("{outcome:?}");
     };
     existing.map(|item| item.deserialize().unwrap())

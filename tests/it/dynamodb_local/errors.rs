@@ -122,7 +122,7 @@ async fn a_record_that_only_the_server_can_refuse_is_found_among_its_neighbours(
         }
         let text = format!("{outcome} {outcome:?}");
         assert!(!text.contains("7731"), "it shows the contents: {text}");
-        let Outcome::Rejected { reason, record } = outcome else {
+        let Outcome::Rejected { reason, record, .. } = outcome else {
             panic!("{place}: {outcome:?}");
         };
         let RejectReason::Refused { error, .. } = &reason else {

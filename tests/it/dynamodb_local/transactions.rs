@@ -56,7 +56,7 @@ async fn a_check_that_fails_leaves_all_as_it_was_and_shows_the_item() {
         .confirm()
         .await
         .unwrap();
-    let Outcome::ConditionFailed { existing } = outcome else {
+    let Outcome::ConditionFailed { existing, .. } = outcome else {
         panic!("{outcome:?}");
     };
     let existing = existing.expect("the item of the check");

@@ -102,6 +102,7 @@ async fn a_failed_condition_is_not_retried() {
         .expect("accepted");
     let Outcome::ConditionFailed {
         existing: Some(existing),
+        ..
     } = outcome
     else {
         panic!("{outcome:?}");

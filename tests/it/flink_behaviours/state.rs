@@ -89,7 +89,7 @@ async fn state_of_an_unknown_version_is_rejected() {
     assert_ne!(text, newer);
     let refused = Snapshot::from_bytes(newer.as_bytes());
     assert!(
-        matches!(refused, Err(SnapshotError::Version { found: 2 })),
+        matches!(refused, Err(SnapshotError::Version { found: 2, .. })),
         "{refused:?}"
     );
     let other = text.replacen("sink-snapshot", "other", 1);

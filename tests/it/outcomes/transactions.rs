@@ -26,6 +26,7 @@ async fn a_transaction_is_all_or_nothing() {
     let outcome = outcome.await.unwrap();
     let Outcome::ConditionFailed {
         existing: Some(existing),
+        ..
     } = outcome
     else {
         panic!("{outcome:?}");

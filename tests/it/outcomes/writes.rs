@@ -71,6 +71,7 @@ async fn a_failed_condition_shows_the_item_in_place() {
     let outcome = put.confirm().await.unwrap();
     let Outcome::ConditionFailed {
         existing: Some(existing),
+        ..
     } = &outcome
     else {
         panic!("{outcome:?}");
@@ -84,14 +85,17 @@ async fn a_failed_condition_shows_the_item_in_place() {
     let outcome = update.condition("attribute_exists(pk)").confirm().await;
     let outcome = outcome.unwrap();
     assert!(
-        matches!(outcome, Outcome::ConditionFailed { existing: None }),
+        matches!(outcome, Outcome::ConditionFailed { existing: None, .. }),
         "{outcome:?}"
     );
     let delete = table.delete(&id("a")).condition("n = :n").value(":n", &9);
     let outcome = delete.confirm().await.unwrap();
     assert!(matches!(
         outcome,
-        Outcome::ConditionFailed { existing: Some(_) }
+        Outcome::ConditionFailed {
+            existing: Some(_),
+            ..
+        }
     ));
     assert_eq!(stored_n(&fake, "a"), Some(1));
     table.close().await.unwrap();
@@ -112,7 +116,7 @@ async fn a_refused_record_comes_back_with_the_reason_and_its_neighbours_are_writ
             assert!(outcome.is_written(), "{n}: {outcome:?}");
             continue;
         }
-        let Outcome::Rejected { reason, record } = outcome else {
+        let Outcome::Rejected { reason, record, .. } = outcome else {
             panic!("{outcome:?}");
         };
         let RejectReason::Refused { error, .. } = &reason else {
@@ -173,6 +177,7 @@ async fn a_deadline_rejects_with_what_is_known() {
                 attempts,
                 may_have_applied,
                 last,
+                ..
             },
         ..
     } = outcome
@@ -248,7 +253,13 @@ async fn a_version_guard_keeps_the_newer_item() {
     for old in [4, 5] {
         let outcome = guarded(old).confirm().await.unwrap();
         assert!(
-            matches!(outcome, Outcome::ConditionFailed { existing: Some(_) }),
+            matches!(
+                outcome,
+                Outcome::ConditionFailed {
+                    existing: Some(_),
+                    ..
+                }
+            ),
             "{old}: {outcome:?}"
         );
     }

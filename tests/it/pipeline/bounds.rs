@@ -95,7 +95,7 @@ async fn settings_out_of_range_start_nothing() {
     let error = job.run().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "pipeline: settings: max_in_flight is 0, allowed 1 to 1000000"
+        "pipeline: max_in_flight is 0, allowed 1 to 1000000"
     );
     assert_eq!(error.part(), PipelinePart::Setup);
     let job = Pipeline::from(Script::new([vec![1]], &log))
@@ -106,7 +106,7 @@ async fn settings_out_of_range_start_nothing() {
     let error = job.run().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "score: settings: concurrency is 0, allowed 1 to 10000"
+        "score: concurrency is 0, allowed 1 to 10000"
     );
     assert_eq!(log.of("given"), Vec::<String>::new());
 }

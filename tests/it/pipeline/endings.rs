@@ -156,7 +156,7 @@ async fn every_end_is_within_its_bound_and_is_cut_by_an_abort() {
     let abort = Duration::from_millis(500);
     let (error, took, log) = end_of(Hangs::SinkClose, false, Some(abort)).await;
     assert!(
-        matches!(error, PipelineError::Aborted { in_flight: 0 }),
+        matches!(error, PipelineError::Aborted { in_flight: 0, .. }),
         "{error}"
     );
     assert_eq!((took, log.of("source closed").len()), (abort, 1));

@@ -12,9 +12,9 @@ use dynamodb_connector::kafka::{
     ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
-    DeadLetter, KafkaOutput, LetterFile, Pipeline, RawChange, RawMessage,
+    DeadLetter, KafkaOutput, LetterFile, Pipeline, RawMessage,
 };
-use dynamodb_connector::streams::{Change, EventKind, Record, StreamsSettings, StreamsSource};
+use dynamodb_connector::streams::{Change, EventKind, RawChange, Record, StreamsSettings, StreamsSource};
 use dynamodb_connector::test_util::FaultyDynamoDb;
 use dynamodb_connector::test_util::{CollectSink, IterSource};
 use dynamodb_connector::{StreamView, TableSpec};

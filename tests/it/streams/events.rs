@@ -1,13 +1,15 @@
 //! The news of shards that a stream gives beside records: what opens, what is to go, what is lost.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::PartitionGuard;
 use dynamodb_connector::pipeline::{Source, SourceEvent};
 use dynamodb_connector::streams::{
-    RecordStream, SequenceNumber, ShardId, StreamsEvent, StreamsSettings,
+    FailedChange, RecordStream, SequenceNumber, ShardId, StreamsEvent, StreamsSettings,
 };
+use tokio::sync::Semaphore;
 
 use super::rig::{Log, TABLE, Worker, builder, delete, nth, open_shards, put_each, table};
 
@@ -304,5 +306,35 @@ async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
         }
     }
     assert!(advanced > last && last.is_some(), "{advanced:?}, {last:?}");
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_waits_until_the_letters_before_it_are_accepted() {
+    let fake = table(1);
+    let shard = open_shards(&fake).remove(0);
+    fake.inject_stream_record(TABLE, &shard, r#"{"eventName": "TRUNCATE"}"#);
+    put_each(&fake, 1, 0).await;
+    put_each(&fake, 1, 1).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let accepting = Arc::clone(&gate);
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .dead_letters(move |_: FailedChange| {
+            let gate = Arc::clone(&accepting);
+            async move { gate.acquire().await.map(|permit| permit.forget()) }
+        })
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.records == 1).await;
+    let early = seen.until(&mut stream, |seen| !seen.advanced.is_empty());
+    let early = tokio::time::timeout(60 * SECOND, early).await;
+    assert!(early.is_err(), "the letter is not accepted");
+    gate.add_permits(1);
+    seen.until(&mut stream, |seen| !seen.idle.is_empty()).await;
+    assert_eq!((seen.records, seen.advanced.len()), (1, 1));
     stream.close().await.expect("closed");
 }

@@ -1,5 +1,7 @@
 //! Batches: size, window, parts that are done, filters.
 
+use dynamodb_connector::ConfigError;
+
 use super::*;
 
 /// How many batches were handled, and how many changes each had.
@@ -191,7 +193,10 @@ async fn settings_that_would_give_changes_up_need_somebody_who_takes_them() {
         let error = nth(&fake, 1).settings(settings).open().await;
         let error = error.expect_err("nobody takes them");
         assert!(
-            matches!(error, StreamsError::HandlerMissing { .. }),
+            matches!(
+                error,
+                StreamsError::Config(ConfigError::NeedsHandler { .. })
+            ),
             "{error}"
         );
     }

@@ -99,6 +99,19 @@ async fn an_image_that_cannot_be_read_is_dead_lettered_and_the_rest_handled() {
     let shown = format!("{letters:?}");
     assert!(!shown.contains("secret"), "{shown}");
 
+    let line = letters[0].to_json_line();
+    assert!(line.contains(r#""reason":{"kind":"invalid""#), "{line}");
+    let again = RawChange::from_dead_letter(&line).expect("a change");
+    let record = letters[0].record.as_ref().expect("its keys can be read");
+    assert_eq!(again.record().keys_json(), record.keys_json());
+    assert_eq!(again.record().new_image_json(), record.new_image_json());
+    assert_eq!(again.record().sequence_number(), record.sequence_number());
+    let line = letters[1].to_json_line();
+    assert!(line.contains(r#""record":{"malformed":{"#) && !line.contains('\n'), "{line}");
+    RawChange::from_dead_letter(&line).expect_err("no change that can be read");
+    let others = line.replace("dynamodb-streams", "kafka");
+    RawChange::from_dead_letter(&others).expect_err("another's letter");
+
     let rest = Log::default();
     let worker = Worker::start(nth(&fake, 2), &rest).await;
     tokio::time::sleep(20 * SECOND).await;

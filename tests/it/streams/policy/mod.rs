@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::ErrorKind;
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::streams::{
-    Batch, BatchError, DeadReason, EventKind, FailedChange, StreamsError, StreamsSettings,
+    Batch, BatchError, DeadReason, EventKind, FailedChange, RawChange, StreamsError, StreamsSettings,
     StreamsSourceBuilder,
 };
 use dynamodb_connector::test_util::FaultyDynamoDb;

@@ -14,7 +14,7 @@ async fn what_fails_as_often_as_it_may_is_dead_lettered_with_the_reason() {
     log.until(2).await;
     assert_eq!(letters.items(), [("bad".to_owned(), 1)]);
     let letter = letters.all().remove(0);
-    assert_eq!(letter.failures, 3);
+    assert_eq!(letter.attempts, 3);
     assert!(
         matches!(&letter.reason, DeadReason::Handler(said) if said == "the ledger is closed"),
         "{:?}",
@@ -92,7 +92,7 @@ async fn changes_over_the_maximum_age_are_dead_lettered_unseen() {
             panic!("{:?}", letter.reason);
         };
         assert!((300..=302).contains(&age.as_secs()), "{age:?}");
-        assert_eq!(letter.failures, 0);
+        assert_eq!(letter.attempts, 0);
     }
 }
 
@@ -107,7 +107,7 @@ async fn a_batch_that_keeps_failing_is_given_up_when_it_grows_too_old() {
     assert!((58..75).contains(&took.as_secs()), "{took:?}");
     worker.stop().await;
     assert!(matches!(letters.all()[0].reason, DeadReason::TooOld(_)));
-    assert!(letters.all()[0].failures > 3);
+    assert!(letters.all()[0].attempts > 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -191,7 +191,7 @@ async fn a_refused_change_is_dead_lettered_at_once_and_the_others_handled_once()
         .map(|(_, version)| version)
         .collect();
     assert_eq!(refused, [3, 13, 23]);
-    assert_eq!(letters.all()[0].failures, 1);
+    assert_eq!(letters.all()[0].attempts, 1);
 }
 
 #[tokio::test(start_paused = true)]

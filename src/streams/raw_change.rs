@@ -1,11 +1,14 @@
 //! A table's change as dead letters hold it.
 
+use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
+use super::record::RecordParts;
+use super::{EventKind, Record, SequenceNumber, ShardId};
+use crate::letter::{self, DeadLetterFormatError, Opened};
 
 /// A table's change as the service sent it, for dead letters: it is written into a letter, read
 /// back, and given to a pipeline again.
@@ -13,9 +16,9 @@ use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 /// ```
 /// # async fn example(source: dynamodb_connector::streams::StreamsSource) -> std::io::Result<()> {
 /// # #[derive(serde::Deserialize)] struct Decision { id: String }
-/// use dynamodb_connector::pipeline::{LetterFile, Pipeline, RawChange};
+/// use dynamodb_connector::pipeline::{LetterFile, Pipeline};
 /// use dynamodb_connector::test_util::CollectSink;
-/// use dynamodb_connector::streams::Change;
+/// use dynamodb_connector::streams::{Change, RawChange};
 ///
 /// let job = Pipeline::from(source.into_stream())
 ///     .try_map(Change::<Decision>::read)
@@ -25,7 +28,8 @@ use crate::streams::{EventKind, Record, RecordParts, SequenceNumber, ShardId};
 /// # Ok(())
 /// # }
 /// # fn again(line: &str) -> Result<(), Box<dyn std::error::Error>> {
-/// # use dynamodb_connector::pipeline::{DeadLetter, Pipeline, RawChange};
+/// # use dynamodb_connector::pipeline::{DeadLetter, Pipeline};
+/// # use dynamodb_connector::streams::RawChange;
 /// # use dynamodb_connector::test_util::IterSource;
 /// // Later, with the cause gone:
 /// let letter = DeadLetter::<RawChange>::from_json_line(line)?;
@@ -47,6 +51,23 @@ impl RawChange {
         Self(record.clone())
     }
 
+    /// Reads the change of a line that [`FailedChange::to_json_line`](super::FailedChange::to_json_line)
+    /// of this or an older version of the crate wrote. Members that this version doesn't know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`DeadLetterFormatError::Version`] for a later version, [`DeadLetterFormatError::Malformed`]
+    /// if the line is no such letter, or its record could not be read when it was given up.
+    pub fn from_dead_letter(line: &str) -> Result<Self, DeadLetterFormatError> {
+        let opened: Opened<Sender<'_>, &RawValue> = letter::read(line)?;
+        if opened.from.source != SOURCE {
+            let what = "another part of the program gave it up";
+            return Err(DeadLetterFormatError::malformed(what));
+        }
+        serde_json::from_str(opened.record.get())
+            .map_err(|_| DeadLetterFormatError::malformed("its record is no change that can be read"))
+    }
+
     /// Returns the change.
     #[must_use]
     pub fn record(&self) -> &Record {
@@ -58,6 +79,18 @@ impl RawChange {
     pub fn into_record(self) -> Record {
         self.0
     }
+}
+
+/// The member `source` of a letter from a table's stream.
+pub(super) const SOURCE: &str = "dynamodb-streams";
+
+/// A letter's member `from`.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Sender<'a> {
+    #[serde(borrow)]
+    pub(super) source: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) shard: Cow<'a, str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,7 +120,7 @@ enum Kind {
 }
 
 /// Returns an item's JSON on one line: a line break in it can only stand between two tokens.
-fn raw(json: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
+pub(super) fn raw(json: &[u8]) -> Result<Box<RawValue>, serde_json::Error> {
     let text =
         std::str::from_utf8(json).map_err(<serde_json::Error as serde::ser::Error>::custom)?;
     RawValue::from_string(text.replace(['\n', '\r'], " "))

@@ -1,0 +1,127 @@
+//! Samples of Kafka's errors, for the tests of all errors.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::KafkaError;
+use super::receipt::TopicPartition;
+use crate::error::ErrorKind;
+use crate::error::samples::{ROOT, Sample};
+use crate::gap::{Gap, GapCause};
+use crate::settings::samples::config;
+
+pub(crate) fn all() -> Vec<Sample> {
+    let topic = || Arc::from("events");
+    let place = || TopicPartition::new(topic(), Some(3));
+    let reason = || Arc::from(ROOT);
+    let waited = Duration::from_secs(10);
+    let fatal = |kind| KafkaError::Fatal {
+        kind,
+        reason: reason(),
+    };
+    let errors = [
+        (KafkaError::from(config()), ErrorKind::Config),
+        (
+            KafkaError::TooLarge {
+                topic: topic(),
+                size: 2 << 20,
+                limit: Some(1 << 20),
+            },
+            ErrorKind::Invalid,
+        ),
+        (
+            KafkaError::UnknownTopic {
+                topic: topic(),
+                waited: Some(waited),
+            },
+            ErrorKind::NotFound,
+        ),
+        (
+            KafkaError::UnknownPartition {
+                topic: topic(),
+                partition: 3,
+            },
+            ErrorKind::Invalid,
+        ),
+        (
+            KafkaError::TopicRefused {
+                topic: topic(),
+                reason: reason(),
+            },
+            ErrorKind::Denied,
+        ),
+        (
+            KafkaError::GroupRefused {
+                group: "g".into(),
+                reason: reason(),
+            },
+            ErrorKind::Denied,
+        ),
+        (
+            KafkaError::Refused {
+                place: place(),
+                reason: reason(),
+            },
+            ErrorKind::Invalid,
+        ),
+        (
+            KafkaError::Serialize(Arc::new(io::Error::other(ROOT))),
+            ErrorKind::Invalid,
+        ),
+        (
+            KafkaError::Full {
+                records: 3,
+                bytes: 1 << 20,
+            },
+            ErrorKind::Capacity,
+        ),
+        (
+            KafkaError::LookingUp { topic: topic() },
+            ErrorKind::Capacity,
+        ),
+        (
+            KafkaError::NotDelivered {
+                place: place(),
+                reason: reason(),
+            },
+            ErrorKind::Unavailable,
+        ),
+        (
+            KafkaError::Unreachable {
+                waited,
+                reason: reason(),
+            },
+            ErrorKind::Unavailable,
+        ),
+        (
+            KafkaError::Gap {
+                gap: Gap::new(Some(reason()), None, GapCause::Trimmed),
+            },
+            ErrorKind::Gap,
+        ),
+        (
+            KafkaError::NoOffset {
+                topic: topic(),
+                partition: 3,
+            },
+            ErrorKind::Config,
+        ),
+        (
+            KafkaError::NotConnected { reason: reason() },
+            ErrorKind::Unavailable,
+        ),
+        (
+            KafkaError::NotCommitted { reason: reason() },
+            ErrorKind::Unavailable,
+        ),
+        (fatal(ErrorKind::Fenced), ErrorKind::Fenced),
+        (fatal(ErrorKind::Internal), ErrorKind::Internal),
+        (KafkaError::Closed, ErrorKind::Closed),
+    ];
+    let samples = errors.map(|(error, kind)| Sample::new(error, kind));
+    let no_thread = KafkaError::no_thread(&io::Error::other(ROOT));
+    let mut all = Vec::from(samples);
+    all.push(Sample::new(no_thread, ErrorKind::Unavailable).retryable(false));
+    all
+}
