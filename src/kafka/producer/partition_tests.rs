@@ -1,5 +1,6 @@
 //! Which record goes next, and what a report makes of it.
 
+use proptest::prelude::*;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::*;
@@ -254,4 +255,59 @@ fn brokers_that_may_have_forgotten_the_client_get_a_single_record_first() {
     assert_eq!(accepted(&mut flow, 599), 2);
     assert_eq!(accepted(&mut flow, 599 + 600), 1);
     assert_eq!(accepted(&mut flow, 599 + 601), 2);
+}
+
+proptest! {
+    #[test]
+    fn each_record_is_given_out_once_and_is_handed_over_behind_all_older_ones(
+        steps in proptest::collection::vec((0_u8..9, any::<usize>()), 1..200),
+    ) {
+        let mut flow = Flow::default();
+        let mut pushed = 0;
+        let mut given: Vec<u32> = Vec::new();
+        // The records with a client, and the newest one handed over.
+        let mut out: Vec<(u64, u32)> = Vec::new();
+        let mut newest = None;
+        for (step, which) in steps {
+            match step {
+                0 | 1 => {
+                    flow.push(pushed, Duration::ZERO, which.is_multiple_of(5));
+                    pushed += 1;
+                }
+                2 if flow.next(false).is_some() => given.extend(flow.take_next()),
+                2 | 3 => {
+                    if out.is_empty() && flow.has_failed() {
+                        let failed = flow.resolve(None);
+                        given.extend(failed.into_iter().map(|(record, _)| record));
+                        newest = None;
+                    }
+                    for (_, number, record) in hand(&mut flow) {
+                        prop_assert!(newest.is_none_or(|newest| newest < record));
+                        newest = Some(record);
+                        out.push((number, record));
+                        let older = (0..record).filter(|older| !given.contains(older));
+                        let with_a_client = out.iter().filter(|(_, older)| *older < record);
+                        prop_assert_eq!(older.count(), with_a_client.count());
+                    }
+                }
+                _ if out.is_empty() => {}
+                _ => {
+                    let (number, record) = out.swap_remove(which % out.len());
+                    let result = match step {
+                        4 | 5 => Ok(()),
+                        6 => batch(),
+                        7 => outage(),
+                        _ => returned(),
+                    };
+                    if let Some((settled, _)) = settled(flow.report(number, result)) {
+                        prop_assert_eq!(settled, record);
+                        given.push(settled);
+                    }
+                }
+            }
+        }
+        given.extend(flow.take_all());
+        given.sort_unstable();
+        prop_assert_eq!(given, (0..pushed).collect::<Vec<_>>());
+    }
 }
