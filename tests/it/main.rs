@@ -31,6 +31,7 @@ mod outages;
 mod outcomes;
 mod panics;
 mod pipeline;
+mod public_names;
 mod privacy;
 mod refusals;
 mod servers;
