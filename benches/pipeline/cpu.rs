@@ -56,9 +56,10 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
         changes,
     })?;
     let rounds = beside_server(|| {
+        let stages = Stages::new(broker.bootstrap(), &topic, changes);
         let bench = Bench {
             server,
-            stages: Stages::new(broker.bootstrap(), &topic, changes)?,
+            stages: runtime()?.block_on(stages)?,
             bare: Bare::new(broker.bootstrap(), &topic, changes)?,
             changes,
         };
@@ -68,6 +69,12 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
     rounds.report_loops(report);
     rounds.report_ratios(report);
     Ok(())
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
 }
 
 impl Bench {
@@ -98,9 +105,7 @@ impl Bench {
 
     /// In a single-threaded runtime; a stage from opening the source to its close.
     fn round(&self, contender: Contender) -> Result<Round, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         // Of its own: connections end with the runtime that they were made in.
         let clients = self.server.clients();
         let (began, before) = (clock::instant(), clock::cpu_time());

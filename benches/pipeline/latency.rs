@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
+    KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::KafkaOutput;
 use dynamodb_connector::streams::{StartPosition, StreamsSettings};
@@ -92,7 +92,7 @@ impl Flow {
         let board = Board::new(WARM_UP + counted);
         let consumer = self.consume(Arc::clone(&board)).await?;
         let (stop, stopped) = oneshot::channel::<()>();
-        let sink = KafkaSink::open(&self.kafka, &KafkaSinkSettings::default())?;
+        let sink = KafkaSink::open(&self.kafka).await?;
         let source = self
             .clients
             .source(&unique("latency"))
@@ -128,7 +128,10 @@ impl Flow {
     /// A consumer of the topic, which notes each event's write.
     async fn consume(&self, board: Arc<Board>) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
         let settings = KafkaSourceSettings::new(unique("group"), [self.topic.as_str()]);
-        let mut source = KafkaSource::open(&self.kafka, &settings).await?;
+        let mut source = KafkaSource::builder(&self.kafka)
+            .settings(settings.clone())
+            .open()
+            .await?;
         Ok(tokio::spawn(async move {
             while let Some(messages) = source.next_batch(1_000).await {
                 for message in messages? {

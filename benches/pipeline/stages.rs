@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord};
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, ProducerRecord};
 use dynamodb_connector::pipeline::{
     Chain, FnSink, KafkaOutput, NoDeadLetters, Pipeline, PipelineReport,
 };
@@ -51,10 +51,10 @@ struct Goal {
 }
 
 impl Stages {
-    pub(crate) fn new(bootstrap: &str, topic: &str, changes: usize) -> Result<Self, Failure> {
+    pub(crate) async fn new(bootstrap: &str, topic: &str, changes: usize) -> Result<Self, Failure> {
         let kafka = KafkaSettings::new(bootstrap);
         Ok(Self {
-            kafka: KafkaSink::open(&kafka, &KafkaSinkSettings::default())?,
+            kafka: KafkaSink::open(&kafka).await?,
             topic: topic.into(),
             changes,
         })

@@ -45,7 +45,7 @@ async fn run(file: PathBuf) -> Result<(), Box<dyn Error>> {
     for (table, _) in settings.tables() {
         database.create_table(TableSpec::new(table));
     }
-    let sink = DynamoDbSink::builder(&database.client()).settings(&settings);
+    let sink = DynamoDbSink::builder(&database.client()).settings(settings.clone());
     let sink = sink.open().await?;
     database.inject(Fault::delay_before(Duration::from_millis(20)).always());
 

@@ -30,13 +30,13 @@ const BROKER: i32 = 1;
 ///
 /// ```
 /// use dynamodb_connector::embedded::EmbeddedKafka;
-/// use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord};
+/// use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, ProducerRecord};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let kafka = EmbeddedKafka::start(&[("decisions", 3)])?;
 /// let settings = KafkaSettings::new(kafka.bootstrap_servers());
-/// let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default())?;
+/// let sink = KafkaSink::open(&settings).await?;
 /// let receipt = sink.send(ProducerRecord::new("decisions", "approved").key("order-1")).await?;
 /// assert_eq!(receipt.await?.offset, Some(0));
 /// sink.close().await?;

@@ -45,6 +45,7 @@ mod scope;
 mod serializing;
 mod settings;
 mod sink;
+mod sink_builder;
 mod sink_settings;
 mod source;
 mod stats;
@@ -58,6 +59,7 @@ pub use record::{Header, ProducerRecord, Serializer};
 pub use serializing::SerializingSink;
 pub use settings::KafkaSettings;
 pub use sink::KafkaSink;
+pub use sink_builder::KafkaSinkBuilder;
 pub use sink_settings::KafkaSinkSettings;
 pub use source::{
     KafkaEvent, KafkaSource, KafkaSourceBuilder, KafkaSourceControl, KafkaSourceSettings, Message,

@@ -12,7 +12,7 @@ use super::record::ProducerRecord;
 use super::scope::CallerScope;
 use super::serializing::SerializingSink;
 use super::settings::KafkaSettings;
-use super::sink_settings::KafkaSinkSettings;
+use super::sink_builder::KafkaSinkBuilder;
 use super::stats::KafkaSinkStats;
 use super::topics::{Topic, check_name};
 use crate::health::Health;
@@ -30,14 +30,14 @@ use crate::health::Health;
 ///    whose batches are refused in turn gets its records one by one for up to 5 s at a time, and is slow meanwhile; others
 ///    are slowed down only where its records fill the buffer.
 /// 4. After a record that could not be delivered (a [retryable](KafkaError::is_retryable) failure, such as the end of
-///    the [`delivery_timeout`](KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
+///    the [`delivery_timeout`](super::KafkaSinkSettings::delivery_timeout)), nothing that was accepted behind it on its partition is
 ///    delivered: those records fail with it. Nor is a later record accepted before the error was given out, by a receipt
 ///    or by a call. So the caller, not the sink, decides how to go on, and nothing overtakes what is to be sent again. The
 ///    sink itself stays usable: an outage of one partition ends neither the sink nor its other partitions.
 ///    At the end of a record's time, other partitions fail with it whose oldest record has been under way for more than half
 ///    of the delivery timeout and has no answer yet.
-/// 5. At most [`buffer_records`](KafkaSinkSettings::buffer_records) records and
-///    [`buffer_bytes`](KafkaSinkSettings::buffer_bytes) bytes are under way. Callers beyond wait, and are let in in the order
+/// 5. At most [`buffer_records`](super::KafkaSinkSettings::buffer_records) records and
+///    [`buffer_bytes`](super::KafkaSinkSettings::buffer_bytes) bytes are under way. Callers beyond wait, and are let in in the order
 ///    in which they came.
 /// 6. Brokers may go and come back: nothing is lost within the delivery timeout.
 ///
@@ -65,16 +65,27 @@ pub struct KafkaSink {
 }
 
 impl KafkaSink {
-    /// Makes a producer. Brokers need not be reachable yet.
+    /// Makes a producer with default settings: see [`KafkaSinkBuilder::open`].
     ///
     /// # Errors
-    /// Of the kind [`Config`](crate::ErrorKind::Config): a property that librdkafka does not know or that is refused, or a
-    /// setting out of its range.
-    pub fn open(settings: &KafkaSettings, own: &KafkaSinkSettings) -> Result<Self, KafkaError> {
-        Ok(Self {
-            destinations: Arc::new(Destinations::open(settings, own)?),
+    /// As [`KafkaSinkBuilder::open`].
+    ///
+    /// # Cancel safety
+    /// As [`KafkaSinkBuilder::open`].
+    pub async fn open(kafka: &KafkaSettings) -> Result<Self, KafkaError> {
+        Self::builder(kafka).open().await
+    }
+
+    /// Returns a builder of a sink of this cluster.
+    pub fn builder(kafka: &KafkaSettings) -> KafkaSinkBuilder {
+        KafkaSinkBuilder::new(kafka)
+    }
+
+    pub(super) fn new(destinations: Destinations) -> Self {
+        Self {
+            destinations: Arc::new(destinations),
             scope: Arc::new(CallerScope::new()),
-        })
+        }
     }
 
     /// Returns a handle to the same producer that keeps its errors and its flushes apart: its calls return no error of
@@ -348,8 +359,12 @@ mod tests {
     async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_other() {
         let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
         let settings = KafkaSettings::new(kafka.bootstrap_servers());
-        let own = KafkaSinkSettings::default().linger(Duration::ZERO);
-        let sink = KafkaSink::open(&settings, &own).expect("a sink");
+        let own = crate::kafka::KafkaSinkSettings::default().linger(Duration::ZERO);
+        let sink = KafkaSink::builder(&settings)
+            .settings(own)
+            .open()
+            .await
+            .expect("a sink");
         let record = ProducerRecord::new("events", "x");
         let outcomes = Arc::new(Mutex::new(Vec::new()));
         let note = || {

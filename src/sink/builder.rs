@@ -124,11 +124,9 @@ impl DynamoDbSinkBuilder {
     }
 
     /// Adds all tables of a settings file, and the limits over all of them.
-    pub fn settings(mut self, settings: &DynamoDbSinkSettings) -> Self {
+    pub fn settings(mut self, settings: DynamoDbSinkSettings) -> Self {
         self.limits = settings.limits().or(self.limits);
-        let tables = settings.tables();
-        self.tables
-            .extend(tables.map(|(name, settings)| (name.to_owned(), settings.clone())));
+        self.tables.extend(settings.into_tables());
         self
     }
 

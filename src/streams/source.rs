@@ -39,6 +39,27 @@ impl fmt::Debug for StreamsSource {
 }
 
 impl StreamsSource {
+    /// Opens a table's stream with default settings: see [`StreamsSourceBuilder::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`StreamsSourceBuilder::open`].
+    ///
+    /// # Panics
+    ///
+    /// As [`StreamsSourceBuilder::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`StreamsSourceBuilder::open`].
+    pub async fn open(
+        dynamodb: &aws_sdk_dynamodb::Client,
+        streams: &aws_sdk_dynamodbstreams::Client,
+        table: impl Into<String>,
+    ) -> Result<Self, StreamsError> {
+        Self::builder(dynamodb, streams, table).open().await
+    }
+
     /// Returns a builder of a source, from the clients of DynamoDB and DynamoDB Streams and a table's name or ARN.
     pub fn builder(
         dynamodb: &aws_sdk_dynamodb::Client,

@@ -164,7 +164,7 @@ async fn many_tables_stand_behind_one_handle_each_with_its_settings() {
     )
     .unwrap();
     let sink = DynamoDbSink::builder(&fake.client())
-        .settings(&settings)
+        .settings(settings)
         .open()
         .await
         .unwrap();

@@ -25,12 +25,19 @@ pub struct KafkaSourceBuilder {
 }
 
 impl KafkaSourceBuilder {
-    pub(super) fn new(kafka: &KafkaSettings, settings: &KafkaSourceSettings) -> Self {
+    pub(super) fn new(kafka: &KafkaSettings) -> Self {
         Self {
             kafka: kafka.clone(),
-            settings: settings.clone(),
+            settings: KafkaSourceSettings::new("", [""; 0]),
             on_gap: None,
         }
+    }
+
+    /// Sets the source's settings, with its group and its topics. They have no default: without
+    /// them, [`open`](Self::open) fails.
+    pub fn settings(mut self, settings: KafkaSourceSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// Sets the handler that is called for every gap, whatever

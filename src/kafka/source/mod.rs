@@ -98,7 +98,7 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Joins the group, with no handler of gaps: see [`KafkaSourceBuilder::open`].
+    /// Joins this group as a reader of these topics, with default settings: see [`KafkaSourceBuilder::open`].
     ///
     /// # Errors
     /// As [`KafkaSourceBuilder::open`].
@@ -107,14 +107,16 @@ impl KafkaSource {
     /// As [`KafkaSourceBuilder::open`].
     pub async fn open(
         kafka: &KafkaSettings,
-        settings: &KafkaSourceSettings,
+        group: impl Into<String>,
+        topics: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self, KafkaError> {
-        Self::builder(kafka, settings).open().await
+        let settings = KafkaSourceSettings::new(group, topics);
+        Self::builder(kafka).settings(settings).open().await
     }
 
-    /// Returns a builder of a source, for one with a handler of gaps.
-    pub fn builder(kafka: &KafkaSettings, settings: &KafkaSourceSettings) -> KafkaSourceBuilder {
-        KafkaSourceBuilder::new(kafka, settings)
+    /// Returns a builder of a source of this cluster.
+    pub fn builder(kafka: &KafkaSettings) -> KafkaSourceBuilder {
+        KafkaSourceBuilder::new(kafka)
     }
 
     fn new(shared: Arc<Shared>, clients: Weak<Clients>, close: CloseSender) -> Self {

@@ -12,7 +12,7 @@ use crate::kafka::source::settings::{KafkaSourceSettings, OffsetReset};
 use crate::kafka::source::shared::Shared;
 use crate::kafka::source::start::Search;
 use crate::kafka::test_log::Log;
-use crate::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord};
+use crate::kafka::{KafkaSettings, KafkaSink, ProducerRecord};
 
 const RECORDS: i64 = 3;
 
@@ -33,7 +33,7 @@ impl Rig {
     async fn new() -> Self {
         let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
         let settings = KafkaSettings::new(kafka.bootstrap_servers());
-        let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default()).expect("a sink");
+        let sink = KafkaSink::open(&settings).await.expect("a sink");
         for n in 0..RECORDS {
             let record = ProducerRecord::new("events", n.to_string());
             drop(sink.send(record).await.expect("accepted"));

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 
 use super::super::record::ProducerRecord;
 use super::super::sink::KafkaSink;
-use super::super::sink_settings::KafkaSinkSettings;
+
 use super::partitions::Partitions;
 use super::questions::Answer;
 use super::readings::Readings;
@@ -33,7 +33,7 @@ impl Rig {
     async fn new(records: u32) -> Self {
         let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
         let servers = KafkaSettings::new(kafka.bootstrap_servers());
-        let sink = KafkaSink::open(&servers, &KafkaSinkSettings::default()).expect("a sink");
+        let sink = KafkaSink::open(&servers).await.expect("a sink");
         for n in 0..records {
             let record = ProducerRecord::new("events", n.to_string());
             drop(sink.send(record).await.expect("accepted"));

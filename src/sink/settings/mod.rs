@@ -120,6 +120,11 @@ impl DynamoDbSinkSettings {
             .map(|(name, settings)| (name.as_str(), settings))
     }
 
+    /// Gives up the tables that have settings of their own.
+    pub(super) fn into_tables(self) -> impl Iterator<Item = (String, TableSettings)> {
+        self.tables.into_iter()
+    }
+
     /// Reads TOML and checks it.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! The whole way: table, stream, pipeline, topic; in full and with the broker killed under it.
 
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    ProducerRecord,
+    KafkaError, KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{KafkaOutput, Keyed, Pipeline, PipelineError, PipelineReport};
 use dynamodb_connector::streams::{Change, StreamsSource};
@@ -53,7 +52,11 @@ impl Flow {
 /// Reads the topic; each partition's events in the order in which they are there.
 async fn read(settings: KafkaSettings, topic: String, seen: Seen, count: u64) {
     let own = KafkaSourceSettings::new(unique("check"), [topic]);
-    let mut events = KafkaSource::open(&settings, &own).await.expect("a source");
+    let mut events = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a source");
     while seen.first() < count {
         let batch = timeout(LONGEST, events.next_batch(1_000)).await;
         let batch = batch.unwrap_or_else(|_| panic!("{} of {count} events came", seen.first()));
@@ -92,7 +95,7 @@ async fn a_hundred_thousand_changes_become_events_each_once_and_in_order() {
     create(&client, &table, true).await;
     create_topic(&bootstrap, &topic, PARTITIONS, &[]).await;
     let settings = KafkaSettings::new(&bootstrap);
-    let output = KafkaSink::open(&settings, &KafkaSinkSettings::default()).expect("a sink");
+    let output = KafkaSink::open(&settings).await.expect("a sink");
     let changes = source(&url, &table).open().await.expect("opened");
     let flow = Flow::start(changes, &output, &topic);
 
@@ -127,7 +130,7 @@ async fn a_broker_that_is_killed_and_started_again_costs_no_event_and_no_order()
     let mut server = Server::start(&jars, &directory);
     create_topic(&server.bootstrap(), &topic, PARTITIONS, &[]).await;
     let settings = KafkaSettings::new(server.bootstrap());
-    let output = KafkaSink::open(&settings, &KafkaSinkSettings::default()).expect("a sink");
+    let output = KafkaSink::open(&settings).await.expect("a sink");
     let changes = source(&url, &table).open().await.expect("opened");
     let flow = Flow::start(changes, &output, &topic);
 

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use dynamodb_connector::PartitionGuard;
 use dynamodb_connector::kafka::{
-    KafkaEvent, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    Message, ProducerRecord,
+    KafkaEvent, KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings, Message, ProducerRecord,
 };
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
@@ -21,7 +20,7 @@ fn settings(cluster: &Cluster) -> KafkaSettings {
 }
 
 async fn fill(cluster: &Cluster, partitions: i32, each: u32) {
-    let sink = KafkaSink::open(&settings(cluster), &KafkaSinkSettings::default());
+    let sink = KafkaSink::open(&settings(cluster)).await;
     let sink = sink.expect("a sink");
     for n in 0..each {
         for partition in 0..partitions {
@@ -34,7 +33,12 @@ async fn fill(cluster: &Cluster, partitions: i32, each: u32) {
 
 async fn open(cluster: &Cluster) -> KafkaSource {
     let own = KafkaSourceSettings::new("group", ["events"]).drain_timeout(DRAIN);
-    let source = soon(KafkaSource::open(&settings(cluster), &own)).await;
+    let source = soon(
+        KafkaSource::builder(&settings(cluster))
+            .settings(own.clone())
+            .open(),
+    )
+    .await;
     source.expect("a source")
 }
 

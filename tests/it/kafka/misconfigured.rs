@@ -16,7 +16,7 @@ use super::{settings, sink, soon};
 
 /// The error of the first record, with time-outs of five minutes.
 async fn first_error(settings: &KafkaSettings) -> KafkaError {
-    let sink = KafkaSink::open(settings, &KafkaSinkSettings::default()).expect("a sink");
+    let sink = KafkaSink::open(settings).await.expect("a sink");
     let sent = soon(sink.send(ProducerRecord::new("events", "x"))).await;
     sent.map(drop).expect_err("it cannot be sent")
 }
@@ -24,7 +24,7 @@ async fn first_error(settings: &KafkaSettings) -> KafkaError {
 #[tokio::test]
 async fn an_illegal_topic_name_is_refused_with_the_rule() {
     let kafka = EmbeddedKafka::start(&[]).expect("a mock");
-    let sink = sink(&kafka, &KafkaSinkSettings::default());
+    let sink = sink(&kafka, &KafkaSinkSettings::default()).await;
     for name in ["", "no spaces", ".."] {
         let error = soon(sink.send(ProducerRecord::new(name, "x"))).await;
         let error = error.map(drop).expect_err("illegal");
@@ -67,7 +67,7 @@ async fn a_certificate_file_that_is_missing_is_named_when_the_sink_is_opened() {
     let settings = KafkaSettings::new("localhost:1")
         .set("security.protocol", "ssl")
         .set("ssl.ca.location", "/no/such/ca.pem");
-    let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default());
+    let sink = KafkaSink::open(&settings).await;
     let error = sink.map(drop).expect_err("no such file");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("ssl.ca.location"), "{error}");
@@ -77,7 +77,7 @@ async fn a_certificate_file_that_is_missing_is_named_when_the_sink_is_opened() {
 async fn sasl_without_a_mechanism_is_refused_with_the_choices() {
     let kafka = EmbeddedKafka::start(&[]).expect("a mock");
     let settings = settings(&kafka).set("security.protocol", "sasl_plaintext");
-    let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default());
+    let sink = KafkaSink::open(&settings).await;
     let error = sink.map(drop).expect_err("no mechanism");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("PLAIN"), "{error}");

@@ -34,8 +34,12 @@ pub(crate) fn settings(kafka: &EmbeddedKafka) -> KafkaSettings {
     KafkaSettings::new(kafka.bootstrap_servers())
 }
 
-pub(crate) fn sink(kafka: &EmbeddedKafka, own: &KafkaSinkSettings) -> KafkaSink {
-    KafkaSink::open(&settings(kafka), own).expect("a sink")
+pub(crate) async fn sink(kafka: &EmbeddedKafka, own: &KafkaSinkSettings) -> KafkaSink {
+    KafkaSink::builder(&settings(kafka))
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink")
 }
 
 /// Waits for it, but not for ever.

@@ -26,7 +26,11 @@ async fn impatient(kafka: &EmbeddedKafka) -> KafkaSink {
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "20");
     let own = quick().delivery_timeout(Duration::from_secs(2));
-    let sink = KafkaSink::open(&settings, &own).expect("a sink");
+    let sink = KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink");
     let known = soon(sink.send(record("known"))).await.expect("accepted");
     soon(known).await.expect("delivered");
     sink
@@ -87,7 +91,7 @@ async fn nothing_more_is_accepted_before_an_outages_error_was_given_out() {
 #[tokio::test]
 async fn another_users_failure_dead_letters_no_record_of_an_output() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
     drop(soon(sink.send(record("x"))).await.expect("accepted"));
     while sink.stats().in_flight > 0 {
@@ -108,7 +112,7 @@ async fn another_users_failure_dead_letters_no_record_of_an_output() {
 #[tokio::test]
 async fn a_separate_handles_flush_waits_for_no_other_users_record() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let own = sink.separate();
     let delivered = soon(own.send(record("0"))).await.expect("accepted");
     soon(delivered).await.expect("delivered");

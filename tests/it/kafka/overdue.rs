@@ -23,7 +23,11 @@ async fn open(bootstrap_servers: &str, delivery_timeout: Duration) -> KafkaSink 
     let own = KafkaSinkSettings::default()
         .linger(Duration::ZERO)
         .delivery_timeout(delivery_timeout);
-    let sink = KafkaSink::open(&settings, &own).expect("a sink");
+    let sink = KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink");
     for partition in 0..2 {
         deliver(&sink, partition).await;
     }

@@ -19,7 +19,7 @@ pub(crate) async fn filled(partitions: i32, each: u32) -> EmbeddedKafka {
 }
 
 async fn fill(kafka: &EmbeddedKafka, partitions: i32, numbers: std::ops::Range<u32>) {
-    let sink = sink(kafka, &KafkaSinkSettings::default());
+    let sink = sink(kafka, &KafkaSinkSettings::default()).await;
     for n in numbers {
         for partition in 0..partitions {
             let record = ProducerRecord::new("events", n.to_string())
@@ -38,7 +38,7 @@ pub(crate) fn own() -> KafkaSourceSettings {
 pub(crate) async fn open(kafka: &EmbeddedKafka, own: &KafkaSourceSettings) -> KafkaSource {
     // For so long the mock waits before the next member, once the last one has left.
     let settings = settings(kafka).set("session.timeout.ms", "6000");
-    soon(KafkaSource::open(&settings, own))
+    soon(KafkaSource::builder(&settings).settings(own.clone()).open())
         .await
         .expect("a source")
 }
@@ -51,7 +51,7 @@ pub(crate) async fn next(source: &mut KafkaSource) -> Message {
 #[tokio::test]
 async fn records_come_in_order_with_all_their_parts() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &KafkaSinkSettings::default());
+    let sink = sink(&kafka, &KafkaSinkSettings::default()).await;
     let at = std::time::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
     let full = ProducerRecord::new("events", "value")
         .key("key")
@@ -239,7 +239,12 @@ async fn a_missing_topic_is_named_on_opening() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
     let own = KafkaSourceSettings::new("group", ["events", "evnets"])
         .topic_timeout(Duration::from_millis(300));
-    let error = soon(KafkaSource::open(&settings(&kafka), &own)).await;
+    let error = soon(
+        KafkaSource::builder(&settings(&kafka))
+            .settings(own.clone())
+            .open(),
+    )
+    .await;
     let error = error.map(drop).expect_err("missing");
     assert!(matches!(error, KafkaError::UnknownTopic { .. }), "{error}");
     assert_eq!(error.topic(), Some("evnets"));

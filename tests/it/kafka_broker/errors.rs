@@ -16,7 +16,9 @@ async fn a_record_over_the_topics_limit_fails_alone_and_names_topic_and_size() {
     let Some(topic) = Topic::new("errors", 1, &limit).await else {
         return;
     };
-    let sink = topic.sink(&KafkaSinkSettings::default().linger(Duration::ZERO));
+    let sink = topic
+        .sink(&KafkaSinkSettings::default().linger(Duration::ZERO))
+        .await;
     let record = |size: usize| ProducerRecord::new(topic.name.as_str(), vec![7; size]);
     let receipt = soon(sink.send(record(30_000))).await.expect("accepted");
     let error = soon(receipt).await.expect_err("too large");
@@ -41,17 +43,22 @@ async fn a_missing_topic_is_an_error_although_the_broker_would_create_it() {
     let own = KafkaSinkSettings::default().topic_timeout(Duration::from_millis(500));
     let missing = unique("missing");
     let record = || ProducerRecord::new(missing.as_str(), "x");
-    let error = soon(topic.sink(&own).send(record())).await.map(drop);
+    let error = soon(topic.sink(&own).await.send(record())).await.map(drop);
     let error = error.expect_err("missing");
     assert!(matches!(error, KafkaError::UnknownTopic { .. }), "{error}");
     assert_eq!(error.topic(), Some(missing.as_str()));
     let source =
         KafkaSourceSettings::new("g", [missing.as_str()]).topic_timeout(Duration::from_millis(500));
-    let error = soon(KafkaSource::open(&topic.settings(), &source)).await;
+    let error = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(source.clone())
+            .open(),
+    )
+    .await;
     let error = error.map(drop).expect_err("missing");
     assert!(matches!(error, KafkaError::UnknownTopic { .. }), "{error}");
 
-    let sink = topic.sink(&own.create_topics(true));
+    let sink = topic.sink(&own.create_topics(true)).await;
     let receipt = soon(sink.send(record())).await.expect("created");
     soon(receipt).await.expect("delivered");
 }
@@ -69,7 +76,11 @@ async fn who_is_not_let_in_is_told_at_once_and_for_good() {
         .set("sasl.username", "somebody")
         .set("sasl.password", "hunter2");
     let own = KafkaSinkSettings::default();
-    let sink = dynamodb_connector::kafka::KafkaSink::open(&settings, &own).expect("a sink");
+    let sink = dynamodb_connector::kafka::KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink");
     let record = || ProducerRecord::new(topic.name.as_str(), "x");
     let error = soon(sink.send(record())).await.map(drop);
     let error = error.expect_err("not let in");
@@ -87,7 +98,12 @@ async fn who_is_not_let_in_is_told_at_once_and_for_good() {
     );
 
     let source = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()]);
-    let error = soon(KafkaSource::open(&settings, &source)).await;
+    let error = soon(
+        KafkaSource::builder(&settings)
+            .settings(source.clone())
+            .open(),
+    )
+    .await;
     assert!(error.is_err_and(|error| error.is_fatal()));
 }
 
@@ -101,7 +117,11 @@ async fn a_topic_that_is_deleted_while_it_is_used_is_the_error_of_its_records() 
         .settings()
         .set("topic.metadata.propagation.max.ms", "1000");
     let own = KafkaSinkSettings::default().linger(Duration::ZERO);
-    let sink = dynamodb_connector::kafka::KafkaSink::open(&settings, &own).expect("a sink");
+    let sink = dynamodb_connector::kafka::KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink");
     let record = || ProducerRecord::new(topic.name.as_str(), "x").key("k");
     let receipt = soon(sink.send(record())).await.expect("accepted");
     soon(receipt).await.expect("delivered");

@@ -19,7 +19,7 @@ use crate::kafka::soon;
 const LONGEST: Duration = Duration::from_secs(60);
 
 async fn fill(topic: &Topic, partition: i32, count: u32) {
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     for n in 0..count {
         let record = ProducerRecord::new(topic.name.as_str(), n.to_string()).partition(partition);
         drop(soon(sink.send(record)).await.expect("accepted"));
@@ -50,9 +50,13 @@ fn own(topic: &Topic, group: &str) -> KafkaSourceSettings {
 
 /// Reads this many records and has them committed.
 async fn read(topic: &Topic, own: &KafkaSourceSettings, count: usize) -> Vec<i64> {
-    let mut source = soon(KafkaSource::open(&topic.settings(), own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let mut offsets = Vec::new();
     while offsets.len() < count {
         let batch = soon(source.next_batch(count - offsets.len())).await;
@@ -66,9 +70,13 @@ async fn read(topic: &Topic, own: &KafkaSourceSettings, count: usize) -> Vec<i64
 }
 
 async fn error(topic: &Topic, own: &KafkaSourceSettings) -> KafkaError {
-    let mut source = soon(KafkaSource::open(&topic.settings(), own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let ended = soon(source.next_batch(1)).await.expect("an error");
     let error = ended.map(|batch| batch[0].offset).expect_err("a gap");
     assert!(!error.is_retryable());
@@ -80,7 +88,8 @@ async fn error(topic: &Topic, own: &KafkaSourceSettings) -> KafkaError {
 async fn report(topic: &Topic, own: &KafkaSourceSettings) -> (i64, Vec<Gap>) {
     let gaps = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&gaps);
-    let builder = KafkaSource::builder(&topic.settings(), &own.clone().on_gap(GapPolicy::Report));
+    let builder =
+        KafkaSource::builder(&topic.settings()).settings(own.clone().on_gap(GapPolicy::Report));
     let opening = builder.on_gap(move |gap| noted.lock().expect("no panic").push(gap.clone()));
     let mut source = soon(opening.open()).await.expect("a source");
     let batch = soon(source.next_batch(1)).await;
@@ -131,7 +140,7 @@ async fn records_that_are_trimmed_while_a_source_reads_are_a_gap() {
     fill(&topic, 0, 30).await;
     let kafka = topic.fetching_little();
     let own = own(&topic, &unique("group")).max_outstanding_records(1);
-    let mut source = soon(KafkaSource::open(&kafka, &own))
+    let mut source = soon(KafkaSource::builder(&kafka).settings(own.clone()).open())
         .await
         .expect("a source");
     let first = soon(source.next_batch(1)).await.expect("more");
@@ -213,9 +222,13 @@ async fn a_topic_that_is_made_again_under_a_source_is_a_gap() {
     };
     fill(&topic, 0, 10).await;
     let own = own(&topic, &unique("group"));
-    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let mut count = 0;
     while count < 10 {
         let batch = soon(source.next_batch(10)).await.expect("more");
@@ -286,7 +299,7 @@ async fn a_partition_that_was_added_is_read_from_its_oldest_record_also_at_lates
     let kafka = topic
         .settings()
         .set("topic.metadata.refresh.interval.ms", "200");
-    let mut source = soon(KafkaSource::open(&kafka, &own))
+    let mut source = soon(KafkaSource::builder(&kafka).settings(own.clone()).open())
         .await
         .expect("a source");
     let opened = async {
@@ -325,9 +338,13 @@ async fn a_start_at_the_newest_record_is_committed_although_nothing_is_done() {
     let settings = own(&topic, &group)
         .start(OffsetReset::Latest)
         .commit_interval(Duration::from_secs(60 * 60));
-    let mut source = soon(KafkaSource::open(&topic.settings(), &settings))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(settings.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let opened = soon(source.next_event(1)).await.expect("more");
     assert!(
         matches!(opened, Ok(KafkaEvent::Opened { .. })),

@@ -15,7 +15,7 @@ use super::{Topic, unique};
 use crate::kafka::soon;
 
 async fn fill(topic: &Topic, partitions: i32, count: u32) {
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     for n in 0..count {
         for partition in 0..partitions {
             let record =
@@ -30,9 +30,13 @@ async fn open(topic: &Topic, group: &str) -> KafkaSource {
     let own = KafkaSourceSettings::new(group, [topic.name.as_str()])
         .commit_interval(Duration::from_millis(50))
         .drain_timeout(Duration::from_secs(20));
-    soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source")
+    soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source")
 }
 
 async fn event(source: &mut KafkaSource) -> KafkaEvent {
@@ -90,7 +94,7 @@ async fn a_partition_goes_once_its_records_are_done_and_its_guard_is_dropped() {
 
     // The other one is read on meanwhile, and committed.
     kept.into_iter().for_each(|message| message.ack.done());
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     let more = ProducerRecord::new(topic.name.as_str(), "more").partition(1 - moving);
     drop(soon(sink.send(more)).await.expect("accepted"));
     let (more, _) = take(&mut first, 1).await;
@@ -125,9 +129,13 @@ async fn a_guard_alone_keeps_a_partition_and_time_ends_it() {
     let own = KafkaSourceSettings::new(&group, [topic.name.as_str()])
         .commit_interval(Duration::from_millis(50))
         .drain_timeout(Duration::from_secs(2));
-    let mut first = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut first = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let (held, _) = take(&mut first, 10).await;
     let mut second = open(&topic, &group).await;
     let (moving, _guard) = closing(&mut first, 1).await.remove(0);
@@ -156,9 +164,13 @@ async fn a_slow_partition_holds_back_no_other() {
     fill(&topic, 2, 5_000).await;
     let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()])
         .max_outstanding_records(100);
-    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let (mut held, mut next) = (Vec::new(), 0);
     while next < 5_000 {
         let batch = soon(source.next_batch(100)).await.expect("more");
@@ -258,14 +270,14 @@ async fn a_source_that_failed_keeps_its_partitions_until_it_is_closed() {
     let own = KafkaSourceSettings::new(&group, [topic.name.as_str()])
         .commit_interval(Duration::from_millis(50))
         .max_outstanding_records(2);
-    let mut first = soon(KafkaSource::open(&kafka, &own))
+    let mut first = soon(KafkaSource::builder(&kafka).settings(own.clone()).open())
         .await
         .expect("a source");
     let (mut held, _) = take(&mut first, 2).await;
     held.sort_by_key(|message| message.partition);
     let (kept, other) = (held.remove(0), held.remove(0));
     // The other partition goes wrong.
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     for _ in 0..3_000 {
         let record = ProducerRecord::new(topic.name.as_str(), "x").partition(1);
         drop(soon(sink.send(record)).await.expect("accepted"));
@@ -289,7 +301,9 @@ async fn a_source_that_failed_keeps_its_partitions_until_it_is_closed() {
 
     let reporting =
         KafkaSourceSettings::new(&group, [topic.name.as_str()]).on_gap(GapPolicy::Report);
-    let second = KafkaSource::builder(&topic.settings(), &reporting).on_gap(|_| {});
+    let second = KafkaSource::builder(&topic.settings())
+        .settings(reporting.clone())
+        .on_gap(|_| {});
     let mut second = soon(second.open()).await.expect("a source");
     let early = tokio::time::timeout(Duration::from_millis(1_500), of_first(&mut second)).await;
     assert!(early.is_err(), "its record is still in work");

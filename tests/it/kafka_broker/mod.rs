@@ -84,7 +84,11 @@ impl Topic {
             .set("fetch.max.bytes", "1000")
     }
 
-    fn sink(&self, own: &KafkaSinkSettings) -> KafkaSink {
-        KafkaSink::open(&self.settings(), own).expect("a sink")
+    async fn sink(&self, own: &KafkaSinkSettings) -> KafkaSink {
+        KafkaSink::builder(&self.settings())
+            .settings(own.clone())
+            .open()
+            .await
+            .expect("a sink")
     }
 }

@@ -20,7 +20,7 @@ const PARTITIONS: i32 = 4;
 
 /// Writes the values of each key, those of a key into one partition.
 async fn fill(topic: &Topic, keys: u32, values: std::ops::Range<u32>) {
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     for value in values {
         for key in 0..keys {
             let partition = i32::try_from(key).expect("small") % PARTITIONS;
@@ -63,10 +63,16 @@ impl Member {
         let own = KafkaSourceSettings::new(group, [from.name.as_str()])
             .commit_interval(Duration::from_millis(100))
             .drain_timeout(drain);
-        let source = soon(KafkaSource::open(&from.settings(), &own))
-            .await
-            .expect("a source");
-        let sink = to.sink(&KafkaSinkSettings::default().linger(Duration::ZERO));
+        let source = soon(
+            KafkaSource::builder(&from.settings())
+                .settings(own.clone())
+                .open(),
+        )
+        .await
+        .expect("a source");
+        let sink = to
+            .sink(&KafkaSinkSettings::default().linger(Duration::ZERO))
+            .await;
         let out = to.name.clone();
         let lookups = Enrichment::new(move |value: u32| {
             let found = lookup(value);
@@ -105,9 +111,13 @@ async fn read(
     is_enough: impl Fn(&BTreeMap<String, Vec<u32>>) -> bool,
 ) -> BTreeMap<String, Vec<u32>> {
     let own = KafkaSourceSettings::new(unique("check"), [topic.name.as_str()]);
-    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let mut values: BTreeMap<String, Vec<u32>> = BTreeMap::new();
     while !is_enough(&values) {
         let batch = soon(source.next_batch(1_000)).await.expect("more");

@@ -53,7 +53,11 @@ struct Member {
 
 impl Member {
     async fn join(settings: &KafkaSettings, own: &KafkaSourceSettings, seen: &Seen) -> Self {
-        let mut source = KafkaSource::open(settings, own).await.expect("a source");
+        let mut source = KafkaSource::builder(settings)
+            .settings(own.clone())
+            .open()
+            .await
+            .expect("a source");
         let (stop, mut stopped) = watch::channel(false);
         let seen = seen.clone();
         let task = tokio::spawn(async move {
@@ -99,7 +103,7 @@ async fn members_that_come_and_go_lose_nothing_and_keep_each_partitions_order() 
     let Some(topic) = Topic::new("rebalance", PARTITIONS, &[]).await else {
         return;
     };
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     let (halt, halted) = watch::channel(false);
     let (name, writing) = (topic.name.clone(), sink.clone());
     let writer = tokio::spawn(async move {
@@ -144,7 +148,7 @@ async fn a_record_in_work_when_its_partition_moves_is_given_to_the_next_member()
     let Some(topic) = Topic::new("rebalance", 2, &[]).await else {
         return;
     };
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     for n in 0..20 {
         let record = ProducerRecord::new(topic.name.as_str(), "x").partition(n % 2);
         drop(sink.send(record).await.expect("accepted"));
@@ -152,7 +156,11 @@ async fn a_record_in_work_when_its_partition_moves_is_given_to_the_next_member()
     sink.close().await.expect("delivered");
     let settings = topic.settings();
     let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()]);
-    let mut first = KafkaSource::open(&settings, &own).await.expect("a source");
+    let mut first = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a source");
     let mut held = Vec::new();
     while held.len() < 20 {
         let batch = timeout(LONGEST, first.next_batch(20))
@@ -164,7 +172,11 @@ async fn a_record_in_work_when_its_partition_moves_is_given_to_the_next_member()
     let (done, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|message| message.offset < 3);
     done.into_iter().for_each(|message| message.ack.done());
 
-    let mut second = KafkaSource::open(&settings, &own).await.expect("a source");
+    let mut second = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a source");
     let batch = timeout(LONGEST, second.next_batch(20))
         .await
         .expect("in time");

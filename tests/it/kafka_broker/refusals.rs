@@ -18,9 +18,13 @@ const RECORDS: usize = 5_000;
 async fn read(topic: &Topic, count: usize) -> Vec<String> {
     let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()])
         .start(OffsetReset::Earliest);
-    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let mut partitions: HashMap<i32, Vec<String>> = HashMap::new();
     let mut seen = 0;
     while seen < count {
@@ -53,7 +57,7 @@ async fn send_all(
     own: &KafkaSinkSettings,
     records: impl Iterator<Item = ProducerRecord>,
 ) -> Vec<(usize, KafkaError)> {
-    let sink = topic.sink(own);
+    let sink = topic.sink(own).await;
     let mut receipts: Vec<KafkaReceipt> = Vec::new();
     for record in records {
         receipts.push(sink.send(record).await.expect("accepted"));
@@ -157,7 +161,7 @@ async fn a_topic_that_is_refused_again_and_again_holds_back_no_other() {
         return;
     };
     let own = KafkaSinkSettings::default().delivery_timeout(Duration::from_secs(10));
-    let sink = topic.sink(&own);
+    let sink = topic.sink(&own).await;
     let first = sink.send(numbered(&topic, 0)).await.expect("accepted");
     soon(first).await.expect("delivered");
     // A group's commit makes the broker's own topic.
@@ -231,7 +235,7 @@ async fn records_that_come_in_while_batches_are_refused_are_all_settled() {
         return;
     };
     for own in settings() {
-        let sink = topic.sink(&own);
+        let sink = topic.sink(&own).await;
         let callers = [0, 1, 2, 3];
         let callers = callers.map(|n| tokio::spawn(trickle(sink.clone(), topic.name.clone(), n)));
         for caller in callers {

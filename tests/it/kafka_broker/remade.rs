@@ -27,9 +27,13 @@ async fn deliver(sink: &KafkaSink, record: ProducerRecord) -> Result<(), KafkaEr
 /// Reads this many records, and returns the values of each key in their order.
 async fn read(topic: &Topic, count: usize) -> BTreeMap<String, Vec<String>> {
     let own = KafkaSourceSettings::new(unique("group"), [topic.name.as_str()]);
-    let mut source = soon(KafkaSource::open(&topic.settings(), &own))
-        .await
-        .expect("a source");
+    let mut source = soon(
+        KafkaSource::builder(&topic.settings())
+            .settings(own.clone())
+            .open(),
+    )
+    .await
+    .expect("a source");
     let text = |bytes: Option<bytes::Bytes>| {
         String::from_utf8(bytes.expect("there").to_vec()).expect("text")
     };
@@ -53,7 +57,9 @@ async fn records_with_keys_go_on_in_a_topic_that_was_made_again_with_fewer_parti
     let Some(topic) = Topic::new("remade", 8, &[]).await else {
         return;
     };
-    let sink = topic.sink(&KafkaSinkSettings::default().linger(Duration::ZERO));
+    let sink = topic
+        .sink(&KafkaSinkSettings::default().linger(Duration::ZERO))
+        .await;
     for key in 0..KEYS {
         deliver(&sink, record(&topic, key, 0))
             .await

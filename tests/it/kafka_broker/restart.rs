@@ -28,7 +28,11 @@ async fn a_broker_killed_under_load_loses_nothing_and_orders_all() {
     let settings = KafkaSettings::new(server.bootstrap());
     // A small buffer, so that it is full while the broker is away.
     let own = KafkaSinkSettings::default().buffer_records(2_000);
-    let sink = KafkaSink::open(&settings, &own).expect("a sink");
+    let sink = KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a sink");
 
     let (receipts, mut awaited) = mpsc::unbounded_channel();
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -46,7 +50,9 @@ async fn a_broker_killed_under_load_loses_nothing_and_orders_all() {
     });
 
     let source = KafkaSourceSettings::new("readers", ["numbers"]);
-    let mut source = KafkaSource::open(&settings, &source)
+    let mut source = KafkaSource::builder(&settings)
+        .settings(source.clone())
+        .open()
         .await
         .expect("a source");
     let mut kills = 0;
@@ -116,17 +122,18 @@ async fn a_source_closes_although_its_broker_answers_nothing_more() {
     let server = Server::start(&jars, &directory);
     create_topic(&server.bootstrap(), "numbers", 1, &[]).await;
     let settings = KafkaSettings::new(server.bootstrap()).set("session.timeout.ms", "6000");
-    let sink = KafkaSink::open(
-        &KafkaSettings::new(server.bootstrap()),
-        &KafkaSinkSettings::default(),
-    );
+    let sink = KafkaSink::open(&KafkaSettings::new(server.bootstrap())).await;
     let sink = sink.expect("a sink");
     let receipt = sink.send(ProducerRecord::new("numbers", "0")).await;
     receipt.expect("accepted").await.expect("delivered");
     let own = KafkaSourceSettings::new("readers", ["numbers"])
         .drain_timeout(Duration::from_secs(2))
         .commit_interval(Duration::from_secs(60 * 60));
-    let mut source = KafkaSource::open(&settings, &own).await.expect("a source");
+    let mut source = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a source");
     let batch = timeout(LONGEST, source.next_batch(1))
         .await
         .expect("in time");

@@ -4,8 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
-    KafkaReceipt, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings,
-    ProducerRecord,
+    KafkaReceipt, KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
 use dynamodb_connector::test_util::{CollectSink, IterSource};
@@ -23,8 +22,8 @@ fn settings(server: &Server) -> KafkaSettings {
     })
 }
 
-fn sink(server: &Server) -> KafkaSink {
-    KafkaSink::open(&settings(server), &KafkaSinkSettings::default()).expect("a sink")
+async fn sink(server: &Server) -> KafkaSink {
+    KafkaSink::open(&settings(server)).await.expect("a sink")
 }
 
 /// The error with its causes.
@@ -67,7 +66,7 @@ async fn a_pipeline_ends_without_a_letter_at_a_topic_that_it_may_not_write_to(
 ) {
     let source = IterSource::new(0..1_000_u32);
     let (acks, letters) = (source.acks(), CollectSink::new());
-    let sink = sink(server);
+    let sink = sink(server).await;
     let output = KafkaOutput::new(&sink, move |n: &u32| {
         Ok::<_, String>(Some(ProducerRecord::new(topic, n.to_string())))
     });
@@ -82,7 +81,7 @@ async fn a_pipeline_ends_without_a_letter_at_a_topic_that_it_may_not_write_to(
 }
 
 async fn no_record_is_rejected_where_the_topics_limit_may_not_be_asked_for(server: &Server) {
-    let sink = sink(server);
+    let sink = sink(server).await;
     let mut receipts: Vec<KafkaReceipt> = Vec::new();
     for n in 0..5_000 {
         let record = ProducerRecord::new("small", format!("{n:<100}"));
@@ -98,7 +97,12 @@ async fn no_record_is_rejected_where_the_topics_limit_may_not_be_asked_for(serve
 async fn a_group_that_may_not_be_used_is_named_when_a_source_is_opened(server: &Server) {
     let own =
         KafkaSourceSettings::new("strangers", ["small"]).topic_timeout(Duration::from_secs(30));
-    let opened = soon(KafkaSource::open(&settings(server), &own)).await;
+    let opened = soon(
+        KafkaSource::builder(&settings(server))
+            .settings(own.clone())
+            .open(),
+    )
+    .await;
     let error = opened.map(drop).expect_err("no right to the group");
     let text = whole_text(&error);
     assert!(

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::kafka::{
-    KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, Message,
-    ProducerRecord,
+    KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings, Message, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{DeadLetter, KafkaOutput, LetterFile, Pipeline, RawMessage};
 use dynamodb_connector::streams::{
@@ -48,7 +47,11 @@ impl Drop for TempFile {
 /// Reads so many messages of a topic.
 async fn read(settings: &KafkaSettings, topic: &str, count: usize) -> Vec<RawMessage> {
     let own = KafkaSourceSettings::new("reader", [topic]);
-    let mut source = KafkaSource::open(settings, &own).await.unwrap();
+    let mut source = KafkaSource::builder(settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .unwrap();
     let mut messages = Vec::new();
     while messages.len() < count {
         let batch = timeout(MINUTE, source.next_batch(100)).await.unwrap();
@@ -98,12 +101,16 @@ fn sent(message: &RawMessage) -> impl PartialEq + std::fmt::Debug + use<> {
 async fn a_message_goes_through_a_letter_in_a_topic_and_is_sent_again_as_it_was() {
     let broker = EmbeddedKafka::start(&[("orders", 1), ("letters", 1)]).unwrap();
     let settings = KafkaSettings::new(broker.bootstrap_servers());
-    let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default()).unwrap();
+    let sink = KafkaSink::open(&settings).await.unwrap();
     for record in originals() {
         sink.send(record).await.unwrap().await.unwrap();
     }
     let own = KafkaSourceSettings::new("orders", ["orders"]);
-    let source = KafkaSource::open(&settings, &own).await.unwrap();
+    let source = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .unwrap();
     let letters = KafkaOutput::new(&sink, |letter: &DeadLetter<RawMessage>| {
         let line = letter.to_json_line().map_err(|error| error.to_string())?;
         Ok::<_, String>(Some(ProducerRecord::new("letters", line)))
@@ -150,11 +157,15 @@ async fn a_message_goes_through_a_letter_in_a_topic_and_is_sent_again_as_it_was(
 async fn a_letter_that_is_too_large_ends_the_pipeline_with_its_position_the_limit_and_the_remedy() {
     let broker = EmbeddedKafka::start(&[("orders", 1), ("letters", 1)]).unwrap();
     let settings = KafkaSettings::new(broker.bootstrap_servers());
-    let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default()).unwrap();
+    let sink = KafkaSink::open(&settings).await.unwrap();
     let large = ProducerRecord::new("orders", vec![0; 900_000]);
     sink.send(large).await.unwrap().await.unwrap();
     let own = KafkaSourceSettings::new("orders", ["orders"]);
-    let source = KafkaSource::open(&settings, &own).await.unwrap();
+    let source = KafkaSource::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .unwrap();
     let letters = KafkaOutput::new(&sink, |letter: &DeadLetter<RawMessage>| {
         let line = letter.to_json_line().map_err(|error| error.to_string())?;
         Ok::<_, String>(Some(ProducerRecord::new("letters", line)))

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::item::KeyKind;
 use dynamodb_connector::kafka::{
-    KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, KafkaSourceSettings, ProducerRecord,
+    KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, ProducerRecord,
 };
 use dynamodb_connector::pipeline::{
     DeadLetter, Delivery, EndpointError, KafkaOutput, Pipeline, PipelineError, PipelineReport,
@@ -116,18 +116,22 @@ fn output(topic: &KafkaSink) -> KafkaOutput<Keyed> {
     output.reject_unusable_topics()
 }
 
-fn broker() -> (EmbeddedKafka, KafkaSink) {
+async fn broker() -> (EmbeddedKafka, KafkaSink) {
     let broker = EmbeddedKafka::start(&[(TOPIC, 3)]).expect("it starts");
     let settings = KafkaSettings::new(broker.bootstrap_servers());
     let own = KafkaSinkSettings::default().topic_timeout(Duration::from_secs(1));
-    let sink = KafkaSink::open(&settings, &own).expect("it opens");
+    let sink = KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("it opens");
     (broker, sink)
 }
 
 /// Reads so many events: the versions of each key, in the order of the topic.
 async fn read(broker: &EmbeddedKafka, group: &str, count: usize) -> HashMap<String, Vec<u32>> {
     let settings = KafkaSettings::new(broker.bootstrap_servers());
-    let mut source = KafkaSource::open(&settings, &KafkaSourceSettings::new(group, [TOPIC]))
+    let mut source = KafkaSource::open(&settings, group, [TOPIC])
         .await
         .expect("it opens");
     let mut versions: HashMap<String, Vec<u32>> = HashMap::new();
@@ -155,7 +159,7 @@ async fn read(broker: &EmbeddedKafka, group: &str, count: usize) -> HashMap<Stri
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_arrives_in_order_and_a_second_run_goes_on_after_the_first() {
-    let (fake, (broker, sink)) = (table(), broker());
+    let (fake, (broker, sink)) = (table(), broker().await);
     let letters = CollectSink::new();
     let running = run(&fake, &sink, &letters).await;
     for version in 0..40 {
@@ -194,7 +198,7 @@ async fn every_change_arrives_in_order_and_a_second_run_goes_on_after_the_first(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_be_neither_read_nor_sent_goes_to_the_dead_letters_with_the_reason() {
-    let (fake, (broker, sink)) = (table(), broker());
+    let (fake, (broker, sink)) = (table(), broker().await);
     let letters = CollectSink::new();
     put(
         &fake,
@@ -219,7 +223,11 @@ async fn what_can_be_neither_read_nor_sent_goes_to_the_dead_letters_with_the_rea
     let settings =
         KafkaSettings::new(broker.bootstrap_servers()).set("message.max.bytes", "200000");
     let own = KafkaSinkSettings::default().topic_timeout(Duration::from_secs(1));
-    let small = KafkaSink::open(&settings, &own).expect("it opens");
+    let small = KafkaSink::builder(&settings)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("it opens");
     drop(sink);
     let running = run(&fake, &small, &letters).await;
     let versions = read(&broker, "reader", 1).await;
@@ -244,7 +252,7 @@ async fn what_can_be_neither_read_nor_sent_goes_to_the_dead_letters_with_the_rea
 /// A topic that is missing is no record's fault: no record is dead-lettered for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_topic_that_does_not_exist_ends_the_pipeline_and_dead_letters_nothing() {
-    let (_broker, sink) = broker();
+    let (_broker, sink) = broker().await;
     let letters = CollectSink::new();
     let output = KafkaOutput::new(&sink, |n: &u32| {
         Ok::<_, String>(Some(ProducerRecord::new("mis-spelt", n.to_string())))
@@ -266,7 +274,7 @@ async fn a_topic_that_does_not_exist_ends_the_pipeline_and_dead_letters_nothing(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closure_that_panics_rejects_its_record_and_no_other() {
-    let (_broker, sink) = broker();
+    let (_broker, sink) = broker().await;
     let letters = CollectSink::new();
     let output = KafkaOutput::new(&sink, |n: &u32| {
         assert!(*n != 3, "told to");
@@ -329,7 +337,7 @@ async fn a_stop_during_an_outage_of_the_sink_gives_the_leases_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broker_that_goes_and_comes_back_loses_nothing() {
-    let (fake, (broker, sink)) = (table(), broker());
+    let (fake, (broker, sink)) = (table(), broker().await);
     let letters = CollectSink::new();
     let running = run(&fake, &sink, &letters).await;
     for version in 100..120 {

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use dynamodb_connector::kafka::{KafkaSettings, KafkaSource, KafkaSourceSettings};
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSource};
 use futures::StreamExt as _;
 use indicatif::ProgressBar;
 
@@ -32,7 +32,7 @@ pub(crate) async fn read(
     expected: usize,
     bar: &ProgressBar,
 ) -> Result<Checked, Box<dyn Error>> {
-    let mut source = KafkaSource::open(kafka, &KafkaSourceSettings::new("check", [topic])).await?;
+    let mut source = KafkaSource::open(kafka, "check", [topic]).await?;
     let mut last: HashMap<String, Stage> = HashMap::new();
     let mut seen: HashSet<(String, Stage)> = HashSet::new();
     let mut checked = Checked {

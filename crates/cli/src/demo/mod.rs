@@ -15,7 +15,7 @@ use std::error::Error;
 
 use dynamodb_connector::embedded::{EmbeddedDynamoDb, EmbeddedKafka};
 use dynamodb_connector::item::KeyKind;
-use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings};
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink};
 use dynamodb_connector::sink::TableSink;
 use dynamodb_connector::streams::StreamsSource;
 use dynamodb_connector::{StreamView, TableSpec};
@@ -43,7 +43,7 @@ pub(crate) async fn run() -> Result<Ending, Box<dyn Error>> {
     database.create_table(spec).await?;
     let client = database.client();
     let sink = TableSink::open(&client, TABLE).await?;
-    let topic = KafkaSink::open(&kafka, &KafkaSinkSettings::default())?;
+    let topic = KafkaSink::open(&kafka).await?;
     let changes = StreamsSource::builder(&client, &database.streams_client(), TABLE)
         .open()
         .await?;

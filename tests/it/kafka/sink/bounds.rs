@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn the_buffer_is_bounded_and_callers_beyond_wait() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick().buffer_records(8));
+    let sink = sink(&kafka, &quick().buffer_records(8)).await;
     let first = soon(sink.send(record("x"))).await.expect("accepted");
     soon(first).await.expect("delivered");
     soon(sink.flush()).await.expect("nothing is under way");
@@ -36,7 +36,7 @@ async fn the_buffer_is_bounded_and_callers_beyond_wait() {
 #[tokio::test]
 async fn a_closed_sink_refuses_on_every_clone_and_tells_what_was_under_way() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &KafkaSinkSettings::default());
+    let sink = sink(&kafka, &KafkaSinkSettings::default()).await;
     let other = sink.clone();
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     soon(sink.close()).await.expect("closed");
@@ -50,7 +50,7 @@ async fn a_closed_sink_refuses_on_every_clone_and_tells_what_was_under_way() {
 #[tokio::test]
 async fn what_a_dropped_sink_accepted_is_delivered() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let first = sink(&kafka, &KafkaSinkSettings::default());
+    let first = sink(&kafka, &KafkaSinkSettings::default()).await;
     let receipt = soon(first.send(record("x"))).await.expect("accepted");
     drop(first);
     assert_eq!(soon(receipt).await.expect("delivered").offset, Some(0));
@@ -59,7 +59,7 @@ async fn what_a_dropped_sink_accepted_is_delivered() {
 #[tokio::test]
 async fn many_callers_at_once_lose_nothing() {
     let kafka = EmbeddedKafka::start(&[("events", 4)]).expect("a mock");
-    let sink = Arc::new(sink(&kafka, &quick().buffer_records(16)));
+    let sink = Arc::new(sink(&kafka, &quick().buffer_records(16)).await);
     let callers = (0..32_u32).map(|caller| {
         let sink = sink.clone();
         tokio::spawn(async move {
@@ -79,19 +79,19 @@ async fn many_callers_at_once_lose_nothing() {
 #[tokio::test]
 async fn unknown_and_refused_properties_are_named() {
     let kafka = EmbeddedKafka::start(&[]).expect("a mock");
-    let open = |settings: KafkaSettings| {
-        let sink = KafkaSink::open(&settings, &KafkaSinkSettings::default());
+    let open = async |settings: KafkaSettings| {
+        let sink = KafkaSink::open(&settings).await;
         let error = sink.map(drop).expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Config);
         error.to_string()
     };
-    let unknown = open(settings(&kafka).set("compresion.type", "lz4"));
+    let unknown = open(settings(&kafka).set("compresion.type", "lz4")).await;
     assert!(
         unknown.starts_with("kafka property \"compresion.type\":"),
         "{unknown}"
     );
-    let wrong = open(settings(&kafka).set("compression.type", "rar"));
+    let wrong = open(settings(&kafka).set("compression.type", "rar")).await;
     assert!(wrong.contains("compression.type"), "{wrong}");
-    let together = open(settings(&kafka).set("max.in.flight", "50"));
+    let together = open(settings(&kafka).set("max.in.flight", "50")).await;
     assert!(together.contains("max.in.flight"), "{together}");
 }

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_broker_that_goes_and_comes_back_loses_nothing() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let first = soon(sink.send(record("0"))).await.expect("accepted");
     soon(first).await.expect("delivered");
     soon(sink.flush()).await.expect("nothing is under way");
@@ -37,7 +37,7 @@ fn assert_delivered_at(offset: i64, delivered: Result<RecordMetadata, KafkaError
 #[tokio::test]
 async fn what_librdkafka_tries_again_is_delivered_once_and_in_order() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     kafka
         .fail_next(KafkaFault::NotEnoughReplicas, 3)
         .expect("told");
@@ -64,7 +64,7 @@ async fn what_librdkafka_tries_again_is_delivered_once_and_in_order() {
 async fn a_record_that_is_not_delivered_in_time_fails_as_retriable() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
     let settings = quick().delivery_timeout(Duration::from_millis(500));
-    let sink = sink(&kafka, &settings);
+    let sink = sink(&kafka, &settings).await;
     // Makes the topic known. On a busy machine this one may be late too.
     let known = soon(sink.send(record("0"))).await.expect("accepted");
     let _ = soon(known).await;
@@ -80,7 +80,7 @@ async fn no_broker_at_all_is_an_error_after_the_delivery_timeout() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
     kafka.broker_down().expect("down");
     let settings = quick().delivery_timeout(Duration::from_millis(200));
-    let sink = sink(&kafka, &settings);
+    let sink = sink(&kafka, &settings).await;
     let error = soon(sink.send(record("x"))).await.map(drop);
     let error = error.expect_err("nobody answers");
     assert!(matches!(error, KafkaError::Unreachable { .. }), "{error}");
@@ -91,7 +91,7 @@ async fn no_broker_at_all_is_an_error_after_the_delivery_timeout() {
 #[tokio::test]
 async fn brokers_that_are_gone_show_in_the_health_with_the_reason_and_so_does_their_return() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     soon(receipt).await.expect("delivered");
     assert!(sink.health().is_healthy());

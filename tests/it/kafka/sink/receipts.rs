@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_receipt_tells_where_the_record_is() {
     let kafka = EmbeddedKafka::start(&[("events", 2)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     for offset in 0..3 {
         let receipt = soon(sink.send(record("x").partition(1))).await;
         let delivered = soon(receipt.expect("accepted")).await.expect("delivered");
@@ -20,7 +20,7 @@ async fn a_receipt_tells_where_the_record_is() {
 #[tokio::test]
 async fn a_flush_resolves_after_everything_before_it() {
     let kafka = EmbeddedKafka::start(&[("events", 3)]).expect("a mock");
-    let sink = sink(&kafka, &KafkaSinkSettings::default());
+    let sink = sink(&kafka, &KafkaSinkSettings::default()).await;
     let mut receipts = Vec::new();
     for n in 0..1_000_u32 {
         let record = record("x").key(n.to_be_bytes().to_vec());
@@ -39,7 +39,7 @@ async fn a_flush_resolves_after_everything_before_it() {
 #[tokio::test]
 async fn a_serialiser_may_skip_a_value_and_its_error_is_a_records() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let mut numbers = sink.serializing(|n: &u32| match n {
         0 => Ok(None),
         1 => Err("no record of a 1"),
@@ -56,7 +56,7 @@ async fn a_serialiser_may_skip_a_value_and_its_error_is_a_records() {
 #[tokio::test]
 async fn an_error_that_a_receipt_gave_out_is_not_returned_again() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     let error = soon(receipt).await.expect_err("too large");
@@ -67,7 +67,7 @@ async fn an_error_that_a_receipt_gave_out_is_not_returned_again() {
 /// Makes a record fail whose receipt is dropped, before it fails or after.
 async fn unobserved(before: bool) -> (EmbeddedKafka, KafkaSink) {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("told");
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     if before {
@@ -111,7 +111,7 @@ async fn a_fatal_error_fails_what_is_under_way_and_everything_after_it() {
     kafka
         .fail_next(KafkaFault::ProducerNotAllowed, 100)
         .expect("told");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     match soon(sink.send(record("x"))).await {
         Ok(receipt) => assert!(soon(receipt).await.expect_err("fatal").is_fatal()),
         // It came while the topic was looked up.

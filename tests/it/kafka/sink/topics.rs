@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn a_topic_that_does_not_exist_fails_within_its_time_and_is_named() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let error = soon(sink.send(ProducerRecord::new("evnets", "x"))).await;
     assert_eq!(
         error.map(drop).expect_err("missing").to_string(),
@@ -18,7 +18,7 @@ async fn a_topic_that_does_not_exist_fails_within_its_time_and_is_named() {
 #[tokio::test]
 async fn a_missing_topic_is_created_where_that_is_allowed() {
     let kafka = EmbeddedKafka::start(&[]).expect("a mock");
-    let sink = sink(&kafka, &quick().create_topics(true));
+    let sink = sink(&kafka, &quick().create_topics(true)).await;
     let receipt = soon(sink.send(record("x"))).await.expect("accepted");
     soon(receipt).await.expect("delivered");
 }
@@ -26,7 +26,7 @@ async fn a_missing_topic_is_created_where_that_is_allowed() {
 #[tokio::test]
 async fn a_topic_that_comes_within_its_time_is_found() {
     let kafka = EmbeddedKafka::start(&[]).expect("a mock");
-    let sink = sink(&kafka, &quick().topic_timeout(super::super::LONGEST));
+    let sink = sink(&kafka, &quick().topic_timeout(super::super::LONGEST)).await;
     let sent = sink.send(record("x"));
     let mut sent = std::pin::pin!(sent);
     assert!(futures::poll!(&mut sent).is_pending());
@@ -39,7 +39,7 @@ async fn a_topic_that_comes_within_its_time_is_found() {
 #[tokio::test]
 async fn a_partition_that_does_not_exist_is_named() {
     let kafka = EmbeddedKafka::start(&[("events", 2)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let error = match soon(sink.send(record("x").partition(7))).await {
         Ok(receipt) => soon(receipt).await.expect_err("no such partition"),
         Err(error) => error,
@@ -51,7 +51,7 @@ async fn a_partition_that_does_not_exist_is_named() {
 #[tokio::test]
 async fn a_record_over_the_producers_limit_names_topic_size_and_limit() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let error = soon(sink.send(record(vec![0; 2 << 20]))).await.map(drop);
     assert_eq!(
         error.expect_err("too large").to_string(),
@@ -64,7 +64,7 @@ async fn a_record_over_the_producers_limit_names_topic_size_and_limit() {
 #[tokio::test]
 async fn try_send_looks_a_topic_up_and_tells_if_there_is_none() {
     let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-    let sink = sink(&kafka, &quick());
+    let sink = sink(&kafka, &quick()).await;
     let delivered = soon(async {
         loop {
             match sink.try_send(&record("x")) {

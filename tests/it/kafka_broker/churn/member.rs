@@ -65,7 +65,11 @@ fn settings(task: &Task) -> (KafkaSettings, KafkaSourceSettings) {
 
 pub(super) async fn run(task: &Task) {
     let (kafka, own) = settings(task);
-    let mut source = KafkaSource::open(&kafka, &own).await.expect("a source");
+    let mut source = KafkaSource::builder(&kafka)
+        .settings(own.clone())
+        .open()
+        .await
+        .expect("a source");
     let mut rng = fastrand::Rng::with_seed(task.member as u64);
     let (left, mut leaving) = mpsc::unbounded_channel::<()>();
     std::thread::spawn(move || {

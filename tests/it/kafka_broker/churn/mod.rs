@@ -137,7 +137,7 @@ async fn churn(protocol: Protocol, is_early: bool, seed: u64) {
         lines,
         leaving: Vec::new(),
     };
-    let sink = topic.sink(&KafkaSinkSettings::default());
+    let sink = topic.sink(&KafkaSinkSettings::default()).await;
     let (halt, halted) = tokio::sync::watch::channel(false);
     let writer = tokio::spawn(write(sink, topic.name.clone(), halted));
     let mut rng = fastrand::Rng::with_seed(seed);
