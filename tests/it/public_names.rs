@@ -12,7 +12,13 @@ fn a_public_name_stands_for_one_thing_and_has_one_path() {
     let mut paths = BTreeMap::<String, Vec<String>>::new();
     collect(&src, &src.join("lib.rs"), "", &mut paths);
     assert!(paths.len() > 150, "{} names were found", paths.len());
-    for known in ["DynamoDbSink", "StreamsSource", "KafkaSink", "Pipeline", "Ack"] {
+    for known in [
+        "DynamoDbSink",
+        "StreamsSource",
+        "KafkaSink",
+        "Pipeline",
+        "Ack",
+    ] {
         assert!(paths.contains_key(known), "{known} was not found");
     }
     paths.retain(|_, paths| paths.len() > 1);
@@ -39,11 +45,11 @@ fn collect(folder: &Path, file: &Path, module: &str, paths: &mut BTreeMap<String
             for name in names.split([',', '}']).map(str::trim) {
                 note(name.rsplit(" as ").next().unwrap_or_default());
             }
-        } else if let Some((kind, rest)) = item.split_once(' ') {
-            if KINDS.contains(&kind) {
-                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
-                note(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
-            }
+        } else if let Some((kind, rest)) = item.split_once(' ')
+            && KINDS.contains(&kind)
+        {
+            let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+            note(rest.get(..end.unwrap_or(rest.len())).unwrap_or_default());
         }
     }
     paths.remove("");
