@@ -76,6 +76,7 @@ mod progress;
 mod random;
 pub mod retry;
 mod settings;
+mod settings_file;
 pub mod sink;
 #[cfg(feature = "streams")]
 pub mod streams;
@@ -95,6 +96,7 @@ pub use letter::DeadLetterFormatError;
 pub use progress::{Ack, Acknowledge, PartitionGuard};
 pub use retry::error::ServiceError;
 pub use settings::{ConfigError, SettingsPlace};
+pub use settings_file::SettingsFile;
 pub use transport::TransportKind;
 
 /// The examples of README.md, to be tested.

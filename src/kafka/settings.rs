@@ -7,19 +7,19 @@ use rdkafka::ClientConfig;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::settings::{ConfigError, SettingsPlace};
+use crate::settings::{ConfigError, Section, SettingsPlace, settings_type};
 
 /// The brokers, and librdkafka's properties, for [`KafkaSink`](super::KafkaSink) and [`KafkaSource`](super::KafkaSource).
 ///
 /// Any [property of librdkafka](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md) can be set. A name that it
-/// does not know is an error when a client is opened, and so is one that would break a promise of this crate (`acks=1`,
+/// does not know is an error when settings are read or a client is opened, and so is one that would break a promise of this crate (`acks=1`,
 /// `enable.auto.commit`) or has a setting of its own here (`linger.ms` is
 /// [`KafkaSinkSettings::linger`](super::KafkaSinkSettings::linger)). `Debug` hides the values of passwords, secrets, keys and tokens.
 ///
 /// ```
 /// use dynamodb_connector::kafka::KafkaSettings;
 ///
-/// let settings: KafkaSettings = toml::from_str(r#"
+/// let settings = KafkaSettings::from_toml(r#"
 ///     bootstrap_servers = "broker-1:9092,broker-2:9092"
 ///     [properties]
 ///     "compression.type" = "lz4"
@@ -29,11 +29,12 @@ use crate::settings::{ConfigError, SettingsPlace};
 ///     .set("compression.type", "lz4")
 ///     .set("socket.keepalive.enable", "true");
 /// assert_eq!(settings, same);
-/// # Ok::<(), toml::de::Error>(())
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
+    #[serde(default)]
     bootstrap_servers: String,
     #[serde(default, deserialize_with = "properties")]
     properties: BTreeMap<String, String>,
@@ -128,6 +129,22 @@ impl KafkaSettings {
             });
         }
         Ok(config)
+    }
+}
+
+settings_type!(KafkaSettings);
+
+/// Checks what a producer and a consumer have in common.
+impl Section for KafkaSettings {
+    const PLACE: SettingsPlace = SettingsPlace::Kafka;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let config = self.client(&[], &[])?;
+        config.create_native_config().map(drop).map_err(not_taken)
+    }
+
+    fn allowed(_: &str) -> Option<String> {
+        None
     }
 }
 
@@ -226,7 +243,10 @@ impl fmt::Debug for KafkaSettings {
 /// Texts, numbers and truth values; tables within tables are names with dots, as TOML makes them of unquoted ones.
 fn properties<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
     let mut flat = BTreeMap::new();
-    let table = serde_json::Map::<String, Value>::deserialize(from)?;
+    // serde's own message would show a text that stands here, which may hold a secret.
+    let Value::Object(table) = Value::deserialize(from)? else {
+        return Err(serde::de::Error::custom("expected a table of properties"));
+    };
     flatten(None, table, &mut flat).map_err(serde::de::Error::custom)?;
     Ok(flat)
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{KafkaSettings, refuse};
 use crate::admission::Limits;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
 
 const RECORDS: Bound<usize> = Bound::new("buffer_records", 1, 10_000_000);
 const BYTES: Bound<Bytes> = Bound::new("buffer_bytes", Bytes(1 << 10), Bytes(64 << 30));
@@ -153,13 +155,15 @@ impl KafkaSinkSettings {
             unreachable: self.delivery_timeout,
         }
     }
+}
 
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let place = SettingsPlace::Whole;
+settings_type!(KafkaSinkSettings);
+
+impl Section for KafkaSinkSettings {
+    const PLACE: SettingsPlace = SettingsPlace::KafkaSink;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let place = Self::PLACE;
         RECORDS.check(&place, self.buffer_records)?;
         BYTES.check(&place, Bytes(self.buffer_bytes))?;
         LINGER.check(&place, self.linger)?;
@@ -167,6 +171,14 @@ impl KafkaSinkSettings {
         TOPIC.check(&place, self.topic_timeout)
     }
 
+    fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[RECORDS])
+            .or_else(|| allowed_at(path, &[BYTES]))
+            .or_else(|| allowed_at(path, &[LINGER, DELIVERY, TOPIC]))
+    }
+}
+
+impl KafkaSinkSettings {
     /// librdkafka's configuration for a producer.
     pub(super) fn client(&self, settings: &KafkaSettings) -> Result<ClientConfig, ConfigError> {
         self.validate()?;
@@ -290,14 +302,14 @@ mod tests {
         let error = KafkaSinkSettings::default().buffer_records(0);
         assert_eq!(
             error.validate().expect_err("too few").to_string(),
-            "settings: buffer_records is 0, allowed 1 to 10000000"
+            "kafka.sink: buffer_records is 0, allowed 1 to 10000000"
         );
         let settings = KafkaSinkSettings::default()
             .linger(Duration::from_secs(2))
             .delivery_timeout(Duration::from_secs(1));
         assert_eq!(
             settings.validate().expect_err("shorter").to_string(),
-            "settings: delivery_timeout is 1s, allowed 2s (linger) to 1day"
+            "kafka.sink: delivery_timeout is 1s, allowed 2s (linger) to 1day"
         );
     }
 

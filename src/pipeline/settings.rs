@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::error::PipelineError;
 use crate::admission::Limits;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
 
 const MAX_IN_FLIGHT: Bound<usize> = Bound::new("max_in_flight", 1, 1_000_000);
 const MAX_IN_FLIGHT_BYTES: Bound<Bytes> =
@@ -146,14 +148,15 @@ impl PipelineSettings {
         self.stall_timeout = timeout.into();
         self
     }
+}
 
-    /// Checks the ranges. Running a pipeline does so too.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::OutOfRange`] for the first field that is out of its range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let place = SettingsPlace::Pipeline;
+settings_type!(PipelineSettings);
+
+impl Section for PipelineSettings {
+    const PLACE: SettingsPlace = SettingsPlace::Pipeline;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let place = Self::PLACE;
         MAX_IN_FLIGHT.check(&place, self.max_in_flight)?;
         MAX_IN_FLIGHT_BYTES.check(&place, Bytes(self.max_in_flight_bytes))?;
         STOP_TIMEOUT.check(&place, self.stop_timeout)?;
@@ -161,6 +164,14 @@ impl PipelineSettings {
             .map_or(Ok(()), |timeout| STALL_TIMEOUT.check(&place, timeout))
     }
 
+    fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[MAX_IN_FLIGHT])
+            .or_else(|| allowed_at(path, &[MAX_IN_FLIGHT_BYTES]))
+            .or_else(|| allowed_at(path, &[STOP_TIMEOUT, STALL_TIMEOUT]))
+    }
+}
+
+impl PipelineSettings {
     pub(super) fn get_name(&self) -> &str {
         &self.name
     }

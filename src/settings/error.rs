@@ -1,7 +1,7 @@
 //! The errors of settings, with the place of each.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::ErrorKind;
@@ -10,14 +10,22 @@ use crate::error::ErrorKind;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsPlace {
-    /// The settings as a whole, outside `defaults` and `tables`.
+    /// A file of all settings, outside its sections: `SettingsFile`.
     Whole,
+    /// The settings of a sink to DynamoDB, outside `defaults` and `tables`: `DynamoDbSinkSettings`.
+    Sink,
     /// The settings every table starts from.
     Defaults,
     /// The settings of the table of this name.
     Table(String),
+    /// The settings of a table's stream: `StreamsSettings`.
+    Streams,
     /// The brokers and librdkafka's properties: `KafkaSettings`.
     Kafka,
+    /// The settings of a producer: `KafkaSinkSettings`.
+    KafkaSink,
+    /// The settings of a consumer: `KafkaSourceSettings`.
+    KafkaSource,
     /// The settings of a pipeline: `PipelineSettings`.
     Pipeline,
     /// The settings of the pipeline's operator of this name.
@@ -28,9 +36,13 @@ impl fmt::Display for SettingsPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole => f.write_str("settings"),
+            Self::Sink => f.write_str("sink"),
             Self::Defaults => f.write_str("defaults"),
             Self::Table(name) => write!(f, "table {name:?}"),
+            Self::Streams => f.write_str("streams"),
             Self::Kafka => f.write_str("kafka"),
+            Self::KafkaSink => f.write_str("kafka.sink"),
+            Self::KafkaSource => f.write_str("kafka.source"),
             Self::Pipeline => f.write_str("pipeline"),
             Self::Operator(name) => f.write_str(name),
         }
@@ -132,6 +144,15 @@ pub enum ConfigError {
         /// The file's path as it was given.
         path: PathBuf,
     },
+    /// A mistake in a file.
+    #[error("settings file {path:?}: {problem}")]
+    #[non_exhaustive]
+    InFile {
+        /// The file's path as it was given.
+        path: PathBuf,
+        /// The mistake.
+        problem: Box<ConfigError>,
+    },
 }
 
 impl ConfigError {
@@ -144,7 +165,26 @@ impl ConfigError {
             | Self::NeedsHandler { place, .. }
             | Self::Conflict { place, .. }
             | Self::Property { place, .. } => Some(place),
+            Self::InFile { problem, .. } => problem.place(),
             Self::Syntax { .. } | Self::File { .. } | Self::Format { .. } => None,
+        }
+    }
+
+    /// Returns the file that is wrong, or can't be read, where the settings came from one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } | Self::Format { path } | Self::InFile { path, .. } => {
+                Some(path)
+            }
+            _ => None,
+        }
+    }
+
+    /// Names the file in which the mistake is.
+    pub(crate) fn in_file(self, path: &Path) -> Self {
+        Self::InFile {
+            path: path.to_owned(),
+            problem: Box::new(self),
         }
     }
 
@@ -174,6 +214,7 @@ impl ConfigError {
             Self::Missing { field, .. } => Some(field),
             Self::NeedsHandler { setting, .. } | Self::Conflict { setting, .. } => Some(setting),
             Self::Property { property, .. } => property.as_deref(),
+            Self::InFile { problem, .. } => problem.field(),
             Self::Syntax { .. } | Self::File { .. } | Self::Format { .. } => None,
         }
     }

@@ -12,9 +12,13 @@
 
 mod bound;
 mod error;
+mod read;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod units;
 
 pub(crate) use bound::{Bound, Bytes, allowed_at};
 pub use error::{ConfigError, SettingsPlace};
+pub(crate) use read::{
+    Section, fields, one_line, parse_file, parse_json, parse_toml, settings_type, table,
+};

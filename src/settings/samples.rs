@@ -1,6 +1,7 @@
 //! Samples of wrong settings, for the tests of all errors.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{ConfigError, SettingsPlace};
@@ -18,7 +19,7 @@ pub(crate) fn config() -> ConfigError {
 }
 
 pub(crate) fn all() -> Vec<Sample> {
-    let place = SettingsPlace::Whole;
+    let place = SettingsPlace::Streams;
     let path = || "app.toml".into();
     let errors = [
         config(),
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Sample> {
             source: Arc::new(io::Error::other(ROOT)),
         },
         ConfigError::Format { path: path() },
+        config().in_file(Path::new("app.toml")),
     ];
     let sample = |error| Sample::new(error, ErrorKind::Config);
     errors.map(sample).into()

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::TableSettings;
 use crate::capacity::Concurrency;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
 
 /// The default limit of requests in flight. Chosen: eight tables at their default concurrency, and a
 /// quarter of the default limit of open files of a process (1,024).
@@ -46,12 +46,17 @@ impl SinkLimits {
         }
     }
 
+    /// Returns the allowed values of the field at `path`, in words.
+    pub(super) fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[MAX_REQUESTS]).or_else(|| allowed_at(path, &[BUFFER_BYTES]))
+    }
+
     /// Checks the limits against their ranges and against the limits of each table.
     pub(super) fn check<'a>(
         self,
         tables: impl Iterator<Item = (String, &'a TableSettings)>,
     ) -> Result<(), ConfigError> {
-        let place = &SettingsPlace::Whole;
+        let place = &SettingsPlace::Sink;
         if let Some(requests) = self.max_requests {
             MAX_REQUESTS.check(place, requests)?;
         }

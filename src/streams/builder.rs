@@ -224,7 +224,7 @@ impl StreamsSourceBuilder {
             ];
             if let Some((_, setting)) = stored.into_iter().find(|(is, _)| *is) {
                 let conflict = ConfigError::Conflict {
-                    place: SettingsPlace::Whole,
+                    place: SettingsPlace::Streams,
                     setting,
                     with: "leases_in_memory",
                 };
@@ -364,7 +364,7 @@ impl StreamsSettings {
         };
         match needs {
             Some((setting, handler)) => Err(ConfigError::NeedsHandler {
-                place: SettingsPlace::Whole,
+                place: SettingsPlace::Streams,
                 setting,
                 handler,
             }),

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::snapshot::SnapshotSettings;
 use crate::gap::GapPolicy;
 use crate::retry::RetryPolicy;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
 
 const POLL: Bound<Duration> = Bound::new("poll", Duration::from_millis(1), Duration::from_secs(60));
 const IDLE_POLL: Bound<Duration> = Bound::new(
@@ -68,7 +70,7 @@ const MAX_AGE: Bound<Duration> = Bound::new(
 /// quick.validate()?;
 ///
 /// let refused = quick.failover(Duration::from_millis(5)).validate().unwrap_err();
-/// assert_eq!(refused.to_string(), "settings: failover is 5ms, allowed 1s to 10m");
+/// assert_eq!(refused.to_string(), "streams: failover is 5ms, allowed 1s to 10m");
 /// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -276,13 +278,15 @@ impl StreamsSettings {
         self.snapshot = settings;
         self
     }
+}
 
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let place = SettingsPlace::Whole;
+settings_type!(StreamsSettings);
+
+impl Section for StreamsSettings {
+    const PLACE: SettingsPlace = SettingsPlace::Streams;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let place = Self::PLACE;
         POLL.check(&place, self.poll)?;
         IDLE_POLL.check(&place, self.idle_poll)?;
         IDLE_AFTER.check(&place, self.idle_after)?;
@@ -301,6 +305,26 @@ impl StreamsSettings {
         }
         self.snapshot.check(&place)?;
         self.retry.check(&place)
+    }
+
+    fn allowed(path: &str) -> Option<String> {
+        let times = [
+            POLL,
+            IDLE_POLL,
+            IDLE_AFTER,
+            FAILOVER,
+            CHECKPOINT,
+            DISCOVERY,
+            REQUEST_TIMEOUT,
+            DRAIN,
+            BATCH_WINDOW,
+            MAX_AGE,
+        ];
+        allowed_at(path, &times)
+            .or_else(|| allowed_at(path, &[PAGE_RECORDS, BATCH_RECORDS, PARALLELISM]))
+            .or_else(|| allowed_at(path, &[BUFFER]))
+            .or_else(|| SnapshotSettings::allowed(path))
+            .or_else(|| RetryPolicy::allowed(path))
     }
 }
 

@@ -66,7 +66,7 @@ impl KafkaSourceBuilder {
         let configs = settings.clients(&kafka)?;
         if settings.on_gap == GapPolicy::Report && on_gap.is_none() {
             let needs_handler = ConfigError::NeedsHandler {
-                place: SettingsPlace::Whole,
+                place: SettingsPlace::KafkaSource,
                 setting: "on_gap = \"report\"",
                 handler: "on_gap",
             };

@@ -9,8 +9,12 @@ use super::super::settings::KafkaSettings;
 use super::revocation::LAST_COMMIT;
 use crate::gap::GapPolicy;
 use crate::settings::units::format_duration;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
 
+const MAX_GROUP_BYTES: usize = 255;
+const TOPICS: Bound<usize> = Bound::new("topics", 1, 10_000);
 const COMMIT: Bound<Duration> = Bound::new(
     "commit_interval",
     Duration::from_millis(1),
@@ -48,7 +52,9 @@ pub enum OffsetReset {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct KafkaSourceSettings {
+    #[serde(default)]
     pub(super) group: String,
+    #[serde(default)]
     pub(super) topics: Vec<String>,
     #[serde(default)]
     pub(super) start: OffsetReset,
@@ -199,16 +205,40 @@ impl KafkaSourceSettings {
         self.generation = generation;
         self
     }
+}
 
-    /// Checks every field.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the
-    /// range, also for [`GapPolicy::Rescan`].
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let place = SettingsPlace::Whole;
-        Bound::new("topics", 1, 10_000).check(&place, self.topics.len())?;
-        Bound::new("group length", 1, 255).check(&place, self.group.len())?;
+settings_type!(KafkaSourceSettings);
+
+impl Section for KafkaSourceSettings {
+    const PLACE: SettingsPlace = SettingsPlace::KafkaSource;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let place = Self::PLACE;
+        for (field, is_missing) in [
+            ("group", self.group.is_empty()),
+            ("topics", self.topics.is_empty()),
+        ] {
+            if is_missing {
+                return Err(ConfigError::Missing { place, field });
+            }
+        }
+        if self.group.len() > MAX_GROUP_BYTES {
+            return Err(ConfigError::OutOfRange {
+                place,
+                field: "group".to_owned(),
+                value: format!("a name of {} bytes", self.group.len()),
+                allowed: format!("1 to {MAX_GROUP_BYTES} bytes"),
+            });
+        }
+        TOPICS.check(&place, self.topics.len())?;
+        if let Some(topic) = self.topics.iter().find(|topic| topic.starts_with('^')) {
+            return Err(ConfigError::OutOfRange {
+                place,
+                field: "topics".to_owned(),
+                value: format!("{topic:?}"),
+                allowed: "the name of each topic, and no pattern".to_owned(),
+            });
+        }
         COMMIT.check(&place, self.commit_interval)?;
         RECORDS.check(&place, self.max_outstanding_records)?;
         BYTES.check(&place, Bytes(self.max_outstanding_bytes))?;
@@ -228,6 +258,14 @@ impl KafkaSourceSettings {
         Ok(())
     }
 
+    fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[TOPICS, RECORDS])
+            .or_else(|| allowed_at(path, &[BYTES]))
+            .or_else(|| allowed_at(path, &[COMMIT, DELAY, DRAIN, TOPIC]))
+    }
+}
+
+impl KafkaSourceSettings {
     /// Returns the time for which partitions that go are kept, within the bounds of the group.
     fn checked_drain_timeout(&self, settings: &KafkaSettings) -> Result<Duration, ConfigError> {
         let millis = |property: &str, default: u64| {
@@ -247,7 +285,7 @@ impl KafkaSourceSettings {
         ] {
             if drain + LAST_COMMIT >= limit {
                 return Err(ConfigError::OutOfRange {
-                    place: SettingsPlace::Whole,
+                    place: SettingsPlace::KafkaSource,
                     field: DRAIN.field().to_owned(),
                     value: format_duration(drain),
                     allowed: format!(
@@ -291,14 +329,6 @@ impl KafkaSourceSettings {
                 "partition.assignment.strategy",
                 "cooperative-sticky".to_owned(),
             ));
-        }
-        if let Some(topic) = self.topics.iter().find(|topic| topic.starts_with('^')) {
-            return Err(ConfigError::OutOfRange {
-                place: SettingsPlace::Whole,
-                field: "topics".to_owned(),
-                value: format!("{topic:?}"),
-                allowed: "the name of each topic, and no pattern".to_owned(),
-            });
         }
         let mut member = settings.client(&own, &REFUSED)?;
         let mut reader = member.clone();

@@ -1,15 +1,13 @@
 //! The settings of all tables of a sink, as a file holds them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::config::TableSettings;
 use super::limits::{SinkLimits, Size};
-use crate::settings::{ConfigError, SettingsPlace};
+use crate::settings::{ConfigError, Section, SettingsPlace, fields, settings_type};
 
 /// The settings of every table that a sink writes to.
 ///
@@ -125,63 +123,19 @@ impl DynamoDbSinkSettings {
         self.tables.into_iter()
     }
 
-    /// Reads TOML and checks it.
-    ///
-    /// # Errors
-    /// [`ConfigError::Syntax`] where it is no TOML, [`ConfigError::Unreadable`] for an unknown
-    /// field or a value of the wrong type, [`ConfigError::OutOfRange`] for a value out of range.
-    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
-        let value = toml::from_str(text).map_err(|error| ConfigError::Syntax {
-            format: "TOML",
-            problem: located(text, &error),
-        })?;
-        Self::from_value(value)
+    /// Returns each table's settings, by the names that messages give them.
+    fn named_settings(&self) -> impl Iterator<Item = (String, &TableSettings)> {
+        let tables = self.tables.iter();
+        tables.map(|(name, settings)| (format!("table {name:?}"), settings))
     }
+}
 
-    /// Reads JSON and checks it.
-    ///
-    /// # Errors
-    /// As [`from_toml`](Self::from_toml).
-    pub fn from_json(text: &str) -> Result<Self, ConfigError> {
-        let value = serde_json::from_str(text).map_err(|error| ConfigError::Syntax {
-            format: "JSON",
-            problem: error.to_string(),
-        })?;
-        Self::from_value(value)
-    }
+settings_type!(DynamoDbSinkSettings);
 
-    /// Reads a file ending in `.toml` or `.json` and checks it.
-    ///
-    /// Blocks the calling thread while it reads: meant for the start of a program, not for a
-    /// running task.
-    ///
-    /// # Errors
-    /// [`ConfigError::Format`] for any other ending, [`ConfigError::File`] where the file cannot be
-    /// read or is not UTF-8, and as [`from_toml`](Self::from_toml).
-    pub fn from_path(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let parse = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("toml") => Self::from_toml,
-            Some("json") => Self::from_json,
-            _ => {
-                return Err(ConfigError::Format {
-                    path: path.to_owned(),
-                });
-            }
-        };
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::File {
-            path: path.to_owned(),
-            source: Arc::new(source),
-        })?;
-        parse(&text)
-    }
+impl Section for DynamoDbSinkSettings {
+    const PLACE: SettingsPlace = SettingsPlace::Sink;
 
-    /// Checks the defaults, every table's settings, and the limits over all tables.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its table, its
-    /// value and the range.
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<(), ConfigError> {
         self.defaults.check(&SettingsPlace::Defaults)?;
         self.tables
             .iter()
@@ -189,27 +143,26 @@ impl DynamoDbSinkSettings {
         self.limits.check(self.named_settings())
     }
 
-    /// Returns each table's settings, by the names that messages give them.
-    fn named_settings(&self) -> impl Iterator<Item = (String, &TableSettings)> {
-        let tables = self.tables.iter();
-        tables.map(|(name, settings)| (format!("table {name:?}"), settings))
+    fn allowed(path: &str) -> Option<String> {
+        SinkLimits::allowed(path)
     }
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        let file: File = read(&SettingsPlace::Whole, value)?;
+    fn read(value: Value) -> Result<Self, ConfigError> {
+        let file: File = fields(&Self::PLACE, value, Self::allowed)?;
 
         // The defaults are read and checked before any table is, so that a mistake in them is not
         // reported as a table's.
-        let defaults: TableSettings = read(
+        let defaults: TableSettings = fields(
             &SettingsPlace::Defaults,
             Value::Object(file.defaults.clone()),
+            TableSettings::allowed,
         )?;
         defaults.check(&SettingsPlace::Defaults)?;
         let mut tables = BTreeMap::new();
         for (name, own) in file.tables {
             let place = SettingsPlace::Table(name.clone());
-            let settings: TableSettings =
-                read(&place, Value::Object(overlay(file.defaults.clone(), own)))?;
+            let merged = Value::Object(overlay(file.defaults.clone(), own));
+            let settings: TableSettings = fields(&place, merged, TableSettings::allowed)?;
             settings.check(&place)?;
             tables.insert(name, settings);
         }
@@ -229,7 +182,7 @@ impl DynamoDbSinkSettings {
 /// Reads settings within an application's own, with the same checks and the same messages.
 impl<'de> Deserialize<'de> for DynamoDbSinkSettings {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Self::from_value(Value::deserialize(from)?).map_err(serde::de::Error::custom)
+        Self::read(Value::deserialize(from)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -254,50 +207,6 @@ fn overlay(mut base: Map<String, Value>, own: Map<String, Value>) -> Map<String,
         base.insert(field, merged);
     }
     base
-}
-
-/// Reads a part of the settings. An error names the table and the field.
-fn read<T: serde::de::DeserializeOwned>(
-    place: &SettingsPlace,
-    value: Value,
-) -> Result<T, ConfigError> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let path = error.path().to_string();
-        let mut problem = error.inner().to_string();
-        let field = (path != ".").then_some(path);
-        if let Some(allowed) = field.as_deref().and_then(TableSettings::allowed) {
-            problem = format!("{problem}, allowed {allowed}");
-        }
-        ConfigError::Unreadable {
-            place: place.clone(),
-            field: field.as_deref().map(one_line),
-            problem: one_line(&problem),
-        }
-    })
-}
-
-/// Returns a text on one line: a name from a file may hold a line break.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            line.extend(c.escape_debug());
-        } else {
-            line.push(c);
-        }
-    }
-    line
-}
-
-/// Returns the parser's error on one line, with its place.
-fn located(text: &str, error: &toml::de::Error) -> String {
-    let message = error.message().replace('\n', ", ");
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
-        return message;
-    };
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    format!("{message} at line {line} column {column}")
 }
 
 #[cfg(test)]

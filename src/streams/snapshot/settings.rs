@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, units};
+use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
 
 const SEGMENTS: Bound<usize> = Bound::new("snapshot.segments", 1, 64);
 /// Source of the upper end: a table's default quota is 40,000; this allows for a raised one.
@@ -84,6 +84,13 @@ impl SnapshotSettings {
         READ_UNITS.check(place, self.read_units)?;
         SETTLING.check(place, self.settling)?;
         HOLD.check(place, Bytes(self.hold_bytes))
+    }
+
+    /// Returns the allowed values of the field at `path`, in words.
+    pub(in super::super) fn allowed(path: &str) -> Option<String> {
+        allowed_at(path, &[SEGMENTS, READ_UNITS])
+            .or_else(|| allowed_at(path, &[SETTLING]))
+            .or_else(|| allowed_at(path, &[HOLD]))
     }
 
     pub(super) fn get_segments(&self) -> NonZeroUsize {

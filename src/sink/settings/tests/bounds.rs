@@ -134,19 +134,19 @@ fn a_limit_below_that_of_a_table_is_refused() {
     for (text, message) in [
         (
             "max_requests = 8\n[tables.a]\nconcurrency = { max = 9 }",
-            "settings: max_requests is 8, allowed 9 (concurrency of table \"a\") to 1000000",
+            "sink: max_requests is 8, allowed 9 (concurrency of table \"a\") to 1000000",
         ),
         (
             "max_requests = 31\n[tables.b]",
-            "settings: max_requests is 31, allowed 32 (concurrency of table \"b\") to 1000000",
+            "sink: max_requests is 31, allowed 32 (concurrency of table \"b\") to 1000000",
         ),
         (
             "buffer_bytes = \"63MiB\"\n[tables.b]",
-            "settings: buffer_bytes is 63MiB, allowed 64MiB (buffer_bytes of table \"b\") to 1024GiB",
+            "sink: buffer_bytes is 63MiB, allowed 64MiB (buffer_bytes of table \"b\") to 1024GiB",
         ),
         (
             "max_requests = 0",
-            "settings: max_requests is 0, allowed 1 to 1000000",
+            "sink: max_requests is 0, allowed 1 to 1000000",
         ),
     ] {
         let refused = DynamoDbSinkSettings::from_toml(text).unwrap_err();

@@ -161,15 +161,15 @@ fn a_mistake_names_table_field_value_and_range() {
         ),
         (
             "tables = 7",
-            "settings: tables: invalid type: integer `7`, expected a map",
+            "sink: tables: invalid type: integer `7`, expected a map",
         ),
         (
             "tables.a = 7",
-            "settings: tables.a: invalid type: integer `7`, expected a map",
+            "sink: tables.a: invalid type: integer `7`, expected a map",
         ),
         (
             "a = 7",
-            "settings: a: unknown field `a`, expected one of `max_requests`, `buffer_bytes`, `defaults`, `tables`",
+            "sink: a: unknown field `a`, expected one of `max_requests`, `buffer_bytes`, `defaults`, `tables`",
         ),
     ];
     for (toml, expected) in cases {
@@ -218,10 +218,9 @@ fn files_are_told_apart_by_their_ending() {
         "settings file \"settings.yaml\" ends in neither .toml nor .json"
     );
     let manifest = DynamoDbSinkSettings::from_path("Cargo.toml").expect_err("no settings");
-    assert!(
-        matches!(manifest, ConfigError::Unreadable { .. }),
-        "{manifest}"
-    );
+    let manifest = manifest.to_string();
+    let expected = "settings file \"Cargo.toml\": sink: ";
+    assert!(manifest.starts_with(expected), "{manifest}");
 }
 
 #[test]
