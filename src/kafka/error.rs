@@ -148,13 +148,20 @@ pub enum KafkaError {
         /// librdkafka's words.
         reason: Arc<str>,
     },
+    /// The operating system gives no thread. Nothing was sent.
+    #[error("no thread can be started: {reason}")]
+    #[non_exhaustive]
+    NoThread {
+        /// The operating system's words.
+        reason: Arc<str>,
+    },
     /// The client is broken for good.
     #[error("kafka client failed for good: {reason}")]
     #[non_exhaustive]
     Fatal {
         /// [`Denied`](ErrorKind::Denied) where the brokers do not let it in, [`Fenced`](ErrorKind::Fenced) where another one took
         /// its place or its order of records is lost, [`Handler`](ErrorKind::Handler) where the handler of gaps panicked,
-        /// [`Unavailable`](ErrorKind::Unavailable) where the operating system gives it no thread, and
+        /// [`Unavailable`](ErrorKind::Unavailable) where it can have no client, for want of a thread, and
         /// [`Internal`](ErrorKind::Internal) where its own thread panicked.
         kind: ErrorKind,
         /// librdkafka's words.
@@ -181,6 +188,7 @@ impl KafkaError {
             Self::NotDelivered { .. }
             | Self::NotCommitted { .. }
             | Self::NotConnected { .. }
+            | Self::NoThread { .. }
             | Self::Unreachable { .. } => ErrorKind::Unavailable,
             Self::Gap { .. } => ErrorKind::Gap,
             Self::Fatal { kind, .. } => *kind,

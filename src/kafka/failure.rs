@@ -128,9 +128,8 @@ impl KafkaError {
 
     /// Returns the error of a client that the operating system gives no thread.
     pub(super) fn no_thread(error: &io::Error) -> Self {
-        Self::Fatal {
-            kind: ErrorKind::Unavailable,
-            reason: format!("no thread can be started: {error}").into(),
+        Self::NoThread {
+            reason: error.to_string().into(),
         }
     }
 

@@ -122,6 +122,6 @@ pub(crate) fn all() -> Vec<Sample> {
     let samples = errors.map(|(error, kind)| Sample::new(error, kind));
     let no_thread = KafkaError::no_thread(&io::Error::other(ROOT));
     let mut all = Vec::from(samples);
-    all.push(Sample::new(no_thread, ErrorKind::Unavailable).retryable(false));
+    all.push(Sample::new(no_thread, ErrorKind::Unavailable));
     all
 }

@@ -42,13 +42,6 @@ impl ServiceError {
             .into()
     }
 
-    /// Returns the error of a description that was not asked for, since as many as may be are under way.
-    pub(crate) fn not_described() -> Self {
-        Failure::new(ErrorClass::Transient, code::ATTEMPT_TIMEOUT)
-            .with_detail("as many tables as may be at a time wait for an answer to DescribeTable")
-            .into()
-    }
-
     /// Returns the error of a table whose keys are no longer those it was opened with.
     pub(crate) fn keys_changed() -> Self {
         Failure::new(ErrorClass::Fatal, code::KEYS_CHANGED)

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,6 +20,18 @@ pub(crate) struct AckTracker {
     clock: Clock,
     /// The time from which the shard is no longer this worker's, in milliseconds of the clock.
     valid_until: AtomicU64,
+    /// The records that are being written as letters.
+    letters: AtomicUsize,
+}
+
+/// A record that is being written as a letter.
+#[derive(Debug)]
+pub(super) struct OpenLetter(Arc<AckTracker>);
+
+impl Drop for OpenLetter {
+    fn drop(&mut self) {
+        self.0.letters.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 #[derive(Debug)]
@@ -59,6 +71,7 @@ impl AckTracker {
         Self {
             clock,
             valid_until: AtomicU64::new(u64::MAX),
+            letters: AtomicUsize::new(0),
             pages: Mutex::new(Pages {
                 records: Contiguous::new(),
                 ends: VecDeque::new(),
@@ -138,6 +151,22 @@ impl AckTracker {
     /// Notes that the shard is not given up after all.
     pub(crate) fn reopen(&self) {
         self.pages.lock().is_closing = false;
+    }
+
+    /// Notes that a record is being written as a letter, for as long as the result lives.
+    pub(super) fn open_letter(self: &Arc<Self>) -> OpenLetter {
+        self.letters.fetch_add(1, Ordering::AcqRel);
+        OpenLetter(Arc::clone(self))
+    }
+
+    /// Returns whether nothing that was handed out is to be given again, here or by another worker, as far as is known.
+    pub(super) fn is_handing_out(&self) -> bool {
+        !self.is_dropped() && !self.is_closing() && !self.is_revoked()
+    }
+
+    /// Returns whether a caller may be given progress behind what was handed out: no letter is under way.
+    pub(super) fn may_advance(&self) -> bool {
+        self.letters.load(Ordering::Acquire) == 0 && self.is_handing_out()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

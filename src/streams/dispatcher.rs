@@ -202,7 +202,11 @@ impl Dispatcher {
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Self::Handler(_) => true,
-            Self::Channel(output) => output.pending.is_none(),
+            // What the filter leaves out holds up no reading.
+            Self::Channel(output) => output
+                .pending
+                .as_ref()
+                .is_none_or(|chunk| chunk.entries.is_empty()),
             Self::Gone => false,
         }
     }
@@ -219,6 +223,10 @@ impl Dispatcher {
         match self {
             Self::Handler(runner) if !is_empty => runner.push(entries, now),
             Self::Channel(output) if !is_empty || progress != Progress::default() => {
+                let before = output.pending.take().map(|chunk| chunk.progress);
+                let progress = before
+                    .filter(|_| is_empty)
+                    .map_or(progress, |before| before.followed_by(progress));
                 let chunk = Chunk {
                     shard: output.shard.clone(),
                     acks: Arc::clone(acks),

@@ -1,10 +1,12 @@
 //! What a stream's caller is given beside records: news of shards, and their progress.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::ack_tracker::AckTracker;
 use super::record_stream::TrackedRecord;
 use super::{SequenceNumber, ShardId};
 use crate::progress::PartitionGuard;
@@ -40,6 +42,68 @@ pub(crate) struct Progress {
     pub(crate) advanced: Option<SequenceNumber>,
     /// Nothing is left to be read, for now.
     pub(crate) is_idle: bool,
+}
+
+impl Progress {
+    /// Returns the progress after this one and the next, with no record between them.
+    pub(super) fn followed_by(self, next: Self) -> Self {
+        Self {
+            advanced: next.advanced.or(self.advanced),
+            is_idle: next.is_idle || self.is_idle,
+        }
+    }
+}
+
+/// The progress of shards that a stream's caller has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct PendingProgress(BTreeMap<ShardId, (Arc<AckTracker>, Progress)>);
+
+impl PendingProgress {
+    /// Notes the progress behind a chunk, and whether it hands records out.
+    pub(super) fn note(
+        &mut self,
+        shard: &ShardId,
+        acks: &Arc<AckTracker>,
+        (hands_out, next): (bool, Progress),
+    ) {
+        let before = self.0.remove(shard);
+        let before = before.filter(|(of, _)| !hands_out && Arc::ptr_eq(of, acks));
+        let progress = before.map_or(next, |(_, before)| before.followed_by(next));
+        if progress != Progress::default() {
+            self.0.insert(shard.clone(), (Arc::clone(acks), progress));
+        }
+    }
+
+    /// Forgets the progress of a shard.
+    pub(super) fn forget(&mut self, shard: &ShardId) {
+        self.0.remove(shard);
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns whether [`take`](Self::take) has something to give.
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.values().any(|(acks, _)| acks.may_advance())
+    }
+
+    /// Takes the progress of one shard. That of a shard with a letter under way stays until the letter
+    /// is accepted, and that behind a record which is given again is of no use.
+    pub(super) fn take(&mut self) -> Option<StreamsEvent> {
+        self.0.retain(|_, (acks, _)| acks.is_handing_out());
+        let (shard, (acks, mut progress)) = {
+            let ready = self.0.iter().find(|(_, (acks, _))| acks.may_advance())?;
+            self.0.remove_entry(&ready.0.clone())?
+        };
+        let Some(sequence) = progress.advanced.take() else {
+            return Some(StreamsEvent::Idle(shard));
+        };
+        if progress.is_idle {
+            self.0.insert(shard.clone(), (acks, progress));
+        }
+        Some(StreamsEvent::Advanced(shard, sequence))
+    }
 }
 
 /// News of shards on their way to a caller that takes records as a stream. They overtake records.

@@ -1,6 +1,6 @@
 //! A table's changes as a stream.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::ShardId;
+use super::ack_tracker::OpenLetter;
 use super::control::{Running, StreamsControl};
 use super::dispatcher::Chunk;
 use super::error::StreamsError;
-use super::events::{NewsReceiver, Progress, StreamsEvent};
+use super::events::{NewsReceiver, PendingProgress, StreamsEvent};
 use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetterFn, DeadReason, FailedChange, write_dead_letter};
 use super::record::{MalformedRecord, Record};
@@ -63,7 +64,7 @@ pub struct RecordStream {
     /// The records of the last chunk that have not been taken yet.
     ready: VecDeque<TrackedRecord>,
     /// The progress of shards that has not been taken yet, where events are.
-    progress: BTreeMap<ShardId, Progress>,
+    progress: PendingProgress,
     /// The worker, until it has ended.
     running: Option<Running>,
     control: StreamsControl,
@@ -97,7 +98,7 @@ impl RecordStream {
             chunks,
             news,
             ready: VecDeque::new(),
-            progress: BTreeMap::new(),
+            progress: PendingProgress::default(),
             running: Some(running),
             control,
             letters,
@@ -159,7 +160,7 @@ impl RecordStream {
                 if !records.is_empty() {
                     return Poll::Ready(Some(Ok(StreamsEvent::Records(records))));
                 }
-                if let Some(event) = self.take_progress() {
+                if let Some(event) = self.progress.take() {
                     return Poll::Ready(Some(Ok(event)));
                 }
             }
@@ -191,28 +192,9 @@ impl RecordStream {
             if self.ready.front().is_some_and(is_next) {
                 self.ready.clear();
             }
-            self.progress.remove(shard);
+            self.progress.forget(shard);
         }
         Poll::Ready(event)
-    }
-
-    /// Returns whether there is progress to take. While a letter is being written, no shard is known to be past it.
-    fn may_take_progress(&self) -> bool {
-        !self.progress.is_empty() && self.writing_letters.is_empty()
-    }
-
-    fn take_progress(&mut self) -> Option<StreamsEvent> {
-        if !self.may_take_progress() {
-            return None;
-        }
-        let (shard, mut progress) = self.progress.pop_first()?;
-        let Some(sequence) = progress.advanced.take() else {
-            return Some(StreamsEvent::Idle(shard));
-        };
-        if progress.is_idle {
-            self.progress.insert(shard.clone(), progress);
-        }
-        Some(StreamsEvent::Advanced(shard, sequence))
     }
 
     /// Stores the checkpoints of the records that are done and gives the leases up. Records that were taken are awaited for as long
@@ -276,19 +258,21 @@ impl RecordStream {
 
     /// Polls until a record is ready to be taken, or progress.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
-        while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
         loop {
+            // Also after a chunk, whose letters would wake nothing otherwise.
+            while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
             match self.ready.front() {
                 Some(first) if first.is_current() => return Poll::Ready(Some(Ok(()))),
                 // If the first is to be given again, in order, so are all behind it.
                 Some(_) => self.ready.clear(),
-                None if self.may_take_progress() => return Poll::Ready(Some(Ok(()))),
+                None if self.progress.is_ready() => return Poll::Ready(Some(Ok(()))),
                 None => {}
             }
             match ready!(self.chunks.poll_recv(context)) {
                 Some(chunk) => {
                     if let Err(error) = self.unpack(chunk) {
                         self.ready.clear();
+                        self.progress.clear();
                         self.running = None;
                         self.chunks.close();
                         return Poll::Ready(Some(Err(error)));
@@ -307,25 +291,19 @@ impl RecordStream {
     }
 
     fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        if chunk.acks.is_revoked() || chunk.acks.is_closing() {
-            // Dropped whole, it says so to its tracker.
+        if !chunk.acks.is_handing_out() {
+            // It is given again. Dropped whole, it says so to its tracker.
             return Ok(());
         }
         let entries = std::mem::take(&mut chunk.entries);
         let (shard, acks) = (&chunk.shard, &chunk.acks);
-        let mut progress = chunk.progress;
-        if let Some(before) = self.progress.remove(shard).filter(|_| entries.is_empty()) {
-            progress.advanced = progress.advanced.or(before.advanced);
-            progress.is_idle |= before.is_idle;
-        }
-        if progress != Progress::default() {
-            self.progress.insert(shard.clone(), progress);
-        }
+        let progress = (!entries.is_empty(), chunk.progress);
+        self.progress.note(shard, acks, progress);
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);
             match entry {
                 Ok(record) => self.ready.push_back(TrackedRecord { record, ack }),
-                Err(malformed) => self.dead_letter(shard, malformed, ack)?,
+                Err(malformed) => self.dead_letter(shard, malformed, (ack, acks.open_letter()))?,
             }
         }
         Ok(())
@@ -335,7 +313,7 @@ impl RecordStream {
         &mut self,
         shard: &ShardId,
         malformed: MalformedRecord,
-        ack: Ack,
+        (ack, open): (Ack, OpenLetter),
     ) -> Result<(), StreamsError> {
         let letters = &mut self.letters;
         let Some(dead_letters) = letters.handler.clone() else {
@@ -354,6 +332,7 @@ impl RecordStream {
         let mut retries = Retries::new(letters.backoff.clone(), letters.rng.fork());
         let failure_log = Arc::clone(&letters.failure_log);
         self.writing_letters.spawn(async move {
+            let _open = open;
             // The shard's next reader finds the record again.
             let is_current = || ack.is_current();
             let taken = write_dead_letter(

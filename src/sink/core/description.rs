@@ -54,6 +54,13 @@ pub(super) struct Description {
 const MIN_DESCRIBE_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Description {
+    /// Puts off a description that could not be asked for.
+    fn postpone(&mut self, now: Duration) {
+        self.asked_at = None;
+        self.wanted = true;
+        self.due = now.saturating_add(MIN_DESCRIBE_INTERVAL);
+    }
+
     /// Requests a description, once the next one is due.
     pub(super) fn want(&mut self) {
         self.wanted = true;
@@ -108,6 +115,11 @@ impl<C, F> Core<C, F> {
             self.isolation.description.asked_at = Some(self.requests.next());
         }
         due
+    }
+
+    /// Puts off the description that [`take_describe`](Self::take_describe) has granted: it was not asked for.
+    pub(crate) fn postpone_description(&mut self, now: Duration) {
+        self.isolation.description.postpone(now);
     }
 
     /// Returns whether the table should be described for its capacity now. It must be followed by

@@ -216,7 +216,7 @@ impl Running {
             self.refresh();
         }
         if self.worker.core.take_describe(now) {
-            self.describe();
+            self.describe(now);
         }
         for letter in self.worker.core.take_dead_letters() {
             self.dead_letter(now, letter);

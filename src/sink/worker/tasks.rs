@@ -98,14 +98,11 @@ impl Running {
     }
 
     /// Describes the table once, to learn whether it is as it was when it was opened.
-    pub(super) fn describe(&mut self) {
+    pub(super) fn describe(&mut self, now: Duration) {
         let transport = self.worker.transport.clone();
         let shape = self.worker.shape.get();
         let Some(permit) = self.worker.requests.try_describe() else {
-            // As without an answer: it is asked for again, after a longer and longer pause.
-            let described = Described::Failed(ServiceError::not_described());
-            let none = || Done::Described(described.clone());
-            self.start(std::future::ready(none()), none());
+            self.worker.core.postpone_description(now);
             return;
         };
         let describing = async move {

@@ -310,6 +310,74 @@ async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_progress_passes_a_record_that_was_dropped() {
+    let fake = table(1);
+    put_each(&fake, 3, 0).await;
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut out = Vec::new();
+    while out.len() < 3 {
+        match stream.next_event().await.expect("more").expect("no error") {
+            StreamsEvent::Records(records) => out.extend(records),
+            StreamsEvent::Opened(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    // Read behind them, and not taken yet: one that is wanted and one that is not.
+    delete(&fake, "k0").await;
+    put_each(&fake, 1, 1).await;
+    put_each(&fake, 1, 2).await;
+    tokio::time::sleep(30 * SECOND).await;
+    out.remove(0).ack.done();
+    drop(out);
+    let mut given = 0;
+    while given < 3 {
+        match stream.next_event().await.expect("more").expect("no error") {
+            StreamsEvent::Records(records) => {
+                given += records.len();
+                records.into_iter().for_each(|record| record.ack.done());
+            }
+            StreamsEvent::Advanced(..) | StreamsEvent::Idle(_) => {
+                assert_eq!(given, 3, "progress before the records that are given again");
+            }
+            StreamsEvent::Opened(_) | StreamsEvent::Lost(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_behind_a_letter_alone_comes_once_it_is_accepted() {
+    let fake = table(1);
+    let shard = open_shards(&fake).remove(0);
+    put_each(&fake, 1, 0).await;
+    let source = builder(&fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+        .dead_letters(|_: FailedChange| async {
+            tokio::time::sleep(5 * SECOND).await;
+            Ok::<_, std::io::Error>(())
+        })
+        .open()
+        .await;
+    let mut stream = source.expect("it opens").into_stream();
+    let mut seen = Seen::default();
+    seen.until(&mut stream, |seen| seen.idle.len() == 1).await;
+    fake.inject_stream_record(TABLE, &shard, r#"{"eventName": "TRUNCATE"}"#);
+    put_each(&fake, 1, 1).await;
+    let advanced = seen.until(&mut stream, |seen| seen.advanced.len() == 1);
+    tokio::time::timeout(20 * SECOND, advanced)
+        .await
+        .expect("the letter's end wakes the caller");
+    stream.close().await.expect("closed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn progress_waits_until_the_letters_before_it_are_accepted() {
     let fake = table(1);
     let shard = open_shards(&fake).remove(0);

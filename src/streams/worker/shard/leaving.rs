@@ -112,6 +112,8 @@ impl ShardTask {
             Phase::Draining { .. } if !closing => {
                 self.phase = Phase::Working;
                 self.handout.dispatcher.stay();
+                // It is opened anew, so that it is idle anew.
+                self.reading.is_idle = false;
             }
             // Work was aborted: the shard is let go, and any worker may take it.
             Phase::Draining { .. } | Phase::Stopping { .. } | Phase::LettingGo | Phase::Working => {
