@@ -186,12 +186,12 @@ impl Destinations {
     /// Counts a topic's partitions again in the background, now and then.
     pub(super) fn refresh_if_stale(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
         if topic.is_stale(self.core().clock.now()) {
-            self.count_again(name, topic);
+            self.recount_partitions(name, topic);
         }
     }
 
     /// Counts a topic's partitions again in the background.
-    pub(super) fn count_again(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
+    pub(super) fn recount_partitions(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
         if let (Ok(runtime), Some(claim)) = (Handle::try_current(), self.claim(name)) {
             let (destinations, name, topic) = (self.clone(), name.clone(), topic.clone());
             runtime.spawn(async move {

@@ -10,7 +10,7 @@ use rdkafka::{ClientConfig, ClientContext};
 use super::producer::TopicLimits;
 
 /// The longest that a topic's first record waits for it. Without an answer the sink finds out by refusals.
-const LONGEST: Duration = Duration::from_secs(2);
+const MAX_LIMIT_WAIT: Duration = Duration::from_secs(2);
 /// The least of them counts: a batch may not be larger than a segment.
 const LIMITS: [&str; 2] = ["max.message.bytes", "segment.bytes"];
 
@@ -43,10 +43,10 @@ async fn describe(config: &ClientConfig, topic: &str) -> Option<ConfigResource> 
     let config = config.clone();
     let made = tokio::task::spawn_blocking(move || config.create_with_context(Quiet));
     let client: AdminClient<Quiet> = made.await.ok()?.ok()?;
-    let options = AdminOptions::new().request_timeout(Some(LONGEST));
+    let options = AdminOptions::new().request_timeout(Some(MAX_LIMIT_WAIT));
     let topic = ResourceSpecifier::Topic(topic);
     let asked = client.describe_configs([&topic], &options);
-    let answer = tokio::time::timeout(LONGEST, asked).await;
+    let answer = tokio::time::timeout(MAX_LIMIT_WAIT, asked).await;
     // Its end blocks.
     drop(tokio::task::spawn_blocking(move || drop(client)));
     let resources = answer.ok()?.ok()?;

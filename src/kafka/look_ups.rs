@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 /// For how long a failure answers those who ask again: a caller that tries in a loop does not have the
 /// brokers asked each time.
-const REMEMBERED: Duration = Duration::from_secs(1);
+const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct LookUps(Mutex<HashMap<Arc<str>, Arc<LookUp>>>);
@@ -82,7 +82,7 @@ impl Drop for Claim {
 }
 
 fn is_remembered(at: Duration, now: Duration) -> bool {
-    now.saturating_sub(at) < REMEMBERED
+    now.saturating_sub(at) < FAILURE_TTL
 }
 
 #[cfg(test)]

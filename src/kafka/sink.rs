@@ -145,7 +145,7 @@ impl KafkaSink {
         self.check_record(record)?;
         let partition = self.destinations.partition(&topic, record)?;
         if partition.is_missing() {
-            self.destinations.count_again(&record.topic, &topic);
+            self.destinations.recount_partitions(&record.topic, &topic);
             return Err(KafkaError::LookingUp {
                 topic: record.topic.clone(),
             });

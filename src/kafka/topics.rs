@@ -17,7 +17,7 @@ use super::producer::{Partition, ProducerThread, TopicRules};
 use crate::clock::Clock;
 
 /// The longest single question: what is refused meanwhile is noticed between two.
-pub(super) const QUESTION: Duration = Duration::from_secs(1);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -200,7 +200,7 @@ async fn search(
     let mut unknown = None;
     loop {
         let (name, question) = (topic.clone(), ask.clone());
-        let asked = tokio::task::spawn_blocking(move || question(&name, QUESTION));
+        let asked = tokio::task::spawn_blocking(move || question(&name, QUERY_TIMEOUT));
         let answered = asked.await.map_err(|_| KafkaError::Closed)?;
         let now = clock.now();
         let (since, wait, error) = match answered {

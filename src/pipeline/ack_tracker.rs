@@ -219,12 +219,12 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         let slots = self.slots.lock();
         let mut records = slots.open.iter().zip(&slots.handed);
         records.find_map(|(open, handed)| {
-            let is_held = match holder {
+            let is_with_holder = match holder {
                 None | Some(Holder::Operators) => true,
                 Some(Holder::Sink) => handed.values > 0,
                 Some(Holder::DeadLetters) => handed.letter,
             };
-            let open = open.as_ref().filter(|_| is_held)?;
+            let open = open.as_ref().filter(|_| is_with_holder)?;
             Some(open.position.clone())
         })
     }

@@ -29,8 +29,8 @@ use crate::streams::{Record, RecordStream, StreamsEvent, StreamsStats, TrackedRe
 impl Source for RecordStream {
     type Item = Record;
 
-    async fn next(&mut self) -> NextEvent<Record> {
-        match self.next_event().await? {
+    async fn next_event(&mut self) -> NextEvent<Record> {
+        match Self::next_event(self).await? {
             Ok(event) => Some(Ok(translate(event))),
             Err(error) => Some(Err(error.into())),
         }

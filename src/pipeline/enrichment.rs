@@ -247,7 +247,7 @@ where
 
     /// Returns whether a lookup that has failed so often in a row is tried again.
     pub(super) fn may_retry(&self, failures: u32) -> bool {
-        self.max_attempts.is_none_or(|most| failures < most)
+        self.max_attempts.is_none_or(|max| failures < max)
     }
 
     /// Looks up once, after the delay that follows so many failures. Returns the key with the

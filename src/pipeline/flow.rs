@@ -69,25 +69,25 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 source.stop();
                 ended = true;
             }
-            self.feed(&mut parked, &mut stages, &mut out);
+            self.push_parked(&mut parked, &mut stages, &mut out);
             self.shared.check()?;
             outputs.give(&mut out);
             if ended && parked.is_none() && stages.is_idle() {
                 outputs.finish();
                 return Ok(());
             }
-            let wants = !ended && parked.is_none() && self.shared.has_room();
+            let takes_records = !ended && parked.is_none() && self.shared.has_capacity();
             tokio::select! {
                 biased;
                 () = poll_fn(|cx| {
                     if stages.poll(cx, &mut out) { Poll::Ready(()) } else { Poll::Pending }
                 }) => {}
                 () = self.shared.flow.notified() => {}
-                next = next(source, wants), if !has_ended => match next {
+                next = next(source, takes_records), if !has_ended => match next {
                     None => (ended, has_ended) = (true, true),
                     Some(Ok(SourceEvent::Records(records))) => {
                         parked = self.open(records, &mut partitions)?;
-                        self.feed(&mut parked, &mut stages, &mut out);
+                        self.push_parked(&mut parked, &mut stages, &mut out);
                         self.shared.check()?;
                         outputs.give(&mut out);
                         // A source that always has something must not keep the sink from its turn.
@@ -113,7 +113,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
         }
     }
 
-    /// Opens the book of a batch.
+    /// Opens the ack tracker of a batch.
     fn open<T: Send + 'static>(
         &mut self,
         batch: Vec<SourceRecord<T>>,
@@ -176,12 +176,16 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
     }
 
     /// Brings in what there is room for.
-    fn feed<T, G, O>(&self, parked: &mut Option<Parked<T>>, stages: &mut G, out: &mut Outputs<O>)
-    where
+    fn push_parked<T, G, O>(
+        &self,
+        parked: &mut Option<Parked<T>>,
+        stages: &mut G,
+        out: &mut Outputs<O>,
+    ) where
         G: Stage<T, O>,
     {
         let Some(batch) = parked else { return };
-        while self.shared.has_room() && !self.shared.is_stopped() {
+        while self.shared.has_capacity() && !self.shared.is_stopped() {
             let Some(record) = batch.records.pop_front() else {
                 *parked = None;
                 return;
@@ -216,7 +220,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
 /// Waits for the source's next event; without room for records, for the end of a partition.
 async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::Item> {
     if wants_records {
-        source.next().await
+        source.next_event().await
     } else {
         Some(Ok(source.next_closing().await))
     }

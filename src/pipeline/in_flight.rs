@@ -84,13 +84,13 @@ impl InFlight {
     }
 
     /// Returns whether another record may enter; where not, the flow is woken once there is room.
-    pub(super) fn has_room(&self) -> bool {
-        let has_room = || self.limits.has_room(self.level.get());
-        if has_room() {
+    pub(super) fn has_capacity(&self) -> bool {
+        let has_capacity = || self.limits.has_room(self.level.get());
+        if has_capacity() {
             return true;
         }
         self.waiting.store(true, Ordering::SeqCst);
-        has_room()
+        has_capacity()
     }
 
     /// Notes a batch that was read.
@@ -112,7 +112,7 @@ impl InFlight {
     }
 
     /// Returns the oldest record of which the sink, or the dead-letter output, has something.
-    pub(super) fn oldest_held_by(&self, holder: Holder) -> Option<Oldest> {
+    pub(super) fn oldest_with(&self, holder: Holder) -> Option<Oldest> {
         self.find(|batch| batch.oldest(Some(holder)))
     }
 

@@ -39,25 +39,28 @@ use parking_lot::Mutex;
 /// ```
 pub struct KafkaOutput<T> {
     sink: KafkaSink,
-    make: Make<T>,
+    to_record: ToRecord<T>,
     rejects_topics: bool,
     pending_error: Arc<Mutex<Option<EndpointError>>>,
 }
 
-type Make<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
+type ToRecord<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
 
 impl<T> KafkaOutput<T> {
-    /// Sends what `make` makes of each value; nothing for `None`.
+    /// Sends what `to_record` makes of each value; nothing for `None`.
     pub fn new<R: Into<Reason>>(
         sink: &KafkaSink,
-        mut make: impl FnMut(&T) -> Result<Option<ProducerRecord>, R> + Send + 'static,
+        mut to_record: impl FnMut(&T) -> Result<Option<ProducerRecord>, R> + Send + 'static,
     ) -> Self {
         Self {
             sink: sink.separate(),
-            make: Box::new(move |value| {
+            to_record: Box::new(move |value| {
                 // As in operators: a panic is the record's fault, and ends nothing else.
-                let made = catch_unwind(AssertUnwindSafe(|| make(value)));
-                made.map_or_else(|_| Err(Reason::panicked()), |made| made.map_err(Into::into))
+                let record = catch_unwind(AssertUnwindSafe(|| to_record(value)));
+                record.map_or_else(
+                    |_| Err(Reason::panicked()),
+                    |record| record.map_err(Into::into),
+                )
             }),
             rejects_topics: false,
             pending_error: Arc::default(),
@@ -91,7 +94,7 @@ impl Shared {
 impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.check()?;
-        let record = match (self.make)(&value) {
+        let record = match (self.to_record)(&value) {
             Ok(Some(record)) => record,
             Ok(None) => {
                 delivery.done();

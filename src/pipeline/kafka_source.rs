@@ -18,8 +18,8 @@ const BATCH: usize = 1000;
 impl Source for KafkaSource {
     type Item = Message;
 
-    async fn next(&mut self) -> NextEvent<Message> {
-        match self.next_event(BATCH).await? {
+    async fn next_event(&mut self) -> NextEvent<Message> {
+        match Self::next_event(self, BATCH).await? {
             Ok(event) => Some(Ok(translate(event))),
             Err(error) => Some(Err(error.into())),
         }

@@ -93,7 +93,7 @@ impl<R: Serialize> DeadLetter<R> {
     /// number or a text, as the source has it. `refusals` are the distinct reasons, and `unlisted`
     /// counts the values beyond them. `record` is what serde makes of the record: for a Kafka
     /// message take [`RawMessage`](super::RawMessage), for a table's change
-    /// [`RawChange`](super::RawChange), by [`dead_letter_with`](super::Pipeline::dead_letter_with).
+    /// [`RawChange`](crate::streams::RawChange), by [`dead_letter_with`](super::Pipeline::dead_letter_with).
     /// Later versions may add members under the same `v`.
     ///
     /// # Errors

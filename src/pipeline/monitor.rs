@@ -124,7 +124,7 @@ impl Watched {
         goes_on: bool,
         in_flight: &InFlight,
     ) -> Option<PipelineError> {
-        let Some(oldest) = in_flight.oldest_held_by(self.holder) else {
+        let Some(oldest) = in_flight.oldest_with(self.holder) else {
             (self.silent, self.kept) = (Duration::ZERO, None);
             self.operator.succeeded();
             return None;

@@ -202,12 +202,12 @@ async fn drained<L>(
     shared: &Shared<L>,
     clock: &Clock,
     asked: &OnceLock<Duration>,
-    most: Duration,
+    max: Duration,
 ) {
     drain.await;
     let now = *asked.get_or_init(|| clock.now());
     shared.drain();
-    clock.until(now + most).await;
+    clock.until(now + max).await;
 }
 
 /// Writes what the operators give, until they give no more and all of it is durable.

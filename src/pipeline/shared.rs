@@ -82,8 +82,8 @@ impl<L> Shared<L> {
     }
 
     /// Returns whether another record may enter; where not, the flow is woken once there is room.
-    pub(super) fn has_room(&self) -> bool {
-        self.in_flight.has_room()
+    pub(super) fn has_capacity(&self) -> bool {
+        self.in_flight.has_capacity()
     }
 
     /// Notes a batch that was read.

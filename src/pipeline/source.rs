@@ -24,15 +24,15 @@ pub trait Source: Send + 'static {
     /// # Cancel safety
     ///
     /// Must be cancel safe: a call that is dropped has handed out nothing.
-    fn next(&mut self) -> impl Future<Output = NextEvent<Self::Item>> + Send;
+    fn next_event(&mut self) -> impl Future<Output = NextEvent<Self::Item>> + Send;
 
     /// Waits for news of a partition, [`Closing`](SourceEvent::Closing) or [`Lost`](SourceEvent::Lost) above all.
-    /// Called in the place of [`next`](Self::next) while the pipeline has no room for records, and after
+    /// Called in the place of [`next_event`](Self::next_event) while the pipeline has no room for records, and after
     /// [`stop`](Self::stop). By default it never resolves, for sources whose partitions stay.
     ///
     /// # Cancel safety
     ///
-    /// Must be cancel safe, as [`next`](Self::next).
+    /// Must be cancel safe, as [`next_event`](Self::next_event).
     fn next_closing(&mut self) -> impl Future<Output = SourceEvent<Self::Item>> + Send {
         pending()
     }
@@ -43,7 +43,7 @@ pub trait Source: Send + 'static {
         None
     }
 
-    /// Stops handing out records. `next` is not called again; what is out may still be acknowledged. May be called twice.
+    /// Stops handing out records. `next_event` is not called again; what is out may still be acknowledged. May be called twice.
     fn stop(&mut self);
 
     /// Stores the positions of what was acknowledged and gives up ownership of the partitions. Must not wait for records that

@@ -44,12 +44,12 @@ use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 /// ```
 pub struct TableOutput<T> {
     table: TableSink,
-    make: Make<T>,
+    to_write: ToWrite<T>,
     settling: Option<Settling>,
     pending: PendingError,
 }
 
-type Make<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
+type ToWrite<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
 
 /// The error that the settling task found and that ends the pipeline.
 type PendingError = Arc<Mutex<Option<EndpointError>>>;
@@ -81,14 +81,14 @@ impl<T: Serialize + Send + 'static> TableOutput<T> {
 }
 
 impl<T: Send + 'static> TableOutput<T> {
-    /// Returns an output that submits what `make` makes of each value.
+    /// Returns an output that submits what `to_write` makes of each value.
     pub fn new(
         table: &TableSink,
-        make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
+        to_write: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
     ) -> Self {
         Self {
             table: table.clone(),
-            make: Box::new(make),
+            to_write: Box::new(to_write),
             settling: None,
             pending: PendingError::default(),
         }
@@ -155,7 +155,7 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: Pendin
 impl<T: Send + 'static> Sink<T> for TableOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.check()?;
-        let submit = (self.make)(&self.table, &value).into_future();
+        let submit = (self.to_write)(&self.table, &value).into_future();
         drop(value);
         match submit.await {
             Ok(receipt) => self.accept(Accepted::Write(receipt, delivery)),

@@ -96,7 +96,6 @@ pub struct Record {
 }
 
 /// The parts of a record that was written down.
-#[cfg(feature = "pipeline")]
 pub(crate) struct RecordParts<'a> {
     pub(crate) shard: ShardId,
     pub(crate) kind: EventKind,
@@ -112,7 +111,6 @@ pub(crate) struct RecordParts<'a> {
 
 impl Record {
     /// Returns a record that was written down, with a page of its own.
-    #[cfg(feature = "pipeline")]
     pub(crate) fn from_parts(parts: RecordParts<'_>) -> Self {
         let mut body = String::new();
         let mut add = |json: &str| {

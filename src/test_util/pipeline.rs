@@ -123,7 +123,7 @@ where
 {
     type Item = I::Item;
 
-    async fn next(&mut self) -> NextEvent<I::Item> {
+    async fn next_event(&mut self) -> NextEvent<I::Item> {
         let mut batch = Vec::with_capacity(self.batch);
         while batch.len() < self.batch
             && let Some(value) = self.records.next()

@@ -32,6 +32,7 @@ mod outcomes;
 mod panics;
 mod pipeline;
 mod privacy;
+mod public_names;
 mod refusals;
 mod servers;
 mod setup;

@@ -14,7 +14,7 @@ use super::super::error::{Failure, KafkaError, is_fatal};
 use super::super::receipt::{RecordMetadata, TopicPartition};
 use super::super::record::ProducerRecord;
 use super::super::settings::not_taken;
-use super::partition::{Partition, Way};
+use super::partition::{ClientKind, Partition};
 use super::thread::Route;
 
 /// A client that fills batches, or one whose batches have one record.
@@ -24,7 +24,7 @@ pub(in super::super) struct Client(BaseProducer<Reports>);
 pub(super) struct Handle {
     partition: Arc<Partition>,
     number: u64,
-    way: Way,
+    kind: ClientKind,
     bytes: usize,
     /// The record itself named the partition.
     named: bool,
@@ -54,7 +54,7 @@ impl Client {
         record: &ProducerRecord,
         partition: &Arc<Partition>,
         number: u64,
-        way: Way,
+        kind: ClientKind,
         max_bytes: Option<usize>,
     ) -> Result<(), NotTaken> {
         let bytes = record.size_bytes();
@@ -62,7 +62,7 @@ impl Client {
         let handle = Handle {
             partition: partition.clone(),
             number,
-            way,
+            kind,
             bytes,
             named: record.partition.is_some(),
         };
@@ -163,7 +163,7 @@ impl ProducerContext for Reports {
             }
         };
         self.0
-            .reported(&handle.partition, handle.number, handle.way, result);
+            .reported(&handle.partition, handle.number, handle.kind, result);
     }
 }
 

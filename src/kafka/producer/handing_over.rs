@@ -8,7 +8,7 @@ use super::super::error::{Failure, KafkaError};
 use super::super::receipt::RecordMetadata;
 use super::Pending;
 use super::client::NotTaken;
-use super::partition::{Flow, Partition, Verdict, Way};
+use super::partition::{ClientKind, Flow, Partition, Verdict};
 use super::thread::{Clients, Route};
 
 impl Route {
@@ -25,26 +25,32 @@ impl Route {
         }
         flow.enter_generation(clients.generation);
         let all_alone = self.all_alone(partition, flow);
-        while let Some((way, number, pending)) = flow.next(all_alone) {
-            let Some(client) = clients.of(way) else {
-                if way == Way::Alone {
+        while let Some((kind, number, pending)) = flow.next(all_alone) {
+            let Some(client) = clients.of(kind) else {
+                if kind == ClientKind::Single {
                     self.alone.wants_client();
                 }
                 break;
             };
-            self.count_out(way);
-            let sent = client.send(&pending.record, partition, number, way, self.core.max_bytes);
+            self.count_out(kind);
+            let sent = client.send(
+                &pending.record,
+                partition,
+                number,
+                kind,
+                self.core.max_bytes,
+            );
             let Err(error) = sent else {
-                flow.handed_over(way);
+                flow.handed_over(kind);
                 continue;
             };
-            self.count_in(way);
+            self.count_in(kind);
             match error {
                 // The thread looks again at its next turn.
                 NotTaken::NotNow => break,
                 NotTaken::Outage(error) => {
                     flow.fail_next(Failure::Outage(error));
-                    self.trouble.store(true, Ordering::Release);
+                    self.needs_recovery.store(true, Ordering::Release);
                     break;
                 }
                 NotTaken::Refused(error) => {
@@ -63,7 +69,7 @@ impl Route {
         &self,
         partition: &Arc<Partition>,
         number: u64,
-        way: Way,
+        kind: ClientKind,
         result: Result<RecordMetadata, Failure>,
     ) {
         let (delivered, outcome) = match result {
@@ -76,18 +82,18 @@ impl Route {
         let verdict = flow.report(number, outcome);
         match &verdict {
             Some(Verdict::Settled(_, Err(Failure::Batch { .. } | Failure::Topic(_)))) => {
-                self.refused(&clients, partition, way);
+                self.refused(&clients, partition, kind);
             }
-            Some(Verdict::Undecided) => self.trouble.store(true, Ordering::Release),
+            Some(Verdict::Undecided) => self.needs_recovery.store(true, Ordering::Release),
             Some(Verdict::Settled(..)) | None => {}
         }
         // Under the lock and behind all that: the thread that sees none out finds what each report said.
-        self.count_in(way);
+        self.count_in(kind);
         let refused = self.hand_over(&clients, partition, &mut flow);
         drop((flow, clients));
         match verdict {
             Some(Verdict::Settled(pending, outcome)) => {
-                if way == Way::Alone && outcome.is_ok() {
+                if kind == ClientKind::Single && outcome.is_ok() {
                     partition.rules.taken(&pending.record);
                 }
                 let result = match (outcome, delivered) {
@@ -123,28 +129,28 @@ impl Route {
     }
 
     /// Notes that a broker refused a record that was alone in its batch.
-    fn refused(&self, clients: &Clients, partition: &Partition, way: Way) {
-        let renew = match way {
+    fn refused(&self, clients: &Clients, partition: &Partition, kind: ClientKind) {
+        let renew = match kind {
             // It stopped at this refusal: a new one goes on.
-            Way::Batches => {
+            ClientKind::Batching => {
                 let now = self.core.clock.now();
                 partition.rules.refused(now, clients.generation);
                 true
             }
-            Way::Alone => self.alone.is_refused(),
+            ClientKind::Single => self.alone.is_refused(),
         };
-        self.trouble.fetch_or(renew, Ordering::AcqRel);
+        self.needs_recovery.fetch_or(renew, Ordering::AcqRel);
     }
 
     /// Returns whether the partition's records are to go one by one at present: not where they have waited for long, so
     /// that none times out for it.
     fn all_alone(&self, partition: &Partition, flow: &Flow<Pending>) -> bool {
         let now = || self.core.clock.now();
-        let patience = self.core.delivery_timeout / 8;
+        let max_age = self.core.delivery_timeout / 8;
         partition.rules.all_alone(now)
             && flow
                 .oldest()
-                .is_some_and(|accepted| now().saturating_sub(accepted) < patience)
+                .is_some_and(|accepted| now().saturating_sub(accepted) < max_age)
     }
 
     /// Hands over what may be, with the client of single records where one is wanted.
@@ -168,16 +174,16 @@ impl Route {
         }
     }
 
-    fn count_out(&self, way: Way) {
+    fn count_out(&self, kind: ClientKind) {
         self.out.fetch_add(1, Ordering::AcqRel);
-        if way == Way::Alone {
+        if kind == ClientKind::Single {
             self.alone.goes_out();
         }
     }
 
-    fn count_in(&self, way: Way) {
+    fn count_in(&self, kind: ClientKind) {
         self.out.fetch_sub(1, Ordering::AcqRel);
-        if way == Way::Alone {
+        if kind == ClientKind::Single {
             self.alone.is_back();
         }
     }

@@ -51,11 +51,11 @@ const PROOF_LASTS: Duration = Duration::from_secs(10 * 60);
 
 /// The client that a record goes to next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ClientKind {
     /// The client that fills batches.
-    Batches,
+    Batching,
     /// The client whose batches have one record.
-    Alone,
+    Single,
 }
 
 /// The extent to which a client may be trusted with a partition's order.
@@ -144,35 +144,35 @@ impl<R> Flow<R> {
     }
 
     /// Returns the next record that may be handed over, and to which client.
-    pub(super) fn next(&self, all_alone: bool) -> Option<(Way, u64, &R)> {
+    pub(super) fn next(&self, all_alone: bool) -> Option<(ClientKind, u64, &R)> {
         if self.stopped {
             return None;
         }
         let entry = self.entries.get(self.unsent)?;
         let idle = self.out == 0;
-        let way = match (entry.alone || all_alone, self.phase) {
+        let kind = match (entry.alone || all_alone, self.phase) {
             // One at a time: with a second one accepted, librdkafka would take a first one that the
             // broker refused for now as delivered too.
-            (true, _) if idle => Way::Alone,
-            (false, Phase::Proven) => Way::Batches,
-            (false, Phase::Unproven | Phase::Alone) if idle => Way::Batches,
+            (true, _) if idle => ClientKind::Single,
+            (false, Phase::Proven) => ClientKind::Batching,
+            (false, Phase::Unproven | Phase::Alone) if idle => ClientKind::Batching,
             _ => return None,
         };
         let record = entry.record.as_ref()?;
-        Some((way, self.unsent, record))
+        Some((kind, self.unsent, record))
     }
 
     /// Notes that the next record was handed over.
-    pub(super) fn handed_over(&mut self, way: Way) {
+    pub(super) fn handed_over(&mut self, kind: ClientKind) {
         if let Some(entry) = self.entries.get_mut(self.unsent) {
-            entry.alone = way == Way::Alone;
+            entry.alone = kind == ClientKind::Single;
         }
         self.unsent += 1;
         self.out += 1;
-        self.phase = match (way, self.phase) {
-            (Way::Alone, _) => Phase::Alone,
-            (Way::Batches, Phase::Proven) => Phase::Proven,
-            (Way::Batches, _) => Phase::Proving,
+        self.phase = match (kind, self.phase) {
+            (ClientKind::Single, _) => Phase::Alone,
+            (ClientKind::Batching, Phase::Proven) => Phase::Proven,
+            (ClientKind::Batching, _) => Phase::Proving,
         };
     }
 

@@ -10,7 +10,7 @@ use rdkafka::ClientConfig;
 
 use super::super::error::KafkaError;
 use super::super::receipt::TopicPartition;
-use super::super::topics::{QUESTION, is_unknown};
+use super::super::topics::{QUERY_TIMEOUT, is_unknown};
 use super::alone::AloneClient;
 use super::client::Client;
 use super::partition::Partition;
@@ -18,7 +18,7 @@ use super::thread::Route;
 use crate::settings::units::format_duration;
 
 /// Between two looks at whether the clients have given everything back.
-const TURN: Duration = Duration::from_millis(10);
+const RECOVERY_STEP: Duration = Duration::from_millis(10);
 /// The time for which requests under way are waited for once a record is overdue: partitions that are well have their answer by then.
 const GRACE: Duration = Duration::from_secs(1);
 /// The shortest time between two log lines on refused batches.
@@ -33,7 +33,7 @@ impl Route {
         if !self.call_back() {
             return;
         }
-        self.trouble.store(false, Ordering::Release);
+        self.needs_recovery.store(false, Ordering::Release);
         let limit = self.age_limit();
         self.note_refusals();
         self.shrink_batches();
@@ -70,7 +70,7 @@ impl Route {
             }
             let in_vain = overdue_since.is_some_and(|since| clock.now() >= since + GRACE);
             self.give_back(in_vain);
-            self.poll(TURN);
+            self.poll(RECOVERY_STEP);
             self.core.meter.level(self.core.admission.occupancy());
         }
         true
@@ -133,7 +133,7 @@ impl Route {
         };
         let answers = suspect
             .into_iter()
-            .map_while(|topic| Some((topic, client.metadata(topic, QUESTION).ok()?)));
+            .map_while(|topic| Some((topic, client.metadata(topic, QUERY_TIMEOUT).ok()?)));
         let unknown = answers.filter(|(topic, metadata)| is_unknown(metadata, topic));
         let error = |topic: &Arc<str>| KafkaError::UnknownTopic {
             topic: topic.clone(),

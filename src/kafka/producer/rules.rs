@@ -16,7 +16,7 @@ const BATCH_OVERHEAD: usize = 68;
 const HEADER_OVERHEAD: usize = 2;
 /// A refusal within this time of when batches were tried again counts as the same trouble. A new client takes some 100 ms,
 /// most of it the thread's tick, so refusals that come less often cost the other partitions 5 % at most.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET_PERIOD: Duration = Duration::from_secs(2);
 /// The time without batches after a second refusal; it doubles from there.
 const SHORTEST_BAN: Duration = Duration::from_millis(100);
 /// The longest: by then a new client costs 2 % of the time.
@@ -115,10 +115,10 @@ impl BatchBan {
             return false;
         }
         let quiet = now.saturating_sub(self.until);
-        self.length = if !is_first && quiet < QUIET {
+        self.length = if !is_first && quiet < QUIET_PERIOD {
             (self.length * 2).clamp(SHORTEST_BAN, LONGEST_BAN)
         } else {
-            halved(self.length, quiet.as_secs() / QUIET.as_secs())
+            halved(self.length, quiet.as_secs() / QUIET_PERIOD.as_secs())
         };
         self.until = now + self.length;
         !self.length.is_zero()

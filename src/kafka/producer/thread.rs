@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::super::error::KafkaError;
 use super::alone::{AloneClient, AloneRecords};
 use super::client::Client;
-use super::partition::{Partition, Way};
+use super::partition::{ClientKind, Partition};
 use super::{Core, Pending};
 
 /// The time between two looks at gauges, time-outs and a wish to end.
@@ -41,7 +41,7 @@ pub(in super::super) struct Route {
     /// Records that are not settled.
     pub(super) pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
-    pub(super) trouble: AtomicBool,
+    pub(super) needs_recovery: AtomicBool,
     /// When a refused batch was logged last.
     pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
@@ -58,17 +58,17 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn of(&self, way: Way) -> Option<&Arc<Client>> {
-        match way {
-            Way::Batches => self.batches.as_ref(),
-            Way::Alone => self.alone.as_ref().map(AloneClient::client),
+    pub(super) fn of(&self, kind: ClientKind) -> Option<&Arc<Client>> {
+        match kind {
+            ClientKind::Batching => self.batches.as_ref(),
+            ClientKind::Single => self.alone.as_ref().map(AloneClient::client),
         }
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Client>> {
-        [Way::Batches, Way::Alone]
+        [ClientKind::Batching, ClientKind::Single]
             .into_iter()
-            .filter_map(|way| self.of(way))
+            .filter_map(|kind| self.of(kind))
     }
 }
 
@@ -90,16 +90,16 @@ impl ProducerThread {
             out: AtomicUsize::new(0),
             alone: AloneRecords::default(),
             pending: AtomicUsize::new(0),
-            trouble: AtomicBool::new(false),
+            needs_recovery: AtomicBool::new(false),
             refusal_logged: Mutex::default(),
             stop: AtomicBool::new(false),
         });
         let client = Client::new(&route.config.lock().clone(), route.clone())?;
         route.clients.write().batches = Some(Arc::new(client));
-        let served = route.clone();
+        let thread_route = route.clone();
         let started = thread::Builder::new()
             .name("kafka-sink".to_owned())
-            .spawn(move || served.serve());
+            .spawn(move || thread_route.serve());
         match started {
             Ok(_) => Ok(Self { route }),
             Err(error) => {
@@ -169,7 +169,7 @@ impl Route {
         let mut used_alone = clock.now();
         while self.pending.load(Ordering::Acquire) > 0 || !self.stop.load(Ordering::Acquire) {
             self.poll(next.saturating_sub(clock.now()));
-            if clock.now() < next && !self.trouble.load(Ordering::Acquire) {
+            if clock.now() < next && !self.needs_recovery.load(Ordering::Acquire) {
                 continue;
             }
             next = clock.now() + tick;
@@ -212,7 +212,7 @@ impl Route {
                 None => {}
                 // It stopped at a refusal, as it was asked to.
                 Some((RDKafkaErrorCode::GaplessGuarantee, _)) => {
-                    self.trouble.store(true, Ordering::Release);
+                    self.needs_recovery.store(true, Ordering::Release);
                 }
                 Some((code, reason)) => {
                     self.core.admission.refuse(&KafkaError::fatal(code, reason));
@@ -248,7 +248,7 @@ impl Route {
     }
 
     fn needs_order(&self) -> bool {
-        self.trouble.load(Ordering::Acquire) || self.has_overdue()
+        self.needs_recovery.load(Ordering::Acquire) || self.has_overdue()
     }
 
     /// Returns whether a record is under way for longer than it may.

@@ -10,9 +10,9 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::super::error::KafkaError;
 use super::clients::keys;
-use super::hold::Hold;
-use super::open::SERVE;
+use super::open::POLL_INTERVAL;
 use super::reader::{CLOSE, SourceThread};
+use super::revocation::Revocation;
 use super::shared::Key;
 use super::tracker::to_commit;
 
@@ -59,7 +59,7 @@ pub(super) struct Committed {
     result: KafkaResult<()>,
     keys: Vec<Key>,
     /// It was made while a revocation was held.
-    in_hold: bool,
+    in_revocation: bool,
 }
 
 /// The next answer to a commit.
@@ -73,7 +73,10 @@ pub(super) enum Answer {
 /// # Cancel safety
 ///
 /// Cancel safe.
-pub(super) async fn next_answer(commit: &mut Option<Commit>, hold: &mut Option<Hold>) -> Answer {
+pub(super) async fn next_answer(
+    commit: &mut Option<Commit>,
+    revocation: &mut Option<Revocation>,
+) -> Answer {
     let own = async {
         match commit {
             Some(commit) => commit.await,
@@ -81,8 +84,8 @@ pub(super) async fn next_answer(commit: &mut Option<Commit>, hold: &mut Option<H
         }
     };
     let of_hold = async {
-        match hold {
-            Some(hold) => hold.committed().await,
+        match revocation {
+            Some(revocation) => revocation.committed().await,
             None => pending().await,
         }
     };
@@ -96,8 +99,11 @@ impl SourceThread<'_> {
     /// Commits what is done, and in a hold something in any case: its answer says whether this is still
     /// a member.
     pub(super) fn start_commit(&mut self) {
-        let hold = self.hold.as_ref().filter(|hold| hold.is_draining());
-        if let Some(first) = hold.and_then(|hold| hold.trackers().first()) {
+        let revocation = self
+            .revocation
+            .as_ref()
+            .filter(|revocation| revocation.is_draining());
+        if let Some(first) = revocation.and_then(|revocation| revocation.trackers().first()) {
             first.not_committed();
         }
         self.commit_done();
@@ -106,7 +112,10 @@ impl SourceThread<'_> {
     /// Commits what is done. One commit at a time, so that none is overtaken by an older one. Returns
     /// whether there was anything to commit.
     fn commit_done(&mut self) -> bool {
-        let in_hold = self.hold.as_ref().is_some_and(Hold::is_draining);
+        let in_revocation = self
+            .revocation
+            .as_ref()
+            .is_some_and(Revocation::is_draining);
         let Some(list) = to_commit(&self.shared.trackers()) else {
             return false;
         };
@@ -115,7 +124,7 @@ impl SourceThread<'_> {
         self.commit = Some(tokio::task::spawn_blocking(move || Committed {
             result: clients.member.commit(&list, CommitMode::Sync),
             keys: keys(&list),
-            in_hold,
+            in_revocation,
         }));
         true
     }
@@ -132,7 +141,7 @@ impl SourceThread<'_> {
                     return Some(RDKafkaErrorCode::Fail);
                 };
                 let failed = committed.result.err().map(code);
-                self.committed(failed, &committed.keys, committed.in_hold)
+                self.committed(failed, &committed.keys, committed.in_revocation)
             }
             Answer::OfHold(result) => {
                 let failed = result.err().map(code);
@@ -148,7 +157,7 @@ impl SourceThread<'_> {
         &mut self,
         failed: Option<RDKafkaErrorCode>,
         keys: &[Key],
-        in_hold: bool,
+        in_revocation: bool,
     ) -> Option<RDKafkaErrorCode> {
         use RDKafkaErrorCode as Code;
         let Some(code) = failed else {
@@ -172,9 +181,15 @@ impl SourceThread<'_> {
             Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
         );
         // One of before the hold may be refused for the rebalance itself.
-        if is_out && in_hold && self.hold.as_ref().is_some_and(Hold::is_draining) {
+        if is_out
+            && in_revocation
+            && self
+                .revocation
+                .as_ref()
+                .is_some_and(Revocation::is_draining)
+        {
             // In a hold a refused commit is the only sign that the group went on without this member.
-            self.hold = None;
+            self.revocation = None;
             let trackers = self.shared.trackers();
             let all: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
             self.partitions.lost(&all);
@@ -199,7 +214,7 @@ impl SourceThread<'_> {
             if !passing || self.clock.now() >= until {
                 return Err(not_committed(code.to_string()));
             }
-            tokio::time::sleep(SERVE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         of_hold.map_or(Ok(()), |code| Err(not_committed(code.to_string())))
     }
@@ -217,9 +232,14 @@ impl SourceThread<'_> {
         of_hold: &mut Option<RDKafkaErrorCode>,
     ) -> Result<Option<RDKafkaErrorCode>, KafkaError> {
         let mut failed = None;
-        while self.commit.is_some() || self.hold.as_ref().is_some_and(Hold::is_committing) {
+        while self.commit.is_some()
+            || self
+                .revocation
+                .as_ref()
+                .is_some_and(Revocation::is_committing)
+        {
             tokio::select! {
-                answer = next_answer(&mut self.commit, &mut self.hold) => {
+                answer = next_answer(&mut self.commit, &mut self.revocation) => {
                     let is_of_hold = matches!(answer, Answer::OfHold(_));
                     let code = self.answered(answer);
                     if is_of_hold {
@@ -228,12 +248,12 @@ impl SourceThread<'_> {
                         failed = code;
                     }
                 }
-                () = tokio::time::sleep(SERVE) => {}
+                () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
             // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
             self.serve();
             let now = self.clock.now();
-            self.move_hold(now);
+            self.move_revocation(now);
             if now >= until && self.commit.is_some() {
                 return Err(not_committed(format!(
                     "no answer within {} s",

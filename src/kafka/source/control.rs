@@ -10,7 +10,7 @@ use super::super::error::KafkaError;
 use super::super::stats::KafkaSourceStats;
 use super::clients::Clients;
 use super::shared::Shared;
-use super::start::QUESTION;
+use super::start::QUERY_TIMEOUT;
 use crate::health::Health;
 
 /// A handle to a [`KafkaSource`](super::KafkaSource) that has gone elsewhere, such as into a pipeline.
@@ -58,9 +58,11 @@ impl KafkaSourceControl {
                     continue;
                 };
                 let (topic, partition) = tracker.key();
-                let range = clients.member.fetch_watermarks(&topic, partition, QUESTION);
+                let range = clients
+                    .member
+                    .fetch_watermarks(&topic, partition, QUERY_TIMEOUT);
                 let (low, high) = range.map_err(|error| KafkaError::Unreachable {
-                    waited: QUESTION,
+                    waited: QUERY_TIMEOUT,
                     reason: error.to_string().into(),
                 })?;
                 // Another member's by now, which has its lag.
@@ -103,8 +105,8 @@ impl KafkaSourceControl {
             shared.commits.health(),
             shared.silence.health(),
         ];
-        let trouble = all.into_iter().find(|health| !health.is_healthy());
-        trouble.unwrap_or_default()
+        let unhealthy = all.into_iter().find(|health| !health.is_healthy());
+        unhealthy.unwrap_or_default()
     }
 
     /// Returns the numbers of this moment.

@@ -5,7 +5,7 @@
 //! reading all other partitions as well.
 //!
 //! **Choice.** Two clients on one thread ([`clients`]): one is the group's member and fetches nothing,
-//! the other reads. A partition that goes is kept until its records are finished ([`hold`]), while the
+//! the other reads. A partition that goes is kept until its records are finished ([`revocation`]), while the
 //! others are read on. Each partition has a queue and a bound of its own, so that a slow one holds back
 //! no other ([`reading`], [`tracker`]). Where it begins is looked up, and an offset that is not there is
 //! a gap, never passed over in silence ([`start`]).
@@ -25,7 +25,6 @@ mod builder;
 mod clients;
 mod committing;
 mod control;
-mod hold;
 mod message;
 mod open;
 mod output;
@@ -34,6 +33,7 @@ mod questions;
 mod reader;
 mod reading;
 mod readings;
+mod revocation;
 mod settings;
 mod shared;
 mod start;

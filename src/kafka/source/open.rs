@@ -13,10 +13,10 @@ use super::super::settings::not_taken;
 use super::super::topics::{Waits, look_up};
 use super::clients::Clients;
 use super::reader::Setup;
-use super::start::{QUESTION, Search};
+use super::start::{QUERY_TIMEOUT, Search};
 
 /// The time between two looks at the clients' events.
-pub(super) const SERVE: Duration = Duration::from_millis(50);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Fails where this client may not use the group. Otherwise the first to learn of it would be the
 /// reader of the source, in words of librdkafka that name no group.
@@ -28,7 +28,7 @@ async fn ask_for_group(setup: &Setup, clients: &Arc<Clients>) -> Result<(), Kafk
     for topic in &settings.topics {
         list.add_partition(topic, 0);
     }
-    let longest = settings.topic_timeout.min(QUESTION);
+    let longest = settings.topic_timeout.min(QUERY_TIMEOUT);
     let asked = Arc::clone(clients);
     let ask = move || asked.reader.committed_offsets(list, longest);
     let answer = tokio::task::spawn_blocking(ask).await;
@@ -75,7 +75,7 @@ pub(super) async fn open(setup: &Setup) -> Result<(Arc<Clients>, Search), KafkaE
             if let Some(failure) = shared.failure() {
                 return failure;
             }
-            tokio::time::sleep(SERVE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     let opened_with = tokio::select! {

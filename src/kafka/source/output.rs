@@ -99,7 +99,7 @@ struct State {
     progress: BTreeMap<Key, Progress>,
     waker: Option<Waker>,
     /// Events are wanted beside records.
-    wants_events: bool,
+    takes_events: bool,
     /// No more comes; the error is returned once.
     end: Option<Option<KafkaError>>,
 }
@@ -130,7 +130,7 @@ impl Output {
     /// Adds the opening of a partition, where events are wanted.
     pub(super) fn opened(&self, key: Key) {
         let mut state = self.0.lock();
-        if state.end.is_none() && state.wants_events {
+        if state.end.is_none() && state.takes_events {
             state.queue.push_back(Item::Opened(key));
             wake(state);
         }
@@ -148,7 +148,7 @@ impl Output {
 
     fn progress(&self, key: &Key, note: impl FnOnce(&mut Progress)) {
         let mut state = self.0.lock();
-        if state.end.is_none() && state.wants_events {
+        if state.end.is_none() && state.takes_events {
             note(state.progress.entry(key.clone()).or_default());
             wake(state);
         }
@@ -157,7 +157,7 @@ impl Output {
     /// Adds the end of a partition, which overtakes other partitions' records.
     pub(super) fn closing(&self, event: KafkaEvent) {
         let mut state = self.0.lock();
-        if state.end.is_some() || !state.wants_events {
+        if state.end.is_some() || !state.takes_events {
             drop(state);
             return drop(event);
         }
@@ -209,7 +209,7 @@ impl Output {
 
     /// Has events given beside records.
     pub(super) fn want_events(&self) {
-        self.0.lock().wants_events = true;
+        self.0.lock().takes_events = true;
     }
 
     /// Takes what comes next, of records at most `max`.

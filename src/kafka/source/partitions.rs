@@ -245,7 +245,7 @@ impl Partitions {
             }
         };
         tracker.start(at, found.mark);
-        self.readings.read(tracker, at);
+        self.readings.begin(tracker, at);
         self.shared.output.opened(tracker.key());
         Ok(())
     }
@@ -259,20 +259,20 @@ impl Partitions {
         let start = range(tracker.position(), log.low, log.high, is_another);
         let Start::Gap { cause, wanted, at } = start else {
             // It was there all the same: the broker that was asked had been behind.
-            self.readings.read(tracker, tracker.position());
+            self.readings.begin(tracker, tracker.position());
             return Ok(());
         };
         self.gap(tracker, cause, wanted)?;
         if cause == GapCause::Trimmed {
             tracker.advance(at);
-            self.readings.read(tracker, at);
+            self.readings.begin(tracker, at);
             return Ok(());
         }
         // Another log begins: what is out is of the one that is gone.
         let new = tracker.renew_at(at, mark.to_string().into());
         self.shared.track(&new);
         self.shared.output.take_back(&new.topic, new.partition);
-        self.readings.read(&new, at);
+        self.readings.begin(&new, at);
         Ok(())
     }
 
@@ -356,8 +356,8 @@ impl Partitions {
     /// # Errors
     ///
     /// What ends the source.
-    pub(super) fn turn(&mut self) -> Result<bool, KafkaError> {
-        let (has_more, out_of_range) = self.readings.turn()?;
+    pub(super) fn read(&mut self) -> Result<bool, KafkaError> {
+        let (has_more, out_of_range) = self.readings.read()?;
         for tracker in self.readings.stop(&out_of_range) {
             self.questions.log(tracker, Duration::ZERO);
         }

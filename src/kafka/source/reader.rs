@@ -20,10 +20,10 @@ use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
 use super::committing::{Commit, CommitTimes, SHORTEST, next_answer};
-use super::hold::Hold;
-use super::open::{SERVE, open};
+use super::open::{POLL_INTERVAL, open};
 use super::partitions::Partitions;
 use super::questions;
+use super::revocation::Revocation;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{EndOutput, Key, Shared};
 use super::tracker::to_commit;
@@ -77,7 +77,7 @@ pub(super) async fn run(
         commit_times: CommitTimes::new(settings.commit_interval),
         drain_timeout: configs.drain_timeout,
         next_look: Duration::ZERO,
-        hold: None,
+        revocation: None,
         commit: None,
         has_failed: false,
         unseen: None,
@@ -100,7 +100,7 @@ pub(super) async fn run(
     drop(ending);
     // A question under way has the clients as well, and the last one to drop them leaves the group.
     while Arc::strong_count(&clients) > 1 && clock.now() < until {
-        tokio::time::sleep(SERVE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     // It waits for brokers that are connected and answer nothing.
     let left = tokio::task::spawn_blocking(move || drop(clients));
@@ -122,7 +122,7 @@ pub(super) struct SourceThread<'a> {
     drain_timeout: Duration,
     next_look: Duration,
     /// The revocation that is not answered yet.
-    pub(super) hold: Option<Hold>,
+    pub(super) revocation: Option<Revocation>,
     /// The commit that is under way.
     pub(super) commit: Option<Commit>,
     has_failed: bool,
@@ -148,7 +148,7 @@ impl SourceThread<'_> {
                         self.found(answer);
                     }
                 }
-                answer = next_answer(&mut self.commit, &mut self.hold) => {
+                answer = next_answer(&mut self.commit, &mut self.revocation) => {
                     self.answered(answer);
                 }
                 () = std::future::ready(()), if has_more => {}
@@ -190,15 +190,19 @@ impl SourceThread<'_> {
             self.fail(failure);
         }
         let now = self.clock.now();
-        self.move_hold(now);
+        self.move_revocation(now);
         let is_reading = self.is_reading();
         let mut has_more = false;
         if is_reading {
-            has_more = self.partitions.turn()?;
+            has_more = self.partitions.read()?;
             // After a stop nothing comes again, and what is out may still be acknowledged.
             self.partitions.readings.go_back(now);
         }
-        if self.hold.as_ref().is_some_and(Hold::is_draining) {
+        if self
+            .revocation
+            .as_ref()
+            .is_some_and(Revocation::is_draining)
+        {
             // The answer to a commit is the only sign that the group goes on without this member.
             self.commit_times.within(LOOK);
         }
@@ -233,7 +237,7 @@ impl SourceThread<'_> {
                 GroupEvent::Lost(keys) => {
                     self.partitions.lost(&keys);
                     // It was answered by the callback.
-                    self.hold = None;
+                    self.revocation = None;
                 }
             }
         }
@@ -244,7 +248,7 @@ impl SourceThread<'_> {
         let times = [
             // The answer to the one that is under way wakes the thread.
             Some(self.commit_times.next).filter(|_| self.commit.is_none()),
-            self.hold.as_ref().map(Hold::due),
+            self.revocation.as_ref().map(Revocation::due),
             self.partitions
                 .readings
                 .next_time()
@@ -260,23 +264,25 @@ impl SourceThread<'_> {
     fn revoked(&mut self, keys: &[Key]) {
         let open = self.partitions.close(keys);
         let until = self.clock.now() + self.drain_timeout;
-        match &mut self.hold {
-            Some(hold) => hold.add(open, until),
-            None => self.hold = Some(Hold::new(open, until)),
+        match &mut self.revocation {
+            Some(revocation) => revocation.add(open, until),
+            None => self.revocation = Some(Revocation::new(open, until)),
         }
     }
 
     /// Moves the hold on: gives partitions up that are drained, and answers once that is committed.
-    pub(super) fn move_hold(&mut self, now: Duration) {
-        let Some(hold) = &mut self.hold else { return };
+    pub(super) fn move_revocation(&mut self, now: Duration) {
+        let Some(revocation) = &mut self.revocation else {
+            return;
+        };
         // None may overtake the commit that is under way.
-        if hold.is_drained(now) && (self.commit.is_none() || now >= hold.due()) {
-            let keys: Vec<Key> = hold
+        if revocation.is_drained(now) && (self.commit.is_none() || now >= revocation.due()) {
+            let keys: Vec<Key> = revocation
                 .trackers()
                 .iter()
                 .map(|tracker| tracker.key())
                 .collect();
-            let overdue = hold
+            let overdue = revocation
                 .trackers()
                 .iter()
                 .filter(|tracker| !tracker.is_settled());
@@ -287,7 +293,7 @@ impl SourceThread<'_> {
                     "kafka consumer: partitions go with records that are not done: drain_timeout is over"
                 );
             }
-            let list = to_commit(hold.trackers());
+            let list = to_commit(revocation.trackers());
             // Before another member can have them, so that nothing more of them is done here.
             self.partitions.lost(&overdue);
             for key in &keys {
@@ -297,10 +303,10 @@ impl SourceThread<'_> {
                 let clients = Arc::clone(self.clients);
                 tokio::task::spawn_blocking(move || clients.member.commit(&list, CommitMode::Sync))
             });
-            hold.committing(now, commit);
+            revocation.committing(now, commit);
         }
-        if hold.is_over(now) {
-            self.hold = None;
+        if revocation.is_over(now) {
+            self.revocation = None;
             self.clients.release();
         }
     }

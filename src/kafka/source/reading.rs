@@ -34,9 +34,9 @@ pub(super) struct Reading {
     pub(super) rests_until: Option<Duration>,
 }
 
-/// The result of a turn.
+/// The result of reading a partition for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum ReadOutcome {
     /// Nothing is left to take now.
     Over,
     /// There may be more.
@@ -107,18 +107,18 @@ impl Reading {
     /// # Errors
     ///
     /// What ends the source.
-    pub(super) fn turn(&mut self, shared: &Shared) -> Result<Turn, KafkaError> {
+    pub(super) fn read(&mut self, shared: &Shared) -> Result<ReadOutcome, KafkaError> {
         if self.tracker.has_failed() || !self.is_ready.load(SeqCst) {
-            return Ok(Turn::Over);
+            return Ok(ReadOutcome::Over);
         }
         for _ in 0..STRIDE {
             if self.tracker.is_full() {
-                return Ok(Turn::Over);
+                return Ok(ReadOutcome::Over);
             }
             // Before the queue is looked at: what comes after the look sets it again.
             self.is_ready.store(false, SeqCst);
             let Some(received) = self.queue.poll(Duration::ZERO) else {
-                return Ok(Turn::Over);
+                return Ok(ReadOutcome::Over);
             };
             self.is_ready.store(true, SeqCst);
             match received {
@@ -128,16 +128,16 @@ impl Reading {
                 }
                 Err(ClientError::PartitionEOF(_)) => {
                     self.has_come = true;
-                    return Ok(Turn::AtEnd);
+                    return Ok(ReadOutcome::AtEnd);
                 }
                 Err(error) => {
-                    if let Some(turn) = failed(&error, &self.tracker, shared)? {
-                        return Ok(turn);
+                    if let Some(outcome) = failed(&error, &self.tracker, shared)? {
+                        return Ok(outcome);
                     }
                 }
             }
         }
-        Ok(Turn::More)
+        Ok(ReadOutcome::More)
     }
 }
 
@@ -159,14 +159,14 @@ fn failed(
     error: &ClientError,
     tracker: &PartitionTracker,
     shared: &Shared,
-) -> Result<Option<Turn>, KafkaError> {
+) -> Result<Option<ReadOutcome>, KafkaError> {
     use RDKafkaErrorCode as Code;
     let code = error.rdkafka_error_code().unwrap_or(Code::Fail);
     let reason: Arc<str> = code.to_string().into();
     match (error, code) {
         (ClientError::MessageConsumptionFatal(_), code) => Err(KafkaError::fatal(code, reason)),
         (_, code) if is_fatal(code) => Err(KafkaError::fatal(code, reason)),
-        (_, Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Some(Turn::OutOfRange)),
+        (_, Code::AutoOffsetReset | Code::OffsetOutOfRange) => Ok(Some(ReadOutcome::OutOfRange)),
         (_, Code::TopicAuthorizationFailed) => Err(KafkaError::TopicRefused {
             topic: Arc::clone(&tracker.topic),
             reason,

@@ -10,7 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::error::KafkaError;
 use super::clients::Clients;
-use super::reading::{Reading, Turn};
+use super::reading::{ReadOutcome, Reading};
 use super::shared::{Key, Shared};
 use super::tracker::PartitionTracker;
 
@@ -49,7 +49,7 @@ impl Readings {
     }
 
     /// Begins to read a partition at this offset.
-    pub(super) fn read(&mut self, tracker: &Arc<PartitionTracker>, at: i64) {
+    pub(super) fn begin(&mut self, tracker: &Arc<PartitionTracker>, at: i64) {
         let Some(reading) = Reading::new(&self.clients, &self.shared, Arc::clone(tracker)) else {
             tracing::error!(
                 topic = &*tracker.topic,
@@ -71,7 +71,7 @@ impl Readings {
     pub(super) fn retry(&mut self) {
         for (tracker, at) in std::mem::take(&mut self.refused) {
             if tracker.is_open() {
-                self.read(&tracker, at);
+                self.begin(&tracker, at);
             }
         }
     }
@@ -106,18 +106,18 @@ impl Readings {
     /// # Errors
     ///
     /// What ends the source.
-    pub(super) fn turn(&mut self) -> Result<(bool, Vec<Key>), KafkaError> {
+    pub(super) fn read(&mut self) -> Result<(bool, Vec<Key>), KafkaError> {
         let mut has_more = false;
         let mut out_of_range = Vec::new();
         for (key, reading) in &mut self.readings {
-            match reading.turn(&self.shared)? {
-                Turn::Over => {}
-                Turn::More => has_more = true,
-                Turn::AtEnd => {
+            match reading.read(&self.shared)? {
+                ReadOutcome::Over => {}
+                ReadOutcome::More => has_more = true,
+                ReadOutcome::AtEnd => {
                     has_more = true;
                     self.shared.output.idle(key);
                 }
-                Turn::OutOfRange => out_of_range.push(key.clone()),
+                ReadOutcome::OutOfRange => out_of_range.push(key.clone()),
             }
         }
         Ok((has_more, out_of_range))

@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::super::settings::KafkaSettings;
-use super::hold::LAST_COMMIT;
+use super::revocation::LAST_COMMIT;
 use crate::gap::GapPolicy;
 use crate::settings::units::format_duration;
 use crate::settings::{

@@ -90,7 +90,7 @@ impl Rig {
     async fn take_all(&mut self) {
         let tracker = self.shared.tracker(&key()).expect("it is read");
         while tracker.position() < RECORDS {
-            if !self.partitions.turn().expect("it goes on") {
+            if !self.partitions.read().expect("it goes on") {
                 self.shared.wake.notified().await;
             }
         }

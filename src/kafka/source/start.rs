@@ -16,7 +16,7 @@ use super::shared::Key;
 use crate::gap::GapCause;
 
 /// The longest wait for one answer.
-pub(super) const QUESTION: Duration = Duration::from_secs(5);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest wait for the offsets of one partition of many: it may have no leader, and the others wait
 /// behind it.
@@ -197,7 +197,7 @@ impl Search {
             Start::Newest => {
                 clients
                     .reader
-                    .fetch_watermarks(topic, *partition, QUESTION)?
+                    .fetch_watermarks(topic, *partition, QUERY_TIMEOUT)?
                     .1
             }
             _ => range.1,
@@ -211,7 +211,7 @@ impl Search {
 
     /// Asks what is to be known of a topic.
     fn view(&self, clients: &Clients, topic: &Arc<str>) -> KafkaResult<View> {
-        let metadata = clients.reader.fetch_metadata(Some(topic), QUESTION)?;
+        let metadata = clients.reader.fetch_metadata(Some(topic), QUERY_TIMEOUT)?;
         let count = metadata
             .topics()
             .first()
@@ -223,7 +223,7 @@ impl Search {
         let mut committed = HashMap::new();
         if list.count() > 0 {
             // The member's connection to the coordinator may be waiting for a rebalance.
-            let answer = clients.reader.committed_offsets(list, QUESTION)?;
+            let answer = clients.reader.committed_offsets(list, QUERY_TIMEOUT)?;
             for element in answer.elements() {
                 element.error()?;
                 if let Offset::Offset(offset) = element.offset() {
@@ -257,7 +257,7 @@ impl Log {
         let id = topic_id(clients, topic)?;
         let (low, high) = clients
             .member
-            .fetch_watermarks(topic, *partition, QUESTION)?;
+            .fetch_watermarks(topic, *partition, QUERY_TIMEOUT)?;
         Ok(Self {
             low,
             high,
@@ -269,7 +269,7 @@ impl Log {
 /// Asks for the id of a topic. Returns `None` where the brokers give none. Blocks.
 pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<String>> {
     let failed = |code: RDKafkaErrorCode| Err(ClientError::MetadataFetch(code));
-    let metadata = clients.reader.fetch_metadata(Some(topic), QUESTION)?;
+    let metadata = clients.reader.fetch_metadata(Some(topic), QUERY_TIMEOUT)?;
     // Any broker knows it; librdkafka would ask the controller, which not every server has. Another one
     // each time, since one of them may not be reached.
     let brokers = metadata.brokers();
@@ -277,7 +277,7 @@ pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<Str
         return failed(RDKafkaErrorCode::AllBrokersDown);
     };
     let client = clients.reader.client();
-    let described = describe_topics_at(client, broker.id(), &[topic], QUESTION);
+    let described = describe_topics_at(client, broker.id(), &[topic], QUERY_TIMEOUT);
     let mut described = match described {
         Ok(described) => described,
         // Brokers that do not know the question. Whatever else fails says nothing of the id.

@@ -79,7 +79,7 @@ impl Rig {
         let reading = async {
             while self.current().position() < position {
                 while self.clients.reader.poll(Duration::ZERO).is_some() {}
-                let (has_more, gone) = readings.turn().expect("nothing ends the source");
+                let (has_more, gone) = readings.read().expect("nothing ends the source");
                 assert!(gone.is_empty(), "all offsets are there");
                 if !has_more {
                     self.shared.wake.notified().await;
@@ -105,7 +105,7 @@ impl Rig {
 async fn what_was_queued_before_a_partition_went_back_is_not_handed_out_after_it() {
     let rig = Rig::new(3).await;
     let mut readings = Readings::new(&rig.clients, &rig.shared, Duration::ZERO);
-    readings.read(&rig.tracker(0), 0);
+    readings.begin(&rig.tracker(0), 0);
     rig.read_to(&mut readings, 3).await;
     let dropped = rig.take(1);
     assert_eq!(dropped[0].offset, 0);
@@ -120,7 +120,7 @@ async fn what_was_queued_before_a_partition_went_back_is_not_handed_out_after_it
 async fn a_partition_that_is_read_anew_is_not_done_up_to_the_place_where_it_was() {
     let rig = Rig::new(3).await;
     let mut readings = Readings::new(&rig.clients, &rig.shared, Duration::ZERO);
-    readings.read(&rig.tracker(0), 0);
+    readings.begin(&rig.tracker(0), 0);
     rig.read_to(&mut readings, 3).await;
     drop(rig.take(10));
     readings.go_back(Duration::ZERO);
@@ -134,7 +134,7 @@ async fn a_partition_that_is_read_anew_is_not_done_up_to_the_place_where_it_was(
     drop(rig.take(10));
     readings.stop(&[tracker.key()]);
     let tracker = rig.tracker(0);
-    readings.read(&tracker, 0);
+    readings.begin(&tracker, 0);
     readings.advance();
     assert_eq!(tracker.resume(), Some(0), "nothing is done");
 }

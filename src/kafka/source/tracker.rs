@@ -168,15 +168,15 @@ impl PartitionTracker {
     /// Notes that nothing before this offset is left to hand out. Returns whether that is news.
     pub(super) fn advance(&self, position: i64) -> bool {
         let mut state = self.state.lock();
-        let is_news = state.dropped.is_none()
+        let has_advanced = state.dropped.is_none()
             && state.phase == Phase::Open
             && state.resume.is_some()
             && position > state.position;
-        if is_news {
+        if has_advanced {
             state.position = position;
             state.settle();
         }
-        is_news
+        has_advanced
     }
 
     /// Returns the offset after all that was handed out.
@@ -292,11 +292,11 @@ impl Acknowledge for PartitionTracker {
             state.resume = Some(last.offset + 1);
             state.settle();
         }
-        let is_wanted =
+        let wakes_reader =
             state.phase == Phase::Closing || (state.is_full && share.resumes(state.level));
         drop(state);
         self.admission.level.free(Level { records: 1, bytes });
-        if is_wanted {
+        if wakes_reader {
             self.admission.wake.notify_one();
         }
     }
@@ -308,9 +308,9 @@ impl Acknowledge for PartitionTracker {
         }
         let before = state.dropped;
         state.dropped = Some(before.map_or(number, |first| first.min(number)));
-        let is_wanted = before.is_none() || state.phase == Phase::Closing;
+        let wakes_reader = before.is_none() || state.phase == Phase::Closing;
         drop(state);
-        if is_wanted {
+        if wakes_reader {
             self.admission.wake.notify_one();
         }
     }

@@ -66,7 +66,11 @@ async fn an_unlimited_rate_leaves_the_concurrency_alone_to_limit() {
     let limited = table.stats().limited_by;
     assert!(
         matches!(limited, LimitedBy::Concurrency { requests: 2, .. }),
-        "{limited}"
+        "{limited:?}"
+    );
+    assert_eq!(
+        limited.to_string(),
+        "concurrency: all 2 requests that may be in flight are"
     );
     let written = written_in(&table, 2.0).await;
     // Two requests of 25 each 20 to 22 ms.

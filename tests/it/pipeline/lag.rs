@@ -37,8 +37,8 @@ impl Behind {
 impl Source for Behind {
     type Item = u32;
 
-    async fn next(&mut self) -> NextEvent<u32> {
-        self.source.next().await
+    async fn next_event(&mut self) -> NextEvent<u32> {
+        self.source.next_event().await
     }
 
     fn lag(&self) -> Option<LagProbe> {
@@ -126,9 +126,9 @@ fn a_measurement_without_an_answer_holds_nothing_back() {
         impl Source for Hanging {
             type Item = u32;
 
-            async fn next(&mut self) -> NextEvent<u32> {
+            async fn next_event(&mut self) -> NextEvent<u32> {
                 tokio::time::sleep(5 * SECOND).await;
-                self.0.next().await
+                self.0.next_event().await
             }
 
             fn lag(&self) -> Option<LagProbe> {

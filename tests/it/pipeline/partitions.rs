@@ -147,7 +147,7 @@ impl Partitions {
 impl Source for Partitions {
     type Item = usize;
 
-    async fn next(&mut self) -> NextEvent<usize> {
+    async fn next_event(&mut self) -> NextEvent<usize> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Ok(event));

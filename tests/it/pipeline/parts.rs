@@ -83,7 +83,7 @@ impl Acknowledge for Log {
 impl Source for Script {
     type Item = u32;
 
-    async fn next(&mut self) -> NextEvent<u32> {
+    async fn next_event(&mut self) -> NextEvent<u32> {
         match self.batches.pop_front() {
             Some(Ok(batch)) => {
                 let lane: Arc<str> = "lane".into();

@@ -22,7 +22,7 @@ struct Ending {
 impl Source for Ending {
     type Item = u32;
 
-    async fn next(&mut self) -> NextEvent<u32> {
+    async fn next_event(&mut self) -> NextEvent<u32> {
         if self.is_given {
             return pending().await;
         }

@@ -287,7 +287,7 @@ async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
     let mut stream = source.expect("it opens").into_stream();
     let (mut last, mut advanced) = (None, None);
     loop {
-        match Source::next(&mut stream)
+        match Source::next_event(&mut stream)
             .await
             .expect("more")
             .expect("no error")

@@ -14,7 +14,7 @@ use super::tracker::PartitionTracker;
 pub(super) const LAST_COMMIT: Duration = Duration::from_secs(2);
 
 /// A revocation that is not answered yet. librdkafka has one at a time.
-pub(super) struct Hold {
+pub(super) struct Revocation {
     /// The partitions that go, and whose start was known.
     trackers: Vec<Arc<PartitionTracker>>,
     phase: Phase,
@@ -30,7 +30,7 @@ enum Phase {
     },
 }
 
-impl Hold {
+impl Revocation {
     pub(super) fn new(trackers: Vec<Arc<PartitionTracker>>, until: Duration) -> Self {
         let phase = Phase::Draining { until };
         Self { trackers, phase }
