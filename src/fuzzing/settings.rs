@@ -3,8 +3,9 @@
 use serde::Deserialize;
 
 use crate::sink::DynamoDbSinkSettings;
+use crate::{ConfigError, SettingsFile};
 
-/// Any bytes as TOML and as JSON: settings that pass their own checks and can be written and read
+/// Any bytes as TOML and as JSON, of a sink and of a whole program: settings that pass their own checks and can be written and read
 /// again, or a complaint on one line.
 ///
 /// # Panics
@@ -28,10 +29,20 @@ pub fn settings(bytes: &[u8]) {
                     settings.for_table(name).validate(name).expect("checked");
                 }
             }
-            Err(error) => {
-                let shown = error.to_string();
-                assert!(!shown.contains('\n') && !shown.is_empty(), "{shown}");
-            }
+            Err(error) => assert_one_line(&error),
         }
     }
+    for result in [
+        SettingsFile::from_toml(&text),
+        SettingsFile::from_json(&text),
+    ] {
+        if let Err(error) = result.and_then(|file| file.validate()) {
+            assert_one_line(&error);
+        }
+    }
+}
+
+fn assert_one_line(error: &ConfigError) {
+    let shown = error.to_string();
+    assert!(!shown.contains('\n') && !shown.is_empty(), "{shown}");
 }

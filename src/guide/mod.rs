@@ -5,7 +5,7 @@
 //! | [`writing`] | how records are written, and what a receipt is |
 //! | [`guarantees`] | what the sink promises, how far, and what it does not |
 //! | [`on_call`] | what is logged when things fail, and what a readiness probe asks |
-//! | [`settings`] | each setting of a table, its range, and when to change it |
+//! | [`settings`] | one file for a program, each setting of a table, its range, and when to change it |
 //! | [`capacity`] | how the sink uses a table's write units without being throttled |
 //! | `changes` (feature `streams`) | how a fleet reads a table's stream |
 //! | `pipelines` (`kafka`, `pipeline`, `streams`) | how changes get to Kafka |

@@ -14,7 +14,7 @@ use super::look_ups::{Claim, LookUps};
 use super::partitioner::Partitioner;
 use super::producer::{Core, Partition, ProducerThread, ProducerThreads, TopicLimits, TopicRules};
 use super::record::ProducerRecord;
-use super::settings::{KafkaSettings, not_taken, refuse};
+use super::settings::{KafkaSettings, not_taken};
 use super::sink_settings::KafkaSinkSettings;
 use super::stats::SinkMeter;
 use super::topics::{Topic, Topics, Waits, check_name, look_up};
@@ -62,8 +62,7 @@ impl Destinations {
             producers,
             topics: Topics::default(),
             waits: own.waits(),
-            partitioner: Partitioner::named(own.partitioner_name())
-                .ok_or_else(|| refuse("partitioner", "is not one of librdkafka's"))?,
+            partitioner: own.named_partitioner()?,
             stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
             chance: RandomState::new(),
             asks_limits: own.asks_topic_limits(),

@@ -27,6 +27,17 @@ pub(super) enum Partitioner {
 pub(super) struct StickyPartition(Mutex<Option<(u32, Duration)>>);
 
 impl Partitioner {
+    /// librdkafka's names.
+    pub(super) const NAMES: [&str; 7] = [
+        "random",
+        "consistent",
+        "consistent_random",
+        "murmur2",
+        "murmur2_random",
+        "fnv1a",
+        "fnv1a_random",
+    ];
+
     /// Returns the partitioner of librdkafka's name for it.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {

@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::settings::{ConfigError, Section, SettingsPlace, settings_type};
+use crate::settings::{ConfigError, Section, SettingsPlace, one_line, settings_type};
 
 /// The brokers, and librdkafka's properties, for [`KafkaSink`](super::KafkaSink) and [`KafkaSource`](super::KafkaSource).
 ///
@@ -218,9 +218,7 @@ fn explain(property: &str, problem: &str) -> String {
         // Its words hold the value.
         return "unknown, or not a value it can have".to_owned();
     }
-    problem
-        .trim_matches(|c: char| c == '\0' || c.is_whitespace())
-        .to_owned()
+    one_line(problem.trim_matches(|c: char| c == '\0' || c.is_whitespace()))
 }
 
 impl fmt::Debug for KafkaSettings {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 
+use super::partitioner::Partitioner;
 use super::settings::{KafkaSettings, refuse};
 use crate::admission::Limits;
 use crate::settings::{
@@ -138,8 +139,13 @@ impl KafkaSinkSettings {
         self.ask_topic_limits
     }
 
-    pub(super) fn partitioner_name(&self) -> &str {
-        &self.partitioner
+    pub(super) fn named_partitioner(&self) -> Result<Partitioner, ConfigError> {
+        Partitioner::named(&self.partitioner).ok_or_else(|| ConfigError::OutOfRange {
+            place: Self::PLACE,
+            field: "partitioner".to_owned(),
+            value: format!("{:?}", self.partitioner),
+            allowed: format!("one of {}", Partitioner::NAMES.join(", ")),
+        })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -168,7 +174,8 @@ impl Section for KafkaSinkSettings {
         BYTES.check(&place, Bytes(self.buffer_bytes))?;
         LINGER.check(&place, self.linger)?;
         DELIVERY.check_from(&place, self.delivery_timeout, self.linger, LINGER.field())?;
-        TOPIC.check(&place, self.topic_timeout)
+        TOPIC.check(&place, self.topic_timeout)?;
+        self.named_partitioner().map(drop)
     }
 
     fn allowed(path: &str) -> Option<String> {
@@ -304,6 +311,10 @@ mod tests {
             error.validate().expect_err("too few").to_string(),
             "kafka.sink: buffer_records is 0, allowed 1 to 10000000"
         );
+        let error = KafkaSinkSettings::default().partitioner("murmur");
+        let error = error.validate().expect_err("none of them").to_string();
+        let expected = "kafka.sink: partitioner is \"murmur\", allowed one of random, ";
+        assert!(error.starts_with(expected), "{error}");
         let settings = KafkaSinkSettings::default()
             .linger(Duration::from_secs(2))
             .delivery_timeout(Duration::from_secs(1));
@@ -311,6 +322,14 @@ mod tests {
             settings.validate().expect_err("shorter").to_string(),
             "kafka.sink: delivery_timeout is 1s, allowed 2s (linger) to 1day"
         );
+    }
+
+    #[test]
+    fn every_partitioner_that_a_message_names_is_taken() {
+        for name in Partitioner::NAMES {
+            let settings = KafkaSinkSettings::default().partitioner(name);
+            settings.validate().expect(name);
+        }
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! How settings are written, read and checked.
 //!
-//! A mistake in a settings file is found by somebody who did not write this crate, often while something is broken. So
-//! every complaint names the table, the field, the value that stands there and the values that may stand there. Setters
+//! A mistake in a settings file is found by a person who did not write this crate, often while something is broken. So
+//! every error names the section or the table, the field, its value and the values that are allowed. Each settings type
+//! is a [`Section`], read and checked by the same code. Setters
 //! never fail, since a chain of `?` reads badly; one `validate` at the end does, and every bound is written once, as a
 //! [`Bound`], from which both the check and its message come.
 //!
 //! Durations and sizes are text with a unit (`"250ms"`, `"8MiB"`). A bare number of seconds, or was it milliseconds, is
-//! refused for a duration; a bare number for a size is bytes, which nobody mistakes.
+//! refused for a duration; a bare number for a size is bytes, which is not mistaken for anything else.
 //!
-//! This room lies below all others: each keeps its settings beside the code that obeys them and borrows the tools here.
+//! This module lies below all others: each keeps its settings beside the code that obeys them and borrows the tools here.
 
 mod bound;
 mod error;

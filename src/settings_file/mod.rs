@@ -54,7 +54,7 @@ const WITHIN_KAFKA: [&str; 2] = ["sink", "source"];
 ///     region = "eu-west-1"
 /// "#)?;
 /// let unknown = file.sink().unwrap_err();
-/// assert!(unknown.to_string().starts_with("settings: app is no section, expected one of"));
+/// assert!(unknown.to_string().starts_with("settings: app: is no section, expected one of"));
 ///
 /// let file = file.own("app");
 /// file.validate()?;

@@ -308,19 +308,9 @@ impl Section for StreamsSettings {
     }
 
     fn allowed(path: &str) -> Option<String> {
-        let times = [
-            POLL,
-            IDLE_POLL,
-            IDLE_AFTER,
-            FAILOVER,
-            CHECKPOINT,
-            DISCOVERY,
-            REQUEST_TIMEOUT,
-            DRAIN,
-            BATCH_WINDOW,
-            MAX_AGE,
-        ];
-        allowed_at(path, &times)
+        allowed_at(path, &[POLL, IDLE_POLL, IDLE_AFTER, FAILOVER])
+            .or_else(|| allowed_at(path, &[CHECKPOINT, DISCOVERY, REQUEST_TIMEOUT]))
+            .or_else(|| allowed_at(path, &[DRAIN, BATCH_WINDOW, MAX_AGE]))
             .or_else(|| allowed_at(path, &[PAGE_RECORDS, BATCH_RECORDS, PARALLELISM]))
             .or_else(|| allowed_at(path, &[BUFFER]))
             .or_else(|| SnapshotSettings::allowed(path))

@@ -223,21 +223,14 @@ impl Section for KafkaSourceSettings {
             }
         }
         if self.group.len() > MAX_GROUP_BYTES {
-            return Err(ConfigError::OutOfRange {
-                place,
-                field: "group".to_owned(),
-                value: format!("a name of {} bytes", self.group.len()),
-                allowed: format!("1 to {MAX_GROUP_BYTES} bytes"),
-            });
+            let value = format!("a name of {} bytes", self.group.len());
+            let allowed = format!("1 to {MAX_GROUP_BYTES} bytes");
+            return Err(out_of_range("group", value, allowed));
         }
         TOPICS.check(&place, self.topics.len())?;
         if let Some(topic) = self.topics.iter().find(|topic| topic.starts_with('^')) {
-            return Err(ConfigError::OutOfRange {
-                place,
-                field: "topics".to_owned(),
-                value: format!("{topic:?}"),
-                allowed: "the name of each topic, and no pattern".to_owned(),
-            });
+            let allowed = "the name of each topic, and no pattern";
+            return Err(out_of_range("topics", format!("{topic:?}"), allowed));
         }
         COMMIT.check(&place, self.commit_interval)?;
         RECORDS.check(&place, self.max_outstanding_records)?;
@@ -248,12 +241,8 @@ impl Section for KafkaSourceSettings {
             DRAIN.check(&place, drain)?;
         }
         if self.on_gap == GapPolicy::Rescan {
-            return Err(ConfigError::OutOfRange {
-                place,
-                field: "on_gap".to_owned(),
-                value: "rescan".to_owned(),
-                allowed: "fail or report: a topic has no table to scan".to_owned(),
-            });
+            let allowed = "fail or report: a topic has no table to scan";
+            return Err(out_of_range("on_gap", "rescan", allowed));
         }
         Ok(())
     }
@@ -284,16 +273,13 @@ impl KafkaSourceSettings {
             (poll, "max.poll.interval.ms"),
         ] {
             if drain + LAST_COMMIT >= limit {
-                return Err(ConfigError::OutOfRange {
-                    place: SettingsPlace::KafkaSource,
-                    field: DRAIN.field().to_owned(),
-                    value: format_duration(drain),
-                    allowed: format!(
-                        "less than {property}, {}, by more than {}: lower the one or raise the other",
-                        format_duration(limit),
-                        format_duration(LAST_COMMIT)
-                    ),
-                });
+                let allowed = format!(
+                    "less than {property}, {}, by more than {}: lower the one or raise the other",
+                    format_duration(limit),
+                    format_duration(LAST_COMMIT)
+                );
+                let drain = format_duration(drain);
+                return Err(out_of_range(DRAIN.field(), drain, allowed));
             }
         }
         Ok(drain)
@@ -342,6 +328,15 @@ impl KafkaSourceSettings {
             reader,
             drain_timeout: self.checked_drain_timeout(settings)?,
         })
+    }
+}
+
+fn out_of_range(field: &str, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
+    ConfigError::OutOfRange {
+        place: KafkaSourceSettings::PLACE,
+        field: field.to_owned(),
+        value: value.into(),
+        allowed: allowed.into(),
     }
 }
 
