@@ -1,4 +1,4 @@
-//! A pipeline of yours, tested against a DynamoDB that fails as told.
+//! A pipeline of yours, tested against a DynamoDB that fails on command.
 //!
 //! ```text
 //! cargo run --features test-util --example bring_your_own_faults

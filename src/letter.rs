@@ -33,7 +33,7 @@ pub(crate) struct Letter<'a, F, R, M = ()> {
     pub(crate) record: R,
 }
 
-/// Why a record was given up.
+/// The reason for which a record was given up.
 #[derive(Serialize)]
 pub(crate) struct Reason<'a> {
     pub(crate) kind: ErrorKind,
@@ -46,7 +46,7 @@ pub(crate) struct Reason<'a> {
     pub(crate) may_have_applied: bool,
 }
 
-/// What is read of a letter, to send its record again.
+/// The members that are read of a letter, to send its record again.
 #[derive(Deserialize)]
 pub(crate) struct Opened<F, R> {
     pub(crate) from: F,

@@ -32,7 +32,7 @@
 //!           └▶ kafka                                  a producer and a consumer
 //!
 //! embedded                             a DynamoDB, and a mock broker, within the process
-//! test_util                            a DynamoDB that fails as told
+//! test_util                            a DynamoDB that fails on command
 //! ```
 //!
 //! The [`guide`] has a page for each subject: guarantees, settings, capacity, failures, tests.
@@ -42,7 +42,7 @@
 //! - `streams`: the module `streams`, a source of a table's changes.
 //! - `kafka`: the module `kafka`; `kafka-tls` and `kafka-zstd` for TLS, SASL and zstd.
 //! - `pipeline`: the module `pipeline`, typed operators between a source and a sink.
-//! - `test-util`: the module `test_util`, a DynamoDB that fails as told, for tests of your own.
+//! - `test-util`: the module `test_util`, a DynamoDB that fails on command, for tests of your own.
 //! - `embedded`: the module `embedded`, an in-process DynamoDB, and with `kafka` a mock broker, for demonstrations and tests.
 //!
 //! `test-util` and `embedded` create their tables from one type, `TableSpec`.

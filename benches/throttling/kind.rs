@@ -20,7 +20,7 @@ impl Kind {
     }
 }
 
-/// What the clients learn of their tables.
+/// The knowledge that clients have of their tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// They may describe them.

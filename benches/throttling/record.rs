@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::rig::{Failure, clock};
 
-/// What is written. Two of the same key differ, for an unchanged item costs its indexes nothing.
+/// A record to write. Two of the same key differ, for an unchanged item costs its indexes nothing.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Record {
     pub(crate) pk: String,
@@ -22,7 +22,7 @@ pub(crate) struct Record {
     pub(crate) size: u8,
 }
 
-/// What became of one class's records in one client.
+/// The results of one class's records in one client.
 pub(crate) struct Log {
     started: Instant,
     /// The sizes in the order of acceptance.
@@ -41,7 +41,7 @@ pub(crate) struct Written {
     pub(crate) size: u8,
 }
 
-/// What a client holds of a record until it is acknowledged.
+/// The part of a record that a client keeps until it is acknowledged.
 pub(crate) struct Ticket {
     log: Arc<Log>,
     due: Option<Instant>,
@@ -104,7 +104,7 @@ impl Ticket {
 
     /// The record can't be written at all, which ends the benchmark.
     pub(crate) fn failed(&self, failure: Failure) {
-        // Nobody listens any more where the scenario has ended.
+        // The receiver is gone where the scenario has ended.
         drop(self.log.failed.send(failure));
     }
 }

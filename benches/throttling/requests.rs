@@ -18,7 +18,7 @@ pub(crate) struct Entry {
     ticket: Ticket,
 }
 
-/// How a batch came back. The entries that were written have been told.
+/// How a batch came back. The entries that were written are reported already.
 pub(crate) enum Answered {
     /// These are left, in the order in which they were sent; none where all were written.
     Left(Vec<Entry>),

@@ -25,7 +25,7 @@ const BROKER: i32 = 1;
 /// # What it does not prove
 /// Nothing about durability (records are in memory), size limits of brokers and topics, authentication, compaction and
 /// retention. **Nothing about transactions**: it answers those requests, but shows aborted records to `read_committed` and fences
-/// nobody. A group's first record takes about three seconds, since the mock waits for more members, and after its last member has
+/// no producer. A group's first record takes about three seconds, since the mock waits for more members, and after its last member has
 /// left the next one waits for a session timeout (`session.timeout.ms`, 45 s). For all that there is Apache Kafka.
 ///
 /// ```
@@ -49,7 +49,7 @@ pub struct EmbeddedKafka {
     orders: mpsc::Sender<Order>,
 }
 
-/// What the mock answers on command.
+/// An error that the mock answers on command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KafkaFault {
@@ -103,7 +103,7 @@ impl EmbeddedKafka {
         Ok(kafka)
     }
 
-    /// Where it listens, such as `127.0.0.1:40123`.
+    /// Returns the address at which it listens, such as `127.0.0.1:40123`.
     pub fn bootstrap_servers(&self) -> &str {
         &self.bootstrap_servers
     }

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::create_table::create_table;
 use super::error::EmbeddedError;
 
-/// How long a shutdown waits for requests under way.
+/// The time for which a shutdown waits for requests under way.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running in-process DynamoDB. Dropped, it stops listening at once.
@@ -137,17 +137,17 @@ impl EmbeddedDynamoDb {
         }
     }
 
-    /// Where it listens, such as `http://127.0.0.1:40123`.
+    /// Returns the address at which it listens, such as `http://127.0.0.1:40123`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// A client of the AWS SDK for it.
+    /// Returns a client of the AWS SDK for it.
     pub fn client(&self) -> Client {
         Client::from_conf(self.config_builder().build())
     }
 
-    /// A configuration of the AWS SDK that reaches it: made-up credentials, region `us-east-1`,
+    /// Returns a configuration of the AWS SDK that reaches it: made-up credentials, region `us-east-1`,
     /// the SDK's retries off.
     pub fn config_builder(&self) -> Builder {
         Config::builder()
@@ -165,7 +165,7 @@ impl EmbeddedDynamoDb {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
     }
 
-    /// A client of the AWS SDK for the streams of its tables. Each stream has one shard.
+    /// Returns a client of the AWS SDK for the streams of its tables. Each stream has one shard.
     #[cfg(feature = "streams")]
     pub fn streams_client(&self) -> aws_sdk_dynamodbstreams::Client {
         use aws_sdk_dynamodbstreams::config;
@@ -190,7 +190,7 @@ impl EmbeddedDynamoDb {
     /// Dropped before its end, the server stops listening at once.
     pub async fn shutdown(mut self) {
         if let Some(stop) = self.stop.take() {
-            // The server has stopped by itself if nobody receives this.
+            // The server has stopped by itself if this has no receiver.
             let _ = stop.send(());
         }
         // A request that does not end in time is left to its connection's own task.

@@ -1,4 +1,4 @@
-//! What must hold of any input, whoever wrote it.
+//! Checks that must hold of any input, wherever it comes from.
 //!
 //! A check takes bytes and panics where a promise is broken. The targets in `fuzz` hand it whatever
 //! reaches new code; the property tests here hand it a few hundred inputs, most of them valid ones

@@ -23,7 +23,7 @@ const MIN_SILENT_AFTER: Duration = Duration::from_secs(120);
 /// The least time between two reports of one kind.
 const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The most kinds that are told apart. Codes come from a server: their number is not ours.
+/// The most kinds that are kept apart. Codes come from a server: their number is not ours.
 const MAX_KINDS: usize = 16;
 
 /// A failed request, as far as it is reported.
@@ -37,7 +37,7 @@ pub(super) struct Failure {
     pub(super) urgency: Urgency,
 }
 
-/// When a failure is worth a line.
+/// The urgency with which a failure is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Urgency {
     /// At once: it cannot pass by itself.

@@ -1,4 +1,4 @@
-//! When a failure is worth a line.
+//! Failures that are worth a line of the log.
 
 use super::failures::{Failure, Failures, Report, Urgency};
 use super::*;

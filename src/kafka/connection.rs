@@ -35,7 +35,7 @@ pub(super) struct Connection {
 struct LastError {
     reason: String,
     code: Option<RDKafkaErrorCode>,
-    /// Since when no broker was reached.
+    /// The time since which no broker was reached.
     all_down: Option<Duration>,
 }
 
@@ -50,8 +50,8 @@ impl Connection {
         }
     }
 
-    /// Notes an error after which librdkafka goes on by itself. While a broker is reached, trouble with others is none
-    /// of the client's; it is the reason once none is.
+    /// Notes an error after which librdkafka goes on by itself. While a broker is reached, failures of others say
+    /// nothing of the client; they are the reason once none is reached.
     pub(super) fn failed(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
         let mut last = self.last.lock();
         self.has_failed.store(true, Ordering::Relaxed);

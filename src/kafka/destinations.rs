@@ -36,9 +36,9 @@ pub(super) struct Destinations {
 impl Destinations {
     pub(super) fn open(
         settings: &KafkaSettings,
-        own: &KafkaSinkSettings,
+        sink_settings: &KafkaSinkSettings,
     ) -> Result<Self, KafkaError> {
-        let config = own.client(settings)?;
+        let config = sink_settings.client(settings)?;
         let native = config.create_native_config().map_err(not_taken)?;
         let text = |property| {
             let text = native.get(property).unwrap_or_default();
@@ -50,22 +50,22 @@ impl Destinations {
         let batch_bytes = number("batch.size").into_iter().chain(max_bytes).min();
         let stick = number("sticky.partitioning.linger.ms").unwrap_or_default();
         let core = Arc::new(Core {
-            admission: Admission::new(own.limits()),
+            admission: Admission::new(sink_settings.limits()),
             meter: SinkMeter::new(settings.client_id()),
             connection: Connection::new("kafka producer"),
             clock: Clock::start(),
-            delivery_timeout: own.waits().unreachable,
+            delivery_timeout: sink_settings.waits().unreachable,
             max_bytes,
         });
         let producers = ProducerThreads::start(core, config, batch_bytes.unwrap_or_default())?;
         Ok(Self {
             producers,
             topics: Topics::default(),
-            waits: own.waits(),
-            partitioner: own.named_partitioner()?,
+            waits: sink_settings.waits(),
+            partitioner: sink_settings.named_partitioner()?,
             stick: Duration::from_millis(u64::try_from(stick).unwrap_or(u64::MAX)),
             chance: RandomState::new(),
-            asks_limits: own.asks_topic_limits(),
+            asks_limits: sink_settings.asks_topic_limits(),
             compresses,
             look_ups: LookUps::default(),
         })

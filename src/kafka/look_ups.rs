@@ -35,13 +35,13 @@ impl LookUps {
         &self,
         topic: &Arc<str>,
         now: impl Fn() -> Duration,
-        known: impl Fn() -> Option<T>,
+        cached: impl Fn() -> Option<T>,
         search: impl Future<Output = Result<T, KafkaError>>,
     ) -> Result<T, KafkaError> {
         let look_up = self.of(topic, now());
         let mut failure = look_up.failure.lock().await;
-        if let Some(known) = known() {
-            return Ok(known);
+        if let Some(cached) = cached() {
+            return Ok(cached);
         }
         if let Some((at, error)) = &*failure
             && is_remembered(*at, now())

@@ -8,7 +8,7 @@
 //!
 //! **Choice.** librdkafka does the protocol (`rdkafka`), one thread for each client serves its events, and around it stand the
 //! promises: [`KafkaSink`] bounds what is under way and lets callers wait in line, gives a [`KafkaReceipt`] for every record, keeps
-//! each partition's order over refusals and outages, tells errors apart by what to do next ([`KafkaError`]) and never
+//! each partition's order over refusals and outages, sorts errors by what to do next ([`KafkaError`]) and never
 //! swallows one; [`KafkaSource`] hands out records with an [`Ack`](crate::Ack)
 //! and commits only what is acknowledged without a gap.
 //!
@@ -27,6 +27,11 @@
 //!
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
 //! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
+//!
+//! **Circles.** `error`, `failure`, `receipt` and `scope` use each other: an error names its
+//! partition, librdkafka's codes become errors, and a dropped receipt leaves its error with its
+//! caller's scope. `sink`, `sink_builder` and `serializing` do: a type, its builder and its
+//! wrapper.
 
 mod admission;
 mod connection;

@@ -1,4 +1,4 @@
-//! What goes to a topic, and how a value becomes it.
+//! Records for a topic, and serializers that make them of values.
 
 use std::error::Error;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What one user of a shared producer has under way: its flush epochs, and its errors.
+//! The scope of one user of a shared producer: its flush epochs, and its unobserved errors.
 //!
 //! Users of one producer share its buffer and its connections, not their errors: a pipeline must not end, nor lose a
 //! record, for the failure of another user's record, and its flush must not wait for another's records.

@@ -1,4 +1,4 @@
-//! How a client reaches its brokers, with librdkafka's own settings passed through.
+//! The brokers of a client, with librdkafka's own settings passed through.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -90,7 +90,7 @@ impl KafkaSettings {
     /// what to use in its place or why not.
     pub(super) fn client(
         &self,
-        own: &[(&str, String)],
+        overrides: &[(&str, String)],
         refused: &[(&str, &str)],
     ) -> Result<ClientConfig, ConfigError> {
         let mut config = ClientConfig::new();
@@ -118,7 +118,7 @@ impl KafkaSettings {
             config.set(property, value);
         }
         config.set("bootstrap.servers", &self.bootstrap_servers);
-        for (property, value) in own {
+        for (property, value) in overrides {
             config.set(*property, value);
         }
         self.check_sasl()?;

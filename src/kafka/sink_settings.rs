@@ -212,7 +212,7 @@ impl KafkaSinkSettings {
         // librdkafka counts a record until its report is given back, which is after the room here is free, at most one full buffer
         // later: twice the bounds is what it can never reach.
         let kib = self.buffer_bytes.div_ceil(1 << 10).saturating_mul(2) + (16 << 10);
-        let most = usize::try_from(i32::MAX).unwrap_or(usize::MAX);
+        let max = usize::try_from(i32::MAX).unwrap_or(usize::MAX);
         settings.client(
             &[
                 ("enable.idempotence", "true".to_owned()),
@@ -226,9 +226,9 @@ impl KafkaSinkSettings {
                 ("allow.auto.create.topics", self.create_topics.to_string()),
                 (
                     "queue.buffering.max.messages",
-                    self.buffer_records.saturating_mul(2).min(most).to_string(),
+                    self.buffer_records.saturating_mul(2).min(max).to_string(),
                 ),
-                ("queue.buffering.max.kbytes", kib.min(most).to_string()),
+                ("queue.buffering.max.kbytes", kib.min(max).to_string()),
             ],
             &REFUSED,
         )

@@ -38,7 +38,7 @@ pub struct KafkaSinkStats {
     pub failed: u64,
     /// Records accepted and not settled.
     pub in_flight: usize,
-    /// What they take of the buffer, in bytes.
+    /// The bytes that they take of the buffer.
     pub in_flight_bytes: usize,
     /// Callers that wait for room.
     pub waiting_callers: usize,
@@ -66,7 +66,7 @@ pub struct KafkaSourceStats {
     pub received: u64,
     /// The bytes of their keys and values.
     pub received_bytes: u64,
-    /// How many times a partition went back, since an acknowledgement was dropped.
+    /// The number of times that a partition went back, since an acknowledgement was dropped.
     pub redelivered: u64,
     /// Parts of a partition that were lost before they were read.
     pub gaps: u64,

@@ -21,7 +21,7 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often a topic in use is looked up again, for new partitions: librdkafka's `topic.metadata.refresh.interval.ms`.
+/// The interval at which a topic in use is looked up again, for new partitions: librdkafka's `topic.metadata.refresh.interval.ms`.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 /// The longest name that brokers take.
 const MAX_NAME: usize = 249;
@@ -45,7 +45,7 @@ pub(super) struct Topic {
     pub(super) sticky: StickyPartition,
     rules: Arc<TopicRules>,
     partitions: RwLock<Partitions>,
-    /// When it was looked up last.
+    /// The time of the last look-up.
     asked: Mutex<Duration>,
 }
 

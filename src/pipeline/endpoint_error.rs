@@ -56,10 +56,11 @@ impl EndpointError {
     /// Returns the error of an endpoint, as `?` does.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let error = error.into();
-        let known = classified(&*error);
-        let (kind, is_retryable) = known.map_or((ErrorKind::Handler, false), |known| {
-            (known.kind(), known.is_retryable())
-        });
+        let classification = classified(&*error);
+        let (kind, is_retryable) = classification
+            .map_or((ErrorKind::Handler, false), |classification| {
+                (classification.kind(), classification.is_retryable())
+            });
         Self {
             error,
             kind,

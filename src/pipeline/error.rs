@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
-use super::monitor::stalled_text;
 use super::position::Position;
 use crate::error::ErrorKind;
+use crate::settings::units::format_duration;
 use crate::settings::{ConfigError, SettingsPlace};
 
 /// The name of the dead-letter output in errors.
@@ -223,8 +223,10 @@ impl fmt::Display for PipelineError {
                 age,
             } => write!(
                 f,
-                "{operator}: {} {position}",
-                stalled_text(*timeout, *in_flight, *age)
+                "{operator}: nothing was written for {}, with {in_flight} records in flight; the oldest, read {} s \
+                 ago, is {position}",
+                format_duration(*timeout),
+                age.as_secs()
             ),
             Self::DrainTimeout { in_flight, timeout } => write!(
                 f,

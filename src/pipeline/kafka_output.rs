@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
 ///
-/// A value that no record can be made of, or whose record Kafka refuses for its own sake (too large, a partition that the topic does
+/// A value that no record can be made of, or whose record Kafka refuses for what is in it (too large, a partition that the topic does
 /// not have), is rejected: it goes to the pipeline's dead letters. Whatever else keeps a record from being delivered ends the pipeline,
 /// so that no outage, missing topic or missing right empties it into the dead letters.
 ///
@@ -81,7 +81,7 @@ impl<T> KafkaOutput<T> {
     }
 }
 
-/// A delivery that either the producer's report or a refusal to accept the record speaks for.
+/// A delivery that is settled by the producer's report, or by a refusal to accept the record.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Option<Delivery>>>);
 

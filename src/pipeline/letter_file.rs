@@ -219,8 +219,8 @@ mod tests {
         refused();
         append(&writing, b"late\n").expect("it is written");
         drop(writing);
-        let again = LetterFile::open(directory.file()).expect("it is free");
-        append(&again.file, b"next\n").expect("it is written");
+        let reopened = LetterFile::open(directory.file()).expect("it is free");
+        append(&reopened.file, b"next\n").expect("it is written");
         assert_eq!(directory.text(), "late\nnext\n");
     }
 

@@ -62,7 +62,7 @@
 //!
 //! # Bad records
 //!
-//! Records that an operator finds invalid, lookups that find nothing or blame the record, closures
+//! Records that an operator finds invalid, lookups that find nothing or refuse the record, closures
 //! that panic, and values that the sink rejects go to the [dead-letter
 //! output](Pipeline::dead_letter), as the source gave them, with the operator's name and the
 //! reason. Where there is no such output, the first of them stops the pipeline: none is dropped.
@@ -85,6 +85,10 @@
 //! costs more than most operators do. One future for a record through all operators: operators
 //! behind one that waits would see records out of order. Boxed operators: they are known at compile
 //! time.
+//!
+//! **Circles.** `delivery`, `dead_letter` and `sink` use each other: a delivery that is rejected
+//! becomes a letter, and letters go to a sink with a delivery. `job` and `run` do: a pipeline, and
+//! its run.
 
 mod ack_tracker;
 mod apply;
@@ -133,8 +137,6 @@ mod sink;
 mod source;
 mod stats;
 mod table_sink;
-
-// The names by which the flow knows them.
 
 pub use builder::Pipeline;
 pub use chain::Chain;

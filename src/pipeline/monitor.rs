@@ -21,7 +21,6 @@ use super::meter::Meter;
 use super::operator::Operator;
 use super::position::Position;
 use super::settings::DEFAULT_STALL_TIMEOUT;
-use crate::settings::units::format_duration;
 
 /// The time between two looks.
 const TICK: Duration = Duration::from_secs(1);
@@ -171,13 +170,4 @@ impl Watched {
             self.operator.succeeded();
         }
     }
-}
-
-/// Returns the text of [`PipelineError::Stalled`].
-pub(super) fn stalled_text(timeout: Duration, in_flight: usize, age: Duration) -> String {
-    format!(
-        "nothing was written for {}, with {in_flight} records in flight; the oldest, read {} s ago, is",
-        format_duration(timeout),
-        age.as_secs()
-    )
 }

@@ -126,11 +126,11 @@ mod tests {
             }
             prop_assert!(partitions.is_empty());
             for partition in 0..3 {
-                let wanted: Vec<usize> = (0..entries.len())
+                let expected: Vec<usize> = (0..entries.len())
                     .filter(|at| entries[*at] == (partition, true))
                     .collect();
                 let got: Vec<usize> = out.iter().filter(|(l, _)| *l == partition).map(|(_, at)| *at).collect();
-                prop_assert_eq!(got, wanted);
+                prop_assert_eq!(got, expected);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Where records come from.
+//! The source of a pipeline's records.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -9,7 +9,8 @@ use super::lag::LagProbe;
 use super::position::Position;
 use crate::progress::{Ack, PartitionGuard};
 
-/// What a pipeline reads: a table's changes, a Kafka topic, anything that gives records in order within partitions.
+/// A source of records for a pipeline: a table's changes, a Kafka topic, anything that gives records
+/// in order within partitions.
 ///
 /// A partition is what has an order and a position of its own: a shard of a table's stream, a partition
 /// of a topic. A source bounds, for each partition, how many records it hands out beyond the first one that is not acknowledged:

@@ -1,8 +1,8 @@
-//! A hold on a partition that its source is about to give up.
+//! The guard of a partition that its source is about to give up.
 
 use std::fmt;
 
-/// A hold on a partition or shard that its source is about to give up: another reader has it only
+/// A guard of a partition or shard that its source is about to give up: another reader has it only
 /// once this is dropped, or once the source's time for it is over.
 ///
 /// Its records need no guard: the source waits for their acknowledgements as well. It is for what

@@ -1,4 +1,4 @@
-//! How far a source has been worked through.
+//! Progress: the extent to which a source has been worked through.
 //!
 //! **Problem.** A source hands out the records of a partition (a shard of a table's stream, a partition of a
 //! topic) in order; their effects become durable in any order. The position to store is that of the

@@ -80,23 +80,23 @@ impl<T: Shown> Bound<T> {
         &self,
         place: &SettingsPlace,
         value: T,
-        least: T,
+        min: T,
         other: &str,
     ) -> Result<(), ConfigError> {
         self.check(place, value)?;
-        self.refuse_unless(least <= value, place, value, || {
-            format!("{} ({other}) to {}", least.shown(), self.max.shown())
+        self.refuse_unless(min <= value, place, value, || {
+            format!("{} ({other}) to {}", min.shown(), self.max.shown())
         })
     }
 
     fn refuse_unless(
         &self,
-        holds: bool,
+        is_allowed: bool,
         place: &SettingsPlace,
         value: T,
         allowed: impl FnOnce() -> String,
     ) -> Result<(), ConfigError> {
-        if holds {
+        if is_allowed {
             return Ok(());
         }
         Err(ConfigError::OutOfRange {

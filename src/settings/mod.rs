@@ -1,4 +1,4 @@
-//! How settings are written, read and checked.
+//! Settings: their form, their reader and their checks.
 //!
 //! A mistake in a settings file is found by a person who did not write this crate, often while something is broken. So
 //! every error names the section or the table, the field, its value and the values that are allowed. Each settings type

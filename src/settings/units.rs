@@ -70,7 +70,7 @@ pub(crate) fn parse_size(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(factor)
 }
 
-/// What a settings file may hold in place of a number or a text.
+/// A value that a settings file may hold in place of a number or a text.
 enum Scalar {
     Whole(u64),
     Negative(i64),

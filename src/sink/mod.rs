@@ -24,6 +24,10 @@
 //! **The limit of order.** A request whose client gave it up (a time-out) may still be applied by
 //! the service later, after a newer write. Only a version guard closes that:
 //! [`Write::newer_by`].
+//!
+//! **Circles.** `error`, `outcome`, `record` and `payload` use each other: errors hand records back
+//! with their outcomes, and a record's payload knows its kind of write. `message` and `receipt` do:
+//! an outcome that no receipt observed is a message to the worker.
 
 mod adapter;
 mod adapter_outcomes;

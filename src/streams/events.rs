@@ -1,4 +1,4 @@
-//! What a stream's caller is given beside records: news of shards, and their progress.
+//! Events for a stream's caller beside records: news of shards, and their progress.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

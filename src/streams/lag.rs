@@ -17,13 +17,13 @@ use crate::transport::ServiceClock;
 /// The time by which a read may be late before its shard counts as behind, in milliseconds.
 const LATE: u64 = 1_000;
 
-/// How far a shard is read, in milliseconds since 1970 by the service's clock: written by the
+/// The time up to which a shard is read, in milliseconds since 1970 by the service's clock: written by the
 /// shard's task, read by statistics.
 #[derive(Debug)]
 pub(crate) struct ReadUp {
     /// Every change made before is read.
     until: AtomicU64,
-    /// Until then, the shard counts as read up.
+    /// The time until which the shard counts as read up.
     current_until: AtomicU64,
 }
 

@@ -64,6 +64,10 @@
 //! # #[cfg(not(feature = "test-util"))]
 //! # fn main() {}
 //! ```
+//!
+//! **Circles.** `dispatcher`, `events` and `record_stream` use each other: events carry the
+//! stream's records. `shared`, `lag` and `stats` do, `builder` and `source`, and `lease::table` and
+//! `lease::memory`, one of which is the other's stand-in.
 
 mod ack_tracker;
 mod builder;

@@ -33,6 +33,8 @@ use crate::health::LastError;
 /// | `dynamodb_streams_unread_shards` | gauge | shards | ready, and read by no worker |
 /// | `dynamodb_streams_lag_seconds` | gauge | seconds | the longest of [`lag`](Self::lag) and [`unread`](Self::unread), about ten times a failover time |
 /// | `dynamodb_streams_read_seconds` | histogram | seconds | from the request of a page to its arrival |
+///
+/// A flat list of numbers, for readers; nothing relates the fields.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct StreamsStats {

@@ -1,4 +1,4 @@
-//! The faulty DynamoDB: a DynamoDB in memory that is honest until it is told to fail.
+//! The faulty DynamoDB: a DynamoDB in memory that fails only on command.
 //!
 //! It is the crate [`faulty-dynamodb`](faulty_dynamodb), re-exported: faults by script and by seed,
 //! enforced capacity, streams, a journal of what was applied, in process or over HTTP. Its page says

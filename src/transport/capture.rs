@@ -48,7 +48,9 @@ const REMADE_HEADERS: [&str; 8] = [
     "amz-sdk-request",
 ];
 
-/// Everything that is the same for all requests to one table or stream.
+/// Everything that is the same for all requests to one table or stream. Apart from `proof` the
+/// fields are resolved once, independently of each other,
+/// so no smaller type would hold an invariant.
 #[derive(Debug)]
 pub(super) struct Captured {
     components: RuntimeComponents,

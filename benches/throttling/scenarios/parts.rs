@@ -19,7 +19,7 @@ pub(super) type Row = (&'static str, f64, fn(&'static str, f64) -> Case);
 /// Not a round number, so that a client that assumes one shows.
 pub(super) const UNITS: u64 = 1_010;
 
-/// What a request takes, of which the fake makes 80 to 120 %, unless a scenario says otherwise.
+/// The time that a request takes, of which the fake makes 80 to 120 %, unless a scenario says otherwise.
 const SERVICE_TIME: Duration = Duration::from_millis(5);
 
 pub(super) fn capacity(partitions: usize) -> Capacity {

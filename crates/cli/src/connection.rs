@@ -1,4 +1,4 @@
-//! Where DynamoDB is: AWS by the usual configuration, or another endpoint.
+//! The DynamoDB that is used: AWS by the usual configuration, or another endpoint.
 
 use std::error::Error;
 

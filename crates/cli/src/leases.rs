@@ -19,7 +19,7 @@ const MIN_FAILOVER: Duration = Duration::from_secs(1);
 pub(crate) enum Command {
     /// Lists the leases: shard, worker, counter and checkpoint.
     List(List),
-    /// Takes a lease from a worker that is not heard of, so that another may take it at once.
+    /// Takes a lease from a worker that shows no sign of life, so that another may take it at once.
     Release(Release),
 }
 

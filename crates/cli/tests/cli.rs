@@ -26,7 +26,7 @@ async fn in_time<F: Future>(future: F) -> F::Output {
     waited.await.expect("the process hangs")
 }
 
-/// How a run ended: its code, its output, its errors.
+/// The end of a run: its code, its output, its errors.
 #[derive(Debug)]
 struct Ended {
     code: Option<i32>,

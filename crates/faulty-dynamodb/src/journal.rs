@@ -1,4 +1,4 @@
-//! What happened: every write applied and every request received.
+//! The journal: every write applied and every request received.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ impl AppliedWrite {
         self.request
     }
 
-    /// When it was applied: time since the fake was made, by tokio's clock.
+    /// Returns the time at which it was applied, since the fake was made, by tokio's clock.
     pub fn at(&self) -> Duration {
         self.at
     }
@@ -73,7 +73,7 @@ impl AppliedWrite {
     }
 }
 
-/// How a request ended, as its sender saw it.
+/// The end of a request, as its sender saw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestOutcome {
@@ -136,17 +136,17 @@ impl RequestRecord {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// When it arrived: time since the fake was made, by tokio's clock.
+    /// Returns the time at which it arrived, since the fake was made, by tokio's clock.
     pub fn received(&self) -> Duration {
         self.received
     }
 
-    /// When it was answered, closed or given up; none while it is pending.
+    /// Returns the time at which it was answered, closed or given up; none while it is pending.
     pub fn ended(&self) -> Option<Duration> {
         self.ended
     }
 
-    /// How it ended.
+    /// Returns its end.
     pub fn outcome(&self) -> RequestOutcome {
         self.outcome
     }
@@ -286,7 +286,7 @@ impl Journal {
         self.requests.extract_if(.., ended).collect()
     }
 
-    /// Writes were applied that nobody wants to know of, except their number.
+    /// Counts writes that were applied and are not recorded.
     pub(crate) fn wrote_unrecorded(&mut self, request: u64, writes: usize) {
         self.next_sequence += u64::try_from(writes).unwrap_or(0);
         if let Some(record) = self.record(request) {

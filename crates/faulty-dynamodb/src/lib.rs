@@ -1,4 +1,4 @@
-//! The faulty DynamoDB: an in-memory DynamoDB that is honest until it is told to fail.
+//! The faulty DynamoDB: an in-memory DynamoDB that fails only on command.
 //!
 //! A pipeline that loses nothing has to be tested against what goes wrong: throttling with and
 //! without reasons, unprocessed items, answers that come late or never, connections that break after
@@ -6,7 +6,7 @@
 //! this on demand: DynamoDB Local never throttles and never drops a connection. Mocks of single
 //! calls do, but they also accept what DynamoDB refuses. This one checks what it is sent as
 //! DynamoDB does (keys, sizes, duplicate keys, expressions, transactions) with DynamoDB's errors,
-//! and then fails as told.
+//! and then fails on command.
 //!
 //! ```text
 //!  AWS SDK client ── HttpClient, no socket ──┐              ┌─ Fault: scripted, in order
@@ -64,7 +64,7 @@
 //!
 //! # Capacity
 //!
-//! A table refuses what exceeds its capacity where it is told to, by [`FakeTable::enforce`]: write
+//! A table refuses what exceeds its capacity where that is enforced, by [`FakeTable::enforce`]: write
 //! units per second of the table, of each global index and of each partition, a burst bank, the
 //! growth of an on-demand table, with DynamoDB's exceptions, reasons and unprocessed items.
 //! [`FaultyDynamoDb::capacity_usage`] says afterwards how much of it was used. The clock is tokio's:

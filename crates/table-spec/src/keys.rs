@@ -106,7 +106,7 @@ impl KeySchema {
     }
 }
 
-/// Which attributes of an item an index holds: what a write of the item costs the index follows from it.
+/// The attributes of an item that an index holds. The cost of a write to the index follows from it.
 // Exhaustive: what a write costs is computed from each kind, and a new one must not compile unseen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Projection {

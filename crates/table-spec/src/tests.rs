@@ -1,4 +1,4 @@
-//! What `CreateTable` refuses is refused with its rule.
+//! Specifications that `CreateTable` refuses are refused with its rule.
 
 use super::KeyKind::{Binary, Number, String};
 use super::{IndexSpec, TableSpec};

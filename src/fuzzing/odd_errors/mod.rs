@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use writer::Writer;
 
-/// What stands for the contents of items, and must never be shown.
+/// A stand-in for the contents of items, which must never be shown.
 const SECRET: &str = "s3cr3t";
 
 /// Codes and their class; `None` where the status decides.
@@ -138,7 +138,7 @@ const OTHER_NAMES: [&str; 12] = [
     r"a\udfff\u0000",
 ];
 
-/// What no JSON goes on after, within an object.
+/// Texts after which no JSON goes on, within an object.
 const BREAKS: [&str; 10] = [
     ",,",
     "'code':1,",
@@ -154,7 +154,7 @@ const BREAKS: [&str; 10] = [
 
 const SPACES: [&str; 6] = ["", "", "", " ", "\n\t", "\r\n  "];
 
-/// What a member says, if it can be read.
+/// The meaning of a member, if it can be read.
 enum Meaning {
     /// `__type`, with the place of its code.
     Type(usize),

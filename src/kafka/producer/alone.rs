@@ -16,7 +16,7 @@ use super::thread::Route;
 const LOOK: Duration = Duration::from_millis(100);
 /// The refusals after which the clients are renewed. With each one librdkafka raises the producer's epoch by one, and brokers
 /// refuse it for good once its 15 bits are used up (KIP-360).
-const MOST_REFUSALS: usize = 10_000;
+const MAX_REFUSALS: usize = 10_000;
 
 /// The client, until it is dropped. Its end blocks, and is its thread's.
 pub(super) struct AloneClient {
@@ -78,7 +78,7 @@ impl AloneRecords {
 
     /// Counts a refusal; returns whether the clients are to be renewed.
     pub(super) fn is_refused(&self) -> bool {
-        self.refused.fetch_add(1, Ordering::AcqRel) + 1 >= MOST_REFUSALS
+        self.refused.fetch_add(1, Ordering::AcqRel) + 1 >= MAX_REFUSALS
     }
 
     pub(super) fn any_out(&self) -> bool {

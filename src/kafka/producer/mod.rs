@@ -26,6 +26,9 @@
 //!              │     └ alone ─▶ client of single records
 //!              └──── called back, in order ◀──┘   new generation
 //! ```
+//!
+//! **A circle.** `thread`, `client` and `alone` use each other: reports of both clients go to the
+//! thread's `Route`, which hands records to them.
 
 mod alone;
 mod client;

@@ -84,7 +84,7 @@ pub(super) struct Flow<R> {
     generation: u64,
     /// A record failed, and the records are to be put in order before another is handed over.
     stopped: bool,
-    /// When the last record was accepted.
+    /// The time at which the last record was accepted.
     last: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Which record goes next, and what a report makes of it.
+//! The choice of the next record, and the effect of its report.
 
 use proptest::prelude::*;
 use rdkafka::error::RDKafkaErrorCode;

@@ -124,14 +124,14 @@ impl Route {
     /// Returns the errors of topics that are gone: librdkafka says only that their partitions are. Asks no more after one
     /// question without an answer.
     fn deleted_topics(&self, partitions: &[Arc<Partition>]) -> HashMap<Arc<str>, KafkaError> {
-        let suspect = partitions
+        let missing = partitions
             .iter()
             .filter(|partition| partition.is_missing() && partition.flow.lock().has_failed());
-        let suspect: HashSet<&Arc<str>> = suspect.map(|partition| &partition.topic).collect();
+        let missing: HashSet<&Arc<str>> = missing.map(|partition| &partition.topic).collect();
         let Some(client) = self.clients.read().batches.clone() else {
             return HashMap::new();
         };
-        let answers = suspect
+        let answers = missing
             .into_iter()
             .map_while(|topic| Some((topic, client.metadata(topic, QUERY_TIMEOUT).ok()?)));
         let unknown = answers.filter(|(topic, metadata)| is_unknown(metadata, topic));

@@ -42,7 +42,7 @@ pub(in super::super) struct Route {
     pub(super) pending: AtomicUsize,
     /// Partitions must be put in order before anything goes on.
     pub(super) needs_recovery: AtomicBool,
-    /// When a refused batch was logged last.
+    /// The time at which a refused batch was logged last.
     pub(super) refusal_logged: Mutex<Option<Duration>>,
     stop: AtomicBool,
 }
@@ -137,12 +137,12 @@ impl ProducerThread {
         route.pending.fetch_add(1, Ordering::AcqRel);
         let alone = partition.rules.refuses(&pending.record);
         let number = flow.push(pending, route.core.clock.now(), alone);
-        let mut own = Ok(());
+        let mut result = Ok(());
         let mut refused = Vec::new();
         for (of, pending, error) in route.hand_over(&clients, partition, &mut flow) {
             route.pending.fetch_sub(1, Ordering::AcqRel);
             if of == number {
-                own = Err(Box::new((error, pending)));
+                result = Err(Box::new((error, pending)));
             } else {
                 refused.push((pending, error));
             }
@@ -151,7 +151,7 @@ impl ProducerThread {
         for (pending, error) in refused {
             route.core.settle(pending, None, Err(error));
         }
-        own
+        result
     }
 }
 

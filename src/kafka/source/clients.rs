@@ -31,7 +31,7 @@ pub(super) struct Clients {
     pub(super) reader: Arc<Reader>,
 }
 
-/// What the group says.
+/// An event of the group.
 pub(super) enum GroupEvent {
     Assigned(Vec<Key>),
     /// These partitions are to go, once that is answered.

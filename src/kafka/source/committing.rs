@@ -64,8 +64,8 @@ pub(super) struct Committed {
 
 /// The next answer to a commit.
 pub(super) enum Answer {
-    Own(Result<Committed, JoinError>),
-    OfHold(KafkaResult<()>),
+    ByInterval(Result<Committed, JoinError>),
+    OfRevocation(KafkaResult<()>),
 }
 
 /// Waits for the next answer to a commit, for good where none is under way.
@@ -77,27 +77,27 @@ pub(super) async fn next_answer(
     commit: &mut Option<Commit>,
     revocation: &mut Option<Revocation>,
 ) -> Answer {
-    let own = async {
+    let by_interval = async {
         match commit {
             Some(commit) => commit.await,
             None => pending().await,
         }
     };
-    let of_hold = async {
+    let of_revocation = async {
         match revocation {
             Some(revocation) => revocation.committed().await,
             None => pending().await,
         }
     };
     tokio::select! {
-        own = own => Answer::Own(own),
-        of_hold = of_hold => Answer::OfHold(of_hold),
+        by_interval = by_interval => Answer::ByInterval(by_interval),
+        of_revocation = of_revocation => Answer::OfRevocation(of_revocation),
     }
 }
 
 impl SourceThread<'_> {
-    /// Commits what is done, and in a hold something in any case: its answer says whether this is still
-    /// a member.
+    /// Commits what is done, and while a revocation drains something in any case: its answer says
+    /// whether this is still a member.
     pub(super) fn start_commit(&mut self) {
         let revocation = self
             .revocation
@@ -135,7 +135,7 @@ impl SourceThread<'_> {
             error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)
         };
         match answer {
-            Answer::Own(answered) => {
+            Answer::ByInterval(answered) => {
                 self.commit = None;
                 let Ok(committed) = answered else {
                     return Some(RDKafkaErrorCode::Fail);
@@ -143,7 +143,7 @@ impl SourceThread<'_> {
                 let failed = committed.result.err().map(code);
                 self.committed(failed, &committed.keys, committed.in_revocation)
             }
-            Answer::OfHold(result) => {
+            Answer::OfRevocation(result) => {
                 let failed = result.err().map(code);
                 if let Some(code) = failed {
                     tracing::warn!(%code, "kafka consumer: the offsets of partitions that go are not committed");
@@ -180,7 +180,7 @@ impl SourceThread<'_> {
             code,
             Code::UnknownMemberId | Code::IllegalGeneration | Code::FencedInstanceId
         );
-        // One of before the hold may be refused for the rebalance itself.
+        // One of before the revocation may be refused for the rebalance itself.
         if is_out
             && in_revocation
             && self
@@ -188,7 +188,8 @@ impl SourceThread<'_> {
                 .as_ref()
                 .is_some_and(Revocation::is_draining)
         {
-            // In a hold a refused commit is the only sign that the group went on without this member.
+            // While a revocation drains, a refused commit is the only sign that the group went on without
+            // this member.
             self.revocation = None;
             let trackers = self.shared.trackers();
             let all: Vec<Key> = trackers.iter().map(|tracker| tracker.key()).collect();
@@ -200,11 +201,11 @@ impl SourceThread<'_> {
 
     /// Commits all that is done, also where the group is between two assignments: then once that is over, within `until`.
     pub(super) async fn last_commit(&mut self, until: Duration) -> Result<(), KafkaError> {
-        let mut of_hold: Option<RDKafkaErrorCode> = None;
+        let mut of_revocation: Option<RDKafkaErrorCode> = None;
         // One that fails now is made again.
-        self.under_way(until, &mut of_hold).await?;
+        self.await_commit(until, &mut of_revocation).await?;
         while self.commit_done() {
-            let Some(code) = self.under_way(until, &mut of_hold).await? else {
+            let Some(code) = self.await_commit(until, &mut of_revocation).await? else {
                 continue;
             };
             let passing = matches!(
@@ -216,7 +217,7 @@ impl SourceThread<'_> {
             }
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-        of_hold.map_or(Ok(()), |code| Err(not_committed(code.to_string())))
+        of_revocation.map_or(Ok(()), |code| Err(not_committed(code.to_string())))
     }
 
     /// Waits until no commit is under way. Returns the reason of the last one if it failed; that of
@@ -226,10 +227,10 @@ impl SourceThread<'_> {
     ///
     /// [`KafkaError::NotCommitted`] where there is no answer within `until`: librdkafka waits without end for
     /// brokers that are connected and answer nothing.
-    async fn under_way(
+    async fn await_commit(
         &mut self,
         until: Duration,
-        of_hold: &mut Option<RDKafkaErrorCode>,
+        of_revocation: &mut Option<RDKafkaErrorCode>,
     ) -> Result<Option<RDKafkaErrorCode>, KafkaError> {
         let mut failed = None;
         while self.commit.is_some()
@@ -240,17 +241,17 @@ impl SourceThread<'_> {
         {
             tokio::select! {
                 answer = next_answer(&mut self.commit, &mut self.revocation) => {
-                    let is_of_hold = matches!(answer, Answer::OfHold(_));
+                    let is_of_revocation = matches!(answer, Answer::OfRevocation(_));
                     let code = self.answered(answer);
-                    if is_of_hold {
-                        *of_hold = of_hold.take().or(code);
+                    if is_of_revocation {
+                        *of_revocation = of_revocation.take().or(code);
                     } else {
                         failed = code;
                     }
                 }
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
-            // Callbacks of a rebalance, and the bound of an own hold, do not wait for it.
+            // Callbacks of a rebalance, and the time limit of a revocation, do not wait for it.
             self.serve();
             let now = self.clock.now();
             self.move_revocation(now);

@@ -1,4 +1,4 @@
-//! What a source hands out.
+//! The messages that a source hands out.
 
 use std::fmt;
 use std::sync::Arc;

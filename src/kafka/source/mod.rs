@@ -10,7 +10,7 @@
 //! no other ([`reading`], [`tracker`]). Where it begins is looked up, and an offset that is not there is
 //! a gap, never passed over in silence ([`start`]).
 //!
-//! **Rejected.** One client: all partitions stand still while one is finished, 5.6 s for a hold of 5 s.
+//! **Rejected.** One client: all partitions stand still while one is finished, 5.6 s where that takes 5 s.
 //! Pausing a partition that is full: librdkafka throws away what it has fetched ahead, and a pause
 //! outlives the assignment.
 //!
@@ -20,6 +20,9 @@
 //!    └─────▶ member ─▶ assigned, revoked                └── done, dropped ── Ack, PartitionGuard
 //!               ▲ commits, answers
 //! ```
+//!
+//! **Circles.** `reader`, `open` and `committing` use each other: they are one thread's state, its
+//! start and its commits. `shared` owns the `output`, whose entries have its keys.
 
 mod builder;
 mod clients;

@@ -45,7 +45,7 @@ pub enum KafkaEvent {
         topic: Arc<str>,
         /// The partition.
         partition: i32,
-        /// The hold on the partition.
+        /// The guard of the partition.
         guard: PartitionGuard,
     },
     /// A partition is no longer this member's: its time was over, or the group went on without this

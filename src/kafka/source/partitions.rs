@@ -44,7 +44,7 @@ pub(super) struct Partitions {
     pub(super) readings: Readings,
     /// The partitions that have records of which none comes, with their positions.
     stalled: HashMap<Key, i64>,
-    /// What is asked about them.
+    /// The questions asked about them.
     pub(super) questions: Questions,
 }
 

@@ -21,7 +21,7 @@ const FAILED: ClientError = ClientError::MetadataFetch(RDKafkaErrorCode::Fail);
 
 /// The answer to a question about partitions.
 pub(super) enum Answer {
-    /// Where these begin.
+    /// The starts of these.
     Starts(Vec<(Arc<PartitionTracker>, KafkaResult<Found>)>),
     /// The log of one whose next offset is not there.
     Log(Arc<PartitionTracker>, KafkaResult<Log>),

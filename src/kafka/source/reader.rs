@@ -38,7 +38,7 @@ pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
 type Close = oneshot::Receiver<oneshot::Sender<Result<(), KafkaError>>>;
 
-/// What the thread works with.
+/// The parts that the thread works with.
 pub(super) struct Setup {
     pub(super) configs: ClientConfigs,
     pub(super) settings: KafkaSourceSettings,
@@ -270,7 +270,7 @@ impl SourceThread<'_> {
         }
     }
 
-    /// Moves the hold on: gives partitions up that are drained, and answers once that is committed.
+    /// Moves the revocation on: gives partitions up that are drained, and answers once that is committed.
     pub(super) fn move_revocation(&mut self, now: Duration) {
         let Some(revocation) = &mut self.revocation else {
             return;

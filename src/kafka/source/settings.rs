@@ -288,7 +288,7 @@ impl KafkaSourceSettings {
     /// Returns librdkafka's configurations of the two clients.
     pub(super) fn clients(&self, settings: &KafkaSettings) -> Result<ClientConfigs, ConfigError> {
         self.validate()?;
-        let mut own = vec![
+        let mut overrides = vec![
             ("group.id", self.group.clone()),
             // An offset that is not there is never passed over in silence.
             ("auto.offset.reset", "error".to_owned()),
@@ -304,19 +304,19 @@ impl KafkaSourceSettings {
             ("fetch.queue.backoff.ms", "10"),
         ] {
             if settings.get(property).is_none() {
-                own.push((property, value.to_owned()));
+                overrides.push((property, value.to_owned()));
             }
         }
         let assigned_by_broker = settings
             .get("group.protocol")
             .is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer"));
         if !assigned_by_broker && settings.get("partition.assignment.strategy").is_none() {
-            own.push((
+            overrides.push((
                 "partition.assignment.strategy",
                 "cooperative-sticky".to_owned(),
             ));
         }
-        let mut member = settings.client(&own, &REFUSED)?;
+        let mut member = settings.client(&overrides, &REFUSED)?;
         let mut reader = member.clone();
         for property in OF_MEMBERS {
             reader.remove(property);

@@ -1,4 +1,4 @@
-//! What the source's handles, its thread and librdkafka's callbacks share.
+//! The state shared by the source's handles, its thread and librdkafka's callbacks.
 
 use std::collections::HashMap;
 use std::sync::Arc;

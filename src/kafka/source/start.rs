@@ -1,4 +1,4 @@
-//! Where a partition begins, and whether records were lost before it.
+//! The start of a partition, and the records that were lost before it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -69,7 +69,7 @@ impl Mark {
     }
 }
 
-/// What a group committed of a partition.
+/// The offset that a group committed of a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Committed {
     offset: i64,
@@ -154,7 +154,7 @@ pub(super) struct Found {
     pub(super) mark: Arc<str>,
 }
 
-/// What the starts of partitions depend on.
+/// The values on which the starts of partitions depend.
 #[derive(Clone, Debug)]
 pub(super) struct Search {
     pub(super) start: OffsetReset,
@@ -298,7 +298,7 @@ pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<Str
     }
 }
 
-/// What is known of a topic.
+/// A topic as the brokers describe it.
 struct View {
     committed: HashMap<i32, Committed>,
     mark: Mark,

@@ -91,7 +91,7 @@ enum Phase {
     Open,
     /// No more are; those that are out are still this member's.
     Closing,
-    /// What is out is another member's, or is given again.
+    /// Records that are out are another member's, or are given again.
     Retired,
 }
 

@@ -27,6 +27,10 @@
 //! | [`Requests`] | requests in flight | `request`, `answer`, `buffer_pool` |
 //! | [`PaidRetries`] | delays, and the budget that pays for retries | `requeue` |
 //! | [`Outbox`] | outcomes, dead letters, flushes | `outbox`, `settle`, `supersede`, `submission`, `snapshot` |
+//!
+//! **Circles.** Parts of [`Core`] are `impl Core` in files of their own (`deadlines`,
+//! `description`, `requeue`), so these and the owners use each other. `entry` and `lane` do: a
+//! lane's line links entries, and an entry knows its place in it.
 
 mod access;
 mod answer;

@@ -10,6 +10,8 @@
 //! | `tasks` | requests, descriptions, dead letters, and their results |
 //! | `permits` | the table's part of the limit of requests over all tables |
 //! | `outcomes` | outcomes on their way to receipts, flushes and numbers |
+//!
+//! **A circle.** `tasks` and `outcomes` are parts of the worker's `Running`, in files of their own.
 
 mod inbox;
 mod outcomes;

@@ -27,7 +27,7 @@ pub(crate) struct Observed {
     rows: Rows,
     /// Each row's counter, and the time by this worker's clock at which it was first seen.
     since: HashMap<ShardId, (u64, Duration)>,
-    /// When each worker that a row names was last seen to renew a lease.
+    /// The time at which each worker that a row names was last seen to renew a lease.
     renewed: HashMap<String, Duration>,
     /// Workers of another library that are alive: they were seen to renew.
     strangers: BTreeSet<String>,

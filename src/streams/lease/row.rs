@@ -163,7 +163,7 @@ pub(crate) struct Attribute {
     texts: Option<BTreeSet<String>>,
 }
 
-/// A row as the service returns it.
+/// A row as the service returns it: a field for each attribute of the format.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RawRow {
     #[serde(rename = "leaseKey", default)]

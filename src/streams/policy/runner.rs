@@ -26,7 +26,8 @@ use crate::streams::shared::Shared;
 use crate::streams::stats::Counters;
 use crate::transport::ServiceClock;
 
-/// The runner of one shard's batches and dead letters.
+/// The runner of one shard's batches and dead letters. Batches, their order and their retries are in
+/// [`Lanes`]; the rest are its shard's components.
 pub(crate) struct Runner {
     shard: ShardId,
     clock: Clock,

@@ -4,6 +4,9 @@
 //!  look (each tenth of the failover time or sooner, and when a lease lapses) ─▶ take ─▶ a task for each shard
 //!  list (at intervals, when a shard ends or a row is gone) ─▶ make rows for new shards, delete those of old ones
 //! ```
+//!
+//! **A circle.** `following`, `listings`, `look`, `making`, `rescans` and `snapshots` are parts of
+//! the [`Worker`], in files of their own.
 
 mod course;
 mod discovery;

@@ -1,4 +1,4 @@
-//! What the tests of Flink's DynamoDB connector demand of its sink and its state, demanded of this one.
+//! The demands of the tests of Flink's DynamoDB connector on its sink and its state, made of this one.
 //!
 //! | behaviour there | test here |
 //! |---|---|
@@ -120,7 +120,7 @@ fn stored(fake: &FaultyDynamoDb, pk: &str) -> Option<String> {
     Some(item["n"].as_n().expect("a number").clone())
 }
 
-/// What was applied: the kind, and the number of a put.
+/// Returns the writes that were applied: the kind, and the number of a put.
 fn applied(fake: &FaultyDynamoDb) -> Vec<(AppliedKind, Option<String>)> {
     let number = |value: AttributeValue| value.as_n().expect("a number").clone();
     fake.applied()
@@ -161,7 +161,7 @@ fn large(table: &TableSink, count: usize, extra: usize) -> Vec<Receipt> {
         .collect()
 }
 
-/// How many bytes a batch of that many large puts has.
+/// Returns the bytes of a batch of that many large puts.
 async fn measured(count: usize) -> usize {
     let fake = service();
     let table = open(&fake, settings()).await;

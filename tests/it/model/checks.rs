@@ -129,7 +129,7 @@ pub(super) fn check_table(
     }
 }
 
-/// Whether the applications of a key can be read as its writes in their order, some of them repeated.
+/// Returns whether the applications of a key can be read as its writes in their order, some of them repeated.
 pub(super) fn in_order(accepted: &[Accepted], key: u8, line: &[Option<usize>]) {
     let mut at = 0;
     for applied in line {

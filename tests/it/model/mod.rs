@@ -14,7 +14,7 @@
 //! - K8: a snapshot held every write that had no outcome yet.
 //! - Everything ended within virtual hours.
 //!
-//! Writes carry their number as the attribute `id`, so each application can be told from every other. A delete
+//! Writes carry their number as the attribute `id`, so each application can be distinguished from every other. A delete
 //! carries none: it is matched to the earliest delete that may have been the one.
 //!
 //! Cases are drawn from a fixed seed; `PROPTEST_CASES` sets their number.

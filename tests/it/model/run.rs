@@ -27,7 +27,7 @@ pub(super) struct Accepted {
     pub(super) outcome: Option<Outcome>,
 }
 
-/// What the tasks of a case share. All run on one thread, so the order in which they were accepted is the
+/// The state that the tasks of a case share. All run on one thread, so the order in which they were accepted is the
 /// order of `accepted`.
 pub(super) struct Run {
     pub(super) table: TableSink,
@@ -140,7 +140,7 @@ impl Run {
         }
     }
 
-    /// Whether each of the first `count` accepted writes has its outcome, as far as receipts are held.
+    /// Returns whether each of the first `count` accepted writes has its outcome, as far as receipts are held.
     pub(super) fn resolved(&self, count: usize) -> Vec<bool> {
         let mut accepted = self.accepted.borrow_mut();
         accepted

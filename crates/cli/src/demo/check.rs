@@ -12,10 +12,10 @@ use indicatif::ProgressBar;
 use super::decision::Stage;
 use super::events::Event;
 
-/// How long the topic may be silent before the rest is taken for missing.
+/// The time for which the topic may be silent before the rest is taken for missing.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// What was found in the topic.
+/// The events that were found in the topic.
 pub(crate) struct Checked {
     expected: usize,
     events: usize,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 const CSV: &str = include_str!("../../data/german_credit.csv");
 
-/// What the file says of an application, as far as the demonstration needs it.
+/// An application as the file has it, as far as the demonstration needs it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Application {
     pub(crate) application: u32,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::TOPIC;
 use super::decision::{Decision, Stage};
 
-/// What consumers of the topic see.
+/// An event as consumers of the topic see it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Event {
     pub(crate) decision: String,

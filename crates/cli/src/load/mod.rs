@@ -55,7 +55,7 @@ pub(crate) struct Arguments {
     /// The type of a CSV column, S, N, B (base64) or BOOL: --types amount=N,paid=BOOL. Keys have the table's types, others are strings
     #[arg(long, value_name = "COLUMN=TYPE", value_delimiter = ',', value_parser = column_type)]
     types: Vec<(String, Type)>,
-    /// Where lines go that are not written, with the reason [default: FILE.dead.jsonl]
+    /// The file for lines that are not written, with the reason [default: FILE.dead.jsonl]
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
     /// The format of the summary

@@ -1,4 +1,4 @@
-//! What a fault does, and the script of those that wait.
+//! The effects of a fault, and the script of those that wait.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::item::error::Refusal;
 use crate::store::operation::Operation;
 use crate::store::request::Targets;
 
-/// What a fault does to one request.
+/// The effects of a fault on one request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) name: Option<&'static str>,
@@ -22,7 +22,7 @@ pub(crate) struct Effects {
     pub(crate) delivery: Delivery,
 }
 
-/// How the answer reaches the sender.
+/// The way in which the answer reaches the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Delivery {
     #[default]

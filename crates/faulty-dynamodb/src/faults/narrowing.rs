@@ -65,7 +65,7 @@ impl Fault {
     pub(crate) fn matches(&self, operation: Operation, targets: &Targets) -> bool {
         self.filter
             .operation
-            .is_none_or(|wanted| wanted == operation)
+            .is_none_or(|requested| requested == operation)
             && self
                 .filter
                 .table

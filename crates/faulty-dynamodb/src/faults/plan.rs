@@ -18,7 +18,7 @@ use crate::store::operation::Operation;
 /// A test on a key.
 pub(crate) type KeyPredicate = Arc<dyn Fn(&HashMap<String, AttributeValue>) -> bool + Send + Sync>;
 
-/// Which writes of a `BatchWriteItem` come back unprocessed.
+/// The writes of a `BatchWriteItem` that come back unprocessed.
 #[derive(Clone)]
 pub(crate) enum Selection {
     All,
@@ -69,7 +69,7 @@ impl fmt::Debug for Selection {
 /// seeded by the plan's seed and the request's number, so one request's faults do not depend on
 /// another's.
 ///
-/// Operations on tables (`CreateTable`, `DescribeTable`, …) are spared unless named with
+/// Operations on tables (`CreateTable`, `DescribeTable`, …) are left alone unless named with
 /// [`operations`](Self::operations).
 ///
 /// ```

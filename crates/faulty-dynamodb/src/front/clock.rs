@@ -71,7 +71,7 @@ impl Clock {
             .unwrap_or_default()
     }
 
-    /// How far a request's `X-Amz-Date` (`20250131T235959Z`) is from this clock.
+    /// Returns the distance of a request's `X-Amz-Date` (`20250131T235959Z`) from this clock.
     pub(crate) fn distance(&self, amz_date: &str) -> Option<Duration> {
         let part = |from: usize, to: usize| amz_date.get(from..to);
         let text = format!(

@@ -25,7 +25,7 @@ use crate::store::fake_table::FakeTable;
 use crate::store::table::Table;
 use crate::throughput::CapacityUsage;
 
-/// An in-memory DynamoDB that is honest until told to fail. See the [crate's page](crate).
+/// An in-memory DynamoDB that fails only on command. See the [crate's page](crate).
 ///
 /// Clones share the tables, the faults and the journal.
 #[derive(Clone)]
@@ -215,7 +215,7 @@ impl FaultyDynamoDb {
         self.service.state().journal.take_ended()
     }
 
-    /// Whether writes, requests and overlaps are recorded. Default: true. The record grows with
+    /// Sets whether writes, requests and overlaps are recorded. Default: true. The record grows with
     /// every request: switch it off for long runs, or empty it at intervals by
     /// [`take_applied`](Self::take_applied) and [`take_requests`](Self::take_requests). The
     /// [usage](Self::capacity_usage) of enforced tables is counted all the same.
@@ -314,7 +314,7 @@ impl FaultyDynamoDb {
         }
     }
 
-    /// What an enforced table granted and what became of it, in totals since it was made. None
+    /// Returns the capacity that an enforced table granted, and its use, in totals since it was made. None
     /// where there is no such table, or its capacity is not enforced.
     pub fn capacity_usage(&self, table: &str) -> Option<CapacityUsage> {
         let now = self.service.clock.elapsed();
@@ -323,8 +323,8 @@ impl FaultyDynamoDb {
         Some(table.throughput.as_mut()?.usage(&table.spec, now))
     }
 
-    /// Sets the service's clock ahead of the true time. It is told by the `Date` header of every
-    /// answer.
+    /// Sets the service's clock ahead of the true time. The `Date` header of every answer
+    /// shows it.
     pub fn set_clock_ahead(&self, by: Duration) {
         self.service
             .clock
@@ -355,7 +355,7 @@ impl fmt::Debug for FaultyDynamoDb {
     }
 }
 
-/// What a configuration needs to reach a service that checks no signatures.
+/// Returns a configuration that reaches a service that checks no signatures.
 pub(crate) fn local_config() -> Builder {
     Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -178,7 +178,7 @@ impl Flight {
         });
         match task.await {
             Ok(answer) => answer,
-            // The runtime is shutting down: nobody waits for this answer.
+            // The runtime is shutting down: no task waits for this answer.
             Err(_) => std::future::pending().await,
         }
     }

@@ -1,4 +1,4 @@
-//! What DynamoDB's front end looks at before the body: authentication, length, time.
+//! The checks of DynamoDB's front end before the body: authentication, length, time.
 
 use std::time::Duration;
 

@@ -28,7 +28,7 @@ use super::service::{Answer, Incoming, MAX_BODY_BYTES, Outgoing, Service};
 /// Bytes that are read of a body before the connection is broken. Between this and 16 MB a body is
 /// read to its end and answered 413, as DynamoDB Local does.
 const MAX_READ_BYTES: usize = 2 * MAX_BODY_BYTES;
-/// How long a shutdown waits for requests under way.
+/// The time for which a shutdown waits for requests under way.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A running HTTP server in front of a [`FaultyDynamoDb`]. Dropped, it stops at once.
@@ -61,12 +61,12 @@ impl FaultyDynamoDb {
 }
 
 impl FakeServer {
-    /// Where it listens, such as `http://127.0.0.1:40123`.
+    /// Returns the URL at which it listens, such as `http://127.0.0.1:40123`.
     pub fn endpoint_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -92,7 +92,7 @@ impl FakeServer {
     /// Dropped before its end, the server stops at once.
     pub async fn shutdown(mut self) {
         if let Some(stop) = self.stop.take() {
-            // The server has stopped by itself if nobody receives this.
+            // The server has stopped by itself if this has no receiver.
             let _ = stop.send(());
         }
         // The task neither panics nor is it cancelled elsewhere.

@@ -42,7 +42,7 @@ pub(crate) struct Answer {
     pub(crate) throttled: bool,
 }
 
-/// What the sender gets.
+/// The result that the sender gets.
 #[derive(Debug)]
 pub(crate) enum Outgoing {
     Whole(Answer),

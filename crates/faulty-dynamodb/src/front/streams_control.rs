@@ -1,4 +1,4 @@
-//! What tests do to streams, and what they see of them.
+//! Control of streams by tests, and their state.
 
 use std::time::Duration;
 
@@ -149,8 +149,8 @@ impl FaultyDynamoDb {
         }
     }
 
-    /// Makes a shard vanish: listings leave it out, and whoever asks for it by name, or reads it,
-    /// gets `ResourceNotFoundException`. Its children stay.
+    /// Makes a shard vanish: listings leave it out, and a request that names or reads it gets
+    /// `ResourceNotFoundException`. Its children stay.
     pub fn forget_shard(&self, table: &str, shard: &str) {
         self.with_shard(table, shard, |shard| shard.forgotten = true);
     }
@@ -279,7 +279,7 @@ impl FaultyDynamoDb {
         Some(sequence.flatten()?.to_string())
     }
 
-    /// How often a shard was asked for records so far, refused requests included.
+    /// Returns how often a shard was asked for records so far, refused requests included.
     pub fn get_records_calls(&self, shard: &str) -> u64 {
         self.find_shard(shard, |shard| shard.use_.calls)
             .unwrap_or(0)

@@ -58,7 +58,7 @@ impl Refusal {
         self
     }
 
-    /// Whether it refuses for want of capacity.
+    /// Returns whether it refuses for want of capacity.
     pub(crate) fn is_throttling(&self) -> bool {
         let reasons = self
             .extra

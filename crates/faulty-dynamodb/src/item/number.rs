@@ -10,7 +10,7 @@ const MAX_EXPONENT: i32 = 126;
 /// The smallest magnitude is 1E-130: the first digit stands 130 places behind the point.
 const MIN_EXPONENT: i32 = -129;
 
-/// Why a text is no DynamoDB number, in DynamoDB's words.
+/// The reason for which a text is no DynamoDB number, in DynamoDB's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NumberError {
     Syntax,

@@ -31,7 +31,7 @@ impl Throttle {
         }
     }
 
-    /// Whether an exception is one of the three.
+    /// Returns whether an exception is one of the three.
     pub(crate) fn is_one(code: &str) -> bool {
         Self::ALL.iter().any(|throttle| throttle.code() == code)
     }

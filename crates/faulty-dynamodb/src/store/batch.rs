@@ -185,13 +185,13 @@ pub(crate) fn get(store: &Store, request: Members<'_>) -> Result<Done, Refusal> 
     let mut bill = Bill::default();
     let mut responses = Map::new();
     let mut keys = BTreeSet::new();
-    for (given, wanted) in tables.0 {
+    for (given, requested) in tables.0 {
         let name = checked_table_name(given)?;
-        let wanted = Members::of(wanted)?;
-        let consistent = wanted.flag("ConsistentRead")?;
+        let requested = Members::of(requested)?;
+        let consistent = requested.flag("ConsistentRead")?;
         let table = store.table(name)?;
         let mut found = Vec::new();
-        for key in wanted.list("Keys")?.unwrap_or_default() {
+        for key in requested.list("Keys")?.unwrap_or_default() {
             let key = table.keys().of_key(&item_from_json(key)?)?;
             let item = table.items.get(&key);
             bill.of(name)

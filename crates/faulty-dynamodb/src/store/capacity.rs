@@ -1,4 +1,4 @@
-//! What a request consumes, in DynamoDB's units.
+//! The capacity that a request consumes, in DynamoDB's units.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::item::key::KeyRules as _;
 use crate::item::value::{Item, item_size};
 use crate::throughput::WriteCost;
 
-/// How much of the consumption the caller wants to know.
+/// The detail in which the caller asks for the consumption.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Report {
     None,
@@ -54,7 +54,7 @@ impl WriteCost {
         }
     }
 
-    /// What a write that its condition forbids consumes all the same: no index, but the larger of
+    /// Returns the consumption of a write that its condition forbids: no index, but the larger of
     /// the item that is there and the one that was to be put.
     pub(crate) fn attempt(before: Option<&Item>, after: Option<&Item>) -> Self {
         Self {

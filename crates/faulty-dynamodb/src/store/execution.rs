@@ -25,9 +25,9 @@ use crate::item::value::Item;
 pub(crate) struct Store {
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) streams: Streams,
-    /// How long `CreateTable` takes.
+    /// The time that `CreateTable` takes.
     pub(crate) creation: Duration,
-    /// When the request that is carried out began.
+    /// The time at which the request that is carried out began.
     now: Duration,
     pub(crate) tokens: Tokens,
 }
@@ -44,7 +44,7 @@ pub(crate) trait Leave: fmt::Debug {
     ) -> Vec<bool>;
 }
 
-/// What a request finds around it.
+/// The surroundings of a request.
 #[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) leave: Option<&'a dyn Leave>,
@@ -65,7 +65,7 @@ impl Context<'_> {
         }
     }
 
-    /// Which of a batch's writes are to come back unprocessed; `key` gives the key of each.
+    /// Returns, for each of a batch's writes, whether it is to come back unprocessed; `key` gives its key.
     pub(crate) fn left_unprocessed(
         &mut self,
         count: usize,

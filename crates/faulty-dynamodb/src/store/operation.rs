@@ -74,7 +74,7 @@ impl Operation {
         }
     }
 
-    /// Whether the operation changes items.
+    /// Returns whether the operation changes items.
     pub fn is_write(self) -> bool {
         match self {
             Self::BatchWriteItem
@@ -98,7 +98,7 @@ impl Operation {
         }
     }
 
-    /// Whether the operation is about tables rather than items.
+    /// Returns whether the operation is about tables rather than items.
     pub fn is_control_plane(self) -> bool {
         matches!(
             self,
@@ -110,7 +110,7 @@ impl Operation {
         )
     }
 
-    /// Whether the operation is one of DynamoDB Streams.
+    /// Returns whether the operation is one of DynamoDB Streams.
     pub fn is_of_streams(self) -> bool {
         matches!(
             self,

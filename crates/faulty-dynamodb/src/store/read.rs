@@ -68,10 +68,10 @@ pub(crate) fn query(store: &Store, request: Members<'_>) -> Result<Done, Refusal
     })?;
     let condition = Condition::parse(text, "KeyConditionExpression", &reader.scope)?;
     reader.scope.finish()?;
-    let wanted = KeyCondition::of(&condition, reader.schema())?;
+    let requested = KeyCondition::of(&condition, reader.schema())?;
     let descending = request.get("ScanIndexForward").and_then(Json::as_bool) == Some(false);
     let after = reader.start(request)?;
-    let mut found = reader.partition(&wanted.partition);
+    let mut found = reader.partition(&requested.partition);
     if descending {
         found.reverse();
     }
@@ -84,9 +84,9 @@ pub(crate) fn query(store: &Store, request: Members<'_>) -> Result<Done, Refusal
             }
         });
         passed
-            && wanted
+            && requested
                 .sort
-                .is_none_or(|condition| condition.holds(Some(item)))
+                .is_none_or(|condition| condition.matches(Some(item)))
     });
     Ok(reader.page(found))
 }
@@ -126,7 +126,7 @@ pub(crate) fn scan(store: &Store, request: Members<'_>) -> Result<Done, Refusal>
 /// An item's place in the order of a table or an index: the key there, then the primary key.
 type Place = (Key, Key);
 
-/// What a query and a scan have in common.
+/// The common part of a query and a scan.
 struct Reader<'a> {
     name: &'a str,
     table: &'a Table,
@@ -252,19 +252,19 @@ impl<'a> Reader<'a> {
     fn all<'b>(
         &'b self,
         after: Option<&Place>,
-        wanted: impl Fn(&Key) -> bool + 'b,
+        requested: impl Fn(&Key) -> bool + 'b,
     ) -> Box<dyn Iterator<Item = (Place, &'a Arc<Item>)> + 'b> {
         let Some(IndexSpec { keys: index, .. }) = self.index else {
             let from = after.map_or(Bound::Unbounded, |(_, key)| Bound::Excluded(key));
             let items = self.table.items.range((from, Bound::Unbounded));
-            let items = items.filter(move |(key, _)| wanted(key));
+            let items = items.filter(move |(key, _)| requested(key));
             return Box::new(items.map(|(key, item)| ((key.clone(), key.clone()), item)));
         };
         let mut found: Vec<(Place, &Arc<Item>)> = self
             .table
             .items
             .iter()
-            .filter(|(key, _)| wanted(key))
+            .filter(|(key, _)| requested(key))
             .filter_map(|(key, item)| {
                 Some((
                     (index.of_key(&index.project(item)).ok()?, key.clone()),
@@ -315,7 +315,7 @@ impl<'a> Reader<'a> {
             if self
                 .filter
                 .as_ref()
-                .is_none_or(|filter| filter.holds(Some(&held)))
+                .is_none_or(|filter| filter.matches(Some(&held)))
             {
                 count += 1;
                 if !self.count_only {

@@ -107,7 +107,7 @@ pub(crate) fn checked_table_name(given: &str) -> Result<&str, Refusal> {
     ))
 }
 
-/// What a request is about, read leniently: nonsense has no targets.
+/// The tables and keys of a request, read leniently: nonsense has none.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Targets {
     pub(crate) tables: Vec<String>,

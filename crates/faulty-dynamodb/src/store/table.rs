@@ -24,15 +24,15 @@ pub(crate) struct Table {
     pub(crate) created: f64,
     /// From when on it can be used: time since the fake was made.
     pub(crate) active_from: Duration,
-    /// What it was said to take at once, `WarmThroughput.WriteUnitsPerSecond`.
+    /// The units that it is declared to take at once, `WarmThroughput.WriteUnitsPerSecond`.
     pub(crate) warm: Option<u64>,
-    /// Where its capacity is enforced.
+    /// Its limits; `None` where its capacity is not enforced.
     pub(crate) throughput: Option<Box<Throughput>>,
     pub(crate) stream: Option<LatestStream>,
-    /// How many shards a stream of it begins with.
+    /// The number of shards with which a stream of it begins.
     pub(crate) stream_shards: usize,
     pub(crate) totals: Totals,
-    /// What its indexes hold, in the order of the indexes.
+    /// The totals of its indexes, in their order.
     pub(crate) index_totals: Vec<Totals>,
 }
 

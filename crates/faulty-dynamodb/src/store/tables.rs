@@ -150,7 +150,7 @@ pub(crate) fn list(store: &Store, request: Members<'_>) -> Result<Done, Refusal>
     Ok(Done::read(body))
 }
 
-/// What a `StreamSpecification` asks for.
+/// The change for which a `StreamSpecification` asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StreamChange {
     On(StreamView),

@@ -21,7 +21,7 @@ const MAX_ACTIONS: usize = 100;
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 /// A transaction writes twice: to prepare and to commit.
 const FACTOR: f64 = 2.0;
-/// How long a token is remembered (AWS: `API_TransactWriteItems`).
+/// The time for which a token is remembered (AWS: `API_TransactWriteItems`).
 const TOKEN_LIFE: Duration = Duration::from_mins(10);
 /// Characters of a token.
 const MAX_TOKEN: usize = 36;
@@ -38,7 +38,7 @@ struct Remembered {
 }
 
 impl Tokens {
-    /// What a repeated request is answered; none for a new one.
+    /// Returns the answer to a repeated request; none for a new one.
     fn recall(
         &mut self,
         token: &str,
@@ -180,7 +180,7 @@ fn check_distinct(store: &Store, intents: &[Intent]) -> Result<(), Refusal> {
     let mut seen = BTreeSet::new();
     for intent in intents {
         let table = store.table(&intent.table)?;
-        // A bad key is a reason for cancellation, told later.
+        // A bad key is a reason for cancellation, reported later.
         let Ok(key) = intent.key(table) else { continue };
         if !seen.insert((&intent.table, key)) {
             return Err(Refusal::validation(

@@ -38,13 +38,13 @@ const LEGACY: [&str; 7] = [
     "ScanFilter",
 ];
 
-/// What is to happen to one item.
+/// A write of one item, as it was requested.
 #[derive(Debug)]
 pub(crate) struct Intent {
     pub(crate) table: String,
     pub(crate) action: Action,
     condition: Option<Condition>,
-    /// Whether a failed condition hands the item back.
+    /// Set where a failed condition hands the item back.
     all_old: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) enum Action {
     Check(Item),
 }
 
-/// Why an intent comes to nothing.
+/// The reason for which an intent comes to nothing.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The item, where it was asked for, and what the attempt costs all the same.
@@ -191,7 +191,7 @@ impl Intent {
         if self
             .condition
             .as_ref()
-            .is_some_and(|condition| !condition.holds(before.as_deref()))
+            .is_some_and(|condition| !condition.matches(before.as_deref()))
         {
             let put = match &self.action {
                 Action::Put(item) => Some(item),
@@ -275,10 +275,10 @@ fn single(
     intent: &Intent,
 ) -> Result<Done, Refusal> {
     let report = Report::of(request)?;
-    let wanted = request.text("ReturnValues")?.unwrap_or("NONE");
+    let requested = request.text("ReturnValues")?.unwrap_or("NONE");
     let updating = matches!(intent.action, Action::Update(..));
-    let legal = matches!(wanted, "NONE" | "ALL_OLD")
-        || updating && matches!(wanted, "ALL_NEW" | "UPDATED_OLD" | "UPDATED_NEW");
+    let legal = matches!(requested, "NONE" | "ALL_OLD")
+        || updating && matches!(requested, "ALL_NEW" | "UPDATED_OLD" | "UPDATED_NEW");
     if !legal {
         return Err(Refusal::validation("Return values set to invalid value"));
     }
@@ -300,7 +300,7 @@ fn single(
         Action::Update(_, update) => update.attributes(),
         Action::Put(_) | Action::Delete(_) | Action::Check(_) => BTreeSet::new(),
     };
-    let attributes = match wanted {
+    let attributes = match requested {
         "ALL_OLD" => change.before.as_deref().map(item_to_json),
         "ALL_NEW" => change.after.as_deref().map(item_to_json),
         "UPDATED_OLD" => only(change.before.as_deref(), &touched),

@@ -7,7 +7,7 @@ use super::settings::Refill;
 /// Rounding allowed to the sums of many small refills; far below any item's cost.
 const ROUNDING: f64 = 1e-6;
 
-/// How much comes in a second, and how much of it is kept when nobody takes it.
+/// The units that come in a second, and the most that are kept while none is taken.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rate {
     /// Units per second; infinite where nothing limits.
@@ -22,11 +22,11 @@ impl Rate {
     }
 }
 
-/// When units come.
+/// The moments at which units come.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rhythm {
     pub(super) refill: Refill,
-    /// Where the seconds begin, below one second.
+    /// The beginning of each second, as a part of one.
     pub(super) phase: Duration,
 }
 
@@ -99,7 +99,7 @@ impl Bucket {
         self.at = now;
     }
 
-    /// Whether so many units may be taken now. A full bucket gives more than it can hold and goes
+    /// Returns whether so many units may be taken now. A full bucket gives more than it can hold and goes
     /// into debt, as a large item would otherwise wait for ever.
     pub(super) fn admits(&self, units: f64) -> bool {
         let full = self.rate.units > 0.0 && self.balance + ROUNDING >= self.rate.max_units();

@@ -1,4 +1,4 @@
-//! What a write draws on.
+//! The capacity that a write draws on.
 
 /// Write units of one write.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,4 +1,4 @@
-//! What an on-demand table takes at the moment, and how it grows with use.
+//! The level of an on-demand table: the units that it takes at the moment, which grow with use.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// throttled above twice the previous peak within 30 minutes).
 const DOUBLING: f64 = 30.0 * 60.0;
 /// Share of the level from which on the table counts as used up.
-const USED_UP_RATIO: f64 = 0.9;
+const UTILIZED_RATIO: f64 = 0.9;
 /// The grain in which use is looked at: long enough that a burst in it is no lasting use.
 const WINDOW: Duration = Duration::from_secs(10);
 
@@ -16,7 +16,7 @@ pub(super) struct Level {
     units: f64,
     max: Option<f64>,
     window: Duration,
-    /// What the table had consumed when the window began.
+    /// The units that the table had consumed when the window began.
     consumed: f64,
 }
 
@@ -30,17 +30,17 @@ impl Level {
         }
     }
 
-    /// What the table's partitions can take together.
+    /// Returns the units that the table's partitions can take together.
     pub(super) fn units(&self) -> f64 {
         self.units
     }
 
-    /// What is allowed of it.
+    /// Returns the part of it that is allowed.
     pub(super) fn allowed(&self) -> f64 {
         self.max.map_or(self.units, |max| max.min(self.units))
     }
 
-    /// Whether the maximum that the owner set holds the table back, not the level.
+    /// Returns whether the maximum that the owner set holds the table back, not the level.
     pub(super) fn at_max(&self) -> bool {
         self.max.is_some_and(|max| max <= self.units)
     }
@@ -71,7 +71,7 @@ impl Level {
     pub(super) fn end_window(&mut self, now: Duration, consumed: f64) {
         let used = consumed - self.consumed;
         let seconds = WINDOW.as_secs_f64();
-        if used >= USED_UP_RATIO * self.units * seconds {
+        if used >= UTILIZED_RATIO * self.units * seconds {
             let grown = self.units * (seconds / DOUBLING).exp2();
             self.units = grown.min(self.max.map_or(grown, |max| max.max(self.units)));
         }

@@ -27,7 +27,7 @@ pub(crate) enum Limit {
     Index(usize),
 }
 
-/// What one write takes from a table's buckets.
+/// The units that one write takes from a table's buckets.
 #[derive(Clone, Debug)]
 pub(crate) struct Draw {
     partition: usize,
@@ -144,12 +144,12 @@ impl Throughput {
         self.on_demand
     }
 
-    /// Whether it is the owner's maximum that an on-demand table is held at.
+    /// Returns whether it is the owner's maximum that an on-demand table is held at.
     pub(crate) fn at_max(&self) -> bool {
         self.level.at_max()
     }
 
-    /// What a write takes; `factor` is 2 in a transaction.
+    /// Returns the units that a write takes; `factor` is 2 in a transaction.
     pub(crate) fn draw(&self, spec: &TableSpec, key: &Key, cost: &WriteCost, factor: f64) -> Draw {
         let mut draw = Draw {
             partition: self.partition(key),

@@ -1,4 +1,4 @@
-//! What a test says about an enforced capacity.
+//! Settings of an enforced capacity.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ const PARTITION_UNITS: u64 = 1_000;
 /// Write units a new on-demand table takes in a second (AWS: "On-demand capacity mode").
 const WARM_UNITS: u64 = 4_000;
 
-/// When a bucket gets the capacity of a second.
+/// The moment at which a bucket gets the capacity of a second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refill {
@@ -81,7 +81,7 @@ impl Capacity {
         self
     }
 
-    /// How capacity comes: dripping, or by the second. Default: dripping.
+    /// Sets the way in which capacity comes: dripping, or by the second. Default: dripping.
     #[must_use]
     pub fn refill(mut self, refill: Refill) -> Self {
         self.refill = refill;

@@ -49,7 +49,7 @@ impl Shortages {
     }
 
     /// The exception for a request of which nothing was admitted. The account's limit comes last:
-    /// it is told where nothing else was short.
+    /// it is reported where nothing else was short.
     pub(crate) fn exception(&self) -> Refusal {
         let among = |throttle: Throttle| self.0.iter().any(|short| short.throttle == throttle);
         let throttle = [Throttle::ProvisionedThroughput, Throttle::Throttling]

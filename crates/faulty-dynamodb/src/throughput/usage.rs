@@ -1,4 +1,4 @@
-//! What a table's capacity was and what became of it, in totals.
+//! A table's capacity and its use, in totals.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ pub struct IndexUsage {
     pub consumed_units: f64,
 }
 
-/// How the requests on a table were answered.
+/// The requests on a table, by their answers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Requests {
     pub(super) answered: u64,

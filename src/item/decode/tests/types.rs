@@ -63,7 +63,7 @@ fn what_serde_dynamo_does_not_read_is_read_here() {
     assert!(wrapped["v"].contains(&Wrapper("a".to_owned())));
     let borrowed: BTreeMap<&str, Vec<Option<&str>>> = decode_item(set).unwrap();
     assert_eq!(borrowed["v"], [Some("a"), Some("b")]);
-    // Of a type to come, which nobody asks for.
+    // Of a type to come, which is not asked for.
     #[derive(Deserialize)]
     struct Old {
         a: u8,

@@ -1,4 +1,4 @@
-//! Which way is taken, and that the SDK's way leaves a client's own parts in force.
+//! The way that is taken, and that the SDK's way leaves a client's own parts in force.
 
 use super::fake::Fake;
 use super::{ATTEMPT, CALL, RESOURCE, body, client, sdk, transport};

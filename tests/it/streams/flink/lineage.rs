@@ -90,7 +90,7 @@ async fn children_of_later_splits_are_read_from_their_first_record() {
     put_each(&fake, 10, 1).await;
     log.until(10).await;
     fake.split_all_shards(TABLE);
-    // Written before anybody has heard of the shards that they are in.
+    // Written before any listing shows the shards that they are in.
     put_each(&fake, 10, 2).await;
     log.until(20).await;
     worker.stop().await;

@@ -1,4 +1,4 @@
-//! What the tests of Flink's DynamoDB Streams source ask of it, and its defects.
+//! The demands of the tests of Flink's DynamoDB Streams source, and its defects.
 //!
 //! | Flink's connector | test |
 //! |---|---|

@@ -95,7 +95,7 @@ async fn a_crash_before_the_first_record_skips_nothing_at_latest() {
     }
 }
 
-/// When the service says that each version of `a` was made.
+/// Returns the time at which, by the service, each version of `a` was made.
 async fn times(fake: &FaultyDynamoDb) -> Vec<SystemTime> {
     let source = nth(fake, 99).lease_table("another-application");
     let mut stream = source.open().await.expect("it opens").into_stream();

@@ -1,4 +1,4 @@
-//! How workers share a stream's shards.
+//! Workers that share a stream's shards.
 
 mod fleet;
 mod rows;

@@ -4,7 +4,7 @@ use dynamodb_connector::ConfigError;
 
 use super::*;
 
-/// How many batches were handled, and how many changes each had.
+/// The batches that were handled, each as its number of changes.
 #[derive(Clone, Default)]
 struct Sizes(Arc<Mutex<Vec<(usize, Duration)>>>);
 

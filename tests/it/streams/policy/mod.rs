@@ -1,4 +1,4 @@
-//! What becomes of changes that can't be handled, and in what batches they come.
+//! The policy for changes that can't be handled, and the batches in which they come.
 
 mod batches;
 mod letters;

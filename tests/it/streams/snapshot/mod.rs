@@ -64,7 +64,7 @@ fn now() -> tokio::time::Instant {
     tokio::time::Instant::now()
 }
 
-/// Whether the snapshot's row says that all is done.
+/// Returns whether the snapshot's row says that all is done.
 fn is_complete(fake: &FaultyDynamoDb) -> bool {
     let key = [("leaseKey", AttributeValue::S("snapshot".to_owned()))];
     let row = fake.item(SNAPSHOT_TABLE, key);

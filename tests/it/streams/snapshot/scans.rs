@@ -15,7 +15,7 @@ async fn a_gap_in_the_middle_of_a_snapshot_begins_it_anew() {
         .settings(settings);
     let (control, running) = start(snapshot, &log).await;
     log.until(600).await;
-    // Changes that nobody can read any more, of items that the scan is past and of others.
+    // Changes that can no longer be read, of items that the scan is past and of others.
     fake.stream_lag(TABLE, Duration::from_secs(3600));
     for n in 0..1500 {
         put(&fake, &id(n), 2).await;

@@ -185,7 +185,7 @@ impl Value {
         }
     }
 
-    /// What the function `size()` gives in an expression; none for numbers and flags.
+    /// Returns the result of `size()` in an expression; none for numbers and flags.
     pub(crate) fn length(&self) -> Option<usize> {
         match self {
             Self::S(text) => Some(text.len()),

@@ -39,7 +39,7 @@ pub(crate) enum Comparison {
     GreaterOrEqual,
 }
 
-/// What a condition looks at.
+/// A value that a condition compares.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Operand {
     Path(Path),
@@ -56,19 +56,19 @@ impl Condition {
         Ok(condition)
     }
 
-    /// Whether an item meets the condition; no item is like one without attributes.
-    pub(crate) fn holds(&self, item: Option<&Item>) -> bool {
+    /// Returns whether an item meets the condition; no item is like one without attributes.
+    pub(crate) fn matches(&self, item: Option<&Item>) -> bool {
         match self {
-            Self::And(left, right) => left.holds(item) && right.holds(item),
-            Self::Or(left, right) => left.holds(item) || right.holds(item),
-            Self::Not(inner) => !inner.holds(item),
+            Self::And(left, right) => left.matches(item) && right.matches(item),
+            Self::Or(left, right) => left.matches(item) || right.matches(item),
+            Self::Not(inner) => !inner.matches(item),
             Self::Compare(comparison, left, right) => {
-                comparison.holds(left.of(item).as_ref(), right.of(item).as_ref())
+                comparison.matches(left.of(item).as_ref(), right.of(item).as_ref())
             }
             Self::Between(value, low, high) => {
                 let (value, low, high) = (value.of(item), low.of(item), high.of(item));
-                Comparison::GreaterOrEqual.holds(value.as_ref(), low.as_ref())
-                    && Comparison::LessOrEqual.holds(value.as_ref(), high.as_ref())
+                Comparison::GreaterOrEqual.matches(value.as_ref(), low.as_ref())
+                    && Comparison::LessOrEqual.matches(value.as_ref(), high.as_ref())
             }
             Self::In(value, list) => {
                 let value = value.of(item);
@@ -125,7 +125,7 @@ impl Comparison {
 
     /// A missing operand is unequal to everything and in no order with anything; so are values of
     /// two types.
-    pub(crate) fn holds(self, left: Option<&Value>, right: Option<&Value>) -> bool {
+    pub(crate) fn matches(self, left: Option<&Value>, right: Option<&Value>) -> bool {
         let equal = left.is_some() && left == right;
         let order = left.zip(right).and_then(|(left, right)| order(left, right));
         match self {

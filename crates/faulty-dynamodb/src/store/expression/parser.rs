@@ -1,4 +1,4 @@
-//! What condition and update expressions have in common: tokens, paths, lists of operands.
+//! The common part of condition and update expressions: tokens, paths, lists of operands.
 
 use super::lexer::{Placed, Token, lex};
 use super::path::{Path, Step};
@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
         self.at
     }
 
-    /// Whether everything from `start` to here is one pair of parentheses and its content:
+    /// Returns whether everything from `start` to here is one pair of parentheses and its content:
     /// `(a AND b)` is, `(a) AND (b)` is not.
     pub(super) fn is_wrapped_since(&self, start: usize) -> bool {
         let mut open = 0_usize;

@@ -23,12 +23,12 @@ const INVALID_PATH: &str =
     "The document path provided in the update expression is invalid for update";
 
 impl Path {
-    /// Whether it is this attribute as a whole.
+    /// Returns whether it is this attribute as a whole.
     pub(crate) fn is(&self, attribute: &str) -> bool {
         self.steps.is_empty() && self.attribute == attribute
     }
 
-    /// What stands there.
+    /// Returns the value that stands there.
     pub(super) fn get<'a>(&self, item: &'a Item) -> Option<&'a Value> {
         self.steps
             .iter()
@@ -80,7 +80,7 @@ impl Path {
         Ok(())
     }
 
-    /// Whether one of the two paths is the other or leads into it.
+    /// Returns whether one of the two paths is the other or leads into it.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.attribute == other.attribute
             && self

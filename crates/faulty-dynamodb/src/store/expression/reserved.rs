@@ -58,7 +58,7 @@ const WORDS: &str = "\
 static RESERVED: LazyLock<HashSet<&str>> =
     LazyLock::new(|| WORDS.split_ascii_whitespace().collect());
 
-/// Whether a word is reserved, in whatever case it is written.
+/// Returns whether a word is reserved, in whatever case it is written.
 pub(super) fn is_reserved(word: &str) -> bool {
     RESERVED.contains(&*word.to_ascii_uppercase())
 }

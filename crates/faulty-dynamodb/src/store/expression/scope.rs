@@ -1,4 +1,4 @@
-//! What `#names` and `:values` stand for, and whether all of them are used.
+//! The meaning of `#names` and `:values`, all of which must be used.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -21,7 +21,7 @@ pub(crate) struct Update {
     delete: Vec<(Path, Value)>,
 }
 
-/// Where a new value comes from.
+/// The source of a new value.
 #[derive(Clone, Debug)]
 enum Source {
     Path(Path),

@@ -1,8 +1,8 @@
-//! What tests see of a shard.
+//! A shard as tests see it.
 
 use super::shard::Shard;
 
-/// A shard as it is now, told by [`shards`](crate::FaultyDynamoDb::shards), whatever
+/// A shard as it is now, returned by [`shards`](crate::FaultyDynamoDb::shards), whatever
 /// listings say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardInfo {
@@ -37,7 +37,7 @@ impl ShardInfo {
         self.parent.as_deref()
     }
 
-    /// Whether it takes changes.
+    /// Returns whether it takes changes.
     pub fn is_open(&self) -> bool {
         self.open
     }

@@ -11,20 +11,20 @@ use crate::item::error::Refusal;
 use crate::store::execution::{Context, Done};
 use crate::store::request::Members;
 
-/// How long an iterator is good for (AWS: `API_streams_GetShardIterator`).
+/// The time for which an iterator is valid (AWS: `API_streams_GetShardIterator`).
 const LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Digits that a sequence number has at least, leading zeros included (AWS:
 /// `API_streams_GetShardIterator`).
 const NUMBER_DIGITS: usize = 21;
 
-/// Where a shard is to be read. It says all of that itself, so it may be used again.
+/// The position at which a shard is to be read. It says all of that itself, so it may be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) arn: String,
     pub(crate) shard: String,
     pub(crate) from: SequenceNumber,
-    /// When it was given: time since the fake was made.
+    /// The time at which it was given, since the fake was made.
     pub(crate) given: Duration,
     pub(crate) generation: u64,
 }

@@ -1,4 +1,4 @@
-//! How many requests the streams take, where that is limited.
+//! Limits on the requests that streams take.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::item::error::Refusal;
 pub(crate) struct Limits {
     /// `DescribeStream` a second, of all streams together.
     pub(crate) describes: Option<usize>,
-    /// Whether each shard takes 2 readers at a time and 5 reads a second.
+    /// Set where each shard takes 2 readers at a time and 5 reads a second.
     pub(crate) readers: bool,
     /// The latest listings that were let through, at most as many as a second takes.
     recent: VecDeque<Duration>,

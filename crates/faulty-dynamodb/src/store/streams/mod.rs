@@ -53,7 +53,7 @@ pub(crate) struct Streams {
     pub(crate) generation: u64,
 }
 
-/// What a table knows of its latest stream.
+/// The latest stream of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LatestStream {
     pub(crate) arn: String,
@@ -148,7 +148,7 @@ fn missing(what: &str) -> Refusal {
     Refusal::new(400, "ResourceNotFoundException", message)
 }
 
-/// The time of a stream's making, by which it is told from the table's other streams.
+/// Returns the time of a stream's creation, which distinguishes it from the table's other streams.
 fn label(unix_millis: i64) -> String {
     use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 

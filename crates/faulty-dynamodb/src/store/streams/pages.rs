@@ -2,7 +2,7 @@
 
 use super::shard::Shard;
 
-/// Spoils the pages of a stream's listing, by seed. Every third listing is spared, so that whoever
+/// Spoils the pages of a stream's listing, by seed. Every third listing is right, so that a reader that
 /// lists again sees all of it in the end.
 #[derive(Clone, Debug)]
 pub(crate) struct ListingFaults {

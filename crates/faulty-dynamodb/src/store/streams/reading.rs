@@ -1,4 +1,4 @@
-//! Who is reading a shard now.
+//! The present readers of a shard.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ pub(crate) type SequenceNumber = u128;
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) sequence: SequenceNumber,
-    /// When the change was made: time since the fake was made.
+    /// The time at which the change was made, since the fake was made.
     pub(crate) at: Duration,
     /// Stored bytes of the key and the images, which count against a page.
     pub(crate) size: usize,
@@ -28,7 +28,7 @@ pub(crate) struct Stored {
     pub(crate) json: Bytes,
 }
 
-/// Who made a change.
+/// The author of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Author {
     /// A request.
@@ -37,7 +37,7 @@ pub(crate) enum Author {
     TimeToLive,
 }
 
-/// When something happens, by tokio's clock and by the wall's.
+/// A moment, by tokio's clock and by the wall's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Moment {
     /// Time since the fake was made.
@@ -212,9 +212,9 @@ mod tests {
             "ns": { "NS": ["1", "20"] }, "bs": { "BS": ["YQ==", "Yg=="] },
         });
         let record = read(StreamView::NewImage, None, Some(&rest), Author::User);
-        let mut wanted = rest;
-        wanted["pk"] = json!({ "S": "a\"b" });
-        assert_eq!(record["dynamodb"]["NewImage"], wanted);
+        let mut requested = rest;
+        requested["pk"] = json!({ "S": "a\"b" });
+        assert_eq!(record["dynamodb"]["NewImage"], requested);
         assert_eq!(record["dynamodb"]["Keys"], json!({ "pk": { "S": "a\"b" } }));
         assert_eq!(
             record["dynamodb"]["ApproximateCreationDateTime"],

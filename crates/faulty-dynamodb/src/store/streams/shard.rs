@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::record::{SequenceNumber, Stored};
 
-/// How long records stay, and closed shards without any (AWS: "DynamoDB Streams", 24 hours).
+/// The time for which records stay, and closed shards without any (AWS: "DynamoDB Streams", 24 hours).
 pub(crate) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// `GetRecords` a shard takes in a second where readers are limited.
 const READS_PER_SECOND: usize = 5;
@@ -41,7 +41,7 @@ pub(crate) struct Shard {
     trimmed: Option<SequenceNumber>,
 }
 
-/// Who reads a shard, and how often.
+/// The readers of a shard, and the number of their reads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Use {
     pub(crate) calls: u64,
@@ -124,18 +124,18 @@ impl Shard {
         }
     }
 
-    /// Whether it is not to be found any more: forgotten, or closed for so long that all its
+    /// Returns whether it is not to be found any more: forgotten, or closed for so long that all its
     /// records are trimmed.
     pub(crate) fn is_gone(&self, now: Duration) -> bool {
         self.forgotten || self.closed.is_some_and(|closed| closed + RETENTION <= now)
     }
 
-    /// Whether what begins at this number was trimmed in part.
+    /// Returns whether what begins at this number was trimmed in part.
     pub(crate) fn is_trimmed(&self, from: SequenceNumber) -> bool {
         self.trimmed.is_some_and(|trimmed| from <= trimmed)
     }
 
-    /// Whether DynamoDB Local takes this number for one that was trimmed: where the shard has had records, any before the oldest that is left.
+    /// Returns whether DynamoDB Local takes this number for one that was trimmed: where the shard has had records, any before the oldest that is left.
     pub(crate) fn is_trimmed_locally(&self, from: SequenceNumber) -> bool {
         match self.records.front() {
             Some(oldest) => from < oldest.sequence,
@@ -143,13 +143,13 @@ impl Shard {
         }
     }
 
-    /// Where the oldest record is, or will be.
+    /// Returns the number of the oldest record, or of the first one to come.
     pub(crate) fn oldest(&self) -> SequenceNumber {
         let after = self.trimmed.map(|trimmed| trimmed + 1);
         after.map_or(self.starting, |after| after.max(self.starting))
     }
 
-    /// What comes after the newest record that is visible.
+    /// Returns the number behind the newest record that is visible.
     pub(crate) fn latest(&self, now: Duration, lag: Duration) -> SequenceNumber {
         let visible = self
             .records
@@ -190,7 +190,7 @@ impl Shard {
 }
 
 impl Use {
-    /// Whether one more call now is one too many.
+    /// Returns whether one more call now is one too many.
     pub(crate) fn exceeds(&mut self, now: Duration) -> bool {
         while let Some(at) = self.recent.front()
             && *at + Duration::from_secs(1) <= now

@@ -27,11 +27,11 @@ pub(crate) struct Stream {
     pub(crate) view: StreamView,
     /// Milliseconds since 1970.
     pub(crate) created: i64,
-    /// Since when it takes nothing more.
+    /// The time since which it takes nothing more.
     pub(crate) disabled: Option<Duration>,
-    /// How long children stay out of listings.
+    /// The time for which children stay out of listings.
     pub(crate) children_late: Duration,
-    /// How long records stay invisible.
+    /// The time for which records stay invisible.
     pub(crate) lag: Duration,
     pub(crate) ignores_filter: bool,
     pub(crate) listing_faults: Option<ListingFaults>,
@@ -106,7 +106,7 @@ impl Stream {
         stream
     }
 
-    /// Whether it is not to be found any more.
+    /// Returns whether it is not to be found any more.
     pub(crate) fn is_gone(&self, now: Duration) -> bool {
         self.disabled.is_some_and(|since| since + RETENTION <= now)
     }

@@ -1,4 +1,4 @@
-//! When a table is described.
+//! The moments at which a table is described.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is sent again, and what is not.
+//! Writes that are sent again, and writes that are not.
 
 use super::*;
 

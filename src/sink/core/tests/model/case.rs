@@ -1,4 +1,4 @@
-//! What is drawn: answers, outages, steps.
+//! A case that is drawn: answers, outages, steps.
 
 use super::*;
 
