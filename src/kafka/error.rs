@@ -69,11 +69,11 @@ pub enum KafkaError {
         reason: Arc<str>,
     },
     /// A record that the brokers, or librdkafka, do not accept.
-    #[error("{place} refused: {reason}")]
+    #[error("{topic_partition} refused: {reason}")]
     #[non_exhaustive]
     Refused {
         /// The topic, and the partition where it is known.
-        place: TopicPartition,
+        topic_partition: TopicPartition,
         /// Their words.
         reason: Arc<str>,
     },
@@ -98,11 +98,11 @@ pub enum KafkaError {
     },
     /// Not delivered within the time, with all that librdkafka tried. It may be in the topic nevertheless: the answer may
     /// have been lost.
-    #[error("{place} not delivered: {reason}")]
+    #[error("{topic_partition} not delivered: {reason}")]
     #[non_exhaustive]
     NotDelivered {
         /// The topic, and the partition where it is known.
-        place: TopicPartition,
+        topic_partition: TopicPartition,
         /// librdkafka's words.
         reason: Arc<str>,
     },
@@ -244,7 +244,12 @@ impl KafkaError {
             | Self::UnknownPartition { topic, .. }
             | Self::NoOffset { topic, .. }
             | Self::LookingUp { topic, .. } => Some(topic),
-            Self::Refused { place, .. } | Self::NotDelivered { place, .. } => Some(place.topic()),
+            Self::Refused {
+                topic_partition, ..
+            }
+            | Self::NotDelivered {
+                topic_partition, ..
+            } => Some(topic_partition.topic()),
             _ => None,
         }
     }

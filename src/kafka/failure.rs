@@ -32,7 +32,7 @@ impl Failure {
     /// `named` says that the record itself named its partition.
     pub(super) fn of(
         code: RDKafkaErrorCode,
-        place: TopicPartition,
+        topic_partition: TopicPartition,
         size: usize,
         named: bool,
     ) -> Self {
@@ -47,18 +47,18 @@ impl Failure {
         }
         if code == Code::PurgeInflight {
             return Self::Outage(KafkaError::NotDelivered {
-                place,
+                topic_partition,
                 reason: "its answer was not waited for any longer".into(),
             });
         }
         // One that was drawn from a count that is no longer true is no fault of the record's.
         if code == Code::UnknownPartition && !named {
             return Self::Outage(KafkaError::NotDelivered {
-                place,
+                topic_partition,
                 reason: "the topic has fewer partitions than before".into(),
             });
         }
-        let error = KafkaError::of_record(code, place, size, None);
+        let error = KafkaError::of_record(code, topic_partition, size, None);
         match error {
             KafkaError::UnknownPartition { .. } => Self::Record(error),
             _ if error.is_topic() => Self::Topic(error),
@@ -72,7 +72,7 @@ impl KafkaError {
     /// A delivery's or a produce call's failure. `limit` is the producer's own, known only before a broker was asked.
     pub(super) fn of_record(
         code: RDKafkaErrorCode,
-        place: TopicPartition,
+        topic_partition: TopicPartition,
         size: usize,
         limit: Option<usize>,
     ) -> Self {
@@ -82,22 +82,22 @@ impl KafkaError {
             // The last one: the batch is larger than a segment of the topic.
             Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
                 Self::TooLarge {
-                    topic: place.topic,
+                    topic: topic_partition.topic,
                     size,
                     limit,
                 }
             }
             Code::UnknownTopic | Code::UnknownTopicOrPartition => Self::UnknownTopic {
-                topic: place.topic,
+                topic: topic_partition.topic,
                 waited: None,
             },
-            Code::UnknownPartition => match place.partition {
+            Code::UnknownPartition => match topic_partition.partition {
                 Some(partition) => Self::UnknownPartition {
-                    topic: place.topic,
+                    topic: topic_partition.topic,
                     partition,
                 },
                 None => Self::UnknownTopic {
-                    topic: place.topic,
+                    topic: topic_partition.topic,
                     waited: None,
                 },
             },
@@ -106,7 +106,7 @@ impl KafkaError {
             Code::InvalidTopic
             | Code::TopicAuthorizationFailed
             | Code::UnsupportedCompressionType => Self::TopicRefused {
-                topic: place.topic,
+                topic: topic_partition.topic,
                 reason: reason(),
             },
             Code::InvalidMessage
@@ -116,11 +116,11 @@ impl KafkaError {
             | Code::PolicyViolation
             | Code::InvalidArgument
             | Code::UnsupportedForMessageFormat => Self::Refused {
-                place,
+                topic_partition,
                 reason: reason(),
             },
             _ => Self::NotDelivered {
-                place,
+                topic_partition,
                 reason: reason(),
             },
         }
@@ -240,8 +240,8 @@ mod tests {
     #[test]
     fn only_what_a_broker_says_of_a_batch_is_looked_into_record_by_record() {
         use RDKafkaErrorCode as Code;
-        let place = || TopicPartition::new("events".into(), Some(3));
-        let failure = |code| Failure::of(code, place(), 1, true);
+        let topic_partition = || TopicPartition::new("events".into(), Some(3));
+        let failure = |code| Failure::of(code, topic_partition(), 1, true);
         for code in [
             Code::MessageSizeTooLarge,
             Code::MessageBatchTooLarge,
@@ -266,8 +266,13 @@ mod tests {
     #[test]
     fn a_missing_partition_is_the_fault_of_a_record_only_where_the_record_named_it() {
         let failure = |named| {
-            let place = TopicPartition::new("events".into(), Some(3));
-            Failure::of(RDKafkaErrorCode::UnknownPartition, place, 1, named)
+            let topic_partition = TopicPartition::new("events".into(), Some(3));
+            Failure::of(
+                RDKafkaErrorCode::UnknownPartition,
+                topic_partition,
+                1,
+                named,
+            )
         };
         assert!(matches!(failure(true), Failure::Record(_)));
         let Failure::Outage(error) = failure(false) else {

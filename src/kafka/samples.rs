@@ -13,7 +13,7 @@ use crate::settings::samples::config;
 
 pub(crate) fn all() -> Vec<Sample> {
     let topic = || Arc::from("events");
-    let place = || TopicPartition::new(topic(), Some(3));
+    let topic_partition = || TopicPartition::new(topic(), Some(3));
     let reason = || Arc::from(ROOT);
     let waited = Duration::from_secs(10);
     let fatal = |kind| KafkaError::Fatal {
@@ -60,7 +60,7 @@ pub(crate) fn all() -> Vec<Sample> {
         ),
         (
             KafkaError::Refused {
-                place: place(),
+                topic_partition: topic_partition(),
                 reason: reason(),
             },
             ErrorKind::Invalid,
@@ -82,7 +82,7 @@ pub(crate) fn all() -> Vec<Sample> {
         ),
         (
             KafkaError::NotDelivered {
-                place: place(),
+                topic_partition: topic_partition(),
                 reason: reason(),
             },
             ErrorKind::Unavailable,

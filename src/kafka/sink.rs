@@ -274,7 +274,7 @@ impl KafkaSink {
         match record.millis() {
             Ok(_) => Ok(()),
             Err(()) => Err(KafkaError::Refused {
-                place: TopicPartition::new(record.topic.clone(), record.partition),
+                topic_partition: TopicPartition::new(record.topic.clone(), record.partition),
                 reason: "its timestamp is before 1970".into(),
             }),
         }

@@ -58,7 +58,7 @@ impl Client {
         max_bytes: Option<usize>,
     ) -> Result<(), NotTaken> {
         let bytes = record.size_bytes();
-        let place = || TopicPartition::new(record.topic.clone(), Some(partition.id));
+        let topic_partition = || TopicPartition::new(record.topic.clone(), Some(partition.id));
         let handle = Handle {
             partition: partition.clone(),
             number,
@@ -81,14 +81,19 @@ impl Client {
             Some(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal) => NotTaken::NotNow,
             Some(code @ RDKafkaErrorCode::UnknownPartition) if record.partition.is_none() => {
                 partition.set_missing(true);
-                match Failure::of(code, place(), bytes, false) {
+                match Failure::of(code, topic_partition(), bytes, false) {
                     Failure::Outage(error) => NotTaken::Outage(error),
                     _ => NotTaken::NotNow,
                 }
             }
-            Some(code) => NotTaken::Refused(KafkaError::of_record(code, place(), bytes, max_bytes)),
+            Some(code) => NotTaken::Refused(KafkaError::of_record(
+                code,
+                topic_partition(),
+                bytes,
+                max_bytes,
+            )),
             None => NotTaken::Refused(KafkaError::Refused {
-                place: place(),
+                topic_partition: topic_partition(),
                 reason: "its topic's name holds a NUL".into(),
             }),
         })
@@ -157,9 +162,14 @@ impl ProducerContext for Reports {
                 if code == RDKafkaErrorCode::UnknownPartition {
                     handle.partition.set_missing(true);
                 }
-                let place =
+                let topic_partition =
                     TopicPartition::new(handle.partition.topic.clone(), Some(handle.partition.id));
-                Err(Failure::of(code, place, handle.bytes, handle.named))
+                Err(Failure::of(
+                    code,
+                    topic_partition,
+                    handle.bytes,
+                    handle.named,
+                ))
             }
         };
         self.0

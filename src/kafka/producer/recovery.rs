@@ -331,7 +331,7 @@ fn behind(partition: &Partition, cause: Option<&KafkaError>) -> KafkaError {
 
 fn not_delivered(partition: &Partition, reason: Arc<str>) -> KafkaError {
     KafkaError::NotDelivered {
-        place: TopicPartition::new(partition.topic.clone(), Some(partition.id)),
+        topic_partition: TopicPartition::new(partition.topic.clone(), Some(partition.id)),
         reason,
     }
 }
