@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) use super::failure::{Failure, is_fatal};
-use super::receipt::TopicPartition;
+use super::topic_partition::TopicPartition;
 use crate::error::ErrorKind;
 use crate::gap::Gap;
 use crate::settings::ConfigError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::error::KafkaError;
-use super::receipt::TopicPartition;
+use super::topic_partition::TopicPartition;
 use crate::error::ErrorKind;
 
 /// A report that a record was not delivered, by what it says of the record.

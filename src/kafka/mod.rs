@@ -28,9 +28,8 @@
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
 //! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
 //!
-//! **Circles.** `error`, `failure`, `receipt` and `scope` use each other: an error names its
-//! partition, librdkafka's codes become errors, and a dropped receipt leaves its error with its
-//! caller's scope. `sink`, `sink_builder` and `serializing` do: a type, its builder and its
+//! **Circles.** `error` and `failure` use each other, since librdkafka's codes become errors, and so do
+//! `receipt` and `scope`: a dropped receipt leaves its error with its caller's scope. `sink`, `sink_builder` and `serializing` do: a type, its builder and its
 //! wrapper.
 
 mod admission;
@@ -56,10 +55,11 @@ mod source;
 mod stats;
 #[cfg(test)]
 mod test_log;
+mod topic_partition;
 mod topics;
 
 pub use error::KafkaError;
-pub use receipt::{KafkaReceipt, RecordMetadata, TopicPartition};
+pub use receipt::{KafkaReceipt, RecordMetadata};
 pub use record::{Header, ProducerRecord, Serializer};
 pub use serializing::SerializingSink;
 pub use settings::KafkaSettings;
@@ -71,3 +71,4 @@ pub use source::{
     OffsetReset, PartitionLag,
 };
 pub use stats::{KafkaSinkStats, KafkaSourceStats};
+pub use topic_partition::TopicPartition;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::KafkaError;
-use super::receipt::TopicPartition;
+use super::topic_partition::TopicPartition;
 use crate::error::ErrorKind;
 use crate::error::samples::{ROOT, Sample};
 use crate::gap::{Gap, GapCause};

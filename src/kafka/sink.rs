@@ -7,13 +7,14 @@ use super::admission::{Admission, Permit};
 use super::destinations::Destinations;
 use super::error::KafkaError;
 use super::producer::{Core, DeliveryCallback, Partition, Pending};
-use super::receipt::{KafkaReceipt, RecordMetadata, Slot, TopicPartition};
+use super::receipt::{KafkaReceipt, RecordMetadata, Slot};
 use super::record::ProducerRecord;
 use super::scope::CallerScope;
 use super::serializing::SerializingSink;
 use super::settings::KafkaSettings;
 use super::sink_builder::KafkaSinkBuilder;
 use super::stats::KafkaSinkStats;
+use super::topic_partition::TopicPartition;
 use super::topics::{Topic, check_name};
 use crate::health::Health;
 

@@ -10,8 +10,8 @@ use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 
 use super::ShardId;
-use super::shared::millis;
 use super::stats::count;
+use super::time::millis;
 use crate::transport::ServiceClock;
 
 /// The time by which a read may be late before its shard counts as behind, in milliseconds.

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -205,9 +205,4 @@ impl Shared {
 fn guarded<T>(callback: &'static str, call: impl FnOnce() -> T) -> Result<T, StreamsError> {
     std::panic::catch_unwind(AssertUnwindSafe(call))
         .map_err(|_| StreamsError::CallbackPanicked { callback })
-}
-
-pub(crate) fn millis(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,9 +1,15 @@
 //! Times as the service writes them: seconds since 1970, a JSON number.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The largest exponent of ten that is accepted; a larger one would be no time.
 const MAX_EXPONENT: i32 = 40;
+
+/// Returns a time in milliseconds since 1970, 0 for one before.
+pub(crate) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Parses a number of seconds, with or without a fraction or an exponent, to the nanosecond. A
 /// conversion by float would lose some 100 ns of every other millisecond.

@@ -11,9 +11,10 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use rdkafka::{ClientConfig, ClientContext, Message as _};
 
 use super::super::error::{Failure, KafkaError, is_fatal};
-use super::super::receipt::{RecordMetadata, TopicPartition};
+use super::super::receipt::RecordMetadata;
 use super::super::record::ProducerRecord;
 use super::super::settings::not_taken;
+use super::super::topic_partition::TopicPartition;
 use super::partition::{ClientKind, Partition};
 use super::thread::Route;
 

@@ -205,7 +205,7 @@ fn a_topic_that_cannot_be_used_fails_each_record_that_goes_alone_and_holds_back_
 fn the_reason_of_a_refused_batch_is_that_of_the_record_at_fault() {
     let refused = |code| {
         let topic_partition =
-            super::super::super::receipt::TopicPartition::new("t".into(), Some(0));
+            super::super::super::topic_partition::TopicPartition::new("t".into(), Some(0));
         Err(Failure::of(code, topic_partition, 1, true))
     };
     let mut flow = proven(2);

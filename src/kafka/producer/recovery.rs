@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use super::super::error::KafkaError;
-use super::super::receipt::TopicPartition;
+use super::super::topic_partition::TopicPartition;
 use super::super::topics::{QUERY_TIMEOUT, is_unknown};
 use super::alone::AloneClient;
 use super::client::Client;

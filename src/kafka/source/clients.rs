@@ -18,7 +18,8 @@ use rdkafka::{ClientConfig, ClientContext, TopicPartitionList};
 use super::super::error::{KafkaError, is_fatal};
 use super::super::producer::log;
 use super::super::settings::not_taken;
-use super::shared::{Key, Shared};
+use super::message::Key;
+use super::shared::Shared;
 
 /// The group's member.
 pub(super) type Member = BaseConsumer<MemberContext>;

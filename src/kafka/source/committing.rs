@@ -10,10 +10,10 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::super::error::KafkaError;
 use super::clients::keys;
+use super::message::Key;
 use super::open::POLL_INTERVAL;
 use super::reader::{CLOSE, SourceThread};
 use super::revocation::Revocation;
-use super::shared::Key;
 use super::tracker::to_commit;
 
 /// The shortest time between two commits: partitions may be opened one by one, and brokers refuse at once.

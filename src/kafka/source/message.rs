@@ -11,6 +11,9 @@ use rdkafka::message::{BorrowedMessage, Headers as _};
 use super::super::record::Header;
 use crate::progress::Ack;
 
+/// A topic and a partition.
+pub(super) type Key = (Arc<str>, i32);
+
 /// A record of a topic, with the duty to say when its effects are durable. `Debug` shows sizes, not contents.
 #[non_exhaustive]
 pub struct Message {

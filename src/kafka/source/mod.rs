@@ -22,7 +22,7 @@
 //! ```
 //!
 //! **Circles.** `reader`, `open` and `committing` use each other: they are one thread's state, its
-//! start and its commits. `shared` owns the `output`, whose entries have its keys.
+//! start and its commits.
 
 mod builder;
 mod clients;

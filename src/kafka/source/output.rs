@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::super::error::KafkaError;
-use super::message::Message;
-use super::shared::Key;
+use super::message::{Key, Message};
 use crate::progress::PartitionGuard;
 use parking_lot::{Mutex, MutexGuard};
 

@@ -9,11 +9,12 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use super::GapFn;
 use super::clients::Clients;
+use super::message::Key;
 use super::output::KafkaEvent;
 use super::questions::{Answer, Questions};
 use super::readings::Readings;
 use super::settings::KafkaSourceSettings;
-use super::shared::{Key, Shared};
+use super::shared::Shared;
 use super::start::{Found, Log, Mark, Search, Start, range};
 use super::tracker::PartitionTracker;
 use crate::error::ErrorKind;

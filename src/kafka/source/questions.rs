@@ -9,7 +9,7 @@ use futures::stream::FuturesUnordered;
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 
 use super::clients::Clients;
-use super::shared::Key;
+use super::message::Key;
 use super::start::{Found, Log, Search, topic_id};
 use super::tracker::PartitionTracker;
 

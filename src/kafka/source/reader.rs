@@ -20,12 +20,13 @@ use super::super::error::KafkaError;
 use super::GapFn;
 use super::clients::{Clients, GroupEvent};
 use super::committing::{Commit, CommitTimes, SHORTEST, next_answer};
+use super::message::Key;
 use super::open::{POLL_INTERVAL, open};
 use super::partitions::Partitions;
 use super::questions;
 use super::revocation::Revocation;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
-use super::shared::{EndOutput, Key, Shared};
+use super::shared::{EndOutput, Shared};
 use super::tracker::to_commit;
 use crate::clock::Clock;
 

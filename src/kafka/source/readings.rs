@@ -10,8 +10,9 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::super::error::KafkaError;
 use super::clients::Clients;
+use super::message::Key;
 use super::reading::{ReadOutcome, Reading};
-use super::shared::{Key, Shared};
+use super::shared::Shared;
 use super::tracker::PartitionTracker;
 
 /// A seek is local but for the wait on librdkafka's thread.

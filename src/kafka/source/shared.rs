@@ -12,14 +12,12 @@ use tokio::sync::Notify;
 use super::super::connection::Connection;
 use super::super::error::KafkaError;
 use super::super::stats::SourceMeter;
+use super::message::Key;
 use super::output::Output;
 use super::tracker::{Admission, PartitionTracker};
 use crate::admission::Limits;
 use crate::error::ErrorKind;
 use crate::health::OperationReporter;
-
-/// A topic and a partition.
-pub(super) type Key = (Arc<str>, i32);
 
 /// The longest time between two commits that are tried.
 const COMMIT_GAP: Duration = Duration::from_secs(60);

@@ -11,8 +11,8 @@ use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::clients::Clients;
+use super::message::Key;
 use super::settings::OffsetReset;
-use super::shared::Key;
 use crate::gap::GapCause;
 
 /// The longest wait for one answer.

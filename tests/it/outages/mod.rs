@@ -31,14 +31,18 @@ fn unknown() -> Fault {
     Fault::error(400, "SomethingNewException", "not now")
 }
 
-/// Puts so many records and waits for their outcomes.
+/// Puts so many records and waits for their outcomes. All are buffered before the first request: what is sent is
+/// counted, and records that arrive beside retries are spread over more requests.
 fn puts(table: &TableSink, count: u64) -> JoinHandle<Vec<Outcome>> {
     let table = table.clone();
     tokio::spawn(async move {
         let mut receipts = Vec::new();
-        for n in 0..count {
-            receipts.push(table.put(&row(format!("k{n}"), n)).await.unwrap());
-        }
+        let submitting = async {
+            for n in 0..count {
+                receipts.push(table.put(&row(format!("k{n}"), n)).await.unwrap());
+            }
+        };
+        tokio::task::unconstrained(submitting).await;
         futures::future::join_all(receipts).await
     })
 }
