@@ -161,6 +161,10 @@ impl DynamoDbSinkBuilder {
     /// that a crash between hands it over again (at least once). A handler that fails stops the
     /// table: it takes no further writes, and `flush` and `close` report it. The handler has to
     /// retry by itself.
+    ///
+    /// Handlers of different keys run at the same time, as many as there are letters: an outage that
+    /// outlasts the [`deadline`](TableSettings::deadline) of a full buffer calls one for each record.
+    /// A handler that calls another service limits itself how many calls are made at once.
     pub fn dead_letters<H, R>(mut self, handler: H) -> Self
     where
         H: Fn(FailedWrite) -> R + Send + Sync + 'static,
