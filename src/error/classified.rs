@@ -1,18 +1,10 @@
-//! The kind of an error whose type is not known: that of a pipeline's source or sink.
+//! The kind of an error whose type is not known: that of a pipeline's source or sink. The one place
+//! of `error` that names the errors of all modules; no module but `pipeline` uses it.
 
 use std::error::Error;
 use std::io;
 
-use super::ErrorKind;
-
-/// An error that says what has to change before the same call can succeed.
-pub(crate) trait Classified: Error {
-    /// Returns the kind of error.
-    fn kind(&self) -> ErrorKind;
-
-    /// Returns whether the same call may succeed with nothing changed.
-    fn is_retryable(&self) -> bool;
-}
+use super::{Classified, ErrorKind};
 
 impl Classified for io::Error {
     fn kind(&self) -> ErrorKind {

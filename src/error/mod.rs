@@ -106,3 +106,13 @@ pub(crate) fn text(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+/// An error that says what has to change before the same call can succeed.
+#[cfg(any(test, feature = "pipeline"))]
+pub(crate) trait Classified: Error {
+    /// Returns the kind of error.
+    fn kind(&self) -> ErrorKind;
+
+    /// Returns whether the same call may succeed with nothing changed.
+    fn is_retryable(&self) -> bool;
+}

@@ -1,7 +1,6 @@
-//! One error of each variant, from the modules that make them, for the tests of all errors.
+//! An error of each variant, as the modules that make them give them to the tests of all errors.
 
-use super::ErrorKind;
-use super::classified::Classified;
+use super::{Classified, ErrorKind};
 
 /// The text of the cause in an error that has one.
 pub(crate) const ROOT: &str = "the root";
@@ -32,22 +31,4 @@ impl Sample {
         self.is_retryable = is_retryable;
         self
     }
-}
-
-/// Returns the samples of all modules.
-pub(super) fn all() -> Vec<Sample> {
-    let mut all = crate::item::samples::all();
-    all.extend(crate::letter::samples());
-    all.extend(crate::retry::samples::all());
-    all.extend(crate::settings::samples::all());
-    all.extend(crate::sink::samples::all());
-    #[cfg(feature = "embedded")]
-    all.extend(crate::embedded::samples());
-    #[cfg(feature = "kafka")]
-    all.extend(crate::kafka::samples::all());
-    #[cfg(feature = "pipeline")]
-    all.extend(crate::pipeline::samples::all());
-    #[cfg(feature = "streams")]
-    all.extend(crate::streams::samples::all());
-    all
 }

@@ -1,6 +1,24 @@
 use super::classified::classified;
-use super::samples::{ROOT, Sample, all};
+use super::samples::{ROOT, Sample};
 use super::{ErrorKind, text};
+
+/// Returns the samples of all modules.
+fn all() -> Vec<Sample> {
+    let mut all = crate::item::samples::all();
+    all.extend(crate::letter::samples());
+    all.extend(crate::retry::samples::all());
+    all.extend(crate::settings::samples::all());
+    all.extend(crate::sink::samples::all());
+    #[cfg(feature = "embedded")]
+    all.extend(crate::embedded::samples());
+    #[cfg(feature = "kafka")]
+    all.extend(crate::kafka::samples::all());
+    #[cfg(feature = "pipeline")]
+    all.extend(crate::pipeline::samples::all());
+    #[cfg(feature = "streams")]
+    all.extend(crate::streams::samples::all());
+    all
+}
 
 /// Returns the texts of an error and of its causes, none left out.
 fn chain(sample: &Sample) -> Vec<String> {

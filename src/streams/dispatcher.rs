@@ -202,7 +202,7 @@ impl Dispatcher {
     pub(crate) fn has_room(&self) -> bool {
         match self {
             Self::Handler(_) => true,
-            // What the filter leaves out holds up no reading.
+            // Changes that the filter leaves out hold up no reading.
             Self::Channel(output) => output
                 .pending
                 .as_ref()

@@ -24,7 +24,7 @@ fn settings(drain: Duration) -> StreamsSettings {
         .drain_timeout(drain)
 }
 
-/// What a caller of `next_event` has seen, with all records done.
+/// The events that a caller of `next_event` has seen, with all records done.
 #[derive(Default)]
 struct Seen {
     opened: Vec<ShardId>,

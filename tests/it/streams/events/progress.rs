@@ -1,6 +1,16 @@
 //! Progress past what is not handed out, and idle shards.
 
+use dynamodb_connector::streams::StreamsSourceBuilder;
+use dynamodb_connector::test_util::FaultyDynamoDb;
+
 use super::*;
+
+/// A source of the changes that make an item.
+fn of_new_items(fake: &FaultyDynamoDb) -> StreamsSourceBuilder {
+    builder(fake)
+        .settings(settings(SECOND))
+        .filter(|record| record.old_image_json().is_none())
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_is_idle_once_its_changes_were_handed_out_and_again_after_others() {
@@ -44,11 +54,7 @@ async fn a_shard_is_idle_although_its_caller_asks_for_events_late() {
 async fn a_shard_advances_past_changes_that_the_filter_leaves_out() {
     let fake = table(1);
     put_each(&fake, 5, 0).await;
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
-        .open()
-        .await;
+    let source = of_new_items(&fake).open().await;
     let mut stream = source.expect("it opens").into_stream();
     let mut seen = Seen::default();
     seen.until(&mut stream, |seen| seen.idle.len() == 1).await;
@@ -75,11 +81,7 @@ async fn a_shard_advances_past_changes_that_the_filter_leaves_out() {
 async fn progress_holds_no_caller_up_who_takes_records_alone() {
     let fake = table(4);
     put_each(&fake, 40, 0).await;
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
-        .open()
-        .await;
+    let source = of_new_items(&fake).open().await;
     let mut stream = source.expect("it opens").into_stream();
     for version in 0..5 {
         let mut records = 0;
@@ -104,11 +106,7 @@ async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
     let fake = table(1);
     put_each(&fake, 3, 0).await;
     put_each(&fake, 1, 1).await;
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
-        .open()
-        .await;
+    let source = of_new_items(&fake).open().await;
     let mut stream = source.expect("it opens").into_stream();
     let (mut last, mut advanced) = (None, None);
     loop {
@@ -138,11 +136,7 @@ async fn a_pipeline_is_given_the_progress_of_shards_as_of_partitions() {
 async fn no_progress_passes_a_record_that_was_dropped() {
     let fake = table(1);
     put_each(&fake, 3, 0).await;
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
-        .open()
-        .await;
+    let source = of_new_items(&fake).open().await;
     let mut stream = source.expect("it opens").into_stream();
     let mut out = Vec::new();
     while out.len() < 3 {
@@ -181,9 +175,7 @@ async fn progress_behind_a_letter_alone_comes_once_it_is_accepted() {
     let fake = table(1);
     let shard = open_shards(&fake).remove(0);
     put_each(&fake, 1, 0).await;
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
+    let source = of_new_items(&fake)
         .dead_letters(|_: FailedChange| async {
             tokio::time::sleep(5 * SECOND).await;
             Ok::<_, std::io::Error>(())
@@ -211,9 +203,7 @@ async fn progress_waits_until_the_letters_before_it_are_accepted() {
     put_each(&fake, 1, 1).await;
     let gate = Arc::new(Semaphore::new(0));
     let accepting = Arc::clone(&gate);
-    let source = builder(&fake)
-        .settings(settings(SECOND))
-        .filter(|record| record.old_image_json().is_none())
+    let source = of_new_items(&fake)
         .dead_letters(move |_: FailedChange| {
             let gate = Arc::clone(&accepting);
             async move { gate.acquire().await.map(SemaphorePermit::forget) }
