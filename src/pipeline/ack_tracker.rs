@@ -8,6 +8,7 @@ use super::dead_letter::{DeadLetter, Reason, Refusals};
 use super::delivery::{AckTracker, Delivery, Ended, Failure, Holder};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
+use super::operator::Operator;
 use super::partition::Partition;
 use super::position::Position;
 use super::shared::Shared;
@@ -265,7 +266,13 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         }
     }
 
-    fn reject(self: Arc<Self>, number: u32, holder: Holder, reason: Reason) {
+    fn reject(
+        self: Arc<Self>,
+        number: u32,
+        holder: Holder,
+        sink: Option<&Arc<Operator>>,
+        reason: Reason,
+    ) {
         if holder == Holder::DeadLetters {
             if self.is_current(number) {
                 // The next run comes to the same record.
@@ -279,17 +286,17 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
             }
             return self.withdraw(number, holder);
         }
-        let shared = Arc::clone(&self.shared);
+        let sink = Arc::clone(sink.unwrap_or(&self.shared.sink));
         let ended = self.fail(
             number,
             holder,
             Failure {
-                operator: Arc::clone(&shared.sink.name),
+                operator: Arc::clone(&sink.name),
                 reason,
                 attempts: 1,
                 stop: false,
             },
         );
-        shared.sink.count_end(ended);
+        sink.count_end(ended);
     }
 }

@@ -1,7 +1,6 @@
-//! The operator that every synchronous one is, save `flat_map`: a closure that says what becomes of
+//! The operator that every synchronous one is, save `flat_map`: a function that says what becomes of
 //! a value.
 
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Context;
@@ -22,49 +21,53 @@ pub(super) enum Step<U> {
     Fail(Reason),
 }
 
-/// Operators up to a closure on each value.
-pub(super) struct Apply<P, F, U> {
+/// A function on each value.
+pub(super) trait StepFn<T>: Send + 'static {
+    /// The values that it makes.
+    type Out: Send + 'static;
+
+    fn step(&mut self, value: T) -> Step<Self::Out>;
+}
+
+/// Operators up to a function on each value.
+pub(super) struct Apply<P, F> {
     before: P,
     operator: Arc<Operator>,
     f: F,
-    out: PhantomData<fn() -> U>,
 }
 
-impl<P, F, U> Apply<P, F, U> {
+impl<P, F> Apply<P, F> {
     pub(super) fn new(before: P, operator: Operator, f: F) -> Self {
         Self {
             before,
             operator: Arc::new(operator),
             f,
-            out: PhantomData,
         }
     }
 }
 
-impl<P, F, U> Chain for Apply<P, F, U>
+impl<P, F> Chain for Apply<P, F>
 where
     P: Chain,
-    F: FnMut(P::Out) -> Step<U> + Send + 'static,
-    U: Send + 'static,
+    F: StepFn<P::Out>,
 {
     type In = P::In;
-    type Out = U;
+    type Out = F::Out;
     type Stage<D, O>
-        = P::Stage<ApplyStage<F, U, D>, O>
+        = P::Stage<ApplyStage<F, D>, O>
     where
-        D: Stage<U, O>,
+        D: Stage<F::Out, O>,
         O: Send + 'static;
 
     fn build<D, O>(self, down: D) -> Self::Stage<D, O>
     where
-        D: Stage<U, O>,
+        D: Stage<F::Out, O>,
         O: Send + 'static,
     {
         self.before.build(ApplyStage {
             operator: self.operator,
             f: self.f,
             down,
-            out: PhantomData,
         })
     }
 
@@ -82,31 +85,29 @@ where
     }
 }
 
-/// A closure on each value, and what comes after.
-pub(super) struct ApplyStage<F, U, D> {
+/// A function on each value, and what comes after.
+pub(super) struct ApplyStage<F, D> {
     operator: Arc<Operator>,
     f: F,
     down: D,
-    out: PhantomData<fn() -> U>,
 }
 
-impl<T, U, O, F, D> Stage<T, O> for ApplyStage<F, U, D>
+impl<T, O, F, D> Stage<T, O> for ApplyStage<F, D>
 where
     T: Send + 'static,
-    U: Send + 'static,
-    F: FnMut(T) -> Step<U> + Send + 'static,
-    D: Stage<U, O>,
+    F: StepFn<T>,
+    D: Stage<F::Out, O>,
 {
     fn push(&mut self, value: T, delivery: Delivery, out: &mut Outputs<O>) {
         self.operator.counts.taken.add_one();
-        match catch_unwind(AssertUnwindSafe(|| (self.f)(value))) {
-            Ok(Step::Pass(value)) => {
+        match catch_step(&mut self.f, value) {
+            Some(Step::Pass(value)) => {
                 self.operator.counts.passed.add_one();
                 self.down.push(value, delivery, out);
             }
-            Ok(Step::Skip) => self.operator.skip(delivery),
-            Ok(Step::Fail(reason)) => self.operator.fail(delivery, reason),
-            Err(_) => self.operator.fail(delivery, Reason::panicked()),
+            Some(Step::Skip) => self.operator.skip(delivery),
+            Some(Step::Fail(reason)) => self.operator.fail(delivery, reason),
+            None => self.operator.fail(delivery, Reason::panicked()),
         }
     }
 
@@ -117,4 +118,9 @@ where
     fn is_idle(&self) -> bool {
         self.down.is_idle()
     }
+}
+
+/// Returns `None` after a panic. Its name holds no chain, as that of a closure in `push` would.
+fn catch_step<T, F: StepFn<T>>(f: &mut F, value: T) -> Option<Step<F::Out>> {
+    catch_unwind(AssertUnwindSafe(|| f.step(value))).ok()
 }

@@ -6,7 +6,8 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::apply::{Apply, Step};
+use super::apply::{Apply, StepFn};
+use super::branches::SINK;
 use super::chain::{Chain, Start};
 use super::dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason};
 use super::enrich::Enrich;
@@ -19,6 +20,10 @@ use super::operator::{OnFailure, Operator};
 use super::settings::PipelineSettings;
 use super::sink::Sink;
 use super::source::Source;
+use super::step_fns::{
+    FilterFn, FilterMapFn, FoundFn, InspectFn, KeyByFn, MapFn, MapValueFn, OptionalFn, TryMapFn,
+    ValidateFn,
+};
 
 /// The function that clones a record.
 type CloneOf<T> = fn(&T) -> T;
@@ -32,12 +37,12 @@ type CloneOf<T> = fn(&T) -> T;
 /// A closure that panics has its record treated as an invalid one; the others go on.
 #[must_use = "a pipeline does nothing until it has a sink and is run"]
 pub struct Pipeline<S, C, D> {
-    source: S,
-    chain: C,
-    dead_letters: D,
-    settings: PipelineSettings,
+    pub(super) source: S,
+    pub(super) chain: C,
+    pub(super) dead_letters: D,
+    pub(super) settings: PipelineSettings,
     /// Operators so far.
-    operators: usize,
+    pub(super) operators: usize,
 }
 
 impl<S: Source> Pipeline<S, Start<S::Item>, NoDeadLetters> {
@@ -45,7 +50,7 @@ impl<S: Source> Pipeline<S, Start<S::Item>, NoDeadLetters> {
     pub fn from(source: S) -> Self {
         Self {
             source,
-            chain: Start::new(),
+            chain: Start::new(Operator::new("source", "source")),
             dead_letters: NoDeadLetters(()),
             settings: PipelineSettings::default(),
             operators: 0,
@@ -124,70 +129,56 @@ where
     }
 
     /// Makes one value of each.
-    pub fn map<U, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    pub fn map<U, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         U: Send + 'static,
         F: FnMut(C::Out) -> U + Send + 'static,
     {
-        self.apply("map", move |value| Step::Pass(f(value)))
+        self.apply("map", MapFn(f))
     }
 
     /// Makes one value of each, or gives the reason why that can't be.
-    pub fn try_map<U, R, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    pub fn try_map<U, R, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         U: Send + 'static,
         R: Into<Reason>,
         F: FnMut(C::Out) -> Result<U, R> + Send + 'static,
     {
-        self.apply("try_map", move |value| match f(value) {
-            Ok(value) => Step::Pass(value),
-            Err(reason) => Step::Fail(reason.into()),
-        })
+        self.apply("try_map", TryMapFn(f))
     }
 
     /// Passes on what is valid. An invalid record goes to the dead-letter output with the reason.
-    pub fn validate<R, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    pub fn validate<R, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
     where
         R: Into<Reason>,
         F: FnMut(&C::Out) -> Result<(), R> + Send + 'static,
     {
-        self.apply("validate", move |value| match f(&value) {
-            Ok(()) => Step::Pass(value),
-            Err(reason) => Step::Fail(reason.into()),
-        })
+        self.apply("validate", ValidateFn(f))
     }
 
     /// Passes on what `f` is true of, skips the rest.
-    pub fn filter<F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    pub fn filter<F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
     where
         F: FnMut(&C::Out) -> bool + Send + 'static,
     {
-        self.apply("filter", move |value| match f(&value) {
-            true => Step::Pass(value),
-            false => Step::Skip,
-        })
+        self.apply("filter", FilterFn(f))
     }
 
     /// Makes one value of each, or skips it.
-    pub fn filter_map<U, F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
+    pub fn filter_map<U, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         U: Send + 'static,
         F: FnMut(C::Out) -> Option<U> + Send + 'static,
     {
-        self.apply("filter_map", move |value| {
-            f(value).map_or(Step::Skip, Step::Pass)
-        })
+        self.apply("filter_map", FilterMapFn(f))
     }
 
     /// Looks at each value.
-    pub fn inspect<F>(self, mut f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
+    pub fn inspect<F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = C::Out>, D>
     where
         F: FnMut(&C::Out) + Send + 'static,
     {
-        self.apply("inspect", move |value| {
-            f(&value);
-            Step::Pass(value)
-        })
+        self.apply("inspect", InspectFn(f))
     }
 
     /// Makes any number of values of each, which stay in order. The record is acknowledged when all
@@ -201,24 +192,21 @@ where
         I::Item: Send + 'static,
         F: FnMut(C::Out) -> I + Send + 'static,
     {
-        self.add("flat_map", |chain, operator| {
-            FlatMap::new(chain, operator, f)
-        })
+        let (chain, operator, rest) = self.split("flat_map");
+        rest.with(FlatMap::new(chain, operator, f))
     }
 
     /// Chooses the key by which values are grouped. Later operators see [`Keyed`] values;
     /// [`map_value`](Self::map_value) keeps the key.
     pub fn key_by<K, F>(
         self,
-        mut key: F,
+        key: F,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = Keyed<K, C::Out>>, D>
     where
         K: Send + 'static,
         F: FnMut(&C::Out) -> K + Send + 'static,
     {
-        self.apply("key_by", move |value| {
-            Step::Pass(Keyed::new(key(&value), value))
-        })
+        self.apply("key_by", KeyByFn(key))
     }
 
     /// Makes one value of each, or gives the reason why that can't be, with waiting: several at
@@ -243,9 +231,8 @@ where
         R: Future<Output = Result<U, E>> + Send + 'static,
         F: FnMut(C::Out) -> R + Send + 'static,
     {
-        self.add("map_async", |chain, operator| {
-            MapAsync::new(chain, operator, f)
-        })
+        let (chain, operator, rest) = self.split("map_async");
+        rest.with(MapAsync::new(chain, operator, f))
     }
 
     /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there
@@ -256,7 +243,7 @@ where
         self,
         key: F,
         enrichment: Enrichment<K, V>,
-        mut join: J,
+        join: J,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         K: Clone + Hash + Eq + Send + Sync + 'static,
@@ -265,10 +252,8 @@ where
         F: FnMut(&C::Out) -> K + Send + 'static,
         J: FnMut(C::Out, V) -> U + Send + 'static,
     {
-        self.add("enrich", |chain, operator| {
-            let join = move |value, found: Option<V>| found.map(|found| join(value, found));
-            Enrich::new(chain, operator, enrichment, key, join)
-        })
+        let (chain, operator, rest) = self.split("enrich");
+        rest.with(Enrich::new(chain, operator, enrichment, key, FoundFn(join)))
     }
 
     /// Looks up as [`enrich`](Self::enrich) does, with `None` for a value of whose key there is nothing.
@@ -276,7 +261,7 @@ where
         self,
         key: F,
         enrichment: Enrichment<K, V>,
-        mut join: J,
+        join: J,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
         K: Clone + Hash + Eq + Send + Sync + 'static,
@@ -285,41 +270,63 @@ where
         F: FnMut(&C::Out) -> K + Send + 'static,
         J: FnMut(C::Out, Option<V>) -> U + Send + 'static,
     {
-        self.add("enrich", |chain, operator| {
-            let join = move |value, found| Some(join(value, found));
-            Enrich::new(chain, operator, enrichment, key, join)
-        })
+        let (chain, operator, rest) = self.split("enrich");
+        rest.with(Enrich::new(
+            chain,
+            operator,
+            enrichment,
+            key,
+            OptionalFn(join),
+        ))
     }
 
-    fn apply<U, F>(self, kind: &'static str, f: F) -> Pipeline<S, Apply<C, F, U>, D>
-    where
-        U: Send + 'static,
-        F: FnMut(C::Out) -> Step<U> + Send + 'static,
-    {
-        self.add(kind, |chain, operator| Apply::new(chain, operator, f))
+    fn apply<F: StepFn<C::Out>>(self, kind: &'static str, f: F) -> Pipeline<S, Apply<C, F>, D> {
+        let (chain, operator, rest) = self.split(kind);
+        rest.with(Apply::new(chain, operator, f))
     }
 
-    fn add<N>(self, kind: &'static str, add: impl FnOnce(C, Operator) -> N) -> Pipeline<S, N, D> {
+    /// Takes the chain out, for an operator of this kind behind it.
+    ///
+    /// No closure stands in this file's methods: its name would hold the whole chain, and stand in the next chain's name, so that
+    /// names double with each operator.
+    pub(super) fn split(self, kind: &'static str) -> (C, Operator, Pipeline<S, (), D>) {
         let operators = self.operators + 1;
-        Pipeline {
+        let rest = Pipeline {
             source: self.source,
-            chain: add(self.chain, Operator::numbered(kind, operators)),
+            chain: (),
             dead_letters: self.dead_letters,
             settings: self.settings,
             operators,
-        }
+        };
+        (self.chain, Operator::numbered(kind, operators), rest)
     }
 
-    /// Ends the pipeline in a sink, by the name `sink`.
+    /// Ends the pipeline in a sink, by the name `sink`; in a branch, by `sink` and its place, such as `sink-5`.
     pub fn to<K: Sink<C::Out>>(self, sink: K) -> Job<S, C, K, D> {
-        self.to_named("sink", sink)
+        self.to_named(SINK, sink)
     }
 
     /// Ends the pipeline in a sink of this name.
     pub fn to_named<K: Sink<C::Out>>(self, name: impl Into<Arc<str>>, sink: K) -> Job<S, C, K, D> {
-        let operator = Operator::new("sink", name);
+        self.end_in(Operator::new(SINK, name), sink)
+    }
+
+    pub(super) fn end_in<K: Sink<C::Out>>(self, operator: Operator, sink: K) -> Job<S, C, K, D> {
         let (source, chain, dead_letters) = (self.source, self.chain, self.dead_letters);
         Job::new(source, chain, sink, operator, dead_letters, self.settings)
+    }
+}
+
+impl<S, D> Pipeline<S, (), D> {
+    /// Puts a chain in.
+    pub(super) fn with<C>(self, chain: C) -> Pipeline<S, C, D> {
+        Pipeline {
+            source: self.source,
+            chain,
+            dead_letters: self.dead_letters,
+            settings: self.settings,
+            operators: self.operators,
+        }
     }
 }
 
@@ -353,13 +360,13 @@ where
     /// Makes one value of each, of the same key.
     pub fn map_value<U, F>(
         self,
-        mut f: F,
+        f: F,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = Keyed<K, U>>, D>
     where
         U: Send + 'static,
         F: FnMut(T) -> U + Send + 'static,
     {
-        self.apply("map_value", move |keyed| Step::Pass(keyed.map(&mut f)))
+        self.apply("map_value", MapValueFn(f))
     }
 }
 

@@ -16,6 +16,11 @@ use super::operator::Operator;
 pub(super) type Outputs<O> = Vec<(O, Delivery)>;
 
 /// The operators of a pipeline in the making, from items `In` of the source to values `Out`. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a chain of operators",
+    label = "not made by a `Pipeline`",
+    note = "a closure of an operator takes the values of the operator before it, and is `Send + 'static`"
+)]
 pub trait Chain: Send + 'static {
     /// The values that the source gives.
     type In: Send + 'static;
@@ -60,16 +65,16 @@ pub trait Stage<T, O>: Send + 'static {
     fn is_idle(&self) -> bool;
 }
 
-/// Nothing but the source.
+/// Nothing but the source, or the start of a branch.
 pub struct Start<T> {
-    source: Arc<Operator>,
+    start: Arc<Operator>,
     item: PhantomData<fn() -> T>,
 }
 
 impl<T> Start<T> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(start: Operator) -> Self {
         Self {
-            source: Arc::new(Operator::new("source", "source")),
+            start: Arc::new(start),
             item: PhantomData,
         }
     }
@@ -93,11 +98,11 @@ impl<T: Send + 'static> Chain for Start<T> {
     }
 
     fn last(&mut self) -> &mut Arc<Operator> {
-        &mut self.source
+        &mut self.start
     }
 
     fn operators(&self, into: &mut Vec<Arc<Operator>>) {
-        into.push(Arc::clone(&self.source));
+        into.push(Arc::clone(&self.start));
     }
 
     fn check(&self) -> Result<(), PipelineError> {

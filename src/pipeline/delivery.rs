@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::dead_letter::{Reason, ReasonKind};
+use super::operator::Operator;
 use super::position::Position;
 
 /// The tracker of a batch of records, to which their deliveries report.
@@ -29,8 +30,14 @@ pub(super) trait AckTracker: Send + Sync {
     fn withdraw(&self, number: u32, holder: Holder);
     /// Returns the position of the record, while it is open.
     fn position(&self, number: u32) -> Option<Position>;
-    /// Ends an effect that the sink refuses.
-    fn reject(self: Arc<Self>, number: u32, holder: Holder, reason: Reason);
+    /// Ends an effect that the sink refuses: `sink`, where there are several.
+    fn reject(
+        self: Arc<Self>,
+        number: u32,
+        holder: Holder,
+        sink: Option<&Arc<Operator>>,
+        reason: Reason,
+    );
 }
 
 /// The part of a pipeline that has a delivery.
@@ -72,6 +79,8 @@ pub struct Delivery {
     number: u32,
     partition: u64,
     holder: Holder,
+    /// The sink that has it, where a pipeline has several.
+    sink: Option<Arc<Operator>>,
 }
 
 impl Delivery {
@@ -81,6 +90,7 @@ impl Delivery {
             number,
             partition,
             holder: Holder::Operators,
+            sink: None,
         }
     }
 
@@ -91,6 +101,7 @@ impl Delivery {
             number: 0,
             partition: 0,
             holder: Holder::Operators,
+            sink: None,
         }
     }
 
@@ -131,7 +142,7 @@ impl Delivery {
     pub fn reject(mut self, reason: impl Into<Reason>) {
         if let Some(tracker) = self.tracker.take() {
             let reason = reason.into().with_kind(ReasonKind::Rejected);
-            tracker.reject(self.number, self.holder, reason);
+            tracker.reject(self.number, self.holder, self.sink.as_ref(), reason);
         }
     }
 
@@ -142,8 +153,13 @@ impl Delivery {
         }
     }
 
-    /// Returns another delivery of the same record, which is done when both are.
-    pub(super) fn share(&self) -> Self {
+    /// Returns another delivery of the same record: the record is acknowledged once both are done. For a sink that writes one
+    /// value to several places, which end at different times.
+    ///
+    /// Each of the two is reported for itself, also where it is [rejected](Self::reject): the record is then one dead
+    /// letter, once both have ended.
+    #[must_use = "a delivery that is dropped stops the pipeline"]
+    pub fn split(&self) -> Self {
         if let Some(tracker) = &self.tracker {
             tracker.share(self.number, 1);
         }
@@ -152,6 +168,7 @@ impl Delivery {
             number: self.number,
             partition: self.partition,
             holder: self.holder,
+            sink: self.sink.clone(),
         }
     }
 
@@ -159,6 +176,11 @@ impl Delivery {
     pub(super) fn of_letter(mut self) -> Self {
         self.holder = Holder::DeadLetters;
         self
+    }
+
+    /// Notes which sink has it, of several.
+    pub(super) fn hand_to_sink(&mut self, sink: &Arc<Operator>) {
+        self.sink = Some(Arc::clone(sink));
     }
 
     /// Notes who has it from now on. Returns `false` where its record is not current.

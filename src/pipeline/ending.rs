@@ -238,7 +238,7 @@ impl<'a> Ending<'a> {
     }
 
     fn sink_failed(&self, error: EndpointError) -> PipelineError {
-        let operator = Arc::clone(&self.sink.name);
+        let operator = error.sink_or(&self.sink.name);
         PipelineError::Sink { operator, error }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::classified::classified;
 use crate::error::{ErrorKind, text};
@@ -50,6 +51,8 @@ pub struct EndpointError {
     error: Box<dyn Error + Send + Sync>,
     kind: ErrorKind,
     is_retryable: bool,
+    /// The sink that it is of, where a pipeline has several.
+    sink: Option<Arc<str>>,
 }
 
 impl EndpointError {
@@ -65,7 +68,19 @@ impl EndpointError {
             error,
             kind,
             is_retryable,
+            sink: None,
         }
+    }
+
+    /// Notes the sink that it is of, unless it has one.
+    pub(super) fn of_sink(mut self, name: &Arc<str>) -> Self {
+        self.sink.get_or_insert_with(|| Arc::clone(name));
+        self
+    }
+
+    /// Returns the sink that it is of, or `sink`, the pipeline's only one.
+    pub(super) fn sink_or(&self, sink: &Arc<str>) -> Arc<str> {
+        Arc::clone(self.sink.as_ref().unwrap_or(sink))
     }
 
     /// Sets the kind, and with it whether a new run may succeed: yes for a

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,19 +18,19 @@ use super::error::PipelineError;
 use super::operator::{OnFailure, Operator};
 use super::reorder_buffer::{ReorderBuffer, Ticket};
 use super::scheduler::Scheduler;
+use super::step_fns::JoinFn;
 use crate::clock::Clock;
 
 /// Operators up to a lookup for each value.
-pub(super) struct Enrich<P, K, V, F, J, U> {
+pub(super) struct Enrich<P, K, V, F, J> {
     before: P,
     operator: Arc<Operator>,
     enrichment: Enrichment<K, V>,
     key: F,
     join: J,
-    out: PhantomData<fn() -> U>,
 }
 
-impl<P, K, V, F, J, U> Enrich<P, K, V, F, J, U> {
+impl<P, K, V, F, J> Enrich<P, K, V, F, J> {
     pub(super) fn new(
         before: P,
         operator: Operator,
@@ -45,31 +44,29 @@ impl<P, K, V, F, J, U> Enrich<P, K, V, F, J, U> {
             enrichment,
             key,
             join,
-            out: PhantomData,
         }
     }
 }
 
-impl<P, K, V, F, J, U> Chain for Enrich<P, K, V, F, J, U>
+impl<P, K, V, F, J> Chain for Enrich<P, K, V, F, J>
 where
     P: Chain,
     K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     F: FnMut(&P::Out) -> K + Send + 'static,
-    J: FnMut(P::Out, Option<V>) -> Option<U> + Send + 'static,
-    U: Send + 'static,
+    J: JoinFn<P::Out, V>,
 {
     type In = P::In;
-    type Out = U;
+    type Out = J::Out;
     type Stage<D, O>
-        = P::Stage<EnrichStage<P::Out, K, V, F, J, U, D>, O>
+        = P::Stage<EnrichStage<P::Out, K, V, F, J, D>, O>
     where
-        D: Stage<U, O>,
+        D: Stage<J::Out, O>,
         O: Send + 'static;
 
     fn build<D, O>(self, down: D) -> Self::Stage<D, O>
     where
-        D: Stage<U, O>,
+        D: Stage<J::Out, O>,
         O: Send + 'static,
     {
         let lookups = Lookups::new(&self.enrichment);
@@ -106,7 +103,10 @@ where
 }
 
 /// A lookup for each value, and what comes after.
-pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
+pub(super) struct EnrichStage<T, K, V, F, J, D>
+where
+    J: JoinFn<T, V>,
+{
     operator: Arc<Operator>,
     absent: OnFailure,
     key: F,
@@ -119,7 +119,7 @@ pub(super) struct EnrichStage<T, K, V, F, J, U, D> {
     scheduler: Scheduler<(K, u64)>,
     running: FuturesUnordered<BoxFuture<'static, Answer<K, V>>>,
     asking: HashMap<K, Asking<T>>,
-    reorder_buffer: ReorderBuffer<(U, Delivery)>,
+    reorder_buffer: ReorderBuffer<(J::Out, Delivery)>,
     down: D,
 }
 
@@ -171,11 +171,11 @@ struct Asking<T> {
 /// warnings.
 const WARN_AFTER: Duration = Duration::from_secs(60);
 
-impl<T, K, V, F, J, U, D> EnrichStage<T, K, V, F, J, U, D>
+impl<T, K, V, F, J, D> EnrichStage<T, K, V, F, J, D>
 where
     K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
-    J: FnMut(T, Option<V>) -> Option<U>,
+    J: JoinFn<T, V>,
 {
     fn start(&mut self) {
         while let Some((key, partition)) = self.scheduler.next() {
@@ -201,7 +201,7 @@ where
     /// Has a lookup that failed tried again, unless the pipeline is to end or nothing waits for it.
     fn retry<O>(&mut self, partition: u64, key: K, reason: &Reason, out: &mut Outputs<O>)
     where
-        D: Stage<U, O>,
+        D: Stage<J::Out, O>,
     {
         self.operator.failed(reason.text().to_owned());
         let now = self.successes.now();
@@ -251,8 +251,13 @@ where
     }
 
     /// Returns the value that goes on from a record and the result of its lookup.
-    fn join(&mut self, value: T, delivery: Delivery, found: Option<V>) -> Option<(U, Delivery)> {
-        match catch_unwind(AssertUnwindSafe(|| (self.join)(value, found))) {
+    fn join(
+        &mut self,
+        value: T,
+        delivery: Delivery,
+        found: Option<V>,
+    ) -> Option<(J::Out, Delivery)> {
+        match catch_unwind(AssertUnwindSafe(|| self.join.join(value, found))) {
             Ok(Some(joined)) => return Some((joined, delivery)),
             Ok(None) => {
                 let reason = Reason::new(ReasonKind::Absent, "there is nothing of this key");
@@ -263,9 +268,13 @@ where
         None
     }
 
-    fn settle<O>(&mut self, ticket: Ticket, joined: Option<(U, Delivery)>, out: &mut Outputs<O>)
-    where
-        D: Stage<U, O>,
+    fn settle<O>(
+        &mut self,
+        ticket: Ticket,
+        joined: Option<(J::Out, Delivery)>,
+        out: &mut Outputs<O>,
+    ) where
+        D: Stage<J::Out, O>,
     {
         self.reorder_buffer
             .settle(ticket, joined, |(value, delivery)| {
@@ -275,15 +284,14 @@ where
     }
 }
 
-impl<T, K, V, F, J, U, D, O> Stage<T, O> for EnrichStage<T, K, V, F, J, U, D>
+impl<T, K, V, F, J, D, O> Stage<T, O> for EnrichStage<T, K, V, F, J, D>
 where
     T: Send + 'static,
     K: Clone + Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     F: FnMut(&T) -> K + Send + 'static,
-    J: FnMut(T, Option<V>) -> Option<U> + Send + 'static,
-    U: Send + 'static,
-    D: Stage<U, O>,
+    J: JoinFn<T, V>,
+    D: Stage<J::Out, O>,
 {
     fn push(&mut self, value: T, delivery: Delivery, out: &mut Outputs<O>) {
         self.operator.counts.taken.add_one();

@@ -107,7 +107,7 @@ where
             match catch_unwind(AssertUnwindSafe(|| values.next())) {
                 Ok(Some(value)) => {
                     if let Some(before) = before.replace(value) {
-                        self.pass(before, delivery.share(), out);
+                        self.pass(before, delivery.split(), out);
                     }
                 }
                 Ok(None) => match before {
@@ -116,7 +116,7 @@ where
                 },
                 Err(_) => {
                     if let Some(before) = before {
-                        self.pass(before, delivery.share(), out);
+                        self.pass(before, delivery.split(), out);
                     }
                     return self.operator.fail(delivery, Reason::panicked());
                 }

@@ -5,8 +5,10 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
+use super::box_job::BoxJob;
 use super::chain::Chain;
 use super::dead_letter::DeadLetters;
 use super::error::{DEAD_LETTERS, PipelineError};
@@ -146,37 +148,53 @@ where
     ///
     /// See [`Job`]; [`PipelineError::Signal`] where the signals can't be listened for,
     /// [`PipelineError::Aborted`] after the second one.
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an `async fn` does not say that its future is `Send`"
-    )]
     pub fn run_until_signal(
         self,
     ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        async move {
-            let mut signals = Signals::listen().map_err(PipelineError::Signal)?;
-            let (first, second) = (Notify::new(), Notify::new());
-            let watch = async {
-                signals.next().await;
-                tracing::info!(
-                    "stopping: what is in flight is finished; a second signal gives it up"
-                );
-                first.notify_one();
-                signals.next().await;
-                second.notify_one();
-                pending::<Infallible>().await
-            };
-            tokio::select! {
-                ended = run(self, first.notified(), second.notified()) => ended,
-                never = watch => match never {},
-            }
-        }
+        until_signal(|first, second| run(self, first, second))
+    }
+
+    /// Returns the job without its types.
+    pub fn boxed(self) -> BoxJob {
+        BoxJob::new(self)
     }
 
     pub(super) fn check(&self) -> Result<(), PipelineError> {
         self.settings.validate()?;
         self.chain.check()
     }
+}
+
+/// Runs `run` with the first and the second signal that end the process.
+pub(super) async fn until_signal<R>(
+    run: impl FnOnce(Signaled, Signaled) -> R,
+) -> Result<PipelineReport, PipelineError>
+where
+    R: Future<Output = Result<PipelineReport, PipelineError>>,
+{
+    let mut signals = Signals::listen().map_err(PipelineError::Signal)?;
+    let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let running = run(signaled(&first), signaled(&second));
+    let watch = async {
+        signals.next().await;
+        tracing::info!("stopping: what is in flight is finished; a second signal gives it up");
+        first.notify_one();
+        signals.next().await;
+        second.notify_one();
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        ended = running => ended,
+        never = watch => match never {},
+    }
+}
+
+/// Resolves once a signal has come.
+pub(super) type Signaled = BoxFuture<'static, ()>;
+
+fn signaled(signal: &Arc<Notify>) -> Signaled {
+    let signal = Arc::clone(signal);
+    Box::pin(async move { signal.notified().await })
 }
 
 impl<S, C, K, D> fmt::Debug for Job<S, C, K, D> {

@@ -40,6 +40,15 @@ impl SourceLag {
         }
     }
 
+    /// Returns the lag of two sources together.
+    fn and(self, other: Self) -> Self {
+        let records = [self.records, other.records].into_iter().flatten();
+        Self {
+            records: records.reduce(u64::saturating_add),
+            age: self.age.max(other.age),
+        }
+    }
+
     /// Returns a lag of this age.
     #[must_use]
     pub fn of_age(age: Duration) -> Self {
@@ -63,6 +72,17 @@ impl LagProbe {
         A: Future<Output = Option<SourceLag>> + Send + 'static,
     {
         Self(Box::new(move || Box::pin(measure())))
+    }
+
+    /// Returns a probe of two sources together: the sum of the records, and the larger age, of those that know.
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        Self(Box::new(move || {
+            let (one, other) = ((self.0)(), (other.0)());
+            Box::pin(async move {
+                let (one, other) = futures::join!(one, other);
+                Some(one?.and(other?))
+            })
+        }))
     }
 
     /// Measures the lag. Returns `None` where it is not known at present.

@@ -93,6 +93,11 @@
 mod ack_tracker;
 mod apply;
 mod batch_channel;
+mod box_job;
+mod boxed;
+mod branched_sink;
+mod branches;
+mod branching;
 mod builder;
 mod chain;
 #[cfg(feature = "streams")]
@@ -118,6 +123,8 @@ mod lag;
 mod letter;
 mod letter_file;
 mod map_async;
+mod map_item;
+mod merge;
 mod meter;
 mod monitor;
 mod operator;
@@ -136,8 +143,14 @@ mod signal;
 mod sink;
 mod source;
 mod stats;
+mod step_fns;
 mod table_sink;
 
+pub use box_job::BoxJob;
+pub use boxed::{BoxChain, BoxPipeline, BoxSink, BoxSource};
+pub use branched_sink::Branched;
+pub use branches::{BranchJob, BranchStart};
+pub use branching::Branch;
 pub use builder::Pipeline;
 pub use chain::Chain;
 pub use dead_letter::{
@@ -154,6 +167,8 @@ pub use kafka_output::KafkaOutput;
 pub use keyed::Keyed;
 pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
+pub use map_item::MapItem;
+pub use merge::Merge;
 pub use operator::OnFailure;
 pub use position::{Position, PositionError};
 #[cfg(feature = "kafka")]

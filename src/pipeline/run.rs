@@ -14,6 +14,7 @@ use super::chain::{Chain, End, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::delivery::Holder;
 use super::ending::{Abort, Ending};
+use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::flow::Flow;
 use super::job::Job;
@@ -218,8 +219,8 @@ async fn deliver<O, K: Sink<O>, L>(
     flushed: &Flushed,
 ) -> Result<(), PipelineError> {
     let operator = &shared.sink;
-    let failed = |error| PipelineError::Sink {
-        operator: Arc::clone(&operator.name),
+    let failed = |error: EndpointError| PipelineError::Sink {
+        operator: error.sink_or(&operator.name),
         error,
     };
     let mut outputs = Outputs::new();

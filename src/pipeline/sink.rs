@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use super::boxed::BoxSink;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 
@@ -14,6 +15,12 @@ use super::endpoint_error::EndpointError;
 ///
 /// What was written must become durable without further writes: a sink that collects does so for a
 /// bounded time.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a sink of `{T}`",
+    label = "takes no `{T}`",
+    note = "the values of the last operator are `{T}`: add a `map` before the sink, or make the sink for this type",
+    note = "sinks are `TableOutput`, `KafkaOutput`, `FnSink`, a `TableSink` of items, a `KafkaSink` of `ProducerRecord`s, and what implements `pipeline::Sink`"
+)]
 pub trait Sink<T>: Send + 'static {
     /// Takes a value: waits for room, not for durability. Called with one value at a time, in order
     /// within each partition.
@@ -38,6 +45,15 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// If something was neither.
     fn flush(&mut self) -> impl Future<Output = Result<(), EndpointError>> + Send;
+
+    /// Returns a sink of one type for all sinks of these values.
+    fn boxed(self) -> BoxSink<T>
+    where
+        Self: Sized,
+        T: Send + 'static,
+    {
+        BoxSink::new(self)
+    }
 
     /// Ends. Called after the last flush, failed or not.
     ///

@@ -4,8 +4,11 @@ use std::fmt;
 use std::future::{Future, pending};
 use std::sync::Arc;
 
+use super::boxed::BoxSource;
 use super::endpoint_error::EndpointError;
 use super::lag::LagProbe;
+use super::map_item::MapItem;
+use super::merge::Merge;
 use super::position::Position;
 use crate::progress::{Ack, PartitionGuard};
 
@@ -15,6 +18,11 @@ use crate::progress::{Ack, PartitionGuard};
 /// A partition is what has an order and a position of its own: a shard of a table's stream, a partition
 /// of a topic. A source bounds, for each partition, how many records it hands out beyond the first one that is not acknowledged:
 /// so one slow partition can't fill the pipeline, whose own bound counts all.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a source of a pipeline",
+    label = "not a `Source`",
+    note = "sources are `StreamsSource`s, `KafkaSource`s, two of them merged, and what implements `pipeline::Source`"
+)]
 pub trait Source: Send + 'static {
     /// One record.
     type Item: Send + 'static;
@@ -46,6 +54,57 @@ pub trait Source: Send + 'static {
 
     /// Stops handing out records. `next_event` is not called again; what is out may still be acknowledged. May be called twice.
     fn stop(&mut self);
+
+    /// Returns this source and another one of the same items as one, read in turn. The partitions of the two must have
+    /// different names, as those of two topics and of two tables have: where both open one of the same name, the
+    /// pipeline ends with an error.
+    ///
+    /// It ends when both have ended. Its [lag](Self::lag) is the sum of the records, and the larger age, of
+    /// those that know.
+    ///
+    /// ```
+    /// use dynamodb_connector::pipeline::{Pipeline, Source};
+    /// use dynamodb_connector::test_util::{CollectSink, IterSource};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// #[derive(Clone, Debug)]
+    /// enum Event { Number(u32), Text(&'static str) }
+    ///
+    /// let numbers = IterSource::new([1, 2]).partitions(|_| "numbers").map_item(Event::Number);
+    /// let texts = IterSource::new(["a", "b"]).partitions(|_| "texts").map_item(Event::Text);
+    /// let all = CollectSink::new();
+    /// Pipeline::from(numbers.merge(texts)).to(all.clone()).run().await?;
+    /// assert_eq!(all.len(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn merge<B>(self, other: B) -> Merge<Self, B>
+    where
+        Self: Sized,
+        B: Source<Item = Self::Item>,
+    {
+        Merge::new(self, other)
+    }
+
+    /// Returns a source of what `f` makes of each item, such as of the items of two sources that are to be
+    /// [merged](Self::merge). What may fail belongs in an operator: a panic of `f` is one of the source, which ends the
+    /// run as a crash does.
+    fn map_item<U, F>(self, f: F) -> MapItem<Self, F>
+    where
+        Self: Sized,
+        U: Send + 'static,
+        F: FnMut(Self::Item) -> U + Send + 'static,
+    {
+        MapItem::new(self, f)
+    }
+
+    /// Returns a source of one type for all sources of these items.
+    fn boxed(self) -> BoxSource<Self::Item>
+    where
+        Self: Sized,
+    {
+        BoxSource::new(self)
+    }
 
     /// Stores the positions of what was acknowledged and gives up ownership of the partitions. Must not wait for records that
     /// were not acknowledged: there may be some, after an error.

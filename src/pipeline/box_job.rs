@@ -1,0 +1,144 @@
+//! A complete pipeline without its types.
+
+use std::fmt;
+use std::future::{Future, pending};
+
+use futures::future::BoxFuture;
+
+use super::chain::Chain;
+use super::dead_letter::DeadLetters;
+use super::error::PipelineError;
+use super::job::{Job, until_signal};
+use super::sink::Sink;
+use super::source::Source;
+use super::stats::{PipelineReport, PipelineStats};
+
+/// A [`Job`] of any type, by [`Job::boxed`]: several in a list, one in a field of a struct. It runs as the job does, at the
+/// same cost.
+///
+/// ```
+/// use dynamodb_connector::pipeline::{BoxJob, Pipeline};
+/// use dynamodb_connector::test_util::{CollectSink, IterSource};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let (numbers, texts) = (CollectSink::new(), CollectSink::new());
+/// let jobs: Vec<BoxJob> = vec![
+///     Pipeline::from(IterSource::new(0..3)).to(numbers.clone()).boxed(),
+///     Pipeline::from(IterSource::new(0..3)).map(|n| n.to_string()).to(texts.clone()).boxed(),
+/// ];
+/// for job in jobs {
+///     job.run().await?;
+/// }
+/// assert_eq!(numbers.take(), [0, 1, 2]);
+/// assert_eq!(texts.take(), ["0", "1", "2"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a pipeline does nothing until it is run"]
+pub struct BoxJob(Box<dyn DynJob>);
+
+/// The result of a run.
+type Ended = Result<PipelineReport, PipelineError>;
+
+trait DynJob: Send {
+    fn stats(&self) -> PipelineStats;
+    fn run<'a>(
+        self: Box<Self>,
+        shutdown: BoxFuture<'a, ()>,
+        abort: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Ended>;
+}
+
+impl<S, C, K, D> DynJob for Job<S, C, K, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+    K: Sink<C::Out>,
+    D: DeadLetters<S::Item>,
+{
+    fn stats(&self) -> PipelineStats {
+        Self::stats(self)
+    }
+
+    fn run<'a>(
+        self: Box<Self>,
+        shutdown: BoxFuture<'a, ()>,
+        abort: BoxFuture<'a, ()>,
+    ) -> BoxFuture<'a, Ended> {
+        Box::pin(self.run_until_or_abort(shutdown, abort))
+    }
+}
+
+impl BoxJob {
+    pub(super) fn new<S, C, K, D>(job: Job<S, C, K, D>) -> Self
+    where
+        S: Source,
+        C: Chain<In = S::Item>,
+        K: Sink<C::Out>,
+        D: DeadLetters<S::Item>,
+    {
+        Self(Box::new(job))
+    }
+
+    /// Reads the counts while the pipeline runs, as [`Job::stats`] does.
+    #[must_use]
+    pub fn stats(&self) -> PipelineStats {
+        self.0.stats()
+    }
+
+    /// Runs as [`Job::run`] does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job`].
+    pub fn run(self) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        self.run_until_or_abort(pending(), pending())
+    }
+
+    /// Runs as [`Job::run_until`] does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job::run_until`].
+    pub fn run_until(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        self.run_until_or_abort(shutdown, pending())
+    }
+
+    /// Runs as [`Job::run_until_or_abort`] does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job::run_until_or_abort`].
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` does not say that its future is `Send`"
+    )]
+    pub fn run_until_or_abort(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        abort: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        async move { self.0.run(Box::pin(shutdown), Box::pin(abort)).await }
+    }
+
+    /// Runs as [`Job::run_until_signal`] does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job::run_until_signal`].
+    pub fn run_until_signal(
+        self,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        until_signal(|first, second| self.run_until_or_abort(first, second))
+    }
+}
+
+/// Shows the counts.
+impl fmt::Debug for BoxJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BoxJob").field(&self.stats()).finish()
+    }
+}

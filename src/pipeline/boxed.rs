@@ -1,0 +1,311 @@
+//! Sources, sinks and operators without their types: for a field of a struct, for a choice at run time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Context;
+
+use futures::future::BoxFuture;
+
+use super::builder::Pipeline;
+use super::chain::{Chain, End, Outputs, Stage};
+use super::dead_letter::{DeadLetters, NoDeadLetters};
+use super::delivery::Delivery;
+use super::endpoint_error::EndpointError;
+use super::error::PipelineError;
+use super::lag::LagProbe;
+use super::operator::Operator;
+use super::sink::Sink;
+use super::source::{NextEvent, Source, SourceEvent};
+
+/// A [`Source`] of any type, by [`Source::boxed`]. Each event costs an allocation more, each record none.
+pub struct BoxSource<T>(Box<dyn DynSource<T>>);
+
+impl<T: Send + 'static> BoxSource<T> {
+    pub(super) fn new(source: impl Source<Item = T>) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+/// A source whose futures are boxed.
+trait DynSource<T>: Send {
+    fn next_event(&mut self) -> BoxFuture<'_, NextEvent<T>>;
+    fn next_closing(&mut self) -> BoxFuture<'_, SourceEvent<T>>;
+    fn lag(&self) -> Option<LagProbe>;
+    fn stop(&mut self);
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), EndpointError>>;
+}
+
+impl<S: Source> DynSource<S::Item> for S {
+    fn next_event(&mut self) -> BoxFuture<'_, NextEvent<S::Item>> {
+        Box::pin(Source::next_event(self))
+    }
+
+    fn next_closing(&mut self) -> BoxFuture<'_, SourceEvent<S::Item>> {
+        Box::pin(Source::next_closing(self))
+    }
+
+    fn lag(&self) -> Option<LagProbe> {
+        Source::lag(self)
+    }
+
+    fn stop(&mut self) {
+        Source::stop(self);
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), EndpointError>> {
+        Box::pin(Source::close(*self))
+    }
+}
+
+impl<T: Send + 'static> Source for BoxSource<T> {
+    type Item = T;
+
+    async fn next_event(&mut self) -> NextEvent<T> {
+        self.0.next_event().await
+    }
+
+    async fn next_closing(&mut self) -> SourceEvent<T> {
+        self.0.next_closing().await
+    }
+
+    fn lag(&self) -> Option<LagProbe> {
+        self.0.lag()
+    }
+
+    fn stop(&mut self) {
+        self.0.stop();
+    }
+
+    async fn close(self) -> Result<(), EndpointError> {
+        self.0.close().await
+    }
+
+    fn boxed(self) -> Self {
+        self
+    }
+}
+
+impl<T> fmt::Debug for BoxSource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxSource").finish_non_exhaustive()
+    }
+}
+
+/// A [`Sink`] of any type, by [`Sink::boxed`]. Each write costs an allocation more.
+pub struct BoxSink<T>(Box<dyn DynSink<T>>);
+
+impl<T: Send + 'static> BoxSink<T> {
+    pub(super) fn new(sink: impl Sink<T>) -> Self {
+        Self(Box::new(sink))
+    }
+}
+
+/// A sink whose futures are boxed.
+trait DynSink<T>: Send {
+    fn write(&mut self, value: T, delivery: Delivery) -> BoxFuture<'_, Result<(), EndpointError>>;
+    fn flush(&mut self) -> BoxFuture<'_, Result<(), EndpointError>>;
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), EndpointError>>;
+}
+
+impl<T: Send + 'static, K: Sink<T>> DynSink<T> for K {
+    fn write(&mut self, value: T, delivery: Delivery) -> BoxFuture<'_, Result<(), EndpointError>> {
+        Box::pin(Sink::write(self, value, delivery))
+    }
+
+    fn flush(&mut self) -> BoxFuture<'_, Result<(), EndpointError>> {
+        Box::pin(Sink::flush(self))
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), EndpointError>> {
+        Box::pin(Sink::close(*self))
+    }
+}
+
+impl<T: Send + 'static> Sink<T> for BoxSink<T> {
+    async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
+        self.0.write(value, delivery).await
+    }
+
+    async fn flush(&mut self) -> Result<(), EndpointError> {
+        self.0.flush().await
+    }
+
+    async fn close(self) -> Result<(), EndpointError> {
+        self.0.close().await
+    }
+
+    fn boxed(self) -> Self {
+        self
+    }
+}
+
+impl<T> fmt::Debug for BoxSink<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxSink").finish_non_exhaustive()
+    }
+}
+
+/// A [`Chain`] of operators of any types, by [`Pipeline::boxed`](super::Pipeline::boxed). Each record costs a virtual call
+/// more.
+pub struct BoxChain<T, U>(Box<dyn DynChain<T, U>>);
+
+impl<T: Send + 'static, U: Send + 'static> BoxChain<T, U> {
+    pub(super) fn new(chain: impl Chain<In = T, Out = U>) -> Self {
+        Self(Box::new(chain))
+    }
+}
+
+/// A chain that is built without what comes after it.
+trait DynChain<T, U>: Send {
+    fn build(self: Box<Self>) -> Box<dyn Stage<T, U>>;
+    fn last(&mut self) -> &mut Arc<Operator>;
+    fn operators(&self, into: &mut Vec<Arc<Operator>>);
+    fn check(&self) -> Result<(), PipelineError>;
+}
+
+impl<C: Chain> DynChain<C::In, C::Out> for C {
+    fn build(self: Box<Self>) -> Box<dyn Stage<C::In, C::Out>> {
+        Box::new(Chain::build(*self, End))
+    }
+
+    fn last(&mut self) -> &mut Arc<Operator> {
+        Chain::last(self)
+    }
+
+    fn operators(&self, into: &mut Vec<Arc<Operator>>) {
+        Chain::operators(self, into);
+    }
+
+    fn check(&self) -> Result<(), PipelineError> {
+        Chain::check(self)
+    }
+}
+
+impl<T: Send + 'static, U: Send + 'static> Chain for BoxChain<T, U> {
+    type In = T;
+    type Out = U;
+    type Stage<D, O>
+        = BoxStage<T, U, D>
+    where
+        D: Stage<U, O>,
+        O: Send + 'static;
+
+    fn build<D, O>(self, down: D) -> BoxStage<T, U, D>
+    where
+        D: Stage<U, O>,
+        O: Send + 'static,
+    {
+        BoxStage {
+            stage: self.0.build(),
+            made: Outputs::new(),
+            down,
+        }
+    }
+
+    fn last(&mut self) -> &mut Arc<Operator> {
+        self.0.last()
+    }
+
+    fn operators(&self, into: &mut Vec<Arc<Operator>>) {
+        self.0.operators(into);
+    }
+
+    fn check(&self) -> Result<(), PipelineError> {
+        self.0.check()
+    }
+}
+
+impl<T, U> fmt::Debug for BoxChain<T, U> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxChain").finish_non_exhaustive()
+    }
+}
+
+/// Operators that do not know what comes after them, and what comes after them.
+pub struct BoxStage<T, U, D> {
+    stage: Box<dyn Stage<T, U>>,
+    /// Empty between two calls.
+    made: Outputs<U>,
+    down: D,
+}
+
+impl<T, U, D> BoxStage<T, U, D> {
+    fn pass_on<O>(&mut self, out: &mut Outputs<O>)
+    where
+        D: Stage<U, O>,
+    {
+        for (value, delivery) in self.made.drain(..) {
+            self.down.push(value, delivery, out);
+        }
+    }
+}
+
+impl<T, U, O, D> Stage<T, O> for BoxStage<T, U, D>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    D: Stage<U, O>,
+{
+    fn push(&mut self, value: T, delivery: Delivery, out: &mut Outputs<O>) {
+        self.stage.push(value, delivery, &mut self.made);
+        self.pass_on(out);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outputs<O>) -> bool {
+        let moved = self.stage.poll(cx, &mut self.made);
+        self.pass_on(out);
+        self.down.poll(cx, out) || moved
+    }
+
+    fn is_idle(&self) -> bool {
+        self.stage.is_idle() && self.down.is_idle()
+    }
+}
+
+impl<T, U, D> fmt::Debug for BoxStage<T, U, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxStage").finish_non_exhaustive()
+    }
+}
+
+/// A pipeline with one type for all sources of `T` and operators from there to `U`: see [`Pipeline::boxed`].
+pub type BoxPipeline<T, U, D = NoDeadLetters> = Pipeline<BoxSource<T>, BoxChain<T, U>, D>;
+
+impl<S, C, D> Pipeline<S, C, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+    D: DeadLetters<S::Item>,
+{
+    /// Returns the pipeline with one type for all sources and operators between these values: for a field of a struct, or
+    /// for a choice at run time. Call it before [`dead_letter`](Self::dead_letter), whose type it keeps.
+    ///
+    /// ```
+    /// use dynamodb_connector::pipeline::{BoxPipeline, Pipeline};
+    /// use dynamodb_connector::test_util::{CollectSink, IterSource};
+    ///
+    /// fn numbers(doubled: bool) -> BoxPipeline<u32, u32> {
+    ///     let numbers = Pipeline::from(IterSource::new(0..3));
+    ///     match doubled {
+    ///         true => numbers.map(|n| n * 2).boxed(),
+    ///         false => numbers.boxed(),
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let sink = CollectSink::new();
+    /// numbers(true).to(sink.clone()).run().await?;
+    /// assert_eq!(sink.take(), [0, 2, 4]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn boxed(self) -> BoxPipeline<S::Item, C::Out, D> {
+        Pipeline {
+            source: self.source.boxed(),
+            chain: BoxChain::new(self.chain),
+            dead_letters: self.dead_letters,
+            settings: self.settings,
+            operators: self.operators,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The sinks of two branches as one.
+
+use std::sync::Arc;
+
+use super::delivery::Delivery;
+use super::endpoint_error::EndpointError;
+use super::operator::Operator;
+use super::sink::Sink;
+
+/// A value on its way to the sink of its branch.
+#[derive(Debug)]
+pub enum Branched<L, R> {
+    /// Of the first branch.
+    First(L),
+    /// Of the second one.
+    Second(R),
+}
+
+/// The sinks of two branches.
+pub(super) struct BranchedSink<L, R> {
+    first: BranchSink<L>,
+    second: BranchSink<R>,
+}
+
+/// The sink of one branch.
+pub(super) struct BranchSink<K> {
+    pub(super) sink: K,
+    pub(super) operator: Arc<Operator>,
+}
+
+impl<L, R> BranchedSink<L, R> {
+    pub(super) fn new(first: BranchSink<L>, second: BranchSink<R>) -> Self {
+        Self { first, second }
+    }
+}
+
+impl<K> BranchSink<K> {
+    async fn write<T>(&mut self, value: T, mut delivery: Delivery) -> Result<(), EndpointError>
+    where
+        K: Sink<T>,
+    {
+        self.operator.counts.taken.add_one();
+        delivery.hand_to_sink(&self.operator);
+        let written = self.sink.write(value, delivery).await;
+        self.named(written)?;
+        self.operator.counts.passed.add_one();
+        Ok(())
+    }
+
+    /// Has an error name this sink, unless it names one within.
+    fn named(&self, result: Result<(), EndpointError>) -> Result<(), EndpointError> {
+        result.map_err(|error| error.of_sink(&self.operator.name))
+    }
+
+    async fn flush<T>(&mut self) -> Result<(), EndpointError>
+    where
+        K: Sink<T>,
+    {
+        let flushed = self.sink.flush().await;
+        self.named(flushed)
+    }
+
+    async fn close<T>(self) -> Result<(), EndpointError>
+    where
+        K: Sink<T>,
+    {
+        let name = Arc::clone(&self.operator.name);
+        let closed = self.sink.close().await;
+        closed.map_err(|error| error.of_sink(&name))
+    }
+}
+
+impl<T, U, L, R> Sink<Branched<T, U>> for BranchedSink<L, R>
+where
+    T: Send + 'static,
+    U: Send + 'static,
+    L: Sink<T>,
+    R: Sink<U>,
+{
+    async fn write(
+        &mut self,
+        value: Branched<T, U>,
+        delivery: Delivery,
+    ) -> Result<(), EndpointError> {
+        match value {
+            Branched::First(value) => self.first.write(value, delivery).await,
+            Branched::Second(value) => self.second.write(value, delivery).await,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), EndpointError> {
+        // Also where one fails: what the other has counts.
+        let (first, second) = tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
+        first.and(second)
+    }
+
+    async fn close(self) -> Result<(), EndpointError> {
+        let (first, second) = tokio::join!(self.first.close::<T>(), self.second.close::<U>());
+        first.and(second)
+    }
+}
