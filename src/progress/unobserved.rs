@@ -46,6 +46,15 @@ impl<E> Unobserved<E> {
         self.failures.len()
     }
 
+    /// Returns the last failure of which this is true.
+    #[cfg(any(test, feature = "kafka"))]
+    pub(crate) fn rfind_mut(&mut self, is_it: impl Fn(&E) -> bool) -> Option<&mut E> {
+        self.failures
+            .iter_mut()
+            .rev()
+            .find(|failure| is_it(failure))
+    }
+
     /// Takes all failures, in the order in which they were kept.
     pub(crate) fn take(&mut self) -> Vec<E> {
         self.bytes = 0;
@@ -83,5 +92,16 @@ mod tests {
             taken.extend(unobserved.take());
             prop_assert!(taken.into_iter().eq(0..sizes.len()));
         }
+    }
+
+    #[test]
+    fn the_last_of_several_that_match_is_found() {
+        let mut unobserved = Unobserved::new(MAX_UNOBSERVED, usize::MAX);
+        for failure in [(1, "a"), (2, "b"), (1, "c")] {
+            unobserved.keep(failure, 0);
+        }
+        let found = unobserved.rfind_mut(|(group, _)| *group == 1);
+        assert_eq!(found, Some(&mut (1, "c")));
+        assert!(unobserved.rfind_mut(|(group, _)| *group == 3).is_none());
     }
 }
