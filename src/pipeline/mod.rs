@@ -122,6 +122,7 @@ mod meter;
 mod monitor;
 mod operator;
 mod partition;
+mod pending_error;
 mod position;
 #[cfg(feature = "kafka")]
 mod raw_message;
