@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(super) use super::failure::{Failure, is_fatal};
 use super::topic_partition::TopicPartition;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, text};
 use crate::gap::Gap;
 use crate::settings::ConfigError;
 use crate::settings::units::{format_duration, format_size};
@@ -167,16 +167,48 @@ pub enum KafkaError {
         /// librdkafka's words.
         reason: Arc<str>,
     },
+    /// Records failed that no receipt has given out; only from [`flush`](super::KafkaSink::flush) and
+    /// [`close`](super::KafkaSink::close), which has closed the sink nevertheless. Each failure is reported once.
+    #[error("{}", of_unobserved(failures))]
+    #[non_exhaustive]
+    Unobserved {
+        /// The failures, in the order in which they became known.
+        failures: Vec<FailedRecords>,
+    },
+    /// This handle of the sink accepts no more: too many failures, whose receipts were dropped, were left to
+    /// [`flush`](super::KafkaSink::flush) or [`close`](super::KafkaSink::close). What it has accepted is carried out.
+    #[error(
+        "handle of kafka's sink has stopped: {failures} failures, whose receipts were dropped, were left to flush or close; await \
+         receipts or flush now and then, and go on with another handle (`KafkaSink::separate`)"
+    )]
+    #[non_exhaustive]
+    Stopped {
+        /// The number of failures, those of one outage as one.
+        failures: usize,
+    },
     /// The sink or the source was closed.
     #[error("closed")]
     Closed,
 }
 
+/// Records that failed for one reason.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FailedRecords {
+    /// The reason; of an outage's records, that of the first.
+    pub error: KafkaError,
+    /// The number of records: more than one where an outage, or a [fatal](KafkaError::is_fatal) error, failed them.
+    pub records: usize,
+}
+
 impl KafkaError {
-    /// Returns the kind of error.
+    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of the first failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Unobserved { failures } => failures
+                .first()
+                .map_or(ErrorKind::Unknown, |first| first.error.kind()),
             Self::Config(_) | Self::NoOffset { .. } => ErrorKind::Config,
             Self::TooLarge { .. }
             | Self::UnknownPartition { .. }
@@ -192,7 +224,7 @@ impl KafkaError {
             | Self::Unreachable { .. } => ErrorKind::Unavailable,
             Self::Gap { .. } => ErrorKind::Gap,
             Self::Fatal { kind, .. } => *kind,
-            Self::Closed => ErrorKind::Closed,
+            Self::Stopped { .. } | Self::Closed => ErrorKind::Closed,
         }
     }
 
@@ -204,40 +236,61 @@ impl KafkaError {
         self.kind().is_transient() && !self.is_fatal()
     }
 
-    /// Returns whether this record cannot be delivered, and others can.
+    /// Returns whether this record cannot be delivered, and others can; of [`Unobserved`](Self::Unobserved), whether that is
+    /// so of each.
     #[must_use]
     pub fn is_record(&self) -> bool {
-        self.kind() == ErrorKind::Invalid
+        match self {
+            Self::Unobserved { failures } => failures.iter().all(|failed| failed.error.is_record()),
+            _ => self.kind() == ErrorKind::Invalid,
+        }
     }
 
     /// Returns whether no record can be delivered to this topic: it does not exist, or this client may not write to it. Create
-    /// it, grant the rights, or name another one. Records of other topics can be delivered.
+    /// it, grant the rights, or name another one. Records of other topics can be delivered. Of
+    /// [`Unobserved`](Self::Unobserved), whether that is so of each failure.
     #[must_use]
     pub fn is_topic(&self) -> bool {
-        matches!(self, Self::UnknownTopic { .. } | Self::TopicRefused { .. })
+        match self {
+            Self::Unobserved { failures } => failures.iter().all(|failed| failed.error.is_topic()),
+            _ => matches!(self, Self::UnknownTopic { .. } | Self::TopicRefused { .. }),
+        }
     }
 
     /// Returns whether this sink or source is of no use any more: open another once the cause is gone.
     #[must_use]
     pub fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            Self::Fatal { .. }
-                | Self::GroupRefused { .. }
-                | Self::Gap { .. }
-                | Self::NoOffset { .. }
-        )
+        match self {
+            Self::Unobserved { failures } => failures.iter().any(|failed| failed.error.is_fatal()),
+            _ => matches!(
+                self,
+                Self::Fatal { .. }
+                    | Self::GroupRefused { .. }
+                    | Self::Gap { .. }
+                    | Self::NoOffset { .. }
+            ),
+        }
     }
 
-    /// Returns whether the record may be in its topic all the same.
+    /// Returns whether the record, or one of those that failed, may be in its topic all the same.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
-        matches!(self, Self::NotDelivered { .. } | Self::Fatal { .. })
+        match self {
+            Self::Unobserved { failures } => failures
+                .iter()
+                .any(|failed| failed.error.may_have_applied()),
+            _ => matches!(self, Self::NotDelivered { .. } | Self::Fatal { .. }),
+        }
     }
 
     /// Returns the topic that it is about, where it is about one.
     pub fn topic(&self) -> Option<&str> {
         match self {
+            Self::Unobserved { failures } => {
+                let mut topics = failures.iter().map(|failed| failed.error.topic());
+                let first = topics.next()??;
+                topics.all(|topic| topic == Some(first)).then_some(first)
+            }
             Self::TooLarge { topic, .. }
             | Self::UnknownTopic { topic, .. }
             | Self::TopicRefused { topic, .. }
@@ -253,6 +306,16 @@ impl KafkaError {
             _ => None,
         }
     }
+}
+
+/// Returns the number of records that failed, and the first cause.
+fn of_unobserved(failures: &[FailedRecords]) -> String {
+    let records: usize = failures.iter().map(|failed| failed.records).sum();
+    let first = failures.first().map(|first| text(&first.error));
+    format!(
+        "{records} records failed that no receipt has observed; the first: {}",
+        first.unwrap_or_default()
+    )
 }
 
 fn of_limit(limit: Option<usize>) -> String {

@@ -58,7 +58,7 @@ mod test_log;
 mod topic_partition;
 mod topics;
 
-pub use error::KafkaError;
+pub use error::{FailedRecords, KafkaError};
 pub use receipt::{KafkaReceipt, RecordMetadata};
 pub use record::{Header, ProducerRecord, Serializer};
 pub use serializing::SerializingSink;

@@ -25,8 +25,9 @@ pub struct RecordMetadata {
 
 /// Resolves to where the record is, or to why it is not there.
 ///
-/// Dropped, the record is delivered all the same; if it fails, the sink's next call returns the error (see
-/// [`KafkaSink`](super::KafkaSink)). An error that was awaited here is not returned again.
+/// Dropped, the record is delivered all the same; if it fails, the next `flush` or `close` reports it (see
+/// [`KafkaSink`](super::KafkaSink)). A failure that was awaited here is not reported again. Polled again, it gives the same
+/// outcome.
 ///
 /// # Cancel safety
 /// Dropping the future gives up the outcome, not the record. Awaiting `&mut receipt` keeps both.
@@ -48,7 +49,7 @@ enum State {
     Watched(Waker),
     /// Boxed, since an error is larger than everything else here.
     Settled(Box<Settled>),
-    /// The receipt is gone, or has given it out.
+    /// The receipt is gone.
     Gone,
 }
 
@@ -92,21 +93,19 @@ impl KafkaReceipt {
 impl Future for KafkaReceipt {
     type Output = Result<RecordMetadata, KafkaError>;
 
-    /// # Panics
-    /// Polled again after it resolved.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        assert!(!self.given_out, "a receipt resolves once");
         let mut state = self.slot.0.lock();
-        match std::mem::replace(&mut *state, State::Gone) {
+        match &mut *state {
             State::Settled(settled) => {
+                let (result, outage) = (settled.result.clone(), settled.outage);
                 drop(state);
-                self.given_out = true;
-                self.scope.observed(settled.outage);
-                Poll::Ready(settled.result)
+                if !std::mem::replace(&mut self.given_out, true) {
+                    self.scope.observed(outage);
+                }
+                Poll::Ready(result)
             }
-            State::Watched(mut waker) => {
+            State::Watched(waker) => {
                 waker.clone_from(cx.waker());
-                *state = State::Watched(waker);
                 Poll::Pending
             }
             State::Waiting | State::Gone => {
@@ -126,7 +125,7 @@ impl Drop for KafkaReceipt {
         if let State::Settled(settled) = unobserved
             && let Err(error) = settled.result
         {
-            self.scope.unobserved(error, settled.outage);
+            self.scope.keep_unobserved(error, settled.outage);
         }
     }
 }

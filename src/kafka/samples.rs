@@ -4,12 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::error::KafkaError;
+use super::error::{FailedRecords, KafkaError};
 use super::topic_partition::TopicPartition;
 use crate::error::ErrorKind;
 use crate::error::samples::{ROOT, Sample};
 use crate::gap::{Gap, GapCause};
 use crate::settings::samples::config;
+
+fn unobserved<const N: usize>(errors: [KafkaError; N]) -> KafkaError {
+    let failures = errors.map(|error| FailedRecords { error, records: 2 });
+    KafkaError::Unobserved {
+        failures: failures.into(),
+    }
+}
 
 pub(crate) fn all() -> Vec<Sample> {
     let topic = || Arc::from("events");
@@ -115,6 +122,21 @@ pub(crate) fn all() -> Vec<Sample> {
             KafkaError::NotCommitted { reason: reason() },
             ErrorKind::Unavailable,
         ),
+        (
+            unobserved([
+                KafkaError::NotDelivered {
+                    topic_partition: topic_partition(),
+                    reason: reason(),
+                },
+                KafkaError::Closed,
+            ]),
+            ErrorKind::Unavailable,
+        ),
+        (
+            unobserved([KafkaError::Serialize(Arc::new(io::Error::other(ROOT)))]),
+            ErrorKind::Invalid,
+        ),
+        (KafkaError::Stopped { failures: 1_000 }, ErrorKind::Closed),
         (fatal(ErrorKind::Fenced), ErrorKind::Fenced),
         (fatal(ErrorKind::Internal), ErrorKind::Internal),
         (KafkaError::Closed, ErrorKind::Closed),

@@ -3,11 +3,19 @@
 //! Users of one producer share its buffer and its connections, not their errors: a pipeline must not end, nor lose a
 //! record, for the failure of another user's record, and its flush must not wait for another's records.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::error::KafkaError;
-use crate::progress::FlushEpochs;
+use super::error::{FailedRecords, KafkaError};
+use crate::progress::{FlushEpochs, MAX_UNOBSERVED, Unobserved};
+
+/// The most failures of look-ups that are kept for their callers.
+///
+/// Chosen: more topics than one caller of `try_send` begins at a time. One that is forgotten is looked up again.
+const MAX_FAILED_LOOK_UPS: usize = 100;
 
 pub(super) struct CallerScope {
     state: Mutex<State>,
@@ -15,12 +23,22 @@ pub(super) struct CallerScope {
 
 struct State {
     epochs: FlushEpochs<oneshot::Sender<()>>,
-    /// The first error that no receipt gave out, with the outage that it is of.
-    unobserved: Option<(KafkaError, Option<OutageNumber>)>,
+    unobserved: Unobserved<Kept>,
+    /// The number of failures that were kept when they became too many.
+    stopped: Option<usize>,
+    /// The failures of look-ups that `try_send` began, until its next call for the topic.
+    failed_look_ups: HashMap<Arc<str>, KafkaError>,
     /// The error of an outage that failed records of this scope, until it is given out.
     outage: Option<KafkaError>,
     /// Of the last outage.
     number: OutageNumber,
+}
+
+/// Records that failed for one reason, and that no receipt gave out.
+struct Kept {
+    failed: FailedRecords,
+    /// The outage that they are of.
+    outage: Option<OutageNumber>,
 }
 
 /// The number of an outage: an error of an older one says nothing of a new one.
@@ -32,16 +50,26 @@ impl CallerScope {
         Self {
             state: Mutex::new(State {
                 epochs: FlushEpochs::new(),
-                unobserved: None,
+                // Errors hold no record.
+                unobserved: Unobserved::new(MAX_UNOBSERVED, usize::MAX),
+                stopped: None,
+                failed_look_ups: HashMap::new(),
                 outage: None,
                 number: OutageNumber::default(),
             }),
         }
     }
 
-    /// Counts a record in, and returns its epoch.
-    pub(super) fn enter(&self) -> u64 {
-        self.state.lock().epochs.enter()
+    /// Counts a record in, and returns its epoch, unless the scope has stopped.
+    pub(super) fn enter(&self) -> Result<u64, KafkaError> {
+        let mut state = self.state.lock();
+        state.check()?;
+        Ok(state.epochs.enter())
+    }
+
+    /// Returns the error of a scope that has stopped.
+    pub(super) fn check(&self) -> Result<(), KafkaError> {
+        self.state.lock().check()
     }
 
     /// Counts a settled record out.
@@ -65,17 +93,47 @@ impl CallerScope {
         let _ = settled.await;
     }
 
-    /// Keeps an error that no receipt gives out; only the first.
-    pub(super) fn unobserved(&self, error: KafkaError, outage: Option<OutageNumber>) {
-        self.state.lock().unobserved.get_or_insert((error, outage));
+    /// Keeps the failure of a record that no receipt gives out. Too many stop the scope.
+    pub(super) fn keep_unobserved(&self, error: KafkaError, outage: Option<OutageNumber>) {
+        let stopped = self.state.lock().keep(error, outage);
+        if let Some(reason) = stopped {
+            tracing::error!(%reason, "a handle of kafka's sink has stopped");
+        }
     }
 
-    /// Takes the error that no receipt gave out, and with it the outage that it is of.
-    pub(super) fn take_unobserved(&self) -> Option<KafkaError> {
+    /// Returns the failures that no receipt gave out, once, and with them the outages that they are of; where there is none,
+    /// the `fatal` error of the sink, or that of a scope that has stopped.
+    pub(super) fn report(&self, fatal: Option<KafkaError>) -> Result<(), KafkaError> {
         let mut state = self.state.lock();
-        let (error, outage) = state.unobserved.take()?;
-        state.given_out(outage);
-        Some(error)
+        let kept = state.unobserved.take();
+        for outage in kept.iter().map(|kept| kept.outage) {
+            state.given_out(outage);
+        }
+        let failures: Vec<_> = kept.into_iter().map(|kept| kept.failed).collect();
+        if let Some(fatal) = fatal
+            && failures.iter().all(|failed| failed.error.is_fatal())
+        {
+            return Err(fatal);
+        }
+        if failures.is_empty() {
+            return state.check();
+        }
+        Err(KafkaError::Unobserved { failures })
+    }
+
+    /// Keeps the failure of a look-up that `try_send` began.
+    pub(super) fn look_up_failed(&self, topic: Arc<str>, error: KafkaError) {
+        let failed = &mut self.state.lock().failed_look_ups;
+        if failed.len() >= MAX_FAILED_LOOK_UPS {
+            failed.clear();
+        }
+        failed.insert(topic, error);
+    }
+
+    /// Returns the failure of a topic's look-up, once.
+    pub(super) fn take_failed_look_up(&self, topic: &str) -> Result<(), KafkaError> {
+        let failed = self.state.lock().failed_look_ups.remove(topic);
+        failed.map_or(Ok(()), Err)
     }
 
     /// Notes that records failed by an outage: nothing more is accepted until the error is given out.
@@ -102,10 +160,52 @@ impl CallerScope {
 }
 
 impl State {
+    fn check(&self) -> Result<(), KafkaError> {
+        self.stopped
+            .map_or(Ok(()), |failures| Err(KafkaError::Stopped { failures }))
+    }
+
+    /// Keeps a failure; returns the error of the scope if it stops by it.
+    fn keep(&mut self, error: KafkaError, outage: Option<OutageNumber>) -> Option<KafkaError> {
+        // An outage fails a whole buffer, and a fatal error too, which every call returns: each counts once.
+        let same = if error.is_fatal() {
+            self.unobserved
+                .rfind_mut(|kept| kept.failed.error.is_fatal())
+        } else if outage.is_some() {
+            self.unobserved.rfind_mut(|kept| kept.outage == outage)
+        } else {
+            None
+        };
+        if let Some(kept) = same {
+            kept.failed.records += 1;
+            return None;
+        }
+        let failed = FailedRecords { error, records: 1 };
+        self.unobserved.keep(Kept { failed, outage }, 0);
+        if self.stopped.is_some() || !self.unobserved.is_full() {
+            return None;
+        }
+        self.stopped = Some(self.unobserved.len());
+        self.check().err()
+    }
+
     fn given_out(&mut self, outage: Option<OutageNumber>) {
         if outage == Some(self.number) {
             self.outage = None;
         }
+    }
+}
+
+/// Logs the failures that are left once the last handle, receipt and record are gone.
+impl Drop for CallerScope {
+    fn drop(&mut self) {
+        let kept = self.state.get_mut().unobserved.take();
+        let Some(first) = kept.first() else {
+            return;
+        };
+        let records: usize = kept.iter().map(|kept| kept.failed.records).sum();
+        let error = &first.failed.error;
+        tracing::error!(records, %error, "records failed, and no flush or close is left to report them");
     }
 }
 
@@ -118,82 +218,5 @@ fn resolve(flushes: Vec<oneshot::Sender<()>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::Poll;
-
-    use futures::{FutureExt as _, poll};
-
-    use super::*;
-
-    fn lost() -> KafkaError {
-        KafkaError::Unreachable {
-            waited: std::time::Duration::ZERO,
-            reason: "x".into(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_flush_waits_for_what_was_before_it_and_nothing_else() {
-        let scope = CallerScope::new();
-        scope.settled().now_or_never().expect("nothing under way");
-        let before = scope.enter();
-        let mut flush = std::pin::pin!(scope.settled());
-        assert!(poll!(&mut flush).is_pending());
-        let after = scope.enter();
-        let mut later = std::pin::pin!(scope.settled());
-        assert!(poll!(&mut later).is_pending());
-        scope.leave(before);
-        assert_eq!(poll!(&mut flush), Poll::Ready(()));
-        assert!(poll!(&mut later).is_pending());
-        scope.leave(after);
-        assert_eq!(poll!(&mut later), Poll::Ready(()));
-    }
-
-    #[test]
-    fn flushes_that_were_given_up_take_no_memory_while_a_record_is_stuck() {
-        let scope = CallerScope::new();
-        let _stuck = scope.enter();
-        for _ in 0..10_000 {
-            let passed = scope.enter();
-            assert!(scope.settled().now_or_never().is_none(), "one is stuck");
-            scope.leave(passed);
-        }
-        assert!(scope.state.lock().epochs.kept() < 1_000);
-    }
-
-    #[test]
-    fn an_unobserved_error_is_given_out_once_and_stands_for_the_outage() {
-        let scope = CallerScope::new();
-        let outage = scope.halt(&lost());
-        scope.unobserved(lost(), Some(outage));
-        scope.unobserved(KafkaError::Closed, None);
-        assert!(matches!(
-            scope.take_unobserved(),
-            Some(KafkaError::Unreachable { .. })
-        ));
-        assert!(scope.take_unobserved().is_none() && scope.outage().is_none());
-    }
-
-    #[test]
-    fn an_outage_lasts_until_its_error_is_given_out() {
-        let scope = CallerScope::new();
-        let outage = scope.halt(&lost());
-        assert_eq!(scope.halt(&lost()), outage, "the same one");
-        scope.observed(None);
-        scope.unobserved(lost(), None);
-        assert!(scope.take_unobserved().is_some());
-        assert!(scope.outage().is_some(), "a look-up's error");
-        scope.observed(Some(outage));
-        assert!(scope.outage().is_none());
-    }
-
-    #[test]
-    fn an_old_receipts_error_does_not_lift_a_new_outage() {
-        let scope = CallerScope::new();
-        let old = scope.halt(&lost());
-        scope.observed(Some(old));
-        let new = scope.halt(&lost());
-        scope.observed(Some(old));
-        assert_eq!(scope.outage().map(|(_, number)| number), Some(new));
-    }
-}
+#[path = "scope_tests.rs"]
+mod tests;

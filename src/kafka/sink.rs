@@ -47,18 +47,24 @@ use crate::health::Health;
 /// do not know the record again.
 ///
 /// # How failures are reported
-/// By the record's [`KafkaReceipt`]. Where that was dropped without having given the error out, the **first** such error is kept
-/// and returned by the next [`send`](Self::send), [`try_send`](Self::try_send), [`flush`](Self::flush) or
-/// [`close`](Self::close), once, on whichever clone; a `send` that returns it has not accepted its own record. Later
-/// unobserved errors are only counted while one is kept. After a [fatal](KafkaError::is_fatal) error every call
-/// returns that one.
+/// By the record's [`KafkaReceipt`]. Where that was dropped without having given the failure out, it is kept, and the next
+/// [`flush`](Self::flush) or [`close`](Self::close), on whichever clone, returns all that are kept, once:
+/// [`KafkaError::Unobserved`]. [`send`](Self::send) and [`try_send`](Self::try_send) return no failure of an earlier record;
+/// only behind an outage they refuse their own with its error, by guarantee 4. All records that one outage failed are one
+/// failure, with their number. Once 1,000 failures are kept, the handle and its clones stop: they accept nothing more
+/// ([`KafkaError::Stopped`]), and what they have accepted is still carried out and reported. So await receipts, or flush now and
+/// then.
+///
+/// After a [fatal](KafkaError::is_fatal) error every call returns that one, `flush` and `close` once they have reported the
+/// failures before it.
 ///
 /// Users that share a sink and must not be given each other's errors each take a [`separate`](Self::separate) handle, as
-/// pipelines do.
+/// pipelines do. One that has stopped stops no other.
 ///
 /// # The end
 /// Once the last clone is dropped, records under way are still delivered in the background, until they are or their time is
-/// over; failures are not reported then. [`close`](Self::close) waits for them.
+/// over. Failures that no receipt, `flush` or `close` has given out are then logged alone, as one line at ERROR with their number.
+/// [`close`](Self::close) waits for them.
 #[derive(Clone)]
 pub struct KafkaSink {
     destinations: Arc<Destinations>,
@@ -105,7 +111,9 @@ impl KafkaSink {
     /// # Errors
     /// The record was not accepted: it is too large, its topic or partition does not exist, it was refused
     /// ([`is_record`](KafkaError::is_record)); no broker answered for a topic's first record
-    /// ([`is_retryable`](KafkaError::is_retryable)); the sink is closed or failed for good; or an earlier record's failure is returned (see [above](Self#how-failures-are-reported)).
+    /// ([`is_retryable`](KafkaError::is_retryable)); the sink is closed or failed for good; an outage failed records of
+    /// this handle and its error was not given out before (guarantee 4); or the handle has stopped
+    /// ([`Stopped`](KafkaError::Stopped)).
     ///
     /// # Cancel safety
     /// Dropped before it resolves, the record is not accepted, and the place in line is given up.
@@ -121,7 +129,8 @@ impl KafkaSink {
     ///
     /// # Errors
     /// [`Full`](KafkaError::Full) where there is no room; [`LookingUp`](KafkaError::LookingUp) for a topic's first
-    /// records, until a broker has said that it exists; and as [`send`](Self::send).
+    /// records, until a broker has said that it exists; the failure of that look-up, by the next call for the topic; and as
+    /// [`send`](Self::send).
     ///
     /// # Panics
     /// For a topic's first record, outside a tokio runtime.
@@ -129,12 +138,13 @@ impl KafkaSink {
         self.check()?;
         let Some(topic) = self.destinations.known(&record.topic) else {
             check_name(&record.topic)?;
+            self.scope.take_failed_look_up(&record.topic)?;
             if let Some(claim) = self.destinations.claim(&record.topic) {
                 let (sink, topic) = (self.clone(), record.topic.clone());
                 tokio::spawn(async move {
                     let found = sink.destinations.find(&topic).await;
                     if let Err(error) = found {
-                        sink.scope.unobserved(error, None);
+                        sink.scope.look_up_failed(topic, error);
                     }
                     drop(claim);
                 });
@@ -189,13 +199,14 @@ impl KafkaSink {
     /// no record accepted later.
     ///
     /// # Errors
-    /// An unobserved failure (see [above](Self#how-failures-are-reported)), or the fatal error.
+    /// [`Unobserved`](KafkaError::Unobserved): the failures that no receipt gave out (see
+    /// [above](Self#how-failures-are-reported)); else the fatal error, or [`Stopped`](KafkaError::Stopped).
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.
     pub async fn flush(&self) -> Result<(), KafkaError> {
         self.scope.settled().await;
-        self.pending_error()
+        self.report()
     }
 
     /// Accepts nothing more, on any clone or [`separate`](Self::separate) handle, and waits until everything accepted is
@@ -209,7 +220,7 @@ impl KafkaSink {
     pub async fn close(&self) -> Result<(), KafkaError> {
         self.admission().refuse(&KafkaError::Closed);
         self.admission().idle().await;
-        self.pending_error()
+        self.report()
     }
 
     /// Returns its numbers at present.
@@ -250,16 +261,13 @@ impl KafkaSink {
         if let Some(refusal) = self.admission().refusal() {
             return Err(refusal);
         }
-        self.scope.take_unobserved().map_or(Ok(()), Err)
+        self.scope.check()
     }
 
-    fn pending_error(&self) -> Result<(), KafkaError> {
-        if let Some(refusal) = self.admission().refusal()
-            && refusal.is_fatal()
-        {
-            return Err(refusal);
-        }
-        self.scope.take_unobserved().map_or(Ok(()), Err)
+    /// Returns the failures that no receipt gave out, or why there can be no success any more.
+    fn report(&self) -> Result<(), KafkaError> {
+        let refusal = self.admission().refusal();
+        self.scope.report(refusal.filter(KafkaError::is_fatal))
     }
 
     /// Refuses what no client takes.
@@ -318,11 +326,12 @@ impl KafkaSink {
         callback: DeliveryCallback,
         permit: Permit,
     ) -> Result<(), KafkaError> {
-        let entered = permit.enter()?;
+        let epoch = self.scope.enter()?;
+        let entered = permit.enter().inspect_err(|_| self.scope.leave(epoch))?;
         let pending = Pending {
             record,
             scope: self.scope.clone(),
-            epoch: self.scope.enter(),
+            epoch,
             entered,
             callback,
             outage: None,
@@ -349,52 +358,5 @@ impl fmt::Debug for KafkaSink {
 }
 
 #[cfg(all(test, feature = "embedded"))]
-mod tests {
-    use std::sync::{Arc, Mutex};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::embedded::{EmbeddedKafka, KafkaFault};
-
-    #[tokio::test]
-    async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_other() {
-        let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
-        let settings = KafkaSettings::new(kafka.bootstrap_servers());
-        let own = crate::kafka::KafkaSinkSettings::default().linger(Duration::ZERO);
-        let sink = KafkaSink::builder(&settings)
-            .settings(own)
-            .open()
-            .await
-            .expect("a sink");
-        let record = ProducerRecord::new("events", "x");
-        let outcomes = Arc::new(Mutex::new(Vec::new()));
-        let note = || {
-            let outcomes = outcomes.clone();
-            move |result: Result<RecordMetadata, KafkaError>| {
-                outcomes
-                    .lock()
-                    .unwrap()
-                    .push(result.map(|delivered| delivered.offset));
-            }
-        };
-        kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
-        sink.send_with(record.clone(), note())
-            .await
-            .expect("accepted");
-        sink.flush().await.expect("its callback was called");
-        sink.send_with(record.clone(), |_| panic!("a callback's own"))
-            .await
-            .expect("accepted");
-        sink.send_with(record.clone(), note())
-            .await
-            .expect("accepted");
-        sink.close().await.expect("all settled");
-        let outcomes = outcomes.lock().unwrap();
-        assert!(
-            matches!(outcomes[0], Err(KafkaError::TooLarge { .. })),
-            "{outcomes:?}"
-        );
-        assert!(matches!(outcomes[1], Ok(Some(1))), "{outcomes:?}");
-        assert_eq!(outcomes.len(), 2);
-    }
-}
+#[path = "sink_tests.rs"]
+mod tests;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
+use super::pending_error::PendingError;
 use super::sink::Sink;
 use crate::kafka::{KafkaError, KafkaSink, ProducerRecord};
 use parking_lot::Mutex;
@@ -41,7 +42,7 @@ pub struct KafkaOutput<T> {
     sink: KafkaSink,
     to_record: ToRecord<T>,
     rejects_topics: bool,
-    pending_error: Arc<Mutex<Option<EndpointError>>>,
+    pending: PendingError,
 }
 
 type ToRecord<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
@@ -63,7 +64,7 @@ impl<T> KafkaOutput<T> {
                 )
             }),
             rejects_topics: false,
-            pending_error: Arc::default(),
+            pending: PendingError::default(),
         }
     }
 
@@ -73,11 +74,6 @@ impl<T> KafkaOutput<T> {
     pub fn reject_unusable_topics(mut self) -> Self {
         self.rejects_topics = true;
         self
-    }
-
-    fn check(&self) -> Result<(), EndpointError> {
-        let error = self.pending_error.lock().take();
-        error.map_or(Ok(()), Err)
     }
 }
 
@@ -93,7 +89,7 @@ impl Shared {
 
 impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
-        self.check()?;
+        self.pending.check()?;
         let record = match (self.to_record)(&value) {
             Ok(Some(record)) => record,
             Ok(None) => {
@@ -107,7 +103,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
         };
         drop(value);
         let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
-        let (reported, pending) = (delivery.clone(), Arc::clone(&self.pending_error));
+        let (reported, pending) = (delivery.clone(), self.pending.clone());
         let rejects_topics = self.rejects_topics;
         let is_of_record =
             move |error: &KafkaError| error.is_record() || rejects_topics && error.is_topic();
@@ -122,9 +118,7 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 }
                 Err(error) => {
                     // Before the delivery is dropped, which has the pipeline ask.
-                    let mut pending = pending.lock();
-                    pending.get_or_insert(error.into());
-                    drop(pending);
+                    pending.keep(error.into());
                     drop(delivery);
                 }
             }
@@ -143,11 +137,11 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
         self.sink.flush().await.map_err(EndpointError::new)?;
-        self.check()
+        self.pending.check()
     }
 
     async fn close(self) -> Result<(), EndpointError> {
-        self.check()
+        self.pending.check()
     }
 }
 

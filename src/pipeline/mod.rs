@@ -129,6 +129,7 @@ mod meter;
 mod monitor;
 mod operator;
 mod partition;
+mod pending_error;
 mod position;
 #[cfg(feature = "kafka")]
 mod raw_message;

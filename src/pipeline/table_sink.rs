@@ -1,9 +1,7 @@
 //! A DynamoDB table as a pipeline's sink.
 
 use std::fmt;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -11,6 +9,7 @@ use tokio::task::JoinHandle;
 use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
+use super::pending_error::PendingError;
 use super::sink::Sink;
 use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 
@@ -50,9 +49,6 @@ pub struct TableOutput<T> {
 }
 
 type ToWrite<T> = Box<dyn for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send>;
-
-/// The error that the settling task found and that ends the pipeline.
-type PendingError = Arc<Mutex<Option<EndpointError>>>;
 
 /// The task that waits for receipts, in the order of the writes.
 struct Settling {
@@ -100,7 +96,7 @@ impl<T: Send + 'static> TableOutput<T> {
             // Bounded by the table's buffer: each entry has its place there, or had until a moment
             // ago.
             let (sender, receiver) = mpsc::unbounded_channel();
-            let task = tokio::spawn(settle(receiver, Arc::clone(&self.pending)));
+            let task = tokio::spawn(settle(receiver, self.pending.clone()));
             let accepted = sender;
             Settling { accepted, task }
         });
@@ -108,11 +104,6 @@ impl<T: Send + 'static> TableOutput<T> {
         sent.map_err(|_| {
             EndpointError::new("the task that waits for receipts is gone").retryable(true)
         })
-    }
-
-    fn check(&self) -> Result<(), EndpointError> {
-        let mut pending = self.pending.lock();
-        pending.take().map_or(Ok(()), Err)
     }
 }
 
@@ -141,11 +132,8 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: Pendin
                     Ok(()) => EndpointError::new("handed back"),
                     Err(error) => EndpointError::new(error),
                 };
-                let error = error.retryable(true);
                 // Before the delivery is dropped, which has the pipeline ask.
-                let mut pending = pending.lock();
-                pending.get_or_insert(error);
-                drop(pending);
+                pending.keep(error.retryable(true));
                 drop(delivery);
             }
         }
@@ -154,7 +142,7 @@ async fn settle(mut accepted: mpsc::UnboundedReceiver<Accepted>, pending: Pendin
 
 impl<T: Send + 'static> Sink<T> for TableOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
-        self.check()?;
+        self.pending.check()?;
         let submit = (self.to_write)(&self.table, &value).into_future();
         drop(value);
         match submit.await {
@@ -178,11 +166,11 @@ impl<T: Send + 'static> Sink<T> for TableOutput<T> {
                 EndpointError::new("the task that waits for receipts is gone").retryable(true)
             })?;
         }
-        self.check()
+        self.pending.check()
     }
 
     async fn close(self) -> Result<(), EndpointError> {
-        self.check()
+        self.pending.check()
     }
 }
 

@@ -10,7 +10,8 @@
 //! [`PartitionGuard`] holds a partition that its source is about to give up. Whatever else ends in
 //! any order and goes on in its own stands on the same [`NumberedQueue`]: the values of an
 //! asynchronous operator, and the records of a producer's partition. [`FlushEpochs`] counts what is
-//! outstanding for those who wait until all before them is done.
+//! outstanding for those who wait until all before them is done, and [`Unobserved`] keeps the failures
+//! that no receipt gave out until then.
 //!
 //! ```text
 //! handed out   1 2 3 4 5 6 7
@@ -27,6 +28,7 @@ mod flush_epochs;
 mod guard;
 #[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 mod numbered_queue;
+mod unobserved;
 
 #[cfg(any(feature = "kafka", feature = "pipeline", feature = "streams"))]
 pub use ack::{Ack, Acknowledge};
@@ -37,3 +39,4 @@ pub(crate) use flush_epochs::FlushEpochs;
 pub use guard::PartitionGuard;
 #[cfg(any(feature = "kafka", feature = "pipeline"))]
 pub(crate) use numbered_queue::NumberedQueue;
+pub(crate) use unobserved::{MAX_UNOBSERVED, Unobserved};

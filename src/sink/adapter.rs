@@ -167,9 +167,10 @@ impl<T> RecordSink<T> {
         table: TableSink,
         make: impl for<'a> Fn(&'a TableSink, &T) -> Write<'a> + Send + 'static,
     ) -> Self {
+        let max_bytes = table.shared().bounds().buffer.bytes;
         Self {
             table,
-            outcomes: Arc::default(),
+            outcomes: Arc::new(AdapterOutcomes::new(max_bytes)),
             parked: None,
             flush: None,
             make: Box::new(make),

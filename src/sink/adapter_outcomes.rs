@@ -3,16 +3,17 @@
 use parking_lot::Mutex;
 
 use super::outcome::Outcome;
+use crate::progress::Unobserved;
 
 /// Outcomes of the writes that went through one [`RecordSink`](super::RecordSink).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AdapterOutcomes {
     state: Mutex<AdapterState>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct AdapterState {
-    failed: Vec<Outcome>,
+    failed: Unobserved<Outcome>,
     /// Set once the adapter was dropped, and reports no more.
     orphaned: bool,
 }
@@ -22,7 +23,18 @@ struct AdapterState {
 const MAX_KEPT_FAILURES: usize = 100;
 
 impl AdapterOutcomes {
-    /// Takes an outcome. A failed write that the dead-letter handler has taken is not kept.
+    /// Returns an empty store, for failures with records of this many bytes at most.
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self {
+            state: Mutex::new(AdapterState {
+                failed: Unobserved::new(MAX_KEPT_FAILURES, max_bytes),
+                orphaned: false,
+            }),
+        }
+    }
+
+    /// Takes an outcome, or gives it back where there is no room or no owner any more. A failed write
+    /// that the dead-letter handler has taken is not kept.
     pub(super) fn take(&self, outcome: Outcome, handled: bool) -> Result<(), Outcome> {
         let failed = matches!(
             outcome,
@@ -32,10 +44,11 @@ impl AdapterOutcomes {
             return Ok(());
         }
         let mut state = self.state.lock();
-        if state.orphaned || state.failed.len() >= MAX_KEPT_FAILURES {
+        if state.orphaned || state.failed.is_full() {
             return Err(outcome);
         }
-        state.failed.push(outcome);
+        let bytes = outcome.held_bytes();
+        state.failed.keep(outcome, bytes);
         Ok(())
     }
 
@@ -43,11 +56,11 @@ impl AdapterOutcomes {
     pub(super) fn orphan(&self) -> Vec<Outcome> {
         let mut state = self.state.lock();
         state.orphaned = true;
-        std::mem::take(&mut state.failed)
+        state.failed.take()
     }
 
     /// Returns the failures that are kept, once.
     pub(super) fn take_failed(&self) -> Vec<Outcome> {
-        std::mem::take(&mut self.state.lock().failed)
+        self.state.lock().failed.take()
     }
 }

@@ -126,6 +126,11 @@ impl Outcome {
         matches!(self, Self::Rejected { .. } | Self::Unknown { .. })
     }
 
+    /// Returns the bytes of the record that it holds.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.record().map_or(0, WriteRecord::bytes)
+    }
+
     pub(crate) fn record(&self) -> Option<&WriteRecord> {
         match self {
             Self::Rejected { record, .. } | Self::Unknown { record, .. } => Some(record),

@@ -108,7 +108,7 @@ impl Core {
         match pending.callback {
             DeliveryCallback::Receipt(slot) => {
                 if let Some(Err(error)) = slot.settle(result, pending.outage) {
-                    pending.scope.unobserved(error, pending.outage);
+                    pending.scope.keep_unobserved(error, pending.outage);
                 }
             }
             DeliveryCallback::Call(callback) => {

@@ -106,14 +106,15 @@ impl Running {
                 }
                 Message::Unobserved(outcomes) => {
                     for outcome in outcomes {
-                        self.unobserved.keep(outcome);
+                        let bytes = outcome.held_bytes();
+                        self.unobserved.keep(outcome, bytes);
                     }
                 }
                 Message::Control(Control::SetRate(_) | Control::SetConcurrency(_))
                 | Message::Misfit(_) => {}
             }
         }
-        self.unobserved.log(&self.worker.table);
+        self.log_unreported();
     }
 
     /// Ends all requests that are under way. Every write is handed back, to its receipt and to the

@@ -32,12 +32,13 @@ use super::dead_letter::DeadLetterHandler;
 use super::describing::SharedShape;
 use super::error::{StopReason, SubmitError};
 use super::message::{Message, Reply};
+use super::outcome::Outcome;
 use super::receipt::Completion;
 use super::stats::{Meter, Published};
 use crate::clock::Clock;
 use crate::health::Reporter;
+use crate::progress::{MAX_UNOBSERVED, Unobserved};
 use crate::transport::Transport;
-use outcomes::Unobserved;
 pub(super) use permits::Permits;
 use tasks::Done;
 
@@ -100,7 +101,7 @@ struct Running {
     inbox: VecDeque<Message>,
     settled: Vec<Settled<Completion>>,
     freed: Vec<Charge>,
-    unobserved: Unobserved,
+    unobserved: Unobserved<Outcome>,
     stopped: Option<StopReason>,
     closing: Vec<Reply>,
     /// Set once the log has the table's failure.
@@ -120,13 +121,14 @@ impl Worker {
     /// Dropped before that, polled or not, it resolves all that wait: a runtime may be shut down as
     /// soon as the table is open.
     pub(super) fn run(self) -> impl Future<Output = ()> + Send {
+        let max_bytes = self.admission.bounds().buffer.bytes;
         let mut running = Running {
             worker: self,
             tasks: JoinSet::new(),
             inbox: VecDeque::new(),
             settled: Vec::new(),
             freed: Vec::new(),
-            unobserved: Unobserved::default(),
+            unobserved: Unobserved::new(MAX_UNOBSERVED, max_bytes),
             stopped: None,
             closing: Vec::new(),
             failed: false,
@@ -274,7 +276,7 @@ impl Running {
         for close in std::mem::take(&mut self.closing) {
             self.report(close);
         }
-        self.unobserved.log(&self.worker.table);
+        self.log_unreported();
         true
     }
 

@@ -10,46 +10,14 @@ use crate::sink::error::{DrainError, StopReason, SubmitError};
 use crate::sink::message::{Reply, UNREPORTED};
 use crate::sink::outcome::Outcome;
 use crate::sink::receipt::Completion;
-use crate::sink::record::WriteRecord;
 use crate::sink::stats::Budgeted;
 use crate::transport::Operation;
-
-/// The most failed writes whose receipts were dropped that may wait for a flush or a close before
-/// the table stops taking more.
-const MAX_UNOBSERVED: usize = 1_000;
 
 /// The longest time by which the numbers of a busy table are behind.
 ///
 /// Chosen: below the time of a request, and so long that a table at full speed publishes once in
 /// ten answers.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(1);
-
-/// Failed writes that the next flush or close reports.
-#[derive(Debug, Default)]
-pub(super) struct Unobserved {
-    outcomes: Vec<Outcome>,
-    bytes: usize,
-}
-
-impl Unobserved {
-    pub(super) fn keep(&mut self, outcome: Outcome) {
-        self.bytes += outcome.record().map_or(0, WriteRecord::bytes);
-        self.outcomes.push(outcome);
-    }
-
-    pub(super) fn take(&mut self) -> Vec<Outcome> {
-        self.bytes = 0;
-        std::mem::take(&mut self.outcomes)
-    }
-
-    /// Logs the number of failed writes that are left, at the end of the table.
-    pub(super) fn log(&mut self, table: &str) {
-        let writes = self.take().len();
-        if writes > 0 {
-            tracing::error!(table, writes, "{UNREPORTED}");
-        }
-    }
-}
 
 impl Running {
     /// Passes the outcomes on and frees their room.
@@ -178,14 +146,20 @@ impl Running {
         }
     }
 
-    /// Keeps a failed write for the next flush or close to report. They are bounded like the
-    /// buffer: too many of them stop the table.
+    /// Keeps a failed write for the next flush or close to report. Too many of them stop the table.
     pub(super) fn keep_unobserved(&mut self, outcome: Outcome) {
-        self.unobserved.keep(outcome);
-        let most = self.worker.admission.bounds().buffer.bytes;
-        let writes = self.unobserved.outcomes.len();
-        if writes >= MAX_UNOBSERVED || self.unobserved.bytes >= most {
-            self.stop(StopReason::Unobserved(writes));
+        let bytes = outcome.held_bytes();
+        self.unobserved.keep(outcome, bytes);
+        if self.unobserved.is_full() {
+            self.stop(StopReason::Unobserved(self.unobserved.len()));
+        }
+    }
+
+    /// Logs the number of failed writes that are left, at the end of the table.
+    pub(super) fn log_unreported(&mut self) {
+        let writes = self.unobserved.take().len();
+        if writes > 0 {
+            tracing::error!(table = &*self.worker.table, writes, "{UNREPORTED}");
         }
     }
 

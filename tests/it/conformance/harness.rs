@@ -72,25 +72,28 @@ pub(super) async fn run_streams(
     streams: &aws_sdk_dynamodbstreams::Client,
     gaps: &[&str],
 ) {
+    let run = next_run();
     let mut outcomes = Vec::new();
     for check in checks {
-        let task = tokio::spawn((check.run)(client.clone(), streams.clone()));
+        let check_run = (check.run)(client.clone(), streams.clone());
+        let task = tokio::spawn(RUN.scope(run, check_run));
         outcomes.push((check.name, task.await.is_ok()));
     }
-    judge(client, &outcomes, gaps).await;
+    judge(client, run, &outcomes, gaps).await;
 }
 
 /// Runs all checks and fails with the names of those that came out otherwise than expected.
 pub(super) async fn run(checks: &[Check], client: &Client, gaps: &[&str]) {
+    let run = next_run();
     let mut outcomes = Vec::new();
     for check in checks {
-        let task = tokio::spawn((check.run)(client.clone()));
+        let task = tokio::spawn(RUN.scope(run, (check.run)(client.clone())));
         outcomes.push((check.name, task.await.is_ok()));
     }
-    judge(client, &outcomes, gaps).await;
+    judge(client, run, &outcomes, gaps).await;
 }
 
-async fn judge(client: &Client, outcomes: &[(&str, bool)], gaps: &[&str]) {
+async fn judge(client: &Client, run: u32, outcomes: &[(&str, bool)], gaps: &[&str]) {
     let mut wrong = Vec::new();
     for &(name, passed) in outcomes {
         if passed == gaps.contains(&name) {
@@ -101,7 +104,7 @@ async fn judge(client: &Client, outcomes: &[(&str, bool)], gaps: &[&str]) {
     for name in table_names(client)
         .await
         .iter()
-        .filter(|name| name.starts_with(&prefix()))
+        .filter(|name| name.starts_with(&prefix(run)))
     {
         // A check may have left its table half-made; the others' outcomes count.
         let _ = client.delete_table().table_name(name).send().await;
@@ -125,9 +128,19 @@ pub(crate) fn local_url(test: &str) -> Option<String> {
     environment(test, ["DYNAMODB_LOCAL_URL"]).map(|[url]| url)
 }
 
-/// What the names of this run's tables begin with.
-fn prefix() -> String {
-    format!("conformance-{}-", std::process::id())
+tokio::task_local! {
+    /// The run that a check belongs to: several may have their tables on one server at the same time.
+    static RUN: u32;
+}
+
+fn next_run() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Returns the beginning of the names of a run's tables.
+fn prefix(run: u32) -> String {
+    format!("conformance-{}-{run}-", std::process::id())
 }
 
 /// The names of all tables, page by page.
@@ -148,7 +161,8 @@ pub(super) async fn table_names(client: &Client) -> Vec<String> {
 /// A name that no other table has.
 pub(super) fn next_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    format!("{}{}", prefix(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let run = RUN.try_with(|run| *run).unwrap_or(u32::MAX);
+    format!("{}{}", prefix(run), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A table of its own for a check: `pk` (S), `sk` (N) and a global index `by-group` on `g` (S).

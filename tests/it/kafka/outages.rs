@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynamodb_connector::embedded::{EmbeddedKafka, KafkaFault};
-use dynamodb_connector::kafka::{KafkaSink, KafkaSinkSettings, ProducerRecord};
+use dynamodb_connector::kafka::{KafkaError, KafkaSink, KafkaSinkSettings, ProducerRecord};
 use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
 use dynamodb_connector::test_util::{CollectSink, IterSource};
 
@@ -86,6 +86,27 @@ async fn nothing_more_is_accepted_before_an_outages_error_was_given_out() {
     assert_delivered(&sink, "2").await;
     soon(receipt).await.expect_err("its own error");
     assert_delivered(&sink, "3").await;
+}
+
+#[tokio::test]
+async fn an_outage_of_many_records_is_one_failure_and_the_handle_goes_on_after_a_flush() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = impatient(&kafka).await;
+    kafka.broker_down().expect("down");
+    for _ in 0..2_000 {
+        drop(soon(sink.send(record("0"))).await.expect("accepted"));
+    }
+    let error = soon(sink.flush()).await.expect_err("no broker");
+    assert!(error.is_retryable() && error.may_have_applied(), "{error}");
+    let KafkaError::Unobserved { failures, .. } = error else {
+        panic!("{error}");
+    };
+    let records: Vec<_> = failures.iter().map(|failed| failed.records).collect();
+    assert_eq!(records, [2_000]);
+    kafka.broker_up().expect("up");
+    // It gave the outage's error out.
+    assert_delivered(&sink, "1").await;
+    soon(sink.flush()).await.expect("reported once");
 }
 
 #[tokio::test]

@@ -85,24 +85,71 @@ async fn unobserved(before: bool) -> (EmbeddedKafka, KafkaSink) {
 }
 
 #[tokio::test]
-async fn an_unobserved_error_surfaces_once_on_the_next_send_flush_or_close() {
+async fn an_unobserved_failure_is_reported_once_by_the_next_flush_or_close_and_by_no_send() {
     for before in [true, false] {
         let (_kafka, sink) = unobserved(before).await;
-        let error = soon(sink.send(record("y"))).await.map(drop);
-        let error = error.expect_err("told on send");
+        let receipt = soon(sink.send(record("y"))).await.expect("accepted");
+        soon(receipt).await.expect("delivered");
+        let receipt = sink.try_send(&record("y")).expect("accepted");
+        soon(receipt).await.expect("delivered");
+        let error = soon(sink.flush()).await.expect_err("reported by flush");
+        assert!(matches!(error, KafkaError::Unobserved { .. }), "{error}");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
         assert_eq!(error.topic(), Some("events"));
-        let receipt = soon(sink.send(record("y"))).await.expect("told once");
-        soon(receipt).await.expect("delivered");
+        assert!(error.is_record() && !error.is_retryable() && !error.may_have_applied());
+        soon(sink.flush()).await.expect("reported once");
 
         let (_kafka, sink) = unobserved(before).await;
-        soon(sink.flush()).await.expect_err("told on flush");
-        soon(sink.flush()).await.expect("told once");
-
-        let (_kafka, sink) = unobserved(before).await;
-        soon(sink.clone().close()).await.expect_err("told on close");
-        soon(sink.close()).await.expect("told once");
+        let error = soon(sink.clone().close()).await;
+        error.expect_err("reported by close");
+        soon(sink.close()).await.expect("reported once");
     }
+}
+
+#[tokio::test]
+async fn a_flush_reports_all_failures_and_not_the_first_alone() {
+    let (kafka, sink) = unobserved(true).await;
+    for _ in 1..3 {
+        kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
+        drop(soon(sink.send(record("larger"))).await.expect("accepted"));
+        while sink.stats().in_flight > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let error = soon(sink.flush()).await.expect_err("three failed");
+    assert!(
+        error.to_string().starts_with(
+            "3 records failed that no receipt has observed; the first: record of 1B for topic \"events\" is over"
+        ),
+        "{error}"
+    );
+    let KafkaError::Unobserved { failures, .. } = error else {
+        panic!("{error}");
+    };
+    let sizes = failures.iter().map(|failed| match &failed.error {
+        KafkaError::TooLarge { size, .. } => (*size, failed.records),
+        other => panic!("{other}"),
+    });
+    assert!(sizes.eq([(1, 1), (6, 1), (6, 1)]));
+}
+
+#[tokio::test]
+async fn a_receipt_gives_its_outcome_each_time_that_it_is_polled() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let sink = sink(&kafka, &quick()).await;
+    kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
+    let mut receipt = soon(sink.send(record("x"))).await.expect("accepted");
+    for _ in 0..2 {
+        let error = soon(&mut receipt).await.expect_err("too large");
+        assert!(matches!(error, KafkaError::TooLarge { .. }), "{error}");
+    }
+    drop(receipt);
+    let mut receipt = soon(sink.send(record("x"))).await.expect("accepted");
+    for _ in 0..2 {
+        let delivered = soon(&mut receipt).await.expect("delivered");
+        assert_eq!(delivered.offset, Some(0));
+    }
+    soon(sink.flush()).await.expect("it was given out");
 }
 
 #[tokio::test]

@@ -1,0 +1,82 @@
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::embedded::{EmbeddedKafka, KafkaFault};
+
+#[tokio::test]
+async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_other() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let settings = KafkaSettings::new(kafka.bootstrap_servers());
+    let own = crate::kafka::KafkaSinkSettings::default().linger(Duration::ZERO);
+    let sink = KafkaSink::builder(&settings)
+        .settings(own)
+        .open()
+        .await
+        .expect("a sink");
+    let record = ProducerRecord::new("events", "x");
+    let outcomes = Arc::new(Mutex::new(Vec::new()));
+    let note = || {
+        let outcomes = outcomes.clone();
+        move |result: Result<RecordMetadata, KafkaError>| {
+            outcomes
+                .lock()
+                .unwrap()
+                .push(result.map(|delivered| delivered.offset));
+        }
+    };
+    kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
+    sink.send_with(record.clone(), note())
+        .await
+        .expect("accepted");
+    sink.flush().await.expect("its callback was called");
+    sink.send_with(record.clone(), |_| panic!("a callback's own"))
+        .await
+        .expect("accepted");
+    sink.send_with(record.clone(), note())
+        .await
+        .expect("accepted");
+    sink.close().await.expect("all settled");
+    let outcomes = outcomes.lock().unwrap();
+    assert!(
+        matches!(outcomes[0], Err(KafkaError::TooLarge { .. })),
+        "{outcomes:?}"
+    );
+    assert!(matches!(outcomes[1], Ok(Some(1))), "{outcomes:?}");
+    assert_eq!(outcomes.len(), 2);
+}
+
+#[tokio::test]
+async fn too_many_unobserved_failures_stop_their_handle_and_no_other() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let settings = KafkaSettings::new(kafka.bootstrap_servers());
+    let sink = KafkaSink::open(&settings).await.expect("a sink");
+    let (own, other) = (sink.separate(), sink.separate());
+    let record = ProducerRecord::new("events", "x");
+    let before = own.send(record.clone()).await.expect("accepted");
+    for _ in 0..1_000 {
+        own.scope.keep_unobserved(KafkaError::Closed, None);
+    }
+    let refused = own.clone().send(record.clone()).await.map(drop);
+    let tried = own.try_send(&record).map(drop);
+    for stopped in [refused, tried] {
+        let stopped = stopped.expect_err("it has stopped");
+        assert!(
+            matches!(stopped, KafkaError::Stopped { failures: 1_000 }),
+            "{stopped}"
+        );
+        assert!(!stopped.is_retryable());
+    }
+    before.await.expect("what was accepted is carried out");
+    let receipt = other.send(record.clone()).await.expect("it goes on");
+    receipt.await.expect("delivered");
+    other.flush().await.expect("it has no failure");
+    let error = own.flush().await.expect_err("failures are reported");
+    assert!(
+        matches!(&error, KafkaError::Unobserved { failures } if failures.len() == 1_000),
+        "{error}"
+    );
+    let stopped = own.close().await.expect_err("it stays so");
+    assert!(matches!(stopped, KafkaError::Stopped { .. }), "{stopped}");
+    assert_eq!(sink.stats().in_flight, 0, "no place in the buffer is lost");
+}
