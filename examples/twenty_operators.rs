@@ -8,7 +8,7 @@
 
 use std::error::Error;
 
-use dynamodb_connector::pipeline::{FnSink, Pipeline};
+use dynamodb_connector::pipeline::{FnSink, Keyed, Pipeline};
 use dynamodb_connector::test_util::{CollectSink, IterSource};
 
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map_value(|(_, country, cents)| (country, cents))
         .map_value(|(country, cents)| (country, cents + cents / 50))
         .inspect(|keyed| assert!(keyed.value().1 > 0))
-        .map(|keyed| keyed.into_parts())
+        .map(Keyed::into_parts)
         .flat_map(|(customer, (country, cents))| {
             [(customer, country, cents), (customer, "copy", cents)]
         })

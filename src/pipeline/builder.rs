@@ -18,7 +18,7 @@ use super::keyed::Keyed;
 use super::map_async::MapAsync;
 use super::operator::{OnFailure, Operator};
 use super::settings::PipelineSettings;
-use super::sink::Sink;
+use super::sink::{IntoSink, Sink};
 use super::source::Source;
 use super::step_fns::{
     FilterFn, FilterMapFn, FoundFn, InspectFn, KeyByFn, MapFn, MapValueFn, OptionalFn, TryMapFn,
@@ -302,13 +302,17 @@ where
     }
 
     /// Ends the pipeline in a sink, by the name `sink`; in a branch, by `sink` and its place, such as `sink-5`.
-    pub fn to<K: Sink<C::Out>>(self, sink: K) -> Job<S, C, K, D> {
+    pub fn to<M, K: IntoSink<C::Out, M>>(self, sink: K) -> Job<S, C, K::Sink, D> {
         self.to_named(SINK, sink)
     }
 
     /// Ends the pipeline in a sink of this name.
-    pub fn to_named<K: Sink<C::Out>>(self, name: impl Into<Arc<str>>, sink: K) -> Job<S, C, K, D> {
-        self.end_in(Operator::new(SINK, name), sink)
+    pub fn to_named<M, K: IntoSink<C::Out, M>>(
+        self,
+        name: impl Into<Arc<str>>,
+        sink: K,
+    ) -> Job<S, C, K::Sink, D> {
+        self.end_in(Operator::new(SINK, name), sink.into_sink())
     }
 
     pub(super) fn end_in<K: Sink<C::Out>>(self, operator: Operator, sink: K) -> Job<S, C, K, D> {

@@ -4,13 +4,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+
 use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 use super::pending_error::PendingError;
-use super::sink::Sink;
+use super::sink::{Handle, IntoSink, Sink};
 use crate::kafka::{KafkaError, KafkaSink, ProducerRecord};
-use parking_lot::Mutex;
 
 /// Sends a record of each value to Kafka; the delivery is done when all in-sync replicas have it.
 ///
@@ -45,24 +48,64 @@ pub struct KafkaOutput<T> {
     pending: PendingError,
 }
 
-type ToRecord<T> = Box<dyn FnMut(&T) -> Result<Option<ProducerRecord>, Reason> + Send>;
+type ToRecord<T> = Box<dyn FnMut(T) -> Result<Option<ProducerRecord>, Reason> + Send>;
 
-impl<T> KafkaOutput<T> {
+impl<T: 'static> KafkaOutput<T> {
     /// Sends what `to_record` makes of each value; nothing for `None`.
     pub fn new<R: Into<Reason>>(
         sink: &KafkaSink,
         mut to_record: impl FnMut(&T) -> Result<Option<ProducerRecord>, R> + Send + 'static,
     ) -> Self {
+        Self::by_value(sink, move |value| {
+            // As in operators: a panic is the record's fault, and ends nothing else.
+            let record = catch_unwind(AssertUnwindSafe(|| to_record(&value)));
+            record.map_or_else(
+                |_| Err(Reason::panicked()),
+                |record| record.map_err(Into::into),
+            )
+        })
+    }
+
+    /// Sends each value as JSON, by its `Serialize`, with the key that `key` makes of it: a text, bytes, or a number's
+    /// `to_string()`. A value that can't be serialised is rejected.
+    ///
+    /// ```
+    /// # fn example(events: dynamodb_connector::kafka::KafkaSink) {
+    /// use dynamodb_connector::pipeline::{KafkaOutput, Pipeline};
+    /// use dynamodb_connector::test_util::IterSource;
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Decision { id: String, granted: bool }
+    ///
+    /// let decisions = [Decision { id: "a-1".into(), granted: true }];
+    /// let job = Pipeline::from(IterSource::new(decisions))
+    ///     .to(KafkaOutput::json(&events, "decisions", |d: &Decision| d.id.clone()));
+    /// # let _ = job;
+    /// # }
+    /// ```
+    pub fn json<K: Into<Bytes>>(
+        sink: &KafkaSink,
+        topic: impl Into<Arc<str>>,
+        mut key: impl FnMut(&T) -> K + Send + 'static,
+    ) -> Self
+    where
+        T: Serialize,
+    {
+        let topic = topic.into();
+        Self::new(sink, move |value| {
+            let json = serde_json::to_vec(value).map_err(|_| NOT_JSON)?;
+            let record = ProducerRecord::new(Arc::clone(&topic), json).key(key(value));
+            Ok::<_, &str>(Some(record))
+        })
+    }
+
+    fn by_value(
+        sink: &KafkaSink,
+        to_record: impl FnMut(T) -> Result<Option<ProducerRecord>, Reason> + Send + 'static,
+    ) -> Self {
         Self {
             sink: sink.separate(),
-            to_record: Box::new(move |value| {
-                // As in operators: a panic is the record's fault, and ends nothing else.
-                let record = catch_unwind(AssertUnwindSafe(|| to_record(value)));
-                record.map_or_else(
-                    |_| Err(Reason::panicked()),
-                    |record| record.map_err(Into::into),
-                )
-            }),
+            to_record: Box::new(to_record),
             rejects_topics: false,
             pending: PendingError::default(),
         }
@@ -74,6 +117,18 @@ impl<T> KafkaOutput<T> {
     pub fn reject_unusable_topics(mut self) -> Self {
         self.rejects_topics = true;
         self
+    }
+}
+
+/// The reason of a value that is no JSON. The error itself may show what the value holds.
+const NOT_JSON: &str = "the value cannot be serialised as JSON";
+
+/// Records are sent as they are.
+impl IntoSink<ProducerRecord, Handle> for KafkaSink {
+    type Sink = KafkaOutput<ProducerRecord>;
+
+    fn into_sink(self) -> Self::Sink {
+        KafkaOutput::by_value(&self, |record| Ok(Some(record)))
     }
 }
 
@@ -90,7 +145,7 @@ impl Shared {
 impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.pending.check()?;
-        let record = match (self.to_record)(&value) {
+        let record = match (self.to_record)(value) {
             Ok(Some(record)) => record,
             Ok(None) => {
                 delivery.done();
@@ -101,7 +156,6 @@ impl<T: Send + 'static> Sink<T> for KafkaOutput<T> {
                 return Ok(());
             }
         };
-        drop(value);
         let delivery = Shared(Arc::new(Mutex::new(Some(delivery))));
         let (reported, pending) = (delivery.clone(), self.pending.clone());
         let rejects_topics = self.rejects_topics;

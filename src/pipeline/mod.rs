@@ -175,7 +175,7 @@ pub use position::{Position, PositionError};
 #[cfg(feature = "kafka")]
 pub use raw_message::RawMessage;
 pub use settings::PipelineSettings;
-pub use sink::Sink;
+pub use sink::{IntoSink, Sink};
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};
 pub use stats::{OperatorReport, PipelineReport, PipelineStats};
 pub use table_sink::TableOutput;

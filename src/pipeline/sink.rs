@@ -17,9 +17,7 @@ use super::endpoint_error::EndpointError;
 /// bounded time.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a sink of `{T}`",
-    label = "takes no `{T}`",
-    note = "the values of the last operator are `{T}`: add a `map` before the sink, or make the sink for this type",
-    note = "sinks are `TableOutput`, `KafkaOutput`, `FnSink`, a `TableSink` of items, a `KafkaSink` of `ProducerRecord`s, and what implements `pipeline::Sink`"
+    label = "does not take `{T}`"
 )]
 pub trait Sink<T>: Send + 'static {
     /// Takes a value: waits for room, not for durability. Called with one value at a time, in order
@@ -61,4 +59,38 @@ pub trait Sink<T>: Send + 'static {
     ///
     /// An error that prevents an orderly end. What became of values was reported by `flush`.
     fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
+}
+
+/// A [`Sink`], or a handle that one is made of: what [`Pipeline::to`](super::Pipeline::to) takes.
+///
+/// A [`TableSink`](crate::sink::TableSink) is one of values to put as items, a `KafkaSink` one of `ProducerRecord`s, and so is every
+/// sink by itself. `M` tells the ways apart; it is never written.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a sink of `{T}`",
+    label = "does not take `{T}`",
+    note = "`{T}` is what the last operator makes: add a `map` before the sink, or make the sink for this type",
+    note = "sinks are `TableOutput`, `KafkaOutput`, `FnSink`, a `TableSink` of values that are `Serialize`, a `KafkaSink` of `ProducerRecord`s, and what implements `pipeline::Sink<{T}>`"
+)]
+pub trait IntoSink<T, M> {
+    /// The sink.
+    type Sink: Sink<T>;
+
+    /// Returns the sink.
+    fn into_sink(self) -> Self::Sink;
+}
+
+/// Marks what is a sink already.
+#[derive(Debug)]
+pub struct Itself;
+
+/// Marks a handle that a sink is made of.
+#[derive(Debug)]
+pub struct Handle;
+
+impl<T, K: Sink<T>> IntoSink<T, Itself> for K {
+    type Sink = K;
+
+    fn into_sink(self) -> K {
+        self
+    }
 }

@@ -10,7 +10,7 @@ use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
 use super::pending_error::PendingError;
-use super::sink::Sink;
+use super::sink::{Handle, IntoSink, Sink};
 use crate::sink::{Outcome, Receipt, SubmitError, TableSink, Write};
 
 /// Writes each value to a table; the delivery is done when the write's receipt says so.
@@ -67,6 +67,15 @@ impl Drop for Settling {
 enum Accepted {
     Write(Receipt, Delivery),
     Flush(oneshot::Sender<()>),
+}
+
+/// Each value is put as a whole item, as by [`TableOutput::puts`].
+impl<T: Serialize + Send + 'static> IntoSink<T, Handle> for TableSink {
+    type Sink = TableOutput<T>;
+
+    fn into_sink(self) -> Self::Sink {
+        TableOutput::puts(&self)
+    }
 }
 
 impl<T: Serialize + Send + 'static> TableOutput<T> {
