@@ -210,7 +210,7 @@ impl<K, V> Enrichment<K, V> {
             TIME_TO_LIVE.check(place, self.time_to_live)?;
             NEGATIVE_TIME_TO_LIVE.check(place, self.negative_time_to_live)?;
             TIMEOUT.check(place, self.timeout)?;
-            self.retry.check(place)?;
+            self.retry.check_within(place)?;
             CONCURRENCY.check(place, self.concurrency)
         })
     }

@@ -24,6 +24,7 @@ use super::worker::Account;
 use crate::item::{KeySchema, TableShape};
 use crate::random::entropy;
 use crate::retry::Backoff;
+use crate::settings::SettingsPlace;
 use crate::transport::{Transport, TransportKind};
 
 /// Builds a [`DynamoDbSink`].
@@ -228,7 +229,7 @@ impl DynamoDbSinkBuilder {
         }
         let mut names = std::collections::HashSet::new();
         for (name, settings) in &tables {
-            settings.validate(name)?;
+            settings.check_within(&SettingsPlace::Table(name.clone()))?;
             if !names.insert(name.clone()) {
                 return Err(OpenError::Duplicate {
                     table: name.clone(),

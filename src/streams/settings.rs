@@ -303,8 +303,8 @@ impl Section for StreamsSettings {
         if let Some(age) = self.max_age {
             MAX_AGE.check(&place, age)?;
         }
-        self.snapshot.check(&place)?;
-        self.retry.check(&place)
+        self.snapshot.check_within(&place)?;
+        self.retry.check_within(&place)
     }
 
     fn allowed(path: &str) -> Option<String> {
@@ -313,8 +313,8 @@ impl Section for StreamsSettings {
             .or_else(|| allowed_at(path, &[DRAIN, BATCH_WINDOW, MAX_AGE]))
             .or_else(|| allowed_at(path, &[PAGE_RECORDS, BATCH_RECORDS, PARALLELISM]))
             .or_else(|| allowed_at(path, &[BUFFER]))
-            .or_else(|| SnapshotSettings::allowed(path))
-            .or_else(|| RetryPolicy::allowed(path))
+            .or_else(|| SnapshotSettings::allowed_within(path))
+            .or_else(|| RetryPolicy::allowed_within(path))
     }
 }
 
