@@ -13,6 +13,9 @@ const ALL: &str = r#"
     [sink.tables.decisions]
     linger = "5ms"
     [streams]
+    lease_table = "billing"
+    worker = "eu-1"
+    start = "2026-01-31T08:00:00Z"
     failover = "5s"
     snapshot.segments = 8
     [kafka]
@@ -44,6 +47,11 @@ fn each_section_is_read_as_its_type() {
     assert_eq!(
         file.streams().expect("valid"),
         StreamsSettings::default()
+            .lease_table("billing")
+            .worker("eu-1")
+            .start(crate::streams::StartPosition::AtTimestamp(
+                std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_846_400)
+            ))
             .failover(Duration::from_secs(5))
             .snapshot(SnapshotSettings::default().segments(8))
     );
