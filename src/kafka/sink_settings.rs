@@ -24,6 +24,10 @@ const TOPIC: Bound<Duration> =
     Bound::new("topic_timeout", Duration::ZERO, Duration::from_secs(5 * 60));
 
 /// Settings of a [`KafkaSink`](super::KafkaSink); a field that a file does not name has its default.
+///
+/// Setters never fail: values out of range are found when the sink is opened, or by
+/// [`validate`](Self::validate). Through serde each field has its setter's name; durations and sizes
+/// are text with a unit (`"20ms"`, `"64MiB"`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]

@@ -7,12 +7,17 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::TransportKind;
+#[cfg(feature = "kafka")]
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings};
 use dynamodb_connector::sink::{
     CapacityMode, DynamoDbSink, DynamoDbSinkSettings, OpenError, SubmitError, TableSettings,
     TableSink,
 };
+#[cfg(feature = "streams")]
+use dynamodb_connector::streams::StreamsSource;
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
 use crate::setup::{Log, TABLE, fake, keys, on_writes, open_with, row, settle};
@@ -225,4 +230,24 @@ async fn settings_replace_each_other_and_what_the_builder_names_goes_over_them()
         .table(TABLE, TableSettings::default().concurrency(1));
     let sink = beside.open().await.expect("two tables");
     assert_eq!(names(&sink), [TABLE, "others"]);
+}
+
+/// Refuses to compile where a builder, or the future of its opening, is tied to one thread.
+#[test]
+fn what_is_opened_may_move_to_another_thread() {
+    fn opens<C, F: Future + Send>(_: impl Fn(C) -> F) {}
+    opens(|client: Client| DynamoDbSink::builder(&client).open());
+    #[cfg(feature = "streams")]
+    opens(
+        |(client, streams): (Client, aws_sdk_dynamodbstreams::Client)| {
+            StreamsSource::builder(&client, &streams, TABLE).open()
+        },
+    );
+    #[cfg(feature = "kafka")]
+    {
+        opens(|kafka: KafkaSettings| KafkaSink::builder(&kafka).open());
+        opens(|(kafka, settings): (KafkaSettings, KafkaSourceSettings)| {
+            KafkaSource::builder(&kafka).settings(settings).open()
+        });
+    }
 }
