@@ -32,7 +32,7 @@ const MAX_BOUND: Bound<usize> = Bound::new("concurrency.max", 1, Concurrency::MA
 ///
 /// assert_eq!(Concurrency::from(8), Concurrency::from(8..=8));
 /// let settings = TableSettings::default().concurrency(1..=64);
-/// # settings.validate("decisions")?;
+/// # settings.validate()?;
 /// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,7 +27,7 @@ const UNLIMITED: &str = "unlimited";
 ///
 /// assert_eq!(Rate::from(500), Rate::Fixed(500));
 /// let settings = TableSettings::default().rate(500);
-/// # settings.validate("decisions")?;
+/// # settings.validate()?;
 /// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 #[cfg(any(test, feature = "pipeline"))]
 pub(crate) mod classified;
+#[cfg(all(test, any(feature = "pipeline", feature = "streams")))]
+mod converted;
 #[cfg(test)]
 pub(crate) mod samples;
 #[cfg(test)]

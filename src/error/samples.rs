@@ -12,17 +12,19 @@ pub(crate) struct Sample {
     pub(crate) of: &'static str,
     pub(crate) kind: ErrorKind,
     pub(crate) is_retryable: bool,
+    /// Whether it is found by its type, which no type is that any error converts into.
+    pub(crate) is_in_table: bool,
 }
 
 impl Sample {
     /// Takes an error of this kind, which is retryable where the kind is transient.
     pub(crate) fn new<E: Classified + 'static>(error: E, kind: ErrorKind) -> Self {
-        let path = std::any::type_name::<E>();
         Self {
             error: Box::new(error),
-            of: path.rsplit("::").next().unwrap_or(path),
+            of: name::<E>(),
             kind,
             is_retryable: kind.is_transient(),
+            is_in_table: true,
         }
     }
 
@@ -31,4 +33,10 @@ impl Sample {
         self.is_retryable = is_retryable;
         self
     }
+}
+
+/// Returns the name of a type, without its path.
+pub(super) fn name<E>() -> &'static str {
+    let path = std::any::type_name::<E>();
+    path.rsplit("::").next().unwrap_or(path)
 }

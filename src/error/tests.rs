@@ -70,6 +70,9 @@ fn an_error_classifies_itself_also_where_its_type_is_not_known() {
         let shown = format!("{}::{}", sample.of, variant(&sample));
         let found = (sample.error.kind(), sample.error.is_retryable());
         assert_eq!(found, (sample.kind, sample.is_retryable), "{shown}");
+        if !sample.is_in_table {
+            continue;
+        }
         let known = classified(&*sample.error);
         let known = known.unwrap_or_else(|| panic!("{shown} is not in the table"));
         assert_eq!((known.kind(), known.is_retryable()), found, "{shown}");
@@ -92,9 +95,8 @@ fn every_public_error_has_a_sample_of_every_variant() {
     use std::collections::BTreeSet;
     use std::path::Path;
 
-    /// Types into which any error converts, and which so can be no errors themselves, and the last
-    /// error of an operation.
-    const NO_ERRORS: [&str; 4] = ["BatchError", "EndpointError", "LastError", "LookupError"];
+    /// The last error of an operation, which the numbers of a sink hold.
+    const NO_ERRORS: [&str; 1] = ["LastError"];
 
     fn read(folder: &Path, found: &mut BTreeSet<(String, String)>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {

@@ -26,7 +26,7 @@ pub fn settings(bytes: &[u8]) {
                     DynamoDbSinkSettings::deserialize(json).expect("what was written can be read");
                 assert_eq!(again, settings);
                 for (name, _) in settings.tables() {
-                    settings.for_table(name).validate(name).expect("checked");
+                    settings.for_table(name).validate().expect("checked");
                 }
             }
             Err(error) => assert_one_line(&error),

@@ -14,7 +14,8 @@ use crate::settings::{ConfigError, Section, SettingsPlace, one_line, settings_ty
 /// Any [property of librdkafka](https://github.com/confluentinc/librdkafka/blob/v2.12.1/CONFIGURATION.md) can be set. A name that it
 /// does not know is an error when settings are read or a client is opened, and so is one that would break a promise of this crate (`acks=1`,
 /// `enable.auto.commit`) or has a setting of its own here (`linger.ms` is
-/// [`KafkaSinkSettings::linger`](super::KafkaSinkSettings::linger)). `Debug` hides the values of passwords, secrets, keys and tokens.
+/// [`KafkaSinkSettings::linger`](super::KafkaSinkSettings::linger)). `Debug` hides the values of passwords, secrets, keys and tokens;
+/// for their sake these settings, unlike all others, are read by serde and not written.
 ///
 /// ```
 /// use dynamodb_connector::kafka::KafkaSettings;

@@ -24,6 +24,10 @@ const TOPIC: Bound<Duration> =
     Bound::new("topic_timeout", Duration::ZERO, Duration::from_secs(5 * 60));
 
 /// Settings of a [`KafkaSink`](super::KafkaSink); a field that a file does not name has its default.
+///
+/// Setters never fail: values out of range are found when the sink is opened, or by
+/// [`validate`](Self::validate). Through serde each field has its setter's name; durations and sizes
+/// are text with a unit (`"20ms"`, `"64MiB"`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -58,14 +62,14 @@ impl Default for KafkaSinkSettings {
 }
 
 impl KafkaSinkSettings {
-    /// Sets how many records may be under way: accepted, and neither delivered nor failed. Default 100,000, from 1 to 10,000,000.
+    /// Sets how many records may be under way: accepted, and neither delivered nor failed. Default: 100,000. Valid: 1 to 10,000,000.
     #[must_use]
     pub fn buffer_records(mut self, records: usize) -> Self {
         self.buffer_records = records;
         self
     }
 
-    /// Sets how many bytes those may have: keys, values and headers. Default 64 MiB, from 1 KiB to 64 GiB. A record larger than
+    /// Sets how many bytes those may have: keys, values and headers. Default: 64 MiB. Valid: 1 KiB to 64 GiB. A record larger than
     /// that goes when nothing else is under way. librdkafka has a copy of each record that it was given, so the process may use
     /// twice as much.
     #[must_use]
@@ -74,7 +78,7 @@ impl KafkaSinkSettings {
         self
     }
 
-    /// Sets how long librdkafka waits for a batch to fill before it is sent. Default 5 ms, up to 15 min.
+    /// Sets how long librdkafka waits for a batch to fill before it is sent. Default: 5 ms. Valid: 0 to 15 min.
     ///
     /// Longer costs latency and saves CPU at middling rates; at high rates batches fill before. Records of 1 KB to six partitions of one
     /// broker cost the process, librdkafka included, at 20,000/s 10 µs of CPU each without linger, 7 µs with 5 ms and 4 µs with 20 ms;
@@ -85,7 +89,7 @@ impl KafkaSinkSettings {
         self
     }
 
-    /// Sets how long a record may be under way, retries included. Default 5 min, from 1 ms to 24 h.
+    /// Sets how long a record may be under way, retries included. Default: 5 min. Valid: 1 ms, or `linger` if that is more, to 24 h.
     ///
     /// Within it brokers may be down and come back, and nothing is lost. The default outlasts a rolling restart and the election of a
     /// new controller by far, and is an end: a cluster that is gone becomes an error, not silence.
@@ -102,7 +106,7 @@ impl KafkaSinkSettings {
     }
 
     /// Sets for how long the brokers are asked for a topic that they do not know, on its first use, before it counts as missing.
-    /// Default 10 s, up to 5 min. A topic that was just created is not known to all brokers at once.
+    /// Default: 10 s. Valid: 0 to 5 min. A topic that was just created is not known to all brokers at once.
     #[must_use]
     pub fn topic_timeout(mut self, timeout: Duration) -> Self {
         self.topic_timeout = timeout;
@@ -110,14 +114,14 @@ impl KafkaSinkSettings {
     }
 
     /// Sets whether a missing topic may be created by its first use; the brokers must allow it too
-    /// (`auto.create.topics.enable`). Default false: a misspelt name is an error, not a new topic.
+    /// (`auto.create.topics.enable`). Default: `false`, so that a misspelt name is an error, not a new topic.
     #[must_use]
     pub fn create_topics(mut self, create: bool) -> Self {
         self.create_topics = create;
         self
     }
 
-    /// Sets librdkafka's partitioner, for records without a partition of their own. Default `murmur2_random`, which is the Java
+    /// Sets librdkafka's partitioner, for records without a partition of their own. Default: `murmur2_random`, which is the Java
     /// client's: the same key goes to the same partition from either.
     #[must_use]
     pub fn partitioner(mut self, partitioner: impl Into<String>) -> Self {
@@ -126,7 +130,7 @@ impl KafkaSinkSettings {
     }
 
     /// Sets whether the brokers are asked for a topic's `max.message.bytes` and `cleanup.policy` on its first use, so that no
-    /// batch is larger, and a record that the topic refuses takes no batch along. Default true. Without it, or without the
+    /// batch is larger, and a record that the topic refuses takes no batch along. Default: `true`. Without it, or without the
     /// right to describe the topic, batches that are refused are sent again record by record; after one refused for its
     /// size, later ones are smaller, those for other topics too.
     #[must_use]

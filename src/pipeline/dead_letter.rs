@@ -31,11 +31,13 @@ pub struct Reason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReasonKind {
-    /// An operator's closure found the record invalid.
+    /// An operator's closure, or a lookup by [`LookupError::record`](super::LookupError::record),
+    /// found the record invalid.
     Invalid,
     /// A lookup found nothing.
     Absent,
-    /// A lookup failed, also when tried again.
+    /// A lookup failed as often as its [`retry`](super::Enrichment::retry) allows: an outage of the
+    /// lookup's service, not a fault of the record. It ends the pipeline and is in no letter.
     Lookup,
     /// An asynchronous operator took longer than it may.
     TimedOut,

@@ -15,7 +15,7 @@ use super::map_async::{Attempt, attempt};
 use super::operator::OnFailure;
 use super::settings::{CAPACITY, CONCURRENCY, NEGATIVE_TIME_TO_LIVE, TIME_TO_LIVE, TIMEOUT, check};
 use crate::clock::Clock;
-use crate::error::text;
+use crate::error::{ErrorKind, text};
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
 
@@ -70,12 +70,26 @@ pub struct LookupError {
 impl LookupError {
     /// Returns the failure of a lookup that can never succeed for this key, such as one that is
     /// malformed: the records that ask for it follow the operator's
-    /// [`on_failure`](super::Pipeline::on_failure). The reason may appear in logs.
+    /// [`on_failure`](super::Pipeline::on_failure), with a reason of the kind
+    /// [`Invalid`](ReasonKind::Invalid). The reason may appear in logs.
     pub fn record(reason: impl Into<Reason>) -> Self {
         Self {
-            reason: reason.into().with_kind(ReasonKind::Lookup),
+            reason: reason.into().with_kind(ReasonKind::Invalid),
             is_of_record: true,
         }
+    }
+
+    /// Returns the kind of error: [`Unavailable`](ErrorKind::Unavailable) for an outage,
+    /// [`Invalid`](ErrorKind::Invalid) for a fault of the [`record`](Self::record).
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.reason.kind().error_kind()
+    }
+
+    /// Returns whether the lookup is tried again: whether the failure is an outage.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !self.is_of_record
     }
 
     fn panicked() -> Self {
@@ -83,6 +97,12 @@ impl LookupError {
             reason: Reason::panicked(),
             is_of_record: true,
         }
+    }
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
     }
 }
 
@@ -190,7 +210,7 @@ impl<K, V> Enrichment<K, V> {
             TIME_TO_LIVE.check(place, self.time_to_live)?;
             NEGATIVE_TIME_TO_LIVE.check(place, self.negative_time_to_live)?;
             TIMEOUT.check(place, self.timeout)?;
-            self.retry.check(place)?;
+            self.retry.check_within(place)?;
             CONCURRENCY.check(place, self.concurrency)
         })
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dead_letter::{Reason, ReasonKind};
+use super::dead_letter::Reason;
 use super::endpoint_error::EndpointError;
 use super::position::Position;
 use crate::error::ErrorKind;
@@ -120,7 +120,7 @@ pub enum PipelinePart {
 
 impl PipelineError {
     /// Returns the kind of error: that of the source's or the sink's error, or of the record's
-    /// [reason](ReasonKind), where there is one.
+    /// [reason](super::ReasonKind), where there is one.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
@@ -160,9 +160,7 @@ impl PipelineError {
             Self::Config(_) | Self::Signal(_) => false,
             Self::Source { error, .. } => error.is_retryable(),
             Self::Sink { error, .. } | Self::DeadLetter(error) => error.is_retryable(),
-            Self::Record { reason, .. } => {
-                matches!(reason.kind(), ReasonKind::Lookup | ReasonKind::TimedOut)
-            }
+            Self::Record { reason, .. } => reason.kind().error_kind().is_transient(),
             Self::Lost { .. }
             | Self::Stalled { .. }
             | Self::DrainTimeout { .. }

@@ -72,8 +72,9 @@ impl ReasonKind {
     /// Returns the kind of error that a reason of this kind is.
     pub(super) fn error_kind(self) -> ErrorKind {
         match self {
-            Self::Invalid | Self::Lookup | Self::Rejected => ErrorKind::Invalid,
+            Self::Invalid | Self::Rejected => ErrorKind::Invalid,
             Self::Absent => ErrorKind::NotFound,
+            Self::Lookup => ErrorKind::Unavailable,
             Self::TimedOut => ErrorKind::Timeout,
             Self::Panicked => ErrorKind::Handler,
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
+use super::enrichment::LookupError;
 use super::error::PipelineError;
 use super::position::{Position, PositionError};
 use crate::error::ErrorKind;
@@ -24,6 +25,7 @@ fn outer() -> EndpointError {
 
 pub(crate) fn all() -> Vec<Sample> {
     let mut all = of_runs();
+    all.extend(of_conversions());
     let version = "2".to_owned();
     let expected = ROOT;
     all.push(Sample::new(
@@ -35,6 +37,28 @@ pub(crate) fn all() -> Vec<Sample> {
         ErrorKind::Invalid,
     ));
     all
+}
+
+/// Returns the types into which any error converts.
+fn of_conversions() -> [Sample; 5] {
+    let lookup = |error: LookupError, kind| {
+        let said = (error.kind(), error.is_retryable());
+        Sample::converted(error, said, kind)
+    };
+    let endpoint = |error: EndpointError, kind| {
+        let said = (error.kind(), error.is_retryable());
+        Sample::converted(error, said, kind)
+    };
+    [
+        lookup(Outer(io::Error::other(ROOT)).into(), ErrorKind::Unavailable),
+        lookup(LookupError::record(ROOT), ErrorKind::Invalid),
+        endpoint(outer(), ErrorKind::Handler),
+        endpoint(throttled().into(), ErrorKind::Capacity),
+        endpoint(
+            outer().with_kind(ErrorKind::Unavailable),
+            ErrorKind::Unavailable,
+        ),
+    ]
 }
 
 fn of_runs() -> Vec<Sample> {
@@ -83,8 +107,10 @@ fn of_runs() -> Vec<Sample> {
         Sample::new(PipelineError::DeadLetter(outer()), ErrorKind::Handler),
         Sample::new(record(ReasonKind::Absent), ErrorKind::NotFound),
         Sample::new(record(ReasonKind::TimedOut), ErrorKind::Timeout),
-        // A lookup that fails again and again is of the record's kind, and may succeed in another run.
-        Sample::new(record(ReasonKind::Lookup), ErrorKind::Invalid).retryable(true),
+        Sample::new(record(ReasonKind::Lookup), ErrorKind::Unavailable),
+        Sample::new(record(ReasonKind::Invalid), ErrorKind::Invalid),
+        Sample::new(record(ReasonKind::Rejected), ErrorKind::Invalid),
+        Sample::new(record(ReasonKind::Panicked), ErrorKind::Handler),
         Sample::new(lost, ErrorKind::Unavailable),
         Sample::new(stalled, ErrorKind::Timeout),
         Sample::new(draining, ErrorKind::Timeout),

@@ -48,7 +48,8 @@ pub(super) fn check(
 
 /// The bounds of a pipeline: of what it holds, and of how long it may take.
 ///
-/// Through serde, each field has its setter's name; durations and sizes are text with a unit
+/// Setters never fail: values out of range are found when the pipeline is run, or by
+/// [`validate`](Self::validate). Through serde, each field has its setter's name; durations and sizes are text with a unit
 /// (`"25s"`, `"64MiB"`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]

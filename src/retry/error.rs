@@ -162,6 +162,7 @@ impl ServiceError {
             ErrorClass::Permanent | ErrorClass::Invalid => ErrorKind::Invalid,
             _ if self.is_identity() || self.is_for_action() => ErrorKind::Denied,
             _ if self.is_missing() || self.code() == code::KEYS_CHANGED => ErrorKind::NotFound,
+            _ if self.code() == code::INTERNAL => ErrorKind::Internal,
             ErrorClass::Fatal
                 if self.is_misconfigured() || self.is_endpoint() || is_clock_code(self.code()) =>
             {
@@ -178,7 +179,8 @@ impl ServiceError {
 
     /// Returns the service's code, such as `ValidationException`, or for failures without one:
     /// `ConnectFailed`, `ConnectionClosed`, `AttemptTimeout`, `ReadTimeout`, `GarbledAnswer`,
-    /// `CredentialsUnavailable`, `ClientMisconfigured`, `TableKeysChanged`, `HttpStatus`.
+    /// `CredentialsUnavailable`, `ClientMisconfigured`, `TableKeysChanged`, `ConnectorInternalError`,
+    /// `RequestEntityTooLarge`, `HttpStatus`.
     pub fn code(&self) -> &str {
         &self.0.code
     }

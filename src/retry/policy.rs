@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Bound, ConfigError, SettingsPlace, allowed_at, units};
+use crate::settings::{
+    Bound, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
+
+/// The name of the field that holds a policy within other settings.
+const PART: &str = "retry";
 
 const MAX_ATTEMPTS: Bound<u32> = Bound::new("retry.max_attempts", 1, 10_000);
 const INITIAL_BACKOFF: Bound<Duration> = Bound::new(
@@ -29,6 +34,11 @@ const BURST: Bound<u32> = Bound::new("retry.budget.burst", 1, 100_000);
 /// table. Throttling is no failure: a table that is short of capacity will take the record later,
 /// so throttled attempts count towards the deadline only.
 ///
+/// It is the field `retry` of other settings, and can be read from a file by itself. Setters never
+/// fail: a value out of range is found when what it is for is opened, or by
+/// [`validate`](Self::validate). Through serde each field has its setter's name; delays are text
+/// with a unit (`"250ms"`).
+///
 /// ```
 /// use std::time::Duration;
 /// use dynamodb_connector::retry::{RetryBudgetSettings, RetryPolicy};
@@ -37,7 +47,11 @@ const BURST: Bound<u32> = Bound::new("retry.budget.burst", 1, 100_000);
 ///     .max_attempts(20)
 ///     .initial_backoff(Duration::from_millis(100))
 ///     .budget(RetryBudgetSettings::default().ratio(0.1));
-/// # let _ = patient;
+/// patient.validate()?;
+///
+/// let refused = RetryPolicy::from_toml("max_backoff = \"1h\"").unwrap_err();
+/// assert_eq!(refused.to_string(), "retry: max_backoff is 1h, allowed 1ms to 5m");
+/// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
@@ -104,7 +118,8 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the budget of the retries that all records of a table may cause together.
+    /// Sets the budget of the retries that all records of a table may cause together. Default:
+    /// [`RetryBudgetSettings::default`].
     #[must_use]
     pub fn budget(mut self, budget: RetryBudgetSettings) -> Self {
         self.budget = budget;
@@ -131,7 +146,8 @@ impl RetryPolicy {
         &self.budget
     }
 
-    pub(crate) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
+    /// Checks every field, as one named `retry` of the settings at `place`.
+    pub(crate) fn check_within(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
         if let Some(attempts) = self.max_attempts {
             MAX_ATTEMPTS.check(place, attempts)?;
         }
@@ -148,11 +164,26 @@ impl RetryPolicy {
         BURST.check(place, self.budget.burst)
     }
 
-    /// Returns the allowed values of the field at `path`, in words.
-    pub(crate) fn allowed(path: &str) -> Option<String> {
+    /// Returns the allowed values of the field at `path`, which begins with `retry`, in words.
+    pub(crate) fn allowed_within(path: &str) -> Option<String> {
         allowed_at(path, &[MAX_ATTEMPTS, MIN_PER_SECOND, BURST])
             .or_else(|| allowed_at(path, &[INITIAL_BACKOFF, MAX_BACKOFF]))
             .or_else(|| allowed_at(path, &[MULTIPLIER, RATIO]))
+    }
+}
+
+settings_type!(RetryPolicy);
+
+impl Section for RetryPolicy {
+    const PLACE: SettingsPlace = SettingsPlace::Retry;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_within(&Self::PLACE)
+            .map_err(|error| error.of_part(PART))
+    }
+
+    fn allowed(path: &str) -> Option<String> {
+        Self::allowed_within(&format!("{PART}.{path}"))
     }
 }
 
@@ -162,6 +193,8 @@ impl RetryPolicy {
 /// table that fails altogether is still tried. A retry that succeeds is given back: after an
 /// outage, waiting writes are sent as fast as the table takes them. Retries beyond that wait until
 /// they are earned; a short budget gives none up.
+///
+/// It is the field `budget` of a [`RetryPolicy`], read and checked with it.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
@@ -225,7 +258,7 @@ mod tests {
 
     fn problem(policy: &RetryPolicy) -> String {
         policy
-            .check(&SettingsPlace::Defaults)
+            .check_within(&SettingsPlace::Defaults)
             .expect_err("out of range")
             .to_string()
     }
@@ -233,7 +266,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         RetryPolicy::default()
-            .check(&SettingsPlace::Defaults)
+            .check_within(&SettingsPlace::Defaults)
             .expect("valid");
     }
 

@@ -22,6 +22,7 @@ pub(crate) fn all() -> Vec<Sample> {
     vec![
         Sample::new(throttled(), ErrorKind::Capacity),
         Sample::new(denied(), ErrorKind::Denied),
+        Sample::new(ServiceError::internal(ROOT), ErrorKind::Internal),
         // A provider may have new credentials the next time.
         Sample::new(expired, ErrorKind::Denied).retryable(true),
     ]

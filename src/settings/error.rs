@@ -18,8 +18,15 @@ pub enum SettingsPlace {
     Defaults,
     /// The settings of the table of this name.
     Table(String),
+    /// The settings of one table by themselves, which have no name: `TableSettings`.
+    UnnamedTable,
+    /// A policy of retries by itself: `RetryPolicy`. Within other settings it is a field of theirs.
+    Retry,
     /// The settings of a table's stream: `StreamsSettings`.
     Streams,
+    /// The settings of a table's snapshot by themselves: `SnapshotSettings`. Within `StreamsSettings`
+    /// they are a field.
+    Snapshot,
     /// The brokers and librdkafka's properties: `KafkaSettings`.
     Kafka,
     /// The settings of a producer: `KafkaSinkSettings`.
@@ -39,7 +46,10 @@ impl fmt::Display for SettingsPlace {
             Self::Sink => f.write_str("sink"),
             Self::Defaults => f.write_str("defaults"),
             Self::Table(name) => write!(f, "table {name:?}"),
+            Self::UnnamedTable => f.write_str("table"),
+            Self::Retry => f.write_str("retry"),
             Self::Streams => f.write_str("streams"),
+            Self::Snapshot => f.write_str("snapshot"),
             Self::Kafka => f.write_str("kafka"),
             Self::KafkaSink => f.write_str("kafka.sink"),
             Self::KafkaSource => f.write_str("kafka.source"),
@@ -186,6 +196,17 @@ impl ConfigError {
             path: path.to_owned(),
             problem: Box::new(self),
         }
+    }
+
+    /// Names the field as settings of this part alone do: without the part before it.
+    pub(crate) fn of_part(mut self, part: &str) -> Self {
+        if let Self::OutOfRange { field, allowed, .. } = &mut self {
+            let prefix = format!("{part}.");
+            for text in [field, allowed] {
+                *text = text.replacen(&prefix, "", 1);
+            }
+        }
+        self
     }
 
     /// Returns the table whose settings are wrong, where it is one table's.

@@ -4,11 +4,18 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use super::*;
+use crate::retry::RetryPolicy;
+use crate::sink::TableSettings;
+#[cfg(feature = "streams")]
+use crate::streams::SnapshotSettings;
 
 const ALL: &str = r#"
     [sink.tables.decisions]
     linger = "5ms"
     [streams]
+    lease_table = "billing"
+    worker = "eu-1"
+    start = "2026-01-31T08:00:00Z"
     failover = "5s"
     snapshot.segments = 8
     [kafka]
@@ -34,14 +41,19 @@ fn each_section_is_read_as_its_type() {
     let file = file(ALL);
     file.validate().expect("no mistake");
     let sink = file.sink().expect("valid");
-    let linger = crate::sink::TableSettings::default().linger(Duration::from_millis(5));
+    let linger = TableSettings::default().linger(Duration::from_millis(5));
     assert_eq!(*sink.for_table("decisions"), linger);
     #[cfg(feature = "streams")]
     assert_eq!(
         file.streams().expect("valid"),
         StreamsSettings::default()
+            .lease_table("billing")
+            .worker("eu-1")
+            .start(crate::streams::StartPosition::AtTimestamp(
+                std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_846_400)
+            ))
             .failover(Duration::from_secs(5))
-            .snapshot(crate::streams::SnapshotSettings::default().segments(8))
+            .snapshot(SnapshotSettings::default().segments(8))
     );
     #[cfg(feature = "kafka")]
     {
@@ -220,6 +232,19 @@ fn read_alike<T: Section + PartialEq + Debug>(toml: &str, json: &str) {
 
 #[test]
 fn every_type_is_read_from_toml_and_json_alike() {
+    read_alike::<TableSettings>(
+        "linger = \"5ms\"\nretry.max_attempts = 7",
+        r#"{"linger": "5ms", "retry": {"max_attempts": 7}}"#,
+    );
+    read_alike::<RetryPolicy>(
+        "initial_backoff = \"5ms\"\nbudget.burst = 7",
+        r#"{"initial_backoff": "5ms", "budget": {"burst": 7}}"#,
+    );
+    #[cfg(feature = "streams")]
+    read_alike::<SnapshotSettings>(
+        "segments = 2\nhold_bytes = \"1MiB\"",
+        r#"{"segments": 2, "hold_bytes": "1MiB"}"#,
+    );
     read_alike::<DynamoDbSinkSettings>(
         "defaults.linger = \"5ms\"",
         r#"{"defaults": {"linger": "5ms"}}"#,
@@ -240,4 +265,59 @@ fn every_type_is_read_from_toml_and_json_alike() {
     }
     #[cfg(feature = "pipeline")]
     read_alike::<PipelineSettings>("max_in_flight = 5", r#"{"max_in_flight": 5}"#);
+}
+
+#[test]
+fn a_mistake_in_a_part_by_itself_names_the_part_once() {
+    let duration = "expected a duration with a unit, such as \"250ms\", \"2s\" or \"1m 30s\"";
+    let integer = format!("invalid type: integer `5`, {duration}");
+    let table = |toml| TableSettings::from_toml(toml).map(drop);
+    let retry = |toml| RetryPolicy::from_toml(toml).map(drop);
+    let mut cases = vec![
+        (
+            table("max_batch_items = 26"),
+            "table: max_batch_items is 26, allowed 1 to 25".to_owned(),
+        ),
+        (
+            table("retry.multiplier = 11.0"),
+            "table: retry.multiplier is 11, allowed 1.1 to 10".to_owned(),
+        ),
+        (
+            table("linger = 5"),
+            format!("table: linger: {integer}, allowed 0s to 1m"),
+        ),
+        (
+            retry("max_attempts = 0"),
+            "retry: max_attempts is 0, allowed 1 to 10000".to_owned(),
+        ),
+        (
+            retry("budget.burst = 0"),
+            "retry: budget.burst is 0, allowed 1 to 100000".to_owned(),
+        ),
+        (
+            retry("max_backoff = \"20ms\""),
+            "retry: max_backoff is 20ms, allowed 50ms (initial_backoff) to 5m".to_owned(),
+        ),
+        (
+            retry("max_backoff = 5"),
+            format!("retry: max_backoff: {integer}, allowed 1ms to 5m"),
+        ),
+    ];
+    #[cfg(feature = "streams")]
+    {
+        let snapshot = |toml| SnapshotSettings::from_toml(toml).map(drop);
+        cases.extend([
+            (
+                snapshot("segments = 0"),
+                "snapshot: segments is 0, allowed 1 to 64".to_owned(),
+            ),
+            (
+                snapshot("settling = 5"),
+                format!("snapshot: settling: {integer}, allowed 0s to 1m"),
+            ),
+        ]);
+    }
+    for (result, expected) in cases {
+        assert_eq!(result.expect_err(&expected).to_string(), expected);
+    }
 }

@@ -24,6 +24,7 @@ use super::worker::Account;
 use crate::item::{KeySchema, TableShape};
 use crate::random::entropy;
 use crate::retry::Backoff;
+use crate::settings::SettingsPlace;
 use crate::transport::{Transport, TransportKind};
 
 /// Builds a [`DynamoDbSink`].
@@ -48,6 +49,8 @@ use crate::transport::{Transport, TransportKind};
 #[must_use = "a builder does nothing until `open`"]
 pub struct DynamoDbSinkBuilder {
     pub(super) client: Client,
+    settings: DynamoDbSinkSettings,
+    /// What is set here goes over the settings, whatever the order of the calls.
     pub(super) tables: Vec<(String, TableSettings)>,
     pub(super) limits: SinkLimits,
     pub(super) shapes: Vec<(String, TableShape)>,
@@ -64,6 +67,7 @@ impl DynamoDbSink {
     pub fn builder(client: &Client) -> DynamoDbSinkBuilder {
         DynamoDbSinkBuilder {
             client: client.clone(),
+            settings: DynamoDbSinkSettings::default(),
             tables: Vec::new(),
             limits: SinkLimits::default(),
             shapes: Vec::new(),
@@ -103,30 +107,35 @@ impl TableSink {
 }
 
 impl DynamoDbSinkBuilder {
-    /// Adds a table, by its name or its ARN.
+    /// Adds a table, by its name or its ARN. These settings go over those that
+    /// [`settings`](Self::settings) has for it, whichever is called first.
     pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
         self.tables.push((name.into(), settings));
         self
     }
 
     /// Sets the most requests that all tables together may have in flight, as
-    /// [`DynamoDbSinkSettings::max_requests`] does.
+    /// [`DynamoDbSinkSettings::max_requests`] does, and over it.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.limits.max_requests = Some(requests);
         self
     }
 
     /// Sets the most bytes that all tables together may have buffered, as
-    /// [`DynamoDbSinkSettings::buffer_bytes`] does.
+    /// [`DynamoDbSinkSettings::buffer_bytes`] does, and over it.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.limits.set_buffer_bytes(bytes);
         self
     }
 
-    /// Adds all tables of a settings file, and the limits over all of them.
+    /// Sets the sink's settings, all of them: the tables that have settings of their own, and the
+    /// limits over all. Replaces those that were set before by this method.
+    ///
+    /// What [`table`](Self::table), [`max_requests`](Self::max_requests) and
+    /// [`buffer_bytes`](Self::buffer_bytes) set goes over them, whatever the order of the calls.
+    /// Default: [`DynamoDbSinkSettings::default`], without a table.
     pub fn settings(mut self, settings: DynamoDbSinkSettings) -> Self {
-        self.limits = settings.limits().or(self.limits);
-        self.tables.extend(settings.into_tables());
+        self.settings = settings;
         self
     }
 
@@ -215,7 +224,8 @@ impl DynamoDbSinkBuilder {
     pub async fn open(self) -> Result<DynamoDbSink, OpenError> {
         let Self {
             client,
-            tables,
+            settings,
+            mut tables,
             limits,
             mut shapes,
             transport,
@@ -223,17 +233,20 @@ impl DynamoDbSinkBuilder {
             seed,
             show_service_messages,
         } = self;
+        let mut names = std::collections::HashSet::new();
+        if let Some((table, _)) = tables.iter().find(|(name, _)| !names.insert(name.clone())) {
+            return Err(OpenError::Duplicate {
+                table: table.clone(),
+            });
+        }
+        let limits = limits.or(settings.limits());
+        let others = settings.into_tables();
+        tables.extend(others.filter(|(name, _)| names.insert(name.clone())));
         if tables.is_empty() {
             return Err(OpenError::NoTable);
         }
-        let mut names = std::collections::HashSet::new();
         for (name, settings) in &tables {
-            settings.validate(name)?;
-            if !names.insert(name.clone()) {
-                return Err(OpenError::Duplicate {
-                    table: name.clone(),
-                });
-            }
+            settings.check_within(&SettingsPlace::Table(name.clone()))?;
         }
         let named = tables.iter();
         limits.check(named.map(|(name, settings)| (format!("table {name:?}"), settings)))?;
@@ -311,6 +324,7 @@ impl DynamoDbSinkBuilder {
 impl fmt::Debug for DynamoDbSinkBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DynamoDbSinkBuilder")
+            .field("settings", &self.settings)
             .field("tables", &self.tables)
             .field("transport", &self.transport)
             .finish_non_exhaustive()

@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -24,6 +23,7 @@ use super::settings::StreamsSettings;
 use super::shared::{Callbacks, Order, Shared, Stream};
 use super::snapshot::{Coordinator, SnapshotTable, Snapshots};
 use super::source::StreamsSource;
+use super::start::StartPosition;
 use super::stats::Counters;
 use super::time::millis;
 use super::worker::Worker;
@@ -41,44 +41,18 @@ const CHUNKS: usize = 16;
 /// The number of times that the table is described before opening gives up.
 const MAX_DESCRIBE_ATTEMPTS: u32 = 6;
 
-/// The position at which an application without leases begins. One with leases continues from its checkpoints.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartPosition {
-    /// The oldest change that the stream still holds, up to 24 hours back. The default.
-    #[default]
-    TrimHorizon,
-    /// All changes from now on: the position is set before [`open`](StreamsSourceBuilder::open) returns.
-    Latest,
-    /// All changes made at this time or later. DynamoDB Streams can't seek by time: the shards are
-    /// read from their oldest change, and earlier changes are skipped.
-    AtTimestamp(SystemTime),
-    /// Every item of the table once, as an [`EventKind::Snapshot`](super::EventKind::Snapshot), and every change since
-    /// [`open`](StreamsSourceBuilder::open): the table is scanned while its stream is read, and the two are merged.
-    ///
-    /// No change is lost, and no item is seen as it was before a change that was seen: an item that changes while it is scanned
-    /// is given by its changes alone, so some items have no snapshot record. After a crash before a shard's first checkpoint,
-    /// changes of the last seconds before the start may be given too. The stream's view must hold new images. After a crash the
-    /// scan continues from the last page with every item done and every change before it behind its shard's checkpoint.
-    ///
-    /// While it is taken, which [`StreamsStats::snapshot_items`](super::StreamsStats::snapshot_items) shows, one worker reads all shards and the others wait. Pages of it
-    /// and changes of the stream are handed out in turn, never at the same time. [`SnapshotSettings`](super::SnapshotSettings) sets
-    /// its speed and memory. Every worker of the application must be opened with this position. Its state is in a separate table,
-    /// `<lease table>-snapshot`, created in on-demand mode. Deleting it together with the lease table resets the application.
-    Snapshot,
-}
-
 /// A builder of a [`StreamsSource`].
 #[must_use = "nothing is opened until `open` is called"]
 pub struct StreamsSourceBuilder {
     dynamodb: aws_sdk_dynamodb::Client,
     streams: aws_sdk_dynamodbstreams::Client,
     table: String,
-    lease_table: Option<String>,
     in_memory: bool,
-    worker: Option<String>,
-    start: StartPosition,
     settings: StreamsSettings,
+    /// These three go over the settings, whatever the order of the calls.
+    lease_table: Option<String>,
+    worker: Option<String>,
+    start: Option<StartPosition>,
     transport: TransportKind,
     callbacks: Callbacks,
     seed: Option<u64>,
@@ -88,9 +62,9 @@ impl fmt::Debug for StreamsSourceBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamsSourceBuilder")
             .field("table", &self.table)
+            .field("settings", &self.settings)
             .field("lease_table", &self.lease_table)
             .field("start", &self.start)
-            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
@@ -105,20 +79,18 @@ impl StreamsSourceBuilder {
             dynamodb: dynamodb.clone(),
             streams: streams.clone(),
             table,
-            lease_table: None,
             in_memory: false,
-            worker: None,
-            start: StartPosition::default(),
             settings: StreamsSettings::default(),
+            lease_table: None,
+            worker: None,
+            start: None,
             transport: TransportKind::default(),
             callbacks: Callbacks::default(),
             seed: None,
         }
     }
 
-    /// Sets the table that holds the leases and, with them, the checkpoints. It is the application's
-    /// name, as in the KCL: every worker of one application uses the same, and two applications never
-    /// do. It is created in on-demand mode if it is missing. Default: the table's name and `-leases`.
+    /// Sets the table that holds the leases, as [`StreamsSettings::lease_table`] does, and over it.
     pub fn lease_table(mut self, name: impl Into<String>) -> Self {
         self.lease_table = Some(name.into());
         self
@@ -133,20 +105,20 @@ impl StreamsSourceBuilder {
         self
     }
 
-    /// Sets this worker's name in the lease table. A random suffix distinguishes it from others of
-    /// its name. Default: the host's name and the process ID.
+    /// Sets this worker's name, as [`StreamsSettings::worker`] does, and over it.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
         self.worker = Some(name.into());
         self
     }
 
-    /// Sets the position at which an application without leases begins. Default: [`StartPosition::TrimHorizon`].
+    /// Sets the position at which an application without leases begins, as [`StreamsSettings::start`] does, and over it.
     pub fn start(mut self, position: StartPosition) -> Self {
-        self.start = position;
+        self.start = Some(position);
         self
     }
 
-    /// Sets how changes are read and handled.
+    /// Sets the source's settings, all of them. What [`lease_table`](Self::lease_table), [`worker`](Self::worker) and
+    /// [`start`](Self::start) set goes over them, whatever the order of the calls. Default: [`StreamsSettings::default`].
     pub fn settings(mut self, settings: StreamsSettings) -> Self {
         self.settings = settings;
         self
@@ -209,15 +181,21 @@ impl StreamsSourceBuilder {
     /// If dropped before it resolves, a lease table and rows may have been created; opening again continues from there.
     pub async fn open(self) -> Result<StreamsSource, StreamsError> {
         let settings = self.settings;
+        let settings = match self.lease_table {
+            Some(name) => settings.lease_table(name),
+            None => settings,
+        };
+        let settings = match self.worker {
+            Some(name) => settings.worker(name),
+            None => settings,
+        };
+        let start = self.start.unwrap_or_else(|| settings.get_start());
         settings.validate()?;
         settings.check_handlers(&self.callbacks)?;
         if self.in_memory {
             let stored = [
-                (self.lease_table.is_some(), "lease_table"),
-                (
-                    self.start == StartPosition::Snapshot,
-                    "StartPosition::Snapshot",
-                ),
+                (settings.has_lease_table(), "lease_table"),
+                (start == StartPosition::Snapshot, "start = \"snapshot\""),
                 (
                     settings.get_on_gap() == GapPolicy::Rescan,
                     "on_gap = \"rescan\"",
@@ -239,14 +217,13 @@ impl StreamsSourceBuilder {
         let mut retries = Retries::new(Backoff::new(&RetryPolicy::default()), rng.fork());
         let (stream_arn, keys) = stream_of(&table, &self.table, &mut retries).await?;
 
-        let name = self.worker.unwrap_or_else(this_process);
+        let name = settings.get_worker();
+        let name = name.map_or_else(this_process, str::to_owned);
         // No other worker writes under this name: a row with it was written by this one. The suffix
         // does not depend on the seed, so two sources of one seed have two names.
         let me = format!("{name}-{:016x}", entropy());
-        let leases = self
-            .lease_table
-            .unwrap_or_else(|| format!("{}-leases", self.table));
-        let with_snapshots = (self.start == StartPosition::Snapshot
+        let leases = settings.lease_table_of(&self.table);
+        let with_snapshots = (start == StartPosition::Snapshot
             || settings.get_on_gap() == GapPolicy::Rescan)
             .then(|| Snapshots {
                 table: SnapshotTable::new(&self.dynamodb, self.transport, &leases, &me, timeout),
@@ -290,7 +267,7 @@ impl StreamsSourceBuilder {
             coordinator: Coordinator::new(),
             starved: Mutex::default(),
         };
-        let begin = match self.start {
+        let begin = match start {
             StartPosition::TrimHorizon => Begin::TrimHorizon,
             // Set before the first page of a snapshot is scanned, so that the scan shows all earlier changes.
             StartPosition::Latest | StartPosition::Snapshot => Begin::Latest,
@@ -306,7 +283,7 @@ impl StreamsSourceBuilder {
             rng,
         );
         if let Some(snapshots) = with_snapshots {
-            worker = worker.with_snapshots(snapshots, self.start == StartPosition::Snapshot);
+            worker = worker.with_snapshots(snapshots, start == StartPosition::Snapshot);
         }
         worker.prepare().await?;
         let (orders, received_orders) = watch::channel(Order::Run);

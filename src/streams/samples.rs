@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::StreamsError;
 use super::page::parse_page;
-use super::{InvalidSequenceNumber, MalformedRecord, ShardId};
+use super::{BatchError, InvalidSequenceNumber, MalformedRecord, ShardId};
 use crate::error::ErrorKind;
 use crate::error::samples::{ROOT, Sample};
 use crate::gap::{Gap, GapCause};
@@ -26,11 +26,25 @@ pub(crate) fn all() -> Vec<Sample> {
         Sample::new(InvalidSequenceNumber, ErrorKind::Invalid),
         Sample::new(malformed(), ErrorKind::Invalid),
     ];
+    all.extend(of_handlers());
     let of_opening = of_opening();
     all.extend(of_opening.map(|(error, kind)| Sample::new(error, kind)));
     let of_reading = of_reading();
     all.extend(of_reading.map(|(error, kind)| Sample::new(error, kind)));
     all
+}
+
+/// Returns the errors of a handler, into which any error converts.
+fn of_handlers() -> [Sample; 2] {
+    let sample = |error: BatchError, kind| {
+        let said = (error.kind(), error.is_retryable());
+        Sample::converted(error, said, kind)
+    };
+    let again = BatchError::from(std::io::Error::other(ROOT));
+    [
+        sample(again, ErrorKind::Handler).retryable(true),
+        sample(BatchError::refuse(2, ROOT), ErrorKind::Invalid),
+    ]
 }
 
 fn of_opening() -> [(StreamsError, ErrorKind); 10] {

@@ -7,12 +7,17 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodb::Client;
 use dynamodb_connector::TableSpec;
 use dynamodb_connector::TransportKind;
+#[cfg(feature = "kafka")]
+use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSource, KafkaSourceSettings};
 use dynamodb_connector::sink::{
     CapacityMode, DynamoDbSink, DynamoDbSinkSettings, OpenError, SubmitError, TableSettings,
     TableSink,
 };
+#[cfg(feature = "streams")]
+use dynamodb_connector::streams::StreamsSource;
 use dynamodb_connector::test_util::{Fault, FaultyDynamoDb, Operation};
 
 use crate::setup::{Log, TABLE, fake, keys, on_writes, open_with, row, settle};
@@ -188,4 +193,61 @@ async fn many_tables_stand_behind_one_handle_each_with_its_settings() {
         (10, 10)
     );
     assert!(matches!(sink.table("third"), Err(SubmitError::UnknownTable(name)) if name == "third"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settings_replace_each_other_and_what_the_builder_names_goes_over_them() {
+    let fake = fake();
+    fake.create_table(TableSpec::new("others"));
+    let read = |toml| DynamoDbSinkSettings::from_toml(toml).expect("valid");
+    let names = |sink: &DynamoDbSink| {
+        let mut names: Vec<_> = sink.tables().map(|table| table.name().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let builder = || DynamoDbSink::builder(&fake.client());
+    // This concurrency is refused beside the other settings' limit.
+    let first = read("max_requests = 8\n[tables.decisions]\nconcurrency = 8");
+    let second = || read("max_requests = 4\n[tables.others]\nconcurrency = 4");
+
+    let replaced = builder().settings(first).settings(second());
+    let sink = replaced.open().await.expect("nothing is left of the first");
+    assert_eq!(names(&sink), ["others"]);
+
+    // Over the settings, whichever was called first.
+    let own = || TableSettings::default().concurrency(6);
+    let before = builder().table("others", own()).max_requests(6);
+    let after = builder().settings(second());
+    for builder in [
+        before.settings(second()),
+        after.table("others", own()).max_requests(6),
+    ] {
+        let sink = builder.open().await.expect("6 of 6 requests");
+        assert_eq!(names(&sink), ["others"]);
+    }
+    let beside = builder()
+        .settings(second())
+        .table(TABLE, TableSettings::default().concurrency(1));
+    let sink = beside.open().await.expect("two tables");
+    assert_eq!(names(&sink), [TABLE, "others"]);
+}
+
+/// Refuses to compile where a builder, or the future of its opening, is tied to one thread.
+#[test]
+fn what_is_opened_may_move_to_another_thread() {
+    fn opens<C, F: Future + Send>(_: impl Fn(C) -> F) {}
+    opens(|client: Client| DynamoDbSink::builder(&client).open());
+    #[cfg(feature = "streams")]
+    opens(
+        |(client, streams): (Client, aws_sdk_dynamodbstreams::Client)| {
+            StreamsSource::builder(&client, &streams, TABLE).open()
+        },
+    );
+    #[cfg(feature = "kafka")]
+    {
+        opens(|kafka: KafkaSettings| KafkaSink::builder(&kafka).open());
+        opens(|(kafka, settings): (KafkaSettings, KafkaSourceSettings)| {
+            KafkaSource::builder(&kafka).settings(settings).open()
+        });
+    }
 }

@@ -17,27 +17,43 @@ use crate::gap::{Gap, GapPolicy};
 use crate::settings::{ConfigError, SettingsPlace};
 
 /// A [`KafkaSource`] in the making. Made by [`KafkaSource::builder`].
+///
+/// `S` is `()` until the [`settings`](Self::settings) are given. A group and its topics have no
+/// default, so only a builder that has settings can be opened:
+///
+/// ```compile_fail,E0599
+/// # async fn example() -> Result<(), dynamodb_connector::kafka::KafkaError> {
+/// use dynamodb_connector::kafka::{KafkaSettings, KafkaSource};
+///
+/// let source = KafkaSource::builder(&KafkaSettings::new("broker-1:9092")).open().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a builder does nothing until it is opened"]
-pub struct KafkaSourceBuilder {
+pub struct KafkaSourceBuilder<S = KafkaSourceSettings> {
     kafka: KafkaSettings,
-    settings: KafkaSourceSettings,
+    settings: S,
     on_gap: Option<GapFn>,
 }
 
-impl KafkaSourceBuilder {
+impl KafkaSourceBuilder<()> {
     pub(super) fn new(kafka: &KafkaSettings) -> Self {
         Self {
             kafka: kafka.clone(),
-            settings: KafkaSourceSettings::new("", [""; 0]),
+            settings: (),
             on_gap: None,
         }
     }
+}
 
-    /// Sets the source's settings, with its group and its topics. They have no default: without
-    /// them, [`open`](Self::open) fails.
-    pub fn settings(mut self, settings: KafkaSourceSettings) -> Self {
-        self.settings = settings;
-        self
+impl<S> KafkaSourceBuilder<S> {
+    /// Sets the source's settings, all of them, with its group and its topics.
+    pub fn settings(self, settings: KafkaSourceSettings) -> KafkaSourceBuilder {
+        KafkaSourceBuilder {
+            kafka: self.kafka,
+            settings,
+            on_gap: self.on_gap,
+        }
     }
 
     /// Sets the handler that is called for every gap, whatever
@@ -46,7 +62,9 @@ impl KafkaSourceBuilder {
         self.on_gap = Some(Arc::new(handler));
         self
     }
+}
 
+impl KafkaSourceBuilder {
     /// Joins the group. Resolves once the brokers have said that the topics exist; partitions are
     /// assigned later.
     ///
@@ -99,7 +117,7 @@ impl KafkaSourceBuilder {
     }
 }
 
-impl fmt::Debug for KafkaSourceBuilder {
+impl<S: fmt::Debug> fmt::Debug for KafkaSourceBuilder<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaSourceBuilder")
             .field("kafka", &self.kafka)

@@ -117,8 +117,9 @@ impl KafkaSource {
         Self::builder(kafka).settings(settings).open().await
     }
 
-    /// Returns a builder of a source of this cluster.
-    pub fn builder(kafka: &KafkaSettings) -> KafkaSourceBuilder {
+    /// Returns a builder of a source of this cluster, which is to be given its settings: the group and
+    /// the topics have no default.
+    pub fn builder(kafka: &KafkaSettings) -> KafkaSourceBuilder<()> {
         KafkaSourceBuilder::new(kafka)
     }
 

@@ -105,7 +105,7 @@ fn default_bytes() -> usize {
 }
 
 impl KafkaSourceSettings {
-    /// Returns settings for a member of this group, which shares the partitions of these topics among its members.
+    /// Returns settings for a member of this group (of 1 to 255 bytes), which shares these topics (1 to 10,000, no patterns) among its members.
     pub fn new(
         group: impl Into<String>,
         topics: impl IntoIterator<Item = impl Into<String>>,
@@ -125,14 +125,14 @@ impl KafkaSourceSettings {
         }
     }
 
-    /// Sets where a partition begins without a committed offset. Default [`Earliest`](OffsetReset::Earliest).
+    /// Sets where a partition begins without a committed offset. Default: [`Earliest`](OffsetReset::Earliest).
     #[must_use]
     pub fn start(mut self, start: OffsetReset) -> Self {
         self.start = start;
         self
     }
 
-    /// Sets how often offsets are committed. Default 1 s, from 1 ms to 1 h. They are also committed when a partition goes to
+    /// Sets how often offsets are committed. Default: 1 s. Valid: 1 ms to 1 h. They are also committed when a partition goes to
     /// another member, and on close; after a crash, what was done since the last commit comes again.
     #[must_use]
     pub fn commit_interval(mut self, interval: Duration) -> Self {
@@ -140,7 +140,7 @@ impl KafkaSourceSettings {
         self
     }
 
-    /// Sets how many records may be handed out, or ready to be, and not acknowledged. Default 10,000, from 1 to 100,000,000.
+    /// Sets how many records may be handed out, or ready to be, and not acknowledged. Default: 10,000. Valid: 1 to 100,000,000.
     ///
     /// The partitions that this member has share it equally, so that a slow one holds back no other: of
     /// eight, each may have 1,250 out. Each may have one in any case.
@@ -150,7 +150,7 @@ impl KafkaSourceSettings {
         self
     }
 
-    /// Sets how many bytes those may have, shared as the records are. Default 64 MiB, from 1 B to 64 GiB. One record more than fits may be out of each
+    /// Sets how many bytes those may have, shared as the records are. Default: 64 MiB. Valid: 1 B to 64 GiB. One record more than fits may be out of each
     /// partition. Beside them librdkafka holds up to about 2 MiB of each partition that it has fetched ahead, by `queued.max.messages.kbytes`.
     #[must_use]
     pub fn max_outstanding_bytes(mut self, bytes: usize) -> Self {
@@ -158,14 +158,14 @@ impl KafkaSourceSettings {
         self
     }
 
-    /// Sets how long a partition rests before it goes back to a record whose acknowledgement was dropped. Default 1 s, up to 1 h.
+    /// Sets how long a partition rests before it goes back to a record whose acknowledgement was dropped. Default: 1 s. Valid: 0 to 1 h.
     #[must_use]
     pub fn redelivery_delay(mut self, delay: Duration) -> Self {
         self.redelivery_delay = delay;
         self
     }
 
-    /// Sets for how long a topic is looked for on opening, also while no broker answers. Default 10 s, up to 5 min.
+    /// Sets for how long a topic is looked for on opening, also while no broker answers. Default: 10 s. Valid: 0 to 5 min.
     #[must_use]
     pub fn topic_timeout(mut self, timeout: Duration) -> Self {
         self.topic_timeout = timeout;
@@ -174,7 +174,7 @@ impl KafkaSourceSettings {
 
     /// Sets for how long a partition that is to go to another member is kept while its records are
     /// finished. What is not done by then comes again, at the next member. Default: 10 s, or half of
-    /// `session.timeout.ms` where that is less. Up to 5 min; it must be less than `session.timeout.ms`
+    /// `session.timeout.ms` where that is less. Valid: 0 to 5 min; it must be less than `session.timeout.ms`
     /// and `max.poll.interval.ms` by more than two seconds, which the last commit may take: a member that
     /// answers later is out of its group.
     #[must_use]
@@ -194,7 +194,7 @@ impl KafkaSourceSettings {
         self
     }
 
-    /// Sets the generation of the topics. Default 0.
+    /// Sets the generation of the topics. Default: 0.
     ///
     /// It is stored with the committed offsets. After a topic was deleted and made again under the same
     /// name, raise it: offsets of another generation are a gap. It is needed where the brokers give

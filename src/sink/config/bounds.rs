@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::TableSettings;
 use crate::capacity::{Concurrency, Rate};
 use crate::retry::RetryPolicy;
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type,
+};
 
 const MAX_BATCH_ITEMS: Bound<usize> = Bound::new("max_batch_items", 1, 25);
 const MAX_BATCH_BYTES: Bound<Bytes> =
@@ -33,7 +35,8 @@ const REFRESH: Bound<Duration> = Bound::new(
 );
 
 impl TableSettings {
-    pub(crate) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
+    /// Checks every field, as those of the table or the defaults at `place`.
+    pub(crate) fn check_within(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
         self.concurrency.check(place)?;
         self.rate.check(place)?;
         SHARE.check(place, self.share)?;
@@ -49,22 +52,30 @@ impl TableSettings {
         )?;
         BUFFER_BYTES.check(place, Bytes(self.buffer_bytes))?;
         MAX_KEY_SHARE.check(place, self.max_key_share)?;
-        self.retry.check(place)?;
+        self.retry.check_within(place)?;
         if let Some(deadline) = self.deadline {
             DEADLINE.check(place, deadline)?;
         }
         REQUEST_TIMEOUT.check(place, self.request_timeout)
     }
+}
 
-    /// Returns the allowed values of the field at `path`, in words, for messages about values that
-    /// can't be read.
-    pub(in crate::sink) fn allowed(path: &str) -> Option<String> {
+settings_type!(TableSettings);
+
+impl Section for TableSettings {
+    const PLACE: SettingsPlace = SettingsPlace::UnnamedTable;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_within(&Self::PLACE)
+    }
+
+    fn allowed(path: &str) -> Option<String> {
         allowed_at(path, &[MAX_BATCH_ITEMS, BUFFER_RECORDS])
             .or_else(|| allowed_at(path, &[MAX_BATCH_BYTES, BUFFER_BYTES]))
             .or_else(|| allowed_at(path, &[LINGER, DEADLINE, REQUEST_TIMEOUT, REFRESH]))
             .or_else(|| allowed_at(path, &[MAX_KEY_SHARE, SHARE]))
             .or_else(|| Concurrency::allowed(path))
             .or_else(|| Rate::allowed(path))
-            .or_else(|| RetryPolicy::allowed(path))
+            .or_else(|| RetryPolicy::allowed_within(path))
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capacity::{Concurrency, Rate};
 use crate::retry::RetryPolicy;
-use crate::settings::{ConfigError, SettingsPlace, units};
+use crate::settings::units;
 
 /// The settings of one table.
 ///
@@ -20,14 +20,17 @@ use crate::settings::{ConfigError, SettingsPlace, units};
 /// use dynamodb_connector::sink::TableSettings;
 ///
 /// let settings = TableSettings::default().concurrency(8).linger(Duration::from_millis(5));
-/// settings.validate("decisions")?;
+/// settings.validate()?;
 ///
-/// let refused = settings.max_batch_items(26).validate("decisions").unwrap_err();
-/// assert_eq!(refused.to_string(), r#"table "decisions": max_batch_items is 26, allowed 1 to 25"#);
+/// let refused = settings.max_batch_items(26).validate().unwrap_err();
+/// assert_eq!(refused.to_string(), "table: max_batch_items is 26, allowed 1 to 25");
 /// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
 ///
-/// Through serde, each field has its setter's name; durations and sizes are text with a unit:
+/// A file holds those of one table, read by [`from_path`](Self::from_path), or those of all tables
+/// of a sink with what they have in common:
+/// [`DynamoDbSinkSettings`](super::DynamoDbSinkSettings), whose messages name the table. Through
+/// serde, each field has its setter's name; durations and sizes are text with a unit:
 ///
 /// ```toml
 /// concurrency = { min = 1, max = 64 }   # or a fixed number
@@ -263,15 +266,6 @@ impl TableSettings {
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
-    }
-
-    /// Checks every field, for a table of this name.
-    ///
-    /// # Errors
-    /// [`ConfigError::OutOfRange`] for the first field that is out of range, with its value and the
-    /// range.
-    pub fn validate(&self, table: &str) -> Result<(), ConfigError> {
-        self.check(&SettingsPlace::Table(table.to_owned()))
     }
 
     pub(crate) fn get_concurrency(&self) -> Concurrency {

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use super::*;
+use crate::settings::SettingsPlace;
 
 fn problem(settings: &TableSettings) -> String {
     settings
-        .validate("t")
+        .check_within(&SettingsPlace::Table("t".to_owned()))
         .expect_err("out of range")
         .to_string()
 }
@@ -14,7 +15,9 @@ fn problem(settings: &TableSettings) -> String {
 #[test]
 fn the_defaults_are_valid_and_those_documented() {
     let settings = TableSettings::default();
-    settings.validate("t").expect("valid");
+    settings
+        .check_within(&SettingsPlace::Table("t".to_owned()))
+        .expect("valid");
     assert_eq!(settings.get_concurrency(), Concurrency::from(1..=32));
     assert_eq!(settings.get_max_batch_bytes(), 16_777_216);
     assert_eq!(settings.get_buffer_bytes(), 64 * 1024 * 1024);

@@ -136,10 +136,10 @@ impl Section for DynamoDbSinkSettings {
     const PLACE: SettingsPlace = SettingsPlace::Sink;
 
     fn check(&self) -> Result<(), ConfigError> {
-        self.defaults.check(&SettingsPlace::Defaults)?;
-        self.tables
-            .iter()
-            .try_for_each(|(name, settings)| settings.validate(name))?;
+        self.defaults.check_within(&SettingsPlace::Defaults)?;
+        self.tables.iter().try_for_each(|(name, settings)| {
+            settings.check_within(&SettingsPlace::Table(name.clone()))
+        })?;
         self.limits.check(self.named_settings())
     }
 
@@ -157,13 +157,13 @@ impl Section for DynamoDbSinkSettings {
             Value::Object(file.defaults.clone()),
             TableSettings::allowed,
         )?;
-        defaults.check(&SettingsPlace::Defaults)?;
+        defaults.check_within(&SettingsPlace::Defaults)?;
         let mut tables = BTreeMap::new();
         for (name, own) in file.tables {
             let place = SettingsPlace::Table(name.clone());
             let merged = Value::Object(overlay(file.defaults.clone(), own));
             let settings: TableSettings = fields(&place, merged, TableSettings::allowed)?;
-            settings.check(&place)?;
+            settings.check_within(&place)?;
             tables.insert(name, settings);
         }
         let settings = Self {

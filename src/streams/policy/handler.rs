@@ -95,6 +95,30 @@ impl BatchError {
             problem: problem.to_string(),
         }
     }
+
+    /// Returns the kind of error: [`Handler`](ErrorKind::Handler), the caller's own code, or
+    /// [`Invalid`](ErrorKind::Invalid) for a change that it [refused](Self::refuse).
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self.ending {
+            super::lanes::Ending::Refused { .. } => ErrorKind::Invalid,
+            super::lanes::Ending::Done | super::lanes::Ending::Again { .. } => ErrorKind::Handler,
+        }
+    }
+
+    /// Returns whether the changes are given again, within the limits of
+    /// [`StreamsSettings::retry`](crate::streams::StreamsSettings::retry): all but one that is
+    /// [refused](Self::refuse).
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        !matches!(self.ending, super::lanes::Ending::Refused { .. })
+    }
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem)
+    }
 }
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for BatchError {

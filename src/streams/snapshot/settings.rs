@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::{Bound, Bytes, ConfigError, SettingsPlace, allowed_at, units};
+use crate::settings::{
+    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
+};
+
+/// The name of the field that holds these settings within those of a stream.
+const PART: &str = "snapshot";
 
 const SEGMENTS: Bound<usize> = Bound::new("snapshot.segments", 1, 64);
 /// Source of the upper end: a table's default quota is 40,000; this allows for a raised one.
@@ -17,8 +22,10 @@ const HOLD: Bound<Bytes> = Bound::new("snapshot.hold_bytes", Bytes(1 << 20), Byt
 /// Settings of a table's snapshot, for [`StartPosition::Snapshot`](super::super::StartPosition::Snapshot) and
 /// [`GapPolicy::Rescan`](crate::GapPolicy::Rescan).
 ///
-/// Setters never fail: a value out of range is found when the source is opened. Through serde each field has its
-/// setter's name.
+/// They are the field `snapshot` of [`StreamsSettings`](super::super::StreamsSettings), and can be read from a file by
+/// themselves. Setters never fail: a value out of range is found when the source is opened, or by
+/// [`validate`](Self::validate). Through serde each field has its setter's name; times and sizes are text with a unit
+/// (`"2s"`, `"16MiB"`).
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
@@ -79,15 +86,16 @@ impl SnapshotSettings {
         self
     }
 
-    pub(in super::super) fn check(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
+    /// Checks every field, as one named `snapshot` of the settings at `place`.
+    pub(in super::super) fn check_within(&self, place: &SettingsPlace) -> Result<(), ConfigError> {
         SEGMENTS.check(place, self.segments)?;
         READ_UNITS.check(place, self.read_units)?;
         SETTLING.check(place, self.settling)?;
         HOLD.check(place, Bytes(self.hold_bytes))
     }
 
-    /// Returns the allowed values of the field at `path`, in words.
-    pub(in super::super) fn allowed(path: &str) -> Option<String> {
+    /// Returns the allowed values of the field at `path`, which begins with `snapshot`, in words.
+    pub(in super::super) fn allowed_within(path: &str) -> Option<String> {
         allowed_at(path, &[SEGMENTS, READ_UNITS])
             .or_else(|| allowed_at(path, &[SETTLING]))
             .or_else(|| allowed_at(path, &[HOLD]))
@@ -107,5 +115,20 @@ impl SnapshotSettings {
 
     pub(super) fn get_hold_bytes(&self) -> usize {
         self.hold_bytes
+    }
+}
+
+settings_type!(SnapshotSettings);
+
+impl Section for SnapshotSettings {
+    const PLACE: SettingsPlace = SettingsPlace::Snapshot;
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.check_within(&Self::PLACE)
+            .map_err(|error| error.of_part(PART))
+    }
+
+    fn allowed(path: &str) -> Option<String> {
+        Self::allowed_within(&format!("{PART}.{path}"))
     }
 }

@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dynamodb_connector::Health;
 use dynamodb_connector::pipeline::{
     Enrichment, LookupError, OnFailure, Pipeline, PipelineError, ReasonKind,
 };
 use dynamodb_connector::retry::RetryPolicy;
 use dynamodb_connector::test_util::{CollectSink, IterSource};
+use dynamodb_connector::{ErrorKind, Health};
 use tokio::time::{Instant, sleep};
 
 use super::parts::{Holding, Log, Script};
@@ -41,7 +41,7 @@ async fn run(
     for letter in &letters {
         assert!(matches!(
             letter.reason.kind(),
-            ReasonKind::Absent | ReasonKind::Lookup | ReasonKind::TimedOut | ReasonKind::Panicked
+            ReasonKind::Absent | ReasonKind::Invalid | ReasonKind::Panicked
         ));
     }
     let letters = letters.iter().map(ToString::to_string).collect();
@@ -236,6 +236,7 @@ async fn a_policy_with_an_end_ends_the_pipeline_and_dead_letters_nothing() {
         ("enrich-1", ReasonKind::Lookup)
     );
     assert!(error.to_string().contains("connection refused"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.is_retryable());
     assert_eq!((letters.len(), calls.load(Ordering::SeqCst)), (0, 3));
 }
@@ -260,6 +261,21 @@ async fn a_lookup_that_blames_the_record_or_panics_is_a_dead_letter_at_once() {
         ]
     );
     assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_that_blames_the_record_is_no_outage_where_it_ends_the_pipeline() {
+    let blames = Enrichment::new(|_: u32| async {
+        Err::<Option<String>, _>(LookupError::record("no customer has this number"))
+    });
+    let ended = Pipeline::from(IterSource::new([1]))
+        .enrich(|key| *key, blames, |key, found| (key, found))
+        .to(CollectSink::new())
+        .run()
+        .await;
+    let error = ended.expect_err("there is no output for dead letters");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    assert!(!error.is_retryable(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use dynamodb_connector::streams::{EventKind, StartPosition};
+use dynamodb_connector::SettingsFile;
+use dynamodb_connector::streams::{
+    EventKind, StartPosition, StreamsSettings, StreamsSourceBuilder,
+};
 use futures::StreamExt as _;
 
-use super::rig::{LEASES, Log, TABLE, Worker, builder, open_shards, put, put_each, table};
+use super::rig::{LEASES, Log, TABLE, Worker, builder, open_shards, put, put_each, table, text};
 
 #[tokio::test(start_paused = true)]
 async fn changes_are_seen_in_order_and_a_second_run_goes_on_after_them() {
@@ -152,9 +155,64 @@ async fn with_leases_in_memory_no_table_is_made_and_all_is_read_over_splits() {
 
     for (builder, setting) in [
         (in_memory().lease_table("leases"), "lease_table"),
-        (in_memory().start(StartPosition::Snapshot), "Snapshot"),
+        (in_memory().start(StartPosition::Snapshot), "snapshot"),
     ] {
         let error = builder.open().await.expect_err("they need a table");
         assert!(error.to_string().contains(setting), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_names_lease_table_worker_and_start_and_the_builder_goes_over_it() {
+    let fake = table(1);
+    put(&fake, "a", 1).await;
+    let file = SettingsFile::from_toml(
+        r#"
+        [streams]
+        lease_table = "from-file"
+        worker = "file"
+        start = "latest"
+        "#,
+    );
+    let settings = file.and_then(|file| file.streams()).expect("valid");
+    let owners = |table: &str| -> Vec<_> {
+        let rows = fake.items(table).into_iter();
+        rows.filter_map(|row| text(&row, "leaseOwner")).collect()
+    };
+
+    let log = Log::default();
+    let worker = Worker::start(builder(&fake).settings(settings.clone()), &log).await;
+    put(&fake, "a", 2).await;
+    log.until(1).await;
+    assert_eq!(log.versions("a"), [2], "it begins at the latest change");
+    let found = owners("from-file");
+    assert!(found[0].starts_with("file-"), "{found:?}");
+    worker.stop().await;
+
+    // Over the settings, whichever was called first.
+    let named = |n: usize, builder: StreamsSourceBuilder| {
+        builder
+            .lease_table(format!("over-{n}"))
+            .worker("builder")
+            .start(StartPosition::TrimHorizon)
+    };
+    let before = named(0, builder(&fake)).settings(settings.clone());
+    let after = named(1, builder(&fake).settings(settings));
+    for (n, builder) in [before, after].into_iter().enumerate() {
+        let log = Log::default();
+        let worker = Worker::start(builder, &log).await;
+        log.until(2).await;
+        assert_eq!(log.versions("a"), [1, 2], "it begins at the oldest change");
+        let found = owners(&format!("over-{n}"));
+        assert!(found[0].starts_with("builder-"), "{found:?}");
+        worker.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_table_without_a_name_is_refused() {
+    let settings = StreamsSettings::default().lease_table("");
+    let error = builder(&table(1)).settings(settings).open().await;
+    let error = error.expect_err("no name").to_string();
+    assert_eq!(error, "streams: lease_table is 0B, allowed 1B to 1KiB");
 }

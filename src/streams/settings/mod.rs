@@ -1,60 +1,17 @@
-//! The settings of reading a table's changes, and of sharing them in a fleet.
+//! The settings of reading a table's changes, and of sharing them in a fleet. Their bounds are in
+//! `bounds`.
+
+mod bounds;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::SnapshotSettings;
+use super::start::StartPosition;
 use crate::gap::GapPolicy;
 use crate::retry::RetryPolicy;
-use crate::settings::{
-    Bound, Bytes, ConfigError, Section, SettingsPlace, allowed_at, settings_type, units,
-};
-
-const POLL: Bound<Duration> = Bound::new("poll", Duration::from_millis(1), Duration::from_secs(60));
-const IDLE_POLL: Bound<Duration> = Bound::new(
-    "idle_poll",
-    Duration::from_millis(1),
-    Duration::from_secs(60),
-);
-const IDLE_AFTER: Bound<Duration> =
-    Bound::new("idle_after", Duration::ZERO, Duration::from_secs(60 * 60));
-/// Source of the upper end: `Limit` of `GetRecords`, API reference of DynamoDB Streams.
-const PAGE_RECORDS: Bound<usize> = Bound::new("page_records", 1, 1000);
-const FAILOVER: Bound<Duration> = Bound::new(
-    "failover",
-    Duration::from_secs(1),
-    Duration::from_secs(10 * 60),
-);
-const CHECKPOINT: Bound<Duration> = Bound::new(
-    "checkpoint_interval",
-    Duration::from_millis(10),
-    Duration::from_secs(60 * 60),
-);
-const DISCOVERY: Bound<Duration> = Bound::new(
-    "discovery_interval",
-    Duration::from_secs(1),
-    Duration::from_secs(60 * 60),
-);
-const BUFFER: Bound<Bytes> = Bound::new("buffer_bytes", Bytes(1 << 20), Bytes(16 << 30));
-const REQUEST_TIMEOUT: Bound<Duration> = Bound::new(
-    "request_timeout",
-    Duration::from_millis(100),
-    Duration::from_secs(60),
-);
-const DRAIN: Bound<Duration> =
-    Bound::new("drain_timeout", Duration::ZERO, Duration::from_secs(600));
-/// Source of the upper end: the largest batch of a Lambda event source mapping on DynamoDB Streams.
-const BATCH_RECORDS: Bound<usize> = Bound::new("batch_records", 1, 10_000);
-/// As for Lambda's `MaximumBatchingWindowInSeconds`.
-const BATCH_WINDOW: Bound<Duration> =
-    Bound::new("batch_window", Duration::ZERO, Duration::from_secs(300));
-const PARALLELISM: Bound<usize> = Bound::new("parallelism", 1, 1000);
-const MAX_AGE: Bound<Duration> = Bound::new(
-    "max_age",
-    Duration::from_secs(60),
-    Duration::from_secs(24 * 60 * 60),
-);
+use crate::settings::units;
 
 /// The settings of reading and handling a table's changes.
 ///
@@ -77,6 +34,11 @@ const MAX_AGE: Bound<Duration> = Bound::new(
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields, rename_all = "snake_case")]
 pub struct StreamsSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease_table: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker: Option<String>,
+    start: StartPosition,
     #[serde(with = "units::duration")]
     poll: Duration,
     #[serde(with = "units::duration")]
@@ -111,6 +73,9 @@ pub struct StreamsSettings {
 impl Default for StreamsSettings {
     fn default() -> Self {
         Self {
+            lease_table: None,
+            worker: None,
+            start: StartPosition::default(),
             poll: Duration::from_millis(200),
             idle_poll: Duration::from_secs(1),
             idle_after: Duration::from_secs(60),
@@ -134,6 +99,34 @@ impl Default for StreamsSettings {
 }
 
 impl StreamsSettings {
+    /// Sets the table that holds the leases and, with them, the checkpoints, by its name or its ARN. It is the
+    /// application's name, as in the KCL: every worker of one application uses the same, and two applications
+    /// never do. It is created in on-demand mode if it is missing. Default: the table's name and `-leases`.
+    /// Valid: 1 to 1,024 bytes.
+    #[must_use]
+    pub fn lease_table(mut self, name: impl Into<String>) -> Self {
+        self.lease_table = Some(name.into());
+        self
+    }
+
+    /// Sets this worker's name in the lease table. A random suffix distinguishes it from others of its name, so
+    /// that workers may share a file. Default: the host's name and the process ID. Valid: 1 to 1,024 bytes.
+    #[must_use]
+    pub fn worker(mut self, name: impl Into<String>) -> Self {
+        self.worker = Some(name.into());
+        self
+    }
+
+    /// Sets the position at which an application without leases begins. Default: [`StartPosition::TrimHorizon`].
+    ///
+    /// In a settings file `"trim_horizon"`, `"latest"`, `"snapshot"`, or a time in UTC such as
+    /// `"2026-01-31T08:00:00Z"`.
+    #[must_use]
+    pub fn start(mut self, position: StartPosition) -> Self {
+        self.start = position;
+        self
+    }
+
     /// Sets the interval after which a shard is read again if the page was not full, counted from
     /// the start of that read.
     ///
@@ -272,7 +265,8 @@ impl StreamsSettings {
         self
     }
 
-    /// Sets how the table is scanned, for a start by snapshot and for [`GapPolicy::Rescan`].
+    /// Sets how the table is scanned, for a start by snapshot and for [`GapPolicy::Rescan`]. Default:
+    /// [`SnapshotSettings::default`].
     #[must_use]
     pub fn snapshot(mut self, settings: SnapshotSettings) -> Self {
         self.snapshot = settings;
@@ -280,46 +274,26 @@ impl StreamsSettings {
     }
 }
 
-settings_type!(StreamsSettings);
-
-impl Section for StreamsSettings {
-    const PLACE: SettingsPlace = SettingsPlace::Streams;
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let place = Self::PLACE;
-        POLL.check(&place, self.poll)?;
-        IDLE_POLL.check(&place, self.idle_poll)?;
-        IDLE_AFTER.check(&place, self.idle_after)?;
-        PAGE_RECORDS.check(&place, self.page_records)?;
-        FAILOVER.check(&place, self.failover)?;
-        CHECKPOINT.check(&place, self.checkpoint_interval)?;
-        DISCOVERY.check(&place, self.discovery_interval)?;
-        BUFFER.check(&place, Bytes(self.buffer_bytes))?;
-        REQUEST_TIMEOUT.check(&place, self.request_timeout)?;
-        DRAIN.check(&place, self.drain_timeout)?;
-        BATCH_RECORDS.check(&place, self.batch_records)?;
-        BATCH_WINDOW.check(&place, self.batch_window)?;
-        PARALLELISM.check(&place, self.parallelism)?;
-        if let Some(age) = self.max_age {
-            MAX_AGE.check(&place, age)?;
-        }
-        self.snapshot.check(&place)?;
-        self.retry.check(&place)
-    }
-
-    fn allowed(path: &str) -> Option<String> {
-        allowed_at(path, &[POLL, IDLE_POLL, IDLE_AFTER, FAILOVER])
-            .or_else(|| allowed_at(path, &[CHECKPOINT, DISCOVERY, REQUEST_TIMEOUT]))
-            .or_else(|| allowed_at(path, &[DRAIN, BATCH_WINDOW, MAX_AGE]))
-            .or_else(|| allowed_at(path, &[PAGE_RECORDS, BATCH_RECORDS, PARALLELISM]))
-            .or_else(|| allowed_at(path, &[BUFFER]))
-            .or_else(|| SnapshotSettings::allowed(path))
-            .or_else(|| RetryPolicy::allowed(path))
-    }
-}
-
 /// The getters that the source uses.
 impl StreamsSettings {
+    /// Returns the name of the lease table of the application that reads this table, if it has no other.
+    pub(super) fn lease_table_of(&self, table: &str) -> String {
+        let name = self.lease_table.clone();
+        name.unwrap_or_else(|| format!("{table}-leases"))
+    }
+
+    pub(super) fn has_lease_table(&self) -> bool {
+        self.lease_table.is_some()
+    }
+
+    pub(super) fn get_worker(&self) -> Option<&str> {
+        self.worker.as_deref()
+    }
+
+    pub(super) fn get_start(&self) -> StartPosition {
+        self.start
+    }
+
     pub(super) fn get_poll(&self) -> (Duration, Duration, Duration) {
         (self.poll, self.idle_poll, self.idle_after)
     }
