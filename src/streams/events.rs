@@ -59,7 +59,7 @@ impl Progress {
 pub(super) struct PendingProgress(BTreeMap<ShardId, (Arc<AckTracker>, Progress)>);
 
 impl PendingProgress {
-    /// Notes the progress behind a chunk, and whether it hands records out.
+    /// Notes the progress behind a batch, and whether it hands records out.
     pub(super) fn note(
         &mut self,
         shard: &ShardId,

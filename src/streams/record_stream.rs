@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::ShardId;
 use super::ack_tracker::OpenLetter;
 use super::control::{Running, StreamsControl};
-use super::dispatcher::Chunk;
+use super::dispatcher::RecordBatch;
 use super::error::StreamsError;
 use super::events::{NewsReceiver, PendingProgress, StreamsEvent};
 use super::failure_log::{FailureLog, HANDLER};
@@ -59,9 +59,9 @@ impl TrackedRecord {
 /// If it is dropped, everything stops where it is, and the leases lapse after the failover time.
 /// [`close`](Self::close) gives them up at once.
 pub struct RecordStream {
-    chunks: mpsc::Receiver<Chunk>,
+    batches: mpsc::Receiver<RecordBatch>,
     news: NewsReceiver,
-    /// The records of the last chunk that have not been taken yet.
+    /// The records of the last batch that have not been taken yet.
     ready: VecDeque<TrackedRecord>,
     /// The progress of shards that has not been taken yet, where events are.
     progress: PendingProgress,
@@ -89,13 +89,13 @@ impl fmt::Debug for RecordStream {
 
 impl RecordStream {
     pub(super) fn new(
-        (chunks, news): (mpsc::Receiver<Chunk>, NewsReceiver),
+        (batches, news): (mpsc::Receiver<RecordBatch>, NewsReceiver),
         running: Running,
         control: StreamsControl,
         letters: Letters,
     ) -> Self {
         Self {
-            chunks,
+            batches,
             news,
             ready: VecDeque::new(),
             progress: PendingProgress::default(),
@@ -230,8 +230,8 @@ impl RecordStream {
     async fn closed(mut self) -> Result<(), StreamsError> {
         // These were not taken: they are never acknowledged, so they must not be awaited.
         self.ready.clear();
-        self.chunks.close();
-        while self.chunks.try_recv().is_ok() {}
+        self.batches.close();
+        while self.batches.try_recv().is_ok() {}
         // Guards that were not taken hold nothing.
         self.news.receiver.close();
         while self.news.receiver.try_recv().is_ok() {}
@@ -259,7 +259,7 @@ impl RecordStream {
     /// Polls until a record is ready to be taken, or progress.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         loop {
-            // Also after a chunk, whose letters would wake nothing otherwise.
+            // Also after a batch, whose letters would wake nothing otherwise.
             while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
             match self.ready.front() {
                 Some(first) if first.is_current() => return Poll::Ready(Some(Ok(()))),
@@ -268,13 +268,13 @@ impl RecordStream {
                 None if self.progress.is_ready() => return Poll::Ready(Some(Ok(()))),
                 None => {}
             }
-            match ready!(self.chunks.poll_recv(context)) {
-                Some(chunk) => {
-                    if let Err(error) = self.unpack(chunk) {
+            match ready!(self.batches.poll_recv(context)) {
+                Some(batch) => {
+                    if let Err(error) = self.unpack(batch) {
                         self.ready.clear();
                         self.progress.clear();
                         self.running = None;
-                        self.chunks.close();
+                        self.batches.close();
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
@@ -290,14 +290,14 @@ impl RecordStream {
         }
     }
 
-    fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        if !chunk.acks.is_handing_out() {
+    fn unpack(&mut self, mut batch: RecordBatch) -> Result<(), StreamsError> {
+        if !batch.acks.is_handing_out() {
             // It is given again. Dropped whole, it says so to its tracker.
             return Ok(());
         }
-        let entries = std::mem::take(&mut chunk.entries);
-        let (shard, acks) = (&chunk.shard, &chunk.acks);
-        let progress = (!entries.is_empty(), chunk.progress);
+        let entries = std::mem::take(&mut batch.entries);
+        let (shard, acks) = (&batch.shard, &batch.acks);
+        let progress = (!entries.is_empty(), batch.progress);
         self.progress.note(shard, acks, progress);
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);

@@ -88,6 +88,9 @@ pub enum RequestOutcome {
 }
 
 /// A request as it was received, and how it ended.
+///
+/// Its fields are facts that are noted once and read by name through the methods below. They have no
+/// invariants together, so no smaller type would hold one.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     pub(crate) number: u64,

@@ -20,6 +20,7 @@
 //! fails at the first row that is no lease.
 
 mod balance;
+mod checkpointing;
 mod creation;
 mod held_lease;
 mod memory;
@@ -27,6 +28,7 @@ mod row;
 mod sync;
 mod table;
 mod update;
+mod validity;
 
 pub(crate) use balance::{Manner, Observed};
 pub(crate) use held_lease::{HeldLease, Verdict};

@@ -103,8 +103,8 @@ pub(crate) async fn take_snapshot(
         }
         // A worker takes the snapshot again when this lease has lapsed.
         Err(error) => {
-            let lane = SnapshotTable::shard();
-            shared.failure_log.failed("GetItem", Some(&lane), &error);
+            let shard = SnapshotTable::shard();
+            shared.failure_log.failed("GetItem", Some(&shard), &error);
             return SnapshotEnd::Lost;
         }
     };
@@ -113,10 +113,10 @@ pub(crate) async fn take_snapshot(
         shared.settings.get_checkpoint_interval(),
     );
     let lease = HeldLease::new(shared.leases.me(), &row, taken, failover, interval);
-    let lane = SnapshotTable::shard();
+    let shard = SnapshotTable::shard();
     let valid_until = lease.valid_until();
-    let handout = Handout::new(&shared, destination, &lane, valid_until, rng.fork());
-    shared.failure_log.succeeded("GetItem", Some(&lane));
+    let handout = Handout::new(&shared, destination, &shard, valid_until, rng.fork());
+    shared.failure_log.succeeded("GetItem", Some(&shard));
     shared.coordinator.activate();
     let mut task = SnapshotTask {
         lease,

@@ -17,7 +17,7 @@ impl Streams {
     /// take.
     pub(crate) fn reading(&mut self, iterator: &str) -> Option<(Reading, Duration)> {
         let Token { arn, shard, .. } = Token::read(iterator)?;
-        let found = self.all.get_mut(&arn)?.shard(&shard)?;
+        let found = self.all.get_mut(&arn)?.shards.get_mut(&shard)?;
         let slow = found.slow;
         let readers = &mut found.use_;
         readers.calls += 1;
@@ -29,7 +29,7 @@ impl Streams {
     /// It was answered or given up.
     pub(crate) fn has_read(&mut self, reading: &Reading) {
         let stream = self.all.get_mut(&reading.arn);
-        if let Some(shard) = stream.and_then(|stream| stream.shard(&reading.shard)) {
+        if let Some(shard) = stream.and_then(|stream| stream.shards.get_mut(&reading.shard)) {
             shard.use_.readers = shard.use_.readers.saturating_sub(1);
         }
     }
