@@ -13,36 +13,15 @@ use tokio::task::JoinSet;
 use super::ShardId;
 use super::ack_tracker::OpenLetter;
 use super::control::{Running, StreamsControl};
-use super::dispatcher::RecordBatch;
 use super::error::StreamsError;
 use super::events::{NewsReceiver, PendingProgress, StreamsEvent};
 use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetterFn, DeadReason, FailedChange, write_dead_letter};
-use super::record::{MalformedRecord, Record};
+use super::record::MalformedRecord;
+use super::record_batch::RecordBatch;
+use super::tracked_record::TrackedRecord;
 use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
-
-/// A record, with the acknowledgement to give once all its effects are durable.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct TrackedRecord {
-    /// The change.
-    pub record: Record,
-    /// The acknowledgement to [complete](Ack::done) once every effect of the record is durable. If
-    /// it is dropped without that, the shard is read again, after a second, from its last record
-    /// with all up to it done. No record behind this one is given before.
-    pub ack: Ack,
-}
-
-impl TrackedRecord {
-    /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`].
-    /// Records that are not current are not handed out, but one may cease to be current afterward: check before each step,
-    /// and skip the record if it is not. It is given again, to the worker that has the shard then.
-    #[must_use]
-    pub fn is_current(&self) -> bool {
-        self.ack.is_current()
-    }
-}
 
 /// A table's changes, those of each shard in order.
 ///
@@ -141,7 +120,7 @@ impl RecordStream {
     ///
     /// Cancel safe: no event is lost.
     pub async fn next_event(&mut self) -> Option<Result<StreamsEvent, StreamsError>> {
-        self.news.want();
+        self.news.subscribe();
         std::future::poll_fn(|context| {
             loop {
                 if let Poll::Ready(Some(event)) = self.poll_news(context) {
@@ -176,7 +155,7 @@ impl RecordStream {
     ///
     /// Cancel safe: no event is lost.
     pub async fn next_closing(&mut self) -> StreamsEvent {
-        self.news.want();
+        self.news.subscribe();
         std::future::poll_fn(|context| match self.poll_news(context) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,

@@ -27,7 +27,7 @@ pub struct AppliedWrite {
 }
 
 impl AppliedWrite {
-    /// The write's place in the order of all writes, from 1.
+    /// The position of the write in the order of all writes, from 1.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -242,8 +242,8 @@ impl Journal {
         let writes = record.operation.is_some_and(Operation::is_write);
         let mut keys = Vec::new();
         for target in targets.keys.iter().filter(|_| writes && self.keep) {
-            let place = (target.table.clone(), target.key.clone());
-            if let Some(earlier) = self.holders.insert(place.clone(), number)
+            let item = (target.table.clone(), target.key.clone());
+            if let Some(earlier) = self.holders.insert(item.clone(), number)
                 && earlier != number
             {
                 self.overlaps.push(Overlap {
@@ -252,7 +252,7 @@ impl Journal {
                     requests: (earlier, number),
                 });
             }
-            keys.push(place);
+            keys.push(item);
         }
         self.in_flight.insert(number, keys);
         self.max_in_flight = self.max_in_flight.max(self.in_flight.len());
@@ -263,9 +263,9 @@ impl Journal {
 
     /// The sender no longer waits for a request.
     pub(crate) fn ended(&mut self, number: u64) {
-        for place in self.in_flight.remove(&number).into_iter().flatten() {
-            if self.holders.get(&place) == Some(&number) {
-                self.holders.remove(&place);
+        for item in self.in_flight.remove(&number).into_iter().flatten() {
+            if self.holders.get(&item) == Some(&number) {
+                self.holders.remove(&item);
             }
         }
     }

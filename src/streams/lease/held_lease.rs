@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::{SequenceNumber, ShardId};
+use super::change::Change;
 use super::checkpointing::Checkpointing;
 use super::row::{Checkpoint, LeaseRow};
-use super::table::Change;
 use super::validity::Validity;
 
 /// A lease that this worker has.

@@ -20,6 +20,7 @@
 //! fails at the first row that is no lease.
 
 mod balance;
+mod change;
 mod checkpointing;
 mod creation;
 mod held_lease;
@@ -31,7 +32,8 @@ mod update;
 mod validity;
 
 pub(crate) use balance::{Manner, Observed};
+pub(crate) use change::{Change, Written};
 pub(crate) use held_lease::{HeldLease, Verdict};
 pub(crate) use row::{Checkpoint, LeaseRow, MalformedRow};
 pub(crate) use sync::{Ancestry, Begin, Missing, Rows, has_begun, missing, outdated};
-pub(crate) use table::{Change, LeaseTable, LookError, Written};
+pub(crate) use table::{LeaseTable, LookError};

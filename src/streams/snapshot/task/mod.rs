@@ -1,4 +1,7 @@
 //! The task that takes a snapshot, while it has the snapshot's lease.
+//!
+//! **A circle.** `scanning` and `writing` are parts of [`SnapshotTask`], in files of their own with
+//! the state that only they change.
 
 mod scanning;
 mod writing;
@@ -272,7 +275,7 @@ impl SnapshotTask {
                 });
                 let mut wanted = Vec::with_capacity(page.items.len());
                 for (record, number) in page.items.into_iter().zip(first..) {
-                    if self.shared.wants(&record)? {
+                    if self.shared.accepts(&record)? {
                         wanted.push((Ok(record), number));
                     } else {
                         self.handout.acks.done(number);

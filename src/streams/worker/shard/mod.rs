@@ -11,6 +11,9 @@
 //! The same task writes the lease, one request at a time, so that a renewal and a checkpoint never
 //! race for the row's counter. If the lease lapses, the handler's work for the shard stops; the
 //! task continues only after a write that shows that no other worker has taken the lease.
+//!
+//! **A circle.** `reading`, `leaving` and `writing` are parts of [`ShardTask`], in files of their own
+//! with the state that only they change.
 
 mod barrier;
 mod end;
@@ -34,13 +37,11 @@ use crate::retry::ServiceError;
 use barrier::Barrier;
 use end::EndOfShard;
 use leaving::Phase;
+use position::RETENTION_MS;
 use reading::Reading;
 
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
-const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// A worker's instruction to the task of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {

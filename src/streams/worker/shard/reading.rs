@@ -256,7 +256,7 @@ impl ShardTask {
             (from, self.shared.time_step())
         });
         for (entry, number) in entries.into_iter().zip(first..) {
-            if self.wants(&entry, wanted_from)? {
+            if self.accepts(&entry, wanted_from)? {
                 numbered.wanted.push((entry, number));
                 numbered.unwanted = None;
             } else {
@@ -268,7 +268,7 @@ impl ShardTask {
         Ok(numbered)
     }
 
-    fn wants(
+    fn accepts(
         &self,
         entry: &Entry,
         wanted_from: Option<(SystemTime, Duration)>,
@@ -282,7 +282,7 @@ impl ShardTask {
         if wanted_from.is_some_and(is_early) {
             return Ok(false);
         }
-        self.shared.wants(record)
+        self.shared.accepts(record)
     }
 
     fn unread(

@@ -184,8 +184,8 @@ mod tests {
         let text = token.write();
         assert_eq!(Token::read(&text), Some(token.clone()));
         assert_eq!(Token::read(&format!("{text}|")), None);
-        let place = ("decisions".to_owned(), "shardId-1".to_owned());
-        assert_eq!(target_of_token(&text), Some(place));
+        let target = ("decisions".to_owned(), "shardId-1".to_owned());
+        assert_eq!(target_of_token(&text), Some(target));
     }
 
     #[test]

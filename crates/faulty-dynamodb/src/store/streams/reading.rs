@@ -13,8 +13,8 @@ pub(crate) struct Reading {
 }
 
 impl Streams {
-    /// A `GetRecords` with this iterator arrived: what to tell when it ends, and how long it is to
-    /// take.
+    /// Notes that a `GetRecords` with this iterator arrived. Returns the reading to end with
+    /// [`has_read`](Self::has_read), and the time that it is to take.
     pub(crate) fn reading(&mut self, iterator: &str) -> Option<(Reading, Duration)> {
         let Token { arn, shard, .. } = Token::read(iterator)?;
         let found = self.all.get_mut(&arn)?.shards.get_mut(&shard)?;
