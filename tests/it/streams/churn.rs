@@ -1,7 +1,8 @@
 //! A fleet that never stays as it is: every few seconds a worker joins, leaves or is killed, while changes are written.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::streams::{Batch, StreamsSettings};
@@ -110,7 +111,7 @@ impl Fleet {
         let builder = nth(&self.fake, number).settings(settings);
         let book = Arc::clone(&self.book);
         let handler = move |batch: Batch<Item>| {
-            let mut book = book.lock().unwrap();
+            let mut book = book.lock();
             for change in &batch.changes {
                 let item = change.new.as_ref().expect("nothing is removed");
                 let sequence = change.record.sequence_number().expect("of the stream");
@@ -142,7 +143,7 @@ impl Fleet {
             .into_values()
             .filter(|row| reader(row).is_some_and(|reader| reader.starts_with(&prefix)))
             .collect();
-        self.book.lock().unwrap().killed(&rows);
+        self.book.lock().killed(&rows);
     }
 }
 
@@ -194,7 +195,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
             n += 1;
             let version = versions.get(&id).map_or(0, |last| last + 1);
             let which = (id.clone(), version);
-            book.lock().unwrap().written.insert(which, Instant::now());
+            book.lock().written.insert(which, Instant::now());
             put(&fake, &id, version).await;
             versions.insert(id, version);
             tokio::time::sleep(SECOND / u32::try_from(WRITES_PER_SECOND).unwrap()).await;
@@ -231,7 +232,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
     let (changes, all) = (usize::try_from(changes).unwrap(), versions.len());
     assert_eq!(fleet.workers.len(), WORKERS);
     let done = || {
-        let book = fleet.book.lock().unwrap();
+        let book = fleet.book.lock();
         book.newest == versions
     };
     super::rig::eventually("all is seen", 60 * SECOND, done).await;
@@ -253,7 +254,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
             total += count;
         }
     }
-    let book = fleet.book.lock().unwrap();
+    let book = fleet.book.lock();
     assert_eq!(book.wrong, Vec::<String>::new());
     let mut repeats = 0;
     for (which, count) in &book.seen {
