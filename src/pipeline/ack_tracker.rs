@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::dead_letter::{DeadLetter, Reason, Refusals};
+use super::dead_letter::{DeadLetter, Refusals};
 use super::delivery::{AckTracker, Delivery, Ended, Failure, Holder};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::partition::Partition;
 use super::position::Position;
+use super::reason::Reason;
 use super::shared::Shared;
 use crate::progress::Ack;
 use parking_lot::Mutex;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::dead_letter::{Reason, ReasonKind};
 use super::position::Position;
+use super::reason::{Reason, ReasonKind};
 
 /// The tracker of a batch of records, to which their deliveries report.
 pub(super) trait AckTracker: Send + Sync {
