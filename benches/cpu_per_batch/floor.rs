@@ -4,8 +4,9 @@
 //! `hyper::client::conn` is driven directly, because it is cheaper than the pooled client of
 //! `hyper-util`.
 
+use parking_lot::Mutex;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -94,11 +95,7 @@ impl Contender for Floor {
         batches: usize,
     ) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
-            let taken = self
-                .connections
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .pop();
+            let taken = self.connections.lock().pop();
             let mut connection = taken.ok_or("more lanes than connections")?;
             for batch in 0..batches {
                 let request = self.request(&records::batch(lane, batch))?;
@@ -109,10 +106,7 @@ impl Contender for Floor {
                 }
                 std::hint::black_box(answer.into_body().collect().await?.to_bytes());
             }
-            self.connections
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(connection);
+            self.connections.lock().push(connection);
             Ok(())
         })
     }

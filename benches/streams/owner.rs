@@ -1,7 +1,8 @@
 //! From the death of a shard's owner until another worker reads on: kill -9 of one process, while another stands by.
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -107,19 +108,19 @@ async fn take_over(clients: &Clients, round: u64) -> Result<Duration, Failure> {
 
 impl First {
     fn happens(&self) {
-        let mut at = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut at = self.0.0.lock();
         at.get_or_insert_with(clock::instant);
         self.0.1.notify_one();
     }
 
     fn has_happened(&self) -> bool {
-        let at = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = self.0.0.lock();
         at.is_some()
     }
 
     async fn happened(&self) -> Instant {
         loop {
-            if let Some(at) = *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            if let Some(at) = *self.0.0.lock() {
                 return at;
             }
             self.0.1.notified().await;

@@ -1,7 +1,8 @@
 //! From the split of a shard to the first record of each of its children.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dynamodb_connector::streams::StartPosition;
@@ -68,7 +69,7 @@ async fn follow(
     let shards = Shards::default();
     let seen = Arc::clone(&shards);
     let mut reading = Reading::begin(source, move |batch| {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock();
         seen.entry(batch.shard.to_string())
             .or_insert_with(clock::instant);
     });
@@ -103,7 +104,7 @@ async fn first_of(shards: &Shards, shard: &str) -> Result<Instant, Failure> {
     let began = clock::instant();
     while began.elapsed() < PATIENCE {
         let first = {
-            let seen = shards.lock().unwrap_or_else(PoisonError::into_inner);
+            let seen = shards.lock();
             seen.get(shard).copied()
         };
         if let Some(first) = first {

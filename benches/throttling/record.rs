@@ -1,6 +1,7 @@
 //! A record, and what becomes of it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -74,11 +75,11 @@ impl Log {
     }
 
     pub(crate) fn accepted(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.accepted.lock()
     }
 
     pub(crate) fn written(&self) -> MutexGuard<'_, Vec<Written>> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+        self.written.lock()
     }
 }
 

@@ -231,7 +231,7 @@ struct MemberSerializer<'w> {
 }
 
 impl MemberSerializer<'_> {
-    fn wants(&self, kind: SetKind, found: &'static str) -> Result<(), Fault> {
+    fn require(&self, kind: SetKind, found: &'static str) -> Result<(), Fault> {
         if self.kind == kind {
             Ok(())
         } else {
@@ -247,7 +247,7 @@ impl MemberSerializer<'_> {
 macro_rules! integer_members {
     ($($method:ident($int:ty))*) => {$(
         fn $method(self, value: $int) -> Result<(), Fault> {
-            self.wants(SetKind::Numbers, "a number")?;
+            self.require(SetKind::Numbers, "a number")?;
             self.writer.bare_integer(value);
             Ok(())
         }
@@ -276,12 +276,12 @@ impl<'w> ser::Serializer for MemberSerializer<'w> {
     );
 
     fn serialize_f32(self, value: f32) -> Result<(), Fault> {
-        self.wants(SetKind::Numbers, "a number")?;
+        self.require(SetKind::Numbers, "a number")?;
         float::with_f32(value, |text| self.writer.bare_float(f64::from(value), text))
     }
 
     fn serialize_f64(self, value: f64) -> Result<(), Fault> {
-        self.wants(SetKind::Numbers, "a number")?;
+        self.require(SetKind::Numbers, "a number")?;
         float::with_f64(value, |text| self.writer.bare_float(value, text))
     }
 
@@ -290,13 +290,13 @@ impl<'w> ser::Serializer for MemberSerializer<'w> {
     }
 
     fn serialize_str(self, value: &str) -> Result<(), Fault> {
-        self.wants(SetKind::Strings, "a string")?;
+        self.require(SetKind::Strings, "a string")?;
         self.writer.bare_string(value);
         Ok(())
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Fault> {
-        self.wants(SetKind::Binaries, "bytes")?;
+        self.require(SetKind::Binaries, "bytes")?;
         self.writer.bare_binary(value);
         Ok(())
     }
@@ -309,7 +309,7 @@ impl<'w> ser::Serializer for MemberSerializer<'w> {
         if Marked::of_struct(name) != Some(Marked::Number) {
             return Err(self.refusal("a map"));
         }
-        self.wants(SetKind::Numbers, "a number")?;
+        self.require(SetKind::Numbers, "a number")?;
         Ok(NumberMember(self.writer))
     }
 

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::dead_letter::{DeadLetter, Reason, Refusals};
+use super::dead_letter::{DeadLetter, Refusals};
 use super::delivery::{AckTracker, Delivery, Ended, Failure, Holder};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
-use super::operator::Operator;
 use super::partition::Partition;
 use super::position::Position;
+use super::reason::Reason;
 use super::shared::Shared;
 use crate::progress::Ack;
 use parking_lot::Mutex;
@@ -270,7 +270,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         self: Arc<Self>,
         number: u32,
         holder: Holder,
-        sink: Option<&Arc<Operator>>,
+        sink: Option<&Arc<str>>,
         reason: Reason,
     ) {
         if holder == Holder::DeadLetters {
@@ -286,7 +286,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
             }
             return self.withdraw(number, holder);
         }
-        let sink = Arc::clone(sink.unwrap_or(&self.shared.sink));
+        let sink = Arc::clone(self.shared.sink_named(sink));
         let ended = self.fail(
             number,
             holder,

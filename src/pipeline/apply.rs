@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::chain::{Chain, Outputs, Stage};
-use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::operator::Operator;
+use super::reason::Reason;
 
 /// The result of an operator for a value.
 pub(super) enum Step<U> {

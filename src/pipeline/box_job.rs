@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use super::chain::Chain;
 use super::dead_letter::DeadLetters;
 use super::error::PipelineError;
-use super::job::{Job, until_signal};
+use super::job::Job;
+use super::run::until_signal;
 use super::sink::Sink;
 use super::source::Source;
 use super::stats::{PipelineReport, PipelineStats};
@@ -69,17 +70,20 @@ where
     }
 }
 
-impl BoxJob {
-    pub(super) fn new<S, C, K, D>(job: Job<S, C, K, D>) -> Self
-    where
-        S: Source,
-        C: Chain<In = S::Item>,
-        K: Sink<C::Out>,
-        D: DeadLetters<S::Item>,
-    {
-        Self(Box::new(job))
+impl<S, C, K, D> Job<S, C, K, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+    K: Sink<C::Out>,
+    D: DeadLetters<S::Item>,
+{
+    /// Returns the job without its types.
+    pub fn boxed(self) -> BoxJob {
+        BoxJob(Box::new(self))
     }
+}
 
+impl BoxJob {
     /// Reads the counts while the pipeline runs, as [`Job::stats`] does.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {

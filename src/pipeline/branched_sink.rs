@@ -40,7 +40,7 @@ impl<K> BranchSink<K> {
         K: Sink<T>,
     {
         self.operator.counts.taken.add_one();
-        delivery.hand_to_sink(&self.operator);
+        delivery.hand_to_sink(&self.operator.name);
         let written = self.sink.write(value, delivery).await;
         self.named(written)?;
         self.operator.counts.passed.add_one();

@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::dead_letter::{Reason, ReasonKind};
-use super::operator::Operator;
 use super::position::Position;
+use super::reason::{Reason, ReasonKind};
 
 /// The tracker of a batch of records, to which their deliveries report.
 pub(super) trait AckTracker: Send + Sync {
@@ -35,7 +34,7 @@ pub(super) trait AckTracker: Send + Sync {
         self: Arc<Self>,
         number: u32,
         holder: Holder,
-        sink: Option<&Arc<Operator>>,
+        sink: Option<&Arc<str>>,
         reason: Reason,
     );
 }
@@ -79,8 +78,8 @@ pub struct Delivery {
     number: u32,
     partition: u64,
     holder: Holder,
-    /// The sink that has it, where a pipeline has several.
-    sink: Option<Arc<Operator>>,
+    /// The name of the sink that has it, where a pipeline has several.
+    sink: Option<Arc<str>>,
 }
 
 impl Delivery {
@@ -179,7 +178,7 @@ impl Delivery {
     }
 
     /// Notes which sink has it, of several.
-    pub(super) fn hand_to_sink(&mut self, sink: &Arc<Operator>) {
+    pub(super) fn hand_to_sink(&mut self, sink: &Arc<str>) {
         self.sink = Some(Arc::clone(sink));
     }
 

@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::chain::{Chain, Outputs, Stage};
-use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
 use super::enrichment::{Cache, Enrichment, Looked, Lookups};
 use super::error::PipelineError;
 use super::operator::{OnFailure, Operator};
+use super::reason::{Reason, ReasonKind};
 use super::reorder_buffer::{ReorderBuffer, Ticket};
 use super::scheduler::Scheduler;
 use super::step_fns::JoinFn;

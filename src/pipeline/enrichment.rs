@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 
-use super::dead_letter::{Reason, ReasonKind};
 use super::error::PipelineError;
 use super::map_async::{Attempt, attempt};
 use super::operator::OnFailure;
+use super::reason::{Reason, ReasonKind};
 use super::settings::{CAPACITY, CONCURRENCY, NEGATIVE_TIME_TO_LIVE, TIME_TO_LIVE, TIMEOUT, check};
 use crate::clock::Clock;
 use crate::error::{ErrorKind, text};

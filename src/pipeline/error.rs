@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dead_letter::Reason;
 use super::endpoint_error::EndpointError;
 use super::position::Position;
+use super::reason::Reason;
 use crate::error::ErrorKind;
 use crate::settings::units::format_duration;
 use crate::settings::{ConfigError, SettingsPlace};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::Context;
 
 use super::chain::{Chain, Outputs, Stage};
-use super::dead_letter::Reason;
 use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::operator::Operator;
+use super::reason::Reason;
 
 /// Operators up to a closure that makes several values of each.
 pub(super) struct FlatMap<P, F> {

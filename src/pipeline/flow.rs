@@ -11,10 +11,10 @@ use std::task::Poll;
 use super::ack_tracker::{Batch, Open};
 use super::batch_channel::BatchChannel;
 use super::chain::{Outputs, Stage};
-use super::dead_letter::Reason;
 use super::delivery::{AckTracker, Delivery};
 use super::error::PipelineError;
 use super::partition::{Partition, Partitions};
+use super::reason::Reason;
 use super::shared::Shared;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 
@@ -218,8 +218,8 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
 }
 
 /// Waits for the source's next event; without room for records, for the end of a partition.
-async fn next<S: Source>(source: &mut S, wants_records: bool) -> NextEvent<S::Item> {
-    if wants_records {
+async fn next<S: Source>(source: &mut S, takes_records: bool) -> NextEvent<S::Item> {
+    if takes_records {
         source.next_event().await
     } else {
         Some(Ok(source.next_closing().await))

@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::dead_letter::{DeadLetter, Reason, ReasonKind, Refusal};
+use super::dead_letter::{DeadLetter, Refusal};
 use super::position::Position;
+use super::reason::{Reason, ReasonKind};
 use crate::error::ErrorKind;
 use crate::letter::{self, DeadLetterFormatError, Letter, VERSION};
 

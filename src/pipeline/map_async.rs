@@ -12,10 +12,10 @@ use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::chain::{Chain, Outputs, Stage};
-use super::dead_letter::{Reason, ReasonKind};
 use super::delivery::Delivery;
 use super::error::PipelineError;
 use super::operator::{OnFailure, Operator};
+use super::reason::{Reason, ReasonKind};
 use super::reorder_buffer::{ReorderBuffer, Ticket};
 use super::scheduler::Scheduler;
 use super::settings::{CONCURRENCY, TIMEOUT, check};

@@ -86,9 +86,8 @@
 //! behind one that waits would see records out of order. Boxed operators: they are known at compile
 //! time.
 //!
-//! **Circles.** `delivery`, `dead_letter` and `sink` use each other: a delivery that is rejected
-//! becomes a letter, and letters go to a sink with a delivery. `job` and `run` do: a pipeline, and
-//! its run.
+//! **A circle.** `error` and `endpoint_error` use each other, through the crate's table of all errors
+//! (`error::classified`): a pipeline's error holds that of an endpoint, which may hold any of them.
 
 mod ack_tracker;
 mod apply;
@@ -133,6 +132,7 @@ mod pending_error;
 mod position;
 #[cfg(feature = "kafka")]
 mod raw_message;
+mod reason;
 mod reorder_buffer;
 mod run;
 #[cfg(test)]
@@ -154,9 +154,7 @@ pub use branches::{BranchJob, BranchStart};
 pub use branching::Branch;
 pub use builder::Pipeline;
 pub use chain::Chain;
-pub use dead_letter::{
-    DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason, ReasonKind, Refusal,
-};
+pub use dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Refusal};
 pub use delivery::Delivery;
 pub use endpoint_error::EndpointError;
 pub use enrichment::{Enrichment, LookupError};
@@ -174,6 +172,7 @@ pub use operator::OnFailure;
 pub use position::{Position, PositionError};
 #[cfg(feature = "kafka")]
 pub use raw_message::RawMessage;
+pub use reason::{Reason, ReasonKind};
 pub use settings::PipelineSettings;
 pub use sink::{IntoSink, Sink};
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::dead_letter::Reason;
 use super::delivery::{Delivery, Ended, Failure, Holder};
+use super::reason::Reason;
 use crate::health::{Health, OperationReporter};
 
 /// The policy for a record that an operator refuses: an invalid one, a failed or missing lookup, a

@@ -1,13 +1,15 @@
 //! Running a pipeline, to any of its ends.
 
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::FusedFuture;
+use futures::future::{BoxFuture, FusedFuture};
+use tokio::sync::Notify;
 
 use super::batch_channel::BatchChannel;
 use super::chain::{Chain, End, Outputs};
@@ -22,10 +24,75 @@ use super::meter::Meter;
 use super::monitor::Monitor;
 use super::operator::Operator;
 use super::shared::Shared;
+use super::signal::Signals;
 use super::sink::Sink;
 use super::source::Source;
 use super::stats::PipelineReport;
 use crate::clock::Clock;
+
+impl<S, C, K, D> Job<S, C, K, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+    K: Sink<C::Out>,
+    D: DeadLetters<S::Item>,
+{
+    // The futures say themselves that they are `Send`: inferred where a pipeline is spawned, it can
+    // fail for types with lifetimes.
+
+    /// Runs until the source ends and all that it gave is durable.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job`].
+    pub fn run(self) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        run(self, pending(), pending())
+    }
+
+    /// Runs until the source ends or `shutdown` resolves. Then the source is stopped, what is in
+    /// flight is finished, the sink is flushed and the source closed, so that positions are stored.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job`]; [`PipelineError::DrainTimeout`] where finishing takes longer than
+    /// [`stop_timeout`](super::PipelineSettings::stop_timeout) allows.
+    pub fn run_until(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        run(self, shutdown, pending())
+    }
+
+    /// Runs as [`run_until`](Self::run_until) does, and where `abort` resolves, all that is in flight is
+    /// given up at once: the sink is dropped, the source closed with what was acknowledged by then.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job`]; [`PipelineError::Aborted`] after `abort`.
+    pub fn run_until_or_abort(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        abort: impl Future<Output = ()> + Send,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        run(self, shutdown, abort)
+    }
+
+    /// Runs until the source ends or SIGTERM or ctrl-C ends the process: the first signal has it
+    /// stop as [`run_until`](Self::run_until) does, a second one gives up what is in flight.
+    ///
+    /// From then on these signals no longer end the process by themselves, also after this has
+    /// returned.
+    ///
+    /// # Errors
+    ///
+    /// See [`Job`]; [`PipelineError::Signal`] where the signals can't be listened for,
+    /// [`PipelineError::Aborted`] after the second one.
+    pub fn run_until_signal(
+        self,
+    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+        until_signal(|first, second| run(self, first, second))
+    }
+}
 
 /// However the run ends, also by being dropped.
 struct CloseLetters<'a, L>(&'a Shared<L>);
@@ -40,7 +107,39 @@ impl<L> Drop for CloseLetters<'_, L> {
 #[derive(Default)]
 struct Flushed(AtomicBool);
 
-pub(super) async fn run<S, C, K, D>(
+/// Runs `run` with the first and the second signal that end the process.
+pub(super) async fn until_signal<R>(
+    run: impl FnOnce(Signaled, Signaled) -> R,
+) -> Result<PipelineReport, PipelineError>
+where
+    R: Future<Output = Result<PipelineReport, PipelineError>>,
+{
+    let mut signals = Signals::listen().map_err(PipelineError::Signal)?;
+    let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let running = run(signaled(&first), signaled(&second));
+    let watch = async {
+        signals.next().await;
+        tracing::info!("stopping: what is in flight is finished; a second signal gives it up");
+        first.notify_one();
+        signals.next().await;
+        second.notify_one();
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        ended = running => ended,
+        never = watch => match never {},
+    }
+}
+
+/// Resolves once a signal has come.
+pub(super) type Signaled = BoxFuture<'static, ()>;
+
+fn signaled(signal: &Arc<Notify>) -> Signaled {
+    let signal = Arc::clone(signal);
+    Box::pin(async move { signal.notified().await })
+}
+
+async fn run<S, C, K, D>(
     job: Job<S, C, K, D>,
     drain: impl Future<Output = ()> + Send,
     abort: impl Future<Output = ()> + Send,
@@ -70,6 +169,7 @@ where
         .map_or_else(|| Arc::new(Operator::new("source", "source")), Arc::clone);
     let (convert, mut dead) = dead_letters.into_parts();
     let shared = Arc::new(Shared::new(
+        Arc::clone(&operators),
         source_operator,
         sink_operator,
         dead_letter_operator,

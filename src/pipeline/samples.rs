@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dead_letter::{Reason, ReasonKind};
 use super::endpoint_error::EndpointError;
 use super::enrichment::LookupError;
 use super::error::PipelineError;
 use super::position::{Position, PositionError};
+use super::reason::{Reason, ReasonKind};
 use crate::error::ErrorKind;
 use crate::error::samples::{ROOT, Sample};
 use crate::retry::samples::throttled;

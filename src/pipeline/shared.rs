@@ -16,6 +16,7 @@ use super::in_flight::InFlight;
 use super::operator::Operator;
 
 pub(super) struct Shared<L> {
+    operators: Arc<[Arc<Operator>]>,
     pub(super) source: Arc<Operator>,
     pub(super) sink: Arc<Operator>,
     pub(super) dead_letters: Arc<Operator>,
@@ -45,6 +46,7 @@ pub(super) type Letters<L> = VecDeque<(DeadLetter<L>, Delivery)>;
 
 impl<L> Shared<L> {
     pub(super) fn new(
+        operators: Arc<[Arc<Operator>]>,
         source: Arc<Operator>,
         sink: Arc<Operator>,
         dead_letters: Arc<Operator>,
@@ -52,6 +54,7 @@ impl<L> Shared<L> {
         takes_letters: bool,
     ) -> Self {
         Self {
+            operators,
             source,
             sink,
             dead_letters,
@@ -65,6 +68,12 @@ impl<L> Shared<L> {
             failed: Notify::new(),
             lost: Lost::default(),
         }
+    }
+
+    /// Returns the sink of this name, of several; without a name, the only one.
+    pub(super) fn sink_named(&self, name: Option<&Arc<str>>) -> &Arc<Operator> {
+        let named = |name: &Arc<str>| self.operators.iter().rfind(|sink| sink.name == *name);
+        name.and_then(named).unwrap_or(&self.sink)
     }
 
     pub(super) fn in_flight(&self) -> usize {

@@ -94,18 +94,18 @@ impl fmt::Debug for Ack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     #[derive(Default)]
     struct Reports(Mutex<Vec<(u64, bool)>>);
 
     impl Acknowledge for Reports {
         fn done(&self, number: u64) {
-            self.0.lock().unwrap().push((number, true));
+            self.0.lock().push((number, true));
         }
 
         fn dropped(&self, number: u64) {
-            self.0.lock().unwrap().push((number, false));
+            self.0.lock().push((number, false));
         }
     }
 
@@ -115,6 +115,6 @@ mod tests {
         Ack::new(reports.clone(), 1).done();
         drop(Ack::new(reports.clone(), 2));
         Ack::untracked().done();
-        assert_eq!(*reports.0.lock().unwrap(), [(1, true), (2, false)]);
+        assert_eq!(*reports.0.lock(), [(1, true), (2, false)]);
     }
 }

@@ -11,33 +11,14 @@ use super::error::StreamsError;
 use super::events::{News, Progress, StreamsEvent};
 use super::page::Entry;
 use super::policy::{HandleFn, Runner};
+use super::record_batch::RecordBatch;
 use super::shared::Shared;
-use crate::progress::Acknowledge;
-
-/// Records on their way to a caller that takes them as a stream.
-#[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) shard: ShardId,
-    pub(crate) acks: Arc<AckTracker>,
-    pub(crate) entries: Vec<(Entry, u64)>,
-    /// The progress of the shard behind these records.
-    pub(crate) progress: Progress,
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        // Entries still here were not taken, so they will never be acknowledged.
-        if let Some((_, number)) = self.entries.first() {
-            self.acks.dropped(*number);
-        }
-    }
-}
 
 /// The destination of records.
 #[derive(Clone)]
 pub(crate) enum Destination {
     Handler(HandleFn),
-    Channel(mpsc::Sender<Chunk>, News),
+    Channel(mpsc::Sender<RecordBatch>, News),
 }
 
 pub(crate) enum Dispatcher {
@@ -51,9 +32,9 @@ pub(crate) enum Dispatcher {
 pub(crate) struct Output {
     shard: ShardId,
     acks: Arc<AckTracker>,
-    sender: mpsc::Sender<Chunk>,
+    sender: mpsc::Sender<RecordBatch>,
     news: News,
-    pending: Option<Chunk>,
+    pending: Option<RecordBatch>,
     /// The stream knows that the shard is to be given up.
     is_closing: bool,
     /// Set once the end of the receiving side was reported.
@@ -64,7 +45,7 @@ impl Output {
     pub(crate) fn new(
         shard: ShardId,
         acks: Arc<AckTracker>,
-        sender: mpsc::Sender<Chunk>,
+        sender: mpsc::Sender<RecordBatch>,
         news: News,
     ) -> Self {
         news.opened(&shard);
@@ -206,7 +187,7 @@ impl Dispatcher {
             Self::Channel(output) => output
                 .pending
                 .as_ref()
-                .is_none_or(|chunk| chunk.entries.is_empty()),
+                .is_none_or(|batch| batch.entries.is_empty()),
             Self::Gone => false,
         }
     }
@@ -223,21 +204,21 @@ impl Dispatcher {
         match self {
             Self::Handler(runner) if !is_empty => runner.push(entries, now),
             Self::Channel(output) if !is_empty || progress != Progress::default() => {
-                let before = output.pending.take().map(|chunk| chunk.progress);
+                let before = output.pending.take().map(|batch| batch.progress);
                 let progress = before
                     .filter(|_| is_empty)
                     .map_or(progress, |before| before.followed_by(progress));
-                let chunk = Chunk {
+                let batch = RecordBatch {
                     shard: output.shard.clone(),
                     acks: Arc::clone(acks),
                     entries,
                     progress,
                 };
-                output.pending = match output.sender.try_send(chunk) {
+                output.pending = match output.sender.try_send(batch) {
                     Ok(()) => None,
-                    Err(mpsc::error::TrySendError::Full(chunk)) => Some(chunk),
+                    Err(mpsc::error::TrySendError::Full(batch)) => Some(batch),
                     // The next event reports it.
-                    Err(mpsc::error::TrySendError::Closed(chunk)) => Some(chunk),
+                    Err(mpsc::error::TrySendError::Closed(batch)) => Some(batch),
                 };
             }
             Self::Handler(_) | Self::Channel(_) | Self::Gone => {}
@@ -334,8 +315,8 @@ impl Dispatcher {
             }
             Self::Channel(output) => match output.sender.reserve().await {
                 Ok(permit) => {
-                    if let Some(chunk) = output.pending.take() {
-                        permit.send(chunk);
+                    if let Some(batch) = output.pending.take() {
+                        permit.send(batch);
                     }
                     DispatcherEvent::Moved
                 }

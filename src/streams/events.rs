@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::mpsc;
 
 use super::ack_tracker::AckTracker;
-use super::record_stream::TrackedRecord;
+use super::tracked_record::TrackedRecord;
 use super::{SequenceNumber, ShardId};
 use crate::progress::PartitionGuard;
 
@@ -59,7 +59,7 @@ impl Progress {
 pub(super) struct PendingProgress(BTreeMap<ShardId, (Arc<AckTracker>, Progress)>);
 
 impl PendingProgress {
-    /// Notes the progress behind a chunk, and whether it hands records out.
+    /// Notes the progress behind a batch, and whether it hands records out.
     pub(super) fn note(
         &mut self,
         shard: &ShardId,
@@ -152,7 +152,8 @@ pub(crate) struct NewsReceiver {
 }
 
 impl NewsReceiver {
-    pub(crate) fn want(&self) {
+    /// Has events sent from now on.
+    pub(crate) fn subscribe(&self) {
         self.is_wanted.store(true, Ordering::Relaxed);
     }
 }

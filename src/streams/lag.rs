@@ -10,7 +10,6 @@ use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
 
 use super::ShardId;
-use super::stats::count;
 use super::time::millis;
 use crate::transport::ServiceClock;
 
@@ -195,6 +194,11 @@ impl Lags {
             ready: state.ready,
         }
     }
+}
+
+/// Returns a count as a gauge takes it.
+fn count(count: usize) -> f64 {
+    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
 
 #[cfg(test)]

@@ -65,9 +65,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! **Circles.** `dispatcher`, `events` and `record_stream` use each other: events carry the
-//! stream's records. `shared`, `lag` and `stats` do, `builder` and `source`, and `lease::table` and
-//! `lease::memory`, one of which is the other's stand-in.
+//! **A circle.** `builder` and `source` use each other: a source is made by its builder, which it
+//! names as the way in.
 
 mod ack_tracker;
 mod builder;
@@ -88,6 +87,7 @@ mod poll;
 mod raw_change;
 mod read;
 mod record;
+mod record_batch;
 mod record_stream;
 #[cfg(test)]
 pub(crate) mod samples;
@@ -99,6 +99,7 @@ mod source;
 mod start;
 mod stats;
 mod time;
+mod tracked_record;
 mod worker;
 
 pub use builder::StreamsSourceBuilder;
@@ -109,10 +110,11 @@ pub use leases::{Lease, Leases, Released};
 pub use policy::{Batch, BatchError, Change, DeadReason, FailedChange};
 pub use raw_change::RawChange;
 pub use record::{EventKind, MalformedRecord, Record, ShardId};
-pub use record_stream::{RecordStream, TrackedRecord};
+pub use record_stream::RecordStream;
 pub use sequence_number::{InvalidSequenceNumber, SequenceNumber};
 pub use settings::StreamsSettings;
 pub use snapshot::SnapshotSettings;
 pub use source::StreamsSource;
 pub use start::StartPosition;
 pub use stats::StreamsStats;
+pub use tracked_record::TrackedRecord;

@@ -13,36 +13,15 @@ use tokio::task::JoinSet;
 use super::ShardId;
 use super::ack_tracker::OpenLetter;
 use super::control::{Running, StreamsControl};
-use super::dispatcher::Chunk;
 use super::error::StreamsError;
 use super::events::{NewsReceiver, PendingProgress, StreamsEvent};
 use super::failure_log::{FailureLog, HANDLER};
 use super::policy::{DeadLetterFn, DeadReason, FailedChange, write_dead_letter};
-use super::record::{MalformedRecord, Record};
+use super::record::MalformedRecord;
+use super::record_batch::RecordBatch;
+use super::tracked_record::TrackedRecord;
 use crate::progress::{Ack, Acknowledge};
 use crate::retry::{Backoff, Retries};
-
-/// A record, with the acknowledgement to give once all its effects are durable.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct TrackedRecord {
-    /// The change.
-    pub record: Record,
-    /// The acknowledgement to [complete](Ack::done) once every effect of the record is durable. If
-    /// it is dropped without that, the shard is read again, after a second, from its last record
-    /// with all up to it done. No record behind this one is given before.
-    pub ack: Ack,
-}
-
-impl TrackedRecord {
-    /// Returns whether this worker still has the record's shard, and no record before it was dropped: [`Ack::is_current`].
-    /// Records that are not current are not handed out, but one may cease to be current afterward: check before each step,
-    /// and skip the record if it is not. It is given again, to the worker that has the shard then.
-    #[must_use]
-    pub fn is_current(&self) -> bool {
-        self.ack.is_current()
-    }
-}
 
 /// A table's changes, those of each shard in order.
 ///
@@ -59,9 +38,9 @@ impl TrackedRecord {
 /// If it is dropped, everything stops where it is, and the leases lapse after the failover time.
 /// [`close`](Self::close) gives them up at once.
 pub struct RecordStream {
-    chunks: mpsc::Receiver<Chunk>,
+    batches: mpsc::Receiver<RecordBatch>,
     news: NewsReceiver,
-    /// The records of the last chunk that have not been taken yet.
+    /// The records of the last batch that have not been taken yet.
     ready: VecDeque<TrackedRecord>,
     /// The progress of shards that has not been taken yet, where events are.
     progress: PendingProgress,
@@ -89,13 +68,13 @@ impl fmt::Debug for RecordStream {
 
 impl RecordStream {
     pub(super) fn new(
-        (chunks, news): (mpsc::Receiver<Chunk>, NewsReceiver),
+        (batches, news): (mpsc::Receiver<RecordBatch>, NewsReceiver),
         running: Running,
         control: StreamsControl,
         letters: Letters,
     ) -> Self {
         Self {
-            chunks,
+            batches,
             news,
             ready: VecDeque::new(),
             progress: PendingProgress::default(),
@@ -141,7 +120,7 @@ impl RecordStream {
     ///
     /// Cancel safe: no event is lost.
     pub async fn next_event(&mut self) -> Option<Result<StreamsEvent, StreamsError>> {
-        self.news.want();
+        self.news.subscribe();
         std::future::poll_fn(|context| {
             loop {
                 if let Poll::Ready(Some(event)) = self.poll_news(context) {
@@ -176,7 +155,7 @@ impl RecordStream {
     ///
     /// Cancel safe: no event is lost.
     pub async fn next_closing(&mut self) -> StreamsEvent {
-        self.news.want();
+        self.news.subscribe();
         std::future::poll_fn(|context| match self.poll_news(context) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
@@ -230,8 +209,8 @@ impl RecordStream {
     async fn closed(mut self) -> Result<(), StreamsError> {
         // These were not taken: they are never acknowledged, so they must not be awaited.
         self.ready.clear();
-        self.chunks.close();
-        while self.chunks.try_recv().is_ok() {}
+        self.batches.close();
+        while self.batches.try_recv().is_ok() {}
         // Guards that were not taken hold nothing.
         self.news.receiver.close();
         while self.news.receiver.try_recv().is_ok() {}
@@ -259,7 +238,7 @@ impl RecordStream {
     /// Polls until a record is ready to be taken, or progress.
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(), StreamsError>>> {
         loop {
-            // Also after a chunk, whose letters would wake nothing otherwise.
+            // Also after a batch, whose letters would wake nothing otherwise.
             while let Poll::Ready(Some(_)) = self.writing_letters.poll_join_next(context) {}
             match self.ready.front() {
                 Some(first) if first.is_current() => return Poll::Ready(Some(Ok(()))),
@@ -268,13 +247,13 @@ impl RecordStream {
                 None if self.progress.is_ready() => return Poll::Ready(Some(Ok(()))),
                 None => {}
             }
-            match ready!(self.chunks.poll_recv(context)) {
-                Some(chunk) => {
-                    if let Err(error) = self.unpack(chunk) {
+            match ready!(self.batches.poll_recv(context)) {
+                Some(batch) => {
+                    if let Err(error) = self.unpack(batch) {
                         self.ready.clear();
                         self.progress.clear();
                         self.running = None;
-                        self.chunks.close();
+                        self.batches.close();
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
@@ -290,14 +269,14 @@ impl RecordStream {
         }
     }
 
-    fn unpack(&mut self, mut chunk: Chunk) -> Result<(), StreamsError> {
-        if !chunk.acks.is_handing_out() {
+    fn unpack(&mut self, mut batch: RecordBatch) -> Result<(), StreamsError> {
+        if !batch.acks.is_handing_out() {
             // It is given again. Dropped whole, it says so to its tracker.
             return Ok(());
         }
-        let entries = std::mem::take(&mut chunk.entries);
-        let (shard, acks) = (&chunk.shard, &chunk.acks);
-        let progress = (!entries.is_empty(), chunk.progress);
+        let entries = std::mem::take(&mut batch.entries);
+        let (shard, acks) = (&batch.shard, &batch.acks);
+        let progress = (!entries.is_empty(), batch.progress);
         self.progress.note(shard, acks, progress);
         for (entry, number) in entries {
             let ack = Ack::new(Arc::clone(acks) as Arc<dyn Acknowledge>, number);

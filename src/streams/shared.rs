@@ -140,7 +140,7 @@ impl Shared {
     /// # Errors
     ///
     /// [`StreamsError::CallbackPanicked`] if the filter panicked.
-    pub(crate) fn wants(&self, record: &Record) -> Result<bool, StreamsError> {
+    pub(crate) fn accepts(&self, record: &Record) -> Result<bool, StreamsError> {
         match &self.callbacks.filter {
             Some(filter) => guarded("filter", || filter(record)),
             None => Ok(true),

@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, watch};
 use super::StreamsError;
 use super::builder::StreamsSourceBuilder;
 use super::control::{Running, StreamsControl};
-use super::dispatcher::{Chunk, Destination};
+use super::dispatcher::Destination;
 use super::events::NewsReceiver;
 use super::policy::{Batch, BatchError, erase};
+use super::record_batch::RecordBatch;
 use super::record_stream::{Letters, RecordStream};
 use super::shared::Order;
 use super::worker::Worker;
@@ -23,7 +24,7 @@ use crate::retry::Backoff;
 /// Workers in any number of processes share the stream's shards by the lease table; see the [module](super) for the guarantees.
 pub struct StreamsSource {
     pub(super) worker: Worker,
-    pub(super) receiver: (mpsc::Receiver<Chunk>, NewsReceiver),
+    pub(super) receiver: (mpsc::Receiver<RecordBatch>, NewsReceiver),
     pub(super) orders: Arc<watch::Sender<Order>>,
     pub(super) received_orders: watch::Receiver<Order>,
     /// The randomness of the delays of dead letters, if records are taken as a stream.

@@ -207,8 +207,3 @@ impl Counters {
         }
     }
 }
-
-/// Returns a count as a gauge takes it.
-pub(super) fn count(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
-}

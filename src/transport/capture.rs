@@ -1,36 +1,24 @@
 //! The parts that the SDK resolved for a request, kept so that later requests need not resolve them
 //! again.
 
+use super::identities::{Account, Identities};
 use super::operation::Service;
 use super::signature::sign_by_sdk;
 use super::signer::Signer;
 use super::{Operation, Shared, TransportKind, clock};
 use aws_credential_types::Credentials;
-use aws_credential_types::attributes::AccountId;
-use aws_sdk_dynamodb::config::endpoint::Params;
 use aws_sdk_dynamodb::config::{ConfigBag, RuntimeComponents};
-use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::auth::{AuthScheme, AuthSchemeId};
-use aws_smithy_runtime_api::client::endpoint::EndpointResolverParams;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::identity::{
-    Identity, IdentityCacheLocation, ResolveCachedIdentity, ResolveIdentity, SharedIdentityCache,
-    SharedIdentityResolver,
-};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::http::Headers;
-use aws_smithy_types::config_bag::Layer;
 use aws_smithy_types::endpoint::Endpoint;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use bytes::Bytes;
 use std::fmt;
 use std::time::{Duration, SystemTime};
-
-/// The scheme that the direct way can sign with.
-const SIGV4: AuthSchemeId = AuthSchemeId::new("sigv4");
 
 /// Headers that the direct way sends as captured: they are the same for every request.
 const CAPTURED_HEADERS: [&str; 3] = ["content-type", "user-agent", "x-amz-user-agent"];
@@ -48,19 +36,11 @@ const REMADE_HEADERS: [&str; 8] = [
     "amz-sdk-request",
 ];
 
-/// Everything that is the same for all requests to one table or stream. Apart from `proof` the
-/// fields are resolved once, independently of each other,
-/// so no smaller type would hold an invariant.
+/// Everything that is the same for all requests to one table or stream.
 #[derive(Debug)]
 pub(super) struct Captured {
-    components: RuntimeComponents,
     connector: SharedHttpConnector,
-    resolver: SharedIdentityResolver,
-    cache: Option<SharedIdentityCache>,
-    /// The settings that identity caches and resolvers read: the client's own of retries and
-    /// timeouts.
-    config: ConfigBag,
-    account: Account,
+    pub(super) identities: Identities,
     pub(super) uri: http::Uri,
     pub(super) uri_text: String,
     pub(super) region: String,
@@ -119,21 +99,16 @@ impl Captured {
             return Err(NotDirect("the request has headers of its own"));
         }
 
-        let resolver = components
-            .auth_scheme(SIGV4)
-            .and_then(|scheme| scheme.identity_resolver(components))
-            .ok_or(NotDirect("there is no identity resolver for SigV4"))?;
-        let cache = match resolver.cache_location() {
-            IdentityCacheLocation::RuntimeComponents => Some(components.identity_cache()),
-            _ => None,
-        };
-        let http_client = components
-            .http_client()
-            .ok_or(NotDirect("there is no HTTP client to share"))?;
+        let account = Account::of(config, shared.client.service());
         let timeouts = config
             .load::<TimeoutConfig>()
             .cloned()
             .unwrap_or_else(TimeoutConfig::disabled);
+        let identities = Identities::new(components, account, timeouts.clone(), retry)
+            .ok_or(NotDirect("there is no identity resolver for SigV4"))?;
+        let http_client = components
+            .http_client()
+            .ok_or(NotDirect("there is no HTTP client to share"))?;
         let mut settings = HttpConnectorSettings::builder();
         settings.set_connect_timeout(timeouts.connect_timeout());
         settings.set_read_timeout(timeouts.read_timeout());
@@ -154,17 +129,9 @@ impl Captured {
         .into_iter()
         .flatten()
         .fold(shared.attempt_timeout, Duration::min);
-        let mut layer = Layer::new("dynamodb-connector");
-        layer.store_put(timeouts);
-        if let Some(retry) = retry {
-            layer.store_put(retry);
-        }
         Ok(Self {
             connector,
-            resolver,
-            cache,
-            config: ConfigBag::of_layers([layer]),
-            account: Account::of(config, shared.client.service()),
+            identities,
             uri: request
                 .uri()
                 .parse()
@@ -174,7 +141,6 @@ impl Captured {
             service: scope.service.to_owned(),
             headers: templates(request, &endpoint_headers, shared.client.service()),
             operations: shared.client.service().operations(),
-            components: components.clone(),
             limit,
             signer: None,
             proof: Some(proof),
@@ -187,7 +153,7 @@ impl Captured {
     /// A client that was made to sign in another way shows here, and not as a refused request.
     pub(super) async fn prove(&mut self) -> Option<bool> {
         let proof = self.proof.take()?;
-        let resolving = tokio::time::timeout(PROOF_TIMEOUT, self.identity());
+        let resolving = tokio::time::timeout(PROOF_TIMEOUT, self.identities.resolve());
         let identity = resolving.await.ok()?.ok()?;
         let key = identity.data::<Credentials>()?.access_key_id();
         let credential = proof.authorization.split("Credential=").nth(1)?;
@@ -222,37 +188,6 @@ impl Captured {
         Some(proven)
     }
 
-    /// Returns the identity to sign as: from the client's identity cache, so that rotation is seen.
-    pub(super) async fn identity(&self) -> Result<Identity, BoxError> {
-        match &self.cache {
-            Some(cache) => {
-                let resolver = self.resolver.clone();
-                cache
-                    .resolve_cached_identity(resolver, &self.components, &self.config)
-                    .await
-            }
-            None => {
-                self.resolver
-                    .resolve_identity(&self.components, &self.config)
-                    .await
-            }
-        }
-    }
-
-    /// Returns whether an identity belongs to the account that the endpoint was resolved for:
-    /// account-id endpoints differ between accounts.
-    pub(super) fn serves(&self, identity: &Identity) -> bool {
-        match &self.account {
-            #[cfg(feature = "streams")]
-            Account::Any => true,
-            Account::Only(account) => account.as_deref() == account_id(identity),
-        }
-    }
-
-    pub(super) fn now(&self) -> SystemTime {
-        self.components.time_source().unwrap_or_default().now()
-    }
-
     pub(super) fn headers(&self, operation: Operation) -> Headers {
         self.headers
             .get(operation.index())
@@ -270,36 +205,6 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The least difference that is taken for a skew: a signature's time is in whole seconds.
 const MIN_SKEW: Duration = Duration::from_secs(5);
-
-/// The accounts whose requests an endpoint takes.
-#[derive(Debug)]
-enum Account {
-    /// The endpoint is one for all accounts.
-    #[cfg(feature = "streams")]
-    Any,
-    Only(Option<String>),
-}
-
-impl Account {
-    fn of(config: &ConfigBag, service: Service) -> Self {
-        match service {
-            // Its endpoint rules don't take an account (aws-sdk-dynamodbstreams 1.122).
-            #[cfg(feature = "streams")]
-            Service::Streams => Self::Any,
-            Service::DynamoDb => Self::Only(
-                config
-                    .load::<EndpointResolverParams>()
-                    .and_then(|params| params.get::<Params>()?.account_id())
-                    .map(str::to_owned),
-            ),
-        }
-    }
-}
-
-/// Returns the account, as endpoint rules see it.
-fn account_id(identity: &Identity) -> Option<&str> {
-    identity.property::<AccountId>().map(AccountId::as_str)
-}
 
 fn endpoint_headers(config: &ConfigBag) -> Vec<(String, String)> {
     let Some(endpoint) = config.load::<Endpoint>() else {

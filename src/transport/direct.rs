@@ -49,14 +49,14 @@ async fn attempt(
     body: &Bytes,
     sent: &AtomicBool,
 ) -> Outcome {
-    let identity = match captured.identity().await {
+    let identity = match captured.identities.resolve().await {
         Ok(identity) => identity,
         Err(error) => return Outcome::Settled(Err(failure::credentials(error.as_ref()))),
     };
-    if !captured.serves(&identity) {
+    if !captured.identities.serves(&identity) {
         return Outcome::AccountChanged;
     }
-    let now = captured.now();
+    let now = captured.identities.now();
     let signed_at = shared.skew.apply(now);
     let Ok(request) = request(captured, &identity, operation, signed_at, body) else {
         // The error's text may quote the request.

@@ -33,6 +33,7 @@
 //! | `tap` | the interceptor: swaps the body in, keeps the answer, captures what was resolved |
 //! | `elided_answer` | items kept from the SDK's deserializers |
 //! | `capture` | what the SDK resolved, and its proof |
+//! | `identities` | the identities that requests are signed as |
 //! | `signer` | signatures with all that stays the same worked out once |
 //! | `signature` | a signature by `aws-sigv4`, which the other two are measured by |
 //! | `clock` | the skew between this clock and the service's |
@@ -43,7 +44,7 @@
 //! | `answer`, `describe` | the answers of writes, and of `DescribeTable` |
 //!
 //! Imports go one way: `sdk` and `client` ─▶ `tap` ─▶ `capture` ─▶ `signer` ─▶ `signature`, and
-//! `direct` ─▶ `capture`. All of them see the transport's shared state, which stands here.
+//! `direct` ─▶ `capture` ─▶ `identities`. All of them see the transport's shared state, which stands here.
 //!
 //! **Rejected.** Reading the parts from `Config`: `credentials_provider()` is `None` in 1.136, and
 //! endpoint rules can't be run from outside. Building requests from `AttributeValue` trees: three
@@ -65,6 +66,7 @@ mod describe;
 mod direct;
 mod elided_answer;
 mod failure;
+mod identities;
 mod members;
 mod operation;
 mod sdk;

@@ -5,7 +5,8 @@
     reason = "helpers of tests fail as tests do"
 )]
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;
@@ -90,7 +91,7 @@ async fn waiting_callers_are_served_in_order() {
         let (table, order) = (table.clone(), Arc::clone(&order));
         tasks.push(tokio::spawn(async move {
             drop(table.put(&row(format!("k{n}"), n)).await.unwrap());
-            order.lock().unwrap().push(n);
+            order.lock().push(n);
         }));
         settle().await;
     }
@@ -102,7 +103,7 @@ async fn waiting_callers_are_served_in_order() {
     for task in tasks {
         task.await.unwrap();
     }
-    let order = std::mem::take(&mut *order.lock().unwrap());
+    let order = std::mem::take(&mut *order.lock());
     assert_eq!(order, (0..20).filter(|n| *n != 3).collect::<Vec<_>>());
     table.close().await.unwrap();
     assert_no_room_taken(&table);

@@ -2,8 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::DeadLetterFormatError;
@@ -27,7 +28,7 @@ async fn with_lines(fake: &FaultyDynamoDb) -> (TableSink, Lines) {
     let lines = Lines::default();
     let kept = Arc::clone(&lines);
     let sink = builder(fake, TableSettings::default()).dead_letters(move |letter| {
-        kept.lock().unwrap().push(letter.to_json_line());
+        kept.lock().push(letter.to_json_line());
         async { Ok(()) }
     });
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
@@ -89,7 +90,7 @@ async fn letters_are_lines_of_the_documented_form() {
     let no_json = HashMap::from([((1, 2), 3)]);
     drop(table.put_or_dead_letter(&no_json).await.unwrap());
 
-    let lines = lines.lock().unwrap();
+    let lines = lines.lock();
     let written: Vec<String> = lines.iter().map(|line| with_fixed_token(line)).collect();
     let fixture: Vec<&str> = FIXTURE.lines().collect();
     assert_eq!(written, fixture, "{}", written.join("\n"));
@@ -142,7 +143,7 @@ async fn a_letter_is_one_line_whatever_breaks_its_json_has() {
     let (table, lines) = with_lines(&fake).await;
     let pretty = serde_json::value::RawValue::from_string("{\n \"n\":\r\n 1}".to_owned());
     drop(table.put_or_dead_letter(&pretty.unwrap()).await.unwrap());
-    let line = lines.lock().unwrap()[0].clone();
+    let line = lines.lock()[0].clone();
     assert!(!line.contains(['\n', '\r']), "{line}");
     let row = WriteRecord::from_dead_letter(&line).unwrap();
     assert_eq!(
@@ -221,11 +222,7 @@ async fn a_wrong_row_goes_to_the_handler_and_others_go_on() {
     let (table, lines) = with_lines(&fake).await;
     let good = table.put_or_dead_letter(&row("good", 1)).await.unwrap();
     let misfit = table.put_or_dead_letter(&json!({"n": 1})).await.unwrap();
-    assert_eq!(
-        lines.lock().unwrap().len(),
-        1,
-        "before the outcome is asked for"
-    );
+    assert_eq!(lines.lock().len(), 1, "before the outcome is asked for");
     assert!(good.await.is_written());
     assert_misfit(&misfit.await);
     // A dropped receipt is nobody's error: the handler has the record.
@@ -233,7 +230,7 @@ async fn a_wrong_row_goes_to_the_handler_and_others_go_on() {
     table.flush().await.unwrap();
     assert_eq!(table.stats().rejected, 2);
     table.close().await.unwrap();
-    assert_eq!(lines.lock().unwrap().len(), 2);
+    assert_eq!(lines.lock().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -315,7 +312,7 @@ async fn a_stream_of_records_goes_on_past_wrong_rows() {
     });
     let forwarded = stream::iter(rows).map(Ok).forward(table.records()).await;
     forwarded.unwrap();
-    assert_eq!(lines.lock().unwrap().len(), 10);
+    assert_eq!(lines.lock().len(), 10);
     assert_eq!(fake.items(TABLE).len(), 90);
 
     let table = failing(&fake, "the disk is full").await;

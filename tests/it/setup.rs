@@ -1,7 +1,8 @@
 //! What the sink's tests have in common: a table, a record, and a sink opened on both.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -169,7 +170,7 @@ impl Log {
 
     /// The lines that contain this text, such as a level.
     pub(crate) fn lines(&self, text: &str) -> Vec<String> {
-        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = self.0.lock();
         let log = String::from_utf8_lossy(&bytes);
         let lines = log.lines().filter(|line| line.contains(text));
         lines.map(str::to_owned).collect()
@@ -184,7 +185,7 @@ pub(crate) struct LogGuard {
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.0.lock();
         log.extend_from_slice(bytes);
         Ok(bytes.len())
     }

@@ -5,8 +5,8 @@
 //! instead. A write is forgotten once its outcome has been compared with what the table took, so the ledger is
 //! as small as what is under way.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use dynamodb_connector::sink::Outcome;
@@ -127,7 +127,7 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+        self.books.lock()
     }
 
     /// Takes down a write before it is submitted, so that it is known however soon it is applied.

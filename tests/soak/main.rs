@@ -45,8 +45,8 @@ mod tables;
 mod watch;
 mod writer;
 
+use parking_lot::Mutex;
 use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use server::Server;
@@ -71,7 +71,7 @@ fn from_environment(name: &str, otherwise: u64) -> u64 {
 fn soak(length: Duration, server: impl AsyncFnOnce() -> Server) {
     // One at a time: they share the machine, and the memory that is measured.
     static TURN: Mutex<()> = Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = TURN.lock();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -4,8 +4,9 @@
 //! hands of the handler. These sinks send through the SDK, the lasting one directly. Keys come back only after
 //! many rounds, so that a request which one sink left behind can't undo what the next one wrote.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::Client;
 use dynamodb_connector::TransportKind;
@@ -79,7 +80,7 @@ async fn round(client: &Client, first: u64) {
             match receipt.await {
                 Outcome::Written => drop(left.remove(&id)),
                 Outcome::Rejected { .. } if is_bad(id) => {
-                    let letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
+                    let letters = letters.lock();
                     if letters.taken.contains(&id) {
                         left.remove(&id);
                     }
@@ -97,7 +98,7 @@ async fn round(client: &Client, first: u64) {
         }
     }
     assert!(left.is_empty(), "left of a round: {:?}", left.keys());
-    let letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
+    let letters = letters.lock();
     assert_eq!(letters.taken.len() as u64, WRITES / BAD, "{letters:?}");
 }
 
@@ -111,7 +112,7 @@ async fn open(client: &Client, letters: &Arc<Mutex<Letters>>) -> DynamoDbSink {
             let json = letter.record.item().expect("a put").as_json().to_vec();
             let text = String::from_utf8(json).expect("text");
             let id = ids_in(&text).next().expect("an id");
-            let mut letters = letters.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut letters = letters.lock();
             let known = !letters.refused.insert(id);
             assert!(!known || letters.taken.insert(id), "{id} came thrice");
             async move {

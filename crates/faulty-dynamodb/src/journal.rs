@@ -27,7 +27,7 @@ pub struct AppliedWrite {
 }
 
 impl AppliedWrite {
-    /// The write's place in the order of all writes, from 1.
+    /// The position of the write in the order of all writes, from 1.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -88,6 +88,9 @@ pub enum RequestOutcome {
 }
 
 /// A request as it was received, and how it ended.
+///
+/// Its fields are facts that are noted once and read by name through the methods below. They have no
+/// invariants together, so no smaller type would hold one.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
     pub(crate) number: u64,
@@ -239,8 +242,8 @@ impl Journal {
         let writes = record.operation.is_some_and(Operation::is_write);
         let mut keys = Vec::new();
         for target in targets.keys.iter().filter(|_| writes && self.keep) {
-            let place = (target.table.clone(), target.key.clone());
-            if let Some(earlier) = self.holders.insert(place.clone(), number)
+            let item = (target.table.clone(), target.key.clone());
+            if let Some(earlier) = self.holders.insert(item.clone(), number)
                 && earlier != number
             {
                 self.overlaps.push(Overlap {
@@ -249,7 +252,7 @@ impl Journal {
                     requests: (earlier, number),
                 });
             }
-            keys.push(place);
+            keys.push(item);
         }
         self.in_flight.insert(number, keys);
         self.max_in_flight = self.max_in_flight.max(self.in_flight.len());
@@ -260,9 +263,9 @@ impl Journal {
 
     /// The sender no longer waits for a request.
     pub(crate) fn ended(&mut self, number: u64) {
-        for place in self.in_flight.remove(&number).into_iter().flatten() {
-            if self.holders.get(&place) == Some(&number) {
-                self.holders.remove(&place);
+        for item in self.in_flight.remove(&number).into_iter().flatten() {
+            if self.holders.get(&item) == Some(&number) {
+                self.holders.remove(&item);
             }
         }
     }

@@ -13,6 +13,48 @@ pub(super) enum Refill {
     BySecond(f64),
 }
 
+/// The partitions of the table, each with a bucket of its own. A table without any has one limit alone.
+#[derive(Default)]
+struct Partitions {
+    /// Units a second that a partition takes.
+    rate: f64,
+    /// Seconds of its rate that a partition keeps.
+    kept: f64,
+    levels: Vec<f64>,
+}
+
+impl Partitions {
+    /// Returns so many partitions, each of them full.
+    fn new(count: usize, rate: f64, kept: f64) -> Self {
+        Self {
+            rate,
+            kept,
+            levels: vec![rate * kept; count],
+        }
+    }
+
+    /// Returns the partition that a write goes to, drawn at random.
+    fn draw(&self, rng: &mut fastrand::Rng) -> Option<usize> {
+        let count = self.levels.len();
+        (count > 0).then(|| rng.usize(..count))
+    }
+
+    fn has_unit(&self, at: usize) -> bool {
+        self.levels[at] >= 1.0
+    }
+
+    fn take_unit(&mut self, at: usize) {
+        self.levels[at] -= 1.0;
+    }
+
+    fn refill(&mut self, seconds: f64) {
+        let max = self.rate * self.kept;
+        for level in &mut self.levels {
+            *level = (*level + seconds * self.rate).min(max);
+        }
+    }
+}
+
 pub(super) struct Table {
     pub(super) rate: f64,
     /// The share of writes that is refused whatever is left.
@@ -22,15 +64,12 @@ pub(super) struct Table {
     /// At the end of each so many seconds, this share of the writes is refused for so many.
     pub(super) gaps: Option<(f64, f64)>,
     pub(super) gap_share: f64,
-    /// Units a second that a partition takes, and keeps for a second of these.
-    pub(super) partition_units: f64,
-    pub(super) partition_kept: f64,
     /// Seconds of the rate that it keeps.
     kept: f64,
     level: f64,
     refill: Refill,
     at: f64,
-    partitions: Vec<f64>,
+    partitions: Partitions,
     left: bool,
 }
 
@@ -42,13 +81,11 @@ impl Table {
             background_requests: 0.0,
             gaps: None,
             gap_share: 1.0,
-            partition_units: PARTITION,
-            partition_kept: 1.0,
             kept: 300.0,
             level: 0.0,
             refill,
             at: 0.0,
-            partitions: Vec::new(),
+            partitions: Partitions::default(),
             left: true,
         }
     }
@@ -58,8 +95,14 @@ impl Table {
         self
     }
 
-    pub(super) fn partitions(mut self, count: usize) -> Self {
-        self.partitions = vec![self.partition_units * self.partition_kept; count];
+    /// Gives the table so many partitions as the service has them.
+    pub(super) fn partitions(self, count: usize) -> Self {
+        self.partitions_of(count, PARTITION, 1.0)
+    }
+
+    /// Gives the table so many partitions, each of this rate, that keep so many seconds of it.
+    pub(super) fn partitions_of(mut self, count: usize, rate: f64, kept: f64) -> Self {
+        self.partitions = Partitions::new(count, rate, kept);
         self
     }
 
@@ -108,16 +151,15 @@ impl Table {
     /// Returns whether a write of one unit is taken; a share is refused in any case.
     fn take(&mut self, now: Duration, refused: f64, rng: &mut fastrand::Rng) -> bool {
         self.advance(now.as_secs_f64());
-        let count = self.partitions.len();
-        let partition = (count > 0).then(|| rng.usize(..count));
+        let partition = self.partitions.draw(rng);
         self.left = self.level >= 1.0;
-        let narrow = partition.is_some_and(|at| self.partitions[at] < 1.0);
+        let narrow = partition.is_some_and(|at| !self.partitions.has_unit(at));
         if !self.left || narrow || (refused > 0.0 && rng.f64() < refused) {
             return false;
         }
         self.level -= 1.0;
         if let Some(at) = partition {
-            self.partitions[at] -= 1.0;
+            self.partitions.take_unit(at);
         }
         true
     }
@@ -129,9 +171,6 @@ impl Table {
         };
         self.at = now;
         self.level = (self.level + seconds * self.rate).min(self.rate * self.kept);
-        for partition in &mut self.partitions {
-            let most = self.partition_units * self.partition_kept;
-            *partition = (*partition + seconds * self.partition_units).min(most);
-        }
+        self.partitions.refill(seconds);
     }
 }

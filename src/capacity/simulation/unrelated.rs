@@ -97,10 +97,8 @@ fn after_the_refusals_end_the_old_rate_is_back() {
 #[test]
 fn partitions_that_keep_little_do_not_stop_a_blind_sink() {
     let written = mean(|seed| {
-        let mut table = Table::new(1600.0, Dripping);
-        table.partition_units = 100.0;
-        table.partition_kept = 0.1;
-        let mut world = World::new(table.partitions(16), &[BLIND], seed);
+        let table = Table::new(1600.0, Dripping).partitions_of(16, 100.0, 0.1);
+        let mut world = World::new(table, &[BLIND], seed);
         world.run(60, 1450.0);
         world.all(20..60).0 / 1450.0
     });

@@ -86,7 +86,7 @@ impl AloneRecords {
     }
 
     /// Notes that a record waits for the client. Under the lock on the clients, as [`has_client`](Self::has_client).
-    pub(super) fn wants_client(&self) {
+    pub(super) fn request_client(&self) {
         self.wanted.store(true, Ordering::Release);
     }
 

@@ -28,7 +28,7 @@ impl Route {
         while let Some((kind, number, pending)) = flow.next(all_alone) {
             let Some(client) = clients.of(kind) else {
                 if kind == ClientKind::Single {
-                    self.alone.wants_client();
+                    self.alone.request_client();
                 }
                 break;
             };

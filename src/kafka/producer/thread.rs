@@ -166,7 +166,7 @@ impl Route {
         let tick = TICK.min(self.core.delivery_timeout / 4).max(SHORTEST_TICK);
         let clock = self.core.clock;
         let mut next = clock.now() + tick;
-        let mut used_alone = clock.now();
+        let mut alone_used_at = clock.now();
         while self.pending.load(Ordering::Acquire) > 0 || !self.stop.load(Ordering::Acquire) {
             self.poll(next.saturating_sub(clock.now()));
             if clock.now() < next && !self.needs_recovery.load(Ordering::Acquire) {
@@ -176,8 +176,8 @@ impl Route {
             self.core.meter.level(self.core.admission.occupancy());
             self.core.connection.advance();
             if self.alone.take_used() {
-                used_alone = clock.now();
-            } else if clock.now() >= used_alone + ALONE_LASTS {
+                alone_used_at = clock.now();
+            } else if clock.now() >= alone_used_at + ALONE_LASTS {
                 self.end_alone();
             }
             if self.has_ended() {

@@ -17,11 +17,13 @@
 //!
 //! | file | content |
 //! |---|---|
+//! | `charge` | the room that a record takes, and the bounds of all of it |
 //! | `room` | the room in use, by records, bytes and quota group, and the share of all tables |
 //! | `waiters` | the callers that wait for room, in the line or apart by their group |
 //! | `life` | the end of the admission: closed, ended, lost, orphaned |
 //! | `quota_groups` | records by partition key and by index |
 
+mod charge;
 mod life;
 mod prehashed;
 mod quota_groups;
@@ -37,40 +39,12 @@ use tokio::sync::Notify;
 
 use super::error::SubmitError;
 use super::shared_limit::SharedLimit;
-use crate::admission::Limits;
 use life::Life;
 use room::Room;
 use waiters::{Waiters, wake_all};
 
+pub(super) use charge::{Bounds, Charge};
 pub(super) use waiters::Turn;
-
-/// The room that a record takes of the buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Charge {
-    pub(super) bytes: usize,
-    /// The hash of its partition key.
-    pub(super) partition: u64,
-    /// The indexes that it enters, a bit for each.
-    pub(super) indexes: u32,
-}
-
-impl Charge {
-    /// The charge of a record that does not enter.
-    pub(super) const NONE: Self = Self {
-        bytes: 0,
-        partition: 0,
-        indexes: 0,
-    };
-}
-
-/// The bounds of a buffer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) buffer: Limits,
-    /// The most records that one partition key may have in the buffer, or that may enter an index
-    /// that is short of capacity.
-    pub(super) share: usize,
-}
 
 /// The state of an admission, all of it under one lock.
 #[derive(Debug)]

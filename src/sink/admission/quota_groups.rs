@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::Charge;
+use super::charge::Charge;
 use super::prehashed::Prehashed;
 
 /// A partition key, by its hash, or an index, by a number that stands above.

@@ -1,7 +1,7 @@
 //! The room of a buffer, and its use.
 
+use super::charge::{Bounds, Charge};
 use super::quota_groups::{QuotaGroup, QuotaGroups};
-use super::{Bounds, Charge};
 use crate::admission::Level;
 use crate::sink::shared_limit::Share;
 

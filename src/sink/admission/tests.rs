@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::*;
+use crate::admission::Limits;
 
 const COLD: u64 = 1;
 const HOT: u64 = 2;

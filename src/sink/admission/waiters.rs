@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use super::Charge;
+use super::charge::Charge;
 use super::prehashed::Prehashed;
 use super::quota_groups::QuotaGroup;
 use super::room::Room;

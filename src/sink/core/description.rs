@@ -31,10 +31,10 @@ impl Described {
 /// The descriptions of a table whose state is unproven.
 #[derive(Debug, Default)]
 pub(super) struct Description {
-    wanted: bool,
+    requested: bool,
     /// Set while the table is described for its capacity: one description is under way at a time.
     refreshing: bool,
-    /// The time of the next one, if one is wanted.
+    /// The time of the next one, if one is requested.
     due: Duration,
     /// The number of the next request when the one under way was asked for.
     asked_at: Option<u64>,
@@ -57,18 +57,18 @@ impl Description {
     /// Puts off a description that could not be asked for.
     fn postpone(&mut self, now: Duration) {
         self.asked_at = None;
-        self.wanted = true;
+        self.requested = true;
         self.due = now.saturating_add(MIN_DESCRIBE_INTERVAL);
     }
 
     /// Requests a description, once the next one is due.
-    pub(super) fn want(&mut self) {
-        self.wanted = true;
+    pub(super) fn request(&mut self) {
+        self.requested = true;
     }
 
     /// Returns the time at which to ask for one; `None` where none is wanted, or one is under way.
     pub(super) fn due_at(&self) -> Option<Duration> {
-        (self.wanted && !self.is_under_way()).then_some(self.due)
+        (self.requested && !self.is_under_way()).then_some(self.due)
     }
 
     fn is_under_way(&self) -> bool {
@@ -111,7 +111,7 @@ impl<C, F> Core<C, F> {
                 .due_at()
                 .is_some_and(|due| due <= now);
         if due {
-            self.isolation.description.wanted = false;
+            self.isolation.description.requested = false;
             self.isolation.description.asked_at = Some(self.requests.next());
         }
         due
@@ -141,14 +141,14 @@ impl<C, F> Core<C, F> {
     /// Returns whether the state of the table is unproven: it is to be described again, or a write
     /// to be tried.
     pub(crate) fn is_unproven(&self) -> bool {
-        self.isolation.description.wanted || self.isolation.description.trying
+        self.isolation.description.requested || self.isolation.description.trying
     }
 
     /// Notes that a write was carried out, which may have been the one that was tried again.
     pub(super) fn end_trial(&mut self) {
         if self.isolation.description.trying && !self.isolation.awaits_description() {
             self.isolation.description.trying = false;
-            self.isolation.description.resolved = !self.isolation.description.wanted;
+            self.isolation.description.resolved = !self.isolation.description.requested;
         }
     }
 
@@ -176,13 +176,13 @@ impl<C, F> Core<C, F> {
                 if self.access.described_missing(now) {
                     return self.fail(now, error);
                 }
-                self.isolation.description.want();
+                self.isolation.description.request();
                 self.try_refused(now);
             }
             Described::Failed(error) => {
                 self.access.description_failed();
                 self.isolation.description.invalid |= error.class() == ErrorClass::Invalid;
-                self.isolation.description.want();
+                self.isolation.description.request();
                 self.try_refused(now);
             }
             Described::Unchanged | Described::Denied => {
@@ -201,7 +201,7 @@ impl<C, F> Core<C, F> {
                 self.isolation.description.invalid = false;
                 if self.isolation.awaits_description() {
                     // Requests went out after this one was asked for.
-                    self.isolation.description.want();
+                    self.isolation.description.request();
                     self.isolation.description.due = now.saturating_add(MIN_DESCRIBE_INTERVAL);
                     return;
                 }
@@ -210,7 +210,7 @@ impl<C, F> Core<C, F> {
         self.isolation.description.undecided += 1;
         self.delay_description(now);
         if !self.isolation.awaits_description() && !self.access.is_refused() {
-            self.isolation.description.wanted = false;
+            self.isolation.description.requested = false;
             if decisive {
                 self.isolation.description.settle(now);
             }

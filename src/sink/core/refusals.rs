@@ -25,7 +25,7 @@ impl<C, F> Core<C, F> {
         if over && described {
             return self.fail_with(now, &request, error);
         }
-        self.isolation.description.want();
+        self.isolation.description.request();
         self.failed_attempt(now, request, error);
     }
 

@@ -97,7 +97,7 @@ impl<C, F> Core<C, F> {
             let entry = self.queue.queued(*ticket, "a refused write is not queued");
             if let Some(entry) = entry {
                 entry.write.group = Some(group);
-                own(&mut entry.write.payload);
+                detach(&mut entry.write.payload);
             }
         }
         let second = writes.split_off(writes.len() / 2);
@@ -134,7 +134,7 @@ impl<C, F> Core<C, F> {
         for (ticket, _) in &writes {
             let entry = self.queue.queued(*ticket, "a failed write is not queued");
             if let Some(entry) = entry {
-                own(&mut entry.write.payload);
+                detach(&mut entry.write.payload);
             }
         }
         if isolated {
@@ -161,7 +161,7 @@ impl<C, F> Core<C, F> {
 }
 
 /// Copies a record out of its batch's body, so that it does not keep the whole body alive.
-fn own(payload: &mut Payload) {
+fn detach(payload: &mut Payload) {
     if let Payload::Plain { data, .. } = payload {
         *data = Bytes::copy_from_slice(data);
     }

@@ -96,7 +96,7 @@ impl<C, F> Core<C, F> {
     pub(super) fn apply(&mut self, now: Duration, step: NextStep) {
         match step {
             NextStep::Open => {}
-            NextStep::Describe => self.isolation.description.want(),
+            NextStep::Describe => self.isolation.description.request(),
             NextStep::Reject(refusals) => self.reject_refusals(now, refusals),
         }
     }

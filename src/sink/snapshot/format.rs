@@ -4,13 +4,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::SnapshotError;
+use super::error::SnapshotError;
 use crate::letter::json_fault;
 use crate::sink::core::Saved;
 use crate::sink::wire::WriteLine;
 
 pub(super) const FORMAT: &str = "dynamodb-connector/sink-snapshot";
-pub(super) const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Header<'a> {

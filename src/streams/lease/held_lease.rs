@@ -9,38 +9,24 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::{SequenceNumber, ShardId};
+use super::change::Change;
+use super::checkpointing::Checkpointing;
 use super::row::{Checkpoint, LeaseRow};
-use super::table::Change;
+use super::validity::Validity;
 
-/// The time by which work on a lease ends before others may take the lease: timers are not exact.
-const MARGIN: Duration = Duration::from_millis(50);
-
+/// A lease that this worker has.
 #[derive(Debug)]
 pub(crate) struct HeldLease {
     me: String,
-    failover: Duration,
-    checkpoint_interval: Duration,
     counter: u64,
     handing_over: bool,
-    /// The time at which the last accepted write was sent.
-    renewed: Duration,
-    /// The time at which the last write was sent, accepted or not.
-    tried: Duration,
-    failures: u32,
-    /// The time at which the last accepted checkpoint was sent.
-    checkpointed: Duration,
-    stored: Checkpoint,
-    /// A checkpoint beyond the stored one.
-    reached: Option<SequenceNumber>,
-    /// The time up to which the shard was read, in milliseconds since 1970.
-    read: Option<u64>,
+    validity: Validity,
+    checkpointing: Checkpointing,
     /// The time at which the lease was first taken, in milliseconds since 1970, until stored.
     first_taken: Option<u64>,
     end: End,
     /// The time at which a look showed that the row is gone, until a write proves otherwise.
     doubted: Option<Duration>,
-    /// Set where no other worker can take the lease.
-    lasts: bool,
 }
 
 /// The way in which the lease is to be given up.
@@ -79,28 +65,20 @@ impl HeldLease {
     ) -> Self {
         Self {
             me: me.to_owned(),
-            failover,
-            checkpoint_interval,
             counter: row.counter,
             handing_over: false,
-            renewed: taken,
-            tried: taken,
-            failures: 0,
-            checkpointed: taken,
-            stored: row.checkpoint.clone(),
-            reached: None,
-            read: None,
+            validity: Validity::new(taken, failover),
+            checkpointing: Checkpointing::new(row.checkpoint.clone(), taken, checkpoint_interval),
             first_taken: None,
             end: End::No,
             doubted: None,
-            lasts: false,
         }
     }
 
     /// Returns the same lease as one that never lapses, since no other worker can take it.
     pub(crate) fn lasting(self) -> Self {
         Self {
-            lasts: true,
+            validity: self.validity.lasting(),
             ..self
         }
     }
@@ -114,25 +92,22 @@ impl HeldLease {
     }
 
     pub(crate) fn stored(&self) -> &Checkpoint {
-        &self.stored
+        self.checkpointing.stored()
     }
 
     /// Returns when the lease stops being this worker's, unless a write is accepted before.
     pub(crate) fn valid_until(&self) -> Duration {
-        if self.lasts {
-            return Duration::MAX;
-        }
-        self.renewed + self.failover.saturating_sub(MARGIN)
+        self.validity.until()
     }
 
     /// Notes that all effects up to this record are durable.
     pub(crate) fn reach(&mut self, sequence: SequenceNumber) {
-        self.reached = Some(sequence);
+        self.checkpointing.reach(sequence);
     }
 
     /// Notes that the shard was read at this time, in milliseconds since 1970.
     pub(crate) fn read_at(&mut self, time: u64) {
-        self.read = Some(time);
+        self.checkpointing.read_at(time);
     }
 
     /// Notes when the lease was taken, in milliseconds since 1970, for its row to store.
@@ -164,26 +139,23 @@ impl HeldLease {
 
     /// Returns when the next write is due.
     pub(crate) fn due(&self) -> Duration {
-        if self.failures > 0 {
-            // Several attempts fit in before the failover time ends and the lease lapses.
-            let pause = self.failover / 20 * self.failures.min(2);
-            return self.tried + pause;
+        if let Some(due) = self.validity.retry_due() {
+            return due;
         }
         if self.end != End::No || self.first_taken.is_some() || self.doubted.is_some() {
             return Duration::ZERO;
         }
-        let renewal = self.renewed + self.failover / 3;
-        match self.reached {
-            Some(_) => renewal.min(self.checkpointed + self.checkpoint_interval),
-            None => renewal,
-        }
+        let renewal = self.validity.renewal_due();
+        self.checkpointing
+            .due()
+            .map_or(renewal, |due| renewal.min(due))
     }
 
     /// Returns what to write now. Its checkpoint is `None` where that has not moved.
     pub(crate) fn change(&self) -> Change {
         let checkpoint = match &self.end {
             End::Finished(_) => Some(Checkpoint::ShardEnd),
-            _ => self.reached.map(Checkpoint::After),
+            _ => self.checkpointing.unstored(),
         };
         Change {
             checkpoint,
@@ -192,9 +164,7 @@ impl HeldLease {
                 _ => BTreeSet::new(),
             },
             created: self.first_taken,
-            read: self
-                .read
-                .filter(|_| self.stored == Checkpoint::Latest && self.reached.is_none()),
+            read: self.checkpointing.unstored_read(),
             let_go: self.end != End::No,
         }
     }
@@ -202,39 +172,32 @@ impl HeldLease {
     /// Notes that a write sent at `sent` was accepted.
     pub(crate) fn accepted(&mut self, change: &Change, sent: Duration) {
         self.counter += 1;
-        self.renewed = sent;
-        self.tried = sent;
-        self.failures = 0;
+        self.validity.accepted(sent);
         // A write from before the look says nothing of the row since.
         self.doubted = self.doubted.filter(|at| *at > sent);
         if change.created.is_some() {
             self.first_taken = None;
         }
         if let Some(checkpoint) = &change.checkpoint {
-            self.checkpointed = sent;
-            self.stored = checkpoint.clone();
-            if self.reached.as_ref().map(|r| Checkpoint::After(*r)) == change.checkpoint {
-                self.reached = None;
-            }
+            self.checkpointing.store(checkpoint, sent);
         }
     }
 
     /// Notes that a write sent at `sent` failed. It may have been applied all the same.
     pub(crate) fn failed(&mut self, sent: Duration) {
-        self.tried = sent;
-        self.failures += 1;
+        self.validity.failed(sent);
     }
 
     /// Notes that a write sent at `sent` was refused. Returns the meaning, by the row as it stands.
     pub(crate) fn refused(&mut self, row: Option<&LeaseRow>, sent: Duration) -> Verdict {
-        self.tried = sent;
+        self.validity.refused(sent);
         self.doubted = self.doubted.filter(|at| *at > sent);
         let Some(row) = row else {
             return Verdict::Missing;
         };
         if row.reader() != Some(self.me.as_str()) {
             let next = self.counter + 1;
-            let given_up = self.end != End::No && row.counter == next && self.failures > 0;
+            let given_up = self.end != End::No && row.counter == next && self.validity.has_failed();
             return if given_up {
                 Verdict::GivenUp
             } else {
@@ -248,7 +211,7 @@ impl HeldLease {
             return Verdict::Lost;
         }
         self.counter = row.counter;
-        self.failures = 0;
+        self.validity.explained();
         if asked {
             self.handing_over = true;
             return Verdict::HandOver;
@@ -264,9 +227,7 @@ impl HeldLease {
     pub(crate) fn made_again(&mut self, sent: Duration) {
         self.counter = 0;
         self.handing_over = false;
-        self.renewed = sent;
-        self.tried = sent;
-        self.failures = 0;
+        self.validity.accepted(sent);
     }
 }
 

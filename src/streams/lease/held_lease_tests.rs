@@ -1,3 +1,4 @@
+use super::super::validity::MARGIN;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);

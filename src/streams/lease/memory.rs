@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::super::ShardId;
 use super::balance::Take;
+use super::change::{Change, Written};
 use super::row::LeaseRow;
-use super::table::{Change, Written};
 use parking_lot::Mutex;
 
 #[derive(Clone, Debug, Default)]

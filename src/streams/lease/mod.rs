@@ -20,6 +20,8 @@
 //! fails at the first row that is no lease.
 
 mod balance;
+mod change;
+mod checkpointing;
 mod creation;
 mod held_lease;
 mod memory;
@@ -27,9 +29,11 @@ mod row;
 mod sync;
 mod table;
 mod update;
+mod validity;
 
 pub(crate) use balance::{Manner, Observed};
+pub(crate) use change::{Change, Written};
 pub(crate) use held_lease::{HeldLease, Verdict};
 pub(crate) use row::{Checkpoint, LeaseRow, MalformedRow};
 pub(crate) use sync::{Ancestry, Begin, Missing, Rows, has_begun, missing, outdated};
-pub(crate) use table::{Change, LeaseTable, LookError, Written};
+pub(crate) use table::{LeaseTable, LookError};

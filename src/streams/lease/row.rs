@@ -163,7 +163,8 @@ pub(crate) struct Attribute {
     texts: Option<BTreeSet<String>>,
 }
 
-/// A row as the service returns it: a field for each attribute of the format.
+/// A row as the service returns it. It has a field for each attribute of the format, so its number of
+/// fields is the format's.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct RawRow {
     #[serde(rename = "leaseKey", default)]

@@ -70,7 +70,7 @@ pub struct Batch<T> {
 /// library, an `anyhow::Error`, a text. Its causes become part of the message.
 #[derive(Debug)]
 pub struct BatchError {
-    ending: super::lanes::Ending,
+    ending: super::scheduler::Ending,
     problem: String,
 }
 
@@ -81,7 +81,7 @@ impl BatchError {
     /// done.
     pub fn retry_from(index: usize, problem: impl fmt::Display) -> Self {
         Self {
-            ending: super::lanes::Ending::Again { from: index },
+            ending: super::scheduler::Ending::Retry { from: index },
             problem: problem.to_string(),
         }
     }
@@ -91,7 +91,7 @@ impl BatchError {
     /// batch.
     pub fn refuse(index: usize, problem: impl fmt::Display) -> Self {
         Self {
-            ending: super::lanes::Ending::Refused { at: index },
+            ending: super::scheduler::Ending::Refused { at: index },
             problem: problem.to_string(),
         }
     }
@@ -101,8 +101,10 @@ impl BatchError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self.ending {
-            super::lanes::Ending::Refused { .. } => ErrorKind::Invalid,
-            super::lanes::Ending::Done | super::lanes::Ending::Again { .. } => ErrorKind::Handler,
+            super::scheduler::Ending::Refused { .. } => ErrorKind::Invalid,
+            super::scheduler::Ending::Done | super::scheduler::Ending::Retry { .. } => {
+                ErrorKind::Handler
+            }
         }
     }
 
@@ -111,7 +113,7 @@ impl BatchError {
     /// [refused](Self::refuse).
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        !matches!(self.ending, super::lanes::Ending::Refused { .. })
+        !matches!(self.ending, super::scheduler::Ending::Refused { .. })
     }
 }
 
@@ -238,7 +240,7 @@ impl fmt::Display for DeadReason {
 /// The result of handling records, for the policy.
 #[derive(Debug)]
 pub(crate) struct Handled {
-    pub(crate) ending: super::lanes::Ending,
+    pub(crate) ending: super::scheduler::Ending,
     pub(crate) reason: Option<DeadReason>,
 }
 
@@ -255,7 +257,7 @@ where
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BatchError> + Send + 'static,
 {
-    use super::lanes::Ending;
+    use super::scheduler::Ending;
     Arc::new(move |shard, records, failures| {
         let mut changes = Vec::with_capacity(records.len());
         let mut undecodable = None;
@@ -295,7 +297,7 @@ where
             match ending {
                 // All changes that were given are done. What is left begins with the record that
                 // could not be read.
-                Ending::Again { from: at } | Ending::Refused { at } if at >= readable => {
+                Ending::Retry { from: at } | Ending::Refused { at } if at >= readable => {
                     undecodable()
                 }
                 ending => Handled {
@@ -368,6 +370,6 @@ mod tests {
         assert_eq!(problem(handled(Err("out of stock"))), "out of stock");
         let refused = BatchError::refuse(2, "no");
         let ending = handled(Err(refused)).expect_err("it failed").ending;
-        assert_eq!(ending, super::super::lanes::Ending::Refused { at: 2 });
+        assert_eq!(ending, super::super::scheduler::Ending::Refused { at: 2 });
     }
 }

@@ -6,9 +6,10 @@
 //! batch. Two things differ: a record is given up only if a dead-letter handler takes it, and the
 //! order of an item's changes is kept throughout.
 
+mod dead_letters;
 mod handler;
-mod lanes;
 mod runner;
+mod scheduler;
 
 pub use handler::{Batch, BatchError, Change, DeadReason, FailedChange};
 pub(crate) use handler::{DeadLetterFn, HandleFn, erase, write_dead_letter};

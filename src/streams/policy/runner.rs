@@ -8,13 +8,13 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::task::JoinSet;
 
-use super::handler::{
-    DeadLetterFn, DeadReason, FailedChange, HandleFn, Handled, write_dead_letter,
-};
-use super::lanes::{Ending, Lanes, Piece, Rules};
+use super::dead_letters::DeadLetters;
+use super::handler::{DeadReason, HandleFn, Handled};
+use super::scheduler::{Ending, Rules, ScheduledBatch, Scheduler};
+
 use crate::clock::Clock;
 use crate::progress::Acknowledge;
-use crate::retry::{Backoff, Retries};
+use crate::retry::Backoff;
 use crate::streams::ShardId;
 use crate::streams::ack_tracker::AckTracker;
 use crate::streams::error::StreamsError;
@@ -27,25 +27,64 @@ use crate::streams::stats::Counters;
 use crate::transport::ServiceClock;
 
 /// The runner of one shard's batches and dead letters. Batches, their order and their retries are in
-/// [`Lanes`]; the rest are its shard's components.
+/// [`Scheduler`]; the rest are its shard's components.
 pub(crate) struct Runner {
     shard: ShardId,
     clock: Clock,
-    /// The service's clock, from which the ages of records are computed.
-    time: Arc<ServiceClock>,
+    age_limit: AgeLimit,
     handle: HandleFn,
-    dead_letters: Option<DeadLetterFn>,
+    dead_letters: DeadLetters,
     counters: Arc<Counters>,
-    failure_log: Arc<FailureLog>,
-    /// The lanes whose last batch failed.
-    failing: BTreeSet<usize>,
-    lanes: Lanes<Numbered>,
-    parallel: bool,
-    max_age: Option<Duration>,
-    backoff: Backoff,
+    failing: FailingGroups,
+    scheduler: Scheduler<Numbered>,
     acks: Arc<AckTracker>,
     running: JoinSet<Ran>,
     rng: fastrand::Rng,
+}
+
+/// The age from which records are given up.
+struct AgeLimit {
+    /// The service's clock, from which the ages of records are computed.
+    time: Arc<ServiceClock>,
+    max: Option<Duration>,
+}
+
+impl AgeLimit {
+    /// Returns the index of the first record that must not be given to the handler, and the reason.
+    fn first_unfit(&self, records: &[Numbered]) -> Option<(usize, DeadReason)> {
+        let oldest = self.max.map(|max| (self.time.now(), max));
+        records.iter().enumerate().find_map(|(at, record)| {
+            let Ok(entry) = &record.entry else {
+                return Some((at, DeadReason::Malformed));
+            };
+            let (now, max) = oldest?;
+            let created = entry.approximate_creation_time();
+            let age = now.duration_since(created).unwrap_or_default();
+            (age > max).then_some((at, DeadReason::TooOld(age)))
+        })
+    }
+}
+
+/// The groups whose last batch failed. The handler counts as failing while there is one.
+struct FailingGroups {
+    shard: ShardId,
+    log: Arc<FailureLog>,
+    groups: BTreeSet<usize>,
+}
+
+impl FailingGroups {
+    fn failed(&mut self, group: usize, reason: &DeadReason) {
+        self.groups.insert(group);
+        self.log.handler_failed(&self.shard, &reason.to_string());
+    }
+
+    /// Notes that a group does not fail any more. Another one may.
+    fn recovered(&mut self, group: usize) {
+        self.groups.remove(&group);
+        if self.groups.is_empty() {
+            self.log.succeeded(HANDLER, Some(&self.shard));
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +94,7 @@ struct Numbered {
 }
 
 enum Ran {
-    Handled(usize, Piece<Numbered>, Handled),
+    Handled(usize, ScheduledBatch<Numbered>, Handled),
     DeadLettered(usize, Vec<Numbered>),
 }
 
@@ -77,21 +116,24 @@ impl Runner {
             backoff: backoff.clone(),
         };
         Self {
-            shard,
             clock: shared.clock,
-            time: Arc::clone(&shared.time),
+            age_limit: AgeLimit {
+                time: Arc::clone(&shared.time),
+                max: settings.get_max_age(),
+            },
             handle,
-            dead_letters: shared.callbacks.dead_letters.clone(),
+            dead_letters: DeadLetters::new(shard.clone(), shared, backoff),
             counters: Arc::clone(&shared.counters),
-            failure_log: Arc::clone(&shared.failure_log),
-            failing: BTreeSet::new(),
-            lanes: Lanes::new(settings.get_parallelism(), rules),
-            parallel: settings.get_parallelism() > 1,
-            max_age: settings.get_max_age(),
-            backoff,
+            failing: FailingGroups {
+                shard: shard.clone(),
+                log: Arc::clone(&shared.failure_log),
+                groups: BTreeSet::new(),
+            },
+            scheduler: Scheduler::new(settings.get_parallelism(), rules),
             acks,
             running: JoinSet::new(),
             rng,
+            shard,
         }
     }
 
@@ -99,26 +141,26 @@ impl Runner {
     pub(crate) fn push(&mut self, entries: Vec<(Entry, u64)>, now: Duration) {
         for (entry, number) in entries {
             let hash = match &entry {
-                Ok(record) if self.parallel => key_hash(record),
+                Ok(record) if self.scheduler.is_parallel() => key_hash(record),
                 _ => 0,
             };
-            self.lanes.push(Numbered { entry, number }, hash, now);
+            self.scheduler.push(Numbered { entry, number }, hash, now);
         }
     }
 
     /// Sets whether batches leave without waiting to be full or for their window.
     pub(crate) fn flush(&mut self, flushing: bool) {
-        self.lanes.flush(flushing);
+        self.scheduler.flush(flushing);
     }
 
     /// Returns when the next batch may be started, if nothing happens before.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.lanes.due()
+        self.scheduler.due()
     }
 
     /// Returns whether nothing is being handled.
     pub(crate) fn is_quiet(&self) -> bool {
-        !self.lanes.is_busy()
+        !self.scheduler.is_busy()
     }
 
     /// Returns whether no handler runs and no dead letter is being taken.
@@ -132,15 +174,19 @@ impl Runner {
     ///
     /// If a record has to be dead-lettered and there is no dead-letter handler.
     pub(crate) fn start(&mut self, now: Duration) -> Result<(), StreamsError> {
-        while let Some((lane, piece)) = self.lanes.next(now) {
-            self.start_piece(lane, piece)?;
+        while let Some((group, batch)) = self.scheduler.next_batch(now) {
+            self.start_batch(group, batch)?;
         }
         Ok(())
     }
 
-    fn start_piece(&mut self, lane: usize, piece: Piece<Numbered>) -> Result<(), StreamsError> {
-        let Some((at, reason)) = self.unfit(&piece) else {
-            self.spawn(lane, piece);
+    fn start_batch(
+        &mut self,
+        group: usize,
+        batch: ScheduledBatch<Numbered>,
+    ) -> Result<(), StreamsError> {
+        let Some((at, reason)) = self.age_limit.first_unfit(&batch.records) else {
+            self.spawn(group, batch);
             return Ok(());
         };
         if at == 0 {
@@ -148,45 +194,31 @@ impl Runner {
                 ending: Ending::Refused { at: 0 },
                 reason: Some(reason),
             };
-            return self.settle(lane, piece, handled);
+            return self.settle(group, batch, handled);
         }
         // The records before it are handled first. After that it is at the head of the rest.
-        let piece = self.lanes.put_back(lane, piece, at);
-        self.spawn(lane, piece);
+        let batch = self.scheduler.put_back(group, batch, at);
+        self.spawn(group, batch);
         Ok(())
     }
 
-    /// Returns the index of the first record that must not be given to the handler, and the reason.
-    fn unfit(&self, piece: &Piece<Numbered>) -> Option<(usize, DeadReason)> {
-        let oldest = self.max_age.map(|age| (self.time.now(), age));
-        piece.records.iter().enumerate().find_map(|(at, record)| {
-            let Ok(entry) = &record.entry else {
-                return Some((at, DeadReason::Malformed));
-            };
-            let (now, most) = oldest?;
-            let created = entry.approximate_creation_time();
-            let age = now.duration_since(created).unwrap_or_default();
-            (age > most).then_some((at, DeadReason::TooOld(age)))
-        })
-    }
-
-    fn spawn(&mut self, lane: usize, piece: Piece<Numbered>) {
-        let records: Vec<Record> = piece
+    fn spawn(&mut self, group: usize, batch: ScheduledBatch<Numbered>) {
+        let records: Vec<Record> = batch
             .records
             .iter()
             .filter_map(|record| record.entry.clone().ok())
             .collect();
-        let (shard, failures) = (self.shard.clone(), piece.failures);
+        let (shard, failures) = (self.shard.clone(), batch.failures);
         let handle = Arc::clone(&self.handle);
         self.running.spawn(async move {
             let handling = async move { handle(shard, records, failures).await };
             // A panic of the handler counts as a failure of its batch, and ends nothing else.
             let handled = AssertUnwindSafe(handling).catch_unwind().await;
             let handled = handled.unwrap_or_else(|_| Handled {
-                ending: Ending::Again { from: 0 },
+                ending: Ending::Retry { from: 0 },
                 reason: Some(DeadReason::Handler("it panicked".to_owned())),
             });
-            Ran::Handled(lane, piece, handled)
+            Ran::Handled(group, batch, handled)
         });
     }
 
@@ -213,11 +245,11 @@ impl Runner {
     pub(crate) async fn event(&mut self) -> Result<(), StreamsError> {
         match self.running.join_next().await {
             None => std::future::pending().await,
-            Some(Ok(Ran::Handled(lane, piece, handled))) => self.settle(lane, piece, handled),
-            Some(Ok(Ran::DeadLettered(lane, records))) => {
-                self.recovered(lane);
+            Some(Ok(Ran::Handled(group, batch, handled))) => self.settle(group, batch, handled),
+            Some(Ok(Ran::DeadLettered(group, records))) => {
+                self.failing.recovered(group);
                 self.finish(records);
-                self.lanes.free(lane);
+                self.scheduler.free(group);
                 Ok(())
             }
             Some(Err(error)) if error.is_panic() => Err(StreamsError::Panicked),
@@ -228,24 +260,22 @@ impl Runner {
 
     fn settle(
         &mut self,
-        lane: usize,
-        piece: Piece<Numbered>,
+        group: usize,
+        batch: ScheduledBatch<Numbered>,
         handled: Handled,
     ) -> Result<(), StreamsError> {
         let now = self.clock.now();
         let after = self
-            .lanes
-            .ended(lane, piece, &handled.ending, now, &mut self.rng);
+            .scheduler
+            .ended(group, batch, &handled.ending, now, &mut self.rng);
         self.counters.handled(after.done.len());
         self.finish(after.done);
         let Some(reason) = handled.reason else {
-            self.recovered(lane);
+            self.failing.recovered(group);
             return Ok(());
         };
         self.counters.failed_batch();
-        self.failing.insert(lane);
-        self.failure_log
-            .handler_failed(&self.shard, &reason.to_string());
+        self.failing.failed(group, &reason);
         if after.given_up.is_empty() {
             return Ok(());
         }
@@ -254,15 +284,7 @@ impl Runner {
             // The handler was not called with the record this time.
             _ => after.failures.saturating_sub(1),
         };
-        self.give_up(lane, after.given_up, &reason, failures)
-    }
-
-    /// Notes that a lane does not fail any more. Another one may.
-    fn recovered(&mut self, lane: usize) {
-        self.failing.remove(&lane);
-        if self.failing.is_empty() {
-            self.failure_log.succeeded(HANDLER, Some(&self.shard));
-        }
+        self.give_up(group, after.given_up, &reason, failures)
     }
 
     fn finish(&self, records: Vec<Numbered>) {
@@ -273,52 +295,19 @@ impl Runner {
 
     fn give_up(
         &mut self,
-        lane: usize,
+        group: usize,
         records: Vec<Numbered>,
         reason: &DeadReason,
         failures: u32,
     ) -> Result<(), StreamsError> {
-        let Some(dead_letters) = self.dead_letters.clone() else {
-            return Err(self.unwanted(&records, reason));
-        };
-        self.counters.dead_lettered(records.len());
-        let (shard, reason) = (self.shard.clone(), reason.clone());
-        let mut retries = Retries::new(self.backoff.clone(), self.rng.fork());
-        let failure_log = Arc::clone(&self.failure_log);
+        let entries = records.iter().map(|record| record.entry.clone()).collect();
+        let rng = self.rng.fork();
+        let written = self.dead_letters.write(entries, reason, failures, rng)?;
         self.running.spawn(async move {
-            for record in &records {
-                let letter = FailedChange {
-                    shard: shard.clone(),
-                    record: record.entry.clone(),
-                    reason: reason.clone(),
-                    attempts: failures,
-                };
-                // This task is aborted once the shard is given up.
-                write_dead_letter(&dead_letters, letter, &mut retries, &failure_log, || true).await;
-            }
-            Ran::DeadLettered(lane, records)
+            // This task is aborted once the shard is given up.
+            written.await;
+            Ran::DeadLettered(group, records)
         });
         Ok(())
-    }
-
-    /// Returns the error for records that have to be given up without a dead-letter handler.
-    fn unwanted(&self, records: &[Numbered], reason: &DeadReason) -> StreamsError {
-        let shard = self.shard.clone();
-        let first = records.first().map(|record| &record.entry);
-        match (reason, first) {
-            (DeadReason::Undecodable(error), Some(Ok(record))) => StreamsError::Undecodable {
-                shard,
-                sequence: record.sequence_number().copied(),
-                error: error.clone(),
-            },
-            (_, Some(Err(malformed))) => StreamsError::Malformed {
-                shard,
-                problem: malformed.problem().to_owned(),
-            },
-            (reason, _) => StreamsError::Refused {
-                shard,
-                problem: reason.to_string(),
-            },
-        }
     }
 }

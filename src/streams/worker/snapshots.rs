@@ -145,10 +145,10 @@ impl Worker {
         let rows = match table.leases.scan().await {
             Ok(rows) => rows,
             Err(LookError::Service(error)) if !error.is_fatal() => {
-                let lane = SnapshotTable::shard();
+                let shard = SnapshotTable::shard();
                 shared
                     .failure_log
-                    .failed(SCAN_OF_LEASES, Some(&lane), &error);
+                    .failed(SCAN_OF_LEASES, Some(&shard), &error);
                 return Ok(());
             }
             Err(LookError::Service(error)) => {
@@ -160,9 +160,9 @@ impl Worker {
             }
         };
         watch.observed.scanned(rows, clock.now());
-        let lane = SnapshotTable::shard();
-        shared.failure_log.succeeded(SCAN_OF_LEASES, Some(&lane));
-        let row = watch.observed.row(&lane);
+        let shard = SnapshotTable::shard();
+        shared.failure_log.succeeded(SCAN_OF_LEASES, Some(&shard));
+        let row = watch.observed.row(&shard);
         watch.under_way = Some(row.is_some_and(|row| !row.is_finished()));
         if !watch.tasks.is_empty() || !self.course.runs() {
             return Ok(());
@@ -191,9 +191,11 @@ impl Worker {
                 watch.observed.saw(row.clone(), sent);
                 self.start_snapshot(row, sent);
             }
-            Ok(None) => shared.failure_log.succeeded("UpdateItem", Some(&lane)),
+            Ok(None) => shared.failure_log.succeeded("UpdateItem", Some(&shard)),
             Err(error) => {
-                shared.failure_log.failed("UpdateItem", Some(&lane), &error);
+                shared
+                    .failure_log
+                    .failed("UpdateItem", Some(&shard), &error);
             }
         }
         Ok(())

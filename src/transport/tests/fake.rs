@@ -13,8 +13,9 @@ use aws_smithy_types::DateTime;
 use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::date_time::Format;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 #[derive(Clone, Debug, Default)]
@@ -46,7 +47,7 @@ pub(super) struct Sent {
 
 impl Fake {
     pub(super) fn then(&self, reply: Reply) {
-        self.0.lock().unwrap().script.push_back(reply);
+        self.0.lock().script.push_back(reply);
     }
 
     pub(super) fn answer(&self, status: u16, headers: &[(&'static str, &str)], body: &str) {
@@ -64,18 +65,18 @@ impl Fake {
     /// Keeps the script back till [`forget`](Self::forget), so that a first call is plainly
     /// answered.
     pub(super) fn unscripted(&self) {
-        let state = &mut *self.0.lock().unwrap();
+        let state = &mut *self.0.lock();
         state.held.append(&mut state.script);
     }
 
     pub(super) fn forget(&self) {
-        let state = &mut *self.0.lock().unwrap();
+        let state = &mut *self.0.lock();
         state.sent.clear();
         state.script.append(&mut state.held);
     }
 
     pub(super) fn sent(&self) -> Vec<Sent> {
-        self.0.lock().unwrap().sent.clone()
+        self.0.lock().sent.clone()
     }
 
     pub(super) fn only(&self) -> Sent {
@@ -85,7 +86,7 @@ impl Fake {
     }
 
     pub(super) fn settings(&self) -> HttpConnectorSettings {
-        self.0.lock().unwrap().settings.last().unwrap().clone()
+        self.0.lock().settings.last().unwrap().clone()
     }
 }
 
@@ -95,7 +96,7 @@ impl HttpClient for Fake {
         settings: &HttpConnectorSettings,
         _components: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        self.0.lock().unwrap().settings.push(settings.clone());
+        self.0.lock().settings.push(settings.clone());
         SharedHttpConnector::new(self.clone())
     }
 }
@@ -107,7 +108,7 @@ impl HttpConnector for Fake {
             let twice = headers.insert(name.to_owned(), value.to_owned());
             assert_eq!(twice, None, "{name} is sent twice");
         }
-        let state = &mut *self.0.lock().unwrap();
+        let state = &mut *self.0.lock();
         state.sent.push(Sent {
             method: request.method().to_owned(),
             uri: request.uri().to_owned(),

@@ -8,7 +8,7 @@ async fn with_letters(fake: &FaultyDynamoDb) -> (TableSink, Letters) {
     let letters = Letters::default();
     let kept = Arc::clone(&letters);
     let sink = builder(fake, TableSettings::default()).dead_letters(move |letter| {
-        kept.lock().unwrap().push(letter);
+        kept.lock().push(letter);
         async { Ok(()) }
     });
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
@@ -27,7 +27,7 @@ async fn a_dead_letter_has_the_record_and_the_reason() {
     let lost = add.await.unwrap();
     table.flush().await.expect("the handler has them");
     assert!(matches!(lost.await, Outcome::Unknown { .. }));
-    let letters = letters.lock().unwrap();
+    let letters = letters.lock();
     let bad = letters.iter().find(|l| l.reason.is_some()).unwrap();
     let item = bad.record.item().unwrap();
     assert_eq!(item.deserialize::<Row>().unwrap(), row("bad", 1));

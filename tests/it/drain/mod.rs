@@ -12,8 +12,9 @@ mod flushes;
 mod letters;
 mod runtime;
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::TableSpec;

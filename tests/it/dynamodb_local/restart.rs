@@ -5,7 +5,8 @@
 //! shows that none did. After each kill every key is read, and must hold what was confirmed before, or
 //! something newer: what DynamoDB Local confirms is in its files, and survives SIGKILL.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -70,7 +71,7 @@ async fn confirm(
         let outcome = timeout(LONGEST, receipt).await;
         let outcome = outcome.unwrap_or_else(|_| panic!("record {n} has no outcome"));
         assert!(outcome.is_written(), "record {n}: {outcome:?}");
-        confirmed.lock().expect("no panic")[place(n)] = Some(n);
+        confirmed.lock()[place(n)] = Some(n);
         count += 1;
     }
     count
@@ -128,7 +129,7 @@ async fn a_server_that_is_killed_and_started_again_loses_nothing() {
             // Some record was not written: it is said below.
             break;
         }
-        let before = confirmed.lock().unwrap().clone();
+        let before = confirmed.lock().clone();
         server.kill();
         server.restart().await;
         for (key, (found, wanted)) in stored(&client).await.iter().zip(&before).enumerate() {

@@ -6,9 +6,10 @@
 mod kafka;
 mod source;
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -99,13 +100,13 @@ impl Seen {
     fn after(keys: u64, version: u64) -> Self {
         let seen = Self::default();
         let newest = (0..keys).map(|key| (format!("k{key}"), version)).collect();
-        seen.0.lock().expect("no panic").newest = newest;
+        seen.0.lock().newest = newest;
         seen
     }
 
     /// Notes a change; whether it came for the first time.
     fn note(&self, key: &str, version: u64) -> bool {
-        let mut counted = self.0.lock().expect("no panic");
+        let mut counted = self.0.lock();
         let newest = counted.newest.entry(key.to_owned()).or_default();
         assert!(version <= *newest + 1, "{key}: {version} after {newest}");
         let first = version == *newest + 1;
@@ -120,12 +121,12 @@ impl Seen {
 
     /// Changes seen, each counted once.
     fn first(&self) -> u64 {
-        self.0.lock().expect("no panic").first
+        self.0.lock().first
     }
 
     /// Changes that were seen again.
     fn again(&self) -> u64 {
-        self.0.lock().expect("no panic").again
+        self.0.lock().again
     }
 
     /// Waits until so many changes were seen, each counted once.

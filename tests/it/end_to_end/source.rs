@@ -1,6 +1,7 @@
 //! The source alone: the server killed and started again, shards that roll over, a table without a stream.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 
 use dynamodb_connector::streams::{
     Batch, BatchError, StreamsError, StreamsSettings, StreamsSource,
@@ -26,7 +27,7 @@ fn run(
 ) -> JoinHandle<Result<(), StreamsError>> {
     let (seen, shards) = (seen.clone(), Arc::clone(shards));
     tokio::spawn(source.run(move |batch: Batch<Row>| {
-        let mut shards = shards.lock().expect("no panic");
+        let mut shards = shards.lock();
         let shard = batch.shard.to_string();
         if shards.last() != Some(&shard) {
             shards.push(shard);
@@ -114,7 +115,7 @@ async fn shards_that_roll_over_under_a_running_source_are_read_one_after_the_oth
     assert_eq!(seen.again(), 0);
     control.stop();
     ended(running).await;
-    let shards = shards.lock().expect("no panic").clone();
+    let shards = shards.lock().clone();
     assert_eq!(shards.len() as u64, ROLLOVERS + 1, "{shards:?}");
     // The time is in their names.
     assert!(shards.is_sorted(), "{shards:?}");

@@ -1,7 +1,8 @@
 //! Members come and go while records flow: every record is seen, and each partition's in order.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{
@@ -21,13 +22,13 @@ struct Seen(Arc<Mutex<BTreeMap<i32, Vec<i64>>>>);
 
 impl Seen {
     fn note(&self, partition: i32, offset: i64) {
-        let mut seen = self.0.lock().expect("no panic");
+        let mut seen = self.0.lock();
         seen.entry(partition).or_default().push(offset);
     }
 
     /// Distinct records seen.
     fn count(&self) -> usize {
-        let seen = self.0.lock().expect("no panic");
+        let seen = self.0.lock();
         seen.values()
             .map(|offsets| usize::try_from(offsets.iter().max().map_or(0, |max| max + 1)))
             .map(|count| count.expect("not negative"))
@@ -36,7 +37,7 @@ impl Seen {
 
     /// A record may come again, with all behind it, but is never seen for the first time before one ahead of it.
     fn check(&self) {
-        for (partition, offsets) in &*self.0.lock().expect("no panic") {
+        for (partition, offsets) in &*self.0.lock() {
             let mut next = 0;
             for offset in offsets {
                 assert!(*offset <= next, "{partition}: {offset} before {next}");

@@ -229,10 +229,7 @@ pub(super) async fn run(case: &Case) {
         builder = builder.dead_letters(move |letter| {
             let letters = Arc::clone(&letters);
             async move {
-                letters
-                    .lock()
-                    .expect("no panic")
-                    .push(id_of(&letter.record));
+                letters.lock().push(id_of(&letter.record));
                 tokio::time::sleep(ms(30)).await;
                 Ok(())
             }
@@ -345,6 +342,6 @@ pub(super) async fn run(case: &Case) {
     );
     assert_eq!((stats.buffered_records, stats.buffered_bytes), (0, 0));
     check_requests(case, &fake);
-    check_letters(case, &accepted, &letters.lock().expect("no panic"), aborted);
+    check_letters(case, &accepted, &letters.lock(), aborted);
     check_table(case, &fake, &accepted, aborted);
 }

@@ -18,13 +18,13 @@ async fn nothing_is_acknowledged_before_the_sink_says_so() {
     settle().await;
     assert_eq!(log.of("wrote"), ["wrote 1", "wrote 3"]);
     assert_eq!(log.of("done"), ["done 1"], "only the one that was skipped");
-    let (_, delivery) = held.lock().unwrap().pop_back().unwrap();
+    let (_, delivery) = held.lock().pop_back().unwrap();
     delivery.done();
     assert_eq!(log.of("done"), ["done 1", "done 2"]);
     running.abort();
     let _ = running.await;
     assert_eq!(log.of("dropped"), Vec::<String>::new(), "the test holds it");
-    held.lock().unwrap().clear();
+    held.lock().clear();
     assert_eq!(log.of("dropped"), ["dropped 0"]);
 }
 
@@ -48,14 +48,14 @@ async fn a_record_of_several_values_waits_for_all_of_them() {
         "of the second record nothing came"
     );
     for left in [true, true, false] {
-        let (_, delivery) = held.lock().unwrap().pop_front().unwrap();
+        let (_, delivery) = held.lock().pop_front().unwrap();
         delivery.done();
         assert_eq!(log.of("done 0").is_empty(), left);
     }
     // One of two values dropped: the record is not done, whatever the other says.
     running.abort();
     let _ = running.await;
-    held.lock().unwrap().clear();
+    held.lock().clear();
     assert_eq!(log.of("dropped"), ["dropped 2"]);
 }
 
@@ -69,8 +69,8 @@ async fn a_record_one_of_whose_values_is_lost_is_never_done() {
         .to_named("outlet", sink);
     let running = tokio::spawn(job.run());
     settle().await;
-    let (_, first) = held.lock().unwrap().pop_front().unwrap();
-    let (_, second) = held.lock().unwrap().pop_front().unwrap();
+    let (_, first) = held.lock().pop_front().unwrap();
+    let (_, second) = held.lock().pop_front().unwrap();
     drop(first);
     second.done();
     let error = running.await.unwrap().unwrap_err();

@@ -38,7 +38,7 @@ async fn the_source_is_asked_again_when_a_quarter_is_free() {
     let running = tokio::spawn(job.run());
     let finish = |records: usize| {
         for _ in 0..records {
-            let (_, delivery) = held.lock().unwrap().pop_front().unwrap();
+            let (_, delivery) = held.lock().pop_front().unwrap();
             delivery.done();
         }
     };
@@ -64,8 +64,8 @@ async fn a_batch_larger_than_the_bound_goes_in_by_and_by() {
     let mut most = 0;
     while !running.is_finished() {
         settle().await;
-        most = most.max(held.lock().unwrap().len());
-        if let Some((_, delivery)) = { held.lock().unwrap().pop_front() } {
+        most = most.max(held.lock().len());
+        if let Some((_, delivery)) = { held.lock().pop_front() } {
             delivery.done();
         }
     }

@@ -235,7 +235,7 @@ async fn a_record_is_acknowledged_once_the_letter_of_all_its_values_is_durable()
         .to_named("outlet", sink);
     let running = tokio::spawn(job.run());
     crate::setup::settle().await;
-    let take = || held.lock().unwrap().pop_front().unwrap().1;
+    let take = || held.lock().pop_front().unwrap().1;
     take().reject("too large");
     take().done();
     take().reject("too old");

@@ -141,7 +141,7 @@ async fn what_the_sink_rejects_goes_to_the_dead_letters() {
     let stats = job.stats();
     let running = tokio::spawn(job.run());
     settle().await;
-    let (value, delivery) = held.lock().unwrap().pop_front().unwrap();
+    let (value, delivery) = held.lock().pop_front().unwrap();
     assert_eq!(value, 70);
     delivery.reject("too large");
     settle().await;
@@ -165,7 +165,7 @@ async fn what_the_sink_rejects_stops_the_pipeline_where_there_is_no_dead_letter_
             .run(),
     );
     settle().await;
-    let (_, delivery) = held.lock().unwrap().pop_front().unwrap();
+    let (_, delivery) = held.lock().pop_front().unwrap();
     delivery.reject("too large");
     let error = running.await.unwrap().unwrap_err();
     assert_eq!(error.to_string(), "sink: record lane@0: too large");

@@ -175,7 +175,7 @@ async fn an_abort_gives_up_at_once_and_stores_what_was_acknowledged() {
         .to(sink);
     let abort = async {
         sleep(Duration::from_millis(1_500)).await;
-        let (_, delivery) = held.lock().unwrap().pop_front().unwrap();
+        let (_, delivery) = held.lock().pop_front().unwrap();
         delivery.done();
     };
     let stop = sleep(Duration::from_millis(100));
@@ -294,7 +294,7 @@ async fn a_sink_may_drop_what_is_not_current_any_more() {
     wrote.notified().await;
     settle().await;
     log.revoke();
-    held.lock().unwrap().clear();
+    held.lock().clear();
     sleep(Duration::from_secs(1)).await;
     stop.notify_one();
     let report = running.await.unwrap().expect("it goes on, and ends well");

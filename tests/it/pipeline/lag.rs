@@ -1,6 +1,7 @@
 //! The lag of a source, in a pipeline's report and its metrics.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
@@ -44,7 +45,7 @@ impl Source for Behind {
     fn lag(&self) -> Option<LagProbe> {
         let measured = self.measured.clone()?;
         Some(LagProbe::new(move || {
-            let lag = *measured.lock().unwrap();
+            let lag = *measured.lock();
             async move { lag }
         }))
     }
@@ -80,19 +81,19 @@ fn a_sources_lag_is_reported_and_published_as_it_was_last_measured() {
         tokio::time::sleep(15 * SECOND).await;
         assert_eq!((stats.report().lag, published()), (None, (None, None)));
 
-        *measured.lock().unwrap() = Some(of_both(4_000, 7 * SECOND));
+        *measured.lock() = Some(of_both(4_000, 7 * SECOND));
         tokio::time::sleep(10 * SECOND).await;
         assert_eq!(stats.report().lag, Some(of_both(4_000, 7 * SECOND)));
         assert_eq!(published(), (Some(4_000.0), Some(7.0)));
 
-        *measured.lock().unwrap() = Some(of_both(0, Duration::ZERO));
+        *measured.lock() = Some(of_both(0, Duration::ZERO));
         tokio::time::sleep(10 * SECOND).await;
         assert_eq!(published(), (Some(0.0), Some(0.0)));
 
         // It is not known: what was last is the best that there is.
-        *measured.lock().unwrap() = Some(of_both(20, SECOND));
+        *measured.lock() = Some(of_both(20, SECOND));
         tokio::time::sleep(10 * SECOND).await;
-        *measured.lock().unwrap() = None;
+        *measured.lock() = None;
         tokio::time::sleep(10 * SECOND).await;
         assert_eq!(published(), (Some(20.0), Some(1.0)));
         running.abort();

@@ -1,7 +1,8 @@
 //! Lookups: cached within bounds, one at a time for a key, with an end to waiting and a policy for what is not there.
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
@@ -18,7 +19,7 @@ use super::parts::{Holding, Log, Script};
 fn lookup(asked: &Arc<Mutex<Vec<u32>>>) -> Enrichment<u32, String> {
     let asked = asked.clone();
     Enrichment::new(move |key: u32| {
-        asked.lock().unwrap().push(key);
+        asked.lock().push(key);
         async move {
             sleep(Duration::from_millis(10)).await;
             Ok::<_, String>(key.is_multiple_of(2).then(|| format!("v{key}")))
@@ -55,7 +56,7 @@ async fn a_key_is_looked_up_once_however_many_ask_at_once_and_later() {
     let (out, _) = run(keys.clone(), lookup(&asked)).await;
     let wanted: Vec<_> = keys.iter().map(|key| (*key, format!("v{key}"))).collect();
     assert_eq!(out.unwrap(), wanted);
-    assert_eq!(*asked.lock().unwrap(), [0, 2, 4]);
+    assert_eq!(*asked.lock(), [0, 2, 4]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,7 +72,7 @@ async fn what_is_absent_follows_the_policy_and_is_remembered_too() {
             "enrich-1: records@2: there is nothing of this key"
         ]
     );
-    assert_eq!(*asked.lock().unwrap(), [0, 1, 2]);
+    assert_eq!(*asked.lock(), [0, 1, 2]);
 
     let (out, letters) = run(keys.clone(), lookup(&asked).absent(OnFailure::Skip)).await;
     assert_eq!((out.unwrap().len(), letters.len()), (2, 0));
@@ -115,7 +116,7 @@ async fn what_is_too_old_is_looked_up_again() {
         // Asked at 0; known from 10 ms on, for so long; asked again by the next record after that.
         let round = lives + 10;
         let rounds = 190 / round + 1;
-        assert_eq!(asked.lock().unwrap().len() as u64, rounds, "key {key}");
+        assert_eq!(asked.lock().len() as u64, rounds, "key {key}");
     }
 }
 
@@ -137,7 +138,7 @@ async fn with_no_capacity_each_wave_is_looked_up_anew() {
         .enrich(|key| *key, lookup(&asked).capacity(0), |key, _| key)
         .to(CollectSink::new());
     job.run().await.unwrap();
-    assert_eq!(asked.lock().unwrap().len(), 5);
+    assert_eq!(asked.lock().len(), 5);
 }
 
 /// A lookup that fails so often before it succeeds, with the count of its calls.
@@ -352,21 +353,17 @@ async fn no_more_lookups_run_at_once_than_allowed() {
         let count = count.clone();
         async move {
             {
-                let mut count = count.lock().unwrap();
+                let mut count = count.lock();
                 count.0 += 1;
                 count.1 = count.1.max(count.0);
             }
             sleep(Duration::from_millis(10)).await;
-            count.lock().unwrap().0 -= 1;
+            count.lock().0 -= 1;
             Ok::<_, String>(Some(String::new()))
         }
     })
     .concurrency(8);
     let (out, _) = run((0..100).collect(), enrichment).await;
     assert_eq!(out.unwrap().len(), 100);
-    assert_eq!(
-        level.lock().unwrap().1,
-        6,
-        "one lane has three quarters of 8"
-    );
+    assert_eq!(level.lock().1, 6, "one lane has three quarters of 8");
 }

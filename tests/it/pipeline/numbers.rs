@@ -1,8 +1,9 @@
 //! A pipeline's metrics: what is published is what its report counts.
 
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{Pipeline, PipelineSettings};
@@ -20,23 +21,23 @@ pub(super) struct Recorded {
 
 impl Recorded {
     fn count(&self, key: &str) -> Option<u64> {
-        let counters = self.counters.lock().unwrap();
+        let counters = self.counters.lock();
         counters.get(key).map(|count| count.load(Ordering::SeqCst))
     }
 
     pub(super) fn gauge(&self, key: &str) -> Option<f64> {
-        let gauges = self.gauges.lock().unwrap();
+        let gauges = self.gauges.lock();
         let bits = gauges.get(key).map(|gauge| gauge.load(Ordering::SeqCst));
         bits.map(f64::from_bits)
     }
 
     pub(super) fn has_gauge(&self, name: &str) -> bool {
-        let gauges = self.gauges.lock().unwrap();
+        let gauges = self.gauges.lock();
         gauges.keys().any(|key| key.starts_with(name))
     }
 
     fn describe(&self, key: &KeyName, unit: Option<Unit>) {
-        let mut described = self.described.lock().unwrap();
+        let mut described = self.described.lock();
         described.insert(key.as_str().to_owned(), unit.unwrap());
     }
 }
@@ -61,12 +62,12 @@ impl Recorder for Recorded {
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
-        let mut counters = self.counters.lock().unwrap();
+        let mut counters = self.counters.lock();
         Counter::from_arc(counters.entry(shown(key)).or_default().clone())
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        let mut gauges = self.gauges.lock().unwrap();
+        let mut gauges = self.gauges.lock();
         Gauge::from_arc(gauges.entry(shown(key)).or_default().clone())
     }
 
@@ -130,7 +131,7 @@ async fn run_a_pipeline(recorded: &Recorded) {
         .gauge("pipeline_oldest_in_flight_seconds{decisions}")
         .unwrap();
     assert!((1.9..2.1).contains(&oldest), "{oldest}");
-    for (_, delivery) in std::mem::take(&mut *held.lock().unwrap()) {
+    for (_, delivery) in std::mem::take(&mut *held.lock()) {
         delivery.done();
     }
     // Between two publications: the end publishes what is left.
@@ -158,9 +159,9 @@ pub(super) fn recorded(test: impl AsyncFnOnce(&Recorded)) -> Recorded {
 #[test]
 fn what_a_pipeline_does_is_published_by_operator_and_described() {
     let recorded = recorded(run_a_pipeline);
-    let described = recorded.described.lock().unwrap();
-    let counters = recorded.counters.lock().unwrap();
-    let gauges = recorded.gauges.lock().unwrap();
+    let described = recorded.described.lock();
+    let counters = recorded.counters.lock();
+    let gauges = recorded.gauges.lock();
     for key in counters.keys().chain(gauges.keys()) {
         let name = key.split('{').next().unwrap();
         assert!(described.contains_key(name), "{name}");

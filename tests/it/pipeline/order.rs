@@ -1,7 +1,8 @@
 //! Order within a lane, whatever finishes first; lanes do not wait for each other.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{Enrichment, OnFailure, Pipeline};
@@ -75,7 +76,7 @@ proptest! {
         paused().block_on(async {
             let job = Pipeline::from(source)
                 .enrich(|event: &Event| event.key, enrichment, |event, key| (event, key))
-                .inspect(move |(event, _)| between.lock().unwrap().push((event.lane, event.n)))
+                .inspect(move |(event, _)| between.lock().push((event.lane, event.n)))
                 .map_async(|(event, _): (Event, u8)| async move {
                     sleep(Duration::from_millis(event.second)).await;
                     if event.fails { Err("told to") } else { Ok(event) }
@@ -87,7 +88,7 @@ proptest! {
             job.run().await.unwrap();
         });
         let out = sink.take();
-        let seen = seen.lock().unwrap();
+        let seen = seen.lock();
         for lane in 0..4 {
             let mine = || events.iter().filter(move |event| event.lane == lane && event.key != 5);
             let passed: Vec<_> = seen.iter().filter(|(l, _)| *l == lane).map(|(_, n)| *n).collect();
@@ -149,7 +150,7 @@ async fn a_lane_of_slow_records_leaves_room_for_others_in_map_async() {
             let count = count.clone();
             async move {
                 {
-                    let mut count = count.lock().unwrap();
+                    let mut count = count.lock();
                     count.0 += 1;
                     count.1 = count.1.max(count.0);
                 }
@@ -159,7 +160,7 @@ async fn a_lane_of_slow_records_leaves_room_for_others_in_map_async() {
                     1
                 }))
                 .await;
-                count.lock().unwrap().0 -= 1;
+                count.lock().0 -= 1;
                 Ok::<_, &'static str>(record)
             }
         })
@@ -170,5 +171,5 @@ async fn a_lane_of_slow_records_leaves_room_for_others_in_map_async() {
     assert_eq!(sink.take().len(), 50, "all of lane b");
     job.await.unwrap().unwrap();
     assert_eq!(sink.take().len(), 50);
-    assert!(running.lock().unwrap().1 <= 8);
+    assert!(running.lock().1 <= 8);
 }

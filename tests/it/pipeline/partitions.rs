@@ -1,8 +1,9 @@
 //! Partitions that come and go under a pipeline: nothing of one is written after its guard is dropped, and a guard is
 //! dropped as soon as nothing of its partition is left.
 
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::pipeline::{
@@ -35,7 +36,7 @@ struct Shared(Arc<Mutex<Ledger>>);
 
 impl Shared {
     fn with<T>(&self, act: impl FnOnce(&mut Ledger) -> T) -> T {
-        act(&mut self.0.lock().unwrap())
+        act(&mut self.0.lock())
     }
 }
 
@@ -249,7 +250,7 @@ proptest! {
             .to(Writer(shared.clone(), writes));
         let report = runtime.block_on(job.run());
         prop_assert!(report.is_ok(), "{report:?}");
-        let ledger = shared.0.lock().unwrap();
+        let ledger = shared.0.lock();
         prop_assert!(ledger.wrong.is_empty(), "{:?}", ledger.wrong);
         for life in &ledger.lives {
             prop_assert_eq!(life.out, 0);

@@ -1,8 +1,9 @@
 //! A source and a sink that do as a test tells them.
 
+use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use dynamodb_connector::pipeline::{
     Delivery, EndpointError, NextEvent, Position, Sink, Source, SourceEvent, SourceRecord,
@@ -16,7 +17,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<String>>>, Arc<AtomicBool>);
 
 impl Log {
     pub(crate) fn add(&self, what: impl Into<String>) {
-        self.0.lock().unwrap().push(what.into());
+        self.0.lock().push(what.into());
     }
 
     /// From now on no record that was given is the source's any more.
@@ -25,7 +26,7 @@ impl Log {
     }
 
     pub(crate) fn all(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn of(&self, prefix: &str) -> Vec<String> {
@@ -158,7 +159,7 @@ impl Sink<u32> for Holding {
             return Err(EndpointError::new("the sink is broken"));
         }
         self.log.add(format!("wrote {value}"));
-        self.held.lock().unwrap().push_back((value, delivery));
+        self.held.lock().push_back((value, delivery));
         self.wrote.notify_one();
         Ok(())
     }
@@ -168,7 +169,7 @@ impl Sink<u32> for Holding {
         if self.flush_hangs {
             std::future::pending::<()>().await;
         }
-        let held = std::mem::take(&mut *self.held.lock().unwrap());
+        let held = std::mem::take(&mut *self.held.lock());
         for (_, delivery) in held {
             delivery.done();
         }

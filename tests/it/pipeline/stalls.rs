@@ -25,7 +25,7 @@ async fn a_sink_that_never_answers_ends_the_pipeline_and_names_what_it_waits_for
     let stats = job.stats();
     let running = tokio::spawn(job.run());
     sleep(MINUTE / 2).await;
-    held.lock().unwrap().pop_front().unwrap().1.done();
+    held.lock().pop_front().unwrap().1.done();
     sleep(MINUTE).await;
     assert!(stats.health().is_healthy());
     sleep(MINUTE).await;
@@ -96,10 +96,10 @@ async fn a_sink_that_settles_something_now_and_then_does_not_stall_and_an_idle_o
     let running = tokio::spawn(job.run());
     for _ in 0..19 {
         sleep(9 * MINUTE).await;
-        held.lock().unwrap().pop_back().unwrap().1.done();
+        held.lock().pop_back().unwrap().1.done();
     }
     assert!(!running.is_finished());
-    held.lock().unwrap().pop_back().unwrap().1.done();
+    held.lock().pop_back().unwrap().1.done();
     sleep(60 * MINUTE).await;
     assert!(!running.is_finished(), "nothing is in flight");
     assert_eq!(stats.report().oldest, None);
@@ -146,12 +146,12 @@ async fn one_record_that_a_sink_keeps_while_it_settles_others_is_reported() {
     let running = tokio::spawn(job.run());
     for seconds in (0..9 * 60).step_by(10) {
         sleep(Duration::from_secs(10)).await;
-        held.lock().unwrap().pop_back().unwrap().1.done();
+        held.lock().pop_back().unwrap().1.done();
         assert!(stats.health().is_healthy(), "after {seconds} s");
     }
     for _ in 0..15 {
         sleep(Duration::from_secs(10)).await;
-        held.lock().unwrap().pop_back().unwrap().1.done();
+        held.lock().pop_back().unwrap().1.done();
     }
     let health = stats.health().to_string();
     assert!(
@@ -159,7 +159,7 @@ async fn one_record_that_a_sink_keeps_while_it_settles_others_is_reported() {
         "{health}"
     );
     assert!(!running.is_finished(), "it ends nothing");
-    held.lock().unwrap().pop_front().unwrap().1.done();
+    held.lock().pop_front().unwrap().1.done();
     sleep(MINUTE / 2).await;
     assert!(stats.health().is_healthy(), "{}", stats.health());
     running.abort();
@@ -176,7 +176,7 @@ async fn a_process_that_was_stopped_for_long_has_not_stalled() {
     tokio::time::advance(60 * MINUTE).await;
     sleep(MINUTE).await;
     assert!(!running.is_finished(), "it had two minutes");
-    held.lock().unwrap().pop_front().unwrap().1.done();
+    held.lock().pop_front().unwrap().1.done();
     sleep(9 * MINUTE).await;
     assert!(!running.is_finished(), "it had nine minutes");
     let ended = timeout(2 * MINUTE, &mut running).await.unwrap();
@@ -201,7 +201,7 @@ async fn what_a_sink_holds_during_an_outage_of_what_is_looked_up_is_no_stall() {
         .to_named("topic", sink);
     let mut running = tokio::spawn(job.run());
     assert!(timeout(120 * MINUTE, &mut running).await.is_err());
-    assert_eq!(held.lock().unwrap().len(), 1, "the sink has the first");
+    assert_eq!(held.lock().len(), 1, "the sink has the first");
     is_down.store(false, Ordering::SeqCst);
     let ended = timeout(12 * MINUTE, running).await.unwrap();
     let error = ended.unwrap().unwrap_err();

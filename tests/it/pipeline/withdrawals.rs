@@ -65,7 +65,7 @@ async fn run(log: &Log, end: SourceEvent<u32>) {
     let running = tokio::spawn(job.run());
     settle().await;
     assert!(!running.is_finished(), "nothing was lost");
-    assert_eq!(held.lock().unwrap().len(), 1, "the sink has not finished");
+    assert_eq!(held.lock().len(), 1, "the sink has not finished");
     assert_eq!(log.of("wrote"), ["wrote 0"]);
     assert_eq!(log.of("dropped"), ["dropped 1", "dropped 2"]);
     running.abort();

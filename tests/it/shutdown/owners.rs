@@ -1,8 +1,7 @@
 //! Tasks, handles and receipts go: the writes go on, and their failures are reported to whoever is left.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
-
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::sink::{Outcome, SubmitError};
@@ -137,7 +136,7 @@ async fn without_handles_failures_reach_receipts_and_the_dead_letter_handler() {
     let letters = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&letters);
     let sink = builder(&fake, one_by_one()).dead_letters(move |letter| {
-        kept.lock().unwrap().push(letter);
+        kept.lock().push(letter);
         async { Ok(()) }
     });
     let table = sink.open().await.unwrap().table(TABLE).unwrap();
@@ -148,7 +147,7 @@ async fn without_handles_failures_reach_receipts_and_the_dead_letter_handler() {
     drop(table);
     assert!(matches!(heard.await, Outcome::Rejected { .. }));
     all_have_ended().await;
-    assert_eq!(letters.lock().unwrap().len(), 2);
+    assert_eq!(letters.lock().len(), 2);
 }
 
 #[derive(Clone, Default)]
@@ -156,7 +155,7 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -196,7 +195,7 @@ async fn with_all_who_could_hear_gone_a_failure_is_logged() {
             drop(adapter);
         }
         all_have_ended().await;
-        let log = std::mem::take(&mut *log.0.lock().unwrap());
+        let log = std::mem::take(&mut *log.0.lock());
         let log = String::from_utf8(log).unwrap();
         let reports = log.lines().filter(|line| line.contains("writes failed"));
         assert_eq!(reports.count(), 1, "{last}: {log}");

@@ -1,11 +1,12 @@
 //! A fleet that never stays as it is: every few seconds a worker joins, leaves or is killed, while changes are written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::streams::{Batch, StreamsSettings};
 use dynamodb_connector::test_util::FaultyDynamoDb;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::rig::{Item, LEASES, Row, Worker, leases, nth, put, table, text};
@@ -124,7 +125,7 @@ impl Fleet {
         let builder = nth(&self.fake, number).settings(settings);
         let book = Arc::clone(&self.book);
         let handler = move |batch: Batch<Item>| {
-            let mut book = book.lock().unwrap();
+            let mut book = book.lock();
             for change in &batch.changes {
                 let item = change.new.as_ref().expect("nothing is removed");
                 let sequence = change.record.sequence_number().expect("of the stream");
@@ -152,7 +153,7 @@ impl Fleet {
         self.leases_lost += worker.control.stats().leases_lost;
         worker.kill().await;
         let rows = self.rows_of(number);
-        self.book.lock().unwrap().killed(&rows);
+        self.book.lock().killed(&rows);
     }
 
     /// Returns the leases that a worker reads.
@@ -166,7 +167,7 @@ impl Fleet {
     /// Returns whether a worker has handled changes that are not checkpointed.
     fn has_unsaved(&self, at: usize) -> bool {
         let rows = self.rows_of(self.workers[at].0);
-        !self.book.lock().unwrap().unsaved(&rows).is_empty()
+        !self.book.lock().unsaved(&rows).is_empty()
     }
 }
 
@@ -218,7 +219,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
             n += 1;
             let version = versions.get(&id).map_or(0, |last| last + 1);
             let which = (id.clone(), version);
-            book.lock().unwrap().written.insert(which, Instant::now());
+            book.lock().written.insert(which, Instant::now());
             put(&fake, &id, version).await;
             versions.insert(id, version);
             tokio::time::sleep(SECOND / u32::try_from(WRITES_PER_SECOND).unwrap()).await;
@@ -261,7 +262,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
     let (changes, all) = (usize::try_from(changes).unwrap(), versions.len());
     assert_eq!(fleet.workers.len(), WORKERS);
     let done = || {
-        let book = fleet.book.lock().unwrap();
+        let book = fleet.book.lock();
         book.newest == versions
     };
     super::rig::eventually("all is seen", 60 * SECOND, done).await;
@@ -289,7 +290,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
             total += count;
         }
     }
-    let book = fleet.book.lock().unwrap();
+    let book = fleet.book.lock();
     assert_eq!(book.wrong, Vec::<String>::new());
     let mut repeats = 0;
     for (which, count) in &book.seen {

@@ -1,6 +1,7 @@
 //! Changes that are lost before they are read: an error or an event, never silence.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::ErrorKind;
@@ -20,12 +21,12 @@ pub(super) struct Gaps(Arc<Mutex<Vec<Gap>>>);
 
 impl Gaps {
     pub(super) fn all(&self) -> Vec<Gap> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn handler(&self) -> impl Fn(&Gap) + Send + Sync + 'static {
         let gaps = Arc::clone(&self.0);
-        move |gap| gaps.lock().unwrap().push(gap.clone())
+        move |gap| gaps.lock().push(gap.clone())
     }
 }
 

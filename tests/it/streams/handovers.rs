@@ -296,8 +296,8 @@ async fn take_all(stream: &mut RecordStream, ids: u64, version: u64) {
     }
 }
 
-/// Six shards whose renewals fail from the last accepted one on, while a chunk of each waits to be taken. Gives the time of that renewal.
-async fn chunks_of_leases_that_will_lapse() -> (FaultyDynamoDb, RecordStream, Instant) {
+/// Six shards whose renewals fail from the last accepted one on, while a batch of each waits to be taken. Gives the time of that renewal.
+async fn batches_of_leases_that_will_lapse() -> (FaultyDynamoDb, RecordStream, Instant) {
     let fake = table(6);
     let begun = Instant::now();
     let source = nth(&fake, 1).open().await;
@@ -337,16 +337,16 @@ async fn gets_on(fake: &FaultyDynamoDb, mut stream: RecordStream) {
     reading.abort();
 }
 
-/// Renewals fail for longer than the failover time and work again; about when the leases lapse, a chunk is taken.
+/// Renewals fail for longer than the failover time and work again; about when the leases lapse, a batch is taken.
 #[tokio::test(start_paused = true)]
-async fn a_chunk_taken_about_when_its_lease_lapses_stops_no_shard() {
+async fn a_batch_taken_about_when_its_lease_lapses_stops_no_shard() {
     for early in (0..=400).step_by(25) {
-        let (fake, mut stream, renewed) = chunks_of_leases_that_will_lapse().await;
+        let (fake, mut stream, renewed) = batches_of_leases_that_will_lapse().await;
         let lapse = renewed + 10 * SECOND + Duration::from_millis(150);
         tokio::time::sleep_until(lapse - Duration::from_millis(early)).await;
         let taken = {
-            let mut chunk = std::pin::pin!(stream.next_batch());
-            match futures::poll!(&mut chunk) {
+            let mut batch = std::pin::pin!(stream.next_batch());
+            match futures::poll!(&mut batch) {
                 std::task::Poll::Ready(taken) => taken.expect("more").expect("records"),
                 std::task::Poll::Pending => Vec::new(),
             }
@@ -363,12 +363,12 @@ async fn a_chunk_taken_about_when_its_lease_lapses_stops_no_shard() {
     }
 }
 
-/// The lease is over by the clock when the chunk is taken, and the answer that renews it is seen before that by the shard's task:
+/// The lease is over by the clock when the batch is taken, and the answer that renews it is seen before that by the shard's task:
 /// the task goes on with what it has.
 #[tokio::test(start_paused = true)]
-async fn a_chunk_taken_after_a_lapse_that_a_late_answer_makes_good_is_given_again() {
+async fn a_batch_taken_after_a_lapse_that_a_late_answer_makes_good_is_given_again() {
     for early in (300..=1_300).step_by(100) {
-        let (fake, mut stream, renewed) = chunks_of_leases_that_will_lapse().await;
+        let (fake, mut stream, renewed) = batches_of_leases_that_will_lapse().await;
         let lapse = renewed + 10 * SECOND;
         tokio::time::sleep_until(lapse - Duration::from_millis(early + 1_000)).await;
         fake.heal();
@@ -377,7 +377,7 @@ async fn a_chunk_taken_after_a_lapse_that_a_late_answer_makes_good_is_given_agai
         fake.inject(slow.table(LEASES).always());
         tokio::time::sleep_until(lapse - Duration::from_millis(early)).await;
         {
-            // The clock jumps past the lapse and the answers, and no task is run before the chunk is taken.
+            // The clock jumps past the lapse and the answers, and no task is run before the batch is taken.
             let jump = Duration::from_millis(early + 400);
             let jump = std::pin::pin!(tokio::time::advance(jump));
             let _ = futures::poll!(jump);

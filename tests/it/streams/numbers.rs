@@ -231,7 +231,7 @@ async fn a_snapshot_table_that_can_not_be_read_shows_in_the_health() {
     running.abort();
 }
 
-/// A poison record blocks one lane for good, while dead letters of another are taken.
+/// A poison record blocks one key group for good, while dead letters of another are taken.
 #[tokio::test(start_paused = true)]
 async fn dead_letters_that_are_taken_do_not_hide_a_handler_that_fails() {
     let fake = table(1);

@@ -1,6 +1,7 @@
 //! Answers that the service does not give: for a moment, or for a while.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::GapPolicy;
@@ -202,7 +203,7 @@ async fn not_found_for_a_moment(
     let told = Arc::clone(&gaps);
     let settings = StreamsSettings::default().on_gap(policy);
     let builder = nth(&fake, 1).start(position).settings(settings);
-    let builder = builder.on_gap(move |gap| told.lock().unwrap().push(gap.to_string()));
+    let builder = builder.on_gap(move |gap| told.lock().push(gap.to_string()));
     let worker = Worker::start(builder, &log).await;
     let mut expected = 0;
     tokio::time::sleep(5 * SECOND).await;
@@ -224,7 +225,7 @@ async fn not_found_for_a_moment(
     let ended = !worker.is_running();
     let given = log.len() - expected;
     let health = worker.control.health();
-    let gaps = gaps.lock().unwrap().clone();
+    let gaps = gaps.lock().clone();
     let open = fake.shards(TABLE)[0].is_open();
     if !ended {
         worker.stop().await;

@@ -1,7 +1,8 @@
 //! Leases that are given up: after the work of their reader, and only where another worker waits for them.
 
+use parking_lot::Mutex;
 use std::future::pending;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -26,7 +27,7 @@ impl Drop for Work {
     fn drop(&mut self) {
         let row = leases(&self.fake).remove(&self.shard).expect("its row");
         let owner = text(&row, "leaseOwner");
-        self.owners.lock().unwrap().push(owner);
+        self.owners.lock().push(owner);
     }
 }
 
@@ -66,7 +67,7 @@ async fn a_handler_that_is_stopped_has_ended_before_its_lease_is_let_go() {
         let endless = Endless::default();
         let worker = endless.start(&fake, n).await;
         worker.stop().await;
-        let owners = endless.0.lock().unwrap().clone();
+        let owners = endless.0.lock().clone();
         let [Some(owner)] = owners.as_slice() else {
             panic!("the row was free while a handler worked: {owners:?}");
         };

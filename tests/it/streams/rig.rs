@@ -1,8 +1,9 @@
 //! What these tests are made of: a table with a stream, writes, and handlers that note what they see.
 
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -227,7 +228,7 @@ pub(crate) struct Log(Arc<Mutex<Vec<Seen>>>);
 
 impl Log {
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(crate) fn versions(&self, id: &str) -> Vec<u64> {
@@ -245,12 +246,12 @@ impl Log {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     /// Notes a batch.
     pub(crate) fn note(&self, batch: &Batch<Item>) {
-        let mut seen = self.0.lock().unwrap();
+        let mut seen = self.0.lock();
         for change in &batch.changes {
             let item = change
                 .new

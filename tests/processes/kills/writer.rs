@@ -1,9 +1,10 @@
 //! The process that is killed: it restores, goes on from its stored position, and stores its state again and again.
 
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -114,7 +115,7 @@ fn report(reported: &Reported, record: &WriteRecord) {
     let expressions = record.parts()[0].expressions();
     let expressions = serde_json::from_str(&expressions).expect("an object");
     if let Some(n) = add_of(&expressions) {
-        reported.lock().expect("not poisoned").insert(n);
+        reported.lock().insert(n);
     }
 }
 
@@ -130,7 +131,7 @@ async fn store(table: &TableSink, reported: &Reported, position: u64, number: u6
     let snapshot = table.snapshot().await.expect("taken").to_bytes();
     let snapshot = String::from_utf8(snapshot).expect("UTF-8");
     // Read after the snapshot was taken: what it no longer holds has been reported by then.
-    let reported = reported.lock().expect("not poisoned").clone();
+    let reported = reported.lock().clone();
     let wait = task.wait.filter(|wait| wait.storing == number);
     let state = State {
         position,

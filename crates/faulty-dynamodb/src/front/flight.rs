@@ -95,9 +95,9 @@ impl Flight {
         let mut reading = None;
         if let (Some(Operation::GetRecords), Parsed::Json(json)) = (operation, &body)
             && let Some(iterator) = json["ShardIterator"].as_str()
-            && let Some((place, slow)) = state.store.streams.reading(iterator)
+            && let Some((found, slow)) = state.store.streams.reading(iterator)
         {
-            reading = Some(place);
+            reading = Some(found);
             takes = takes.max(slow);
         }
         effects.before += takes / 2;

@@ -9,10 +9,10 @@ use serde_json::Value as Json;
 use crate::FaultyDynamoDb;
 use crate::item::value::{Item, Value};
 use crate::store::streams::info::ShardInfo;
-use crate::store::streams::pages::ListingFaults;
+use crate::store::streams::listing_faults::{Misnamed, SpoiledPages};
 use crate::store::streams::record::Author;
 use crate::store::streams::shard::Shard;
-use crate::store::streams::stream::{Misnamed, Stream};
+use crate::store::streams::stream::Stream;
 
 /// # Streams
 impl FaultyDynamoDb {
@@ -28,7 +28,7 @@ impl FaultyDynamoDb {
     pub fn shards(&self, table: &str) -> Vec<ShardInfo> {
         let now = self.service.clock.elapsed();
         self.with_stream(table, |stream| {
-            stream.age(now);
+            stream.shards.age(now);
             stream.shards.iter().map(ShardInfo::of).collect()
         })
         .unwrap_or_default()
@@ -48,7 +48,7 @@ impl FaultyDynamoDb {
     pub fn split_all_shards(&self, table: &str) -> Vec<String> {
         let moment = self.service.clock.moment();
         self.with_stream(table, |stream| {
-            let open = stream.open_ids();
+            let open = stream.shards.open_ids();
             open.iter()
                 .filter_map(|id| stream.divide(id, 2, moment))
                 .flatten()
@@ -78,7 +78,7 @@ impl FaultyDynamoDb {
     /// Keeps children made from now on out of `DescribeStream` for this long. They take changes
     /// and can be read all the while.
     pub fn list_children_late(&self, table: &str, late: Duration) {
-        self.with_stream(table, |stream| stream.children_late = late);
+        self.with_stream(table, |stream| stream.listing.children_late = late);
     }
 
     /// Keeps a shard out of `DescribeStream` for this long from now on, whatever it is to others. It can be read all the while.
@@ -91,7 +91,7 @@ impl FaultyDynamoDb {
     /// switched on.
     pub fn list_nothing(&self, table: &str, late: Duration) {
         let from = self.service.clock.elapsed() + late;
-        self.with_stream(table, |stream| stream.listed_from = from);
+        self.with_stream(table, |stream| stream.listing.listed_from = from);
     }
 
     /// Has so many listings name another parent for a shard: one of these each, in turn.
@@ -102,7 +102,7 @@ impl FaultyDynamoDb {
             listings,
         };
         self.with_stream(table, |stream| {
-            stream.misnamed = (listings > 0).then_some(misnamed);
+            stream.listing.misnamed = (listings > 0).then_some(misnamed);
         });
     }
 
@@ -135,7 +135,7 @@ impl FaultyDynamoDb {
     /// Trims all but the last records of each shard.
     pub fn trim_stream(&self, table: &str, keep_last_n_per_shard: usize) {
         self.with_stream(table, |stream| {
-            for shard in &mut stream.shards {
+            for shard in stream.shards.iter_mut() {
                 shard.keep_last(keep_last_n_per_shard);
             }
         });
@@ -194,13 +194,13 @@ impl FaultyDynamoDb {
     /// repeat some, or are out of order. Of three listings that begin one after the other, the
     /// last is right. `None` ends it.
     pub fn inconsistent_pages(&self, table: &str, seed: impl Into<Option<u64>>) {
-        let listing_faults = seed.into().map(ListingFaults::seeded);
-        self.with_stream(table, |stream| stream.listing_faults = listing_faults);
+        let spoiled = seed.into().map(SpoiledPages::seeded);
+        self.with_stream(table, |stream| stream.listing.spoiled = spoiled);
     }
 
     /// Has `DescribeStream` ignore its `ShardFilter`, as DynamoDB Local does. Default: false.
     pub fn ignore_shard_filter(&self, table: &str, ignore: bool) {
-        self.with_stream(table, |stream| stream.ignores_filter = ignore);
+        self.with_stream(table, |stream| stream.listing.ignores_filter = ignore);
     }
 
     /// Makes records visible only this long after their change. A closed shard ends no sooner.
@@ -268,7 +268,7 @@ impl FaultyDynamoDb {
         let mut record: Json = serde_json::from_str(record).ok()?;
         let now = self.service.clock.elapsed();
         let sequence = self.with_stream(table, |stream| {
-            stream.inject(shard, now, |sequence| {
+            stream.shards.inject(shard, now, |sequence| {
                 if let Some(Json::Object(change)) = record.get_mut("dynamodb") {
                     let number = change.entry("SequenceNumber");
                     number.or_insert_with(|| Json::from(sequence.to_string()));
@@ -303,14 +303,14 @@ impl FaultyDynamoDb {
         shard: &str,
         work: impl FnOnce(&mut Shard) -> T,
     ) -> Option<T> {
-        self.with_stream(table, |stream| stream.shard(shard).map(work))?
+        self.with_stream(table, |stream| stream.shards.get_mut(shard).map(work))?
     }
 
     fn find_shard<T>(&self, shard: &str, work: impl FnOnce(&mut Shard) -> T) -> Option<T> {
         let streams = &mut self.service.state().store.streams;
         let found = streams.all.values_mut();
         found
-            .filter_map(|stream| stream.shard(shard))
+            .filter_map(|stream| stream.shards.get_mut(shard))
             .next()
             .map(work)
     }

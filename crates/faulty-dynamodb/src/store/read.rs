@@ -75,12 +75,12 @@ pub(crate) fn query(store: &Store, request: Members<'_>) -> Result<Done, Refusal
     if descending {
         found.reverse();
     }
-    let found = found.into_iter().filter(|(place, item)| {
+    let found = found.into_iter().filter(|(position, item)| {
         let passed = after.as_ref().is_none_or(|after| {
             if descending {
-                place < after
+                position < after
             } else {
-                place > after
+                position > after
             }
         });
         passed
@@ -123,8 +123,8 @@ pub(crate) fn scan(store: &Store, request: Members<'_>) -> Result<Done, Refusal>
     Ok(reader.page(found))
 }
 
-/// An item's place in the order of a table or an index: the key there, then the primary key.
-type Place = (Key, Key);
+/// The position of an item in the order of a table or an index: the key there, then the primary key.
+type Position = (Key, Key);
 
 /// The common part of a query and a scan.
 struct Reader<'a> {
@@ -230,37 +230,37 @@ impl<'a> Reader<'a> {
         self.index.map_or(self.table.keys(), |index| &index.keys)
     }
 
-    /// The place of `ExclusiveStartKey`.
-    fn start(&self, request: Members<'_>) -> Result<Option<Place>, Refusal> {
+    /// The position of `ExclusiveStartKey`.
+    fn start(&self, request: Members<'_>) -> Result<Option<Position>, Refusal> {
         let Some(start) = request.item("ExclusiveStartKey")? else {
             return Ok(None);
         };
         let invalid = |_| Refusal::validation("The provided starting key is invalid");
         let key = self.table.keys().project(&start);
         let key = self.table.keys().of_key(&key).map_err(invalid)?;
-        let place = match self.index {
+        let position = match self.index {
             None => key.clone(),
             Some(index) => index
                 .keys
                 .of_key(&index.keys.project(&start))
                 .map_err(invalid)?,
         };
-        Ok(Some((place, key)))
+        Ok(Some((position, key)))
     }
 
-    /// Every item after a place whose key is wanted, in order.
+    /// Every item after a position whose key is wanted, in order.
     fn all<'b>(
         &'b self,
-        after: Option<&Place>,
+        after: Option<&Position>,
         requested: impl Fn(&Key) -> bool + 'b,
-    ) -> Box<dyn Iterator<Item = (Place, &'a Arc<Item>)> + 'b> {
+    ) -> Box<dyn Iterator<Item = (Position, &'a Arc<Item>)> + 'b> {
         let Some(IndexSpec { keys: index, .. }) = self.index else {
             let from = after.map_or(Bound::Unbounded, |(_, key)| Bound::Excluded(key));
             let items = self.table.items.range((from, Bound::Unbounded));
             let items = items.filter(move |(key, _)| requested(key));
             return Box::new(items.map(|(key, item)| ((key.clone(), key.clone()), item)));
         };
-        let mut found: Vec<(Place, &Arc<Item>)> = self
+        let mut found: Vec<(Position, &Arc<Item>)> = self
             .table
             .items
             .iter()
@@ -271,14 +271,14 @@ impl<'a> Reader<'a> {
                     item,
                 ))
             })
-            .filter(|(place, _)| after.is_none_or(|after| place > after))
+            .filter(|(position, _)| after.is_none_or(|after| position > after))
             .collect();
         found.sort_by(|(one, _), (two, _)| one.cmp(two));
         Box::new(found.into_iter())
     }
 
     /// The items of one partition, in order.
-    fn partition(&self, partition: &KeyPart) -> Vec<(Place, &'a Arc<Item>)> {
+    fn partition(&self, partition: &KeyPart) -> Vec<(Position, &'a Arc<Item>)> {
         if self.index.is_some() {
             return self
                 .all(None, |_| true)
@@ -298,7 +298,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One page: as many items as the limit and the page's size allow.
-    fn page<'b>(&self, found: impl Iterator<Item = (Place, &'b Arc<Item>)>) -> Done {
+    fn page<'b>(&self, found: impl Iterator<Item = (Position, &'b Arc<Item>)>) -> Done {
         let mut items = Vec::new();
         let (mut count, mut scanned, mut bytes) = (0_usize, 0_usize, 0_usize);
         let mut last = None;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dynamodb_table_spec::is_table_name;
 use serde_json::{Map, Value as Json};
 
-use super::streams::{place_of_token, table_of_arn};
+use super::streams::{table_of_arn, target_of_token};
 use super::table::Table;
 use crate::item::error::Refusal;
 use crate::item::key::{Key, KeyRules as _};
@@ -160,7 +160,7 @@ impl Targets {
             self.table(table);
             self.shard = body["ShardId"].as_str().map(str::to_owned);
         }
-        if let Some((table, shard)) = body["ShardIterator"].as_str().and_then(place_of_token) {
+        if let Some((table, shard)) = body["ShardIterator"].as_str().and_then(target_of_token) {
             self.table(&table);
             self.shard = Some(shard);
         }

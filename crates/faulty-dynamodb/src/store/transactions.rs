@@ -262,19 +262,19 @@ fn draw(store: &mut Store, judged: &[Judged], now: Duration) -> Result<(), Refus
     let mut short = false;
     let mut taken = Vec::new();
     for (name, draws) in draws {
-        let (places, draws): (Vec<usize>, Vec<Draw>) = draws.into_iter().unzip();
+        let (indexes, draws): (Vec<usize>, Vec<Draw>) = draws.into_iter().unzip();
         let table = store.table_mut(name)?;
         let Some(throughput) = &mut table.throughput else {
             continue;
         };
         let limits = throughput.exceeded_limits(&draws, now);
-        for (place, draw) in places.into_iter().zip(&draws) {
+        for (at, draw) in indexes.into_iter().zip(&draws) {
             let mut shortages = Shortages::default();
             let limits = limits.iter().copied().filter(|limit| draw.meets(*limit));
             shortages.add(&table.spec, throughput, limits);
             if !shortages.is_empty() {
                 short = true;
-                reasons[place] = shortages.cancellation();
+                reasons[at] = shortages.cancellation();
             }
         }
         taken.push((name, draws));

@@ -23,7 +23,7 @@ pub(crate) enum Limit {
     Table,
     Partition(usize),
     Account,
-    /// A global index, by its place in the table's list of indexes.
+    /// A global index, by its position in the table's list of indexes.
     Index(usize),
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Draw {
     partition: usize,
     /// Of the table itself and its local indexes.
     table_units: f64,
-    /// Of the global indexes, by place; 0 where the write leaves one alone.
+    /// Of the global indexes, by position; 0 where the write leaves one alone.
     indexes: Vec<f64>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Throughput {
     on_demand: bool,
     partitions: Vec<Bucket>,
     account: Option<Bucket>,
-    /// By place in the table's list; those of local indexes are never drawn on.
+    /// By position in the table's list; those of local indexes are never drawn on.
     indexes: Vec<Bucket>,
     requests: Requests,
 }

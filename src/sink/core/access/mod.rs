@@ -34,13 +34,8 @@ use crate::retry::ServiceError;
 use crate::transport::Operation;
 
 pub(super) use attribution::{Attribution, RecordEvidence};
+pub(crate) use run::REFUSAL_GRACE;
 use run::Run;
-
-/// The time for which such refusals are tried again.
-///
-/// Chosen: a provider has rotated credentials by then, and a new policy has reached all servers
-/// (IAM: usually seconds). A pipeline still learns of it soon.
-pub(crate) const REFUSAL_GRACE: Duration = Duration::from_secs(30);
 
 /// The largest number of refusal codes that are tracked apart.
 const MAX_TRACKED_CODES: usize = 16;

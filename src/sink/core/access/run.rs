@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use super::REFUSAL_GRACE;
+/// The time for which refusals that no record causes are tried again.
+///
+/// Chosen: a provider has rotated credentials by then, and a new policy has reached all servers
+/// (IAM: usually seconds). A pipeline still learns of it soon.
+pub(crate) const REFUSAL_GRACE: Duration = Duration::from_secs(30);
 
 /// The least number of refusals that count as lasting. Chosen: two may be two separate moments with
 /// nothing sent in between.

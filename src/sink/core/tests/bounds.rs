@@ -222,7 +222,7 @@ fn one_description_is_under_way_at_a_time() {
     let batch = core.next_request(ms(0)).expect("a batch");
     let refreshed = (1..100).filter(|second| core.take_refresh(ms(second * 1_000)));
     assert_eq!(refreshed.count(), 1, "it hangs");
-    core.isolation.description.want();
+    core.isolation.description.request();
     assert!(!core.take_describe(ms(100_000)));
     assert!(core.wake_at().is_none_or(|wake| wake > ms(100_000)));
     core.refreshed();

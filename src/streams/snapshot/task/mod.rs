@@ -1,4 +1,7 @@
 //! The task that takes a snapshot, while it has the snapshot's lease.
+//!
+//! **A circle.** `scanning` and `writing` are parts of [`SnapshotTask`], in files of their own with
+//! the state that only they change.
 
 mod scanning;
 mod writing;
@@ -103,8 +106,8 @@ pub(crate) async fn take_snapshot(
         }
         // A worker takes the snapshot again when this lease has lapsed.
         Err(error) => {
-            let lane = SnapshotTable::shard();
-            shared.failure_log.failed("GetItem", Some(&lane), &error);
+            let shard = SnapshotTable::shard();
+            shared.failure_log.failed("GetItem", Some(&shard), &error);
             return SnapshotEnd::Lost;
         }
     };
@@ -113,10 +116,10 @@ pub(crate) async fn take_snapshot(
         shared.settings.get_checkpoint_interval(),
     );
     let lease = HeldLease::new(shared.leases.me(), &row, taken, failover, interval);
-    let lane = SnapshotTable::shard();
+    let shard = SnapshotTable::shard();
     let valid_until = lease.valid_until();
-    let handout = Handout::new(&shared, destination, &lane, valid_until, rng.fork());
-    shared.failure_log.succeeded("GetItem", Some(&lane));
+    let handout = Handout::new(&shared, destination, &shard, valid_until, rng.fork());
+    shared.failure_log.succeeded("GetItem", Some(&shard));
     shared.coordinator.activate();
     let mut task = SnapshotTask {
         lease,
@@ -272,7 +275,7 @@ impl SnapshotTask {
                 });
                 let mut wanted = Vec::with_capacity(page.items.len());
                 for (record, number) in page.items.into_iter().zip(first..) {
-                    if self.shared.wants(&record)? {
+                    if self.shared.accepts(&record)? {
                         wanted.push((Ok(record), number));
                     } else {
                         self.handout.acks.done(number);

@@ -144,8 +144,8 @@ impl SnapshotTask {
         match end.result {
             Ok(scanned) => {
                 self.scans.retries.succeeded();
-                let lane = SnapshotTable::shard();
-                self.shared.failure_log.succeeded("Scan", Some(&lane));
+                let shard = SnapshotTable::shard();
+                self.shared.failure_log.succeeded("Scan", Some(&shard));
                 let units = scanned.units.unwrap_or(end.predicted);
                 self.scans
                     .pace
@@ -162,8 +162,8 @@ impl SnapshotTask {
             Err(error) => {
                 self.shared.coordinator.failed(end.segment);
                 segment.not_before = now + self.scans.retries.failed();
-                let lane = SnapshotTable::shard();
-                self.shared.failure_log.failed("Scan", Some(&lane), &error);
+                let shard = SnapshotTable::shard();
+                self.shared.failure_log.failed("Scan", Some(&shard), &error);
                 Ok(())
             }
         }

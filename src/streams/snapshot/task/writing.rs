@@ -105,15 +105,15 @@ impl SnapshotTask {
     }
 
     pub(super) fn note_success(&self, operation: &'static str) {
-        let lane = SnapshotTable::shard();
-        self.shared.failure_log.succeeded(operation, Some(&lane));
+        let shard = SnapshotTable::shard();
+        self.shared.failure_log.succeeded(operation, Some(&shard));
     }
 
     pub(super) fn note_failure(&self, operation: &'static str, error: &ServiceError) {
-        let lane = SnapshotTable::shard();
+        let shard = SnapshotTable::shard();
         self.shared
             .failure_log
-            .failed(operation, Some(&lane), error);
+            .failed(operation, Some(&shard), error);
     }
 
     pub(super) fn start_write(&mut self, now: Duration) {
@@ -122,8 +122,8 @@ impl SnapshotTask {
         let snapshots = Arc::clone(&self.snapshots);
         self.write = Some(Box::pin(async move {
             let leases = &snapshots.table.leases;
-            let lane = SnapshotTable::shard();
-            let result = leases.change(&lane, counter, false, &change).await;
+            let shard = SnapshotTable::shard();
+            let result = leases.change(&shard, counter, false, &change).await;
             WriteEnd {
                 sent: now,
                 change,

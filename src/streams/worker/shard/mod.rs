@@ -11,8 +11,12 @@
 //! The same task writes the lease, one request at a time, so that a renewal and a checkpoint never
 //! race for the row's counter. If the lease lapses, the handler's work for the shard stops; the
 //! task continues only after a write that shows that no other worker has taken the lease.
+//!
+//! **A circle.** `reading`, `leaving` and `writing` are parts of [`ShardTask`], in files of their own
+//! with the state that only they change.
 
 mod barrier;
+mod end;
 mod leaving;
 mod position;
 mod reading;
@@ -31,14 +35,13 @@ use super::super::{SequenceNumber, ShardId, StreamsError};
 use crate::gap::GapCause;
 use crate::retry::ServiceError;
 use barrier::Barrier;
+use end::EndOfShard;
 use leaving::Phase;
+use position::RETENTION_MS;
 use reading::Reading;
 
 /// The delay before a shard whose records were dropped unacknowledged is read again.
 const REDELIVERY: Duration = Duration::from_secs(1);
-/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
-const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// A worker's instruction to the task of a shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {
@@ -235,10 +238,11 @@ impl ShardTask {
             wake = self.wake(now);
             // These futures resolve at once where nothing is left to wait for: they would spin.
             let below = self.shared.read_below();
-            let ending = self.reading.closed || !self.phase.is_working() || self.barrier.is_up();
+            let ending =
+                self.reading.end.is_reached() || !self.phase.is_working() || self.barrier.is_up();
             let waits_for_end = ending && !self.handout.acks.is_settled();
             // The listing was asked for when the end was read first. It may show the shard as open.
-            let waits_for_listing = self.reading.ends > 0 && !self.reading.closed;
+            let waits_for_listing = self.reading.end.waits_for_listing();
             let waits_for_room =
                 !ending && self.handout.acks.bytes() >= below && !self.handout.acks.is_empty();
 
@@ -291,7 +295,7 @@ impl ShardTask {
         if self.may_read() {
             wake = wake.min(self.reading.poll.due());
         }
-        if let Some(until) = self.reading.finish_by.filter(|until| *until > now) {
+        if let Some(until) = self.reading.end.finish_by().filter(|until| *until > now) {
             wake = wake.min(until);
         }
         let due = match self.phase {
@@ -332,11 +336,14 @@ impl ShardTask {
             self.reading.poll.pause_until(now + REDELIVERY);
         }
         self.meet_barrier();
-        if self.reading.closed && self.handout.acks.is_empty() && self.reading.rescan.is_none() {
+        if self.reading.end.is_reached()
+            && self.handout.acks.is_empty()
+            && self.reading.rescan.is_none()
+        {
             // The caller of a stream may have something to finish beside the records.
             self.handout.dispatcher.leave();
             let drain = self.shared.settings.get_drain_timeout();
-            let until = *self.reading.finish_by.get_or_insert(now + drain);
+            let until = self.reading.end.finish_within(now, drain);
             if self.handout.acks.is_settled() || now >= until {
                 let graph = self.shared.graph();
                 self.lease
@@ -351,7 +358,7 @@ impl ShardTask {
     fn meet_barrier(&mut self) {
         self.handout
             .dispatcher
-            .flush(self.reading.closed || self.barrier.is_up());
+            .flush(self.reading.end.is_reached() || self.barrier.is_up());
         // A stream delivers in turn: these records come before the snapshot's.
         let in_turn = self.handout.is_in_turn() || self.handout.acks.is_empty();
         let quiet = self.reading.read.is_none() && self.handout.dispatcher.has_room() && in_turn;
@@ -368,9 +375,8 @@ impl ShardTask {
         self.handout.restart(&self.shared, self.lease.valid_until());
         self.reading.position.rewind(self.done);
         self.reading.read = None;
-        (self.reading.closed, self.reading.ends) = (false, 0);
+        self.reading.end = EndOfShard::default();
         self.reading.is_idle = false;
-        self.reading.finish_by = None;
         self.reading.poll.pause_until(now);
         if !self.phase.is_working() {
             self.handout.dispatcher.leave();

@@ -17,10 +17,11 @@ use super::super::super::lease::{Checkpoint, LeaseRow};
 use super::super::super::read::{ReadFailure, ReadFrom};
 use super::super::super::shared::LOCAL_TIME_STEP;
 use super::super::super::{SequenceNumber, ShardId};
-use super::RETENTION_MS;
 use crate::gap::GapCause;
 use crate::retry::{ErrorClass, ServiceError};
 
+/// The retention of a stream, in milliseconds: 24 hours (DynamoDB Developer Guide, streams).
+pub(super) const RETENTION_MS: u64 = 24 * 60 * 60 * 1000;
 /// The answers in a row after which a shard counts as gone or empty: an iterator may be behind.
 const ANSWERS_NEEDED: u32 = 3;
 /// The age of a read to the end within which nothing is trimmed unread: well below 24 hours.

@@ -16,6 +16,7 @@ use super::super::super::read::{Read, ReadFailure};
 use super::super::super::shared::{Order, Shared};
 use super::super::super::time::millis;
 use super::super::super::{SequenceNumber, StreamsError};
+use super::end::EndOfShard;
 use super::position::{Failed, Pages, Position};
 use super::{Event, ShardTask};
 use crate::gap::{Gap, GapCause, GapPolicy};
@@ -24,8 +25,6 @@ use crate::retry::Retries;
 
 /// The bytes from which a page counts as full, by size: `GetRecords` answers with 1 MB at most.
 const FULL_PAGE: usize = 900_000;
-/// The pages without another, in a row, after which a shard may be at its end.
-const ENDS_NEEDED: u32 = 2;
 /// The assumed size of a record before any has been read, in bytes.
 const TYPICAL_RECORD: usize = 2_048;
 
@@ -36,12 +35,7 @@ pub(super) struct Reading {
     from_time: Option<u64>,
     /// Nothing was handed out since all that there was had been read.
     pub(super) is_idle: bool,
-    /// Set once the shard has been read to its end.
-    pub(super) closed: bool,
-    /// The time until which a guard of the shard's end is waited for.
-    pub(super) finish_by: Option<Duration>,
-    /// The pages in a row that had no other behind them.
-    pub(super) ends: u32,
+    pub(super) end: EndOfShard,
     /// The listings of the stream's shards.
     pub(super) listings: watch::Receiver<Arc<ShardGraph>>,
     pub(super) poll: Poll,
@@ -86,9 +80,7 @@ impl Reading {
             position: Position::new(row, pinned, shared.is_local(), shared.time.earliest()),
             from_time,
             is_idle: false,
-            closed: false,
-            finish_by: None,
-            ends: 0,
+            end: EndOfShard::default(),
             listings: shared.graph.subscribe(),
             poll: Poll::new(interval, idle_interval, idle_after),
             read_up: shared.lags.begins(&row.shard, found),
@@ -103,7 +95,7 @@ impl Reading {
 impl ShardTask {
     pub(super) fn may_read(&self) -> bool {
         let bytes = self.handout.acks.bytes();
-        !self.reading.closed
+        !self.reading.end.is_reached()
             && self.phase.is_working()
             && self.instructions.borrow().order == Order::Run
             && self.reading.read.is_none()
@@ -150,7 +142,7 @@ impl ShardTask {
         let full = count >= end.limit || bytes >= FULL_PAGE;
         let ended = page.next_iterator.is_none();
         // The first page without another is asked for again, at once.
-        let again = ended && self.reading.ends == 0;
+        let again = ended && !self.reading.end.is_suspected();
         self.reading.poll.read(count, full || again, now);
         self.reading.record_bytes = bytes
             .checked_div(count)
@@ -186,14 +178,14 @@ impl ShardTask {
             self.reading.read_up.up_to(newest);
         }
         self.hand_out(numbered, is_read_up, now);
-        let ends = self.reading.ends;
-        self.reading.ends = if ended { ends.saturating_add(1) } else { 0 };
+        let was_suspected = self.reading.end.is_suspected();
+        self.reading.end.page(ended);
         // A listing is to show the end and the children. A worker that does not receive this any more
         // ends this task too.
         let shard = || self.row.shard.clone();
-        if ended && ends == 0 {
+        if ended && !was_suspected {
             let _ = self.events.send(Event::Closed(shard()));
-        } else if !ended && ends > 0 {
+        } else if !ended && was_suspected {
             let _ = self.events.send(Event::Reopened(shard()));
         }
         self.believe_end();
@@ -233,17 +225,17 @@ impl ShardTask {
     /// Marks the shard as read to its end, once two pages in a row had no other behind them and the
     /// listing agrees: a finished shard is never read again.
     pub(super) fn believe_end(&mut self) {
-        let is_read = self.reading.read.is_none() && !self.reading.closed;
-        if is_read && self.reading.ends >= ENDS_NEEDED && !self.is_listed_open() {
+        let is_read = self.reading.read.is_none();
+        if is_read && self.reading.end.is_confirmed() && !self.is_listed_open() {
             self.close();
         }
     }
 
     fn close(&mut self) {
-        self.reading.closed = true;
+        self.reading.end.reach();
         self.reading.read_up.ended();
         self.handout.dispatcher.flush(true);
-        if self.reading.ends == 0 {
+        if !self.reading.end.is_suspected() {
             let _ = self.events.send(Event::Closed(self.row.shard.clone()));
         }
     }
@@ -264,7 +256,7 @@ impl ShardTask {
             (from, self.shared.time_step())
         });
         for (entry, number) in entries.into_iter().zip(first..) {
-            if self.wants(&entry, wanted_from)? {
+            if self.accepts(&entry, wanted_from)? {
                 numbered.wanted.push((entry, number));
                 numbered.unwanted = None;
             } else {
@@ -276,7 +268,7 @@ impl ShardTask {
         Ok(numbered)
     }
 
-    fn wants(
+    fn accepts(
         &self,
         entry: &Entry,
         wanted_from: Option<(SystemTime, Duration)>,
@@ -290,7 +282,7 @@ impl ShardTask {
         if wanted_from.is_some_and(is_early) {
             return Ok(false);
         }
-        self.shared.wants(record)
+        self.shared.accepts(record)
     }
 
     fn unread(

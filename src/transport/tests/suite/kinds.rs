@@ -14,8 +14,9 @@ use aws_smithy_runtime_api::client::interceptors::context::{
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::GetIdentityResolver;
+use parking_lot::Mutex;
 use sdk::config::{Builder, ConfigBag, Credentials, Intercept, RuntimeComponents};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Sees the body before it is signed and adds a header that is to be signed.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,6 @@ impl Intercept for Stamp {
     ) -> Result<(), BoxError> {
         self.0
             .lock()
-            .unwrap()
             .push(context.request().body().bytes().unwrap().to_vec());
         Ok(())
     }
@@ -134,7 +134,7 @@ async fn a_clients_interceptors_see_and_sign_every_request() {
             &Credentials::new("AKID", "secret", None, None, "test"),
             "eu-west-1",
         );
-        assert_eq!(*stamp.0.lock().unwrap(), vec![b"{\"a\":1}".to_vec(); 2]);
+        assert_eq!(*stamp.0.lock(), vec![b"{\"a\":1}".to_vec(); 2]);
     }
 }
 
@@ -148,7 +148,7 @@ async fn direct_passes_interceptors_by_after_the_first_request() {
         &Credentials::new("AKID", "secret", None, None, "test"),
         "eu-west-1",
     );
-    assert_eq!(stamp.0.lock().unwrap().len(), 1);
+    assert_eq!(stamp.0.lock().len(), 1);
 }
 
 #[tokio::test]

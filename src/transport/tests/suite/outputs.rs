@@ -6,8 +6,9 @@ use crate::transport::TransportKind;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::interceptors::context::AfterDeserializationInterceptorContextRef;
 use aws_smithy_runtime_api::client::interceptors::dyn_dispatch_hint;
+use parking_lot::Mutex;
 use sdk::config::{ConfigBag, Intercept, RuntimeComponents};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// The response's body, and whether the output made of it holds items, or the error's code.
 type Saw = (Vec<u8>, Result<bool, Option<String>>);
@@ -32,7 +33,7 @@ impl Intercept for Onlooker {
             Ok(output) => Ok(holds_items(output)),
             Err(error) => Err(error.as_operation_error().and_then(code_of)),
         };
-        self.0.lock().unwrap().push((body, output));
+        self.0.lock().push((body, output));
         Ok(())
     }
 }
@@ -51,7 +52,7 @@ async fn items_are_in_the_response_and_not_in_the_output() {
     let answer = transport.call(READ, body("{}")).await.unwrap();
     assert_eq!(answer, page().as_bytes());
 
-    let saw = onlooker.0.lock().unwrap().clone();
+    let saw = onlooker.0.lock().clone();
     let page = page().as_bytes().to_vec();
     assert_eq!(saw, [(page.clone(), Ok(true)), (page, Ok(false))]);
 }
@@ -67,7 +68,7 @@ async fn which_error_it_is_is_seen() {
     let error = transport.call(READ, body("{}")).await.unwrap_err();
     assert!(error.is_missing());
 
-    let saw = onlooker.0.lock().unwrap().clone();
+    let saw = onlooker.0.lock().clone();
     let code = Err(Some("ResourceNotFoundException".to_owned()));
     assert_eq!(saw, [(refusal.as_bytes().to_vec(), code)]);
 }

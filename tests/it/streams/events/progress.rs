@@ -87,10 +87,10 @@ async fn progress_holds_no_caller_up_who_takes_records_alone() {
         let mut records = 0;
         while records < 40 {
             let next = tokio::time::timeout(60 * SECOND, stream.next_batch()).await;
-            let chunk = next.expect("in time").expect("more").expect("no error");
-            assert!(!chunk.is_empty());
-            records += chunk.len();
-            chunk.into_iter().for_each(|record| record.ack.done());
+            let batch = next.expect("in time").expect("more").expect("no error");
+            assert!(!batch.is_empty());
+            records += batch.len();
+            batch.into_iter().for_each(|record| record.ack.done());
         }
         put_each(&fake, 40, version + 1).await;
         for id in 0..40 {

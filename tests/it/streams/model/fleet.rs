@@ -1,6 +1,7 @@
 //! Workers that come, go, and are cut off.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use parking_lot::Mutex;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dynamodb_connector::streams::{StartPosition, StreamsControl, StreamsError, StreamsSource};

@@ -1,6 +1,7 @@
 //! What is done with changes, well and badly.
 
-use std::sync::{Arc, Mutex};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::streams::{
@@ -23,7 +24,7 @@ pub(super) fn burying(
     let (ledger, rng) = (Arc::clone(ledger), Arc::clone(rng));
     move |letter| {
         let ledger = Arc::clone(&ledger);
-        let refused = !*ledger.healed.borrow() && rng.lock().expect("no panic").u8(..3) == 0;
+        let refused = !*ledger.healed.borrow() && rng.lock().u8(..3) == 0;
         Box::pin(async move {
             if refused {
                 return Err("not now".to_owned());
@@ -63,7 +64,7 @@ pub(super) fn handler(
         let (manner, slow) = if *healed.borrow() {
             (Manner::Fine, Duration::ZERO)
         } else {
-            draw(&manners, count, &mut rng.lock().expect("no panic"))
+            draw(&manners, count, &mut rng.lock())
         };
         Box::pin(async move {
             if !slow.is_zero() {
@@ -137,7 +138,7 @@ pub(super) async fn take(
         let (manner, slow, pauses) = if *ledger.healed.borrow() {
             (Manner::Fine, Duration::ZERO, Vec::new())
         } else {
-            let mut rng = rng.lock().expect("no panic");
+            let mut rng = rng.lock();
             let (manner, slow) = draw(&case.manners, 1, &mut rng);
             (manner, slow, draw_pauses(&case.manners, &mut rng))
         };

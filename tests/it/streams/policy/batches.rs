@@ -10,12 +10,7 @@ struct Sizes(Arc<Mutex<Vec<(usize, Duration)>>>);
 
 impl Sizes {
     fn sizes(&self) -> Vec<usize> {
-        self.0
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(size, _)| *size)
-            .collect()
+        self.0.lock().iter().map(|(size, _)| *size).collect()
     }
 
     fn handler(
@@ -27,7 +22,7 @@ impl Sizes {
         move |batch| {
             log.note(&batch);
             let entry = (batch.changes.len(), start.elapsed());
-            sizes.lock().unwrap().push(entry);
+            sizes.lock().push(entry);
             std::future::ready(Ok(()))
         }
     }
@@ -48,7 +43,7 @@ async fn a_batch_waits_for_its_size_or_its_window() {
     put(&fake, "a", 25).await;
     log.until(26).await;
     assert_eq!(sizes.sizes(), [10, 10, 6]);
-    let entries = sizes.0.lock().unwrap().clone();
+    let entries = sizes.0.lock().clone();
     let waited = entries[2].1 - entries[1].1;
     assert!((5..6).contains(&waited.as_secs()), "{waited:?}");
     // What waits when the shard ends, or the source is closed, does not wait in vain.
@@ -79,7 +74,7 @@ async fn of_a_batch_that_failed_in_part_only_the_rest_comes_again() {
                 .changes
                 .iter()
                 .map(|c| c.new.as_ref().unwrap().version);
-            let mut given = noted.lock().unwrap();
+            let mut given = noted.lock();
             given.push(versions.collect());
             std::future::ready(if given.len() == 1 {
                 Err(BatchError::retry_from(3, "the rest later"))
@@ -88,10 +83,10 @@ async fn of_a_batch_that_failed_in_part_only_the_rest_comes_again() {
             })
         })
         .await;
-        let count = || given.lock().unwrap().iter().map(Vec::len).sum::<usize>();
+        let count = || given.lock().iter().map(Vec::len).sum::<usize>();
         eventually("the rest comes again", 10 * SECOND, || count() == 13).await;
         worker.stop().await;
-        let given = given.lock().unwrap().clone();
+        let given = given.lock().clone();
         assert_eq!(given[0], (0..8).collect::<Vec<_>>());
         assert_eq!(given[1..].concat(), (3..8).collect::<Vec<_>>());
     }
@@ -162,15 +157,12 @@ async fn deletes_by_time_to_live_are_told_apart() {
         for change in batch.changes {
             let item = change.new.or(change.old).expect("an image");
             let ttl = change.record.is_ttl_delete();
-            noted.lock().unwrap().push((item.id, change.kind, ttl));
+            noted.lock().push((item.id, change.kind, ttl));
         }
         std::future::ready(Ok(()))
     })
     .await;
-    eventually("all are seen", 10 * SECOND, || {
-        seen.lock().unwrap().len() == 4
-    })
-    .await;
+    eventually("all are seen", 10 * SECOND, || seen.lock().len() == 4).await;
     worker.stop().await;
     let expected = [
         ("a", EventKind::Insert, false),
@@ -179,7 +171,7 @@ async fn deletes_by_time_to_live_are_told_apart() {
         ("b", EventKind::Remove, false),
     ];
     let expected = expected.map(|(id, kind, ttl)| (id.to_owned(), kind, ttl));
-    assert_eq!(*seen.lock().unwrap(), expected);
+    assert_eq!(*seen.lock(), expected);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,9 @@ mod letters;
 mod parallel;
 mod retries;
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -35,13 +36,13 @@ impl Letters {
     fn take(&self, builder: StreamsSourceBuilder) -> StreamsSourceBuilder {
         let letters = Arc::clone(&self.0);
         builder.dead_letters(move |letter| {
-            letters.lock().unwrap().push(letter);
+            letters.lock().push(letter);
             std::future::ready(Ok::<(), String>(()))
         })
     }
 
     fn all(&self) -> Vec<FailedChange> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     /// The items and versions of those that can be read.

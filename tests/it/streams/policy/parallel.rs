@@ -53,7 +53,7 @@ async fn in_parallel_each_items_changes_stay_in_order_and_the_checkpoint_waits_f
     };
     tokio::time::sleep(60 * SECOND).await;
     let stuck = log.seen();
-    assert!(stuck.len() > 250, "other lanes go on: {}", stuck.len());
+    assert!(stuck.len() > 250, "other key groups go on: {}", stuck.len());
     assert!((2..=8).contains(&most.load(Ordering::Relaxed)));
     for id in 0..40 {
         let seen = log.versions(&format!("k{id}"));

@@ -37,7 +37,7 @@ async fn retries_are_further_and_further_apart_and_never_end_without_a_cap() {
     let times: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let noted = Arc::clone(&times);
     let worker = Worker::handle(nth(&fake, 1), move |batch| {
-        let mut times = noted.lock().unwrap();
+        let mut times = noted.lock();
         assert_eq!(batch.failures, u32::try_from(times.len()).unwrap());
         times.push(Instant::now());
         std::future::ready(if times.len() < 20 {
@@ -48,12 +48,12 @@ async fn retries_are_further_and_further_apart_and_never_end_without_a_cap() {
     })
     .await;
     eventually("it is handled in the end", 300 * SECOND, || {
-        times.lock().unwrap().len() == 20
+        times.lock().len() == 20
     })
     .await;
     tokio::time::sleep(30 * SECOND).await;
     worker.stop().await;
-    let times = times.lock().unwrap();
+    let times = times.lock();
     assert_eq!(times.len(), 20);
     let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(

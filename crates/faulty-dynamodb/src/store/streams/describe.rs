@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::Streams;
 use super::iterator::required;
 use super::shard::Shard;
-use super::stream::{Misnamed, Stream};
+use super::stream::Stream;
 use crate::item::error::Refusal;
 use crate::store::describe::schema_json;
 use crate::store::execution::{Context, Done};
@@ -59,12 +59,12 @@ pub(crate) fn describe(
     let start = request.text("ExclusiveStartShardId")?;
     streams.limits.describe(now)?;
     let stream = streams.find(arn, now)?;
-    stream.age(now);
-    let parent = wanted_parent(request)?.filter(|_| !stream.ignores_filter);
+    stream.shards.age(now);
+    let parent = wanted_parent(request)?.filter(|_| !stream.listing.ignores_filter);
     let all: Vec<&Shard> = stream
         .shards
         .iter()
-        .filter(|shard| shard.listed_from.max(stream.listed_from) <= now)
+        .filter(|shard| stream.listing.shows(shard, now))
         .filter(|shard| !shard.is_gone(now) || stream.like_local && !shard.forgotten)
         .filter(|shard| parent.is_none() || shard.parent.as_deref() == parent)
         .collect();
@@ -79,25 +79,13 @@ pub(crate) fn describe(
     let mut page: Vec<&Shard> = all.iter().skip(first).take(limit).copied().collect();
     let last = page.last().filter(|_| first + page.len() < all.len());
     let last = last.map(|shard| shard.id.clone());
-    if let Some(listing_faults) = &mut stream.listing_faults {
-        listing_faults.spoil(&mut page, &all, start.is_none());
-    }
-    let misnamed = stream.misnamed.clone();
+    stream.listing.spoil(&mut page, &all, start.is_none());
     let shards: Vec<Json> = page
         .iter()
-        .map(|shard| match &misnamed {
-            Some(misnamed) if misnamed.shard == shard.id => shard_json(shard, misnamed.parent()),
-            _ => shard_json(shard, shard.parent.as_ref()),
-        })
+        .map(|shard| shard_json(shard, stream.listing.parent(shard)))
         .collect();
     if last.is_none() {
-        stream.misnamed = misnamed.and_then(|misnamed| {
-            let listings = misnamed.listings.checked_sub(1).filter(|left| *left > 0)?;
-            Some(Misnamed {
-                listings,
-                ..misnamed
-            })
-        });
+        stream.listing.listed();
     }
     let mut description = json!({
         "CreationRequestDateTime": Duration::from_millis(stream.created.unsigned_abs()).as_secs_f64(),

@@ -60,7 +60,7 @@ impl Token {
 }
 
 /// The table and the shard that an iterator is about.
-pub(crate) fn place_of_token(text: &str) -> Option<(String, String)> {
+pub(crate) fn target_of_token(text: &str) -> Option<(String, String)> {
     let mut parts = text.split('|');
     let table = table_of_arn(parts.next()?)?;
     Some((table.to_owned(), parts.next()?.to_owned()))
@@ -79,7 +79,7 @@ pub(crate) fn iterator(
     let number = request.text("SequenceNumber")?;
     let stream = streams.find(arn, now)?;
     let (lag, like_local, empty_pages) = (stream.lag, stream.like_local, stream.empty_pages);
-    let shard = stream.shard(id).ok_or_else(no_shard)?;
+    let shard = stream.shards.get_mut(id).ok_or_else(no_shard)?;
     shard.age(now);
     if shard.is_gone(now) && (shard.forgotten || !like_local) {
         return Err(no_shard());
@@ -184,8 +184,8 @@ mod tests {
         let text = token.write();
         assert_eq!(Token::read(&text), Some(token.clone()));
         assert_eq!(Token::read(&format!("{text}|")), None);
-        let place = ("decisions".to_owned(), "shardId-1".to_owned());
-        assert_eq!(place_of_token(&text), Some(place));
+        let target = ("decisions".to_owned(), "shardId-1".to_owned());
+        assert_eq!(target_of_token(&text), Some(target));
     }
 
     #[test]

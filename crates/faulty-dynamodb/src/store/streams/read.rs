@@ -41,7 +41,7 @@ pub(crate) fn records(
     }
     let stream = streams.find(&token.arn, now)?;
     let (lag, like_local) = (stream.lag, stream.like_local);
-    let shard = stream.shard(&token.shard).ok_or_else(no_shard)?;
+    let shard = stream.shards.get_mut(&token.shard).ok_or_else(no_shard)?;
     shard.age(now);
     if shard.is_gone(now) {
         return Err(no_shard());

@@ -13,7 +13,7 @@ use crate::item::key::KeyRules as _;
 use crate::item::value::{Item, Value, item_size};
 use crate::store::table::Change;
 
-/// A record's place in its stream. All of a stream's have 21 digits.
+/// The position of a record in its stream. All of a stream's have 21 digits.
 pub(crate) type SequenceNumber = u128;
 
 /// A record as a stream keeps it.

@@ -1,12 +1,12 @@
 //! Batches of one shard, several at a time, with each item's records in order.
 //!
-//! A record goes into a lane by its key. A lane has at most one batch out at a time, so the records
-//! of one item are handled one batch after another. A batch that fails stays in its lane, whole or
-//! in pieces, and delays only that lane.
+//! A record goes into a group by its key. A group has at most one batch out at a time, so the records
+//! of one item are handled one batch after another. A batch that fails stays in its group, whole or
+//! bisected, and delays only that group.
 //!
 //! ```text
-//! shard ─▶ by key ─┬▶ lane 0:  pieces to retry ─▶ waiting records ─▶ one batch out
-//!                  └▶ lane 1:  …
+//! shard ─▶ by key ─┬▶ group 0:  batches to retry ─▶ waiting records ─▶ one batch out
+//!                  └▶ group 1:  …
 //! ```
 //!
 //! No I/O, no clock: `now` is an argument.
@@ -26,17 +26,19 @@ pub(crate) struct Rules {
     pub(crate) backoff: Backoff,
 }
 
+/// The scheduler of one shard's batches.
 #[derive(Debug)]
-pub(crate) struct Lanes<R> {
-    lanes: Vec<Lane<R>>,
+pub(crate) struct Scheduler<R> {
+    groups: Vec<KeyGroup<R>>,
     rules: Rules,
     /// Set while batches leave without waiting to be full or for their window.
     flushing: bool,
 }
 
+/// The keys whose records are handled one batch after another.
 #[derive(Debug)]
-struct Lane<R> {
-    again: VecDeque<Piece<R>>,
+struct KeyGroup<R> {
+    retries: VecDeque<ScheduledBatch<R>>,
     waiting: VecDeque<(R, Duration)>,
     not_before: Duration,
     busy: bool,
@@ -44,18 +46,18 @@ struct Lane<R> {
 
 /// Records that are handled together.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Piece<R> {
+pub(crate) struct ScheduledBatch<R> {
     pub(crate) records: Vec<R>,
     /// The number of times that they have failed.
     pub(crate) failures: u32,
 }
 
-/// The result of handling a piece.
+/// The result of handling a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
     Done,
     /// The records before `from` are done; the others are to be handled again.
-    Again {
+    Retry {
         from: usize,
     },
     /// The records before `at` are done. The one at `at` can never be handled. Those after it have
@@ -65,36 +67,41 @@ pub(crate) enum Ending {
     },
 }
 
-/// The effects of a piece's [`Ending`].
+/// The effects of a batch's [`Ending`].
 #[derive(Debug, PartialEq)]
 pub(crate) struct After<R> {
     pub(crate) done: Vec<R>,
-    /// Records given up after `failures` failures. Their lane stays busy until [`Lanes::free`].
+    /// Records given up after `failures` failures. Their group stays busy until [`Scheduler::free`].
     pub(crate) given_up: Vec<R>,
     pub(crate) failures: u32,
 }
 
-impl<R> Lanes<R> {
-    pub(crate) fn new(lanes: usize, rules: Rules) -> Self {
-        let lane = || Lane {
-            again: VecDeque::new(),
+impl<R> Scheduler<R> {
+    pub(crate) fn new(groups: usize, rules: Rules) -> Self {
+        let group = || KeyGroup {
+            retries: VecDeque::new(),
             waiting: VecDeque::new(),
             not_before: Duration::ZERO,
             busy: false,
         };
         Self {
-            lanes: std::iter::repeat_with(lane).take(lanes.max(1)).collect(),
+            groups: std::iter::repeat_with(group).take(groups.max(1)).collect(),
             rules,
             flushing: false,
         }
     }
 
+    /// Returns whether there are several groups, so that the keys' hashes matter.
+    pub(crate) fn is_parallel(&self) -> bool {
+        self.groups.len() > 1
+    }
+
     /// Adds a record whose key has this hash.
     pub(crate) fn push(&mut self, record: R, hash: u64, now: Duration) {
-        let lanes = self.lanes.len() as u64;
-        let at = usize::try_from(hash % lanes).unwrap_or(0);
-        if let Some(lane) = self.lanes.get_mut(at) {
-            lane.waiting.push_back((record, now));
+        let groups = self.groups.len() as u64;
+        let at = usize::try_from(hash % groups).unwrap_or(0);
+        if let Some(group) = self.groups.get_mut(at) {
+            group.waiting.push_back((record, now));
         }
     }
 
@@ -103,19 +110,19 @@ impl<R> Lanes<R> {
         self.flushing = flushing;
     }
 
-    /// Returns a batch that may be handled now, with its lane.
-    pub(crate) fn next(&mut self, now: Duration) -> Option<(usize, Piece<R>)> {
+    /// Returns a batch that may be handled now, with its group.
+    pub(crate) fn next_batch(&mut self, now: Duration) -> Option<(usize, ScheduledBatch<R>)> {
         let (rules, flushing) = (&self.rules, self.flushing);
-        self.lanes.iter_mut().enumerate().find_map(|(at, lane)| {
-            let due = lane.due(rules, flushing)?;
+        self.groups.iter_mut().enumerate().find_map(|(at, group)| {
+            let due = group.due(rules, flushing)?;
             if due > now {
                 return None;
             }
-            lane.busy = true;
-            let piece = lane.again.pop_front().unwrap_or_else(|| {
-                let count = lane.waiting.len().min(rules.batch_records);
-                Piece {
-                    records: lane
+            group.busy = true;
+            let batch = group.retries.pop_front().unwrap_or_else(|| {
+                let count = group.waiting.len().min(rules.batch_records);
+                ScheduledBatch {
+                    records: group
                         .waiting
                         .drain(..count)
                         .map(|(record, _)| record)
@@ -123,64 +130,64 @@ impl<R> Lanes<R> {
                     failures: 0,
                 }
             });
-            Some((at, piece))
+            Some((at, batch))
         })
     }
 
     /// Returns when the next batch may be handled, if nothing happens before.
     pub(crate) fn due(&self) -> Option<Duration> {
-        let due = |lane: &Lane<R>| lane.due(&self.rules, self.flushing);
-        self.lanes.iter().filter_map(due).min()
+        let due = |group: &KeyGroup<R>| group.due(&self.rules, self.flushing);
+        self.groups.iter().filter_map(due).min()
     }
 
-    /// Applies the ending of a piece of this lane, and returns its effects.
+    /// Applies the ending of a batch of this group, and returns its effects.
     pub(crate) fn ended(
         &mut self,
         at: usize,
-        piece: Piece<R>,
+        batch: ScheduledBatch<R>,
         ending: &Ending,
         now: Duration,
         rng: &mut fastrand::Rng,
     ) -> After<R> {
-        let Piece {
+        let ScheduledBatch {
             mut records,
             failures,
-        } = piece;
+        } = batch;
         let mut after = After {
             done: Vec::new(),
             given_up: Vec::new(),
             failures,
         };
-        let Some(lane) = self.lanes.get_mut(at) else {
+        let Some(group) = self.groups.get_mut(at) else {
             return after;
         };
         match *ending {
             Ending::Done => {
                 after.done = records;
-                lane.busy = false;
+                group.busy = false;
             }
             Ending::Refused { at } => {
                 let mut rest = records.split_off(at.min(records.len()));
                 after.done = records;
                 after.failures = failures + 1;
                 if rest.is_empty() {
-                    lane.busy = false;
+                    group.busy = false;
                     return after;
                 }
                 let unseen = rest.split_off(1);
                 after.given_up = rest;
                 if !unseen.is_empty() {
-                    lane.again.push_front(Piece {
+                    group.retries.push_front(ScheduledBatch {
                         records: unseen,
                         failures,
                     });
                 }
             }
-            Ending::Again { from } => {
+            Ending::Retry { from } => {
                 let mut rest = records.split_off(from.min(records.len()));
                 after.done = records;
                 if rest.is_empty() {
-                    lane.busy = false;
+                    group.busy = false;
                     return after;
                 }
                 let progressed = !after.done.is_empty();
@@ -189,63 +196,70 @@ impl<R> Lanes<R> {
                     // other, which keeps the order.
                     let second = rest.split_off(rest.len() / 2);
                     for records in [second, rest] {
-                        lane.again.push_front(Piece { records, failures });
+                        group
+                            .retries
+                            .push_front(ScheduledBatch { records, failures });
                     }
-                    lane.not_before = now + self.rules.backoff.delay(failures.max(1), rng);
-                    lane.busy = false;
+                    group.not_before = now + self.rules.backoff.delay(failures.max(1), rng);
+                    group.busy = false;
                     return after;
                 }
-                // Records that have only now reached the front of a piece have not failed before.
+                // Records that have only now reached the front of a batch have not failed before.
                 let failures = if progressed { 1 } else { failures + 1 };
                 after.failures = failures;
                 if self.rules.max_attempts.is_some_and(|most| failures >= most) {
                     after.given_up = rest;
                     return after;
                 }
-                lane.again.push_front(Piece {
+                group.retries.push_front(ScheduledBatch {
                     records: rest,
                     failures,
                 });
-                lane.not_before = now + self.rules.backoff.delay(failures, rng);
-                lane.busy = false;
+                group.not_before = now + self.rules.backoff.delay(failures, rng);
+                group.busy = false;
             }
         }
         after
     }
 
-    /// Puts the records from `at` on back at the head of their lane. Returns the rest of the piece.
-    pub(crate) fn put_back(&mut self, lane: usize, mut piece: Piece<R>, at: usize) -> Piece<R> {
-        let records = piece.records.split_off(at.min(piece.records.len()));
-        if let Some(lane) = self.lanes.get_mut(lane)
+    /// Puts the records from `at` on back at the head of their group. Returns the rest of the batch.
+    pub(crate) fn put_back(
+        &mut self,
+        group: usize,
+        mut batch: ScheduledBatch<R>,
+        at: usize,
+    ) -> ScheduledBatch<R> {
+        let records = batch.records.split_off(at.min(batch.records.len()));
+        if let Some(group) = self.groups.get_mut(group)
             && !records.is_empty()
         {
-            lane.again.push_front(Piece {
+            group.retries.push_front(ScheduledBatch {
                 records,
-                failures: piece.failures,
+                failures: batch.failures,
             });
         }
-        piece
+        batch
     }
 
-    /// Frees a lane once the records that it had to give up are dead-lettered.
+    /// Frees a group once the records that it had to give up are dead-lettered.
     pub(crate) fn free(&mut self, at: usize) {
-        if let Some(lane) = self.lanes.get_mut(at) {
-            lane.busy = false;
+        if let Some(group) = self.groups.get_mut(at) {
+            group.busy = false;
         }
     }
 
     /// Returns whether a batch is out.
     pub(crate) fn is_busy(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.busy)
+        self.groups.iter().any(|group| group.busy)
     }
 }
 
-impl<R> Lane<R> {
+impl<R> KeyGroup<R> {
     fn due(&self, rules: &Rules, flushing: bool) -> Option<Duration> {
         if self.busy {
             return None;
         }
-        if !self.again.is_empty() {
+        if !self.retries.is_empty() {
             return Some(self.not_before);
         }
         let (_, oldest) = self.waiting.front()?;
@@ -259,5 +273,5 @@ impl<R> Lane<R> {
 }
 
 #[cfg(test)]
-#[path = "lanes_tests.rs"]
+#[path = "scheduler_tests.rs"]
 mod tests;
