@@ -224,11 +224,7 @@ where
         }
         if !self.lookups.may_retry(asking.failures) {
             self.scheduler.finished(partition);
-            for (_, delivery, ticket) in asking.waiting {
-                self.operator.end(delivery, reason.clone(), OnFailure::Stop);
-                self.settle(ticket, None, out);
-            }
-            return;
+            return self.give_up(asking.waiting, reason, out);
         }
         if self.successes.is_warning_due(asking.since, asking.warned) {
             asking.warned = now;
@@ -248,6 +244,21 @@ where
         let failures = asking.failures;
         self.asking.insert(key.clone(), asking);
         self.look_up(key, partition, failures);
+    }
+
+    /// Ends the pipeline with these records.
+    fn give_up<O>(
+        &mut self,
+        waiting: Vec<(T, Delivery, Ticket)>,
+        reason: &Reason,
+        out: &mut Outputs<O>,
+    ) where
+        D: Stage<J::Out, O>,
+    {
+        for (_, delivery, ticket) in waiting {
+            self.operator.end(delivery, reason.clone(), OnFailure::Stop);
+            self.settle(ticket, None, out);
+        }
     }
 
     /// Returns the value that goes on from a record and the result of its lookup.
@@ -339,6 +350,13 @@ where
                 Looked::OfRecord(reason) => Err(reason),
                 Looked::Outage(reason) => {
                     self.retry(partition, key, &reason, out);
+                    continue;
+                }
+                Looked::Fatal(reason) => {
+                    self.scheduler.finished(partition);
+                    if let Some(asking) = self.asking.remove(&key) {
+                        self.give_up(asking.waiting, &reason, out);
+                    }
                     continue;
                 }
             };

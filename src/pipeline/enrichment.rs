@@ -64,7 +64,17 @@ type Lookup<K, V> = dyn Fn(K) -> BoxFuture<'static, Result<Option<V>, LookupErro
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookupError {
     reason: Reason,
-    is_of_record: bool,
+    blames: Blames,
+}
+
+/// The party at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blames {
+    /// The service that is asked: an outage.
+    Service,
+    Record,
+    /// How the lookup is set up.
+    Setup,
 }
 
 impl LookupError {
@@ -75,27 +85,40 @@ impl LookupError {
     pub fn record(reason: impl Into<Reason>) -> Self {
         Self {
             reason: reason.into().with_kind(ReasonKind::Invalid),
-            is_of_record: true,
+            blames: Blames::Record,
+        }
+    }
+
+    /// Returns the failure of a lookup that can't succeed for any key until its set-up is changed, such as one in a table of
+    /// another key. It ends the pipeline, and no record is dead-lettered.
+    pub fn fatal(reason: impl Into<Reason>) -> Self {
+        Self {
+            reason: reason.into().with_kind(ReasonKind::Lookup),
+            blames: Blames::Setup,
         }
     }
 
     /// Returns the kind of error: [`Unavailable`](ErrorKind::Unavailable) for an outage,
-    /// [`Invalid`](ErrorKind::Invalid) for a fault of the [`record`](Self::record).
+    /// [`Invalid`](ErrorKind::Invalid) for a fault of the [`record`](Self::record),
+    /// [`Config`](ErrorKind::Config) for a [`fatal`](Self::fatal) one.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        self.reason.kind().error_kind()
+        match self.blames {
+            Blames::Setup => ErrorKind::Config,
+            Blames::Service | Blames::Record => self.reason.kind().error_kind(),
+        }
     }
 
     /// Returns whether the lookup is tried again: whether the failure is an outage.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        !self.is_of_record
+        self.blames == Blames::Service
     }
 
     fn panicked() -> Self {
         Self {
             reason: Reason::panicked(),
-            is_of_record: true,
+            blames: Blames::Record,
         }
     }
 }
@@ -111,7 +134,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for LookupError {
         let reason = format!("lookup failed: {}", text(&*error.into()));
         Self {
             reason: Reason::new(ReasonKind::Lookup, reason),
-            is_of_record: false,
+            blames: Blames::Service,
         }
     }
 }
@@ -243,6 +266,8 @@ pub(super) enum Looked<V> {
     OfRecord(Reason),
     /// The service that is asked is out of order, or out of reach.
     Outage(Reason),
+    /// No lookup can succeed.
+    Fatal(Reason),
 }
 
 impl<K, V> Lookups<K, V>
@@ -289,10 +314,11 @@ where
             );
             let looked = match result.await {
                 Ok(found) => Looked::Found(found),
-                Err(Attempt::OfRecord(error)) if error.is_of_record => {
-                    Looked::OfRecord(error.reason)
-                }
-                Err(Attempt::OfRecord(error)) => Looked::Outage(error.reason),
+                Err(Attempt::OfRecord(error)) => match error.blames {
+                    Blames::Record => Looked::OfRecord(error.reason),
+                    Blames::Service => Looked::Outage(error.reason),
+                    Blames::Setup => Looked::Fatal(error.reason),
+                },
                 Err(Attempt::TimedOut(reason)) => Looked::Outage(reason),
             };
             (key, looked)

@@ -145,6 +145,7 @@ mod sink;
 mod source;
 mod stats;
 mod step_fns;
+mod table_lookup;
 mod table_sink;
 
 pub use box_job::BoxJob;

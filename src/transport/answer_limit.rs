@@ -42,6 +42,10 @@ const DESCRIPTION_BYTES: usize = 4 * MIB;
 /// MB. A hundred items in place are 40 MB of data (`TransactWriteItems`).
 const PAGE_BYTES: usize = 64 * MIB;
 
+/// The bytes of the items of a `BatchGetItem`: 16 MB of data (API reference), and 9 bytes of JSON for each at worst.
+#[cfg(feature = "pipeline")]
+const BATCH_BYTES: usize = 144 * MIB;
+
 /// Returns the most bytes that the answer to a request may have, given the request's own bytes.
 pub(super) fn answer_limit(operation: Operation, request_bytes: usize) -> usize {
     let contents = match operation {
@@ -52,6 +56,9 @@ pub(super) fn answer_limit(operation: Operation, request_bytes: usize) -> usize 
         }
         Operation::DescribeTable => DESCRIPTION_BYTES,
         Operation::TransactWriteItems | Operation::Scan | Operation::Query => PAGE_BYTES,
+        // At most 16 MB of data (API reference).
+        #[cfg(feature = "pipeline")]
+        Operation::BatchGetItem => BATCH_BYTES,
         #[cfg(feature = "streams")]
         Operation::DescribeStream | Operation::GetShardIterator => DESCRIPTION_BYTES,
         #[cfg(feature = "streams")]

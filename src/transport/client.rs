@@ -5,6 +5,8 @@ use super::failure::misconfigured;
 use super::operation::Service;
 use super::tap::Tap;
 use crate::retry::ServiceError;
+#[cfg(feature = "pipeline")]
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use aws_smithy_types::retry::{RetryConfig, RetryMode};
 use std::collections::HashMap;
@@ -123,6 +125,12 @@ impl Client {
             }
             (Self::DynamoDb(client), Operation::Query) => {
                 of_table!(client.query().table_name(resource))
+            }
+            #[cfg(feature = "pipeline")]
+            (Self::DynamoDb(client), Operation::BatchGetItem) => {
+                let keys = KeysAndAttributes::builder().keys(HashMap::new()).build();
+                let keys = keys.map_err(|_| misconfigured("a request could not be made"))?;
+                of_table!(client.batch_get_item().request_items(resource, keys))
             }
             #[cfg(feature = "streams")]
             (Self::Streams(client), Operation::DescribeStream) => {

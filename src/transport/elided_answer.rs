@@ -37,6 +37,8 @@ impl ElidedAnswer {
     /// Returns the deserializer of an operation, or `None` where the SDK's own can stay: the answer
     /// is small.
     pub(super) fn of(operation: Operation) -> Option<Self> {
+        #[cfg(feature = "pipeline")]
+        use aws_sdk_dynamodb::operation::batch_get_item;
         use aws_sdk_dynamodb::operation::{get_item, query, scan};
         #[cfg(feature = "streams")]
         use aws_sdk_dynamodbstreams::operation::get_records;
@@ -45,6 +47,8 @@ impl ElidedAnswer {
             Operation::GetItem => get_item::GetItem::new().config(),
             Operation::Scan => scan::Scan::new().config(),
             Operation::Query => query::Query::new().config(),
+            #[cfg(feature = "pipeline")]
+            Operation::BatchGetItem => batch_get_item::BatchGetItem::new().config(),
             #[cfg(feature = "streams")]
             Operation::GetRecords => get_records::GetRecords::new().config(),
             #[cfg(feature = "streams")]

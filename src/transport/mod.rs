@@ -59,6 +59,8 @@
 
 mod answer;
 mod answer_limit;
+#[cfg(feature = "pipeline")]
+mod batch_get;
 mod capture;
 mod client;
 mod clock;
@@ -79,6 +81,8 @@ mod tap;
 mod tests;
 
 pub(crate) use answer::{Consumed, parse_batch, parse_single};
+#[cfg(feature = "pipeline")]
+pub(crate) use batch_get::MAX_KEYS;
 #[cfg(any(test, fuzzing))]
 pub(crate) use describe::parse_describe;
 pub(crate) use describe::{Billing, TableDescription};
@@ -118,8 +122,8 @@ pub enum TransportKind {
     Direct,
     /// Through the SDK's orchestrator: interceptors run and custom auth signs. Their *input* names
     /// the table or stream and holds no items; the *request* and the *response* they see are those
-    /// that are sent and received. The *output* of a read (`GetRecords`, `GetItem`, `Scan`,
-    /// `Query`) is empty: its items are never made into the SDK's types.
+    /// that are sent and received. The *output* of a read (`GetRecords`, `GetItem`, `BatchGetItem`,
+    /// `Scan`, `Query`) is empty: its items are never made into the SDK's types.
     Sdk,
 }
 

@@ -12,6 +12,8 @@ pub(crate) enum Operation {
     GetItem,
     Scan,
     Query,
+    #[cfg(feature = "pipeline")]
+    BatchGetItem,
     #[cfg(feature = "streams")]
     DescribeStream,
     #[cfg(feature = "streams")]
@@ -43,6 +45,8 @@ impl Service {
                 Operation::GetItem,
                 Operation::Scan,
                 Operation::Query,
+                #[cfg(feature = "pipeline")]
+                Operation::BatchGetItem,
             ],
             #[cfg(feature = "streams")]
             Self::Streams => &[
@@ -72,6 +76,8 @@ impl Operation {
             Self::GetItem => "DynamoDB_20120810.GetItem",
             Self::Scan => "DynamoDB_20120810.Scan",
             Self::Query => "DynamoDB_20120810.Query",
+            #[cfg(feature = "pipeline")]
+            Self::BatchGetItem => "DynamoDB_20120810.BatchGetItem",
             #[cfg(feature = "streams")]
             Self::DescribeStream => "DynamoDBStreams_20120810.DescribeStream",
             #[cfg(feature = "streams")]
@@ -92,6 +98,8 @@ impl Operation {
             | Self::GetItem
             | Self::Scan
             | Self::Query => Service::DynamoDb,
+            #[cfg(feature = "pipeline")]
+            Self::BatchGetItem => Service::DynamoDb,
             #[cfg(feature = "streams")]
             Self::DescribeStream | Self::GetShardIterator | Self::GetRecords => Service::Streams,
         }
@@ -109,6 +117,8 @@ impl Operation {
             Self::GetItem => 6,
             Self::Scan => 7,
             Self::Query => 8,
+            #[cfg(feature = "pipeline")]
+            Self::BatchGetItem => 9,
             #[cfg(feature = "streams")]
             Self::DescribeStream => 0,
             #[cfg(feature = "streams")]

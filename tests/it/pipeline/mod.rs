@@ -22,5 +22,6 @@ mod parts;
 mod signals;
 mod stalls;
 mod streams_to_kafka;
+mod table_lookups;
 mod tables;
 mod withdrawals;

@@ -100,22 +100,22 @@ impl Fault {
         fault
     }
 
-    /// All writes of a batch come back unprocessed.
+    /// All writes, or keys to read, of a batch come back unprocessed.
     pub fn unprocessed_all() -> Self {
         Self::leaving(Selection::All)
     }
 
-    /// This many writes of a batch, chosen by the seed, come back unprocessed.
+    /// This many writes, or keys to read, of a batch, chosen by the seed, come back unprocessed.
     pub fn unprocessed_count(count: usize) -> Self {
         Self::leaving(Selection::Count(count))
     }
 
-    /// Each write of a batch comes back unprocessed with this probability (0 to 1).
+    /// Each write, or key to read, of a batch comes back unprocessed with this probability (0 to 1).
     pub fn unprocessed_ratio(ratio: f64) -> Self {
         Self::leaving(Selection::Ratio(ratio))
     }
 
-    /// The writes of a batch whose key satisfies the predicate come back unprocessed.
+    /// The writes, or keys to read, of a batch whose key satisfies the predicate come back unprocessed.
     pub fn unprocessed_keys(
         predicate: impl Fn(&HashMap<String, AttributeValue>) -> bool + Send + Sync + 'static,
     ) -> Self {

@@ -18,7 +18,7 @@ use crate::store::operation::Operation;
 /// A test on a key.
 pub(crate) type KeyPredicate = Arc<dyn Fn(&HashMap<String, AttributeValue>) -> bool + Send + Sync>;
 
-/// The writes of a `BatchWriteItem` that come back unprocessed.
+/// The writes of a `BatchWriteItem`, or the keys of a `BatchGetItem`, that come back unprocessed.
 #[derive(Clone)]
 pub(crate) enum Selection {
     All,
@@ -132,7 +132,7 @@ impl FaultPlan {
         self
     }
 
-    /// Leaves each write of a `BatchWriteItem` unprocessed with this probability.
+    /// Leaves each write of a `BatchWriteItem`, and each key of a `BatchGetItem`, unprocessed with this probability.
     #[must_use]
     pub fn unprocessed(mut self, probability: f64) -> Self {
         self.unprocessed = clamp(probability);
@@ -247,7 +247,11 @@ impl FaultPlan {
             effects.late = Some(between(range, late_share));
             effects.name = Some("apply late");
         }
-        if self.unprocessed > 0.0 && operation == Operation::BatchWriteItem {
+        let is_batch = matches!(
+            operation,
+            Operation::BatchWriteItem | Operation::BatchGetItem
+        );
+        if self.unprocessed > 0.0 && is_batch {
             effects.leave = Some(Selection::Ratio(self.unprocessed));
         }
         effects

@@ -175,8 +175,12 @@ fn read_write(
     Ok((kind, check(kind, item)?))
 }
 
-/// Reads up to a hundred items.
-pub(crate) fn get(store: &Store, request: Members<'_>) -> Result<Done, Refusal> {
+/// Reads up to a hundred items, but those that are to stay unprocessed.
+pub(crate) fn get(
+    store: &Store,
+    request: Members<'_>,
+    context: &mut Context<'_>,
+) -> Result<Done, Refusal> {
     let report = Report::of(request)?;
     let tables = request
         .structure("RequestItems")?
@@ -184,6 +188,7 @@ pub(crate) fn get(store: &Store, request: Members<'_>) -> Result<Done, Refusal> 
         .ok_or_else(|| Refusal::validation("BatchGetItem cannot have a null or no requests set"))?;
     let mut bill = Bill::default();
     let mut responses = Map::new();
+    let mut unprocessed = Map::new();
     let mut keys = BTreeSet::new();
     for (given, requested) in tables.0 {
         let name = checked_table_name(given)?;
@@ -191,8 +196,18 @@ pub(crate) fn get(store: &Store, request: Members<'_>) -> Result<Done, Refusal> 
         let consistent = requested.flag("ConsistentRead")?;
         let table = store.table(name)?;
         let mut found = Vec::new();
+        let mut wanted = Vec::new();
         for key in requested.list("Keys")?.unwrap_or_default() {
-            let key = table.keys().of_key(&item_from_json(key)?)?;
+            wanted.push(table.keys().of_key(&item_from_json(key)?)?);
+        }
+        let as_item = |at: usize| table.keys().to_item(&wanted[at]);
+        let left = context.left_unprocessed(wanted.len(), as_item);
+        let mut echoes = Vec::new();
+        for (key, left) in wanted.into_iter().zip(left) {
+            if left {
+                echoes.push(item_to_json(&table.keys().to_item(&key)));
+                continue;
+            }
             let item = table.items.get(&key);
             bill.of(name)
                 .add_read(item.map_or(0, |item| item_size(item)), consistent);
@@ -204,13 +219,17 @@ pub(crate) fn get(store: &Store, request: Members<'_>) -> Result<Done, Refusal> 
             }
         }
         responses.insert(given.clone(), Json::Array(found));
+        if !echoes.is_empty() {
+            let again = json!({ "Keys": echoes, "ConsistentRead": consistent });
+            unprocessed.insert(given.clone(), again);
+        }
     }
     if keys.len() > MAX_GETS {
         return Err(Refusal::validation(
             "Too many items requested for the BatchGetItem call",
         ));
     }
-    let mut body = json!({ "Responses": responses, "UnprocessedKeys": {} });
+    let mut body = json!({ "Responses": responses, "UnprocessedKeys": unprocessed });
     if report != Report::None {
         body["ConsumedCapacity"] = bill.to_json(report);
     }

@@ -34,7 +34,7 @@ pub(crate) struct Store {
 
 /// A choice of the writes of a batch that are not carried out.
 pub(crate) trait Leave: fmt::Debug {
-    /// Returns for each of `count` writes whether it comes back unprocessed; `key` gives the key of
+    /// Returns for each of `count` writes, or keys to read, whether it comes back unprocessed; `key` gives the key of
     /// each.
     fn choose(
         &self,
@@ -139,7 +139,7 @@ impl Store {
         let request = Members::of(body)?;
         self.now = context.now;
         let done = match operation {
-            Operation::BatchGetItem => batch::get(self, request),
+            Operation::BatchGetItem => batch::get(self, request, context),
             Operation::BatchWriteItem => batch::write(self, request, context),
             Operation::CreateTable => tables::create(self, request, context),
             Operation::DeleteItem => write::delete(self, request, context),
