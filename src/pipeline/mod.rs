@@ -83,10 +83,17 @@
 //!
 //! **Rejected.** A task for each operator with channels between: a hop for each record and operator
 //! costs more than most operators do. One future for a record through all operators: operators
-//! behind one that waits would see records out of order. Boxed operators: they are known at compile
-//! time.
+//! behind one that waits would see records out of order. Operators that are always boxed: they are
+//! known at compile time, and [`boxed`](Pipeline::boxed) is there where a type is too long to write.
+//! A task for each branch: a record is done once both branches are, so they can't be far apart.
 //!
-//! **A circle.** `error` and `endpoint_error` use each other, through the crate's table of all errors
+//! **Names of types.** The type of a pipeline grows with each operator, and so do the names of its
+//! compiled functions. A closure inside a method that is generic over the whole chain would have that
+//! chain in its name and beside it in the next type, which doubles names with each operator. So each
+//! operator's function is a type of its own (`step_fns`).
+//!
+//! **Circles.** `source` and `sink` name their adapters (`boxed`, `merge`, `map_item`), which
+//! implement them. `error` and `endpoint_error` use each other, through the crate's table of all errors
 //! (`error::classified`): a pipeline's error holds that of an endpoint, which may hold any of them.
 
 mod ack_tracker;
