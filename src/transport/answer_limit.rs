@@ -39,12 +39,8 @@ const DESCRIPTION_BYTES: usize = 4 * MIB;
 ///
 /// DynamoDB answers with 1 MB of data at most (API reference, `Scan`, `GetRecords`), which is 9 MB
 /// of JSON at worst. Local servers know no megabyte: a thousand records of two 16-KB images are 32
-/// MB. A hundred items in place are 40 MB of data (`TransactWriteItems`).
+/// MB. A hundred items in place are 40 MB of data (`TransactWriteItems`); a `BatchGetItem` answers with 16 MB at most.
 const PAGE_BYTES: usize = 64 * MIB;
-
-/// The bytes of the items of a `BatchGetItem`: 16 MB of data (API reference), and 9 bytes of JSON for each at worst.
-#[cfg(feature = "pipeline")]
-const BATCH_BYTES: usize = 144 * MIB;
 
 /// Returns the most bytes that the answer to a request may have, given the request's own bytes.
 pub(super) fn answer_limit(operation: Operation, request_bytes: usize) -> usize {
@@ -56,9 +52,8 @@ pub(super) fn answer_limit(operation: Operation, request_bytes: usize) -> usize 
         }
         Operation::DescribeTable => DESCRIPTION_BYTES,
         Operation::TransactWriteItems | Operation::Scan | Operation::Query => PAGE_BYTES,
-        // At most 16 MB of data (API reference).
         #[cfg(feature = "pipeline")]
-        Operation::BatchGetItem => BATCH_BYTES,
+        Operation::BatchGetItem => PAGE_BYTES,
         #[cfg(feature = "streams")]
         Operation::DescribeStream | Operation::GetShardIterator => DESCRIPTION_BYTES,
         #[cfg(feature = "streams")]
