@@ -29,11 +29,29 @@ struct Slots<L> {
     refused: HashMap<u32, Refusals>,
 }
 
-/// The values of a record that the sink has, and whether the dead-letter output has its letter.
+/// The effects of a record that the sink has, and those that the dead-letter output has.
 #[derive(Clone, Copy, Default)]
 struct Handed {
-    values: u32,
-    letter: bool,
+    sink: u32,
+    dead_letters: u32,
+}
+
+impl Handed {
+    fn add(&mut self, holder: Holder) {
+        match holder {
+            Holder::Operators => {}
+            Holder::Sink => self.sink += 1,
+            Holder::DeadLetters => self.dead_letters += 1,
+        }
+    }
+
+    fn take(&mut self, holder: Holder) {
+        match holder {
+            Holder::Operators => {}
+            Holder::Sink => self.sink = self.sink.saturating_sub(1),
+            Holder::DeadLetters => self.dead_letters = self.dead_letters.saturating_sub(1),
+        }
+    }
 }
 
 /// A record; `None` once it is settled.
@@ -104,10 +122,8 @@ impl<L> Slots<L> {
 impl<L: Clone> Slots<L> {
     /// Ends one effect of a record.
     fn settle(&mut self, number: u32, holder: Holder) -> Settled<L> {
-        match (holder, self.handed(number)) {
-            (Holder::Sink, Some(handed)) => handed.values = handed.values.saturating_sub(1),
-            (Holder::DeadLetters, Some(handed)) => handed.letter = false,
-            _ => {}
+        if let Some(handed) = self.handed(number) {
+            handed.take(holder);
         }
         // None where another effect of the same record was dropped.
         let Some(Some(open)) = self.slot(number) else {
@@ -173,7 +189,8 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn done(self: Arc<Self>, number: u32, holder: Holder) {
         let settled = self.slots.lock().settle(number, holder);
         self.shared.settled(holder);
-        if holder == Holder::DeadLetters {
+        // A letter may be split, too.
+        if holder == Holder::DeadLetters && matches!(settled, Settled::Done(_)) {
             let written = &self.shared.dead_letters.counts.acknowledged;
             written.fetch_add(1, Ordering::Relaxed);
         }
@@ -192,9 +209,13 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         }
     }
 
-    fn share(&self, number: u32, more: u32) {
-        if let Some(Some(open)) = self.slots.lock().slot(number) {
-            open.effects += more;
+    fn share(&self, number: u32, holder: Holder) {
+        let mut slots = self.slots.lock();
+        if let Some(Some(open)) = slots.slot(number) {
+            open.effects += 1;
+        }
+        if let Some(handed) = slots.handed(number) {
+            handed.add(holder);
         }
     }
 
@@ -207,11 +228,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         let mut slots = self.slots.lock();
         let is_current = matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current());
         if is_current && let Some(handed) = slots.handed(number) {
-            match holder {
-                Holder::Operators => {}
-                Holder::Sink => handed.values += 1,
-                Holder::DeadLetters => handed.letter = true,
-            }
+            handed.add(holder);
         }
         is_current
     }
@@ -222,8 +239,8 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         records.find_map(|(open, handed)| {
             let is_with_holder = match holder {
                 None | Some(Holder::Operators) => true,
-                Some(Holder::Sink) => handed.values > 0,
-                Some(Holder::DeadLetters) => handed.letter,
+                Some(Holder::Sink) => handed.sink > 0,
+                Some(Holder::DeadLetters) => handed.dead_letters > 0,
             };
             let open = open.as_ref().filter(|_| is_with_holder)?;
             Some(open.position.clone())

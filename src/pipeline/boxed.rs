@@ -300,8 +300,24 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn boxed(self) -> BoxPipeline<S::Item, C::Out, D> {
+        self.boxed_operators().boxed_source()
+    }
+
+    fn boxed_source(self) -> Pipeline<BoxSource<S::Item>, C, D> {
         Pipeline {
             source: self.source.boxed(),
+            chain: self.chain,
+            dead_letters: self.dead_letters,
+            settings: self.settings,
+            operators: self.operators,
+        }
+    }
+
+    /// Returns the pipeline with one type for all operators between these values, as [`boxed`](Self::boxed) does, with its
+    /// source as it is: for a branch that is chosen at run time.
+    pub fn boxed_operators(self) -> Pipeline<S, BoxChain<S::Item, C::Out>, D> {
+        Pipeline {
+            source: self.source,
             chain: BoxChain::new(self.chain),
             dead_letters: self.dead_letters,
             settings: self.settings,

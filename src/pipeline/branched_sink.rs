@@ -10,9 +10,9 @@ use super::sink::Sink;
 /// A value on its way to the sink of its branch.
 #[derive(Debug)]
 pub enum Branched<L, R> {
-    /// Of the first branch.
+    /// A value of the first branch.
     First(L),
-    /// Of the second one.
+    /// A value of the second branch.
     Second(R),
 }
 
@@ -20,6 +20,8 @@ pub enum Branched<L, R> {
 pub(super) struct BranchedSink<L, R> {
     first: BranchSink<L>,
     second: BranchSink<R>,
+    /// Set once a flush failed.
+    has_failed: bool,
 }
 
 /// The sink of one branch.
@@ -30,7 +32,11 @@ pub(super) struct BranchSink<K> {
 
 impl<L, R> BranchedSink<L, R> {
     pub(super) fn new(first: BranchSink<L>, second: BranchSink<R>) -> Self {
-        Self { first, second }
+        Self {
+            first,
+            second,
+            has_failed: false,
+        }
     }
 }
 
@@ -47,7 +53,7 @@ impl<K> BranchSink<K> {
         Ok(())
     }
 
-    /// Has an error name this sink, unless it names one within.
+    /// Adds this sink's name to an error that has none.
     fn named(&self, result: Result<(), EndpointError>) -> Result<(), EndpointError> {
         result.map_err(|error| error.of_sink(&self.operator.name))
     }
@@ -89,13 +95,31 @@ where
     }
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
-        // Also where one fails: what the other has counts.
-        let (first, second) = tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
-        first.and(second)
+        let (first, second) = (self.first.flush::<T>(), self.second.flush::<U>());
+        if self.has_failed {
+            // The pipeline ends, and flushes once more: the other's writes still count.
+            let (first, second) = tokio::join!(first, second);
+            return both(first, second);
+        }
+        // The error of one is the pipeline's, and must not wait for an outage of the other.
+        let flushed = tokio::try_join!(first, second);
+        self.has_failed = flushed.is_err();
+        flushed.map(|((), ())| ())
     }
 
     async fn close(self) -> Result<(), EndpointError> {
         let (first, second) = tokio::join!(self.first.close::<T>(), self.second.close::<U>());
-        first.and(second)
+        both(first, second)
     }
+}
+
+/// Returns the first error, and logs the second where there are two.
+pub(super) fn both(
+    first: Result<(), EndpointError>,
+    second: Result<(), EndpointError>,
+) -> Result<(), EndpointError> {
+    if let (Err(_), Err(also)) = (&first, &second) {
+        tracing::warn!(error = %also, "the other part of a pipeline's end failed too");
+    }
+    first.and(second)
 }

@@ -12,8 +12,8 @@ pub(super) trait AckTracker: Send + Sync {
     fn done(self: Arc<Self>, number: u32, holder: Holder);
     /// Notes that an effect of the record will never be durable.
     fn dropped(&self, number: u32, holder: Holder);
-    /// Adds `more` effects to the record.
-    fn share(&self, number: u32, more: u32);
+    /// Adds an effect to the record, which `holder` has.
+    fn share(&self, number: u32, holder: Holder);
     /// Ends an effect of the record that can't be: a value that an operator or the sink refuses.
     fn fail(self: Arc<Self>, number: u32, holder: Holder, failure: Failure) -> Ended;
     /// Returns whether the record is still its source's: not where another reader may have its
@@ -160,7 +160,7 @@ impl Delivery {
     #[must_use = "a delivery that is dropped stops the pipeline"]
     pub fn split(&self) -> Self {
         if let Some(tracker) = &self.tracker {
-            tracker.share(self.number, 1);
+            tracker.share(self.number, self.holder);
         }
         Self {
             tracker: self.tracker.clone(),
@@ -177,7 +177,7 @@ impl Delivery {
         self
     }
 
-    /// Notes which sink has it, of several.
+    /// Sets the sink that holds it, of several.
     pub(super) fn hand_to_sink(&mut self, sink: &Arc<str>) {
         self.sink = Some(Arc::clone(sink));
     }

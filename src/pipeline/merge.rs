@@ -5,21 +5,25 @@ use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 
+use super::branched_sink::both;
 use super::endpoint_error::EndpointError;
 use super::lag::LagProbe;
 use super::source::{NextEvent, Source, SourceEvent};
+use crate::error::ErrorKind;
 
 /// Two sources of the same items as one, by [`Source::merge`].
 pub struct Merge<A, B> {
     first: Side<A>,
     second: Side<B>,
+    /// An error that was found while the pipeline had no room for events.
+    failed: Option<EndpointError>,
 }
 
 /// A source, and its part in the merge.
 struct Side<S> {
     source: S,
     has_ended: bool,
-    /// Its partitions that are open. Only those that it has opened itself: others stay, and are not given up.
+    /// Its partitions that were announced by `Opened`.
     open: HashSet<Arc<str>>,
 }
 
@@ -32,7 +36,7 @@ impl<S: Source> Side<S> {
         }
     }
 
-    /// Waits for its next event; for ever after its end.
+    /// Waits for its next event; never resolves after its end.
     async fn next_event(&mut self) -> NextEvent<S::Item> {
         match self.has_ended {
             true => pending().await,
@@ -40,27 +44,35 @@ impl<S: Source> Side<S> {
         }
     }
 
-    /// Notes an event of this source. `other` are the partitions that the other source has open.
+    /// Notes an event of this source. `other` are the partitions that the other source has open. Returns `None` for an event
+    /// that must not go on.
     fn note(
         &mut self,
         event: SourceEvent<S::Item>,
         other: &HashSet<Arc<str>>,
-    ) -> Result<SourceEvent<S::Item>, EndpointError> {
+    ) -> Result<Option<SourceEvent<S::Item>>, EndpointError> {
         match &event {
             SourceEvent::Opened(name) => {
                 if other.contains(name) {
-                    return Err(EndpointError::new(format!(
+                    let text = format!(
                         "both of two merged sources have a partition {name:?}: read it with one of them"
-                    )));
+                    );
+                    return Err(EndpointError::new(text).with_kind(ErrorKind::Config));
                 }
                 self.open.insert(Arc::clone(name));
             }
-            SourceEvent::Closing(name, _) | SourceEvent::Lost(name) => {
+            SourceEvent::Closing(name, _) => {
                 self.open.remove(name);
+            }
+            SourceEvent::Lost(name) => {
+                // It closed before, and the other source has it now.
+                if !self.open.remove(name) && other.contains(name) {
+                    return Ok(None);
+                }
             }
             _ => {}
         }
-        Ok(event)
+        Ok(Some(event))
     }
 }
 
@@ -69,6 +81,7 @@ impl<A: Source, B: Source<Item = A::Item>> Merge<A, B> {
         Self {
             first: Side::new(first),
             second: Side::new(second),
+            failed: None,
         }
     }
 }
@@ -78,36 +91,46 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
 
     async fn next_event(&mut self) -> NextEvent<A::Item> {
         loop {
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
             if self.first.has_ended && self.second.has_ended {
                 return None;
             }
-            // In no fixed order: neither must keep the other from its turn.
-            tokio::select! {
+            // In no fixed order, so that one source can't starve the other.
+            let noted = tokio::select! {
                 next = self.first.next_event() => match next {
-                    None => self.first.has_ended = true,
-                    Some(next) => {
-                        return Some(next.and_then(|event| self.first.note(event, &self.second.open)));
+                    None => {
+                        self.first.has_ended = true;
+                        continue;
                     }
+                    Some(next) => next.and_then(|event| self.first.note(event, &self.second.open)),
                 },
                 next = self.second.next_event() => match next {
-                    None => self.second.has_ended = true,
-                    Some(next) => {
-                        return Some(next.and_then(|event| self.second.note(event, &self.first.open)));
+                    None => {
+                        self.second.has_ended = true;
+                        continue;
                     }
+                    Some(next) => next.and_then(|event| self.second.note(event, &self.first.open)),
                 },
+            };
+            if let Some(event) = noted.transpose() {
+                return Some(event);
             }
         }
     }
 
     async fn next_closing(&mut self) -> SourceEvent<A::Item> {
-        let event = tokio::select! {
-            event = self.first.source.next_closing() => self.first.note(event, &self.second.open),
-            event = self.second.source.next_closing() => self.second.note(event, &self.first.open),
-        };
-        match event {
-            Ok(event) => event,
-            // Only where a source opens a partition here, which none may.
-            Err(_) => pending().await,
+        loop {
+            let noted = tokio::select! {
+                event = self.first.source.next_closing() => self.first.note(event, &self.second.open),
+                event = self.second.source.next_closing() => self.second.note(event, &self.first.open),
+            };
+            match noted {
+                Ok(Some(event)) => return event,
+                Ok(None) => {}
+                Err(error) => self.failed = Some(error),
+            }
         }
     }
 
@@ -126,7 +149,7 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
     async fn close(self) -> Result<(), EndpointError> {
         // Also where one fails: each stores the positions of its own.
         let (first, second) = tokio::join!(self.first.source.close(), self.second.source.close());
-        first.and(second)
+        both(first, second)
     }
 }
 

@@ -198,7 +198,18 @@ pub(crate) fn get(
         let mut found = Vec::new();
         let mut wanted = Vec::new();
         for key in requested.list("Keys")?.unwrap_or_default() {
-            wanted.push(table.keys().of_key(&item_from_json(key)?)?);
+            let key = table.keys().of_key(&item_from_json(key)?)?;
+            if !keys.insert((name, key.clone())) {
+                return Err(Refusal::validation(
+                    "Provided list of item keys contains duplicates",
+                ));
+            }
+            wanted.push(key);
+        }
+        if keys.len() > MAX_GETS {
+            return Err(Refusal::validation(
+                "Too many items requested for the BatchGetItem call",
+            ));
         }
         let as_item = |at: usize| table.keys().to_item(&wanted[at]);
         let left = context.left_unprocessed(wanted.len(), as_item);
@@ -212,22 +223,12 @@ pub(crate) fn get(
             bill.of(name)
                 .add_read(item.map_or(0, |item| item_size(item)), consistent);
             found.extend(item.map(|item| item_to_json(item)));
-            if !keys.insert((name, key)) {
-                return Err(Refusal::validation(
-                    "Provided list of item keys contains duplicates",
-                ));
-            }
         }
         responses.insert(given.clone(), Json::Array(found));
         if !echoes.is_empty() {
             let again = json!({ "Keys": echoes, "ConsistentRead": consistent });
             unprocessed.insert(given.clone(), again);
         }
-    }
-    if keys.len() > MAX_GETS {
-        return Err(Refusal::validation(
-            "Too many items requested for the BatchGetItem call",
-        ));
     }
     let mut body = json!({ "Responses": responses, "UnprocessedKeys": unprocessed });
     if report != Report::None {
