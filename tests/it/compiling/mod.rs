@@ -1,8 +1,10 @@
-//! What the compiler makes of pipelines: the names and the size of its output.
+//! What the compiler makes of pipelines: the names and the size of its output, and its messages for typical mistakes.
 //!
 //! The compiler is called by itself, on single files, with the crate as cargo built it for these tests. So nothing is built
 //! twice, and nothing but the file is measured.
 
+#[cfg(target_os = "linux")]
+mod messages;
 #[cfg(target_os = "linux")]
 mod size;
 
