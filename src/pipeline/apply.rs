@@ -122,5 +122,19 @@ where
 
 /// Returns `None` after a panic. Its name holds no chain, as that of a closure in `push` would.
 fn catch_step<T, F: StepFn<T>>(f: &mut F, value: T) -> Option<Step<F::Out>> {
-    catch_unwind(AssertUnwindSafe(|| f.step(value))).ok()
+    let (mut value, mut step) = (Some(value), None);
+    catch(&mut || {
+        if let Some(value) = value.take() {
+            step = Some(f.step(value));
+        }
+    });
+    step
+}
+
+/// Has a panic end `run` alone. By a pointer, so that what the standard library does about a panic is compiled once, not for
+/// each operator; inlined, so that an optimized call is direct.
+#[inline]
+fn catch(run: &mut dyn FnMut()) {
+    // Without a result, the caller sees that it did not return.
+    let _ = catch_unwind(AssertUnwindSafe(run));
 }

@@ -9,7 +9,7 @@ use super::chain::Chain;
 use super::dead_letter::DeadLetters;
 use super::error::PipelineError;
 use super::job::Job;
-use super::run::until_signal;
+use super::signal::until_signal;
 use super::sink::Sink;
 use super::source::Source;
 use super::stats::{PipelineReport, PipelineStats};

@@ -6,7 +6,7 @@ use std::task::Context;
 
 use futures::future::BoxFuture;
 
-use super::builder::Pipeline;
+use super::builder::{Parts, Pipeline};
 use super::chain::{Chain, End, Outputs, Stage};
 use super::dead_letter::{DeadLetters, NoDeadLetters};
 use super::delivery::Delivery;
@@ -57,6 +57,7 @@ impl<S: Source> DynSource<S::Item> for S {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for BoxSource<T> {
     type Item = T;
 
@@ -153,6 +154,11 @@ impl<T: Send + 'static, U: Send + 'static> BoxChain<T, U> {
     pub(super) fn new(chain: impl Chain<In = T, Out = U>) -> Self {
         Self(Box::new(chain))
     }
+
+    /// Returns the operators, ready to run.
+    pub(super) fn into_stage(self) -> Box<dyn Stage<T, U>> {
+        self.0.build()
+    }
 }
 
 /// A chain that is built without what comes after it.
@@ -218,6 +224,20 @@ impl<T: Send + 'static, U: Send + 'static> Chain for BoxChain<T, U> {
 impl<T, U> fmt::Debug for BoxChain<T, U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BoxChain").finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static, O: 'static> Stage<T, O> for Box<dyn Stage<T, O>> {
+    fn push(&mut self, value: T, delivery: Delivery, out: &mut Outputs<O>) {
+        (**self).push(value, delivery, out);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Outputs<O>) -> bool {
+        (**self).poll(cx, out)
+    }
+
+    fn is_idle(&self) -> bool {
+        (**self).is_idle()
     }
 }
 
@@ -300,28 +320,23 @@ where
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn boxed(self) -> BoxPipeline<S::Item, C::Out, D> {
-        self.boxed_operators().boxed_source()
-    }
-
-    fn boxed_source(self) -> Pipeline<BoxSource<S::Item>, C, D> {
-        Pipeline {
-            source: self.source.boxed(),
-            chain: self.chain,
-            dead_letters: self.dead_letters,
-            settings: self.settings,
-            operators: self.operators,
-        }
+        let parts = Parts {
+            source: self.parts.source.boxed(),
+            dead_letters: self.parts.dead_letters,
+            settings: self.parts.settings,
+            operators: self.parts.operators,
+        };
+        let chain = BoxChain::new(self.chain);
+        Pipeline { chain, parts }
     }
 
     /// Returns the pipeline with one type for all operators between these values, as [`boxed`](Self::boxed) does, with its
     /// source as it is: for a branch that is chosen at run time.
     pub fn boxed_operators(self) -> Pipeline<S, BoxChain<S::Item, C::Out>, D> {
+        let chain = BoxChain::new(self.chain);
         Pipeline {
-            source: self.source,
-            chain: BoxChain::new(self.chain),
-            dead_letters: self.dead_letters,
-            settings: self.settings,
-            operators: self.operators,
+            chain,
+            parts: self.parts,
         }
     }
 }

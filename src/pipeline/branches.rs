@@ -278,6 +278,7 @@ impl<T> BranchStart<T> {
 }
 
 /// Gives nothing: a branch has its values from the pipeline that it belongs to.
+#[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for BranchStart<T> {
     type Item = T;
 

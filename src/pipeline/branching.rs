@@ -2,7 +2,7 @@
 
 use super::branched_sink::{Branched, BranchedSink};
 use super::branches::{BranchJob, BranchStart, Branches, Router, SplitBy, Tee, branch_parts};
-use super::builder::Pipeline;
+use super::builder::{Parts, Pipeline};
 use super::chain::{Chain, Start};
 use super::dead_letter::{DeadLetters, NoDeadLetters};
 use super::job::Job;
@@ -17,13 +17,14 @@ pub type Branch<T> = Pipeline<BranchStart<T>, Start<T>, NoDeadLetters>;
 impl<T: Send + 'static> Branch<T> {
     /// Begins a branch behind so many operators.
     fn branch(operators: usize) -> Self {
-        Self {
+        let mut parts = Parts {
             source: BranchStart::new(),
-            chain: Start::new(Operator::numbered("branch", operators + 1)),
             dead_letters: NoDeadLetters(()),
             settings: PipelineSettings::default(),
-            operators: operators + 1,
-        }
+            operators,
+        };
+        let chain = Start::new(parts.operator("branch"));
+        Self { chain, parts }
     }
 }
 
@@ -135,7 +136,7 @@ where
         reason = "a job, of which this is the only place"
     )]
     fn branches<F, A, J, B, K>(
-        self,
+        mut self,
         kind: &'static str,
         router: F,
         first: impl FnOnce(Branch<C::Out>) -> BranchJob<C::Out, A, J>,
@@ -148,12 +149,15 @@ where
         B: Chain<In = C::Out>,
         K: Sink<B::Out>,
     {
-        let (before, operator, rest) = self.split(kind);
-        let mut number = rest.operators;
+        let operator = self.parts.operator(kind);
+        let mut number = self.parts.operators;
         let (first, first_sink) = branch_parts(first(Pipeline::branch(number)), &mut number);
         let (second, second_sink) = branch_parts(second(Pipeline::branch(number)), &mut number);
         let sinks = Operator::numbered("sinks", number + 1);
-        rest.with(Branches::new(before, operator, router, first, second))
-            .end_in(sinks, BranchedSink::new(first_sink, second_sink))
+        let pipeline = Pipeline {
+            chain: Branches::new(self.chain, operator, router, first, second),
+            parts: self.parts,
+        };
+        pipeline.end_in(sinks, BranchedSink::new(first_sink, second_sink))
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use super::apply::{Apply, StepFn};
 use super::branches::SINK;
 use super::chain::{Chain, Start};
 use super::dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Reason};
-use super::enrich::Enrich;
+use super::enrich::{Enrich, LookupKey};
 use super::enrichment::Enrichment;
 use super::flat_map::FlatMap;
 use super::job::Job;
@@ -37,24 +36,38 @@ type CloneOf<T> = fn(&T) -> T;
 /// A closure that panics has its record treated as an invalid one; the others go on.
 #[must_use = "a pipeline does nothing until it has a sink and is run"]
 pub struct Pipeline<S, C, D> {
-    pub(super) source: S,
     pub(super) chain: C,
+    pub(super) parts: Parts<S, D>,
+}
+
+/// All of a pipeline but its operators: one type, however many there are.
+pub(super) struct Parts<S, D> {
+    pub(super) source: S,
     pub(super) dead_letters: D,
     pub(super) settings: PipelineSettings,
     /// Operators so far.
     pub(super) operators: usize,
 }
 
+impl<S, D> Parts<S, D> {
+    /// Counts one more operator, and returns it.
+    pub(super) fn operator(&mut self, kind: &'static str) -> Operator {
+        self.operators += 1;
+        Operator::numbered(kind, self.operators)
+    }
+}
+
 impl<S: Source> Pipeline<S, Start<S::Item>, NoDeadLetters> {
     /// Begins a pipeline.
     pub fn from(source: S) -> Self {
-        Self {
+        let parts = Parts {
             source,
-            chain: Start::new(Operator::new("source", "source")),
             dead_letters: NoDeadLetters(()),
             settings: PipelineSettings::default(),
             operators: 0,
-        }
+        };
+        let chain = Start::new(Operator::new("source", "source"));
+        Self { chain, parts }
     }
 }
 
@@ -66,7 +79,7 @@ where
 {
     /// Sets the bounds of the pipeline.
     pub fn settings(mut self, settings: PipelineSettings) -> Self {
-        self.settings = settings;
+        self.parts.settings = settings;
         self
     }
 
@@ -99,10 +112,12 @@ where
     /// A dead letter that is durable counts as the record's effect. Each record is cloned as it
     /// comes in; for one that is expensive to clone see
     /// [`dead_letter_with`](Self::dead_letter_with).
-    pub fn dead_letter<K>(self, sink: K) -> Pipeline<S, C, DeadLettersTo<CloneOf<S::Item>, K>>
+    pub fn dead_letter<K: Sink<DeadLetter<S::Item>>>(
+        self,
+        sink: K,
+    ) -> Pipeline<S, C, DeadLettersTo<CloneOf<S::Item>, K>>
     where
         S::Item: Clone,
-        K: Sink<DeadLetter<S::Item>>,
     {
         self.dead_letter_with(Clone::clone as CloneOf<S::Item>, sink)
     }
@@ -119,13 +134,14 @@ where
         F: FnMut(&S::Item) -> R + Send + 'static,
         K: Sink<DeadLetter<R>>,
     {
-        Pipeline {
-            source: self.source,
-            chain: self.chain,
+        let parts = Parts {
+            source: self.parts.source,
             dead_letters: DeadLettersTo { convert, sink },
-            settings: self.settings,
-            operators: self.operators,
-        }
+            settings: self.parts.settings,
+            operators: self.parts.operators,
+        };
+        let chain = self.chain;
+        Pipeline { chain, parts }
     }
 
     /// Makes one value of each.
@@ -186,14 +202,18 @@ where
     ///
     /// All values of one record are held at once: one that makes very many needs the memory for
     /// them.
-    pub fn flat_map<I, F>(self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = I::Item>, D>
+    pub fn flat_map<I, F>(mut self, f: F) -> Pipeline<S, impl Chain<In = S::Item, Out = I::Item>, D>
     where
         I: IntoIterator + 'static,
         I::Item: Send + 'static,
         F: FnMut(C::Out) -> I + Send + 'static,
     {
-        let (chain, operator, rest) = self.split("flat_map");
-        rest.with(FlatMap::new(chain, operator, f))
+        let operator = self.parts.operator("flat_map");
+        let chain = FlatMap::new(self.chain, operator, f);
+        Pipeline {
+            chain,
+            parts: self.parts,
+        }
     }
 
     /// Chooses the key by which values are grouped. Later operators see [`Keyed`] values;
@@ -224,15 +244,19 @@ where
     ///     .concurrency(16)
     ///     .timeout(Duration::from_secs(2));
     /// ```
-    pub fn map_async<U, R, E, F>(self, f: F) -> Pipeline<S, MapAsync<C, F, U>, D>
+    pub fn map_async<U, R, E, F>(mut self, f: F) -> Pipeline<S, MapAsync<C, F, U>, D>
     where
         U: Send + 'static,
         E: Into<Reason>,
         R: Future<Output = Result<U, E>> + Send + 'static,
         F: FnMut(C::Out) -> R + Send + 'static,
     {
-        let (chain, operator, rest) = self.split("map_async");
-        rest.with(MapAsync::new(chain, operator, f))
+        let operator = self.parts.operator("map_async");
+        let chain = MapAsync::new(self.chain, operator, f);
+        Pipeline {
+            chain,
+            parts: self.parts,
+        }
     }
 
     /// Looks up what belongs to each value by `key`, and joins the two. A value of whose key there
@@ -246,14 +270,13 @@ where
         join: J,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
-        K: Clone + Hash + Eq + Send + Sync + 'static,
+        K: LookupKey,
         V: Clone + Send + Sync + 'static,
         U: Send + 'static,
         F: FnMut(&C::Out) -> K + Send + 'static,
         J: FnMut(C::Out, V) -> U + Send + 'static,
     {
-        let (chain, operator, rest) = self.split("enrich");
-        rest.with(Enrich::new(chain, operator, enrichment, key, FoundFn(join)))
+        self.join(enrichment, key, FoundFn(join))
     }
 
     /// Looks up as [`enrich`](Self::enrich) does, with `None` for a value of whose key there is nothing.
@@ -264,41 +287,39 @@ where
         join: J,
     ) -> Pipeline<S, impl Chain<In = S::Item, Out = U>, D>
     where
-        K: Clone + Hash + Eq + Send + Sync + 'static,
+        K: LookupKey,
         V: Clone + Send + Sync + 'static,
         U: Send + 'static,
         F: FnMut(&C::Out) -> K + Send + 'static,
         J: FnMut(C::Out, Option<V>) -> U + Send + 'static,
     {
-        let (chain, operator, rest) = self.split("enrich");
-        rest.with(Enrich::new(
+        self.join(enrichment, key, OptionalFn(join))
+    }
+
+    // No closure stands in these methods: its name would hold the whole chain, and stand in the next chain's name, so that names
+    // double with each operator.
+
+    fn apply<F: StepFn<C::Out>>(mut self, kind: &'static str, f: F) -> Pipeline<S, Apply<C, F>, D> {
+        let operator = self.parts.operator(kind);
+        let chain = Apply::new(self.chain, operator, f);
+        Pipeline {
             chain,
-            operator,
-            enrichment,
-            key,
-            OptionalFn(join),
-        ))
+            parts: self.parts,
+        }
     }
 
-    fn apply<F: StepFn<C::Out>>(self, kind: &'static str, f: F) -> Pipeline<S, Apply<C, F>, D> {
-        let (chain, operator, rest) = self.split(kind);
-        rest.with(Apply::new(chain, operator, f))
-    }
-
-    /// Takes the chain out, for an operator of this kind behind it.
-    ///
-    /// No closure stands in this file's methods: its name would hold the whole chain, and stand in the next chain's name, so that
-    /// names double with each operator.
-    pub(super) fn split(self, kind: &'static str) -> (C, Operator, Pipeline<S, (), D>) {
-        let operators = self.operators + 1;
-        let rest = Pipeline {
-            source: self.source,
-            chain: (),
-            dead_letters: self.dead_letters,
-            settings: self.settings,
-            operators,
-        };
-        (self.chain, Operator::numbered(kind, operators), rest)
+    fn join<K, V, F, J>(
+        mut self,
+        enrichment: Enrichment<K, V>,
+        key: F,
+        join: J,
+    ) -> Pipeline<S, Enrich<C, K, V, F, J>, D> {
+        let operator = self.parts.operator("enrich");
+        let chain = Enrich::new(self.chain, operator, enrichment, key, join);
+        Pipeline {
+            chain,
+            parts: self.parts,
+        }
     }
 
     /// Ends the pipeline in a sink, by the name `sink`; in a branch, by `sink` and its place, such as `sink-5`.
@@ -316,21 +337,9 @@ where
     }
 
     pub(super) fn end_in<K: Sink<C::Out>>(self, operator: Operator, sink: K) -> Job<S, C, K, D> {
-        let (source, chain, dead_letters) = (self.source, self.chain, self.dead_letters);
-        Job::new(source, chain, sink, operator, dead_letters, self.settings)
-    }
-}
-
-impl<S, D> Pipeline<S, (), D> {
-    /// Puts a chain in.
-    pub(super) fn with<C>(self, chain: C) -> Pipeline<S, C, D> {
-        Pipeline {
-            source: self.source,
-            chain,
-            dead_letters: self.dead_letters,
-            settings: self.settings,
-            operators: self.operators,
-        }
+        let (chain, parts) = (self.chain, self.parts);
+        let (source, dead_letters) = (parts.source, parts.dead_letters);
+        Job::new(source, chain, sink, operator, dead_letters, parts.settings)
     }
 }
 
@@ -377,7 +386,7 @@ where
 impl<S, C, D> fmt::Debug for Pipeline<S, C, D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pipeline")
-            .field("operators", &self.operators)
+            .field("operators", &self.parts.operators)
             .finish_non_exhaustive()
     }
 }

@@ -26,6 +26,7 @@ use crate::streams::{Record, RecordStream, StreamsEvent, StreamsStats, TrackedRe
 /// # let _ = job;
 /// # }
 /// ```
+#[diagnostic::do_not_recommend]
 impl Source for RecordStream {
     type Item = Record;
 

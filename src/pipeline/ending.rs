@@ -14,6 +14,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::dead_letter::DeadLetter;
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
@@ -155,14 +157,8 @@ impl<'a> Ending<'a> {
             )
         };
         let finish_by = self.finish_by;
-        let flushed = self.within(finish_by, async { tokio::join!(sink.flush(), letters) });
-        match flushed.await {
-            Ok((sink, letters)) => {
-                let sink = sink.map_err(|error| self.sink_failed(error));
-                sink.and(letters.map_err(PipelineError::DeadLetter))
-            }
-            Err(_) => Ok(()),
-        }
+        let flushed = self.both(finish_by, Box::pin(sink.flush()), Box::pin(letters));
+        flushed.await.unwrap_or(Ok(()))
     }
 
     /// Closes the sinks, or drops them after an abort.
@@ -185,14 +181,26 @@ impl<'a> Ending<'a> {
             }
         };
         let close_by = self.close_by;
-        let closed = self.within(close_by, async { tokio::join!(sink.close(), letters) });
+        let closed = self.both(close_by, Box::pin(sink.close()), Box::pin(letters));
         match closed.await {
-            Ok((sink, letters)) => {
-                let sink = sink.map_err(|error| self.sink_failed(error));
-                sink.and(letters.map_err(PipelineError::DeadLetter))
-            }
+            Ok(closed) => closed,
             Err(cut) => Err(self.cut(cut, &self.sink)),
         }
+    }
+
+    /// Does a part of the end with both sinks. Boxed, since joins of each pipeline's own types would be compiled anew for each.
+    fn both<'b>(
+        &'b mut self,
+        until: Duration,
+        sink: BoxFuture<'b, Result<(), EndpointError>>,
+        letters: BoxFuture<'b, Result<(), EndpointError>>,
+    ) -> BoxFuture<'b, Result<Result<(), PipelineError>, Cut>> {
+        Box::pin(async move {
+            let done = self.within(until, async { tokio::join!(sink, letters) });
+            let (sink, letters) = done.await?;
+            let sink = sink.map_err(|error| self.sink_failed(error));
+            Ok(sink.and(letters.map_err(PipelineError::DeadLetter)))
+        })
     }
 
     async fn close_source<S: Source>(&mut self, source: S) -> Result<(), PipelineError> {
@@ -204,7 +212,8 @@ impl<'a> Ending<'a> {
         } else {
             latest
         };
-        match self.within(by, source.close()).await {
+        let closing: BoxFuture<'_, _> = Box::pin(source.close());
+        match self.within(by, closing).await {
             Ok(closed) => closed.map_err(|error| PipelineError::Source {
                 operator: Arc::clone(&self.source.name),
                 error,

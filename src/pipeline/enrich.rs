@@ -21,6 +21,18 @@ use super::scheduler::Scheduler;
 use super::step_fns::JoinFn;
 use crate::clock::Clock;
 
+/// A key to look up by: what is `Clone`, `Hash`, `Eq`, `Send`, `Sync` and owns its data. Implemented for all such types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the key of a lookup",
+    label = "looks up by `{Self}`",
+    note = "a key is cached and compared: `#[derive(Clone, PartialEq, Eq, Hash)]` makes a type one, if it is `Send + Sync + 'static`"
+)]
+pub trait LookupKey: Clone + Hash + Eq + Send + Sync + 'static {}
+
+// A message then names the trait once, in the place of all that it asks for.
+#[diagnostic::do_not_recommend]
+impl<K: Clone + Hash + Eq + Send + Sync + 'static> LookupKey for K {}
+
 /// Operators up to a lookup for each value.
 pub(super) struct Enrich<P, K, V, F, J> {
     before: P,
@@ -51,7 +63,7 @@ impl<P, K, V, F, J> Enrich<P, K, V, F, J> {
 impl<P, K, V, F, J> Chain for Enrich<P, K, V, F, J>
 where
     P: Chain,
-    K: Clone + Hash + Eq + Send + Sync + 'static,
+    K: LookupKey,
     V: Clone + Send + Sync + 'static,
     F: FnMut(&P::Out) -> K + Send + 'static,
     J: JoinFn<P::Out, V>,
@@ -173,7 +185,7 @@ const WARN_AFTER: Duration = Duration::from_secs(60);
 
 impl<T, K, V, F, J, D> EnrichStage<T, K, V, F, J, D>
 where
-    K: Clone + Hash + Eq + Send + Sync + 'static,
+    K: LookupKey,
     V: Clone + Send + Sync + 'static,
     J: JoinFn<T, V>,
 {
@@ -298,7 +310,7 @@ where
 impl<T, K, V, F, J, D, O> Stage<T, O> for EnrichStage<T, K, V, F, J, D>
 where
     T: Send + 'static,
-    K: Clone + Hash + Eq + Send + Sync + 'static,
+    K: LookupKey,
     V: Clone + Send + Sync + 'static,
     F: FnMut(&T) -> K + Send + 'static,
     J: JoinFn<T, V>,

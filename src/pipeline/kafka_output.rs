@@ -124,6 +124,7 @@ impl<T: 'static> KafkaOutput<T> {
 const NOT_JSON: &str = "the value cannot be serialised as JSON";
 
 /// Records are sent as they are.
+#[diagnostic::do_not_recommend]
 impl IntoSink<ProducerRecord, Handle> for KafkaSink {
     type Sink = KafkaOutput<ProducerRecord>;
 

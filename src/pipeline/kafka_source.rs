@@ -15,6 +15,7 @@ const BATCH: usize = 1000;
 
 /// A topic's records. A partition is named after its topic: `orders-3`. The acknowledgement of each
 /// [`Message`] is the pipeline's: the message holds one without effect.
+#[diagnostic::do_not_recommend]
 impl Source for KafkaSource {
     type Item = Message;
 

@@ -18,6 +18,7 @@ impl<S, F> MapItem<S, F> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S, U, F> Source for MapItem<S, F>
 where
     S: Source,

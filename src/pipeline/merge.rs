@@ -86,6 +86,7 @@ impl<A: Source, B: Source<Item = A::Item>> Merge<A, B> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
     type Item = A::Item;
 

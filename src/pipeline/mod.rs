@@ -165,6 +165,7 @@ pub use chain::Chain;
 pub use dead_letter::{DeadLetter, DeadLetters, DeadLettersTo, NoDeadLetters, Refusal};
 pub use delivery::Delivery;
 pub use endpoint_error::EndpointError;
+pub use enrich::LookupKey;
 pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelinePart};
 pub use fn_sink::FnSink;

@@ -1,6 +1,5 @@
 //! Running a pipeline, to any of its ends.
 
-use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, FusedFuture};
-use tokio::sync::Notify;
+use futures::future::FusedFuture;
 
 use super::batch_channel::BatchChannel;
-use super::chain::{Chain, End, Outputs};
+use super::boxed::BoxChain;
+use super::chain::{Chain, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::delivery::Holder;
 use super::ending::{Abort, Ending};
@@ -24,7 +23,7 @@ use super::meter::Meter;
 use super::monitor::Monitor;
 use super::operator::Operator;
 use super::shared::Shared;
-use super::signal::Signals;
+use super::signal::until_signal;
 use super::sink::Sink;
 use super::source::Source;
 use super::stats::PipelineReport;
@@ -46,7 +45,7 @@ where
     ///
     /// See [`Job`].
     pub fn run(self) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        run(self, pending(), pending())
+        run(self.without_chain(), pending(), pending())
     }
 
     /// Runs until the source ends or `shutdown` resolves. Then the source is stopped, what is in
@@ -60,7 +59,7 @@ where
         self,
         shutdown: impl Future<Output = ()> + Send,
     ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        run(self, shutdown, pending())
+        run(self.without_chain(), shutdown, pending())
     }
 
     /// Runs as [`run_until`](Self::run_until) does, and where `abort` resolves, all that is in flight is
@@ -74,7 +73,7 @@ where
         shutdown: impl Future<Output = ()> + Send,
         abort: impl Future<Output = ()> + Send,
     ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        run(self, shutdown, abort)
+        run(self.without_chain(), shutdown, abort)
     }
 
     /// Runs until the source ends or SIGTERM or ctrl-C ends the process: the first signal has it
@@ -90,8 +89,47 @@ where
     pub fn run_until_signal(
         self,
     ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        until_signal(|first, second| run(self, first, second))
+        run_until_signal(self.without_chain())
     }
+}
+
+/// A job whose operators are behind one pointer.
+///
+/// The futures of a run, and what is generic over them, would otherwise have the whole chain in their names and be compiled
+/// anew for each. A record takes one virtual call more, to the first operator.
+type AnyChain<S, O, K, D> = Job<S, BoxChain<<S as Source>::Item, O>, K, D>;
+
+impl<S, C, K, D> Job<S, C, K, D>
+where
+    S: Source,
+    C: Chain<In = S::Item>,
+{
+    fn without_chain(self) -> AnyChain<S, C::Out, K, D> {
+        Job {
+            source: self.source,
+            chain: BoxChain::new(self.chain),
+            sink: self.sink,
+            dead_letters: self.dead_letters,
+            settings: self.settings,
+            operators: self.operators,
+            sink_operator: self.sink_operator,
+            dead_letter_operator: self.dead_letter_operator,
+            in_flight: self.in_flight,
+            lag: self.lag,
+        }
+    }
+}
+
+fn run_until_signal<S, O, K, D>(
+    job: AnyChain<S, O, K, D>,
+) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send
+where
+    S: Source,
+    O: Send + 'static,
+    K: Sink<O>,
+    D: DeadLetters<S::Item>,
+{
+    until_signal(|first, second| run(job, first, second))
 }
 
 /// However the run ends, also by being dropped.
@@ -107,47 +145,15 @@ impl<L> Drop for CloseLetters<'_, L> {
 #[derive(Default)]
 struct Flushed(AtomicBool);
 
-/// Runs `run` with the first and the second signal that end the process.
-pub(super) async fn until_signal<R>(
-    run: impl FnOnce(Signaled, Signaled) -> R,
-) -> Result<PipelineReport, PipelineError>
-where
-    R: Future<Output = Result<PipelineReport, PipelineError>>,
-{
-    let mut signals = Signals::listen().map_err(PipelineError::Signal)?;
-    let (first, second) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let running = run(signaled(&first), signaled(&second));
-    let watch = async {
-        signals.next().await;
-        tracing::info!("stopping: what is in flight is finished; a second signal gives it up");
-        first.notify_one();
-        signals.next().await;
-        second.notify_one();
-        pending::<Infallible>().await
-    };
-    tokio::select! {
-        ended = running => ended,
-        never = watch => match never {},
-    }
-}
-
-/// Resolves once a signal has come.
-pub(super) type Signaled = BoxFuture<'static, ()>;
-
-fn signaled(signal: &Arc<Notify>) -> Signaled {
-    let signal = Arc::clone(signal);
-    Box::pin(async move { signal.notified().await })
-}
-
-async fn run<S, C, K, D>(
-    job: Job<S, C, K, D>,
+async fn run<S, O, K, D>(
+    job: AnyChain<S, O, K, D>,
     drain: impl Future<Output = ()> + Send,
     abort: impl Future<Output = ()> + Send,
 ) -> Result<PipelineReport, PipelineError>
 where
     S: Source,
-    C: Chain<In = S::Item>,
-    K: Sink<C::Out>,
+    O: Send + 'static,
+    K: Sink<O>,
     D: DeadLetters<S::Item>,
 {
     job.check()?;
@@ -192,12 +198,14 @@ where
             convert,
             shared: &shared,
         };
-        let mut delivering = pin!(deliver(&mut sink, &channel, &shared, &flushed).fuse());
-        let mut writing_letters = pin!(write_dead_letters(dead.as_mut(), &shared, &flushed).fuse());
+        let delivering = pin!(deliver(&mut sink, &channel, &shared, &flushed).fuse());
+        let mut delivering: Part<'_> = delivering;
+        let writing_letters = pin!(write_dead_letters(dead.as_mut(), &shared, &flushed).fuse());
+        let mut writing_letters: Part<'_> = writing_letters;
         let result = {
             let mut work = pin!(async {
                 tokio::try_join!(
-                    flow.run(&mut source, chain.build(End), &channel),
+                    flow.run(&mut source, chain.into_stage(), &channel),
                     &mut delivering,
                     &mut writing_letters,
                 )
@@ -267,18 +275,17 @@ fn unsettled<L>(shared: &Shared<L>) -> Result<(), PipelineError> {
     }
 }
 
+/// A part of a run, without its type: what joins the parts would be compiled anew for each.
+type Part<'a> = Pin<&'a mut (dyn FusedFuture<Output = Result<(), PipelineError>> + Send + 'a)>;
+
 /// Finishes the writes that have begun, and flushes, for the reason why deliveries were dropped.
 ///
 /// A sink may drop a delivery well before the write that did so returns its error.
-async fn cause_of_loss<A, B, L>(
-    delivering: &mut Pin<&mut A>,
-    writing_letters: &mut Pin<&mut B>,
+async fn cause_of_loss<L>(
+    delivering: &mut Part<'_>,
+    writing_letters: &mut Part<'_>,
     shared: &Shared<L>,
-) -> Result<(), PipelineError>
-where
-    A: FusedFuture<Output = Result<(), PipelineError>>,
-    B: FusedFuture<Output = Result<(), PipelineError>>,
-{
+) -> Result<(), PipelineError> {
     // A record that was refused is a reason of its own.
     shared.check()?;
     let delivering = async {

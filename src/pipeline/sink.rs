@@ -68,8 +68,9 @@ pub trait Sink<T>: Send + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a sink of `{T}`",
     label = "does not take `{T}`",
-    note = "`{T}` is what the last operator makes: add a `map` before the sink, or make the sink for this type",
-    note = "sinks are `TableOutput`, `KafkaOutput`, `FnSink`, a `TableSink` of values that are `Serialize`, a `KafkaSink` of `ProducerRecord`s, and what implements `pipeline::Sink<{T}>`"
+    note = "the last operator makes `{T}`: add a `map`, or make the sink for this type",
+    note = "a `KafkaSink` takes `ProducerRecord`s, a `TableSink` what is `Serialize`, other sinks what they are a `Sink` of",
+    note = "where `{T}` is a future, `map_async` waits for it"
 )]
 pub trait IntoSink<T, M> {
     /// The sink.
@@ -87,6 +88,9 @@ pub struct Itself;
 #[derive(Debug)]
 pub struct Handle;
 
+// A message then names `IntoSink`, with its remedies, in the place of `Sink`. The other implementations are left out of
+// messages too: the notes name them in fewer lines.
+#[diagnostic::do_not_recommend]
 impl<T, K: Sink<T>> IntoSink<T, Itself> for K {
     type Sink = K;
 

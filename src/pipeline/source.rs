@@ -18,10 +18,11 @@ use crate::progress::{Ack, PartitionGuard};
 /// A partition is what has an order and a position of its own: a shard of a table's stream, a partition
 /// of a topic. A source bounds, for each partition, how many records it hands out beyond the first one that is not acknowledged:
 /// so one slow partition can't fill the pipeline, whose own bound counts all.
+// Its implementations are left out of messages: the note names them in fewer lines than the compiler's list has.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of a pipeline",
     label = "not a `Source`",
-    note = "sources are `StreamsSource`s, `KafkaSource`s, two of them merged, and what implements `pipeline::Source`"
+    note = "sources are `StreamsSource`s, `KafkaSource`s, in tests `IterSource`s of values, and what implements `pipeline::Source`"
 )]
 pub trait Source: Send + 'static {
     /// One record.

@@ -70,6 +70,7 @@ enum Accepted {
 }
 
 /// Each value is put as a whole item, as by [`TableOutput::puts`].
+#[diagnostic::do_not_recommend]
 impl<T: Serialize + Send + 'static> IntoSink<T, Handle> for TableSink {
     type Sink = TableOutput<T>;
 

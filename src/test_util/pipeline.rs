@@ -116,6 +116,7 @@ impl<I: Iterator> IterSource<I> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<I> Source for IterSource<I>
 where
     I: Iterator + Send + 'static,

@@ -8,6 +8,7 @@ mod backpressure;
 mod cancellation;
 mod capacity;
 mod capacity_fake;
+mod compiling;
 mod conformance;
 mod dead_letters;
 mod dependencies;
