@@ -1,4 +1,4 @@
-//! A complete pipeline without its types.
+//! A type-erased pipeline.
 
 use std::fmt;
 use std::future::{Future, pending};
@@ -14,7 +14,7 @@ use super::sink::Sink;
 use super::source::Source;
 use super::stats::{PipelineReport, PipelineStats};
 
-/// A [`Job`] of any type, by [`Job::boxed`]: several in a list, one in a field of a struct. It runs as the job does, at the
+/// A type-erased [`Job`], by [`Job::boxed`]: several in a list, one in a field of a struct. It runs as the job does, at the
 /// same cost.
 ///
 /// ```

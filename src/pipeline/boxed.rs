@@ -1,4 +1,4 @@
-//! Sources, sinks and operators without their types: for a field of a struct, for a choice at run time.
+//! Type-erased sources, sinks and operators: for a field of a struct, for a choice at run time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -241,7 +241,7 @@ impl<T: 'static, O: 'static> Stage<T, O> for Box<dyn Stage<T, O>> {
     }
 }
 
-/// Operators that do not know what comes after them, and what comes after them.
+/// Type-erased operators and the stage after them.
 pub struct BoxStage<T, U, D> {
     stage: Box<dyn Stage<T, U>>,
     /// Empty between two calls.

@@ -1,7 +1,7 @@
 //! Two branches of operators behind one, each with a sink of its own.
 //!
-//! A branch is built as a pipeline is, from a start that has no source; what comes of both goes to one sink that knows from
-//! which branch a value came. So the branches run in the pipeline's one task, by its settings, and a record is acknowledged
+//! A branch is built as a pipeline is, from a start that has no source; the outputs of both go to one sink, which routes each
+//! value by its branch. So the branches run in the pipeline's one task, by its settings, and a record is acknowledged
 //! once what both made of it is durable.
 
 use std::fmt;
@@ -252,7 +252,7 @@ pub(super) fn branch_parts<T, C, K>(
     *number += operators.len();
     let mut operator = job.sink_operator;
     if &*operator.name == SINK {
-        // Names of sinks tell branches apart.
+        // Branches are distinguished by the names of their sinks.
         operator = Arc::new(Operator::numbered(operator.kind, *number));
         operators.pop();
         operators.push(Arc::clone(&operator));
@@ -277,7 +277,7 @@ impl<T> BranchStart<T> {
     }
 }
 
-/// Gives nothing: a branch has its values from the pipeline that it belongs to.
+/// Never yields: the pipeline pushes values into the branch.
 #[diagnostic::do_not_recommend]
 impl<T: Send + 'static> Source for BranchStart<T> {
     type Item = T;

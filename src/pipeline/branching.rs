@@ -15,7 +15,7 @@ use super::source::Source;
 pub type Branch<T> = Pipeline<BranchStart<T>, Start<T>, NoDeadLetters>;
 
 impl<T: Send + 'static> Branch<T> {
-    /// Begins a branch behind so many operators.
+    /// Begins a branch after this many operators.
     fn branch(operators: usize) -> Self {
         let mut parts = Parts {
             source: BranchStart::new(),

@@ -93,7 +93,7 @@ impl LookupError {
     /// another key. It ends the pipeline, and no record is dead-lettered.
     pub fn fatal(reason: impl Into<Reason>) -> Self {
         Self {
-            reason: reason.into().with_kind(ReasonKind::Lookup),
+            reason: reason.into().with_kind(ReasonKind::Setup),
             blames: Blames::Setup,
         }
     }
@@ -103,10 +103,7 @@ impl LookupError {
     /// [`Config`](ErrorKind::Config) for a [`fatal`](Self::fatal) one.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        match self.blames {
-            Blames::Setup => ErrorKind::Config,
-            Blames::Service | Blames::Record => self.reason.kind().error_kind(),
-        }
+        self.reason.kind().error_kind()
     }
 
     /// Returns whether the lookup is tried again: whether the failure is an outage.

@@ -67,7 +67,7 @@ impl<T: 'static> KafkaOutput<T> {
     }
 
     /// Sends each value as JSON, by its `Serialize`, with the key that `key` makes of it: a text, bytes, or a number's
-    /// `to_string()`. A value that can't be serialised is rejected.
+    /// `to_string()`. A value that can't be serialized is rejected.
     ///
     /// ```
     /// # fn example(events: dynamodb_connector::kafka::KafkaSink) {
@@ -121,7 +121,7 @@ impl<T: 'static> KafkaOutput<T> {
 }
 
 /// The reason of a value that is no JSON. The error itself may show what the value holds.
-const NOT_JSON: &str = "the value cannot be serialised as JSON";
+const NOT_JSON: &str = "the value cannot be serialized as JSON";
 
 /// Records are sent as they are.
 #[diagnostic::do_not_recommend]

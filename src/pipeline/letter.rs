@@ -76,6 +76,7 @@ impl ReasonKind {
             Self::Invalid | Self::Rejected => ErrorKind::Invalid,
             Self::Absent => ErrorKind::NotFound,
             Self::Lookup => ErrorKind::Unavailable,
+            Self::Setup => ErrorKind::Config,
             Self::TimedOut => ErrorKind::Timeout,
             Self::Panicked => ErrorKind::Handler,
         }

@@ -1,4 +1,4 @@
-//! A source whose items are made into others.
+//! A source that converts its items.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use super::endpoint_error::EndpointError;
 use super::lag::LagProbe;
 use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 
-/// A source whose items are made into others, by [`Source::map_item`].
+/// A source that converts its items, by [`Source::map_item`].
 pub struct MapItem<S, F> {
     source: S,
     f: F,

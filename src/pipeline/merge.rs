@@ -64,11 +64,9 @@ impl<S: Source> Side<S> {
             SourceEvent::Closing(name, _) => {
                 self.open.remove(name);
             }
-            SourceEvent::Lost(name) => {
-                // It closed before, and the other source has it now.
-                if !self.open.remove(name) && other.contains(name) {
-                    return Ok(None);
-                }
+            // It closed before, and the other source has it now.
+            SourceEvent::Lost(name) if !self.open.remove(name) && other.contains(name) => {
+                return Ok(None);
             }
             _ => {}
         }

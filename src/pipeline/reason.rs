@@ -83,6 +83,9 @@ pub enum ReasonKind {
     /// A lookup failed as often as its [`retry`](super::Enrichment::retry) allows: an outage of the
     /// lookup's service, not a fault of the record. It ends the pipeline and is in no letter.
     Lookup,
+    /// A lookup is set up wrongly: [`LookupError::fatal`](super::LookupError::fatal). It ends the
+    /// pipeline and is in no letter.
+    Setup,
     /// An asynchronous operator took longer than it may.
     TimedOut,
     /// An operator's closure panicked.

@@ -108,6 +108,7 @@ fn of_runs() -> Vec<Sample> {
         Sample::new(record(ReasonKind::Absent), ErrorKind::NotFound),
         Sample::new(record(ReasonKind::TimedOut), ErrorKind::Timeout),
         Sample::new(record(ReasonKind::Lookup), ErrorKind::Unavailable),
+        Sample::new(record(ReasonKind::Setup), ErrorKind::Config),
         Sample::new(record(ReasonKind::Invalid), ErrorKind::Invalid),
         Sample::new(record(ReasonKind::Rejected), ErrorKind::Invalid),
         Sample::new(record(ReasonKind::Panicked), ErrorKind::Handler),

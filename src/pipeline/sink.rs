@@ -61,10 +61,10 @@ pub trait Sink<T>: Send + 'static {
     fn close(self) -> impl Future<Output = Result<(), EndpointError>> + Send;
 }
 
-/// A [`Sink`], or a handle that one is made of: what [`Pipeline::to`](super::Pipeline::to) takes.
+/// A [`Sink`], or a handle that converts into one. Taken by [`Pipeline::to`](super::Pipeline::to).
 ///
 /// A [`TableSink`](crate::sink::TableSink) is one of values to put as items, a `KafkaSink` one of `ProducerRecord`s, and so is every
-/// sink by itself. `M` tells the ways apart; it is never written.
+/// sink by itself. `M` distinguishes the implementations and is always inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a sink of `{T}`",
     label = "does not take `{T}`",

@@ -133,7 +133,7 @@ where
     }
 }
 
-/// What an `enrich` makes of a value and what was found for it. `None` where it makes nothing.
+/// A function that joins a value with the result of its lookup. `None` where it makes nothing.
 pub(super) trait JoinFn<T, V>: Send + 'static {
     /// The values that it makes.
     type Out: Send + 'static;

@@ -20,7 +20,7 @@ pub(crate) const MAX_KEYS: usize = 100;
 pub(crate) struct BatchGetAnswer {
     /// The items that were found, as DynamoDB JSON.
     pub(crate) items: Vec<Bytes>,
-    /// The keys that the service did not come to, as DynamoDB JSON.
+    /// The unprocessed keys, as DynamoDB JSON.
     pub(crate) unprocessed: Vec<Bytes>,
 }
 
