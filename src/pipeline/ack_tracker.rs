@@ -29,11 +29,22 @@ struct Slots<L> {
     refused: HashMap<u32, Refusals>,
 }
 
-/// The values of a record that the sink has, and whether the dead-letter output has its letter.
+/// The deliveries of a record that the sink has, and those of its letter that the dead-letter output has.
 #[derive(Clone, Copy, Default)]
 struct Handed {
     values: u32,
-    letter: bool,
+    letters: u32,
+}
+
+impl Handed {
+    /// The deliveries that this holder has; `None` for the operators', which are not counted.
+    fn of(&mut self, holder: Holder) -> Option<&mut u32> {
+        match holder {
+            Holder::Operators => None,
+            Holder::Sink => Some(&mut self.values),
+            Holder::DeadLetters => Some(&mut self.letters),
+        }
+    }
 }
 
 /// A record; `None` once it is settled.
@@ -95,19 +106,17 @@ impl<L> Slots<L> {
         self.open.get_mut(number)
     }
 
-    fn handed(&mut self, number: u32) -> Option<&mut Handed> {
+    fn handed(&mut self, number: u32, holder: Holder) -> Option<&mut u32> {
         let number = usize::try_from(number).ok()?;
-        self.handed.get_mut(number)
+        self.handed.get_mut(number)?.of(holder)
     }
 }
 
 impl<L: Clone> Slots<L> {
     /// Ends one effect of a record.
     fn settle(&mut self, number: u32, holder: Holder) -> Settled<L> {
-        match (holder, self.handed(number)) {
-            (Holder::Sink, Some(handed)) => handed.values = handed.values.saturating_sub(1),
-            (Holder::DeadLetters, Some(handed)) => handed.letter = false,
-            _ => {}
+        if let Some(has) = self.handed(number, holder) {
+            *has = has.saturating_sub(1);
         }
         // None where another effect of the same record was dropped.
         let Some(Some(open)) = self.slot(number) else {
@@ -171,30 +180,44 @@ impl<L: Clone + Send + 'static> Batch<L> {
 
 impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn done(self: Arc<Self>, number: u32, holder: Holder) {
-        let settled = self.slots.lock().settle(number, holder);
+        let (settled, is_last) = {
+            let mut slots = self.slots.lock();
+            let settled = slots.settle(number, holder);
+            (
+                settled,
+                slots.handed(number, holder).is_none_or(|has| *has == 0),
+            )
+        };
         self.shared.settled(holder);
-        if holder == Holder::DeadLetters {
+        // A letter that is written to several places is one.
+        if holder == Holder::DeadLetters && is_last {
             let written = &self.shared.dead_letters.counts.acknowledged;
             written.fetch_add(1, Ordering::Relaxed);
         }
         self.act(number, settled);
     }
 
-    fn dropped(&self, number: u32, holder: Holder) {
+    fn dropped(&self, number: u32, holder: Holder, sink: Option<&Arc<str>>) {
         self.shared.settled(holder);
         if let Some(open) = self.give_up(number) {
             let is_lost = open.ack.is_current();
             drop(open.ack);
             if is_lost {
-                self.shared.lose(holder);
+                self.shared.lose(holder, sink);
             }
             self.leave(&open.partition, open.bytes);
         }
     }
 
-    fn share(&self, number: u32, more: u32) {
-        if let Some(Some(open)) = self.slots.lock().slot(number) {
-            open.effects += more;
+    fn share(&self, number: u32, holder: Holder) {
+        let mut slots = self.slots.lock();
+        let Some(Some(open)) = slots.slot(number) else {
+            return;
+        };
+        open.effects += 1;
+        // Else the holder would count as done with the record once one of the two is settled.
+        if let Some(has) = slots.handed(number, holder) {
+            *has += 1;
         }
     }
 
@@ -206,12 +229,8 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn hand(&self, number: u32, holder: Holder) -> bool {
         let mut slots = self.slots.lock();
         let is_current = matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current());
-        if is_current && let Some(handed) = slots.handed(number) {
-            match holder {
-                Holder::Operators => {}
-                Holder::Sink => handed.values += 1,
-                Holder::DeadLetters => handed.letter = true,
-            }
+        if is_current && let Some(has) = slots.handed(number, holder) {
+            *has += 1;
         }
         is_current
     }
@@ -223,7 +242,7 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
             let is_with_holder = match holder {
                 None | Some(Holder::Operators) => true,
                 Some(Holder::Sink) => handed.values > 0,
-                Some(Holder::DeadLetters) => handed.letter,
+                Some(Holder::DeadLetters) => handed.letters > 0,
             };
             let open = open.as_ref().filter(|_| is_with_holder)?;
             Some(open.position.clone())

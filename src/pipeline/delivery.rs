@@ -10,10 +10,10 @@ use super::reason::{Reason, ReasonKind};
 pub(super) trait AckTracker: Send + Sync {
     /// Notes that one effect of the record is durable, or that there is none.
     fn done(self: Arc<Self>, number: u32, holder: Holder);
-    /// Notes that an effect of the record will never be durable.
-    fn dropped(&self, number: u32, holder: Holder);
-    /// Adds `more` effects to the record.
-    fn share(&self, number: u32, more: u32);
+    /// Notes that an effect of the record will never be durable. `sink` is the one that had it, where there are several.
+    fn dropped(&self, number: u32, holder: Holder, sink: Option<&Arc<str>>);
+    /// Adds an effect to the record, of the same holder.
+    fn share(&self, number: u32, holder: Holder);
     /// Ends an effect of the record that can't be: a value that an operator or the sink refuses.
     fn fail(self: Arc<Self>, number: u32, holder: Holder, failure: Failure) -> Ended;
     /// Returns whether the record is still its source's: not where another reader may have its
@@ -160,7 +160,7 @@ impl Delivery {
     #[must_use = "a delivery that is dropped stops the pipeline"]
     pub fn split(&self) -> Self {
         if let Some(tracker) = &self.tracker {
-            tracker.share(self.number, 1);
+            tracker.share(self.number, self.holder);
         }
         Self {
             tracker: self.tracker.clone(),
@@ -199,7 +199,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(tracker) = self.tracker.take() {
-            tracker.dropped(self.number, self.holder);
+            tracker.dropped(self.number, self.holder, self.sink.as_ref());
         }
     }
 }

@@ -13,6 +13,8 @@ use super::source::{NextEvent, Source, SourceEvent};
 pub struct Merge<A, B> {
     first: Side<A>,
     second: Side<B>,
+    /// An error that was found while only news of partitions were asked for, which have none.
+    error: Option<EndpointError>,
 }
 
 /// A source, and its part in the merge.
@@ -37,6 +39,14 @@ impl<S: Source> Side<S> {
         match self.has_ended {
             true => pending().await,
             false => self.source.next_event().await,
+        }
+    }
+
+    /// Waits for news of its partitions; for ever after its end, when it must not be asked.
+    async fn next_closing(&mut self) -> SourceEvent<S::Item> {
+        match self.has_ended {
+            true => pending().await,
+            false => self.source.next_closing().await,
         }
     }
 
@@ -69,6 +79,7 @@ impl<A: Source, B: Source<Item = A::Item>> Merge<A, B> {
         Self {
             first: Side::new(first),
             second: Side::new(second),
+            error: None,
         }
     }
 }
@@ -77,6 +88,9 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
     type Item = A::Item;
 
     async fn next_event(&mut self) -> NextEvent<A::Item> {
+        if let Some(error) = self.error.take() {
+            return Some(Err(error));
+        }
         loop {
             if self.first.has_ended && self.second.has_ended {
                 return None;
@@ -101,13 +115,15 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
 
     async fn next_closing(&mut self) -> SourceEvent<A::Item> {
         let event = tokio::select! {
-            event = self.first.source.next_closing() => self.first.note(event, &self.second.open),
-            event = self.second.source.next_closing() => self.second.note(event, &self.first.open),
+            event = self.first.next_closing() => self.first.note(event, &self.second.open),
+            event = self.second.next_closing() => self.second.note(event, &self.first.open),
         };
         match event {
             Ok(event) => event,
-            // Only where a source opens a partition here, which none may.
-            Err(_) => pending().await,
+            Err(error) => {
+                self.error = Some(error);
+                pending().await
+            }
         }
     }
 
