@@ -24,8 +24,10 @@ pub(super) struct BranchedSink<L, R> {
 
 /// The sink of one branch.
 pub(super) struct BranchSink<K> {
-    pub(super) sink: K,
-    pub(super) operator: Arc<Operator>,
+    sink: K,
+    operator: Arc<Operator>,
+    /// The error of a flush that is not reported yet: the other branch may hang, and the wait for both be given up.
+    flush_error: Option<EndpointError>,
 }
 
 impl<L, R> BranchedSink<L, R> {
@@ -35,6 +37,14 @@ impl<L, R> BranchedSink<L, R> {
 }
 
 impl<K> BranchSink<K> {
+    pub(super) fn new(sink: K, operator: Arc<Operator>) -> Self {
+        Self {
+            sink,
+            operator,
+            flush_error: None,
+        }
+    }
+
     async fn write<T>(&mut self, value: T, mut delivery: Delivery) -> Result<(), EndpointError>
     where
         K: Sink<T>,
@@ -52,21 +62,30 @@ impl<K> BranchSink<K> {
         result.map_err(|error| error.of_sink(&self.operator.name))
     }
 
-    async fn flush<T>(&mut self) -> Result<(), EndpointError>
+    /// Flushes, and keeps an error until it is taken.
+    async fn flush<T>(&mut self)
     where
         K: Sink<T>,
     {
         let flushed = self.sink.flush().await;
-        self.named(flushed)
+        if let Err(error) = self.named(flushed) {
+            self.flush_error.get_or_insert(error);
+        }
     }
 
-    async fn close<T>(self) -> Result<(), EndpointError>
+    /// Fails with the error of a flush, once.
+    fn check(&mut self) -> Result<(), EndpointError> {
+        self.flush_error.take().map_or(Ok(()), Err)
+    }
+
+    async fn close<T>(mut self) -> Result<(), EndpointError>
     where
         K: Sink<T>,
     {
+        let flushed = self.check();
         let name = Arc::clone(&self.operator.name);
         let closed = self.sink.close().await;
-        closed.map_err(|error| error.of_sink(&name))
+        flushed.and(closed.map_err(|error| error.of_sink(&name)))
     }
 }
 
@@ -90,7 +109,8 @@ where
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
         // Also where one fails: what the other has counts.
-        let (first, second) = tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
+        tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
+        let (first, second) = (self.first.check(), self.second.check());
         first.and(second)
     }
 

@@ -2,6 +2,7 @@
 //! faults are.
 
 mod boxed;
+mod branch_causes;
 mod branch_ends;
 mod branch_faults;
 mod branches;

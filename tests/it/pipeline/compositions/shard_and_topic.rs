@@ -3,14 +3,13 @@
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::kafka::{KafkaSink, KafkaSinkSettings, Message, ProducerRecord};
-use dynamodb_connector::pipeline::{
-    Delivery, EndpointError, Pipeline, PipelineError, PipelineReport, Sink, Source,
-};
+use dynamodb_connector::pipeline::{FnSink, Pipeline, PipelineError, PipelineReport, Sink, Source};
 use dynamodb_connector::streams::{Change, Record, StreamsSettings};
 use dynamodb_connector::test_util::{FaultPlan, FaultyDynamoDb, Operation};
 use tokio::sync::oneshot;
@@ -29,34 +28,16 @@ enum Event {
 type Versions = Arc<Mutex<HashMap<String, Vec<u64>>>>;
 
 /// Notes the versions of each key, and fails at the `fails_at`th value.
-struct Versioned {
-    seen: Versions,
-    written: usize,
-    fails_at: Option<usize>,
-}
-
-impl Sink<(String, u64)> for Versioned {
-    async fn write(
-        &mut self,
-        (key, version): (String, u64),
-        delivery: Delivery,
-    ) -> Result<(), EndpointError> {
-        self.written += 1;
-        if self.fails_at == Some(self.written) {
-            return Err("told to fail".into());
+fn versioned(seen: &Versions, fails_at: Option<usize>) -> impl Sink<(String, u64)> + use<> {
+    let (seen, mut written) = (Arc::clone(seen), 0);
+    FnSink::new(move |(key, version): (String, u64)| {
+        written += 1;
+        if fails_at == Some(written) {
+            return ready(Err("told to fail".into()));
         }
-        self.seen.lock().entry(key).or_default().push(version);
-        delivery.done();
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), EndpointError> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), EndpointError> {
-        Ok(())
-    }
+        seen.lock().entry(key).or_default().push(version);
+        ready(Ok(()))
+    })
 }
 
 struct Running {
@@ -77,11 +58,7 @@ impl Running {
             .map_item(Event::Changed)
             .merge(messages.map_item(Event::Sent));
         let seen = Versions::default();
-        let sink = Versioned {
-            seen: seen.clone(),
-            written: 0,
-            fails_at,
-        };
+        let sink = versioned(&seen, fails_at);
         let (stop, stopped) = oneshot::channel();
         let job = Pipeline::from(events)
             .try_map(|event| match event {

@@ -12,7 +12,7 @@ use dynamodb_connector::pipeline::{
 };
 use tokio::time::sleep;
 
-use super::ledger::{Ledger, Letters, Writer};
+use super::ledger::{Ledger, Writer, letters};
 
 /// A value, with where its record comes from. `part` tells values of one record apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -191,7 +191,7 @@ impl Draw {
             Pipeline::from(source).settings(settings).boxed(),
             |pipeline, op| apply(pipeline, *op),
         );
-        let pipeline = pipeline.dead_letter(Letters(ledger.clone()));
+        let pipeline = pipeline.dead_letter(letters(ledger));
         let sink = |branch: usize| {
             let draw = &self.branches[branch];
             Writer::new(ledger, branch, draw, fails)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynamodb_connector::Acknowledge;
-use dynamodb_connector::pipeline::{DeadLetter, Delivery, EndpointError, Sink};
+use dynamodb_connector::pipeline::{DeadLetter, Delivery, EndpointError, FnSink, Sink};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -178,28 +178,16 @@ impl Sink<Value> for Writer {
 }
 
 /// The dead-letter output.
-pub(super) struct Letters(pub(super) Ledger);
-
-impl Sink<DeadLetter<Value>> for Letters {
-    async fn write(
-        &mut self,
-        letter: DeadLetter<Value>,
-        delivery: Delivery,
-    ) -> Result<(), EndpointError> {
-        sleep(letter.record.delay(9)).await;
-        let mut runs = self.0.0.lock();
-        runs.letters.insert(letter.record);
-        *runs.letters_of_run.entry(letter.record).or_default() += 1;
-        drop(runs);
-        delivery.done();
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<(), EndpointError> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), EndpointError> {
-        Ok(())
-    }
+pub(super) fn letters(ledger: &Ledger) -> impl Sink<DeadLetter<Value>> + use<> {
+    let ledger = ledger.clone();
+    FnSink::new(move |letter: DeadLetter<Value>| {
+        let ledger = ledger.clone();
+        async move {
+            sleep(letter.record.delay(9)).await;
+            let mut runs = ledger.0.lock();
+            runs.letters.insert(letter.record);
+            *runs.letters_of_run.entry(letter.record).or_default() += 1;
+            Ok(())
+        }
+    })
 }
