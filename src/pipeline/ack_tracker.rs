@@ -29,27 +29,20 @@ struct Slots<L> {
     refused: HashMap<u32, Refusals>,
 }
 
-/// The effects of a record that the sink has, and those that the dead-letter output has.
+/// The deliveries of a record that the sink has, and those of its letter that the dead-letter output has.
 #[derive(Clone, Copy, Default)]
 struct Handed {
-    sink: u32,
-    dead_letters: u32,
+    values: u32,
+    letters: u32,
 }
 
 impl Handed {
-    fn add(&mut self, holder: Holder) {
+    /// The deliveries that this holder has; `None` for the operators', which are not counted.
+    fn of(&mut self, holder: Holder) -> Option<&mut u32> {
         match holder {
-            Holder::Operators => {}
-            Holder::Sink => self.sink += 1,
-            Holder::DeadLetters => self.dead_letters += 1,
-        }
-    }
-
-    fn take(&mut self, holder: Holder) {
-        match holder {
-            Holder::Operators => {}
-            Holder::Sink => self.sink = self.sink.saturating_sub(1),
-            Holder::DeadLetters => self.dead_letters = self.dead_letters.saturating_sub(1),
+            Holder::Operators => None,
+            Holder::Sink => Some(&mut self.values),
+            Holder::DeadLetters => Some(&mut self.letters),
         }
     }
 }
@@ -113,17 +106,17 @@ impl<L> Slots<L> {
         self.open.get_mut(number)
     }
 
-    fn handed(&mut self, number: u32) -> Option<&mut Handed> {
+    fn handed(&mut self, number: u32, holder: Holder) -> Option<&mut u32> {
         let number = usize::try_from(number).ok()?;
-        self.handed.get_mut(number)
+        self.handed.get_mut(number)?.of(holder)
     }
 }
 
 impl<L: Clone> Slots<L> {
     /// Ends one effect of a record.
     fn settle(&mut self, number: u32, holder: Holder) -> Settled<L> {
-        if let Some(handed) = self.handed(number) {
-            handed.take(holder);
+        if let Some(has) = self.handed(number, holder) {
+            *has = has.saturating_sub(1);
         }
         // None where another effect of the same record was dropped.
         let Some(Some(open)) = self.slot(number) else {
@@ -187,23 +180,30 @@ impl<L: Clone + Send + 'static> Batch<L> {
 
 impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn done(self: Arc<Self>, number: u32, holder: Holder) {
-        let settled = self.slots.lock().settle(number, holder);
+        let (settled, is_last) = {
+            let mut slots = self.slots.lock();
+            let settled = slots.settle(number, holder);
+            (
+                settled,
+                slots.handed(number, holder).is_none_or(|has| *has == 0),
+            )
+        };
         self.shared.settled(holder);
-        // A letter may be split, too.
-        if holder == Holder::DeadLetters && matches!(settled, Settled::Done(_)) {
+        // A letter that is written to several places is one.
+        if holder == Holder::DeadLetters && is_last {
             let written = &self.shared.dead_letters.counts.acknowledged;
             written.fetch_add(1, Ordering::Relaxed);
         }
         self.act(number, settled);
     }
 
-    fn dropped(&self, number: u32, holder: Holder) {
+    fn dropped(&self, number: u32, holder: Holder, sink: Option<&Arc<str>>) {
         self.shared.settled(holder);
         if let Some(open) = self.give_up(number) {
             let is_lost = open.ack.is_current();
             drop(open.ack);
             if is_lost {
-                self.shared.lose(holder);
+                self.shared.lose(holder, sink);
             }
             self.leave(&open.partition, open.bytes);
         }
@@ -211,11 +211,13 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
 
     fn share(&self, number: u32, holder: Holder) {
         let mut slots = self.slots.lock();
-        if let Some(Some(open)) = slots.slot(number) {
-            open.effects += 1;
-        }
-        if let Some(handed) = slots.handed(number) {
-            handed.add(holder);
+        let Some(Some(open)) = slots.slot(number) else {
+            return;
+        };
+        open.effects += 1;
+        // Else the holder would count as done with the record once one of the two is settled.
+        if let Some(has) = slots.handed(number, holder) {
+            *has += 1;
         }
     }
 
@@ -227,8 +229,8 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
     fn hand(&self, number: u32, holder: Holder) -> bool {
         let mut slots = self.slots.lock();
         let is_current = matches!(slots.slot(number), Some(Some(open)) if open.ack.is_current());
-        if is_current && let Some(handed) = slots.handed(number) {
-            handed.add(holder);
+        if is_current && let Some(has) = slots.handed(number, holder) {
+            *has += 1;
         }
         is_current
     }
@@ -239,8 +241,8 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         records.find_map(|(open, handed)| {
             let is_with_holder = match holder {
                 None | Some(Holder::Operators) => true,
-                Some(Holder::Sink) => handed.sink > 0,
-                Some(Holder::DeadLetters) => handed.dead_letters > 0,
+                Some(Holder::Sink) => handed.values > 0,
+                Some(Holder::DeadLetters) => handed.letters > 0,
             };
             let open = open.as_ref().filter(|_| is_with_holder)?;
             Some(open.position.clone())

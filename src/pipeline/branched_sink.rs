@@ -10,9 +10,9 @@ use super::sink::Sink;
 /// A value on its way to the sink of its branch.
 #[derive(Debug)]
 pub enum Branched<L, R> {
-    /// A value of the first branch.
+    /// Of the first branch.
     First(L),
-    /// A value of the second branch.
+    /// Of the second one.
     Second(R),
 }
 
@@ -20,27 +20,31 @@ pub enum Branched<L, R> {
 pub(super) struct BranchedSink<L, R> {
     first: BranchSink<L>,
     second: BranchSink<R>,
-    /// Set once a flush failed.
-    has_failed: bool,
 }
 
 /// The sink of one branch.
 pub(super) struct BranchSink<K> {
-    pub(super) sink: K,
-    pub(super) operator: Arc<Operator>,
+    sink: K,
+    operator: Arc<Operator>,
+    /// The error of a flush that is not reported yet: the other branch may hang, and the wait for both be given up.
+    flush_error: Option<EndpointError>,
 }
 
 impl<L, R> BranchedSink<L, R> {
     pub(super) fn new(first: BranchSink<L>, second: BranchSink<R>) -> Self {
-        Self {
-            first,
-            second,
-            has_failed: false,
-        }
+        Self { first, second }
     }
 }
 
 impl<K> BranchSink<K> {
+    pub(super) fn new(sink: K, operator: Arc<Operator>) -> Self {
+        Self {
+            sink,
+            operator,
+            flush_error: None,
+        }
+    }
+
     async fn write<T>(&mut self, value: T, mut delivery: Delivery) -> Result<(), EndpointError>
     where
         K: Sink<T>,
@@ -58,21 +62,30 @@ impl<K> BranchSink<K> {
         result.map_err(|error| error.of_sink(&self.operator.name))
     }
 
-    async fn flush<T>(&mut self) -> Result<(), EndpointError>
+    /// Flushes, and keeps an error until it is taken.
+    async fn flush<T>(&mut self)
     where
         K: Sink<T>,
     {
         let flushed = self.sink.flush().await;
-        self.named(flushed)
+        if let Err(error) = self.named(flushed) {
+            self.flush_error.get_or_insert(error);
+        }
     }
 
-    async fn close<T>(self) -> Result<(), EndpointError>
+    /// Fails with the error of a flush, once.
+    fn check(&mut self) -> Result<(), EndpointError> {
+        self.flush_error.take().map_or(Ok(()), Err)
+    }
+
+    async fn close<T>(mut self) -> Result<(), EndpointError>
     where
         K: Sink<T>,
     {
+        let flushed = self.check();
         let name = Arc::clone(&self.operator.name);
         let closed = self.sink.close().await;
-        closed.map_err(|error| error.of_sink(&name))
+        flushed.and(closed.map_err(|error| error.of_sink(&name)))
     }
 }
 
@@ -95,31 +108,14 @@ where
     }
 
     async fn flush(&mut self) -> Result<(), EndpointError> {
-        let (first, second) = (self.first.flush::<T>(), self.second.flush::<U>());
-        if self.has_failed {
-            // The pipeline ends, and flushes once more: the other's writes still count.
-            let (first, second) = tokio::join!(first, second);
-            return both(first, second);
-        }
-        // The error of one is the pipeline's, and must not wait for an outage of the other.
-        let flushed = tokio::try_join!(first, second);
-        self.has_failed = flushed.is_err();
-        flushed.map(|((), ())| ())
+        // Flushes both even if one fails: the other's writes still count.
+        tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
+        let (first, second) = (self.first.check(), self.second.check());
+        first.and(second)
     }
 
     async fn close(self) -> Result<(), EndpointError> {
         let (first, second) = tokio::join!(self.first.close::<T>(), self.second.close::<U>());
-        both(first, second)
+        first.and(second)
     }
-}
-
-/// Returns the first error, and logs the second where there are two.
-pub(super) fn both(
-    first: Result<(), EndpointError>,
-    second: Result<(), EndpointError>,
-) -> Result<(), EndpointError> {
-    if let (Err(_), Err(also)) = (&first, &second) {
-        tracing::warn!(error = %also, "the other part of a pipeline's end failed too");
-    }
-    first.and(second)
 }

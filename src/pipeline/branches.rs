@@ -261,11 +261,7 @@ pub(super) fn branch_parts<T, C, K>(
         chain: job.chain,
         operators,
     };
-    let sink = BranchSink {
-        sink: job.sink,
-        operator,
-    };
-    (chain, sink)
+    (chain, BranchSink::new(job.sink, operator))
 }
 
 /// The start of a branch, in the place of a source.

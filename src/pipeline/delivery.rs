@@ -10,9 +10,9 @@ use super::reason::{Reason, ReasonKind};
 pub(super) trait AckTracker: Send + Sync {
     /// Notes that one effect of the record is durable, or that there is none.
     fn done(self: Arc<Self>, number: u32, holder: Holder);
-    /// Notes that an effect of the record will never be durable.
-    fn dropped(&self, number: u32, holder: Holder);
-    /// Adds an effect to the record, which `holder` has.
+    /// Notes that an effect of the record will never be durable. `sink` is the one that had it, where there are several.
+    fn dropped(&self, number: u32, holder: Holder, sink: Option<&Arc<str>>);
+    /// Adds an effect to the record, of the same holder.
     fn share(&self, number: u32, holder: Holder);
     /// Ends an effect of the record that can't be: a value that an operator or the sink refuses.
     fn fail(self: Arc<Self>, number: u32, holder: Holder, failure: Failure) -> Ended;
@@ -177,7 +177,7 @@ impl Delivery {
         self
     }
 
-    /// Sets the sink that holds it, of several.
+    /// Notes which sink has it, of several.
     pub(super) fn hand_to_sink(&mut self, sink: &Arc<str>) {
         self.sink = Some(Arc::clone(sink));
     }
@@ -199,7 +199,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         if let Some(tracker) = self.tracker.take() {
-            tracker.dropped(self.number, self.holder);
+            tracker.dropped(self.number, self.holder, self.sink.as_ref());
         }
     }
 }

@@ -74,13 +74,20 @@ impl LagProbe {
         Self(Box::new(move || Box::pin(measure())))
     }
 
-    /// Returns a probe of two sources together: the sum of the records, and the larger age, of those that know.
+    /// Returns a probe of two sources together: the sum of the records, and the larger age, of those that know. One that does
+    /// not know at present counts as it was last measured: it may have ended, and the other goes on.
     pub(super) fn and(mut self, mut other: Self) -> Self {
+        let lasts = Arc::new(Mutex::new([None, None]));
         Self(Box::new(move || {
-            let (one, other) = ((self.0)(), (other.0)());
+            let (one, other, lasts) = ((self.0)(), (other.0)(), Arc::clone(&lasts));
             Box::pin(async move {
                 let (one, other) = futures::join!(one, other);
-                Some(one?.and(other?))
+                if one.is_none() && other.is_none() {
+                    return None;
+                }
+                let mut lasts = lasts.lock();
+                *lasts = [one.or(lasts[0]), other.or(lasts[1])];
+                lasts.into_iter().flatten().reduce(SourceLag::and)
             })
         }))
     }

@@ -5,7 +5,6 @@ use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 
-use super::branched_sink::both;
 use super::endpoint_error::EndpointError;
 use super::lag::LagProbe;
 use super::source::{NextEvent, Source, SourceEvent};
@@ -41,6 +40,14 @@ impl<S: Source> Side<S> {
         match self.has_ended {
             true => pending().await,
             false => self.source.next_event().await,
+        }
+    }
+
+    /// Waits for news of its partitions; never resolves after its end, when it must not be asked.
+    async fn next_closing(&mut self) -> SourceEvent<S::Item> {
+        match self.has_ended {
+            true => pending().await,
+            false => self.source.next_closing().await,
         }
     }
 
@@ -122,8 +129,8 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
     async fn next_closing(&mut self) -> SourceEvent<A::Item> {
         loop {
             let noted = tokio::select! {
-                event = self.first.source.next_closing() => self.first.note(event, &self.second.open),
-                event = self.second.source.next_closing() => self.second.note(event, &self.first.open),
+                event = self.first.next_closing() => self.first.note(event, &self.second.open),
+                event = self.second.next_closing() => self.second.note(event, &self.first.open),
             };
             match noted {
                 Ok(Some(event)) => return event,
@@ -148,7 +155,10 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
     async fn close(self) -> Result<(), EndpointError> {
         // Also where one fails: each stores the positions of its own.
         let (first, second) = tokio::join!(self.first.source.close(), self.second.source.close());
-        both(first, second)
+        if let (Err(_), Err(also)) = (&first, &second) {
+            tracing::warn!(error = %also, "the second of two merged sources did not close either");
+        }
+        first.and(second)
     }
 }
 

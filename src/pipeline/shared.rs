@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -39,6 +39,8 @@ pub(super) struct Shared<L> {
 struct Lost {
     by_sink: AtomicU64,
     by_dead_letters: AtomicU64,
+    /// The first sink that did, of several.
+    sink: OnceLock<Arc<str>>,
     wake: Notify,
 }
 
@@ -72,7 +74,12 @@ impl<L> Shared<L> {
 
     /// Returns the sink of this name, of several; without a name, the only one.
     pub(super) fn sink_named(&self, name: Option<&Arc<str>>) -> &Arc<Operator> {
-        let named = |name: &Arc<str>| self.operators.iter().rfind(|sink| sink.name == *name);
+        // By the name's place: another operator may have been given the same one.
+        let named = |name: &Arc<str>| {
+            self.operators
+                .iter()
+                .find(|sink| Arc::ptr_eq(&sink.name, name))
+        };
         name.and_then(named).unwrap_or(&self.sink)
     }
 
@@ -172,8 +179,11 @@ impl<L> Shared<L> {
         }
     }
 
-    /// Notes a delivery that was dropped.
-    pub(super) fn lose(&self, holder: Holder) {
+    /// Notes a delivery that was dropped, by `sink` where there are several.
+    pub(super) fn lose(&self, holder: Holder, sink: Option<&Arc<str>>) {
+        if let Some(sink) = sink {
+            self.lost.sink.get_or_init(|| Arc::clone(sink));
+        }
         let lost = match holder {
             Holder::Operators | Holder::Sink => &self.lost.by_sink,
             Holder::DeadLetters => &self.lost.by_dead_letters,
@@ -198,11 +208,11 @@ impl<L> Shared<L> {
         let of_letters = self.lost.by_dead_letters.load(Ordering::SeqCst);
         let (operator, records) = match (of_sink, of_letters) {
             (0, 0) => return None,
-            (0, letters) => (&self.dead_letters, letters),
-            (records, _) => (&self.sink, records),
+            (0, letters) => (&self.dead_letters.name, letters),
+            (records, _) => (self.lost.sink.get().unwrap_or(&self.sink.name), records),
         };
         Some(PipelineError::Lost {
-            operator: Arc::clone(&operator.name),
+            operator: Arc::clone(operator),
             records,
         })
     }

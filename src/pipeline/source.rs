@@ -61,7 +61,10 @@ pub trait Source: Send + 'static {
     /// pipeline ends with an error.
     ///
     /// It ends when both have ended. Its [lag](Self::lag) is the sum of the records, and the larger age, of
-    /// those that know.
+    /// those that know; while one of them does not know, it counts as it was last measured.
+    ///
+    /// A call of [`next_event`](Self::next_event) is dropped whenever the other source has something first. One that would
+    /// begin a request anew with each call might never end it beside a busy source: keep the request between calls.
     ///
     /// ```
     /// use dynamodb_connector::pipeline::{Pipeline, Source};

@@ -10,6 +10,7 @@ mod acks;
 mod basics;
 mod bounds;
 mod causes;
+mod compositions;
 mod dead_letters;
 mod endings;
 mod lag;
