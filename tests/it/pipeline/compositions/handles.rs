@@ -126,7 +126,7 @@ async fn a_value_that_is_no_json_is_a_letter_that_shows_nothing_of_it() {
     assert_eq!(
         texts,
         [
-            "amounts: records@1: the value cannot be serialised as JSON",
+            "amounts: records@1: the value cannot be serialized as JSON",
             "amounts: records@2: the operator's closure panicked"
         ]
     );
