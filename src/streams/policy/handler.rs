@@ -102,7 +102,9 @@ impl BatchError {
     pub fn kind(&self) -> ErrorKind {
         match self.ending {
             super::scheduler::Ending::Refused { .. } => ErrorKind::Invalid,
-            super::scheduler::Ending::Done | super::scheduler::Ending::Retry { .. } => ErrorKind::Handler,
+            super::scheduler::Ending::Done | super::scheduler::Ending::Retry { .. } => {
+                ErrorKind::Handler
+            }
         }
     }
 
