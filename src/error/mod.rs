@@ -80,6 +80,13 @@ impl ErrorKind {
         }
     }
 
+    /// Returns the kind of several failures together, in whatever order: the first in the order of declaration that time
+    /// alone does not cure, where there is one. Of no failure, [`Unknown`](Self::Unknown).
+    pub(crate) fn of_several(kinds: impl Iterator<Item = Self>) -> Self {
+        let kind = kinds.min_by_key(|kind| (kind.is_transient(), *kind as u8));
+        kind.unwrap_or(Self::Unknown)
+    }
+
     /// Returns whether time alone may cure it: the load, the service or the network.
     #[must_use]
     pub fn is_transient(self) -> bool {

@@ -164,3 +164,20 @@ fn every_public_error_has_a_sample_of_every_variant() {
     let unknown: Vec<_> = samples.difference(&found).collect();
     assert!(unknown.is_empty(), "no public error: {unknown:?}");
 }
+
+#[test]
+fn several_failures_are_transient_only_if_each_is_in_whatever_order() {
+    use ErrorKind::{Capacity, Closed, Invalid, Timeout, Unavailable, Unknown};
+    for (kinds, expected) in [
+        (vec![], Unknown),
+        (vec![Timeout, Unavailable], Unavailable),
+        (vec![Capacity, Invalid, Unavailable], Invalid),
+        (vec![Closed, Capacity, Invalid], Invalid),
+        (vec![Unknown, Capacity], Unknown),
+    ] {
+        let of =
+            |kinds: &mut dyn Iterator<Item = &ErrorKind>| ErrorKind::of_several(kinds.copied());
+        assert_eq!(of(&mut kinds.iter()), expected, "{kinds:?}");
+        assert_eq!(of(&mut kinds.iter().rev()), expected, "{kinds:?}");
+    }
+}

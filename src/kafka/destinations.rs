@@ -113,6 +113,15 @@ impl Destinations {
         }
     }
 
+    /// Adds a topic with one partition, as if it had been looked up before.
+    #[cfg(all(test, feature = "embedded"))]
+    pub(super) fn insert(&self, name: &Arc<str>) -> Arc<Topic> {
+        let thread = self.producers.first().clone();
+        let topic = Topic::new(thread, TopicRules::new(TopicLimits::default()));
+        topic.has_partitions(name, 1, self.core().clock.now());
+        self.topics.insert(name.clone(), topic)
+    }
+
     /// Looks a topic up, on its first use.
     pub(super) async fn find(&self, name: &Arc<str>) -> Result<Arc<Topic>, KafkaError> {
         check_name(name)?;
@@ -186,19 +195,26 @@ impl Destinations {
     /// Counts a topic's partitions again in the background, now and then.
     pub(super) fn refresh_if_stale(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
         if topic.is_stale(self.core().clock.now()) {
-            self.recount_partitions(name, topic);
+            // The next one is in a few minutes.
+            self.recount_partitions(name, topic, |_| ());
         }
     }
 
-    /// Counts a topic's partitions again in the background.
-    pub(super) fn recount_partitions(self: &Arc<Self>, name: &Arc<str>, topic: &Arc<Topic>) {
+    /// Counts a topic's partitions again in the background, unless that is under way. `failed` is called with the failure.
+    pub(super) fn recount_partitions(
+        self: &Arc<Self>,
+        name: &Arc<str>,
+        topic: &Arc<Topic>,
+        failed: impl FnOnce(KafkaError) + Send + 'static,
+    ) {
         if let (Ok(runtime), Some(claim)) = (Handle::try_current(), self.claim(name)) {
             let (destinations, name, topic) = (self.clone(), name.clone(), topic.clone());
             runtime.spawn(async move {
-                let _claim = claim;
                 if let Err(error) = destinations.count_partitions(&name, &topic).await {
                     tracing::debug!(topic = &*name, %error, "its partitions are not counted again");
+                    failed(error);
                 }
+                drop(claim);
             });
         }
     }

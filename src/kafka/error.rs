@@ -168,11 +168,12 @@ pub enum KafkaError {
         reason: Arc<str>,
     },
     /// Records failed that no receipt has given out; only from [`flush`](super::KafkaSink::flush) and
-    /// [`close`](super::KafkaSink::close), which has closed the sink nevertheless. Each failure is reported once.
+    /// [`close`](super::KafkaSink::close), which has closed the sink nevertheless. Each failure is reported once: to go on,
+    /// send those records again, not the flush, which returns `Ok` the next time although they are not delivered.
     #[error("{}", of_unobserved(failures))]
     #[non_exhaustive]
     Unobserved {
-        /// The failures, in the order in which they became known.
+        /// The failures, in the order in which they became known; those of one outage together, one for each topic.
         failures: Vec<FailedRecords>,
     },
     /// This handle of the sink accepts no more: too many failures, whose receipts were dropped, were left to
@@ -183,7 +184,7 @@ pub enum KafkaError {
     )]
     #[non_exhaustive]
     Stopped {
-        /// The number of failures, those of one outage as one.
+        /// The number of failures, those of one cause as one: of an outage, of a topic that is gone or refused.
         failures: usize,
     },
     /// The sink or the source was closed.
@@ -195,20 +196,22 @@ pub enum KafkaError {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailedRecords {
-    /// The reason; of an outage's records, that of the first.
+    /// The reason; of several records, that of the first.
     pub error: KafkaError,
-    /// The number of records: more than one where an outage, or a [fatal](KafkaError::is_fatal) error, failed them.
+    /// The number of records: more than one where one cause failed them, that is an outage, for each topic by itself, a
+    /// topic that is gone or refused, a partition that is gone, or a [fatal](KafkaError::is_fatal) error.
     pub records: usize,
 }
 
 impl KafkaError {
-    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of the first failure.
+    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of a failure that more time does not cure, where
+    /// there is one. It does not depend on the order of the failures.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Unobserved { failures } => failures
-                .first()
-                .map_or(ErrorKind::Unknown, |first| first.error.kind()),
+            Self::Unobserved { failures } => {
+                ErrorKind::of_several(failures.iter().map(|failed| failed.error.kind()))
+            }
             Self::Config(_) | Self::NoOffset { .. } => ErrorKind::Config,
             Self::TooLarge { .. }
             | Self::UnknownPartition { .. }
@@ -231,6 +234,8 @@ impl KafkaError {
     /// Returns whether the same record, or the same call, may go through later: the brokers were not reached, or not in time,
     /// or the buffer was full. librdkafka has tried again by itself for all of the
     /// [delivery timeout](super::KafkaSinkSettings::delivery_timeout).
+    ///
+    /// Of [`Unobserved`](Self::Unobserved), whether that is so of each of the records: send them again, not the flush.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind().is_transient() && !self.is_fatal()

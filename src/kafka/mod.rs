@@ -57,6 +57,7 @@ mod stats;
 mod test_log;
 mod topic_partition;
 mod topics;
+mod unobserved;
 
 pub use error::{FailedRecords, KafkaError};
 pub use receipt::{KafkaReceipt, RecordMetadata};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::error::KafkaError;
-use super::scope::{CallerScope, OutageNumber};
+use super::scope::CallerScope;
+use super::unobserved::OutageNumber;
 use parking_lot::Mutex;
 
 /// The place of a record, confirmed by all in-sync replicas.

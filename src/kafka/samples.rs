@@ -27,6 +27,10 @@ pub(crate) fn all() -> Vec<Sample> {
         kind,
         reason: reason(),
     };
+    let late = || KafkaError::NotDelivered {
+        topic_partition: topic_partition(),
+        reason: reason(),
+    };
     let errors = [
         (KafkaError::from(config()), ErrorKind::Config),
         (
@@ -87,13 +91,7 @@ pub(crate) fn all() -> Vec<Sample> {
             KafkaError::LookingUp { topic: topic() },
             ErrorKind::Capacity,
         ),
-        (
-            KafkaError::NotDelivered {
-                topic_partition: topic_partition(),
-                reason: reason(),
-            },
-            ErrorKind::Unavailable,
-        ),
+        (late(), ErrorKind::Unavailable),
         (
             KafkaError::Unreachable {
                 waited,
@@ -122,16 +120,8 @@ pub(crate) fn all() -> Vec<Sample> {
             KafkaError::NotCommitted { reason: reason() },
             ErrorKind::Unavailable,
         ),
-        (
-            unobserved([
-                KafkaError::NotDelivered {
-                    topic_partition: topic_partition(),
-                    reason: reason(),
-                },
-                KafkaError::Closed,
-            ]),
-            ErrorKind::Unavailable,
-        ),
+        (unobserved([late(), KafkaError::Closed]), ErrorKind::Closed),
+        (unobserved([late(), late()]), ErrorKind::Unavailable),
         (
             unobserved([KafkaError::Serialize(Arc::new(io::Error::other(ROOT)))]),
             ErrorKind::Invalid,

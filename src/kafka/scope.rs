@@ -9,8 +9,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::error::{FailedRecords, KafkaError};
-use crate::progress::{FlushEpochs, MAX_UNOBSERVED, Unobserved};
+use super::error::KafkaError;
+use super::unobserved::{OutageNumber, UnobservedRecords};
+use crate::progress::FlushEpochs;
 
 /// The most failures of look-ups that are kept for their callers.
 ///
@@ -23,37 +24,32 @@ pub(super) struct CallerScope {
 
 struct State {
     epochs: FlushEpochs<oneshot::Sender<()>>,
-    unobserved: Unobserved<Kept>,
+    unobserved: UnobservedRecords,
     /// The number of failures that were kept when they became too many.
     stopped: Option<usize>,
-    /// The failures of look-ups that `try_send` began, until its next call for the topic.
-    failed_look_ups: HashMap<Arc<str>, KafkaError>,
+    failed_look_ups: FailedLookUps,
     /// The error of an outage that failed records of this scope, until it is given out.
     outage: Option<KafkaError>,
     /// Of the last outage.
     number: OutageNumber,
 }
 
-/// Records that failed for one reason, and that no receipt gave out.
-struct Kept {
-    failed: FailedRecords,
-    /// The outage that they are of.
-    outage: Option<OutageNumber>,
+/// The failures of look-ups that `try_send` began, until its next call for the topic.
+#[derive(Default)]
+struct FailedLookUps {
+    /// Each with its number, counted up.
+    by_topic: HashMap<Arc<str>, (u64, KafkaError)>,
+    next: u64,
 }
-
-/// The number of an outage: an error of an older one says nothing of a new one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct OutageNumber(u64);
 
 impl CallerScope {
     pub(super) fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 epochs: FlushEpochs::new(),
-                // Errors hold no record.
-                unobserved: Unobserved::new(MAX_UNOBSERVED, usize::MAX),
+                unobserved: UnobservedRecords::new(),
                 stopped: None,
-                failed_look_ups: HashMap::new(),
+                failed_look_ups: FailedLookUps::default(),
                 outage: None,
                 number: OutageNumber::default(),
             }),
@@ -101,39 +97,29 @@ impl CallerScope {
         }
     }
 
-    /// Returns the failures that no receipt gave out, once, and with them the outages that they are of; where there is none,
+    /// Returns the failures that no receipt gave out, once, and with them the outage that they are of; where there is none,
     /// the `fatal` error of the sink, or that of a scope that has stopped.
     pub(super) fn report(&self, fatal: Option<KafkaError>) -> Result<(), KafkaError> {
         let mut state = self.state.lock();
-        let kept = state.unobserved.take();
-        for outage in kept.iter().map(|kept| kept.outage) {
-            state.given_out(outage);
+        if state.unobserved.has_outage(state.number) {
+            state.outage = None;
         }
-        let failures: Vec<_> = kept.into_iter().map(|kept| kept.failed).collect();
-        if let Some(fatal) = fatal
-            && failures.iter().all(|failed| failed.error.is_fatal())
-        {
-            return Err(fatal);
+        let failures = state.unobserved.take();
+        if !failures.is_empty() {
+            return Err(KafkaError::Unobserved { failures });
         }
-        if failures.is_empty() {
-            return state.check();
-        }
-        Err(KafkaError::Unobserved { failures })
+        fatal.map_or_else(|| state.check(), Err)
     }
 
     /// Keeps the failure of a look-up that `try_send` began.
     pub(super) fn look_up_failed(&self, topic: Arc<str>, error: KafkaError) {
-        let failed = &mut self.state.lock().failed_look_ups;
-        if failed.len() >= MAX_FAILED_LOOK_UPS {
-            failed.clear();
-        }
-        failed.insert(topic, error);
+        self.state.lock().failed_look_ups.keep(topic, error);
     }
 
     /// Returns the failure of a topic's look-up, once.
     pub(super) fn take_failed_look_up(&self, topic: &str) -> Result<(), KafkaError> {
-        let failed = self.state.lock().failed_look_ups.remove(topic);
-        failed.map_or(Ok(()), Err)
+        let failed = self.state.lock().failed_look_ups.by_topic.remove(topic);
+        failed.map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Notes that records failed by an outage: nothing more is accepted until the error is given out.
@@ -142,7 +128,7 @@ impl CallerScope {
         let mut state = self.state.lock();
         if state.outage.is_none() {
             state.outage = Some(error.clone());
-            state.number.0 += 1;
+            state.number.advance();
         }
         state.number
     }
@@ -167,31 +153,32 @@ impl State {
 
     /// Keeps a failure; returns the error of the scope if it stops by it.
     fn keep(&mut self, error: KafkaError, outage: Option<OutageNumber>) -> Option<KafkaError> {
-        // An outage fails a whole buffer, and a fatal error too, which every call returns: each counts once.
-        let same = if error.is_fatal() {
-            self.unobserved
-                .rfind_mut(|kept| kept.failed.error.is_fatal())
-        } else if outage.is_some() {
-            self.unobserved.rfind_mut(|kept| kept.outage == outage)
-        } else {
-            None
-        };
-        if let Some(kept) = same {
-            kept.failed.records += 1;
+        self.unobserved.keep(error, outage);
+        if self.stopped.is_some() {
             return None;
         }
-        let failed = FailedRecords { error, records: 1 };
-        self.unobserved.keep(Kept { failed, outage }, 0);
-        if self.stopped.is_some() || !self.unobserved.is_full() {
-            return None;
-        }
-        self.stopped = Some(self.unobserved.len());
+        self.stopped = Some(self.unobserved.too_many()?);
         self.check().err()
     }
 
     fn given_out(&mut self, outage: Option<OutageNumber>) {
         if outage == Some(self.number) {
             self.outage = None;
+        }
+    }
+}
+
+impl FailedLookUps {
+    /// Keeps a failure, in place of the oldest where there are too many.
+    fn keep(&mut self, topic: Arc<str>, error: KafkaError) {
+        self.by_topic.insert(topic, (self.next, error));
+        self.next += 1;
+        if self.by_topic.len() <= MAX_FAILED_LOOK_UPS {
+            return;
+        }
+        let oldest = self.by_topic.iter().min_by_key(|(_, (number, _))| *number);
+        if let Some(oldest) = oldest.map(|(topic, _)| topic.clone()) {
+            self.by_topic.remove(&oldest);
         }
     }
 }
@@ -203,8 +190,8 @@ impl Drop for CallerScope {
         let Some(first) = kept.first() else {
             return;
         };
-        let records: usize = kept.iter().map(|kept| kept.failed.records).sum();
-        let error = &first.failed.error;
+        let records: usize = kept.iter().map(|failed| failed.records).sum();
+        let error = &first.error;
         tracing::error!(records, %error, "records failed, and no flush or close is left to report them");
     }
 }

@@ -4,6 +4,8 @@ use futures::{FutureExt as _, poll};
 
 use super::*;
 use crate::kafka::test_log::Log;
+use crate::kafka::topic_partition::TopicPartition;
+use crate::progress::MAX_UNOBSERVED;
 
 fn lost() -> KafkaError {
     KafkaError::Unreachable {
@@ -89,6 +91,67 @@ fn an_outage_counts_once_however_many_records_it_fails() {
 }
 
 #[test]
+fn a_topic_that_is_gone_counts_once_however_many_of_its_records_fail() {
+    let gone = |topic: &str| KafkaError::UnknownTopic {
+        topic: topic.into(),
+        waited: None,
+    };
+    let denied = |topic: &str| KafkaError::TopicRefused {
+        topic: topic.into(),
+        reason: "x".into(),
+    };
+    let shrunk = |partition| KafkaError::UnknownPartition {
+        topic: "a".into(),
+        partition,
+    };
+    let causes = [gone("a"), denied("a"), gone("b"), shrunk(1), shrunk(2)];
+    let scope = CallerScope::new();
+    for _ in 0..2 * MAX_UNOBSERVED {
+        for cause in &causes {
+            scope.keep_unobserved(cause.clone(), None);
+        }
+    }
+    scope.check().expect("it goes on for other topics");
+    let expected = causes.map(|cause| (cause.to_string(), 2 * MAX_UNOBSERVED));
+    assert_eq!(reported(&scope), expected);
+    scope.keep_unobserved(gone("a"), None);
+    assert_eq!(reported(&scope), [(gone("a").to_string(), 1)], "anew");
+}
+
+#[test]
+fn an_outage_counts_once_and_names_each_topic_whose_records_it_failed() {
+    let late = |topic: usize| KafkaError::NotDelivered {
+        topic_partition: TopicPartition::new(format!("t{topic}").into(), Some(0)),
+        reason: "x".into(),
+    };
+    let scope = CallerScope::new();
+    let outage = scope.halt(&late(0));
+    for topic in (0..MAX_UNOBSERVED).chain(0..MAX_UNOBSERVED) {
+        scope.keep_unobserved(late(topic), Some(outage));
+    }
+    scope.check().expect("it goes on");
+    let expected = (0..MAX_UNOBSERVED).map(|topic| (late(topic).to_string(), 2));
+    assert!(reported(&scope).into_iter().eq(expected));
+    assert!(scope.outage().is_none(), "it was given out");
+}
+
+#[test]
+fn failures_are_retryable_only_if_each_is_in_whatever_order() {
+    let together = |errors: [KafkaError; 2]| {
+        let scope = CallerScope::new();
+        for error in errors {
+            scope.keep_unobserved(error, None);
+        }
+        let error = scope.report(None).expect_err("two failed");
+        (error.kind(), error.is_retryable())
+    };
+    use crate::ErrorKind::{Invalid, Unavailable};
+    assert_eq!(together([lost(), too_large(1)]), (Invalid, false));
+    assert_eq!(together([too_large(1), lost()]), (Invalid, false));
+    assert_eq!(together([lost(), lost()]), (Unavailable, true));
+}
+
+#[test]
 fn too_many_failures_stop_the_scope_and_all_are_reported() {
     let (log, _collecting) = Log::collect();
     let scope = CallerScope::new();
@@ -113,7 +176,7 @@ fn too_many_failures_stop_the_scope_and_all_are_reported() {
 }
 
 #[test]
-fn a_fatal_error_counts_once_and_comes_after_the_failures_before_it() {
+fn a_fatal_error_counts_once_and_comes_after_the_records_that_it_failed() {
     let scope = CallerScope::new();
     let fatal = || KafkaError::Fatal {
         kind: crate::ErrorKind::Fenced,
@@ -123,16 +186,16 @@ fn a_fatal_error_counts_once_and_comes_after_the_failures_before_it() {
         scope.keep_unobserved(fatal(), None);
     }
     scope.check().expect("it goes on");
-    let error = scope.report(Some(fatal())).expect_err("fatal");
-    assert!(matches!(error, KafkaError::Fatal { .. }), "{error}");
     scope.keep_unobserved(too_large(1), None);
-    let error = scope.report(Some(fatal())).expect_err("one before it");
-    assert!(matches!(error, KafkaError::Unobserved { .. }), "{error}");
-    assert!(
-        scope
-            .report(Some(fatal()))
-            .is_err_and(|error| error.is_fatal())
-    );
+    let error = scope.report(Some(fatal())).expect_err("of records");
+    let KafkaError::Unobserved { failures } = &error else {
+        panic!("{error}");
+    };
+    let records: Vec<_> = failures.iter().map(|failed| failed.records).collect();
+    assert_eq!(records, [2 * MAX_UNOBSERVED, 1]);
+    assert!(error.is_fatal() && !error.is_retryable(), "{error}");
+    let error = scope.report(Some(fatal())).expect_err("the sink's");
+    assert!(matches!(error, KafkaError::Fatal { .. }), "{error}");
 }
 
 #[test]
@@ -166,10 +229,14 @@ fn a_failed_look_up_is_for_its_topics_caller_alone_and_few_are_kept() {
     scope.take_failed_look_up("t2").expect("another topic");
     scope.take_failed_look_up("t1").expect_err("its own");
     scope.take_failed_look_up("t1").expect("once");
-    for n in 0..10 * MAX_FAILED_LOOK_UPS {
+    for n in 0..=MAX_FAILED_LOOK_UPS {
         scope.look_up_failed(topic(n), lost());
     }
-    assert!(scope.state.lock().failed_look_ups.len() <= MAX_FAILED_LOOK_UPS);
+    scope.look_up_failed(topic(1), lost());
+    let left = |n| scope.take_failed_look_up(&topic(n)).is_err();
+    let left: Vec<usize> = (0..=MAX_FAILED_LOOK_UPS).filter(|n| left(*n)).collect();
+    let all_but_the_oldest: Vec<usize> = (1..=MAX_FAILED_LOOK_UPS).collect();
+    assert_eq!(left, all_but_the_oldest);
 }
 
 #[test]

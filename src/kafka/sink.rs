@@ -50,13 +50,14 @@ use crate::health::Health;
 /// By the record's [`KafkaReceipt`]. Where that was dropped without having given the failure out, it is kept, and the next
 /// [`flush`](Self::flush) or [`close`](Self::close), on whichever clone, returns all that are kept, once:
 /// [`KafkaError::Unobserved`]. [`send`](Self::send) and [`try_send`](Self::try_send) return no failure of an earlier record;
-/// only behind an outage they refuse their own with its error, by guarantee 4. All records that one outage failed are one
-/// failure, with their number. Once 1,000 failures are kept, the handle and its clones stop: they accept nothing more
-/// ([`KafkaError::Stopped`]), and what they have accepted is still carried out and reported. So await receipts, or flush now and
-/// then.
+/// only behind an outage they refuse their own with its error, by guarantee 4. All records that one cause
+/// failed, such as an outage or a topic that was deleted, are one failure, with their number for each topic. Once 1,000
+/// failures are kept, the handle and its clones stop: they accept nothing more ([`KafkaError::Stopped`]), and what they have
+/// accepted is still carried out and reported. So await receipts, or flush now and then. What was reported is not reported
+/// again: send the records that failed, not the flush.
 ///
 /// After a [fatal](KafkaError::is_fatal) error every call returns that one, `flush` and `close` once they have reported the
-/// failures before it.
+/// records that failed, by it or before it.
 ///
 /// Users that share a sink and must not be given each other's errors each take a [`separate`](Self::separate) handle, as
 /// pipelines do. One that has stopped stops no other.
@@ -129,8 +130,8 @@ impl KafkaSink {
     ///
     /// # Errors
     /// [`Full`](KafkaError::Full) where there is no room; [`LookingUp`](KafkaError::LookingUp) for a topic's first
-    /// records, until a broker has said that it exists; the failure of that look-up, by the next call for the topic; and as
-    /// [`send`](Self::send).
+    /// records, until a broker has said that it exists, and again once its records failed because it is gone; the failure of
+    /// that look-up, by the next call for the topic; and as [`send`](Self::send).
     ///
     /// # Panics
     /// For a topic's first record, outside a tokio runtime.
@@ -156,7 +157,11 @@ impl KafkaSink {
         self.check_record(record)?;
         let partition = self.destinations.partition(&topic, record)?;
         if partition.is_missing() {
-            self.destinations.recount_partitions(&record.topic, &topic);
+            self.scope.take_failed_look_up(&record.topic)?;
+            let (scope, name) = (self.scope.clone(), record.topic.clone());
+            let failed = move |error| scope.look_up_failed(name, error);
+            self.destinations
+                .recount_partitions(&record.topic, &topic, failed);
             return Err(KafkaError::LookingUp {
                 topic: record.topic.clone(),
             });
@@ -200,7 +205,8 @@ impl KafkaSink {
     ///
     /// # Errors
     /// [`Unobserved`](KafkaError::Unobserved): the failures that no receipt gave out (see
-    /// [above](Self#how-failures-are-reported)); else the fatal error, or [`Stopped`](KafkaError::Stopped).
+    /// [above](Self#how-failures-are-reported)), each once, so that the next flush is no second attempt; else the fatal error,
+    /// or [`Stopped`](KafkaError::Stopped).
     ///
     /// # Cancel safety
     /// Dropping it changes nothing.

@@ -1,5 +1,7 @@
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::embedded::{EmbeddedKafka, KafkaFault};
@@ -19,10 +21,8 @@ async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_oth
     let note = || {
         let outcomes = outcomes.clone();
         move |result: Result<RecordMetadata, KafkaError>| {
-            outcomes
-                .lock()
-                .unwrap()
-                .push(result.map(|delivered| delivered.offset));
+            let offset = result.map(|delivered| delivered.offset);
+            outcomes.lock().push(offset);
         }
     };
     kafka.fail_next(KafkaFault::TooLarge, 1).expect("it will");
@@ -37,7 +37,7 @@ async fn callbacks_are_called_with_every_outcome_and_a_panic_in_one_stops_no_oth
         .await
         .expect("accepted");
     sink.close().await.expect("all settled");
-    let outcomes = outcomes.lock().unwrap();
+    let outcomes = outcomes.lock();
     assert!(
         matches!(outcomes[0], Err(KafkaError::TooLarge { .. })),
         "{outcomes:?}"
@@ -79,4 +79,33 @@ async fn too_many_unobserved_failures_stop_their_handle_and_no_other() {
     let stopped = own.close().await.expect_err("it stays so");
     assert!(matches!(stopped, KafkaError::Stopped { .. }), "{stopped}");
     assert_eq!(sink.stats().in_flight, 0, "no place in the buffer is lost");
+}
+
+#[tokio::test]
+async fn try_send_gives_out_why_a_known_topic_is_not_found_again() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let settings = KafkaSettings::new(kafka.bootstrap_servers());
+    let own = crate::kafka::KafkaSinkSettings::default().topic_timeout(Duration::from_millis(300));
+    let sink = KafkaSink::builder(&settings)
+        .settings(own)
+        .open()
+        .await
+        .expect("a sink");
+    // As librdkafka says it of a topic that was deleted.
+    let topic = sink.destinations.insert(&"deleted".into());
+    topic.partition(0).expect("the one").set_missing(true);
+    let record = ProducerRecord::new("deleted", "x");
+    let answered = async {
+        loop {
+            match sink.try_send(&record) {
+                Err(KafkaError::LookingUp { .. }) => tokio::task::yield_now().await,
+                other => break other.map(drop),
+            }
+        }
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(60), answered).await;
+    let error = answer.expect("not for ever").expect_err("not found");
+    assert!(matches!(error, KafkaError::UnknownTopic { .. }), "{error}");
+    let next = sink.try_send(&record).expect_err("it is looked up again");
+    assert!(matches!(next, KafkaError::LookingUp { .. }), "{next}");
 }

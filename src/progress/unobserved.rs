@@ -1,15 +1,19 @@
-//! Failures whose receipts were dropped: one rule for every sink.
+//! Failures that no receipt has given out, kept within bounds.
 //!
-//! A failure that no receipt has given out is kept, and the next flush or close of its handle
-//! reports it, never a later write. Past a bound the handle stops: it accepts nothing more, what it
-//! has accepted is carried out, and its failures are kept too, which the buffer bounds. So a
-//! program that drops every receipt and never flushes is stopped before it has lost much, in bounded
-//! memory.
+//! One rule for the tables of the DynamoDB sink and the handles of Kafka's: such a failure is kept,
+//! and the next flush or close reports it, never a later write. Past the bound the table or the
+//! handle stops: it accepts nothing more, what it has accepted is carried out, and its failures are
+//! kept too, which the buffer bounds. So a program that drops every receipt and never flushes is
+//! stopped before it has lost much, in bounded memory. Kafka's keeps an entry for each cause, since
+//! one cause may fail a whole buffer.
+//!
+//! An adapter of a table keeps failures for its owner in the same store. It does not stop: past its
+//! bound a failure goes to the table.
 
-/// The most failures that may wait for a flush or a close before a handle stops.
+/// The most failures that may wait for a flush or a close before a table or a handle stops.
 pub(crate) const MAX_UNOBSERVED: usize = 1_000;
 
-/// Failures `E` that the next flush or close reports, and the bound on them.
+/// Failures `E` that are to be reported, and the bound on them.
 #[derive(Debug)]
 pub(crate) struct Unobserved<E> {
     failures: Vec<E>,
@@ -46,13 +50,10 @@ impl<E> Unobserved<E> {
         self.failures.len()
     }
 
-    /// Returns the last failure of which this is true.
+    /// Returns the failure that was kept when this many others were.
     #[cfg(any(test, feature = "kafka"))]
-    pub(crate) fn rfind_mut(&mut self, is_it: impl Fn(&E) -> bool) -> Option<&mut E> {
-        self.failures
-            .iter_mut()
-            .rev()
-            .find(|failure| is_it(failure))
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut E> {
+        self.failures.get_mut(index)
     }
 
     /// Takes all failures, in the order in which they were kept.
@@ -95,13 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_that_match_is_found() {
+    fn a_failure_is_found_by_its_place_until_it_is_taken() {
         let mut unobserved = Unobserved::new(MAX_UNOBSERVED, usize::MAX);
-        for failure in [(1, "a"), (2, "b"), (1, "c")] {
+        for failure in ["a", "b"] {
             unobserved.keep(failure, 0);
         }
-        let found = unobserved.rfind_mut(|(group, _)| *group == 1);
-        assert_eq!(found, Some(&mut (1, "c")));
-        assert!(unobserved.rfind_mut(|(group, _)| *group == 3).is_none());
+        assert_eq!(unobserved.get_mut(1), Some(&mut "b"));
+        assert_eq!(unobserved.get_mut(2), None);
+        unobserved.take();
+        assert_eq!(unobserved.get_mut(1), None);
     }
 }

@@ -85,12 +85,28 @@ macro_rules! settings_type {
 }
 pub(crate) use settings_type;
 
-/// Parses TOML.
+/// Parses TOML. A time is its text, as if it stood in quotation marks: JSON has no form for it.
 pub(crate) fn parse_toml(text: &str) -> Result<Value, ConfigError> {
-    toml::from_str(text).map_err(|error| ConfigError::Syntax {
+    let mut value = toml::from_str(text).map_err(|error| ConfigError::Syntax {
         format: "TOML",
         problem: located(text, &error),
-    })
+    })?;
+    quote_times(&mut value);
+    Ok(value)
+}
+
+/// The name of the only field of a time, as the parser of TOML gives it to other formats.
+const TOML_TIME: &str = "$__toml_private_datetime";
+
+fn quote_times(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(quote_times),
+        Value::Object(fields) => match fields.get(TOML_TIME) {
+            Some(Value::String(time)) if fields.len() == 1 => *value = Value::String(time.clone()),
+            _ => fields.values_mut().for_each(quote_times),
+        },
+        _ => {}
+    }
 }
 
 /// Parses JSON.

@@ -48,17 +48,19 @@ pub enum RecordSinkError {
 }
 
 impl RecordSinkError {
-    /// Returns the kind of error; of [`NotWritten`](Self::NotWritten), that of the first outcome.
+    /// Returns the kind of error; of [`NotWritten`](Self::NotWritten), that of a write that more time does not
+    /// cure, where there is one.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Submit(error) => error.kind(),
-            Self::NotWritten { outcomes } => Outcome::first_kind(outcomes),
+            Self::NotWritten { outcomes } => Outcome::kind_of_all(outcomes),
             Self::Drain(error) => error.kind(),
         }
     }
 
-    /// Returns whether the same records may be written with nothing changed, once sent again.
+    /// Returns whether the same records may be written with nothing changed, once sent again; of several, whether that is so
+    /// of each.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

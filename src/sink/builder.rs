@@ -108,7 +108,8 @@ impl TableSink {
 
 impl DynamoDbSinkBuilder {
     /// Adds a table, by its name or its ARN. These settings go over those that
-    /// [`settings`](Self::settings) has for it, whichever is called first.
+    /// [`settings`](Self::settings) has for it, whichever is called first, if both name it in the
+    /// same form: `open` refuses a table's name beside its ARN.
     pub fn table(mut self, name: impl Into<String>, settings: TableSettings) -> Self {
         self.tables.push((name.into(), settings));
         self
@@ -244,6 +245,14 @@ impl DynamoDbSinkBuilder {
         tables.extend(others.filter(|(name, _)| names.insert(name.clone())));
         if tables.is_empty() {
             return Err(OpenError::NoTable);
+        }
+        let arns = tables.iter().filter(|(name, _)| name.starts_with("arn:"));
+        let mut within = arns.filter_map(|(arn, _)| Some((arn, arn.rsplit_once(":table/")?.1)));
+        if let Some((arn, table)) = within.find(|(_, table)| names.contains(*table)) {
+            return Err(OpenError::NameAndArn {
+                table: table.to_owned(),
+                arn: arn.clone(),
+            });
         }
         for (name, settings) in &tables {
             settings.check_within(&SettingsPlace::Table(name.clone()))?;

@@ -115,10 +115,9 @@ impl Outcome {
         })
     }
 
-    /// Returns the kind of the first failure among outcomes that are not all written.
-    pub(super) fn first_kind(outcomes: &[Self]) -> ErrorKind {
-        let kind = outcomes.iter().find_map(Self::kind);
-        kind.unwrap_or(ErrorKind::Unknown)
+    /// Returns the kind of the failures among outcomes that are not all written.
+    pub(super) fn kind_of_all(outcomes: &[Self]) -> ErrorKind {
+        ErrorKind::of_several(outcomes.iter().filter_map(Self::kind))
     }
 
     /// Returns whether this outcome is for the dead-letter handler: a write that failed for good.
@@ -184,7 +183,7 @@ impl NotWritten {
     /// Returns the kind of failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
-        Outcome::first_kind(std::slice::from_ref(&*self.0))
+        Outcome::kind_of_all(std::slice::from_ref(&*self.0))
     }
 
     /// Returns whether the same write may succeed with nothing changed, once submitted again.

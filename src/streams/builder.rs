@@ -99,7 +99,10 @@ impl StreamsSourceBuilder {
     /// Keeps leases and checkpoints in this process alone, for a reader that shares its shards with no other and starts
     /// anew each time, such as an inspection tool or a cache. No table is created, and no permission for one is needed.
     ///
-    /// Two such sources read all shards each. The position is lost when the source is dropped.
+    /// Two such sources read all shards each. The position is lost when the source is dropped. The settings'
+    /// [`lease_table`](StreamsSettings::lease_table) is not used, so that one file serves this reader too; a
+    /// [`lease_table`](Self::lease_table) of the builder's is refused beside it, as are a start by snapshot and
+    /// [`GapPolicy::Rescan`], which need a table.
     pub fn leases_in_memory(mut self) -> Self {
         self.in_memory = true;
         self
@@ -181,6 +184,7 @@ impl StreamsSourceBuilder {
     /// If dropped before it resolves, a lease table and rows may have been created; opening again continues from there.
     pub async fn open(self) -> Result<StreamsSource, StreamsError> {
         let settings = self.settings;
+        let names_lease_table = self.lease_table.is_some();
         let settings = match self.lease_table {
             Some(name) => settings.lease_table(name),
             None => settings,
@@ -194,7 +198,7 @@ impl StreamsSourceBuilder {
         settings.check_handlers(&self.callbacks)?;
         if self.in_memory {
             let stored = [
-                (settings.has_lease_table(), "lease_table"),
+                (names_lease_table, "lease_table"),
                 (start == StartPosition::Snapshot, "start = \"snapshot\""),
                 (
                     settings.get_on_gap() == GapPolicy::Rescan,

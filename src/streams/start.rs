@@ -111,6 +111,26 @@ mod tests {
     }
 
     #[test]
+    fn a_time_of_toml_needs_no_quotation_marks() {
+        let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(1_769_846_400);
+        for text in ["2026-01-31T08:00:00Z", "2026-01-31 08:00:00z"] {
+            let settings = StreamsSettings::from_toml(&format!("start = {text}"));
+            let start = settings.expect("a time in UTC").get_start();
+            assert_eq!(start, StartPosition::AtTimestamp(expected), "{text}");
+        }
+        for text in [
+            "2026-01-31",
+            "2026-01-31T08:00:00",
+            "2026-01-31T08:00:00+02:00",
+        ] {
+            let error = StreamsSettings::from_toml(&format!("start = {text}"));
+            let error = error.expect_err("not in UTC").to_string();
+            let expected = format!("streams: start: unknown start \"{text}\", expected ");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+
+    #[test]
     fn a_mistake_names_what_is_expected() {
         let error = StreamsSettings::from_toml("start = \"earliest\"").expect_err("no position");
         let expected = "streams: start: unknown start \"earliest\", expected \"trim_horizon\", \"latest\", \

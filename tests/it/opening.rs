@@ -34,6 +34,21 @@ async fn a_sink_needs_tables_that_make_sense() {
         .table(TABLE, plain());
     let twice = twice.open().await.unwrap_err();
     assert!(matches!(&twice, OpenError::Duplicate { table, .. } if table == TABLE));
+    // Which of the two has the settings is not known.
+    let arn = format!("arn:aws:dynamodb:eu-west-1:123456789012:table/{TABLE}");
+    let in_file = |name: &str| DynamoDbSinkSettings::default().table(name, plain());
+    let builder = || DynamoDbSink::builder(&client);
+    for both in [
+        builder().table(&arn, plain()).settings(in_file(TABLE)),
+        builder().settings(in_file(&arn)).table(TABLE, plain()),
+        builder().table(TABLE, plain()).table(&arn, plain()),
+    ] {
+        let error = both.open().await.unwrap_err();
+        assert!(
+            matches!(&error, OpenError::NameAndArn { table, arn: other, .. } if table == TABLE && *other == arn),
+            "{error}"
+        );
+    }
     let strange = DynamoDbSink::builder(&client)
         .table(TABLE, plain())
         .keys("others", keys());

@@ -48,8 +48,9 @@ use super::connection::Connection;
 use super::error::KafkaError;
 use super::receipt::{RecordMetadata, Slot};
 use super::record::ProducerRecord;
-use super::scope::{CallerScope, OutageNumber};
+use super::scope::CallerScope;
 use super::stats::SinkMeter;
+use super::unobserved::OutageNumber;
 use crate::clock::Clock;
 
 pub(super) use client::log;

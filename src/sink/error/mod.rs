@@ -45,6 +45,18 @@ pub enum OpenError {
         /// The table.
         table: String,
     },
+    /// A table that is named by its ARN in one place, and in another by a name that may be the same table's: one of the two
+    /// would get no settings, or its writes no common order.
+    #[error(
+        "table {table:?} is named by {arn:?} too: use the one form or the other, or an ARN for each table"
+    )]
+    #[non_exhaustive]
+    NameAndArn {
+        /// The table's name.
+        table: String,
+        /// The ARN with that name.
+        arn: String,
+    },
     /// Keys given twice for one table.
     #[error("keys of table {table:?} are given twice")]
     #[non_exhaustive]
@@ -69,6 +81,7 @@ impl OpenError {
             Self::Config(_)
             | Self::NoTable
             | Self::Duplicate { .. }
+            | Self::NameAndArn { .. }
             | Self::KeysTwice { .. }
             | Self::KeysWithoutTable { .. } => ErrorKind::Config,
             Self::Describe { error, .. } => error.kind(),
@@ -294,19 +307,21 @@ pub enum DrainError {
 }
 
 impl DrainError {
-    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of the first outcome.
+    /// Returns the kind of error; of [`Unobserved`](Self::Unobserved), that of a write that more time does not cure, where
+    /// there is one. It does not depend on the order of the outcomes.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Failed { error, .. } => error.kind(),
-            Self::Unobserved { outcomes, .. } => Outcome::first_kind(outcomes),
+            Self::Unobserved { outcomes, .. } => Outcome::kind_of_all(outcomes),
             Self::Stopped { reason, .. } => reason.kind(),
             Self::Closed | Self::Gone => ErrorKind::Closed,
         }
     }
 
     /// Returns whether the same writes may succeed with nothing changed, once submitted again: to a new sink where this one
-    /// has failed.
+    /// has failed. Of [`Unobserved`](Self::Unobserved), whether that is so of each. Submit the writes again, not the flush:
+    /// each is reported once, and the next flush returns `Ok` although they are not written.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {

@@ -94,6 +94,13 @@ fn of_opening() -> Vec<Sample> {
             ErrorKind::Unavailable,
         ),
         Sample::new(OpenError::Duplicate { table: table() }, ErrorKind::Config),
+        Sample::new(
+            OpenError::NameAndArn {
+                table: table(),
+                arn: format!("arn:aws:dynamodb:eu-west-1:123456789012:table/{}", table()),
+            },
+            ErrorKind::Config,
+        ),
         Sample::new(OpenError::KeysTwice { table: table() }, ErrorKind::Config),
         Sample::new(
             OpenError::KeysWithoutTable { table: table() },
@@ -169,6 +176,20 @@ fn of_draining() -> Vec<Sample> {
                     table: table(),
                     outcomes: vec![rejected(given_up()), rejected(refused())],
                 },
+                ErrorKind::Invalid,
+            ),
+            (
+                DrainError::Unobserved {
+                    table: table(),
+                    outcomes: vec![rejected(refused()), rejected(given_up())],
+                },
+                ErrorKind::Invalid,
+            ),
+            (
+                DrainError::Unobserved {
+                    table: table(),
+                    outcomes: vec![rejected(given_up()), rejected(late())],
+                },
                 ErrorKind::Capacity,
             ),
             (
@@ -205,7 +226,7 @@ fn of_outcomes() -> Vec<Sample> {
     };
     let invalid = || RejectReason::Invalid(Box::new(not_an_item()));
     let condition = Outcome::ConditionFailed { existing: None };
-    let first_of = vec![rejected(late()), rejected(refused())];
+    let several = vec![rejected(late()), rejected(refused())];
     vec![
         Sample::new(invalid(), ErrorKind::Invalid),
         Sample::new(refused(), ErrorKind::Invalid),
@@ -220,8 +241,8 @@ fn of_outcomes() -> Vec<Sample> {
         Sample::new(stopped(), ErrorKind::Handler),
         Sample::new(StopReason::Unobserved(1_000), ErrorKind::Closed),
         Sample::new(
-            RecordSinkError::NotWritten { outcomes: first_of },
-            ErrorKind::Timeout,
+            RecordSinkError::NotWritten { outcomes: several },
+            ErrorKind::Invalid,
         ),
     ]
 }

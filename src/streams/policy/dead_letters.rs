@@ -33,35 +33,37 @@ impl DeadLetters {
         }
     }
 
-    /// Returns a future that gives these records to the handler, each until it is taken.
+    /// Returns a future that gives these records to the handler, each until it is taken, and then returns them. A record is
+    /// cloned once it is its turn: a handler may take long.
     ///
     /// # Errors
     ///
     /// If there is no handler.
-    pub(super) fn write(
+    pub(super) fn write<R: AsRef<Entry> + Send + Sync>(
         &self,
-        entries: Vec<Entry>,
+        records: Vec<R>,
         reason: &DeadReason,
         failures: u32,
         rng: fastrand::Rng,
-    ) -> Result<impl Future<Output = ()> + Send + use<>, StreamsError> {
+    ) -> Result<impl Future<Output = Vec<R>> + Send + use<R>, StreamsError> {
         let Some(handler) = self.handler.clone() else {
-            return Err(self.without_handler(entries.first(), reason));
+            return Err(self.without_handler(records.first().map(R::as_ref), reason));
         };
-        self.counters.dead_lettered(entries.len());
+        self.counters.dead_lettered(records.len());
         let (shard, reason) = (self.shard.clone(), reason.clone());
         let mut retries = Retries::new(self.backoff.clone(), rng);
         let failure_log = Arc::clone(&self.failure_log);
         Ok(async move {
-            for record in entries {
+            for record in &records {
                 let letter = FailedChange {
                     shard: shard.clone(),
-                    record,
+                    record: record.as_ref().clone(),
                     reason: reason.clone(),
                     attempts: failures,
                 };
                 write_dead_letter(&handler, letter, &mut retries, &failure_log, || true).await;
             }
+            records
         })
     }
 

@@ -93,6 +93,12 @@ struct Numbered {
     number: u64,
 }
 
+impl AsRef<Entry> for Numbered {
+    fn as_ref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
 enum Ran {
     Handled(usize, ScheduledBatch<Numbered>, Handled),
     DeadLettered(usize, Vec<Numbered>),
@@ -300,14 +306,11 @@ impl Runner {
         reason: &DeadReason,
         failures: u32,
     ) -> Result<(), StreamsError> {
-        let entries = records.iter().map(|record| record.entry.clone()).collect();
         let rng = self.rng.fork();
-        let written = self.dead_letters.write(entries, reason, failures, rng)?;
-        self.running.spawn(async move {
-            // This task is aborted once the shard is given up.
-            written.await;
-            Ran::DeadLettered(group, records)
-        });
+        let written = self.dead_letters.write(records, reason, failures, rng)?;
+        // This task is aborted once the shard is given up.
+        self.running
+            .spawn(async move { Ran::DeadLettered(group, written.await) });
         Ok(())
     }
 }

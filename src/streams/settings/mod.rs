@@ -120,7 +120,7 @@ impl StreamsSettings {
     /// Sets the position at which an application without leases begins. Default: [`StartPosition::TrimHorizon`].
     ///
     /// In a settings file `"trim_horizon"`, `"latest"`, `"snapshot"`, or a time in UTC such as
-    /// `"2026-01-31T08:00:00Z"`.
+    /// `"2026-01-31T08:00:00Z"`, in TOML with or without quotation marks.
     #[must_use]
     pub fn start(mut self, position: StartPosition) -> Self {
         self.start = position;
@@ -280,10 +280,6 @@ impl StreamsSettings {
     pub(super) fn lease_table_of(&self, table: &str) -> String {
         let name = self.lease_table.clone();
         name.unwrap_or_else(|| format!("{table}-leases"))
-    }
-
-    pub(super) fn has_lease_table(&self) -> bool {
-        self.lease_table.is_some()
     }
 
     pub(super) fn get_worker(&self) -> Option<&str> {

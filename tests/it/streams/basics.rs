@@ -147,11 +147,14 @@ async fn with_leases_in_memory_no_table_is_made_and_all_is_read_over_splits() {
     let described = fake.client().describe_table().table_name(LEASES);
     assert!(described.send().await.is_err(), "there is no such table");
 
-    // The next one begins anew.
+    // The next one begins anew, also with a file that names a table for others.
     let log = Log::default();
-    let worker = Worker::start(in_memory(), &log).await;
+    let shared = StreamsSettings::default().lease_table(LEASES);
+    let worker = Worker::start(in_memory().settings(shared), &log).await;
     log.until(40).await;
     worker.stop().await;
+    let described = fake.client().describe_table().table_name(LEASES);
+    assert!(described.send().await.is_err(), "nor is there one now");
 
     for (builder, setting) in [
         (in_memory().lease_table("leases"), "lease_table"),
