@@ -242,6 +242,17 @@ impl LeaseTable {
         Ok(matches!(written, Written::Done))
     }
 
+    /// Hands a lease on to the worker that has asked for it, where this one has not begun to read it. Returns whether it was as
+    /// `row` says.
+    pub(crate) async fn hand_on(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
+        let let_go = Change {
+            let_go: true,
+            ..Change::default()
+        };
+        let written = self.change(&row.shard, row.counter, true, &let_go).await?;
+        Ok(matches!(written, Written::Done))
+    }
+
     /// Changes a lease that this worker owns or hands over. `counter` is the counter as last
     /// written or seen; a change that is applied adds one to it.
     pub(crate) async fn change(

@@ -91,6 +91,7 @@ impl Worker {
         self.look_at_snapshot().await?;
         let more = self.course.runs() && self.may_take() && self.take().await?;
         self.take_back().await;
+        self.hand_on().await;
         self.count_ready();
         let now = clock.now();
         // A lease that is handed over is not read until this worker sees it: look twice as often.
@@ -125,6 +126,37 @@ impl Worker {
                     let asker = row.owner.take();
                     tracing::info!(shard = %row.shard, asker, "a lease that a dead worker had asked for is kept");
                     row.owner = row.checkpoint_owner.take();
+                    self.looks.observed.saw(row, now);
+                }
+                // The next look shows it again.
+                Err(error) => {
+                    self.shared.failure_log.failed("UpdateItem", None, &error);
+                }
+            }
+        }
+    }
+
+    /// Hands on the leases that were handed to this worker and that another one has asked for before this one saw it: no task
+    /// renews them, and else they would be read only once they have lapsed.
+    async fn hand_on(&mut self) {
+        let (me, now) = (self.shared.leases.me(), self.shared.clock.now());
+        let rows = self.looks.observed.rows().values();
+        let mine = rows.filter(|row| row.checkpoint_owner.as_deref() == Some(me));
+        let idle: Vec<LeaseRow> = mine
+            .filter(|row| !row.is_finished() && !self.tasks.holds(&row.shard))
+            .cloned()
+            .collect();
+        let leases = &self.shared.leases;
+        let mut handing = stream::iter(idle)
+            .map(|row| async move { (leases.hand_on(&row).await, row) })
+            .buffer_unordered(AT_ONCE);
+        while let Some((handed, mut row)) = handing.next().await {
+            match handed {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(shard = %row.shard, to = row.owner, "a lease that was asked for before it was read is handed on");
+                    row.checkpoint_owner = None;
+                    row.counter += 1;
                     self.looks.observed.saw(row, now);
                 }
                 // The next look shows it again.
@@ -246,12 +278,9 @@ impl Worker {
 /// The number of times that the lease table is scanned for leases to give back.
 const RENOUNCE_ATTEMPTS: u32 = 3;
 
-/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse.
-pub(super) async fn renounce(
-    shared: &Shared,
-    rng: fastrand::Rng,
-    which: impl Fn(&LeaseRow) -> bool,
-) {
+/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse. Without
+/// any task, `has_ended`, also those that others have asked for.
+pub(super) async fn renounce(shared: &Shared, rng: fastrand::Rng, has_ended: bool) {
     let leases = &shared.leases;
     let mut retries = Retries::new(shared.backoff.clone(), rng);
     let decide = |error, failures| {
@@ -268,12 +297,19 @@ pub(super) async fn renounce(
             return;
         }
     };
-    let named = rows
-        .into_iter()
-        .filter(|row| row.owner.as_deref() == Some(leases.me()) && which(row));
+    let me = Some(leases.me());
+    let named = rows.into_iter().filter(|row| {
+        let is_asked_for = row.checkpoint_owner.is_some();
+        (row.owner.as_deref() == me && (has_ended || is_asked_for))
+            || (row.checkpoint_owner.as_deref() == me && has_ended)
+    });
     stream::iter(named)
         .for_each_concurrent(AT_ONCE, |row| async move {
-            if let Err(error) = leases.renounce(&row).await {
+            let given = match row.owner.as_deref() == me {
+                true => leases.renounce(&row).await,
+                false => leases.hand_on(&row).await.map(drop),
+            };
+            if let Err(error) = given {
                 tracing::debug!(shard = %row.shard, %error, "a lease could not be given up");
             }
         })

@@ -116,7 +116,7 @@ impl Worker {
             self.course.follow(*orders.borrow_and_update());
             self.pass_orders_on().await;
             if self.course.order().closes() && self.tasks.is_empty() && !self.takes_snapshot() {
-                renounce(&self.shared, self.rng.fork(), |_| true).await;
+                renounce(&self.shared, self.rng.fork(), true).await;
                 return self.course.end();
             }
             if self.course.runs() && self.making.due().is_some_and(|due| due <= clock.now()) {
@@ -177,7 +177,7 @@ impl Worker {
         if self.course.leaves(order.closes()) {
             // Leases must not be handed over to a worker that reads no more.
             let rng = self.rng.fork();
-            renounce(&self.shared, rng, |row| row.checkpoint_owner.is_some()).await;
+            renounce(&self.shared, rng, false).await;
         }
         self.tell_snapshot();
     }

@@ -54,3 +54,42 @@ async fn a_lease_that_a_dead_worker_has_asked_for_is_kept_by_its_owner() {
     assert!(is_kept() && holds_child());
     owner.stop().await;
 }
+
+/// A lease that was handed to a worker, and that another one asked for before the first saw it, has no reader: the first never
+/// begins, and must not keep the other waiting until the lease has lapsed.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_asked_for_before_it_is_begun_is_handed_on_at_once() {
+    let fake = table(2);
+    let log = Log::default();
+    let worker = Worker::handle(nth(&fake, 1), log.handler()).await;
+    let holds_both = || worker.shards().len() == 2;
+    eventually("both are read", 60 * SECOND, holds_both).await;
+    let shard = open_shards(&fake).remove(1);
+    let rewrite = async |attributes: &[(&str, AttributeValue)]| {
+        let mut row = leases(&fake).remove(&shard).expect("a row");
+        for (name, value) in attributes {
+            row.insert((*name).to_owned(), value.clone());
+        }
+        put_row(&fake, row).await;
+    };
+    let other = |n: u64| AttributeValue::S(format!("w{n}-00000000deadbeef"));
+    let counter = |n: u64| AttributeValue::N(n.to_string());
+    let row = leases(&fake).remove(&shard).expect("a row");
+    let me = row.get("leaseOwner").expect("an owner").clone();
+    rewrite(&[("leaseOwner", other(2)), ("leaseCounter", counter(1_000))]).await;
+    let is_lost = || worker.shards().len() == 1;
+    eventually("it is another's", 10 * SECOND, is_lost).await;
+    // The second one has handed it to the worker, and a third has asked for it since.
+    rewrite(&[
+        ("leaseOwner", other(3)),
+        ("checkpointOwner", me),
+        ("leaseCounter", counter(1_001)),
+    ])
+    .await;
+    let is_handed_on = || {
+        let row = leases(&fake).remove(&shard).expect("a row");
+        row.get("leaseOwner") == Some(&other(3)) && !row.contains_key("checkpointOwner")
+    };
+    eventually("it is handed on", 3 * SECOND, is_handed_on).await;
+    worker.stop().await;
+}

@@ -375,13 +375,7 @@ async fn while_workers_join_leave_and_die_nothing_is_lost_and_few_leases_move() 
     // A killed worker's shard may have been taken, or asked for, by one that is killed next.
     for (kills, (wait, shard)) in &book.longest_waits {
         let owners = owners(&fake, shard);
-        // A known defect: a worker that was handed a lease, and is asked for it before its next look, neither reads the shard
-        // nor gives it on. It goes on once the lease has lapsed.
-        let stalled = owners.windows(2).any(|pair| {
-            let (asked, given) = (&pair[0], &pair[1]);
-            asked.2.is_some() && given.0 >= asked.0 + EARLIEST_LAPSE
-        });
-        let lapses = u32::try_from(*kills).expect("few") + u32::from(stalled);
+        let lapses = u32::try_from(*kills).expect("few");
         let most = lapses * LAPSE + HAND_OVER + IDLE_POLL;
         assert!(
             *wait <= most,
