@@ -12,14 +12,15 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::chain::{Chain, Outputs, Stage};
 use super::delivery::Delivery;
-use super::enrichment::{Cache, Enrichment, Looked, Lookups};
+use super::enrichment::{Enrichment, Looked, Lookups};
 use super::error::PipelineError;
+use super::lookup_cache::Cache;
 use super::operator::{OnFailure, Operator};
 use super::reason::{Reason, ReasonKind};
 use super::reorder_buffer::{ReorderBuffer, Ticket};
 use super::scheduler::Scheduler;
 use super::step_fns::JoinFn;
-use crate::clock::Clock;
+use super::successes::Successes;
 
 /// A key to look up by: what is `Clone`, `Hash`, `Eq`, `Send`, `Sync` and owns its data. Implemented for all such types.
 #[diagnostic::on_unimplemented(
@@ -135,37 +136,6 @@ where
     down: D,
 }
 
-/// The time of the stage, and of its last lookup that was answered: a key that goes on failing is
-/// worth a line only where others do not.
-struct Successes {
-    clock: Clock,
-    last: Duration,
-}
-
-impl Successes {
-    fn start() -> Self {
-        Self {
-            clock: Clock::start(),
-            last: Duration::ZERO,
-        }
-    }
-
-    fn now(&self) -> Duration {
-        self.clock.now()
-    }
-
-    /// Notes a lookup that was answered.
-    fn note(&mut self) {
-        self.last = self.clock.now();
-    }
-
-    /// Returns whether a key that has failed since then, and was last warned of then, is to be warned
-    /// of now.
-    fn is_warning_due(&self, since: Duration, warned: Duration) -> bool {
-        self.last > since && self.now().saturating_sub(warned) >= WARN_AFTER
-    }
-}
-
 /// The partition that it was scheduled for, the key, and the result.
 type Answer<K, V> = (u64, K, Looked<V>);
 
@@ -178,10 +148,6 @@ struct Asking<T> {
     since: Duration,
     warned: Duration,
 }
-
-/// The time after which a lookup that fails while others succeed is warned of, and between two
-/// warnings.
-const WARN_AFTER: Duration = Duration::from_secs(60);
 
 impl<T, K, V, F, J, D> EnrichStage<T, K, V, F, J, D>
 where

@@ -128,6 +128,7 @@ mod keyed;
 mod lag;
 mod letter;
 mod letter_file;
+mod lookup_cache;
 mod map_async;
 mod map_item;
 mod merge;
@@ -152,6 +153,7 @@ mod sink;
 mod source;
 mod stats;
 mod step_fns;
+mod successes;
 mod table_lookup;
 mod table_sink;
 
