@@ -5,6 +5,14 @@ use std::time::Duration;
 /// The time in which on-demand throughput may double (developer guide, "On-demand capacity mode").
 const DOUBLING_SECONDS: f64 = 1800.0;
 
+/// The longest pause in an outage, in which nothing is taken: in it capacity that is granted by the
+/// second comes.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest wait of writes for enough units to fill their request. Chosen: a refused write waits
+/// as long before it is sent again.
+pub(super) const MAX_FILL_TIME: Duration = Duration::from_millis(50);
+
 /// The period by which a table may grant its units, in seconds: capacity is in units a second.
 ///
 /// It takes as long to see what is granted, and nothing at all for longer than that is an outage.

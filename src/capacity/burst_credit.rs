@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use super::allowance::{CAPACITY_PERIOD_SECONDS, UTILIZED_RATIO};
-use super::budget::LONGEST_PAUSE;
+use super::allowance::{CAPACITY_PERIOD_SECONDS, LONGEST_PAUSE, UTILIZED_RATIO};
 
 /// The time between two looks at the speed, and the least between two doublings. Chosen: long
 /// beside a round trip.

@@ -11,8 +11,7 @@
 
 use std::time::Duration;
 
-use super::allowance::{Allowance, KnownUnits, UTILIZED_RATIO};
-use super::budget::MAX_FILL_TIME;
+use super::allowance::{Allowance, KnownUnits, MAX_FILL_TIME, UTILIZED_RATIO};
 use super::burst_credit::BurstCredit;
 use super::ceiling::{CUT_SHARE, Ceiling, MIN_CUT_INTERVAL};
 use super::delivered::Delivered;

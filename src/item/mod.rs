@@ -48,6 +48,11 @@
 //! | `marked`, `elements`, `unsupported` | what serializers share: private markers, and methods written by macros |
 //! | `model`, `mapping` | tests alone: any value of serde's, held to `serde_dynamo`'s mapping |
 //!
+//! **Circles.** Values nest, and so do the files that write them (`serializer`, `compound`, `variants`,
+//! `attribute`, `attributes`, `json`, `encode`) and read them (`decode`'s `value`, `access`,
+//! `variant`). `writer` keeps the names of each open map and the members of a set, by `names` and
+//! `set`, which write through it.
+//!
 //! **Why not `serde_dynamo`, then the SDK**: a tree is built and taken apart again, and size and
 //! key take two more walks; together three times the CPU. **Why not `serde_json::Value` in
 //! between**: it knows neither sets nor bytes, and numbers of 38 digits lose some.

@@ -148,7 +148,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
             Settled::Open => true,
             Settled::Done(open) => {
                 open.ack.done();
-                let acknowledged = &self.shared.source.counts.acknowledged;
+                let acknowledged = &self.shared.source().counts.acknowledged;
                 acknowledged.fetch_add(1, Ordering::Relaxed);
                 self.leave(&open.partition, open.bytes);
                 true

@@ -105,7 +105,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     // Positions are stored by the source itself, from what is acknowledged.
                     Some(Ok(SourceEvent::Advanced(_) | SourceEvent::Idle(_))) => {}
                     Some(Err(error)) => {
-                        let operator = Arc::clone(&self.shared.source.name);
+                        let operator = Arc::clone(&self.shared.source().name);
                         return Err(PipelineError::Source { operator, error });
                     }
                 },
@@ -132,7 +132,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                 ack,
                 bytes,
             } = record;
-            self.shared.source.counts.taken.add_one();
+            self.shared.source().counts.taken.add_one();
             let run = match &mut run {
                 Some(run) if run.name == *position.partition() => run,
                 run => run.insert(Run {
@@ -192,7 +192,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             };
             self.shared.enter(record.bytes);
             let delivery = Delivery::new(Arc::clone(&batch.acks), record.number, record.order);
-            self.shared.source.counts.passed.add_one();
+            self.shared.source().counts.passed.add_one();
             stages.push(record.value, delivery, out);
         }
     }
@@ -206,7 +206,7 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
             let is_open = record.partition.is_open();
             if !is_open {
                 self.shared.enter(record.bytes);
-                self.shared.source.counts.withdrawn.add_one();
+                self.shared.source().counts.withdrawn.add_one();
                 Delivery::new(Arc::clone(acks), record.number, record.order).withdraw();
             }
             is_open

@@ -101,6 +101,7 @@ mod apply;
 mod batch_channel;
 mod box_job;
 mod boxed;
+mod boxed_chain;
 mod branched_sink;
 mod branches;
 mod branching;
@@ -158,7 +159,8 @@ mod table_lookup;
 mod table_sink;
 
 pub use box_job::BoxJob;
-pub use boxed::{BoxChain, BoxPipeline, BoxSink, BoxSource};
+pub use boxed::{BoxSink, BoxSource};
+pub use boxed_chain::{BoxChain, BoxPipeline};
 pub use branched_sink::Branched;
 pub use branches::{BranchJob, BranchStart};
 pub use branching::Branch;

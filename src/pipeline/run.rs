@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::FusedFuture;
 
 use super::batch_channel::BatchChannel;
-use super::boxed::BoxChain;
+use super::boxed_chain::BoxChain;
 use super::chain::{Chain, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::delivery::Holder;
@@ -21,7 +21,6 @@ use super::flow::Flow;
 use super::job::Job;
 use super::meter::Meter;
 use super::monitor::Monitor;
-use super::operator::Operator;
 use super::shared::Shared;
 use super::signal::until_signal;
 use super::sink::Sink;
@@ -170,13 +169,9 @@ where
         in_flight,
         lag,
     } = job;
-    let source_operator = operators
-        .first()
-        .map_or_else(|| Arc::new(Operator::new("source", "source")), Arc::clone);
     let (convert, mut dead) = dead_letters.into_parts();
     let shared = Arc::new(Shared::new(
         Arc::clone(&operators),
-        source_operator,
         sink_operator,
         dead_letter_operator,
         Arc::clone(&in_flight),
@@ -254,7 +249,14 @@ where
     // What was in the operators is dropped by now, un-acknowledged; so are letters that were not
     // written.
     shared.close_letters();
-    let mut ending = Ending::new(&shared.source, &shared.sink, clock, begun, &settings, abort);
+    let mut ending = Ending::new(
+        shared.source(),
+        &shared.sink,
+        clock,
+        begun,
+        &settings,
+        abort,
+    );
     ending.end(result, source, sink, dead).await?;
     Ok(stats.report())
 }

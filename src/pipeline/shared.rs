@@ -17,7 +17,6 @@ use super::operator::Operator;
 
 pub(super) struct Shared<L> {
     operators: Arc<[Arc<Operator>]>,
-    pub(super) source: Arc<Operator>,
     pub(super) sink: Arc<Operator>,
     pub(super) dead_letters: Arc<Operator>,
     in_flight: Arc<InFlight>,
@@ -49,7 +48,6 @@ pub(super) type Letters<L> = VecDeque<(DeadLetter<L>, Delivery)>;
 impl<L> Shared<L> {
     pub(super) fn new(
         operators: Arc<[Arc<Operator>]>,
-        source: Arc<Operator>,
         sink: Arc<Operator>,
         dead_letters: Arc<Operator>,
         in_flight: Arc<InFlight>,
@@ -57,7 +55,6 @@ impl<L> Shared<L> {
     ) -> Self {
         Self {
             operators,
-            source,
             sink,
             dead_letters,
             in_flight,
@@ -70,6 +67,11 @@ impl<L> Shared<L> {
             failed: Notify::new(),
             lost: Lost::default(),
         }
+    }
+
+    pub(super) fn source(&self) -> &Arc<Operator> {
+        // The source is the first; there is always a sink.
+        self.operators.first().unwrap_or(&self.sink)
     }
 
     /// Returns the sink of this name, of several; without a name, the only one.

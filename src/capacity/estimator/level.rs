@@ -4,7 +4,7 @@ use std::f64::consts::LN_2;
 
 use super::super::bucket::MAX_UNITS_PER_SECOND;
 use super::background::LARGE_SAMPLE_WRITES;
-use super::probe::SLOT_SECONDS;
+use super::probe::{BELOW_CAPACITY_FACTOR, SLOT_SECONDS};
 
 /// The least rate, in units a second, where less is not known.
 const MIN_UNKNOWN_UNITS_PER_SECOND: f64 = 1.0;
@@ -49,12 +49,6 @@ const EVEN_SHARE: f64 = 0.5;
 ///
 /// Simulation: moments in which all is refused then cost little more than their own time.
 const LONE_SHARE: f64 = 0.7;
-
-/// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is
-/// nearly alone, and is the most that a probe sends.
-///
-/// Simulation: lower than the usual overshoot.
-pub(super) const BELOW_CAPACITY_FACTOR: f64 = 0.85;
 
 /// The least share that a cut leaves of an unknown rate.
 ///

@@ -1,7 +1,12 @@
 //! Slots in which less is sent, the same for all sinks.
 
 use super::background::Tally;
-use super::level::BELOW_CAPACITY_FACTOR;
+
+/// The share of a rate that is surely below the capacity: it is left after a cut to a sink that is
+/// nearly alone, and is the most that a probe sends.
+///
+/// Simulation: lower than the usual overshoot.
+pub(super) const BELOW_CAPACITY_FACTOR: f64 = 0.85;
 
 /// The length of a slot, in seconds. It doubles until a slot has [`MIN_SAMPLE_WRITES`].
 ///

@@ -11,8 +11,8 @@ use super::super::allowance::CAPACITY_PERIOD_SECONDS;
 use super::FINDING_SECONDS;
 use super::background::{Background, LARGE_SAMPLE_WRITES, Tally};
 use super::cut::Window;
-use super::level::{BELOW_CAPACITY_FACTOR, DEEPEST_CUT_FACTOR};
-use super::probe::{MIN_SAMPLE_WRITES, SLOT_SECONDS};
+use super::level::DEEPEST_CUT_FACTOR;
+use super::probe::{BELOW_CAPACITY_FACTOR, MIN_SAMPLE_WRITES, SLOT_SECONDS};
 
 /// The seconds after which a trial may fail, and half of a large sample: early, as other sinks give
 /// way to it.
