@@ -275,6 +275,10 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
         }
         let settled = {
             let mut slots = self.slots.lock();
+            if !matches!(slots.slot(number), Some(Some(_))) {
+                // Another effect of the same record was dropped meanwhile.
+                return Ended::Withdrawn;
+            }
             slots.refused.entry(number).or_default().add(failure);
             slots.settle(number, holder)
         };

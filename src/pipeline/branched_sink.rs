@@ -69,6 +69,8 @@ impl<K> BranchSink<K> {
     {
         let flushed = self.sink.flush().await;
         if let Err(error) = self.named(flushed) {
+            // The other branch's flush may take its time, or hang.
+            tracing::warn!(sink = &*self.operator.name, %error, "a branch of a pipeline was not flushed");
             self.flush_error.get_or_insert(error);
         }
     }
@@ -111,11 +113,22 @@ where
         // Flushes both even if one fails: the other's writes still count.
         tokio::join!(self.first.flush::<T>(), self.second.flush::<U>());
         let (first, second) = (self.first.check(), self.second.check());
-        first.and(second)
+        first_of(first, second)
     }
 
     async fn close(self) -> Result<(), EndpointError> {
         let (first, second) = tokio::join!(self.first.close::<T>(), self.second.close::<U>());
-        first.and(second)
+        first_of(first, second)
     }
+}
+
+/// Returns the first error. A second one is logged, or it would show nowhere.
+fn first_of(
+    first: Result<(), EndpointError>,
+    second: Result<(), EndpointError>,
+) -> Result<(), EndpointError> {
+    if let (Err(_), Err(also)) = (&first, &second) {
+        tracing::warn!(error = %also, "the second branch of a pipeline failed too");
+    }
+    first.and(second)
 }

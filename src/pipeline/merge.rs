@@ -135,7 +135,9 @@ impl<A: Source, B: Source<Item = A::Item>> Source for Merge<A, B> {
             match noted {
                 Ok(Some(event)) => return event,
                 Ok(None) => {}
-                Err(error) => self.failed = Some(error),
+                Err(error) => {
+                    self.failed.get_or_insert(error);
+                }
             }
         }
     }

@@ -141,9 +141,10 @@ impl Worker {
     async fn hand_on(&mut self) {
         let (me, now) = (self.shared.leases.me(), self.shared.clock.now());
         let rows = self.looks.observed.rows().values();
-        let mine = rows.filter(|row| row.checkpoint_owner.as_deref() == Some(me));
-        let idle: Vec<LeaseRow> = mine
-            .filter(|row| !row.is_finished() && !self.tasks.holds(&row.shard))
+        let failover = self.shared.settings.get_failover();
+        let dead = self.looks.observed.asked_for_by_the_dead(me, now, failover);
+        let idle: Vec<LeaseRow> = rows
+            .filter(|row| self.tasks.may_hand_on(row, me, now) && !dead.contains(row))
             .cloned()
             .collect();
         let leases = &self.shared.leases;
@@ -151,6 +152,9 @@ impl Worker {
             .map(|row| async move { (leases.hand_on(&row).await, row) })
             .buffer_unordered(AT_ONCE);
         while let Some((handed, mut row)) = handing.next().await {
+            if handed.is_ok() {
+                self.shared.failure_log.succeeded("UpdateItem", None);
+            }
             match handed {
                 Ok(false) => {}
                 Ok(true) => {
@@ -278,9 +282,12 @@ impl Worker {
 /// The number of times that the lease table is scanned for leases to give back.
 const RENOUNCE_ATTEMPTS: u32 = 3;
 
-/// Gives back leases that name this worker and that it has not begun: no other worker takes them before they lapse. Without
-/// any task, `has_ended`, also those that others have asked for.
-pub(super) async fn renounce(shared: &Shared, rng: fastrand::Rng, has_ended: bool) {
+/// Gives back those leases that name this worker and that it has not begun: no other worker takes them before they lapse.
+pub(super) async fn renounce(
+    shared: &Shared,
+    rng: fastrand::Rng,
+    which: impl Fn(&LeaseRow) -> bool,
+) {
     let leases = &shared.leases;
     let mut retries = Retries::new(shared.backoff.clone(), rng);
     let decide = |error, failures| {
@@ -298,12 +305,7 @@ pub(super) async fn renounce(shared: &Shared, rng: fastrand::Rng, has_ended: boo
         }
     };
     let me = Some(leases.me());
-    let named = rows.into_iter().filter(|row| {
-        let is_asked_for = row.checkpoint_owner.is_some();
-        (row.owner.as_deref() == me && (has_ended || is_asked_for))
-            || (row.checkpoint_owner.as_deref() == me && has_ended)
-    });
-    stream::iter(named)
+    stream::iter(rows.into_iter().filter(|row| which(row)))
         .for_each_concurrent(AT_ONCE, |row| async move {
             let given = match row.owner.as_deref() == me {
                 true => leases.renounce(&row).await,

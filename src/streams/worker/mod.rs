@@ -116,7 +116,13 @@ impl Worker {
             self.course.follow(*orders.borrow_and_update());
             self.pass_orders_on().await;
             if self.course.order().closes() && self.tasks.is_empty() && !self.takes_snapshot() {
-                renounce(&self.shared, self.rng.fork(), true).await;
+                let (me, now) = (self.shared.leases.me(), clock.now());
+                let rng = self.rng.fork();
+                let tasks = &self.tasks;
+                renounce(&self.shared, rng, |row| {
+                    row.owner.as_deref() == Some(me) || tasks.may_hand_on(row, me, now)
+                })
+                .await;
                 return self.course.end();
             }
             if self.course.runs() && self.making.due().is_some_and(|due| due <= clock.now()) {
@@ -177,7 +183,11 @@ impl Worker {
         if self.course.leaves(order.closes()) {
             // Leases must not be handed over to a worker that reads no more.
             let rng = self.rng.fork();
-            renounce(&self.shared, rng, false).await;
+            let me = self.shared.leases.me();
+            renounce(&self.shared, rng, |row| {
+                row.owner.as_deref() == Some(me) && row.checkpoint_owner.is_some()
+            })
+            .await;
         }
         self.tell_snapshot();
     }
@@ -252,6 +262,11 @@ impl Worker {
         self.tasks.run(ShardTask::new(shared, destination, begun));
     }
 
+    fn note_lost(&mut self, shard: &ShardId, now: Duration) {
+        let failover = self.shared.settings.get_failover();
+        self.tasks.lose(shard, now, now + failover);
+    }
+
     fn note_held(&self) {
         let held = self.tasks.count();
         self.shared.held.store(held, Ordering::Relaxed);
@@ -287,8 +302,12 @@ impl Worker {
                     self.looks.observed.saw(row, now);
                 }
             }
-            Ended::LetGo | Ended::Lost => {}
-            Ended::Failed(error) => self.course.fail(error),
+            Ended::LetGo => {}
+            Ended::Lost => self.note_lost(shard, now),
+            Ended::Failed(error) => {
+                self.note_lost(shard, now);
+                self.course.fail(error);
+            }
         }
     }
 }

@@ -1,17 +1,21 @@
 //! The tasks of the shards that a worker reads, and their way to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::super::ShardId;
+use super::super::lease::LeaseRow;
 use super::shard::{Ended, Event, Instruction, ShardTask};
 
 /// A shard is held from the start of its task until the end of that was seen.
 pub(super) struct ShardTasks {
     running: JoinSet<(ShardId, Ended)>,
     held: BTreeMap<ShardId, watch::Sender<Instruction>>,
+    /// The shards whose tasks did not end in order, each until its lease would have lapsed.
+    lost: BTreeMap<ShardId, Duration>,
     events: mpsc::UnboundedReceiver<Event>,
     sender: mpsc::UnboundedSender<Event>,
 }
@@ -29,6 +33,7 @@ impl ShardTasks {
         Self {
             running: JoinSet::new(),
             held: BTreeMap::new(),
+            lost: BTreeMap::new(),
             events,
             sender,
         }
@@ -86,6 +91,22 @@ impl ShardTasks {
     /// Notes that the end of a shard's task was seen.
     pub(super) fn release(&mut self, shard: &ShardId) {
         self.held.remove(shard);
+    }
+
+    /// Notes that a shard's task did not end in order: work of it may be left until then.
+    pub(super) fn lose(&mut self, shard: &ShardId, now: Duration, until: Duration) {
+        self.lost.retain(|_, until| *until > now);
+        self.lost.insert(shard.clone(), until);
+    }
+
+    /// Returns whether another worker has asked for a lease that this worker, `me`, has and does not read. A task that has
+    /// lost its lease may have left work behind, for as long as the lease was valid.
+    pub(super) fn may_hand_on(&self, row: &LeaseRow, me: &str, now: Duration) -> bool {
+        let may_be_left = self.lost.get(&row.shard).is_some_and(|until| *until > now);
+        row.checkpoint_owner.as_deref() == Some(me)
+            && !row.is_finished()
+            && !self.holds(&row.shard)
+            && !may_be_left
     }
 
     /// Waits for news.
