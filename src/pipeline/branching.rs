@@ -39,7 +39,8 @@ where
     ///
     /// The branches run in the pipeline's one task, within its bounds, with its dead letters: settings and dead letters
     /// belong to the pipeline, not to a branch. Order holds within each branch. A sink without room holds the other one up
-    /// too, since no record is done before both.
+    /// too: values go to the sinks one after the other. Errors and dead letters name the sink that they are of; a
+    /// [stall](super::PipelineError::Stalled) and a close that takes too long are reported of both together, as `sinks-9` for instance.
     ///
     /// ```
     /// use dynamodb_connector::pipeline::Pipeline;
@@ -85,7 +86,7 @@ where
     }
 
     /// Ends the pipeline in two branches, as [`tee`](Self::tee) does: values of which `f` is true go to the first one, the
-    /// others to the second. For more than two, a branch ends in a `split_by` of its own.
+    /// others to the second. A sink without room holds the other one up too. For more than two, a branch ends in a `split_by` of its own.
     ///
     /// ```
     /// use dynamodb_connector::pipeline::Pipeline;
