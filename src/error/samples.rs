@@ -12,7 +12,7 @@ pub(crate) struct Sample {
     pub(crate) of: &'static str,
     pub(crate) kind: ErrorKind,
     pub(crate) is_retryable: bool,
-    /// Whether it is found by its type, which no type is that any error converts into.
+    /// Set where it is found by its type, which no type is that any error converts into.
     pub(crate) is_in_table: bool,
 }
 

@@ -71,7 +71,7 @@ enum Blames {
     /// The service that is asked: an outage.
     Service,
     Record,
-    /// How the lookup is set up.
+    /// The set-up of the lookup.
     Setup,
 }
 

@@ -50,7 +50,7 @@ use crate::transport::{Transport, TransportKind};
 pub struct DynamoDbSinkBuilder {
     pub(super) client: Client,
     settings: DynamoDbSinkSettings,
-    /// What is set here goes over the settings, whatever the order of the calls.
+    /// Values that are set here go over the settings, whatever the order of the calls.
     pub(super) tables: Vec<(String, TableSettings)>,
     pub(super) limits: SinkLimits,
     pub(super) shapes: Vec<(String, TableShape)>,

@@ -19,6 +19,16 @@ pub(crate) struct Change {
     pub(crate) let_go: bool,
 }
 
+impl Change {
+    /// Returns the change that gives a lease up and leaves all else as it is.
+    pub(crate) fn let_go() -> Self {
+        Self {
+            let_go: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// The result of a conditional write.
 #[derive(Debug)]
 pub(crate) enum Written {

@@ -217,11 +217,7 @@ impl LeaseTable {
                 _ => return Ok(()),
             }
         }
-        let let_go = Change {
-            let_go: true,
-            ..Change::default()
-        };
-        self.change(&row.shard, counter, false, &let_go)
+        self.change(&row.shard, counter, false, &Change::let_go())
             .await
             .map(drop)
     }
@@ -245,11 +241,9 @@ impl LeaseTable {
     /// Hands a lease on to the worker that has asked for it, where this one has not begun to read it. Returns whether it was as
     /// `row` says.
     pub(crate) async fn hand_on(&self, row: &LeaseRow) -> Result<bool, ServiceError> {
-        let let_go = Change {
-            let_go: true,
-            ..Change::default()
-        };
-        let written = self.change(&row.shard, row.counter, true, &let_go).await?;
+        let written = self
+            .change(&row.shard, row.counter, true, &Change::let_go())
+            .await?;
         Ok(matches!(written, Written::Done))
     }
 

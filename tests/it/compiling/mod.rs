@@ -1,4 +1,4 @@
-//! What the compiler makes of pipelines: the names and the size of its output, and its messages for typical mistakes.
+//! The compiler's output for pipelines: the names and the size of its output, and its messages for typical mistakes.
 //!
 //! The compiler is called by itself, on single files, with the crate as cargo built it for these tests. So nothing is built
 //! twice, and nothing but the file is measured.

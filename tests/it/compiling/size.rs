@@ -15,7 +15,7 @@ const LONGEST_SYMBOL: usize = 16 * 1024;
 /// Smaller than this, in bytes.
 const LARGEST_OBJECT: usize = 2_000_000;
 
-/// What a message shows of a symbol.
+/// The part of a symbol that a message shows.
 const SHOWN: usize = 400;
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) enum Step {
 /// Gives what its script says, and notes each call after its end.
 pub(super) struct Scripted {
     steps: VecDeque<Step>,
-    /// What it gives by `next_closing`, one each.
+    /// The events that it gives by `next_closing`, one each.
     closings: VecDeque<Step>,
     ends: bool,
     has_ended: bool,

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::parts::{Log, Script};
 
-/// What becomes of the two deliveries of a value.
+/// The fate of the two deliveries of a value.
 #[derive(Clone, Copy)]
 enum Half {
     Done,
@@ -21,7 +21,7 @@ enum Half {
     Kept,
 }
 
-/// Splits each delivery; one half, then the other, is as it is told.
+/// Splits each delivery, and settles the halves one after the other.
 struct Splitting {
     halves: [Half; 2],
     kept: Arc<Mutex<Vec<Delivery>>>,

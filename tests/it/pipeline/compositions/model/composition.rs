@@ -114,7 +114,7 @@ impl Draw {
         all.collect()
     }
 
-    /// What is to become of a record.
+    /// The fate of a record.
     pub(super) fn fates(&self, record: Value) -> Vec<Fate> {
         let (mut values, mut fates) = (vec![record], Vec::new());
         for op in &self.ops {

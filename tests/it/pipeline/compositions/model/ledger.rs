@@ -1,4 +1,4 @@
-//! What happened in the runs of a composition.
+//! The record of the runs of a composition.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -14,7 +14,7 @@ use super::composition::{BranchDraw, Draw, Fate, Value};
 
 #[derive(Default)]
 struct Runs {
-    /// What the sink of each branch took in this run, in its order.
+    /// The values that the sink of each branch took in this run, in its order.
     taken: Vec<(usize, Value)>,
     /// All effects that are durable.
     durable: BTreeSet<(usize, Value)>,
