@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -31,8 +32,6 @@ type Waiting = (usize, oneshot::Sender<Grant>);
 
 struct State {
     level: Level,
-    /// Records accepted and not settled: those of `level` whose permit was used.
-    accepted: usize,
     line: VecDeque<Waiting>,
     refusal: Option<KafkaError>,
 }
@@ -40,6 +39,8 @@ struct State {
 pub(super) struct Admission {
     limits: Limits,
     state: Mutex<State>,
+    /// Records accepted and not settled. Counted up under the lock, where a refusal is seen.
+    accepted: AtomicUsize,
     /// Nothing is accepted and not settled.
     idle: Notify,
 }
@@ -57,16 +58,20 @@ pub(super) struct Entered {
     pub(super) bytes: usize,
 }
 
+/// A record whose room is free and whose outcome is to be given out.
+#[must_use = "a close waits until it is settled"]
+pub(super) struct Left(());
+
 impl Admission {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             limits,
             state: Mutex::new(State {
                 level: Level::default(),
-                accepted: 0,
                 line: VecDeque::new(),
                 refusal: None,
             }),
+            accepted: AtomicUsize::new(0),
             idle: Notify::new(),
         })
     }
@@ -93,15 +98,18 @@ impl Admission {
         granted.await.unwrap_or(Err(KafkaError::Closed))
     }
 
-    /// Frees the room of a settled record.
-    pub(super) fn leave(self: &Arc<Self>, entered: Entered) {
+    /// Frees an accepted record's room. Before its outcome is given out: who has that may count on the room.
+    pub(super) fn leave(self: &Arc<Self>, entered: Entered) -> Left {
         let mut state = self.state.lock();
-        state.accepted = state.accepted.saturating_sub(1);
-        let idle = state.accepted == 0;
         let left = self.free(&mut state, entered.bytes);
         drop(state);
         drop(left);
-        if idle {
+        Left(())
+    }
+
+    /// Counts a record out whose outcome was given out: a close waits for it.
+    pub(super) fn settled(&self, Left(()): Left) {
+        if self.accepted.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.idle.notify_waiters();
         }
     }
@@ -111,7 +119,7 @@ impl Admission {
         loop {
             let mut idle = std::pin::pin!(self.idle.notified());
             idle.as_mut().enable();
-            if self.state.lock().accepted == 0 {
+            if self.accepted.load(Ordering::Acquire) == 0 {
                 return;
             }
             idle.await;
@@ -184,13 +192,13 @@ impl Permit {
     /// Accepts the record, unless nothing is let in any more: a close has not waited for it.
     pub(super) fn enter(mut self) -> Result<Entered, KafkaError> {
         let admission = self.admission.clone();
-        let mut state = admission.state.lock();
+        let state = admission.state.lock();
         if let Err(refusal) = state.check() {
             // Dropped, the permit takes the lock.
             drop(state);
             return Err(refusal);
         }
-        state.accepted += 1;
+        admission.accepted.fetch_add(1, Ordering::AcqRel);
         drop(state);
         self.entered = true;
         Ok(Entered { bytes: self.bytes })
@@ -234,6 +242,10 @@ mod tests {
         Admission::new(Limits { records, bytes })
     }
 
+    fn settle(admission: &Arc<Admission>, entered: Entered) {
+        admission.settled(admission.leave(entered));
+    }
+
     fn enter(admission: &Arc<Admission>, bytes: usize) -> Option<Entered> {
         let permit = admission.try_enter(bytes).expect("open");
         permit.map(|permit| permit.enter().expect("open"))
@@ -248,7 +260,7 @@ mod tests {
         let mut b = std::pin::pin!(admission.enter(1));
         assert!(poll!(&mut a).is_pending());
         assert!(poll!(&mut b).is_pending());
-        admission.leave(second);
+        settle(&admission, second);
         assert!(poll!(&mut b).is_pending(), "a is before it");
         let Poll::Ready(Ok(permit)) = poll!(&mut a) else {
             panic!("a has room")
@@ -256,7 +268,7 @@ mod tests {
         assert!(enter(&admission, 1).is_none(), "nobody overtakes b");
         drop(permit);
         assert!(poll!(&mut b).is_ready());
-        admission.leave(first);
+        settle(&admission, first);
     }
 
     #[tokio::test]
@@ -267,7 +279,7 @@ mod tests {
         let mut next = std::pin::pin!(admission.enter(1));
         assert!(poll!(&mut gone).is_pending());
         assert!(poll!(&mut next).is_pending());
-        admission.leave(first);
+        settle(&admission, first);
         drop(gone);
         assert!(poll!(&mut next).is_ready(), "granted on");
     }
@@ -277,7 +289,7 @@ mod tests {
         let admission = admission(10, 100);
         let large = enter(&admission, 500).expect("alone");
         assert!(enter(&admission, 1).is_none());
-        admission.leave(large);
+        settle(&admission, large);
         let _half = enter(&admission, 60).expect("room");
         assert!(enter(&admission, 60).is_none());
         assert!(enter(&admission, 40).is_some());
@@ -293,8 +305,9 @@ mod tests {
             .expect("nothing is accepted");
         let accepted = enter(&admission, 1).expect("room");
         let mut idle = std::pin::pin!(admission.idle());
-        assert!(poll!(&mut idle).is_pending());
-        admission.leave(accepted);
+        let left = admission.leave(accepted);
+        assert!(poll!(&mut idle).is_pending(), "its outcome is to come");
+        admission.settled(left);
         assert!(poll!(&mut idle).is_ready());
     }
 

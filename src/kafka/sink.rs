@@ -349,7 +349,8 @@ impl KafkaSink {
                 pending.scope.observed(pending.outage);
             }
             pending.scope.leave(pending.epoch);
-            self.admission().leave(pending.entered);
+            let left = self.admission().leave(pending.entered);
+            self.admission().settled(left);
             error
         })
     }

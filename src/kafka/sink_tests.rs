@@ -109,3 +109,44 @@ async fn try_send_gives_out_why_a_known_topic_is_not_found_again() {
     let next = sink.try_send(&record).expect_err("it is looked up again");
     assert!(matches!(next, KafkaError::LookingUp { .. }), "{next}");
 }
+
+/// Notes how many records were under way when its task was woken.
+struct InFlightWhenWoken {
+    sink: KafkaSink,
+    seen: std::sync::mpsc::Sender<usize>,
+}
+
+impl futures::task::ArcWake for InFlightWhenWoken {
+    fn wake_by_ref(this: &Arc<Self>) {
+        // The test may have ended.
+        let _ = this.seen.send(this.sink.stats().in_flight);
+    }
+}
+
+#[tokio::test]
+async fn a_record_whose_outcome_is_given_out_takes_no_room_any_more() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let settings = KafkaSettings::new(kafka.bootstrap_servers());
+    let sink = KafkaSink::open(&settings).await.expect("a sink");
+    let record = ProducerRecord::new("events", "x");
+    let (seen, woken) = std::sync::mpsc::channel();
+    let waker = futures::task::waker(Arc::new(InFlightWhenWoken {
+        sink: sink.clone(),
+        seen,
+    }));
+    let mut context = std::task::Context::from_waker(&waker);
+    let known = sink.send(record.clone()).await.expect("accepted");
+    known.await.expect("delivered");
+    sink.flush().await.expect("nothing is under way");
+    kafka.broker_down().expect("down");
+    let mut receipt = std::pin::pin!(sink.send(record).await.expect("accepted"));
+    let mut flush = std::pin::pin!(sink.flush());
+    assert!(receipt.as_mut().poll(&mut context).is_pending());
+    assert!(flush.as_mut().poll(&mut context).is_pending());
+    assert_eq!(sink.stats().in_flight, 1);
+    kafka.broker_up().expect("up");
+    for of in ["the receipt", "the flush"] {
+        let in_flight = woken.recv_timeout(Duration::from_secs(60));
+        assert_eq!(in_flight, Ok(0), "{of}");
+    }
+}

@@ -106,6 +106,7 @@ impl Core {
             }
             Err(error) => self.meter.failed(error),
         }
+        let left = self.admission.leave(pending.entered);
         match pending.callback {
             DeliveryCallback::Receipt(slot) => {
                 if let Some(Err(error)) = slot.settle(result, pending.outage) {
@@ -122,6 +123,6 @@ impl Core {
         }
         // Last, so that a flush resolves after the reports of all records before it.
         pending.scope.leave(pending.epoch);
-        self.admission.leave(pending.entered);
+        self.admission.settled(left);
     }
 }
