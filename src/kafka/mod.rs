@@ -25,6 +25,8 @@
 //!    └─────▶ a client that is the group's member ◀─ commits, answers ─┘▲───── done, dropped ── Ack ◀──┘
 //! ```
 //!
+//! Beside the sink is a producer of transactions, for pipelines that publish each event exactly once.
+//!
 //! Settings of librdkafka pass through ([`KafkaSettings::set`]), but those that would break a promise are refused. TLS and SASL
 //! need the feature `kafka-tls`, zstd needs `kafka-zstd`.
 //!
@@ -57,6 +59,14 @@ mod stats;
 mod test_log;
 mod topic_partition;
 mod topics;
+#[cfg_attr(
+    not(feature = "pipeline"),
+    allow(
+        dead_code,
+        reason = "for exactly-once pipelines, of which the settings are here"
+    )
+)]
+mod transaction;
 mod unobserved;
 
 pub use error::{FailedRecords, KafkaError};
@@ -73,3 +83,6 @@ pub use source::{
 };
 pub use stats::{KafkaSinkStats, KafkaSourceStats};
 pub use topic_partition::TopicPartition;
+pub use transaction::TransactionSettings;
+#[cfg(feature = "pipeline")]
+pub(crate) use transaction::{NotTaken, TransactionalProducer, Verdict};

@@ -60,6 +60,11 @@ impl ProducerRecord {
         }
     }
 
+    #[cfg(all(test, feature = "pipeline"))]
+    pub(crate) fn value_for_tests(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
     /// Returns a record without a value: in a compacted topic, the deletion of its key.
     pub fn tombstone(topic: impl Into<Arc<str>>) -> Self {
         Self {

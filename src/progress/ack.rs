@@ -15,6 +15,12 @@ pub trait Acknowledge: Send + Sync + 'static {
     /// must not pass it.
     fn dropped(&self, number: u64);
 
+    /// Notes that the record of this number is to take no room any more, although it is not done: its effects are in a
+    /// transaction that is to be committed, or dropped. Called at most once, before either. Default: it keeps its room.
+    fn release(&self, number: u64) {
+        let _ = number;
+    }
+
     /// Returns whether the record of this number is still the source's: not where another reader may
     /// have the partition, or where a record before it was dropped. Asked before each step of a record's
     /// work, so it must be cheap. Default: always.
@@ -67,6 +73,14 @@ impl Ack {
     pub fn is_current(&self) -> bool {
         let partition = self.partition.as_ref();
         partition.is_none_or(|partition| partition.is_current(self.number))
+    }
+
+    /// Reports that the record is to take no room at its source any more.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn release(&self) {
+        if let Some(partition) = &self.partition {
+            partition.release(self.number);
+        }
     }
 
     /// Returns the record's number in its partition.

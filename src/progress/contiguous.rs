@@ -54,6 +54,13 @@ impl<P> Contiguous<P> {
         slot.map(|slot| &slot.position)
     }
 
+    /// Returns the position of a record that is not done, to be changed.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn open_mut(&mut self, number: u64) -> Option<&mut P> {
+        let slot = self.records.get_mut(number).filter(|slot| !slot.done);
+        slot.map(|slot| &mut slot.position)
+    }
+
     /// Notes that a record is done. Returns whether the watermark moved.
     pub(crate) fn done(&mut self, number: u64) -> bool {
         let Some(slot) = self.records.get_mut(number) else {

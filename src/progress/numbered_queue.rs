@@ -15,8 +15,13 @@ pub(crate) struct NumberedQueue<T> {
 
 impl<T> NumberedQueue<T> {
     pub(crate) fn new() -> Self {
+        Self::starting_at(0)
+    }
+
+    /// Returns an empty queue whose first entry will have this number.
+    pub(crate) fn starting_at(first: u64) -> Self {
         Self {
-            first: 0,
+            first,
             entries: VecDeque::new(),
         }
     }

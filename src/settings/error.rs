@@ -31,6 +31,8 @@ pub enum SettingsPlace {
     Kafka,
     /// The settings of a producer: `KafkaSinkSettings`.
     KafkaSink,
+    /// The settings of a transactional producer: `TransactionSettings`.
+    KafkaTransaction,
     /// The settings of a consumer: `KafkaSourceSettings`.
     KafkaSource,
     /// The settings of a pipeline: `PipelineSettings`.
@@ -52,6 +54,7 @@ impl fmt::Display for SettingsPlace {
             Self::Snapshot => f.write_str("snapshot"),
             Self::Kafka => f.write_str("kafka"),
             Self::KafkaSink => f.write_str("kafka.sink"),
+            Self::KafkaTransaction => f.write_str("kafka.transaction"),
             Self::KafkaSource => f.write_str("kafka.source"),
             Self::Pipeline => f.write_str("pipeline"),
             Self::Operator(name) => f.write_str(name),

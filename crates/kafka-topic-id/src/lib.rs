@@ -26,10 +26,14 @@
 //! # }
 //! ```
 //!
+//! [`group_generation`] gives another number that `rdkafka` has no call for: that of a consumer group's
+//! generation, by which brokers refuse the offsets of a member that is none any more.
+//!
 //! | file | owns |
 //! |---|---|
 //! | `topic_id` | an id and its text form |
 //! | `describe` | the call: what is asked, and each topic's answer |
+//! | `group` | the generation of a group's member |
 //! | `error` | the reasons why a topic, or none, was described |
 //! | `native` | the calls of librdkafka: all of the crate's unsafe code |
 //!
@@ -38,11 +42,13 @@
 
 mod describe;
 mod error;
+mod group;
 mod native;
 mod topic_id;
 
 pub use describe::{MAX_TOPICS, TopicDescription, describe_topics, describe_topics_at};
 pub use error::{DescribeError, TopicError};
+pub use group::group_generation;
 pub use topic_id::{ParseTopicIdError, TopicId};
 
 /// The example of README.md, to be compiled.

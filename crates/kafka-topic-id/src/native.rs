@@ -9,7 +9,7 @@
 
 #![expect(
     unsafe_code,
-    reason = "rdkafka has no safe call for rd_kafka_DescribeTopics"
+    reason = "rdkafka has no safe call for a topic's id, nor for a member's generation"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -71,6 +71,17 @@ pub(crate) fn describe<C: ClientContext>(
     let event = wait(&queue, deadline)?;
     check(&event)?;
     Ok(read(&event))
+}
+
+/// Returns the generation of the group's member that the client is; `None` where it has no group. librdkafka's
+/// own thread answers, at once.
+pub(crate) fn generation<C: ClientContext>(client: &Client<C>) -> Option<i32> {
+    // SAFETY: the client is valid while it is borrowed.
+    let pointer = unsafe { sys::rd_kafka_consumer_group_metadata(client.native_ptr()) };
+    // SAFETY: it is null, or a copy that was made for this call and refers to no client.
+    let metadata = unsafe { Owned::new(pointer, sys::rd_kafka_consumer_group_metadata_destroy) }?;
+    // SAFETY: the copy is valid until it is dropped.
+    Some(unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.as_ptr()) })
 }
 
 /// A native object of a client, freed when this is dropped.

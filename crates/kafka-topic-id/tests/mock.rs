@@ -4,7 +4,9 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kafka_topic_id::{MAX_TOPICS, TopicDescription, describe_topics, describe_topics_at};
+use kafka_topic_id::{
+    MAX_TOPICS, TopicDescription, describe_topics, describe_topics_at, group_generation,
+};
 use rdkafka::ClientConfig;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -212,4 +214,36 @@ fn a_description_needs_no_context_of_its_own() {
         .expect("an admin client");
     let described = describe_topics_at(admin.inner(), BROKER, &["a"], LONGEST).expect("answered");
     assert!(described[0].is_ok());
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a group forms in real time, which is bounded"
+)]
+fn a_client_has_a_generation_once_it_is_a_member() {
+    let cluster = cluster(&["a"]);
+    assert_eq!(
+        group_generation(consumer(&cluster.bootstrap_servers()).client()),
+        None,
+        "it has no group"
+    );
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .create()
+        .expect("a producer");
+    assert_eq!(group_generation(producer.client()), None);
+
+    let member: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "readers")
+        .create()
+        .expect("a consumer");
+    assert_eq!(group_generation(member.client()), None, "it has not joined");
+    member.subscribe(&["a"]).expect("subscribed");
+    let began = Instant::now();
+    while group_generation(member.client()).is_none() {
+        assert!(began.elapsed() < LONGEST, "it does not join");
+        let _ = member.poll(Duration::from_millis(20));
+    }
 }

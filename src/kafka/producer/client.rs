@@ -208,7 +208,8 @@ fn is_reported_otherwise(facility: &str, message: &str) -> bool {
     }
 }
 
-fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
+/// Returns the record's headers as librdkafka takes them.
+pub(in super::super) fn headers(record: &ProducerRecord) -> Option<OwnedHeaders> {
     if record.headers.is_empty() {
         return None;
     }

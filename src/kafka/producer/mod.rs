@@ -53,7 +53,7 @@ use super::stats::SinkMeter;
 use super::unobserved::OutageNumber;
 use crate::clock::Clock;
 
-pub(super) use client::log;
+pub(super) use client::{headers, log};
 pub(super) use partition::Partition;
 pub(super) use rules::{TopicLimits, TopicRules};
 pub(super) use thread::ProducerThread;

@@ -53,6 +53,22 @@ struct BatchBan {
     generation: Option<u64>,
 }
 
+impl TopicLimits {
+    /// Returns whether the record is larger than a batch may be.
+    pub(in super::super) fn are_exceeded(&self, record: &ProducerRecord) -> bool {
+        let around = BATCH_OVERHEAD + HEADER_OVERHEAD * record.headers.len();
+        self.is_exact
+            && self
+                .batch_bytes
+                .is_some_and(|limit| record.size_bytes() + around > limit)
+    }
+
+    /// Returns whether the record has no key, and needs one.
+    pub(in super::super) fn lack_key(&self, record: &ProducerRecord) -> bool {
+        self.is_compacted && record.key.is_none()
+    }
+}
+
 impl TopicRules {
     pub(in super::super) fn new(limits: TopicLimits) -> Self {
         Self {
@@ -63,16 +79,8 @@ impl TopicRules {
 
     /// Returns whether the topic will refuse the record, by what is known of it.
     pub(super) fn refuses(&self, record: &ProducerRecord) -> bool {
-        if self.are_old.load(Ordering::Relaxed) {
-            return false;
-        }
-        let limits = self.limits;
-        let around = BATCH_OVERHEAD + HEADER_OVERHEAD * record.headers.len();
-        let too_large = limits.is_exact
-            && limits
-                .batch_bytes
-                .is_some_and(|limit| record.size_bytes() + around > limit);
-        too_large || (limits.is_compacted && record.key.is_none())
+        !self.are_old.load(Ordering::Relaxed)
+            && (self.limits.are_exceeded(record) || self.limits.lack_key(record))
     }
 
     /// Notes that the topic took the record, alone in its batch.

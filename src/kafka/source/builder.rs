@@ -8,10 +8,11 @@ use tokio::sync::oneshot;
 
 use super::super::error::KafkaError;
 use super::super::settings::KafkaSettings;
+use super::control::reads_committed;
 use super::reader::{Setup, run};
 use super::settings::KafkaSourceSettings;
 use super::shared::Shared;
-use super::{GapFn, KafkaSource};
+use super::{GapFn, KafkaSource, KafkaSourceControl};
 use crate::admission::Limits;
 use crate::gap::{Gap, GapPolicy};
 use crate::settings::{ConfigError, SettingsPlace};
@@ -90,6 +91,7 @@ impl KafkaSourceBuilder {
             };
             return Err(needs_handler.into());
         }
+        let reads_committed = reads_committed(&configs.reader);
         let limits = Limits {
             records: settings.max_outstanding_records,
             bytes: settings.max_outstanding_bytes,
@@ -113,7 +115,12 @@ impl KafkaSourceBuilder {
             .spawn(move || runtime.block_on(run(setup, opened, closing)))
             .map_err(no_thread)?;
         let clients = open.await.unwrap_or(Err(KafkaError::Closed))?;
-        Ok(KafkaSource::new(shared, clients, close))
+        let control = KafkaSourceControl {
+            shared,
+            clients,
+            reads_committed,
+        };
+        Ok(KafkaSource::new(control, close))
     }
 }
 

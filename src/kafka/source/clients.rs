@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use parking_lot::Mutex;
 use rdkafka::config::{FromClientConfigAndContext as _, RDKafkaLogLevel};
@@ -48,6 +48,8 @@ pub(super) struct MemberContext {
     leaving: AtomicBool,
     /// A revocation is not answered yet.
     owes_answer: AtomicBool,
+    /// Losses that are not followed yet.
+    losses: AtomicUsize,
 }
 
 pub(super) struct ReaderContext(Arc<Shared>);
@@ -63,6 +65,7 @@ impl Clients {
             events: Mutex::default(),
             leaving: AtomicBool::new(false),
             owes_answer: AtomicBool::new(false),
+            losses: AtomicUsize::new(0),
         };
         let mut member = Member::from_config_and_context(member, context).map_err(not_taken)?;
         let wake = Arc::clone(&shared.wake);
@@ -81,6 +84,16 @@ impl Clients {
     pub(super) fn events(&self) -> VecDeque<GroupEvent> {
         let events = &self.member.context().events;
         std::mem::take(&mut *events.lock())
+    }
+
+    /// Notes that a loss was followed: nothing of what was lost counts as this member's any more.
+    pub(super) fn has_followed_loss(&self) {
+        self.member.context().losses.fetch_sub(1, SeqCst);
+    }
+
+    /// Returns whether partitions were lost that may still count as this member's.
+    pub(super) fn has_losses(&self) -> bool {
+        self.member.context().losses.load(SeqCst) > 0
     }
 
     /// Answers a revocation: the partitions are another member's from now on.
@@ -196,10 +209,12 @@ impl ConsumerContext for MemberContext {
             return self.push(GroupEvent::Revoked(keys(list)));
         }
         self.owes_answer.store(false, SeqCst);
+        // Before the answer, after which this may be a member again, of a generation that knows nothing of it.
+        self.losses.fetch_add(1, SeqCst);
+        self.push(GroupEvent::Lost(keys(list)));
         if let Err(error) = revoke(member) {
             tracing::warn!(%error, "kafka consumer: a revocation is not answered");
         }
-        self.push(GroupEvent::Lost(keys(list)));
     }
 }
 

@@ -14,7 +14,6 @@ use super::message::Key;
 use super::open::POLL_INTERVAL;
 use super::reader::{CLOSE, SourceThread};
 use super::revocation::Revocation;
-use super::tracker::to_commit;
 
 /// The shortest time between two commits: partitions may be opened one by one, and brokers refuse at once.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
@@ -116,7 +115,7 @@ impl SourceThread<'_> {
             .revocation
             .as_ref()
             .is_some_and(Revocation::is_draining);
-        let Some(list) = to_commit(&self.shared.trackers()) else {
+        let Some(list) = self.shared.to_commit(&self.shared.trackers()) else {
             return false;
         };
         let clients = Arc::clone(self.clients);

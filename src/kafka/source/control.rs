@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Weak};
 
+use kafka_topic_id::group_generation;
+use rdkafka::ClientConfig;
 use rdkafka::consumer::Consumer as _;
 
 use super::super::error::KafkaError;
 use super::super::stats::KafkaSourceStats;
 use super::clients::Clients;
+use super::group_offsets::{GroupOffsets, GroupPosition};
 use super::shared::Shared;
 use super::start::QUERY_TIMEOUT;
 use crate::health::Health;
@@ -19,6 +22,7 @@ use crate::health::Health;
 pub struct KafkaSourceControl {
     pub(super) shared: Arc<Shared>,
     pub(super) clients: Weak<Clients>,
+    pub(super) reads_committed: bool,
 }
 
 /// The distance of a partition from its end.
@@ -82,11 +86,75 @@ impl KafkaSourceControl {
         asked.await.unwrap_or(Err(KafkaError::Closed))
     }
 
+    /// Has all open partitions begin anew at the group's offsets, once those are stable. Resolves when nothing that was handed
+    /// out before is current any more.
+    ///
+    /// # Cancel safety
+    /// Dropped, the partitions begin anew all the same.
+    #[cfg(feature = "pipeline")]
+    pub(crate) async fn rewind(&self) {
+        self.shared.rewind().await;
+    }
+
     /// Returns whether the place is known at which each partition is read, and there is one.
     #[cfg(feature = "pipeline")]
     pub(crate) fn has_opened_all(&self) -> bool {
         let trackers = self.shared.trackers();
         !trackers.is_empty() && trackers.iter().all(|tracker| tracker.resume().is_some())
+    }
+
+    /// Has the source commit nothing itself from now on: not by interval, not while a partition is kept for its
+    /// records, and not at its end, which then waits for no commit. To be called before the first event is taken.
+    #[cfg_attr(
+        not(any(test, feature = "pipeline")),
+        expect(dead_code, reason = "for exactly-once pipelines")
+    )]
+    pub(crate) fn commit_by_transaction(&self) {
+        self.shared.by_transaction.store(true, SeqCst);
+    }
+
+    /// Returns whether the source waits for open transactions: with its records, and with the offsets at which
+    /// partitions begin. Without that, a partition could begin at an offset that an open transaction replaces.
+    #[cfg_attr(
+        not(any(test, feature = "pipeline")),
+        expect(dead_code, reason = "for exactly-once pipelines")
+    )]
+    pub(crate) fn reads_committed(&self) -> bool {
+        self.reads_committed
+    }
+
+    /// Returns the first offset that is not done of each partition that is this member's, with the group's
+    /// metadata of the same moment; `None` where this is no member, or the generation changed meanwhile.
+    ///
+    /// A guard of a partition that goes must not be released before the offsets are committed: brokers check
+    /// the member and its generation, and not which member has a partition.
+    #[cfg_attr(
+        not(any(test, feature = "pipeline")),
+        expect(dead_code, reason = "for exactly-once pipelines")
+    )]
+    pub(crate) fn group_offsets(&self) -> Option<GroupOffsets> {
+        let clients = self.clients.upgrade()?;
+        if clients.is_leaving() {
+            return None;
+        }
+        let member = &clients.member;
+        let generation = || group_generation(member.client());
+        let before = generation()?;
+        let owned = self.shared.trackers().into_iter().filter_map(|tracker| {
+            let (offset, mark) = tracker.owned()?;
+            let (topic, partition) = tracker.key();
+            Some(GroupPosition {
+                topic,
+                partition,
+                offset,
+                mark,
+            })
+        });
+        let positions = owned.collect();
+        let metadata = member.group_metadata()?;
+        // Metadata of another generation would pass the brokers' check for partitions that are gone.
+        let is_same = generation() == Some(before) && !clients.has_losses();
+        is_same.then(|| GroupOffsets::new(metadata, positions))
     }
 
     /// Returns whether brokers are reached at present, whether offsets are found and committed, and
@@ -126,6 +194,13 @@ impl KafkaSourceControl {
         self.shared.output.end(None);
         self.shared.wake.notify_one();
     }
+}
+
+/// Returns whether a client reads neither records nor offsets of transactions that are open, which is
+/// librdkafka's default.
+pub(super) fn reads_committed(client: &ClientConfig) -> bool {
+    let level = client.get("isolation.level");
+    level.is_none_or(|level| level.eq_ignore_ascii_case("read_committed"))
 }
 
 impl fmt::Debug for KafkaSourceControl {

@@ -24,10 +24,12 @@
 //! **Circles.** `reader`, `open` and `committing` use each other: they are one thread's state, its
 //! start and its commits.
 
+mod admission;
 mod builder;
 mod clients;
 mod committing;
 mod control;
+mod group_offsets;
 mod message;
 mod open;
 mod output;
@@ -43,10 +45,12 @@ mod start;
 #[cfg(all(test, feature = "embedded"))]
 mod tests;
 mod tracker;
+#[cfg(all(test, feature = "embedded"))]
+mod transaction_tests;
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::Stream;
@@ -57,11 +61,10 @@ use super::settings::KafkaSettings;
 use super::stats::KafkaSourceStats;
 use crate::gap::Gap;
 use crate::health::Health;
-use clients::Clients;
-use shared::Shared;
 
 pub use builder::KafkaSourceBuilder;
 pub use control::{KafkaSourceControl, PartitionLag};
+pub(crate) use group_offsets::GroupOffsets;
 pub use message::Message;
 pub use output::KafkaEvent;
 pub use settings::{KafkaSourceSettings, OffsetReset};
@@ -123,9 +126,9 @@ impl KafkaSource {
         KafkaSourceBuilder::new(kafka)
     }
 
-    fn new(shared: Arc<Shared>, clients: Weak<Clients>, close: CloseSender) -> Self {
+    fn new(control: KafkaSourceControl, close: CloseSender) -> Self {
         Self {
-            control: KafkaSourceControl { shared, clients },
+            control,
             close: Some(close),
         }
     }

@@ -86,6 +86,24 @@ impl Partitions {
         self.questions.starts(&trackers, Duration::ZERO);
     }
 
+    /// Has all open partitions begin anew at the group's offsets, which are asked for: what is out of them comes again, as
+    /// far as it is not committed. What is out of those that are to go is given up.
+    pub(super) fn rewind(&mut self) {
+        let trackers = self.shared.trackers();
+        let (open, going): (Vec<_>, Vec<_>) = trackers.into_iter().partition(|at| at.is_open());
+        going.iter().for_each(|tracker| tracker.forfeit());
+        let keys: Vec<Key> = open.iter().map(|tracker| tracker.key()).collect();
+        self.readings.stop(&keys);
+        let mut rewound = Vec::with_capacity(open.len());
+        for tracker in open {
+            let new = tracker.rewind();
+            self.shared.track(&new);
+            self.shared.output.take_back(&new.topic, new.partition);
+            rewound.push(new);
+        }
+        self.questions.starts(&rewound, Duration::ZERO);
+    }
+
     /// Looks at partitions of which nothing has come for long: one that has records there is stalled.
     pub(super) fn check_silence(&mut self, now: Duration) {
         let stalled = &self.stalled;
@@ -231,7 +249,12 @@ impl Partitions {
     }
 
     fn open(&mut self, tracker: &Arc<PartitionTracker>, found: Found) -> Result<(), KafkaError> {
-        let at = match found.start {
+        let fallback = tracker.fallback();
+        let start = match (found.start, fallback) {
+            (Start::Oldest(_) | Start::Newest | Start::Unknown, Some(at)) => Start::Committed(at),
+            (start, _) => start,
+        };
+        let at = match start {
             Start::Committed(at) | Start::Oldest(at) => at,
             Start::Newest => found.end,
             Start::Unknown => {
@@ -247,7 +270,9 @@ impl Partitions {
         };
         tracker.start(at, found.mark);
         self.readings.begin(tracker, at);
-        self.shared.output.opened(tracker.key());
+        if fallback.is_none() {
+            self.shared.output.opened(tracker.key());
+        }
         Ok(())
     }
 
@@ -316,10 +341,8 @@ impl Partitions {
             match self.shared.tracker(key) {
                 // Also one that is not read now, since its log is looked at.
                 Some(tracker) if tracker.resume().is_some() => open.push(tracker),
-                // Its start is not known yet: nothing of it is out.
-                _ => {
-                    self.shared.untrack(key);
-                }
+                // Its start is not known, so nothing of it is out.
+                _ => self.end(key),
             }
         }
         for tracker in &open {
@@ -340,15 +363,17 @@ impl Partitions {
     /// Ends partitions that are not this member's any more.
     pub(super) fn lost(&mut self, keys: &[Key]) {
         self.readings.stop(keys);
-        for key in keys {
-            let (topic, partition) = key.clone();
-            let was_new = self.shared.output.withdraw(&topic, partition);
-            let lost = self.shared.untrack(key);
-            if lost.is_some_and(|lost| lost.resume().is_some()) && !was_new {
-                self.shared
-                    .output
-                    .closing(KafkaEvent::Lost { topic, partition });
-            }
+        keys.iter().for_each(|key| self.end(key));
+    }
+
+    /// Ends a partition, and says so where its opening was taken.
+    fn end(&self, key: &Key) {
+        let output = &self.shared.output;
+        let (topic, partition) = key.clone();
+        let was_new = output.withdraw(&topic, partition);
+        let lost = self.shared.untrack(key);
+        if lost.is_some_and(|lost| lost.was_opened()) && !was_new {
+            output.closing(KafkaEvent::Lost { topic, partition });
         }
     }
 

@@ -27,7 +27,6 @@ use super::questions;
 use super::revocation::Revocation;
 use super::settings::{ClientConfigs, KafkaSourceSettings};
 use super::shared::{EndOutput, Shared};
-use super::tracker::to_commit;
 use crate::clock::Clock;
 
 /// The longest time between two looks at the clients, whatever wakes the thread: a client that is not
@@ -192,6 +191,14 @@ impl SourceThread<'_> {
         }
         let now = self.clock.now();
         self.move_revocation(now);
+        let rewinds = self.shared.take_rewinds();
+        if !rewinds.is_empty() {
+            self.partitions.rewind();
+            for caller in rewinds {
+                // One that has given up needs no answer.
+                let _ = caller.send(());
+            }
+        }
         let is_reading = self.is_reading();
         let mut has_more = false;
         if is_reading {
@@ -237,6 +244,7 @@ impl SourceThread<'_> {
                 GroupEvent::Revoked(keys) => self.revoked(&keys),
                 GroupEvent::Lost(keys) => {
                     self.partitions.lost(&keys);
+                    self.clients.has_followed_loss();
                     // It was answered by the callback.
                     self.revocation = None;
                 }
@@ -294,7 +302,7 @@ impl SourceThread<'_> {
                     "kafka consumer: partitions go with records that are not done: drain_timeout is over"
                 );
             }
-            let list = to_commit(revocation.trackers());
+            let list = self.shared.to_commit(revocation.trackers());
             // Before another member can have them, so that nothing more of them is done here.
             self.partitions.lost(&overdue);
             for key in &keys {

@@ -147,8 +147,12 @@ impl Readings {
     }
 
     /// Takes partitions with a dropped acknowledgement back to their first record that is not done,
-    /// once they have rested.
+    /// once they have rested. Not where a transaction commits: it is aborted then, and its driver rewinds all, to offsets that
+    /// may be others.
     pub(super) fn go_back(&mut self, now: Duration) {
+        if self.shared.by_transaction.load(SeqCst) {
+            return;
+        }
         for reading in self.readings.values_mut() {
             if !reading.tracker.has_failed() {
                 continue;

@@ -6,21 +6,26 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rdkafka::TopicPartitionList;
 use rdkafka::error::RDKafkaErrorCode;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::super::connection::Connection;
 use super::super::error::KafkaError;
 use super::super::stats::SourceMeter;
+use super::admission::Admission;
 use super::message::Key;
 use super::output::Output;
-use super::tracker::{Admission, PartitionTracker};
+use super::tracker::{PartitionTracker, to_commit};
 use crate::admission::Limits;
 use crate::error::ErrorKind;
 use crate::health::OperationReporter;
 
 /// The longest time between two commits that are tried.
 const COMMIT_GAP: Duration = Duration::from_secs(60);
+
+/// The answer to a caller that waits for a rewind.
+type Rewound = oneshot::Sender<()>;
 
 pub(super) struct Shared {
     pub(super) output: Output,
@@ -33,6 +38,8 @@ pub(super) struct Shared {
     pub(super) lookups: OperationReporter,
     /// The state of partitions that have records of which none comes.
     pub(super) silence: OperationReporter,
+    /// Offsets are committed by a transaction, and never here.
+    pub(super) by_transaction: AtomicBool,
     /// Nothing more is handed out.
     pub(super) stopped: AtomicBool,
     /// The number of partitions whose start is known.
@@ -40,6 +47,8 @@ pub(super) struct Shared {
     /// Wakes the source's thread.
     pub(super) wake: Arc<Notify>,
     trackers: Mutex<HashMap<Key, Arc<PartitionTracker>>>,
+    /// Callers that wait until all partitions begin anew at the group's offsets. `None` once the thread has ended.
+    rewinds: Mutex<Option<Vec<Rewound>>>,
     failure: Mutex<Option<KafkaError>>,
 }
 
@@ -55,10 +64,12 @@ impl Shared {
             commits: OperationReporter::new(&name, "offset commit", COMMIT_GAP),
             lookups: OperationReporter::new(&name, "offset lookup", COMMIT_GAP),
             silence: OperationReporter::new(&name, "fetch", COMMIT_GAP),
+            by_transaction: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             open: AtomicUsize::new(0),
             wake,
             trackers: Mutex::default(),
+            rewinds: Mutex::new(Some(Vec::new())),
             failure: Mutex::default(),
         })
     }
@@ -97,6 +108,40 @@ impl Shared {
         // Its next member has the lag from now on: summed up, it would count twice.
         self.meter.lag(&key.0, key.1, 0);
         Some(tracker)
+    }
+
+    /// Has all open partitions begin anew at the group's offsets. Resolves when nothing that was handed out before is current.
+    #[cfg(feature = "pipeline")]
+    pub(super) async fn rewind(&self) {
+        let (done, rewound) = oneshot::channel();
+        let is_asked = match &mut *self.rewinds.lock() {
+            Some(rewinds) => {
+                rewinds.push(done);
+                true
+            }
+            None => false,
+        };
+        // Where the thread has ended, or ends meanwhile, nothing is current either.
+        if is_asked {
+            self.wake.notify_one();
+            let _ = rewound.await;
+        }
+    }
+
+    /// Takes the callers that wait for a rewind.
+    pub(super) fn take_rewinds(&self) -> Vec<Rewound> {
+        let mut rewinds = self.rewinds.lock();
+        rewinds.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Returns what of these partitions is to be committed, which counts as committed from then on. None of
+    /// it is where a transaction commits: an offset of its own would pass one that is open.
+    pub(super) fn to_commit(
+        &self,
+        trackers: &[Arc<PartitionTracker>],
+    ) -> Option<TopicPartitionList> {
+        let by_transaction = self.by_transaction.load(SeqCst);
+        (!by_transaction).then(|| to_commit(trackers)).flatten()
     }
 
     /// Returns the error of a client that may not use its group.
@@ -148,6 +193,7 @@ impl Drop for EndOutput {
             self.0.fail(error);
         }
         self.0.output.end(error);
+        drop(self.0.rewinds.lock().take());
     }
 }
 
@@ -204,5 +250,45 @@ mod tests {
             shared.untrack(&tracker.key());
             assert_eq!(lag().to_bits(), 0_f64.to_bits());
         });
+    }
+
+    #[cfg(feature = "pipeline")]
+    #[test]
+    fn a_rewind_is_over_once_the_thread_has_ended() {
+        use futures::FutureExt as _;
+
+        let limits = Limits {
+            records: 10,
+            bytes: 1 << 20,
+        };
+        let shared = Shared::new(limits, "group");
+        let mut waiting = Box::pin(shared.rewind());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(EndOutput(Arc::clone(&shared)));
+        assert!(waiting.now_or_never().is_some(), "asked before");
+        assert!(shared.rewind().now_or_never().is_some(), "asked after");
+        assert!(shared.take_rewinds().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_committed_where_a_transaction_does_and_it_is_not_taken_for_committed() {
+        let limits = Limits {
+            records: 10,
+            bytes: 1 << 20,
+        };
+        let shared = Shared::new(limits, "group");
+        let admission = Arc::clone(&shared.admission);
+        let tracker = PartitionTracker::new("events".into(), 0, admission);
+        tracker.start(5, "mark".into());
+        let trackers = [Arc::clone(&tracker)];
+        shared.by_transaction.store(true, SeqCst);
+        assert!(shared.to_commit(&trackers).is_none());
+        assert_eq!(tracker.owned(), Some((5, "mark".into())));
+        tracker.close();
+        assert!(tracker.owned().is_some(), "until it is given up");
+        tracker.retire();
+        assert_eq!(tracker.owned(), None);
+        shared.by_transaction.store(false, SeqCst);
+        assert!(shared.to_commit(&trackers).is_some());
     }
 }

@@ -173,9 +173,11 @@ impl Search {
                 return Err(ClientError::Canceled);
             }
             let (topic, _) = key;
-            let view = views
-                .entry(topic)
-                .or_insert_with(|| self.view(clients, topic));
+            let view = views.entry(topic).or_insert_with(|| {
+                let wanted = keys.iter().filter(|(of, _)| of == topic);
+                let wanted: Vec<i32> = wanted.map(|(_, partition)| *partition).collect();
+                self.view(clients, topic, &wanted)
+            });
             match view {
                 Ok(view) => self.find_one(clients, key, view),
                 Err(error) => Err(error.clone()),
@@ -190,8 +192,19 @@ impl Search {
         let range = clients
             .member
             .fetch_watermarks(topic, *partition, OF_PARTITION)?;
+        let offsets = &view.offsets;
+        if let Some(error) = offsets.refused.get(partition) {
+            return Err(error.clone());
+        }
+        let committed = offsets.committed.get(partition);
+        // It would begin behind its first records, if it was added.
+        if let Some(error) = &view.uncounted
+            && committed.is_none()
+            && self.start == OffsetReset::Latest
+        {
+            return Err(error.clone());
+        }
         let is_added = *partition >= view.mark.partitions;
-        let committed = view.committed.get(partition);
         let start = decide(committed, &view.mark, range, is_added, self.start);
         let end = match start {
             Start::Newest => {
@@ -209,36 +222,36 @@ impl Search {
         })
     }
 
-    /// Asks what is to be known of a topic.
-    fn view(&self, clients: &Clients, topic: &Arc<str>) -> KafkaResult<View> {
+    /// Asks what is to be known of a topic, and of these partitions of it.
+    fn view(&self, clients: &Clients, topic: &Arc<str>, wanted: &[i32]) -> KafkaResult<View> {
         let metadata = clients.reader.fetch_metadata(Some(topic), QUERY_TIMEOUT)?;
         let count = metadata
             .topics()
             .first()
             .map_or(0, |topic| topic.partitions().len());
-        let mut list = TopicPartitionList::new();
-        for partition in 0..i32::try_from(count).unwrap_or(i32::MAX) {
-            list.add_partition(topic, partition);
-        }
-        let mut committed = HashMap::new();
-        if list.count() > 0 {
-            // The member's connection to the coordinator may be waiting for a rebalance.
-            let answer = clients.reader.committed_offsets(list, QUERY_TIMEOUT)?;
-            for element in answer.elements() {
-                element.error()?;
-                if let Offset::Offset(offset) = element.offset() {
-                    let mark = Mark::read(element.metadata());
-                    committed.insert(element.partition(), Committed { offset, mark });
-                }
+        let mut offsets = Offsets::default();
+        offsets.ask(clients, topic, wanted, QUERY_TIMEOUT)?;
+        // By themselves: while a transaction is open that replaces the offset of one, there is no answer for any of them.
+        let others = 0..i32::try_from(count).unwrap_or(i32::MAX);
+        let others: Vec<i32> = others.filter(|other| !wanted.contains(other)).collect();
+        let uncounted = match offsets.ask(clients, topic, &others, OF_PARTITION) {
+            Ok(()) => {
+                let mut refused = others.iter().filter_map(|other| offsets.refused.get(other));
+                refused.next().cloned()
             }
-        }
+            Err(error) => Some(error),
+        };
         let opened_with = self.opened_with.get(topic).copied().unwrap_or(0);
         let mark = Mark {
             generation: self.generation,
-            partitions: first_count(&committed, opened_with),
+            partitions: first_count(&offsets.committed, opened_with),
             topic: topic_id(clients, topic)?,
         };
-        Ok(View { committed, mark })
+        Ok(View {
+            offsets,
+            uncounted,
+            mark,
+        })
     }
 }
 
@@ -300,8 +313,50 @@ pub(super) fn topic_id(clients: &Clients, topic: &str) -> KafkaResult<Option<Str
 
 /// A topic as the brokers describe it.
 struct View {
-    committed: HashMap<i32, Committed>,
+    offsets: Offsets,
+    /// The reason for which it is not known with how many partitions the group began: marks of partitions that are not
+    /// wanted are missing.
+    uncounted: Option<ClientError>,
     mark: Mark,
+}
+
+/// The offsets that a group has of a topic's partitions.
+#[derive(Debug, Default)]
+struct Offsets {
+    committed: HashMap<i32, Committed>,
+    /// The partitions that there was no answer for.
+    refused: HashMap<i32, ClientError>,
+}
+
+impl Offsets {
+    /// Asks for those of some partitions. Blocks.
+    fn ask(
+        &mut self,
+        clients: &Clients,
+        topic: &str,
+        partitions: &[i32],
+        longest: Duration,
+    ) -> KafkaResult<()> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(topic, *partition);
+        }
+        // The member's connection to the coordinator may be waiting for a rebalance.
+        let answer = clients.reader.committed_offsets(list, longest)?;
+        for element in answer.elements() {
+            let partition = element.partition();
+            if let Err(error) = element.error() {
+                self.refused.insert(partition, error);
+            } else if let Offset::Offset(offset) = element.offset() {
+                let mark = Mark::read(element.metadata());
+                self.committed.insert(partition, Committed { offset, mark });
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,11 @@
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
 use super::*;
+use crate::admission::Limits;
+use crate::kafka::KafkaSettings;
+use crate::kafka::source::KafkaSourceSettings;
+use crate::kafka::source::shared::Shared;
 
 fn committed(offset: i64, mark: Option<Mark>) -> Committed {
     Committed { offset, mark }
@@ -101,4 +108,39 @@ fn partitions_are_counted_as_when_the_group_first_read_the_topic() {
     assert_eq!(count(&[Some(of(4)), None]), 4, "those from 4 on were added");
     assert_eq!(count(&[Some(of(6)), Some(of(4))]), 4);
     assert_eq!(count(&[Some(of(12))]), 12, "the topic was made again");
+}
+
+#[tokio::test]
+async fn partitions_that_are_not_wanted_fail_only_starts_that_depend_on_them() {
+    let kafka = MockCluster::new(1).expect("a mock");
+    kafka.create_topic("events", 2, 1).expect("a topic");
+    let servers = KafkaSettings::new(kafka.bootstrap_servers());
+    let settings = KafkaSourceSettings::new("group", ["events"]);
+    let configs = settings.clients(&servers).expect("settings of clients");
+    let limits = Limits {
+        records: 10,
+        bytes: 1 << 20,
+    };
+    let shared = Shared::new(limits, "group");
+    let clients = Clients::create(&configs.member, &configs.reader, &shared).expect("clients");
+    let find = |start, errors: &[RDKafkaRespErr]| {
+        kafka.request_errors(RDKafkaApiKey::OffsetFetch, errors);
+        let search = Search {
+            start,
+            generation: 0,
+            opened_with: [("events".into(), 2)].into(),
+        };
+        search.find(&clients, &[("events".into(), 0)]).remove(0)
+    };
+    // The wanted one is asked for first.
+    let (fine, refused) = (
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+    );
+    let found = find(OffsetReset::Earliest, &[fine, refused]).expect("found");
+    assert_eq!(found.start, Start::Oldest(0));
+    find(OffsetReset::Latest, &[fine, refused]).expect_err("it may have been added");
+    let found = find(OffsetReset::Latest, &[]).expect("found");
+    assert_eq!(found.start, Start::Newest);
+    find(OffsetReset::Earliest, &[refused]).expect_err("the wanted one");
 }

@@ -1,6 +1,7 @@
 //! Reading over librdkafka's mock cluster, step by step and without a group.
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -8,9 +9,11 @@ use futures::FutureExt as _;
 use super::super::record::ProducerRecord;
 use super::super::sink::KafkaSink;
 
+use super::clients::Clients;
 use super::partitions::Partitions;
 use super::questions::Answer;
 use super::readings::Readings;
+use super::shared::Shared;
 use super::start::{Log, Search};
 use super::tracker::PartitionTracker;
 use super::*;
@@ -114,6 +117,55 @@ async fn what_was_queued_before_a_partition_went_back_is_not_handed_out_after_it
     rig.read_to(&mut readings, 3).await;
     let again: Vec<i64> = rig.take(10).iter().map(|message| message.offset).collect();
     assert_eq!(again, [0, 1, 2], "in order, from the one that was dropped");
+}
+
+#[tokio::test]
+async fn a_partition_with_a_dropped_record_waits_for_the_rewind_where_a_transaction_commits() {
+    let rig = Rig::new(2).await;
+    rig.shared.by_transaction.store(true, SeqCst);
+    let mut readings = Readings::new(&rig.clients, &rig.shared, Duration::ZERO);
+    readings.begin(&rig.tracker(0), 0);
+    rig.read_to(&mut readings, 2).await;
+    drop(rig.take(1));
+    readings.go_back(Duration::ZERO);
+    assert!(rig.current().has_failed(), "it did not go back");
+    assert_eq!(readings.next_time(), None);
+}
+
+#[tokio::test]
+async fn partitions_that_go_at_a_rewind_and_after_it_are_reported_and_commit_nothing() {
+    let rig = Rig::new(1).await;
+    rig.shared.output.want_events();
+    let search = Search {
+        start: OffsetReset::Earliest,
+        generation: 0,
+        opened_with: [].into(),
+    };
+    let mut partitions = Partitions::new(&rig.clients, &rig.shared, &rig.settings, search, None);
+    let next = || {
+        let closing = poll_fn(|cx| rig.shared.output.poll_closing(cx)).now_or_never();
+        closing.expect("an end")
+    };
+    // It closes at the time of the rewind.
+    let going = rig.tracker(5);
+    let key = going.key();
+    partitions.close(std::slice::from_ref(&key));
+    let closing = next();
+    assert!(matches!(closing, KafkaEvent::Closing { .. }), "{closing:?}");
+    partitions.rewind();
+    assert!(Arc::ptr_eq(&rig.current(), &going));
+    assert_eq!(going.owned(), None, "the group may be further");
+    partitions.lost(std::slice::from_ref(&key));
+    let lost = next();
+    assert!(matches!(lost, KafkaEvent::Lost { .. }), "{lost:?}");
+    drop(closing);
+    // It goes before its start is known again.
+    rig.tracker(5);
+    partitions.rewind();
+    assert!(partitions.close(std::slice::from_ref(&key)).is_empty());
+    let lost = next();
+    assert!(matches!(lost, KafkaEvent::Lost { .. }), "{lost:?}");
+    assert!(rig.shared.trackers().is_empty());
 }
 
 #[tokio::test]

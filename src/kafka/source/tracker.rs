@@ -1,50 +1,13 @@
 //! The records of one partition that are handed out and not yet done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use parking_lot::Mutex;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Notify;
 
-use crate::admission::{AtomicLevel, Level, Limits};
+use super::admission::Admission;
+use crate::admission::Level;
 use crate::progress::{Acknowledge, Contiguous, PartitionGuard};
-
-/// The bounds of what is handed out and not acknowledged. Each partition that is assigned has an
-/// equal share of them, so that a slow one holds back no other.
-#[derive(Debug)]
-pub(super) struct Admission {
-    limits: Limits,
-    partitions: AtomicUsize,
-    level: AtomicLevel,
-    /// Wakes the source's thread.
-    pub(super) wake: Arc<Notify>,
-}
-
-impl Admission {
-    pub(super) fn new(limits: Limits, wake: Arc<Notify>) -> Self {
-        Self {
-            limits,
-            partitions: AtomicUsize::new(0),
-            level: AtomicLevel::default(),
-            wake,
-        }
-    }
-
-    /// Sets the number of partitions that share the bounds.
-    pub(super) fn share_among(&self, partitions: usize) {
-        self.partitions.store(partitions, SeqCst);
-    }
-
-    /// Returns the records and bytes that are out, over all partitions.
-    pub(super) fn level(&self) -> Level {
-        self.level.get()
-    }
-
-    fn share(&self) -> Limits {
-        self.limits.share(self.partitions.load(SeqCst))
-    }
-}
 
 /// A partition from its assignment, or from the last time it went back to a dropped record, on.
 #[derive(Debug)]
@@ -72,6 +35,8 @@ struct State {
     /// The first record that was dropped without an acknowledgement.
     dropped: Option<u64>,
     phase: Phase,
+    /// The place where it begins if the group has no offset of it: that of the tracker before.
+    fallback: Option<i64>,
     /// Guards of its closing that are not dropped.
     guards: usize,
     /// The share was out, and not enough of it is done.
@@ -83,6 +48,8 @@ struct State {
 struct Out {
     offset: i64,
     bytes: usize,
+    /// It takes no room any more.
+    is_released: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +58,8 @@ enum Phase {
     Open,
     /// No more are; those that are out are still this member's.
     Closing,
+    /// As closing, but what is out was rewound: it is given again, from the group's offset on.
+    Forfeited,
     /// Records that are out are another member's, or are given again.
     Retired,
 }
@@ -111,6 +80,7 @@ impl PartitionTracker {
                 mark: "".into(),
                 dropped: None,
                 phase: Phase::Open,
+                fallback: None,
                 guards: 0,
                 is_full: false,
             }),
@@ -145,6 +115,30 @@ impl PartitionTracker {
         new
     }
 
+    /// Retires it and returns a tracker in its place, whose start is to be asked for.
+    pub(super) fn rewind(&self) -> Arc<Self> {
+        self.retire();
+        let fallback = {
+            let state = self.state.lock();
+            state.resume.or(state.fallback)
+        };
+        let admission = Arc::clone(&self.admission);
+        let new = Self::new(Arc::clone(&self.topic), self.partition, admission);
+        new.state.lock().fallback = fallback;
+        new
+    }
+
+    /// Returns the place where it begins if the group has no offset of it.
+    pub(super) fn fallback(&self) -> Option<i64> {
+        self.state.lock().fallback
+    }
+
+    /// Returns whether its start was known at some time, now or before a rewind.
+    pub(super) fn was_opened(&self) -> bool {
+        let state = self.state.lock();
+        state.resume.or(state.fallback).is_some()
+    }
+
     /// Returns the metadata of commits.
     pub(super) fn mark(&self) -> Arc<str> {
         Arc::clone(&self.state.lock().mark)
@@ -162,7 +156,11 @@ impl PartitionTracker {
         state.position = offset + 1;
         state.level.take(bytes);
         self.admission.level.take(bytes);
-        Some(state.records.push(Out { offset, bytes }))
+        Some(state.records.push(Out {
+            offset,
+            bytes,
+            is_released: false,
+        }))
     }
 
     /// Notes that nothing before this offset is left to hand out. Returns whether that is news.
@@ -217,6 +215,14 @@ impl PartitionTracker {
         self.state.lock().resume
     }
 
+    /// Returns the first offset that is not done, with the metadata of its commit, where one is known and
+    /// the partition is this member's.
+    pub(super) fn owned(&self) -> Option<(i64, Arc<str>)> {
+        let state = self.state.lock();
+        let offset = state.resume.filter(|_| state.has_records())?;
+        Some((offset, Arc::clone(&state.mark)))
+    }
+
     /// Returns whether a record was dropped, so that the partition has to go back to it.
     pub(super) fn has_failed(&self) -> bool {
         let state = self.state.lock();
@@ -236,6 +242,21 @@ impl PartitionTracker {
         }
     }
 
+    /// Gives up what is out of a partition that is closing: its offset may be behind the group's by now, and
+    /// must not be committed any more.
+    pub(super) fn forfeit(&self) {
+        let mut state = self.state.lock();
+        if state.phase != Phase::Closing {
+            return;
+        }
+        state.phase = Phase::Forfeited;
+        let out = std::mem::take(&mut state.level);
+        drop(state);
+        self.admission.level.free(out);
+        // No record is waited for any more.
+        self.admission.wake.notify_one();
+    }
+
     /// Returns a guard that keeps the partition this member's.
     pub(super) fn guard(self: &Arc<Self>) -> PartitionGuard {
         self.state.lock().guards += 1;
@@ -247,12 +268,13 @@ impl PartitionTracker {
     }
 
     /// Returns whether nothing is left to wait for: no guard, and no record, or the first that is not
-    /// done was dropped.
+    /// done was dropped or forfeited.
     pub(super) fn is_settled(&self) -> bool {
         let state = self.state.lock();
         let first = state.records.first();
-        let is_done = state.level.is_empty() || state.dropped.is_some_and(|at| at <= first);
-        state.guards == 0 && is_done
+        // Not by their level: a record that is released is not done.
+        let is_done = state.records.is_empty() || state.dropped.is_some_and(|at| at <= first);
+        state.guards == 0 && (is_done || !state.has_records())
     }
 
     /// Hands out nothing more, and ignores acknowledgements from now on.
@@ -266,6 +288,11 @@ impl PartitionTracker {
 }
 
 impl State {
+    /// Returns whether the records that are out are this member's.
+    fn has_records(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Closing)
+    }
+
     /// Moves `resume` past what has no record, where nothing is out.
     fn settle(&mut self) {
         if self.records.is_empty() {
@@ -275,17 +302,41 @@ impl State {
 }
 
 impl Acknowledge for PartitionTracker {
+    fn release(&self, number: u64) {
+        let share = self.admission.share();
+        let mut state = self.state.lock();
+        if !state.has_records() {
+            return;
+        }
+        let Some(out) = state.records.open_mut(number) else {
+            return;
+        };
+        let bytes = std::mem::take(&mut out.bytes);
+        if std::mem::replace(&mut out.is_released, true) {
+            return;
+        }
+        state.level.free(bytes);
+        let wakes_reader = state.is_full && share.resumes(state.level);
+        drop(state);
+        self.admission.level.free(Level { records: 1, bytes });
+        if wakes_reader {
+            self.admission.wake.notify_one();
+        }
+    }
+
     fn done(&self, number: u64) {
         let share = self.admission.share();
         let mut state = self.state.lock();
-        if state.phase == Phase::Retired {
+        if !state.has_records() {
             // The record is another member's by now, or comes again.
             return;
         }
-        let Some(bytes) = state.records.open(number).map(|out| out.bytes) else {
+        let Some(out) = state.records.open(number).copied() else {
             return;
         };
-        state.level.free(bytes);
+        if !out.is_released {
+            state.level.free(out.bytes);
+        }
         if state.records.done(number)
             && let Some(last) = state.records.take_watermark()
         {
@@ -295,7 +346,10 @@ impl Acknowledge for PartitionTracker {
         let wakes_reader =
             state.phase == Phase::Closing || (state.is_full && share.resumes(state.level));
         drop(state);
-        self.admission.level.free(Level { records: 1, bytes });
+        if !out.is_released {
+            let bytes = out.bytes;
+            self.admission.level.free(Level { records: 1, bytes });
+        }
         if wakes_reader {
             self.admission.wake.notify_one();
         }
@@ -303,7 +357,7 @@ impl Acknowledge for PartitionTracker {
 
     fn dropped(&self, number: u64) {
         let mut state = self.state.lock();
-        if state.phase == Phase::Retired {
+        if !state.has_records() {
             return;
         }
         let before = state.dropped;
@@ -317,7 +371,7 @@ impl Acknowledge for PartitionTracker {
 
     fn is_current(&self, number: u64) -> bool {
         let state = self.state.lock();
-        state.phase != Phase::Retired && state.dropped.is_none_or(|first| number < first)
+        state.has_records() && state.dropped.is_none_or(|first| number < first)
     }
 }
 

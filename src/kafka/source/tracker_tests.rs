@@ -1,6 +1,7 @@
 use futures::FutureExt as _;
 
 use super::*;
+use crate::admission::Limits;
 
 fn admission(records: usize) -> Arc<Admission> {
     let bytes = 1_000;
@@ -138,5 +139,41 @@ fn all_that_a_revocation_waits_for_wakes_the_source() {
     assert!(is_woken(), "a record is dropped");
     drop(guard);
     assert!(is_woken(), "the guard is dropped");
+    assert!(tracker.is_settled());
+}
+
+#[test]
+fn a_partition_that_closes_waits_for_a_record_that_takes_no_room_any_more() {
+    let tracker = tracker(&admission(100));
+    let record = tracker.push(0, 1).expect("open");
+    tracker.close();
+    tracker.release(record);
+    assert!(!tracker.is_settled(), "it is not done");
+    tracker.done(record);
+    assert!(tracker.is_settled());
+    assert_eq!(commit(&tracker), Some(1));
+}
+
+#[test]
+fn a_partition_that_was_rewound_while_it_closed_commits_nothing_and_waits_for_guards_alone() {
+    let admission = admission(100);
+    let tracker = tracker(&admission);
+    tracker.forfeit();
+    assert!(tracker.is_open(), "an open one begins anew instead");
+    let first = tracker.push(0, 1).expect("open");
+    tracker.push(1, 1).expect("open");
+    tracker.close();
+    let guard = tracker.guard();
+    assert!(tracker.owned().is_some() && tracker.is_current(first));
+    tracker.forfeit();
+    assert_eq!(tracker.owned(), None);
+    assert!(!tracker.is_current(first));
+    assert_eq!(admission.level(), Level::default());
+    tracker.release(first);
+    tracker.done(first);
+    assert_eq!(admission.level(), Level::default());
+    assert_eq!(tracker.resume(), Some(0), "it comes again");
+    assert!(tracker.was_opened() && !tracker.is_settled());
+    drop(guard);
     assert!(tracker.is_settled());
 }
