@@ -12,6 +12,7 @@ use super::partition::Partition;
 use super::position::Position;
 use super::reason::Reason;
 use super::shared::Shared;
+use super::turns::{Held, Turn};
 use crate::progress::Ack;
 use parking_lot::Mutex;
 
@@ -58,6 +59,8 @@ pub(super) struct Open<L> {
     pub(super) partition: Arc<Partition>,
     /// The effects that are not settled yet.
     pub(super) effects: u32,
+    /// Its turn at the gate, where the pipeline ends in transactions.
+    pub(super) turn: Option<Turn>,
 }
 
 /// The state of a record after one of its effects.
@@ -96,7 +99,23 @@ impl<L> Batch<L> {
         let mut slots = self.slots.lock();
         let open = slots.slot(number)?.take()?;
         slots.refused.remove(&number);
+        drop(slots);
+        if let Some((turns, turn)) = self.shared.turns.as_ref().zip(open.turn.as_ref()) {
+            turns.give_up(turn);
+        }
         Some(open)
+    }
+
+    /// Acknowledges a record, or has the gate do so once it is in a committed transaction.
+    fn acknowledge(&self, open: Open<L>) {
+        if let Some((turns, turn)) = self.shared.turns.as_ref().zip(open.turn.as_ref()) {
+            let held = Held::new(open.ack, open.bytes, open.partition);
+            return turns.end(turn, held);
+        }
+        open.ack.done();
+        let acknowledged = &self.shared.source().counts.acknowledged;
+        acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.leave(&open.partition, open.bytes);
     }
 }
 
@@ -147,10 +166,7 @@ impl<L: Clone + Send + 'static> Batch<L> {
         match settled {
             Settled::Open => true,
             Settled::Done(open) => {
-                open.ack.done();
-                let acknowledged = &self.shared.source().counts.acknowledged;
-                acknowledged.fetch_add(1, Ordering::Relaxed);
-                self.leave(&open.partition, open.bytes);
+                self.acknowledge(open);
                 true
             }
             Settled::Refused(letter) => {
@@ -255,6 +271,12 @@ impl<L: Clone + Send + 'static> AckTracker for Batch<L> {
             drop(open.ack);
             self.leave(&open.partition, open.bytes);
         }
+    }
+
+    fn turn(&self, number: u32) -> Option<Turn> {
+        let mut slots = self.slots.lock();
+        let open = slots.slot(number)?.as_ref()?;
+        open.turn.clone()
     }
 
     fn position(&self, number: u32) -> Option<Position> {

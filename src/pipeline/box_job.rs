@@ -43,6 +43,7 @@ type Ended = Result<PipelineReport, PipelineError>;
 
 trait DynJob: Send {
     fn stats(&self) -> PipelineStats;
+    fn set_group(&mut self, group: u32);
     fn run<'a>(
         self: Box<Self>,
         shutdown: BoxFuture<'a, ()>,
@@ -59,6 +60,12 @@ where
 {
     fn stats(&self) -> PipelineStats {
         Self::stats(self)
+    }
+
+    fn set_group(&mut self, group: u32) {
+        if let Some(driver) = &mut self.driver {
+            driver.set_group(group);
+        }
     }
 
     fn run<'a>(
@@ -84,6 +91,12 @@ where
 }
 
 impl BoxJob {
+    /// Returns the job as that of one of several groups.
+    pub(super) fn in_group(mut self, group: u32) -> Self {
+        self.0.set_group(group);
+        self
+    }
+
     /// Reads the counts while the pipeline runs, as [`Job::stats`] does.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {

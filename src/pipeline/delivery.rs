@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::position::Position;
 use super::reason::{Reason, ReasonKind};
+use super::turns::Turn;
 
 /// The tracker of a batch of records, to which their deliveries report.
 pub(super) trait AckTracker: Send + Sync {
@@ -27,6 +28,8 @@ pub(super) trait AckTracker: Send + Sync {
     fn oldest(&self, holder: Option<Holder>) -> Option<Position>;
     /// Ends the work on a record that is not current. Its next reader is given it.
     fn withdraw(&self, number: u32, holder: Holder);
+    /// Returns the turn of the record, while it is open, where the pipeline ends in transactions.
+    fn turn(&self, number: u32) -> Option<Turn>;
     /// Returns the position of the record, while it is open.
     fn position(&self, number: u32) -> Option<Position>;
     /// Ends an effect that the sink refuses: `sink`, where there are several.
@@ -122,6 +125,15 @@ impl Delivery {
         if let Some(tracker) = self.tracker.take() {
             tracker.withdraw(self.number, self.holder);
         }
+    }
+
+    /// Returns the record's turn at the gate.
+    #[cfg_attr(
+        not(feature = "kafka"),
+        expect(dead_code, reason = "transactions are Kafka's")
+    )]
+    pub(super) fn turn(&self) -> Option<Turn> {
+        self.tracker.as_ref()?.turn(self.number)
     }
 
     /// Returns where the source has the record.

@@ -93,9 +93,13 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                         // A source that always has something must not keep the sink from its turn.
                         tokio::task::yield_now().await;
                     }
-                    Some(Ok(SourceEvent::Opened(name))) => partitions.open(name),
+                    Some(Ok(SourceEvent::Opened(name))) => {
+                        partitions.open(name);
+                        self.hurry();
+                    }
                     Some(Ok(SourceEvent::Closing(name, guard))) => {
                         partitions.close(&name, guard);
+                        self.hurry();
                         self.withdraw(&mut parked);
                     }
                     Some(Ok(SourceEvent::Lost(name))) => {
@@ -110,6 +114,12 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     }
                 },
             }
+        }
+    }
+
+    fn hurry(&self) {
+        if let Some(turns) = &self.shared.turns {
+            turns.hurry();
         }
     }
 
@@ -151,8 +161,10 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     reason: Reason::panicked(),
                 });
             };
+            let turns = self.shared.turns.as_ref();
             slots.push(Some(Open {
                 ack,
+                turn: turns.map(|turns| turns.enter(&position)),
                 position,
                 record,
                 bytes,

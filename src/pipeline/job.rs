@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chain::Chain;
 use super::dead_letter::DeadLetters;
+use super::driver::Driver;
 use super::error::{DEAD_LETTERS, PipelineError};
 use super::in_flight::InFlight;
 use super::lag::LastLag;
@@ -44,6 +45,8 @@ pub struct Job<S, C, K, D> {
     pub(super) dead_letter_operator: Arc<Operator>,
     pub(super) in_flight: Arc<InFlight>,
     pub(super) lag: LastLag,
+    /// Where it ends in transactions.
+    pub(super) driver: Option<Box<dyn Driver>>,
 }
 
 impl<S, C, K, D> Job<S, C, K, D>
@@ -72,6 +75,7 @@ where
             dead_letters,
             in_flight: Arc::new(InFlight::new(settings.limits())),
             lag: LastLag::default(),
+            driver: None,
             settings,
             operators: operators.into(),
             sink_operator,

@@ -121,7 +121,7 @@ impl<T: 'static> KafkaOutput<T> {
 }
 
 /// The reason of a value that is no JSON. The error itself may show what the value holds.
-const NOT_JSON: &str = "the value cannot be serialized as JSON";
+pub(super) const NOT_JSON: &str = "the value cannot be serialized as JSON";
 
 /// Records are sent as they are.
 #[diagnostic::do_not_recommend]

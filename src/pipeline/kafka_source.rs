@@ -75,7 +75,7 @@ fn translate(event: KafkaEvent) -> SourceEvent<Message> {
     }
 }
 
-fn name(topic: impl Display, partition: i32) -> Arc<str> {
+pub(super) fn name(topic: impl Display, partition: i32) -> Arc<str> {
     format!("{topic}-{partition}").into()
 }
 

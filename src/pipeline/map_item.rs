@@ -8,7 +8,7 @@ use super::source::{NextEvent, Source, SourceEvent, SourceRecord};
 
 /// A source that converts its items, by [`Source::map_item`].
 pub struct MapItem<S, F> {
-    source: S,
+    pub(super) source: S,
     f: F,
 }
 

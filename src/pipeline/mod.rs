@@ -109,8 +109,15 @@ mod builder;
 mod chain;
 #[cfg(feature = "streams")]
 mod changes;
+#[cfg(feature = "kafka")]
+mod commit;
 mod dead_letter;
 mod delivery;
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(dead_code, reason = "transactions are Kafka's")
+)]
+mod driver;
 mod ending;
 mod endpoint_error;
 mod enrich;
@@ -119,12 +126,19 @@ mod error;
 mod flat_map;
 mod flow;
 mod fn_sink;
+#[cfg(feature = "kafka")]
+mod gate;
+#[cfg(feature = "kafka")]
+mod gate_keeper;
+mod groups;
 mod in_flight;
 mod job;
 #[cfg(feature = "kafka")]
 mod kafka_output;
 #[cfg(feature = "kafka")]
 mod kafka_source;
+#[cfg(feature = "kafka")]
+mod kafka_transactions;
 mod keyed;
 mod lag;
 mod letter;
@@ -157,6 +171,19 @@ mod step_fns;
 mod successes;
 mod table_lookup;
 mod table_sink;
+#[cfg(feature = "kafka")]
+mod transact;
+#[cfg(feature = "kafka")]
+mod transactional_job;
+#[cfg(feature = "kafka")]
+mod transactional_output;
+#[cfg(feature = "kafka")]
+mod transactional_sink;
+#[cfg_attr(
+    not(feature = "kafka"),
+    expect(dead_code, reason = "transactions are Kafka's")
+)]
+mod turns;
 
 pub use box_job::BoxJob;
 pub use boxed::{BoxSink, BoxSource};
@@ -173,9 +200,12 @@ pub use enrich::LookupKey;
 pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelinePart};
 pub use fn_sink::FnSink;
+pub use groups::Groups;
 pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
+#[cfg(feature = "kafka")]
+pub use kafka_transactions::{Guarantee, KafkaTransactions, TransactionalSource};
 pub use keyed::Keyed;
 pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
@@ -191,3 +221,9 @@ pub use sink::{IntoSink, Sink};
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};
 pub use stats::{OperatorReport, PipelineReport, PipelineStats};
 pub use table_sink::TableOutput;
+#[cfg(feature = "kafka")]
+pub use transactional_job::LettersInTransaction;
+#[cfg(feature = "kafka")]
+pub use transactional_output::{KafkaRecords, TransactionalOutput};
+#[cfg(feature = "kafka")]
+pub use transactional_sink::TransactionalSink;

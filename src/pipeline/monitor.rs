@@ -37,7 +37,8 @@ pub(super) struct Monitor<'a> {
     meter: &'a mut Meter,
     /// The operators whose lookups may be in an outage.
     operators: Vec<Arc<Operator>>,
-    watched: [Watched; 2],
+    /// None where the pipeline ends in transactions, whose driver reports for itself.
+    watched: Vec<Watched>,
 }
 
 /// A sink that is watched.
@@ -59,17 +60,22 @@ impl<'a> Monitor<'a> {
         operators: &[Arc<Operator>],
         sink: &Arc<Operator>,
         dead_letters: &Arc<Operator>,
+        is_transactional: bool,
     ) -> Self {
-        for operator in [sink, dead_letters] {
-            operator.report("write", TICK);
-        }
-        let watched = |holder, operator: &Arc<Operator>| Watched {
-            holder,
-            operator: Arc::clone(operator),
-            stall_timeout,
-            silent: Duration::ZERO,
-            kept: None,
+        let sinks = match is_transactional {
+            true => Vec::new(),
+            false => vec![(Holder::Sink, sink), (Holder::DeadLetters, dead_letters)],
         };
+        let watched = sinks.into_iter().map(|(holder, operator)| {
+            operator.report("write", TICK);
+            Watched {
+                holder,
+                operator: Arc::clone(operator),
+                stall_timeout,
+                silent: Duration::ZERO,
+                kept: None,
+            }
+        });
         let operators = operators.iter();
         Self {
             in_flight,
@@ -78,10 +84,7 @@ impl<'a> Monitor<'a> {
                 .filter(|operator| !Arc::ptr_eq(operator, sink))
                 .map(Arc::clone)
                 .collect(),
-            watched: [
-                watched(Holder::Sink, sink),
-                watched(Holder::DeadLetters, dead_letters),
-            ],
+            watched: watched.collect(),
         }
     }
 

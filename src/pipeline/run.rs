@@ -14,6 +14,7 @@ use super::boxed_chain::BoxChain;
 use super::chain::{Chain, Outputs};
 use super::dead_letter::{DeadLetter, DeadLetters};
 use super::delivery::Holder;
+use super::driver;
 use super::ending::{Abort, Ending};
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
@@ -115,6 +116,7 @@ where
             dead_letter_operator: self.dead_letter_operator,
             in_flight: self.in_flight,
             lag: self.lag,
+            driver: self.driver,
         }
     }
 }
@@ -168,6 +170,7 @@ where
         dead_letter_operator,
         in_flight,
         lag,
+        mut driver,
     } = job;
     let (convert, mut dead) = dead_letters.into_parts();
     let shared = Arc::new(Shared::new(
@@ -176,6 +179,7 @@ where
         dead_letter_operator,
         Arc::clone(&in_flight),
         dead.is_some(),
+        driver.as_ref().map(|driver| driver.turns()),
     ));
     let _closing = CloseLetters(&shared);
     let clock = in_flight.clock();
@@ -199,11 +203,16 @@ where
         let mut writing_letters: Part<'_> = writing_letters;
         let result = {
             let mut work = pin!(async {
-                tokio::try_join!(
-                    flow.run(&mut source, chain.into_stage(), &channel),
-                    &mut delivering,
-                    &mut writing_letters,
-                )
+                let working = async {
+                    tokio::try_join!(
+                        flow.run(&mut source, chain.into_stage(), &channel),
+                        &mut delivering,
+                        &mut writing_letters,
+                    )?;
+                    shared.turns.iter().for_each(|turns| turns.finish());
+                    Ok(())
+                };
+                tokio::try_join!(working, driver::run(driver.as_deref_mut(), shared.room()))
             });
             let monitor = Monitor::new(
                 in_flight,
@@ -212,6 +221,7 @@ where
                 &operators,
                 &shared.sink,
                 &shared.dead_letters,
+                shared.turns.is_some(),
             );
             tokio::select! {
                 biased;
@@ -228,6 +238,7 @@ where
                 }),
             }
         };
+        shared.turns.iter().for_each(|turns| turns.shut());
         let begun = asked.get().copied().unwrap_or_else(|| clock.now());
         let result = match result {
             Err(lost @ PipelineError::Lost { .. }) => {
@@ -246,6 +257,7 @@ where
         };
         (result, begun)
     };
+    driver::close(driver, &mut abort).await;
     // What was in the operators is dropped by now, un-acknowledged; so are letters that were not
     // written.
     shared.close_letters();

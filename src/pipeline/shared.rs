@@ -11,15 +11,19 @@ use tokio::sync::Notify;
 
 use super::dead_letter::DeadLetter;
 use super::delivery::{AckTracker, Delivery, Holder};
+use super::driver::Room;
 use super::error::PipelineError;
 use super::in_flight::InFlight;
 use super::operator::Operator;
+use super::turns::Turns;
 
 pub(super) struct Shared<L> {
     operators: Arc<[Arc<Operator>]>,
     pub(super) sink: Arc<Operator>,
     pub(super) dead_letters: Arc<Operator>,
     in_flight: Arc<InFlight>,
+    /// Where the pipeline ends in transactions.
+    pub(super) turns: Option<Arc<dyn Turns>>,
     /// Wakes the flow: there is room again, or it is to drain.
     pub(super) flow: Notify,
     draining: AtomicBool,
@@ -52,12 +56,14 @@ impl<L> Shared<L> {
         dead_letters: Arc<Operator>,
         in_flight: Arc<InFlight>,
         takes_letters: bool,
+        turns: Option<Arc<dyn Turns>>,
     ) -> Self {
         Self {
             operators,
             sink,
             dead_letters,
             in_flight,
+            turns,
             flow: Notify::new(),
             draining: AtomicBool::new(false),
             letters: Mutex::new(takes_letters.then(VecDeque::new)),
@@ -72,6 +78,16 @@ impl<L> Shared<L> {
     pub(super) fn source(&self) -> &Arc<Operator> {
         // The source is the first; there is always a sink.
         self.operators.first().unwrap_or(&self.sink)
+    }
+
+    /// Returns what records report to that pass into a transaction.
+    pub(super) fn room(&self) -> Room<'_> {
+        Room {
+            in_flight: &self.in_flight,
+            flow: &self.flow,
+            source: self.source(),
+            sink: &self.sink,
+        }
     }
 
     /// Returns the sink of this name, of several; without a name, the only one.

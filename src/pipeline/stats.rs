@@ -99,7 +99,7 @@ impl fmt::Debug for PipelineStats {
 }
 
 /// The counts of records, by operator. Displayed as a line for each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PipelineReport {
     /// Records of the source all of whose effects are durable.
@@ -144,6 +144,15 @@ pub struct OperatorReport {
 }
 
 impl OperatorReport {
+    fn add(&mut self, other: &Self) {
+        self.taken += other.taken;
+        self.passed += other.passed;
+        self.skipped += other.skipped;
+        self.withdrawn += other.withdrawn;
+        self.dead_lettered += other.dead_lettered;
+        self.errors += other.errors;
+    }
+
     fn of(operator: &Operator) -> Self {
         let counts = &operator.counts;
         Self {
@@ -160,6 +169,27 @@ impl OperatorReport {
 }
 
 impl PipelineReport {
+    /// Returns the sums of this one and that of another run of the same pipeline, or of another group of it.
+    pub(super) fn plus(mut self, other: &Self) -> Self {
+        self.acknowledged += other.acknowledged;
+        self.dead_letters += other.dead_letters;
+        self.in_flight += other.in_flight;
+        self.in_flight_bytes += other.in_flight_bytes;
+        self.oldest = self.oldest.max(other.oldest);
+        self.lag = match (self.lag, &other.lag) {
+            (Some(lag), Some(other)) => Some(lag.plus(other)),
+            (lag, other) => lag.or(*other),
+        };
+        for operator in &other.operators {
+            let known = self.operators.iter_mut();
+            match known.into_iter().find(|known| known.name == operator.name) {
+                Some(known) => known.add(operator),
+                None => self.operators.push(operator.clone()),
+            }
+        }
+        self
+    }
+
     /// Returns the counts of the operator of this name; of the first, where several have it.
     #[must_use]
     pub fn operator(&self, name: &str) -> Option<&OperatorReport> {

@@ -5,6 +5,7 @@
 
 mod churn;
 mod errors;
+mod exactly_once;
 mod gaps;
 mod holds;
 mod pipelines;

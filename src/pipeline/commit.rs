@@ -1,0 +1,386 @@
+//! The transactions of a pipeline, one after the other: the machine, without I/O.
+//!
+//! **Problem.** Each call of a transaction may fail in ways that ask for the same call again, for an
+//! abort, for a new producer, or for the end; a commit may have an outcome that is not known; and a record
+//! that brokers always refuse must not abort its transaction for ever, nor an outage make it a letter.
+//!
+//! **Choice.** One machine decides, of the outcome of each step, what the next one is. The driver
+//! (`transact`) does the steps. Whatever is not a commit that was answered ends in a rewind: what was held
+//! is dropped, and the source asks for its committed positions anew, which only what was really
+//! committed has moved. So an unknown outcome needs no guess.
+//!
+//! ```text
+//!  Idle ─▶ Beginning ─▶ Passing ─▶ Delivering ─▶ SendingOffsets ─▶ Committing ─▶ Settling ─▶ Idle
+//!                          │ cut: the gate closes      │              │             │ worn
+//!                          └──────┬────────────────────┴──────────────┘             ▼
+//!                                 ▼                                              Renewing
+//!                        Aborting ─▶ Renewing ─▶ Rewinding ─▶ Idle
+//! ```
+
+use std::time::Duration;
+
+use crate::kafka::Verdict;
+
+/// The time in which a second fencing shows that another producer has the same id.
+const FENCED_AGAIN: Duration = Duration::from_secs(60);
+
+/// Transactions that failed for refused records before the one at fault is looked for.
+const REFUSALS: u32 = 2;
+
+/// The next thing to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Wait until a record may pass.
+    Wait,
+    Begin,
+    /// Let records pass, until this time at most, and at most so many of the source's.
+    Pass {
+        until: Duration,
+        most: usize,
+    },
+    /// Close the gate, and wait for the reports of all that was produced.
+    Deliver,
+    SendOffsets,
+    Commit,
+    /// Acknowledge what was held, and open the gate.
+    Settle,
+    Abort,
+    Renew,
+    /// Drop what was held, have the source begin at its committed positions, and open the gate.
+    Rewind,
+}
+
+/// The outcome of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Done,
+    /// Of [`Step::Settle`]. `is_past` where nothing is left of what was in transactions whose records were refused.
+    Settled {
+        is_empty: bool,
+        is_past: bool,
+    },
+    Failed(Verdict),
+    /// Of [`Step::Deliver`]: records failed for an outage.
+    Undelivered,
+    /// Of [`Step::Deliver`]: brokers refused a record for what it is, among so many of the source's. `is_known` where it
+    /// was alone, and is to be a letter.
+    Refused {
+        records: usize,
+        is_known: bool,
+    },
+}
+
+/// The end of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// By an error that no further try removes.
+    Stopped,
+    /// Another producer has the same transactional id.
+    FencedAgain,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Idle,
+    Beginning,
+    Passing,
+    Delivering,
+    SendingOffsets,
+    Committing,
+    Settling,
+    /// `renew` where the producer is of no use afterward.
+    Aborting {
+        renew: bool,
+    },
+    /// `rewind` where a transaction has failed, not where only its producer is not to be used again.
+    Renewing {
+        rewind: bool,
+    },
+    Rewinding,
+}
+
+#[derive(Debug)]
+pub(super) struct Commits {
+    interval: Duration,
+    /// The longest time for which one step is repeated, and that of a transaction.
+    timeout: Duration,
+    state: State,
+    /// The time of the first try of a step that is repeated.
+    repeated_since: Option<Duration>,
+    /// Failures since the last commit.
+    failures: u32,
+    /// Transactions that failed for refused records, until all that was in them is committed.
+    refusals: u32,
+    /// The most records of the source in a transaction: fewer at each refusal, until the one at fault is alone.
+    most: usize,
+    /// The begin of the transaction.
+    began: Duration,
+    fenced_at: Option<Duration>,
+}
+
+impl Commits {
+    /// Returns the machine of transactions that are cut after `interval`, and time out after `timeout`.
+    pub(super) fn new(interval: Duration, timeout: Duration) -> Self {
+        Self {
+            interval: interval.min(timeout / 2),
+            timeout,
+            state: State::Idle,
+            repeated_since: None,
+            failures: 0,
+            refusals: 0,
+            most: usize::MAX,
+            began: Duration::ZERO,
+            fenced_at: None,
+        }
+    }
+
+    pub(super) fn step(&self) -> Step {
+        match self.state {
+            State::Idle => Step::Wait,
+            State::Beginning => Step::Begin,
+            State::Passing => Step::Pass {
+                until: self.began + self.interval,
+                most: self.most,
+            },
+            State::Delivering => Step::Deliver,
+            State::SendingOffsets => Step::SendOffsets,
+            State::Committing => Step::Commit,
+            State::Settling => Step::Settle,
+            State::Aborting { .. } => Step::Abort,
+            State::Renewing { .. } => Step::Renew,
+            State::Rewinding => Step::Rewind,
+        }
+    }
+
+    /// Returns the number of failures since the last commit, by which the next try is delayed.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Returns whether a record that is refused alone in its transaction is at fault: it was tried before.
+    pub(super) fn is_sure(&self) -> bool {
+        self.refusals >= REFUSALS
+    }
+
+    /// Notes the outcome of the step. `is_worn` says whether the producer is not to be trusted with another
+    /// transaction.
+    ///
+    /// # Errors
+    ///
+    /// The end, where there is no next step.
+    pub(super) fn done(
+        &mut self,
+        now: Duration,
+        outcome: Outcome,
+        is_worn: bool,
+    ) -> Result<(), End> {
+        if outcome == Outcome::Failed(Verdict::Again) && self.may_repeat(now) {
+            return Ok(());
+        }
+        self.repeated_since = None;
+        self.state = match outcome {
+            Outcome::Done => self.after(now, is_worn),
+            Outcome::Settled { is_empty, is_past } => {
+                if is_past {
+                    (self.refusals, self.most) = (0, usize::MAX);
+                }
+                if !is_empty {
+                    self.failures = 0;
+                }
+                self.after(now, is_worn)
+            }
+            Outcome::Failed(verdict) => self.failed(now, verdict)?,
+            // Brokers refuse what follows a failed record on its partition once more.
+            Outcome::Undelivered => {
+                self.failures = self.failures.saturating_add(1);
+                State::Aborting { renew: true }
+            }
+            Outcome::Refused { records, is_known } => {
+                self.refused(records, is_known);
+                State::Aborting { renew: true }
+            }
+        };
+        Ok(())
+    }
+
+    fn may_repeat(&mut self, now: Duration) -> bool {
+        let since = *self.repeated_since.get_or_insert(now);
+        now.saturating_sub(since) < self.timeout
+    }
+
+    /// Returns the state after a step that succeeded.
+    fn after(&mut self, now: Duration, is_worn: bool) -> State {
+        match self.state {
+            State::Idle => State::Beginning,
+            State::Beginning => {
+                self.began = now;
+                State::Passing
+            }
+            State::Passing => State::Delivering,
+            State::Delivering => State::SendingOffsets,
+            State::SendingOffsets => State::Committing,
+            State::Committing => State::Settling,
+            State::Settling if is_worn => State::Renewing { rewind: false },
+            State::Settling => State::Idle,
+            State::Aborting { renew } if renew || is_worn => State::Renewing { rewind: true },
+            State::Aborting { .. } | State::Renewing { rewind: true } => State::Rewinding,
+            State::Renewing { rewind: false } | State::Rewinding => State::Idle,
+        }
+    }
+
+    fn failed(&mut self, now: Duration, verdict: Verdict) -> Result<State, End> {
+        if (verdict, self.state) == (Verdict::Renew, State::Beginning) {
+            // Nothing has failed: the producer was found not to be trusted.
+            return Ok(State::Renewing { rewind: false });
+        }
+        self.failures = self.failures.saturating_add(1);
+        let rewind = self.state != State::Renewing { rewind: false };
+        match (verdict, self.state) {
+            (Verdict::Stop, _) => Err(End::Stopped),
+            (Verdict::Fenced, _) => {
+                // Of a transaction that took too long it says nothing of another producer.
+                let is_young = now.saturating_sub(self.began) < self.timeout;
+                let before = is_young.then(|| self.fenced_at.replace(now)).flatten();
+                match before {
+                    Some(before) if now.saturating_sub(before) < FENCED_AGAIN => {
+                        Err(End::FencedAgain)
+                    }
+                    _ => Ok(State::Renewing { rewind }),
+                }
+            }
+            // A transaction is open, and can be ended.
+            (
+                Verdict::Abort,
+                State::Passing | State::Delivering | State::SendingOffsets | State::Committing,
+            ) => Ok(State::Aborting { renew: false }),
+            // A rewind that failed is made again.
+            (_, State::Rewinding) => Ok(State::Rewinding),
+            (Verdict::Again | Verdict::Abort | Verdict::Renew, _) => Ok(State::Renewing { rewind }),
+        }
+    }
+
+    fn refused(&mut self, records: usize, is_known: bool) {
+        self.failures = self.failures.saturating_add(1);
+        self.refusals = self.refusals.saturating_add(1);
+        if is_known {
+            // It comes again as a letter.
+            self.most = usize::MAX;
+        } else if self.refusals >= REFUSALS {
+            self.most = (self.most.min(records) / 2).max(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn verdicts() -> impl Strategy<Value = Verdict> {
+        prop_oneof![
+            Just(Verdict::Again),
+            Just(Verdict::Abort),
+            Just(Verdict::Renew),
+            Just(Verdict::Fenced),
+        ]
+    }
+
+    /// The outcomes of steps, by the number that is drawn for each.
+    fn outcome(step: Step, draw: (u8, Verdict)) -> Outcome {
+        match (step, draw) {
+            (Step::Wait | Step::Pass { .. }, _) => Outcome::Done,
+            (Step::Settle, (number, _)) => Outcome::Settled {
+                is_empty: number % 2 == 0,
+                is_past: number % 3 == 0,
+            },
+            (Step::Deliver, (0..=20, _)) => Outcome::Undelivered,
+            (Step::Deliver, (21..=40, _)) => Outcome::Refused {
+                records: 10,
+                is_known: false,
+            },
+            (_, (0..=60, verdict)) => Outcome::Failed(verdict),
+            _ => Outcome::Done,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_fails_nothing_is_settled_that_was_not_committed_and_no_producer_is_used_for_good(
+            draws in proptest::collection::vec((0_u8..=255, verdicts()), 1..200),
+        ) {
+            let mut commits = Commits::new(Duration::from_secs(1), Duration::from_secs(10));
+            let (mut now, mut is_committed, mut is_open) = (Duration::ZERO, false, false);
+            // The steps with this producer since something succeeded.
+            let mut in_vain = 0;
+            for draw in draws {
+                // Fences far apart, so that they are no other producer's.
+                now += Duration::from_secs(61);
+                let step = commits.step();
+                match step {
+                    Step::Begin => prop_assert!(!is_open && !is_committed),
+                    Step::Pass { .. } | Step::Deliver | Step::SendOffsets | Step::Commit => {
+                        prop_assert!(is_open);
+                    }
+                    Step::Settle => prop_assert!(is_committed),
+                    _ => {}
+                }
+                let outcome = outcome(step, draw);
+                let is_done = matches!(outcome, Outcome::Done | Outcome::Settled { .. });
+                match (step, is_done) {
+                    (Step::Begin, true) => is_open = true,
+                    (Step::Commit, true) => (is_open, is_committed) = (false, true),
+                    (Step::Settle, _) => is_committed = false,
+                    (Step::Abort | Step::Renew, true) => is_open = false,
+                    _ => {}
+                }
+                in_vain = if is_done { 0 } else { in_vain + 1 };
+                if step == Step::Renew {
+                    in_vain = 0;
+                }
+                prop_assert!(in_vain < 5, "{step:?} again and again");
+                prop_assert_eq!(commits.done(now, outcome, draw.0 % 7 == 0), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_took_too_long_is_no_other_producers() {
+        let seconds = Duration::from_secs;
+        let mut commits = Commits::new(seconds(1), seconds(10));
+        let fence = |commits: &mut Commits, now: u64, took: u64| {
+            commits.state = State::Committing;
+            commits.began = seconds(now - took);
+            commits.done(seconds(now), Outcome::Failed(Verdict::Fenced), false)
+        };
+        assert_eq!(fence(&mut commits, 100, 10), Ok(()));
+        assert_eq!(fence(&mut commits, 120, 11), Ok(()));
+        assert_eq!(fence(&mut commits, 130, 1), Ok(()));
+        assert_eq!(commits.step(), Step::Renew);
+        assert_eq!(fence(&mut commits, 140, 1), Err(End::FencedAgain));
+    }
+
+    #[test]
+    fn the_record_at_fault_is_found_by_halves() {
+        let mut commits = Commits::new(Duration::from_secs(1), Duration::from_secs(10));
+        let mut refuse = |records| {
+            commits.state = State::Delivering;
+            let outcome = Outcome::Refused {
+                records,
+                is_known: false,
+            };
+            commits
+                .done(Duration::ZERO, outcome, false)
+                .expect("it goes on");
+            (commits.most, commits.is_sure())
+        };
+        assert_eq!(
+            refuse(1_000),
+            (usize::MAX, false),
+            "once may be for a neighbor"
+        );
+        assert_eq!(refuse(1_000), (500, true));
+        assert_eq!(refuse(500), (250, true));
+        assert_eq!(refuse(1), (1, true));
+    }
+}

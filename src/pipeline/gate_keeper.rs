@@ -1,0 +1,205 @@
+//! The gate as the parts of a running pipeline share it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::gate::{Gate, Passed};
+use super::position::Position;
+use super::reason::Reason;
+use super::turns::{Held, Turn, Turns};
+use crate::kafka::ProducerRecord;
+
+/// A record that passes, with what is produced of it.
+pub(super) type PassedRecord = Passed<ProducerRecord, Held>;
+
+pub(super) struct GateKeeper {
+    state: Mutex<State>,
+    /// Wakes the driver.
+    wake: Notify,
+    /// Wakes those that flush.
+    settled: Notify,
+}
+
+struct State {
+    gate: Gate<ProducerRecord, Held>,
+    /// A transaction holds records.
+    is_busy: bool,
+    /// Waiting for what is before the gate makes no sense any more: nothing more comes.
+    is_flushing: bool,
+    /// Positions are to be committed soon, whether records pass or not.
+    is_due: bool,
+    /// The flow and the sinks have ended.
+    has_finished: bool,
+    /// The driver has ended: nothing passes.
+    has_ended: bool,
+    /// Records that brokers refuse, which are to be letters.
+    refused: HashMap<Position, Reason>,
+}
+
+impl GateKeeper {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                gate: Gate::new(),
+                is_busy: false,
+                is_flushing: false,
+                is_due: false,
+                has_finished: false,
+                has_ended: false,
+                refused: HashMap::new(),
+            }),
+            wake: Notify::new(),
+            settled: Notify::new(),
+        })
+    }
+
+    /// Adds outputs of a record.
+    pub(super) fn add(&self, turn: &Turn, outputs: impl IntoIterator<Item = ProducerRecord>) {
+        self.state.lock().gate.add(turn, outputs);
+    }
+
+    /// Returns the reason for which brokers refuse what is made of a record.
+    pub(super) fn refusal(&self, position: &Position) -> Option<Reason> {
+        self.state.lock().refused.get(position).cloned()
+    }
+
+    /// Notes a record that brokers refuse: it is to be a letter. Returns `false` where it was one already.
+    pub(super) fn refuse(&self, position: Position, reason: Reason) -> bool {
+        let before = self.state.lock().refused.insert(position, reason);
+        before.is_none()
+    }
+
+    /// Notes what is committed: refused records among it are letters now.
+    pub(super) fn committed(&self, passed: &HashMap<Arc<str>, Position>) {
+        let mut state = self.state.lock();
+        state.is_due = false;
+        state.refused.retain(|position, _| {
+            let passed = passed.get(position.partition());
+            passed.is_none_or(|passed| *passed < *position)
+        });
+    }
+
+    /// Lets the next record pass that may.
+    pub(super) fn pass(&self) -> Option<PassedRecord> {
+        let mut state = self.state.lock();
+        let passed = state.gate.pass();
+        state.is_busy |= passed.is_some();
+        passed
+    }
+
+    pub(super) fn close(&self) {
+        self.state.lock().gate.close();
+    }
+
+    /// Opens the gate after a transaction has ended, one way or the other.
+    pub(super) fn open(&self) {
+        let mut state = self.state.lock();
+        state.is_busy = false;
+        state.gate.open();
+        drop(state);
+        self.settled.notify_waiters();
+    }
+
+    /// Returns whether nothing comes again: the source has ended, or is stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        let state = self.state.lock();
+        state.is_flushing || state.has_finished
+    }
+
+    /// Waits until a record may pass, or positions are to be committed. Returns `false` once nothing will any more.
+    pub(super) async fn ready(&self) -> bool {
+        loop {
+            {
+                let state = self.state.lock();
+                if state.gate.has_ready() || state.is_due {
+                    return true;
+                }
+                if state.has_finished {
+                    return false;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Returns whether a transaction is to be cut although its time is not over: all that may pass has, and a caller waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        let state = self.state.lock();
+        if state.gate.has_ready() {
+            return false;
+        }
+        state.is_due || state.is_flushing || state.has_finished
+    }
+
+    /// Resolves when something has changed. Cancel safe.
+    pub(super) async fn changed(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Waits until all that is before the gate has passed and is settled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(super) async fn flush(&self) {
+        loop {
+            let settled = self.settled.notified();
+            {
+                let mut state = self.state.lock();
+                if state.has_ended || state.gate.is_empty() && !state.is_busy {
+                    return;
+                }
+                state.is_flushing = true;
+            }
+            self.wake.notify_one();
+            settled.await;
+        }
+    }
+}
+
+impl Turns for GateKeeper {
+    fn enter(&self, position: &Position) -> Turn {
+        self.state.lock().gate.enter(position.clone())
+    }
+
+    fn end(&self, turn: &Turn, held: Held) {
+        let (may_pass, late) = self.state.lock().gate.end(turn, held);
+        drop(late);
+        if may_pass {
+            self.wake.notify_one();
+        }
+    }
+
+    fn hurry(&self) {
+        self.state.lock().is_due = true;
+        self.wake.notify_one();
+    }
+
+    fn give_up(&self, turn: &Turn) {
+        let mut state = self.state.lock();
+        let may_pass = state.gate.give_up(turn);
+        let is_flushing = state.is_flushing;
+        drop(state);
+        if may_pass || is_flushing {
+            self.wake.notify_one();
+            self.settled.notify_waiters();
+        }
+    }
+    fn finish(&self) {
+        self.state.lock().has_finished = true;
+        self.wake.notify_one();
+    }
+
+    fn shut(&self) {
+        let mut state = self.state.lock();
+        state.has_ended = true;
+        let gate = std::mem::replace(&mut state.gate, Gate::new());
+        drop(state);
+        // Outside the lock: acknowledgements and guards are the source's code.
+        drop(gate);
+        self.settled.notify_waiters();
+    }
+}
