@@ -98,11 +98,17 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                         self.hurry();
                     }
                     Some(Ok(SourceEvent::Closing(name, guard))) => {
+                        if let Some(turns) = &self.shared.turns {
+                            turns.leaving(&name);
+                        }
                         partitions.close(&name, guard);
                         self.hurry();
                         self.withdraw(&mut parked);
                     }
                     Some(Ok(SourceEvent::Lost(name))) => {
+                        if let Some(turns) = &self.shared.turns {
+                            turns.leaving(&name);
+                        }
                         partitions.lose(&name);
                         self.withdraw(&mut parked);
                     }

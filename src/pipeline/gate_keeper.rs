@@ -31,6 +31,8 @@ struct State {
     is_flushing: bool,
     /// Positions are to be committed soon, whether records pass or not.
     is_due: bool,
+    /// Partitions that go, or have gone, since this was last asked.
+    leaving: Vec<Arc<str>>,
     /// The flow and the sinks have ended.
     has_finished: bool,
     /// The driver has ended: nothing passes.
@@ -47,6 +49,7 @@ impl GateKeeper {
                 is_busy: false,
                 is_flushing: false,
                 is_due: false,
+                leaving: Vec::new(),
                 has_finished: false,
                 has_ended: false,
                 refused: HashMap::new(),
@@ -75,11 +78,25 @@ impl GateKeeper {
     /// Notes what is committed: refused records among it are letters now.
     pub(super) fn committed(&self, passed: &HashMap<Arc<str>, Position>) {
         let mut state = self.state.lock();
-        state.is_due = false;
         state.refused.retain(|position, _| {
             let passed = passed.get(position.partition());
             passed.is_none_or(|passed| *passed < *position)
         });
+    }
+
+    /// Returns whether a record waits for the next transaction.
+    pub(super) fn has_ready(&self) -> bool {
+        self.state.lock().gate.has_ready()
+    }
+
+    /// Takes the partitions that go, or have gone, since this was last asked.
+    pub(super) fn take_leaving(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.state.lock().leaving)
+    }
+
+    /// Takes the wish that positions are committed soon: those that are listed from now on are.
+    pub(super) fn take_due(&self) -> bool {
+        std::mem::take(&mut self.state.lock().is_due)
     }
 
     /// Lets the next record pass that may.
@@ -114,11 +131,14 @@ impl GateKeeper {
         loop {
             {
                 let state = self.state.lock();
-                if state.gate.has_ready() || state.is_due {
+                if state.gate.has_ready() {
                     return true;
                 }
                 if state.has_finished {
                     return false;
+                }
+                if state.is_due {
+                    return true;
                 }
             }
             self.wake.notified().await;
@@ -171,6 +191,14 @@ impl Turns for GateKeeper {
         if may_pass {
             self.wake.notify_one();
         }
+    }
+
+    fn leaving(&self, partition: &Arc<str>) {
+        let mut state = self.state.lock();
+        state
+            .refused
+            .retain(|position, _| position.partition() != partition);
+        state.leaving.push(Arc::clone(partition));
     }
 
     fn hurry(&self) {

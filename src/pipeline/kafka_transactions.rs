@@ -11,8 +11,9 @@ use super::gate_keeper::GateKeeper;
 use super::kafka_source::name;
 use super::map_item::MapItem;
 use super::source::Source;
-use super::transact::{Positions, Transact, Transactions, Trouble};
+use super::transact::Transact;
 use super::transactional_sink::{Producer, Way};
+use super::transactions::{Positions, Transactions, Trouble};
 use crate::kafka::{
     KafkaError, KafkaSettings, KafkaSource, KafkaSourceControl, NotTaken, ProducerRecord,
     TransactionSettings, TransactionalProducer, Verdict,
@@ -301,6 +302,10 @@ impl Transactions for KafkaTransaction {
     async fn rewind(&mut self) -> Result<(), Trouble> {
         self.source.rewind().await;
         Ok(())
+    }
+
+    fn has_partitions(&self) -> bool {
+        self.source.has_opened_all()
     }
 
     fn is_worn(&self) -> bool {

@@ -179,6 +179,8 @@ mod transactional_job;
 mod transactional_output;
 #[cfg(feature = "kafka")]
 mod transactional_sink;
+#[cfg(feature = "kafka")]
+mod transactions;
 #[cfg_attr(
     not(feature = "kafka"),
     expect(dead_code, reason = "transactions are Kafka's")

@@ -1,7 +1,6 @@
 //! The driver of a pipeline's transactions: it does the steps that [`commit`](super::commit) decides on.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,52 +15,14 @@ use super::gate_keeper::{GateKeeper, PassedRecord};
 use super::operator::Operator;
 use super::position::Position;
 use super::reason::Reason;
+use super::transactions::{Positions, Transactions, Trouble};
 use super::turns::{Held, Turns};
-use crate::kafka::{KafkaError, ProducerRecord, Verdict};
+use crate::kafka::{KafkaError, Verdict};
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
 
-/// The positions that a transaction commits: of each partition the last record that passed.
-pub(super) type Positions = HashMap<Arc<str>, Position>;
-
-/// A step that failed, and what that asks for.
-#[derive(Debug)]
-pub(super) struct Trouble {
-    pub(super) verdict: Verdict,
-    pub(super) error: KafkaError,
-}
-
-/// A transactional producer, and the source whose positions it commits.
-pub(super) trait Transactions: Send + 'static {
-    /// Makes the producer, and has the source commit nothing by itself.
-    fn open(&mut self) -> impl Future<Output = Result<(), KafkaError>> + Send;
-    fn begin(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    /// Produces a record as soon as there is room. Its failure is among the [`delivered`](Self::delivered).
-    fn produce(&mut self, record: ProducerRecord) -> impl Future<Output = ()> + Send;
-    /// Waits for the reports of all that was produced. Returns the failures.
-    fn delivered(&mut self) -> impl Future<Output = Result<Vec<KafkaError>, Trouble>> + Send;
-    /// Sends the positions of all open partitions, those of `passed` raised. `is_current` is asked in the step that lists
-    /// them: where it says no, nothing is sent.
-    fn send_offsets(
-        &mut self,
-        passed: &Positions,
-        is_current: &(dyn Fn() -> bool + Sync),
-    ) -> impl Future<Output = Result<(), Trouble>> + Send;
-    fn commit(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    fn abort(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    /// Makes another producer of the same id: what the one before had open is committed or aborted by then.
-    fn renew(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    /// Has the source begin at its committed positions, once those are stable.
-    fn rewind(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    /// Returns whether the producer is not to be trusted with another transaction.
-    fn is_worn(&self) -> bool;
-    /// Aborts what is open, within a bounded time.
-    fn close(&mut self) -> impl Future<Output = ()> + Send;
-    /// Names the group that they are of, before they are opened.
-    fn set_group(&mut self, group: u32);
-    /// Returns the transactional id.
-    fn id(&self) -> String;
-}
+/// The longest delay after failures where no record waits.
+const IDLE_DELAY: Duration = Duration::from_secs(1);
 
 /// Does the steps of a pipeline's transactions.
 pub(super) struct Transact<T> {
@@ -75,6 +36,8 @@ pub(super) struct Transact<T> {
     suspects: Positions,
     /// A record passed whose partition is about to go.
     has_closing: bool,
+    /// Positions were to be committed soon, and are in this transaction.
+    is_due: bool,
     backoff: Backoff,
     rng: fastrand::Rng,
     cause: Option<KafkaError>,
@@ -95,6 +58,7 @@ impl<T: Transactions> Transact<T> {
             passed: Positions::new(),
             suspects: Positions::new(),
             has_closing: false,
+            is_due: false,
             backoff: Backoff::new(&RetryPolicy::default()),
             rng: fastrand::Rng::with_seed(entropy()),
             cause: None,
@@ -156,7 +120,8 @@ impl<T: Transactions> Transact<T> {
                 return Err(self.ended(room.sink, end));
             }
             if outcome == Outcome::Failed(Verdict::Again) {
-                self.delay_as_after(1).await;
+                // A transaction may be open: it has no time for more.
+                tokio::time::sleep(self.backoff.delay(1, &mut self.rng)).await;
             }
         }
     }
@@ -173,13 +138,17 @@ impl<T: Transactions> Transact<T> {
 
     /// Waits after failures, the longer the more there were since the last commit.
     async fn delay(&mut self) {
-        self.delay_as_after(0).await;
-    }
-
-    async fn delay_as_after(&mut self, failures: u32) {
-        let failures = self.commits.failures().max(failures);
+        let failures = self.commits.failures();
         if failures > 0 {
-            tokio::time::sleep(self.backoff.delay(failures, &mut self.rng)).await;
+            let delay = self.backoff.delay(failures, &mut self.rng);
+            // A record may come soon, and failed transactions without any say nothing of it.
+            let is_idle = self.held.is_empty() && !self.gate.has_ready();
+            let delay = if is_idle {
+                delay.min(IDLE_DELAY)
+            } else {
+                delay
+            };
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -275,6 +244,7 @@ impl<T: Transactions> Transact<T> {
     }
 
     async fn send_offsets(&mut self) -> Outcome {
+        self.is_due |= self.gate.take_due();
         // A partition that was lost took its tracker along: where it has come back since, the first record of it is not
         // current, although the last one is.
         let mut ends: HashMap<&Arc<str>, [&Held; 2]> = HashMap::new();
@@ -292,8 +262,7 @@ impl<T: Transactions> Transact<T> {
     /// Acknowledges what was committed, and opens the gate.
     fn settle(&mut self, room: Room<'_>) -> Outcome {
         room.sink.succeeded();
-        self.cause = None;
-        let is_empty = self.held.is_empty();
+        (self.cause, self.is_due) = (None, false);
         let acknowledged = &room.source.counts.acknowledged;
         acknowledged.fetch_add(self.held.len() as u64, Ordering::Relaxed);
         let passed = &self.passed;
@@ -303,7 +272,6 @@ impl<T: Transactions> Transact<T> {
         self.held.drain(..).for_each(|(_, held)| held.done());
         self.clear();
         Outcome::Settled {
-            is_empty,
             is_past: self.suspects.is_empty(),
         }
     }
@@ -314,6 +282,10 @@ impl<T: Transactions> Transact<T> {
     ///
     /// Where nothing comes again, since the pipeline stops: what was held is not published.
     async fn rewind(&mut self, sink: &Operator) -> Result<Outcome, PipelineError> {
+        // Where none is open yet, the next that opens asks for it.
+        if std::mem::take(&mut self.is_due) && self.transactions.has_partitions() {
+            self.gate.hurry();
+        }
         // Of a transaction without records nothing is to come again.
         if !self.held.is_empty() {
             if self.gate.is_stopping() {
@@ -332,6 +304,9 @@ impl<T: Transactions> Transact<T> {
     }
 
     fn clear(&mut self) {
+        for partition in self.gate.take_leaving() {
+            self.suspects.remove(&partition);
+        }
         self.held.clear();
         self.passed.clear();
         self.has_closing = false;

@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::admission::Limits;
+use crate::kafka::ProducerRecord;
 use crate::pipeline::in_flight::InFlight;
 use crate::pipeline::partition::Partitions;
 use crate::pipeline::turns::Turn;
@@ -155,12 +156,7 @@ impl Transactions for Fake {
                 state.is_lost = is_worn;
             }
             // Its answer was lost, at times after it was carried out.
-            Err(trouble) if trouble.verdict == Verdict::Renew => {
-                drop(state);
-                if self.0.chance(50) {
-                    self.0.state.lock().apply();
-                }
-            }
+            Err(trouble) if trouble.verdict == Verdict::Renew && self.0.chance(50) => state.apply(),
             Err(_) => {}
         }
         failed
@@ -185,6 +181,10 @@ impl Transactions for Fake {
             epoch.fetch_add(1, SeqCst);
         }
         Ok(())
+    }
+
+    fn has_partitions(&self) -> bool {
+        true
     }
 
     fn is_worn(&self) -> bool {

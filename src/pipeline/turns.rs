@@ -24,6 +24,9 @@ pub(super) trait Turns: Send + Sync {
     /// Ends a record that was given up.
     fn give_up(&self, turn: &Turn);
 
+    /// Notes that a partition is about to go, or has gone: what is known of its records is another reader's.
+    fn leaving(&self, partition: &Arc<str>);
+
     /// Notes that a partition is about to go, or has come: positions are to be committed soon. Where one begins at the
     /// newest record that place is to be known before anything else is.
     fn hurry(&self);

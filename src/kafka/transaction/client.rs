@@ -213,7 +213,12 @@ impl ClientContext for Reports {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        self.errors.note();
+        match error.rdkafka_error_code() {
+            // A broker that can't be reached need have no part in the transaction; a request that was lost with its
+            // connection is known by its time.
+            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {}
+            _ => self.errors.note(),
+        }
         match error.rdkafka_error_code() {
             // The next call's answer says it, with its flags.
             Some(RDKafkaErrorCode::Fatal) => {}

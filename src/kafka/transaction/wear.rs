@@ -8,9 +8,9 @@
 //! **Choice.** The time, which librdkafka can't hide. A request without an answer takes all of `socket.timeout.ms`. One
 //! that was lost with its connection is sent again after `retry.backoff.ms`, 20 % less at the least, and offsets after 500 ms. So a
 //! producer is worn whose commit, abort or offsets took nearly as long as that, whatever the reason. The loss of a
-//! connection is no error event: librdkafka logs it below the level of errors. An error event, which says that brokers are
-//! down or a request timed out, wears all the same, and so does a commit or an abort that was answered with an error. The
-//! next producer's `init_transactions` raises the epoch, which ends all that is late.
+//! connection is no error event: librdkafka logs it below the level of errors. An error event, such as that a request
+//! timed out, wears all the same, but for one of a broker that can't be reached, which need have no part in this; and so
+//! does a commit or an abort that was answered with an error. The next producer's `init_transactions` raises the epoch, which ends all that is late.
 //!
 //! **Rejected.** Statistics, which count the tries (`req.EndTxn`, `txretries`): they come by an interval, so that each commit
 //! would wait for the next, or they are too late. librdkafka's debug log, which has a line for each try: and one
