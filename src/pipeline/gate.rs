@@ -24,8 +24,8 @@ use super::position::Position;
 use super::turns::Turn;
 use crate::progress::NumberedQueue;
 
-/// Records `R` that were made of a source's records, and what of these is to be held, `H`, until the
-/// transaction is committed.
+/// The records before a transaction. `R` is what was made of a source's record, and `H` the duty to acknowledge that one,
+/// which is held until the transaction is committed.
 #[derive(Debug)]
 pub(super) struct Gate<R, H> {
     lines: HashMap<Arc<str>, NumberedQueue<Entry<R, H>>>,

@@ -27,7 +27,7 @@ struct State {
     gate: Gate<ProducerRecord, Held>,
     /// A transaction holds records.
     is_busy: bool,
-    /// Waiting for what is before the gate makes no sense any more: nothing more comes.
+    /// A flush waits: nothing comes after what is before the gate.
     is_flushing: bool,
     /// Positions are to be committed soon, whether records pass or not.
     is_due: bool,

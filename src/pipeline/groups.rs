@@ -20,8 +20,8 @@ use super::stats::PipelineReport;
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
 
-/// A pipeline runs in one task. Groups of it run on threads of their own, as members of one consumer group, and so use more
-/// than one core. Made by [`Pipeline::groups`].
+/// Several pipelines of one kind, each on a thread of its own: a pipeline runs in one task, and groups of it use more than one
+/// core, as members of one consumer group. Made by [`Pipeline::groups`].
 ///
 /// # Errors
 ///
@@ -30,7 +30,8 @@ use crate::retry::{Backoff, RetryPolicy};
 ///
 /// # Cancel safety
 ///
-/// Dropped, a run is as a crash of all groups: they give up what is in flight.
+/// Dropped, a run is as a crash of all groups: they give up what is in flight, and their threads end once their sources and
+/// sinks are closed.
 #[must_use = "groups do nothing until they are run"]
 pub struct Groups {
     count: u32,

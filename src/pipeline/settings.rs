@@ -143,6 +143,8 @@ impl PipelineSettings {
     /// logged as a warning, with the record's position, and
     /// [`PipelineStats::health`](super::PipelineStats::health) names it.
     ///
+    /// It has no effect where a pipeline ends in transactions: each of their calls has a time of its own.
+    ///
     /// Default: 10 min. Valid: 1 s to 24 h, or none.
     #[must_use]
     pub fn stall_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {

@@ -23,7 +23,8 @@ where
     /// what it costs, is said at [`Guarantee`](super::Guarantee), which [`KafkaTransactions::guarantee`] sets.
     ///
     /// A record whose output brokers always refuse is a dead letter, alone, once it was tried in a transaction by itself. A topic
-    /// that does not exist or may not be written to ends the pipeline.
+    /// that does not exist or may not be written to ends the pipeline, and so does a refused record where there are no dead
+    /// letters.
     ///
     /// Where the pipeline ends by an error, what was not committed by then, up to an interval, is given again by the next run.
     /// Each job of an application that runs at the same time needs an application or instance name of its own:

@@ -27,8 +27,8 @@ pub(super) trait Turns: Send + Sync {
     /// Notes that a partition is about to go, or has gone: what is known of its records is another reader's.
     fn leaving(&self, partition: &Arc<str>);
 
-    /// Notes that a partition is about to go, or has come: positions are to be committed soon. Where one begins at the
-    /// newest record that place is to be known before anything else is.
+    /// Asks for a commit of positions soon: a partition is about to go, or has been opened. The next reader of one that was
+    /// opened at the newest record would begin behind what comes until then.
     fn hurry(&self);
 
     /// Notes that nothing comes any more.
