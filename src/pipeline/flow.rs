@@ -98,17 +98,13 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                         self.hurry();
                     }
                     Some(Ok(SourceEvent::Closing(name, guard))) => {
-                        if let Some(turns) = &self.shared.turns {
-                            turns.leaving(&name);
-                        }
+                        self.leaving(&name);
                         partitions.close(&name, guard);
                         self.hurry();
                         self.withdraw(&mut parked);
                     }
                     Some(Ok(SourceEvent::Lost(name))) => {
-                        if let Some(turns) = &self.shared.turns {
-                            turns.leaving(&name);
-                        }
+                        self.leaving(&name);
                         partitions.lose(&name);
                         self.withdraw(&mut parked);
                     }
@@ -120,6 +116,12 @@ impl<C, L: Clone + Send + 'static> Flow<'_, C, L> {
                     }
                 },
             }
+        }
+    }
+
+    fn leaving(&self, partition: &Arc<str>) {
+        if let Some(turns) = &self.shared.turns {
+            turns.leaving(partition);
         }
     }
 

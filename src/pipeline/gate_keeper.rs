@@ -64,9 +64,14 @@ impl GateKeeper {
         self.state.lock().gate.add(turn, outputs);
     }
 
-    /// Returns the reason for which brokers refuse what is made of a record.
-    pub(super) fn refusal(&self, position: &Position) -> Option<Reason> {
-        self.state.lock().refused.get(position).cloned()
+    /// Returns the reason for which brokers refuse what is made of a record. There is seldom one: its position is asked for only
+    /// then.
+    pub(super) fn refusal(&self, position: impl FnOnce() -> Option<Position>) -> Option<Reason> {
+        if self.state.lock().refused.is_empty() {
+            return None;
+        }
+        let position = position()?;
+        self.state.lock().refused.get(&position).cloned()
     }
 
     /// Notes a record that brokers refuse: it is to be a letter. Returns `false` where it was one already.
@@ -216,6 +221,7 @@ impl Turns for GateKeeper {
             self.settled.notify_waiters();
         }
     }
+
     fn finish(&self) {
         self.state.lock().has_finished = true;
         self.wake.notify_one();

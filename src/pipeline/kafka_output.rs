@@ -92,11 +92,7 @@ impl<T: 'static> KafkaOutput<T> {
         T: Serialize,
     {
         let topic = topic.into();
-        Self::new(sink, move |value| {
-            let json = serde_json::to_vec(value).map_err(|_| NOT_JSON)?;
-            let record = ProducerRecord::new(Arc::clone(&topic), json).key(key(value));
-            Ok::<_, &str>(Some(record))
-        })
+        Self::new(sink, move |value| json_record(&topic, value, &mut key))
     }
 
     fn by_value(
@@ -121,7 +117,18 @@ impl<T: 'static> KafkaOutput<T> {
 }
 
 /// The reason of a value that is no JSON. The error itself may show what the value holds.
-pub(super) const NOT_JSON: &str = "the value cannot be serialized as JSON";
+const NOT_JSON: &str = "the value cannot be serialized as JSON";
+
+/// Returns the record of a value as JSON.
+pub(super) fn json_record<T: Serialize, K: Into<Bytes>>(
+    topic: &Arc<str>,
+    value: &T,
+    mut key: impl FnMut(&T) -> K,
+) -> Result<Option<ProducerRecord>, &'static str> {
+    let json = serde_json::to_vec(value).map_err(|_| NOT_JSON)?;
+    let record = ProducerRecord::new(Arc::clone(topic), json).key(key(value));
+    Ok(Some(record))
+}
 
 /// Records are sent as they are.
 #[diagnostic::do_not_recommend]

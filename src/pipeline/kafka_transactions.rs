@@ -36,10 +36,10 @@ use crate::settings::{ConfigError, SettingsPlace, units};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Guarantee {
-    /// What was made of each record of the source is published, after a crash of some more than once.
+    /// Publishes all that is made of the source's records, after a crash of some more than once.
     AtLeastOnce,
-    /// What was made of each record of the source is seen once, whatever crashes, is stopped, or goes to another member of the
-    /// group.
+    /// Publishes all that is made of the source's records once, whatever crashes, is stopped, or goes to another member of
+    /// the group.
     ExactlyOnce {
         /// The time from a transaction's beginning to its cut. Default: 1 s. Valid: 10 ms to a third of the
         /// [`transaction_timeout`](TransactionSettings::transaction_timeout).

@@ -298,7 +298,7 @@ async fn flow(cluster: &Arc<Cluster>, gate: &Arc<GateKeeper>, in_flight: &InFlig
             } = pending.swap_remove(end);
             let number = position.as_number().expect("a number");
             let is_bad = position.partition() == &names[0] && number == poison;
-            let text = match gate.refusal(&position) {
+            let text = match gate.refusal(|| Some(position.clone())) {
                 Some(_) => format!("letter {position}"),
                 None if is_bad => "poison".to_owned(),
                 None => position.to_string(),

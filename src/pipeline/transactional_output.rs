@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::kafka_output::NOT_JSON;
+use super::kafka_output::json_record;
 use super::reason::Reason;
 use crate::kafka::ProducerRecord;
 
@@ -63,11 +63,7 @@ impl<T: 'static> KafkaRecords<T> {
         T: Serialize,
     {
         let topic = topic.into();
-        Self::new(move |value| {
-            let json = serde_json::to_vec(value).map_err(|_| NOT_JSON)?;
-            let record = ProducerRecord::new(Arc::clone(&topic), json).key(key(value));
-            Ok::<_, &str>(Some(record))
-        })
+        Self::new(move |value| json_record(&topic, value, &mut key))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::kafka::{KafkaSettings, KafkaSink, ProducerRecord};
 pub struct TransactionalSink<T, O> {
     output: O,
     way: Way,
-    /// What it takes are dead letters.
+    /// It takes dead letters.
     is_of_letters: bool,
     records: Vec<ProducerRecord>,
     value: PhantomData<fn(T)>,
@@ -88,8 +88,7 @@ impl<T: Send + 'static, O: TransactionalOutput<T>> Sink<T> for TransactionalSink
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         if let Way::Gate(gate) = &self.way
             && !self.is_of_letters
-            && let Some(position) = delivery.position()
-            && let Some(reason) = gate.refusal(&position)
+            && let Some(reason) = gate.refusal(|| delivery.position())
         {
             delivery.reject(reason);
             return Ok(());

@@ -232,15 +232,19 @@ mod tests {
         }
     }
 
+    fn shared() -> Arc<Shared> {
+        let limits = Limits {
+            records: 10,
+            bytes: 1 << 20,
+        };
+        Shared::new(limits, "group")
+    }
+
     #[test]
     fn a_partition_that_is_another_members_has_no_lag_here() {
         let recorder = LagGauge::default();
         metrics::with_local_recorder(&recorder, || {
-            let limits = Limits {
-                records: 10,
-                bytes: 1 << 20,
-            };
-            let shared = Shared::new(limits, "group");
+            let shared = shared();
             let admission = Arc::clone(&shared.admission);
             let tracker = PartitionTracker::new("events".into(), 0, admission);
             shared.track(&tracker);
@@ -257,11 +261,7 @@ mod tests {
     fn a_rewind_is_over_once_the_thread_has_ended() {
         use futures::FutureExt as _;
 
-        let limits = Limits {
-            records: 10,
-            bytes: 1 << 20,
-        };
-        let shared = Shared::new(limits, "group");
+        let shared = shared();
         let mut waiting = Box::pin(shared.rewind());
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(EndOutput(Arc::clone(&shared)));
@@ -272,11 +272,7 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_where_a_transaction_does_and_it_is_not_taken_for_committed() {
-        let limits = Limits {
-            records: 10,
-            bytes: 1 << 20,
-        };
-        let shared = Shared::new(limits, "group");
+        let shared = shared();
         let admission = Arc::clone(&shared.admission);
         let tracker = PartitionTracker::new("events".into(), 0, admission);
         tracker.start(5, "mark".into());

@@ -76,7 +76,7 @@ impl TransactionalProducer {
     /// Waits for brokers for 30 s at most, or for twice the transaction's time where that is more.
     ///
     /// # Errors
-    /// What can't be used: a setting; librdkafka's mock, which only seems to have transactions; a broker without them; a
+    /// A part that can't be used: a setting; librdkafka's mock, which only seems to have transactions; a broker without them; a
     /// missing right. [`Unreachable`](KafkaError::Unreachable) where no broker answered.
     pub(crate) async fn open(
         kafka: &KafkaSettings,

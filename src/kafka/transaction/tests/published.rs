@@ -1,4 +1,4 @@
-//! What is published, and what an abort or a close takes back.
+//! Records that a commit publishes, and that an abort or a close takes back.
 
 use super::super::sort::Verdict;
 use super::{NotTaken, Rig, add, verdict};

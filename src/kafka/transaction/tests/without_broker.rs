@@ -1,4 +1,4 @@
-//! What needs no broker that has transactions.
+//! Refusals that need no broker with transactions.
 
 use std::sync::mpsc;
 use std::time::Duration;

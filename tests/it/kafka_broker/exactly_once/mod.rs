@@ -212,7 +212,7 @@ async fn write(sink: KafkaSink, topic: String, halted: tokio::sync::watch::Recei
 /// The view of a consumer of what is committed.
 struct View {
     consumer: BaseConsumer,
-    /// What was published of each key, in order.
+    /// The values that were published of each key, in order.
     published: BTreeMap<String, Vec<String>>,
     count: usize,
 }
