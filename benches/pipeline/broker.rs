@@ -25,7 +25,7 @@ const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAQ";
 /// The role of the process that is librdkafka's mock.
 const ROLE: &str = "mock-broker";
 const PATIENCE: Duration = Duration::from_secs(120);
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 
 /// A topic for each thing that is measured, so that none has events of another.
 #[derive(Clone, Copy)]
@@ -104,14 +104,25 @@ impl Broker {
         if self.is_mock() {
             return Ok(name.to_owned());
         }
-        let name = format!("{}-{name}", self.prefix);
-        let topic = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(1));
+        self.make(&format!("{}-{name}", self.prefix))
+    }
+
+    /// Makes a topic of this name, which is to be [deleted](Self::delete).
+    pub(crate) fn make(&self, name: &str) -> Result<String, Failure> {
+        let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
         let created = block_on(self.admin()?.create_topics(&[topic], &options))??;
         for result in created {
             result.map_err(|(topic, code)| format!("topic {topic} was not made: {code}"))?;
         }
-        Ok(name)
+        Ok(name.to_owned())
+    }
+
+    /// Deletes topics. One that was never made is not there to be deleted: its result says so, and does not matter.
+    pub(crate) fn delete(&self, names: &[&str]) -> Result<(), Failure> {
+        let admin = self.admin()?;
+        block_on(admin.delete_topics(names, &AdminOptions::default()))??;
+        Ok(())
     }
 
     /// Deletes the topics where the broker stays.
@@ -121,12 +132,7 @@ impl Broker {
         }
         let names = TOPICS.map(|name| format!("{}-{name}", self.prefix));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        // One that was never made is not there to be deleted: its result says so, and does not matter.
-        block_on(
-            self.admin()?
-                .delete_topics(&names, &AdminOptions::default()),
-        )??;
-        Ok(())
+        self.delete(&names)
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Failure> {

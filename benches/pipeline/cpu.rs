@@ -9,8 +9,9 @@ use crate::bare::{Bare, LOOPS, Loop};
 use crate::broker::{Broker, Topic};
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{beside_server, sdk_loop};
-use crate::report::{Bound, Cell, Report};
-use crate::rig::rounds::{median, percentile};
+use crate::figures::row;
+use crate::report::{Bound, Report};
+use crate::rig::rounds::median;
 use crate::rig::{Failure, clock};
 use crate::stages::{STAGES, Stage, Stages};
 
@@ -224,25 +225,4 @@ impl Rounds {
 
 fn cpu(rounds: &[Round]) -> Vec<f64> {
     rounds.iter().map(|round| round.cpu_us).collect()
-}
-
-fn row(
-    report: &mut Report,
-    what: String,
-    unit: &'static str,
-    decimals: usize,
-    figures: &[f64],
-    added: f64,
-) {
-    let at = |percent| percentile(figures.iter().copied(), percent);
-    report.row([
-        Cell::text(what),
-        Cell::text(unit),
-        Cell::Number(at(50), decimals),
-        Cell::Number(at(10), decimals),
-        Cell::Number(at(90), decimals),
-        Cell::NOTHING,
-        Cell::Number(added, 2),
-        Cell::Number(figures.len() as f64, 0),
-    ]);
 }

@@ -16,7 +16,8 @@ use crate::changes::board::Board;
 use crate::changes::server::{ChangeServer, Contents};
 use crate::changes::{Clients, beside_server, unique, writing};
 use crate::event::{self, KeyAndJson, Number};
-use crate::report::{Bound, Cell, Report};
+use crate::figures::times;
+use crate::report::{Bound, Report};
 use crate::rig::Failure;
 use crate::rig::times::Times;
 
@@ -55,16 +56,7 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
                 .build()?
                 .block_on(flow.measure(seconds * RATE))
         })?;
-        report.row([
-            Cell::text(format!("{name}, {RATE}/s")),
-            Cell::text("ms"),
-            Cell::Number(latencies.at(0.5), 2),
-            Cell::Number(latencies.at(0.1), 2),
-            Cell::Number(latencies.at(0.9), 2),
-            Cell::Number(latencies.at(0.99), 2),
-            Cell::NOTHING,
-            Cell::Number(latencies.count() as f64, 0),
-        ]);
+        times(report, format!("{name}, {RATE}/s"), &latencies);
         let most = flow.poll.as_secs_f64() * 1e3 + BEYOND;
         if !broker.is_mock() {
             report.bar(

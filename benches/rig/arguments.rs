@@ -63,6 +63,31 @@ impl Arguments {
         self.values.get(name).map(String::as_str)
     }
 
+    /// Returns those of all that an option names, with commas between, or all where it is not given. `a` names `a`, or where
+    /// there is none, all that begin with `a-`.
+    pub(crate) fn chosen<T: Copy>(
+        &self,
+        option: &str,
+        all: &[T],
+        name: impl Fn(&T) -> &'static str,
+    ) -> Vec<T> {
+        let Some(given) = self.value(option) else {
+            return all.to_vec();
+        };
+        let named = |given: &str| -> Vec<T> {
+            let group = format!("{given}-");
+            let exact = all.iter().find(|one| name(one) == given);
+            let of_group = all.iter().filter(|one| name(one).starts_with(&group));
+            let found = exact.map_or_else(|| of_group.copied().collect(), |one| vec![*one]);
+            if found.is_empty() {
+                let names: Vec<&str> = all.iter().map(&name).collect();
+                self.refuse(&format!("--{option} knows {}", names.join(", ")));
+            }
+            found
+        };
+        given.split(',').flat_map(named).collect()
+    }
+
     /// Ends the process, for the arguments can't be followed.
     pub(crate) fn refuse(&self, complaint: &str) -> ! {
         eprintln!("{complaint}\n{}", self.usage());

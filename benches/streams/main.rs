@@ -52,22 +52,14 @@ fn main() -> Result<(), Failure> {
         return done;
     }
     let arguments = Arguments::read(NAME, &OPTIONS);
-    let chosen: Option<Vec<&str>> = arguments
-        .value("scenario")
-        .map(|names| names.split(',').collect());
-    let known = |name: &&str| SCENARIOS.iter().any(|(scenario, _)| scenario == name);
-    if let Some(name) = chosen.iter().flatten().find(|name| !known(name)) {
-        arguments.refuse(&format!("no scenario {name}"));
-    }
+    let scenarios = arguments.chosen("scenario", &SCENARIOS, |(name, _)| name);
     println!(
         "Changes of 1 KB, ten attributes; the fake's streams by HTTP from another process. \
          The KCL's figures are its reference's: 3.1.1 with its adapter, on a machine of this kind"
     );
     let mut table = Table::new();
-    for (name, scenario) in SCENARIOS {
-        if chosen.as_ref().is_none_or(|names| names.contains(&name)) {
-            scenario(&mut table, arguments.quick)?;
-        }
+    for (_, scenario) in scenarios {
+        scenario(&mut table, arguments.quick)?;
     }
     table.print();
     Ok(())

@@ -60,12 +60,12 @@ const OPTIONS: [Value; 4] = [
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::read(BENCH, &OPTIONS);
-    let kinds = chosen(&arguments, "contender", &Kind::ALL, |kind| kind.name());
+    let kinds = arguments.chosen("contender", &Kind::ALL, |kind| kind.name());
     let kinds = match arguments.value("contender") {
         None if arguments.quick => vec![Kind::Ours],
         _ => kinds,
     };
-    let entries = chosen(&arguments, "scenario", &scenarios::all(), Entry::name);
+    let entries = arguments.chosen("scenario", &scenarios::all(), Entry::name);
     let seconds = arguments.value("seconds").map(|given| {
         let seconds = given.parse().ok().filter(|seconds| *seconds >= 2.0);
         seconds.unwrap_or_else(|| arguments.refuse("--seconds must be 2 or more"))
@@ -109,31 +109,6 @@ fn main() -> Result<(), Failure> {
     }
     report.print();
     Ok(())
-}
-
-/// What of all was named on the command line, or all where nothing was. `a` names `a`, or where
-/// there is none, all that begin with `a-`.
-fn chosen<T: Copy>(
-    arguments: &Arguments,
-    option: &str,
-    all: &[T],
-    name: impl Fn(&T) -> &'static str,
-) -> Vec<T> {
-    let Some(given) = arguments.value(option) else {
-        return all.to_vec();
-    };
-    let named = |given: &str| -> Vec<T> {
-        let group = format!("{given}-");
-        let exact = all.iter().find(|one| name(one) == given);
-        let of_group = all.iter().filter(|one| name(one).starts_with(&group));
-        let found = exact.map_or_else(|| of_group.copied().collect(), |one| vec![*one]);
-        if found.is_empty() {
-            let names: Vec<&str> = all.iter().map(&name).collect();
-            arguments.refuse(&format!("--{option} knows {}", names.join(", ")));
-        }
-        found
-    };
-    given.split(',').flat_map(named).collect()
 }
 
 fn row(report: &mut Report, case: &Case, run: &Run) {

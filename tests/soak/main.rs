@@ -21,7 +21,7 @@
 //! The one thing that is let pass, since the service itself does it: a write whose request was given up by a
 //! time-out, applied after a later one of its key. The table of guarded writes allows not even that.
 //!
-//! `SOAK_SECONDS` is the length, 60 by default; `SOAK_SEED` the seed of the faults. Against DynamoDB Local, where
+//! `SOAK_SECONDS` is the length, 30 by default; `SOAK_SEED` the seed of the faults. Against DynamoDB Local, where
 //! its address is given, it takes a quarter of that, without faults and without the order of application,
 //! which that server doesn't tell.
 
@@ -86,7 +86,7 @@ fn soak(length: Duration, server: impl AsyncFnOnce() -> Server) {
 }
 
 fn length() -> Duration {
-    Duration::from_secs(from_environment("SOAK_SECONDS", 60).max(4))
+    Duration::from_secs(from_environment("SOAK_SECONDS", 30).max(4))
 }
 
 #[test]
