@@ -344,6 +344,7 @@ async fn deliver<O, K: Sink<O>, L>(
         operator: error.sink_or(&operator.name),
         error,
     };
+    sink.open().await.map_err(failed)?;
     let mut outputs = Outputs::new();
     'values: while channel.take(&mut outputs).await {
         for (value, delivery) in outputs.drain(..) {
@@ -375,6 +376,7 @@ where
     D: Sink<DeadLetter<R>>,
 {
     let Some(dead) = dead else { return Ok(()) };
+    dead.open().await.map_err(PipelineError::DeadLetter)?;
     loop {
         // Looked at before the letters are: none is posted after it is set.
         let last = flushed.0.load(Ordering::SeqCst) || shared.lost().is_some();
