@@ -154,7 +154,7 @@ async fn an_abort_at_the_stop_is_an_error_whenever_its_records_do_not_come_again
     let at_it = end_of(Verdict::Renew, false, |script| script.advance(7));
     assert_eq!(at_it.await, Err(unpublished.to_owned()));
     let gone = end_of(Verdict::Abort, false, |script| {
-        script.gate.leaving(&"p-0".into())
+        script.gate.leaving(&"p-0".into());
     });
     assert_eq!(gone.await, Ok(()), "it is another member's");
     let again = end_of(Verdict::Abort, false, |script| script.enter(7));
