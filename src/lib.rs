@@ -74,6 +74,8 @@ mod letter;
 pub mod pipeline;
 mod progress;
 mod random;
+#[cfg(all(test, any(feature = "kafka", feature = "pipeline")))]
+mod recorded;
 pub mod retry;
 mod settings;
 mod settings_file;

@@ -20,6 +20,10 @@ use super::stats::SinkMeter;
 use super::topics::{Topic, Topics, Waits, check_name, look_up};
 use crate::clock::Clock;
 
+/// The time of one question, after which the reasons are looked at for which another is in vain.
+#[cfg(feature = "pipeline")]
+const QUESTION: Duration = Duration::from_millis(500);
+
 pub(super) struct Destinations {
     producers: ProducerThreads,
     topics: Topics,
@@ -179,6 +183,31 @@ impl Destinations {
             },
             (error, _) => error,
         })
+    }
+
+    /// Waits until a broker answers, for so long at most.
+    #[cfg(feature = "pipeline")]
+    pub(super) async fn reach(&self, longest: Duration) -> Result<(), KafkaError> {
+        let (core, clock) = (self.core(), Clock::start());
+        loop {
+            let client = self.producers.first().client();
+            let client = client.ok_or(KafkaError::Closed)?;
+            let asked = tokio::task::spawn_blocking(move || client.is_reached(QUESTION));
+            if asked.await.map_err(|_| KafkaError::Closed)? {
+                core.connection.succeeded();
+                return Ok(());
+            }
+            if let Some(error) = core.connection.in_vain() {
+                return Err(error);
+            }
+            if clock.now() >= longest {
+                let last = core.connection.last_error();
+                return Err(KafkaError::Unreachable {
+                    waited: longest,
+                    reason: last.unwrap_or_else(|| "no answer".to_owned()).into(),
+                });
+            }
+        }
     }
 
     /// Counts a topic's partitions again.

@@ -56,7 +56,7 @@ mod sink_settings;
 mod source;
 mod stats;
 #[cfg(test)]
-mod test_log;
+pub(crate) mod test_log;
 mod topic_partition;
 mod topics;
 #[cfg_attr(

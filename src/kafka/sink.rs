@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
+#[cfg(feature = "pipeline")]
+use std::time::Duration;
 
 use super::admission::{Admission, Permit};
 use super::destinations::Destinations;
@@ -104,6 +106,19 @@ impl KafkaSink {
             destinations: self.destinations.clone(),
             scope: Arc::new(CallerScope::new()),
         }
+    }
+
+    /// Waits until a broker answers.
+    ///
+    /// # Errors
+    /// [`NotConnected`](KafkaError::NotConnected) for a reason that waiting does not change; else
+    /// [`Unreachable`](KafkaError::Unreachable) after `longest`.
+    ///
+    /// # Cancel safety
+    /// Dropped, a question under way ends on its own within a second.
+    #[cfg(feature = "pipeline")]
+    pub(crate) async fn reach(&self, longest: Duration) -> Result<(), KafkaError> {
+        self.destinations.reach(longest).await
     }
 
     /// Accepts a record, as soon as there is room. The first record for a topic waits until a broker has said that the topic

@@ -1,6 +1,6 @@
 //! The numbers of a sink or a source: a snapshot for callers, and the metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use metrics::{
@@ -25,7 +25,7 @@ use super::error::KafkaError;
 /// | `kafka_sink_waiting_callers` | gauge | callers | that wait for room |
 /// | `kafka_sink_delivery_seconds` | histogram | seconds | from acceptance to confirmation |
 ///
-/// The gauges are set ten times a second. Install the recorder of the [`metrics`] facade before opening a sink: the handles are
+/// The gauges are set ten times a second; sinks of one client id add up. Install the recorder of the [`metrics`] facade before opening a sink: the handles are
 /// taken then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,7 +46,7 @@ pub struct KafkaSinkStats {
 
 /// A source's numbers at one moment; the totals count from opening.
 ///
-/// The same go to the [`metrics`] facade, with the label `group`:
+/// The same go to the [`metrics`] facade, with the label `group`; the gauges of members in one process add up:
 ///
 /// | metric | kind | unit | what |
 /// |---|---|---|---|
@@ -104,15 +104,44 @@ impl Total {
     }
 }
 
+/// A gauge to which all with the same label add: task groups are several members of one group in a process, and sinks may share
+/// a client id. Dropped, it is taken off again.
+struct SharedGauge {
+    gauge: Gauge,
+    value: AtomicUsize,
+}
+
+impl SharedGauge {
+    fn new(gauge: Gauge) -> Self {
+        Self {
+            gauge,
+            value: AtomicUsize::new(0),
+        }
+    }
+
+    fn set(&self, value: usize) {
+        let before = self.value.swap(value, Relaxed);
+        if value != before {
+            self.gauge.increment(as_f64(value) - as_f64(before));
+        }
+    }
+}
+
+impl Drop for SharedGauge {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 /// A sink's metrics, and the totals behind [`KafkaSinkStats`].
 pub(super) struct SinkMeter {
     delivered: Total,
     delivered_bytes: Total,
     /// By kind.
     failed: [(&'static str, Total); 5],
-    in_flight: Gauge,
-    in_flight_bytes: Gauge,
-    waiting_callers: Gauge,
+    in_flight: SharedGauge,
+    in_flight_bytes: SharedGauge,
+    waiting_callers: SharedGauge,
     delivery_seconds: Histogram,
 }
 
@@ -130,9 +159,9 @@ impl SinkMeter {
                     Total::new(counter!("kafka_sink_failed_total", &labels)),
                 )
             }),
-            in_flight: gauge!("kafka_sink_in_flight", &label()),
-            in_flight_bytes: gauge!("kafka_sink_in_flight_bytes", &label()),
-            waiting_callers: gauge!("kafka_sink_waiting_callers", &label()),
+            in_flight: SharedGauge::new(gauge!("kafka_sink_in_flight", &label())),
+            in_flight_bytes: SharedGauge::new(gauge!("kafka_sink_in_flight_bytes", &label())),
+            waiting_callers: SharedGauge::new(gauge!("kafka_sink_waiting_callers", &label())),
             delivery_seconds: histogram!("kafka_sink_delivery_seconds", &label()),
         }
     }
@@ -157,9 +186,9 @@ impl SinkMeter {
     }
 
     pub(super) fn level(&self, level: Occupancy) {
-        self.in_flight.set(as_f64(level.records));
-        self.in_flight_bytes.set(as_f64(level.bytes));
-        self.waiting_callers.set(as_f64(level.waiting));
+        self.in_flight.set(level.records);
+        self.in_flight_bytes.set(level.bytes);
+        self.waiting_callers.set(level.waiting);
     }
 
     pub(super) fn stats(&self, level: Occupancy) -> KafkaSinkStats {
@@ -182,9 +211,9 @@ pub(super) struct SourceMeter {
     pub(super) redelivered: Total,
     pub(super) gaps: Total,
     pub(super) errors: Total,
-    outstanding: Gauge,
-    outstanding_bytes: Gauge,
-    partitions: Gauge,
+    outstanding: SharedGauge,
+    outstanding_bytes: SharedGauge,
+    partitions: SharedGauge,
 }
 
 impl SourceMeter {
@@ -198,16 +227,16 @@ impl SourceMeter {
             redelivered: Total::new(counter!("kafka_source_redelivered_total", &label())),
             gaps: Total::new(counter!("kafka_source_gaps_total", &label())),
             errors: Total::new(counter!("kafka_source_errors_total", &label())),
-            outstanding: gauge!("kafka_source_outstanding", &label()),
-            outstanding_bytes: gauge!("kafka_source_outstanding_bytes", &label()),
-            partitions: gauge!("kafka_source_partitions", &label()),
+            outstanding: SharedGauge::new(gauge!("kafka_source_outstanding", &label())),
+            outstanding_bytes: SharedGauge::new(gauge!("kafka_source_outstanding_bytes", &label())),
+            partitions: SharedGauge::new(gauge!("kafka_source_partitions", &label())),
         }
     }
 
     pub(super) fn level(&self, records: usize, bytes: usize, partitions: usize) {
-        self.outstanding.set(as_f64(records));
-        self.outstanding_bytes.set(as_f64(bytes));
-        self.partitions.set(as_f64(partitions));
+        self.outstanding.set(records);
+        self.outstanding_bytes.set(bytes);
+        self.partitions.set(partitions);
     }
 
     pub(super) fn group(&self) -> &str {
@@ -337,6 +366,24 @@ fn describe_source() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorded::Recorded;
+
+    #[test]
+    fn members_of_one_group_in_a_process_add_up_until_they_end() {
+        let recorded = Recorded::default();
+        let outstanding = || recorded.gauge("kafka_source_outstanding{g}");
+        metrics::with_local_recorder(&recorded, || {
+            let (one, other) = (SourceMeter::new("g"), SourceMeter::new("g"));
+            one.level(5, 0, 0);
+            other.level(7, 0, 0);
+            one.level(3, 0, 0);
+            assert_eq!(outstanding(), Some(10));
+            drop(other);
+            assert_eq!(outstanding(), Some(3));
+            drop(one);
+            assert_eq!(outstanding(), Some(0));
+        });
+    }
 
     #[test]
     fn records_that_a_topic_failed_are_counted() {

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 /// The lines that are logged on a test's thread.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
 /// Keeps a [`Log`] collecting.
-pub(super) struct Collecting {
+pub(crate) struct Collecting {
     _subscriber: tracing::subscriber::DefaultGuard,
     _second: tracing::Dispatch,
 }
 
 impl Log {
     /// Collects what is logged on this thread from INFO on, until the result is dropped.
-    pub(super) fn collect() -> (Self, Collecting) {
+    pub(crate) fn collect() -> (Self, Collecting) {
         // With one dispatcher alone, tracing asks the thread that reaches a callsite first whether it is
         // of interest; that may be another test's.
         let second = tracing::Dispatch::new(tracing_subscriber::registry());
@@ -35,7 +35,7 @@ impl Log {
     }
 
     /// Returns the lines that contain this text, such as a level.
-    pub(super) fn lines(&self, text: &str) -> Vec<String> {
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
         let bytes = self.0.lock();
         let log = String::from_utf8_lossy(&bytes);
         let lines = log.lines().filter(|line| line.contains(text));

@@ -15,7 +15,7 @@ use super::source::Source;
 use super::stats::{PipelineReport, PipelineStats};
 
 /// A type-erased [`Job`], by [`Job::boxed`]: several in a list, one in a field of a struct. It runs as the job does, at the
-/// same cost.
+/// same cost, with the errors of a [`Job`].
 ///
 /// ```
 /// use dynamodb_connector::pipeline::{BoxJob, Pipeline};
@@ -39,7 +39,8 @@ use super::stats::{PipelineReport, PipelineStats};
 pub struct BoxJob(Box<dyn DynJob>);
 
 /// The result of a run.
-type Ended = Result<PipelineReport, PipelineError>;
+pub(super) type Ended = Result<PipelineReport, PipelineError>;
+pub(super) type RunFuture<'a> = BoxFuture<'a, Ended>;
 
 trait DynJob: Send {
     fn stats(&self) -> PipelineStats;
@@ -48,7 +49,7 @@ trait DynJob: Send {
         self: Box<Self>,
         shutdown: BoxFuture<'a, ()>,
         abort: BoxFuture<'a, ()>,
-    ) -> BoxFuture<'a, Ended>;
+    ) -> RunFuture<'a>;
 }
 
 impl<S, C, K, D> DynJob for Job<S, C, K, D>
@@ -63,6 +64,7 @@ where
     }
 
     fn set_group(&mut self, group: u32) {
+        self.group = Some(group);
         if let Some(driver) = &mut self.driver {
             driver.set_group(group);
         }
@@ -72,7 +74,7 @@ where
         self: Box<Self>,
         shutdown: BoxFuture<'a, ()>,
         abort: BoxFuture<'a, ()>,
-    ) -> BoxFuture<'a, Ended> {
+    ) -> RunFuture<'a> {
         Box::pin(self.run_until_or_abort(shutdown, abort))
     }
 }
@@ -103,55 +105,66 @@ impl BoxJob {
         self.0.stats()
     }
 
-    /// Runs as [`Job::run`] does.
-    ///
-    /// # Errors
-    ///
-    /// See [`Job`].
-    pub fn run(self) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        self.run_until_or_abort(pending(), pending())
-    }
-
-    /// Runs as [`Job::run_until`] does.
-    ///
-    /// # Errors
-    ///
-    /// See [`Job::run_until`].
-    pub fn run_until(
-        self,
-        shutdown: impl Future<Output = ()> + Send,
-    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        self.run_until_or_abort(shutdown, pending())
-    }
-
-    /// Runs as [`Job::run_until_or_abort`] does.
-    ///
-    /// # Errors
-    ///
-    /// See [`Job::run_until_or_abort`].
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an `async fn` does not say that its future is `Send`"
-    )]
-    pub fn run_until_or_abort(
-        self,
-        shutdown: impl Future<Output = ()> + Send,
-        abort: impl Future<Output = ()> + Send,
-    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        async move { self.0.run(Box::pin(shutdown), Box::pin(abort)).await }
-    }
-
-    /// Runs as [`Job::run_until_signal`] does.
-    ///
-    /// # Errors
-    ///
-    /// See [`Job::run_until_signal`].
-    pub fn run_until_signal(
-        self,
-    ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
-        until_signal(|first, second| self.run_until_or_abort(first, second))
+    fn run_boxed<'a>(self, shutdown: BoxFuture<'a, ()>, abort: BoxFuture<'a, ()>) -> RunFuture<'a> {
+        self.0.run(shutdown, abort)
     }
 }
+
+/// Gives a type the ways to run of a [`Job`], by its `run_boxed`.
+macro_rules! run_methods {
+    ($type:ty) => {
+        impl $type {
+            /// Runs as [`Job::run`](crate::pipeline::Job::run) does.
+            ///
+            /// # Errors
+            ///
+            /// See the type.
+            pub fn run(self) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+                self.run_until_or_abort(pending(), pending())
+            }
+
+            /// Runs as [`Job::run_until`](crate::pipeline::Job::run_until) does.
+            ///
+            /// # Errors
+            ///
+            /// See the type, and [`Job::run_until`](crate::pipeline::Job::run_until).
+            pub fn run_until(
+                self,
+                shutdown: impl Future<Output = ()> + Send,
+            ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+                self.run_until_or_abort(shutdown, pending())
+            }
+
+            /// Runs as [`Job::run_until_or_abort`](crate::pipeline::Job::run_until_or_abort) does.
+            ///
+            /// # Errors
+            ///
+            /// See the type, and [`Job::run_until_or_abort`](crate::pipeline::Job::run_until_or_abort).
+            // An `async fn` would not say that its future is `Send`.
+            pub fn run_until_or_abort(
+                self,
+                shutdown: impl Future<Output = ()> + Send,
+                abort: impl Future<Output = ()> + Send,
+            ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+                async move { self.run_boxed(Box::pin(shutdown), Box::pin(abort)).await }
+            }
+
+            /// Runs as [`Job::run_until_signal`](crate::pipeline::Job::run_until_signal) does.
+            ///
+            /// # Errors
+            ///
+            /// See the type, and [`Job::run_until_signal`](crate::pipeline::Job::run_until_signal).
+            pub fn run_until_signal(
+                self,
+            ) -> impl Future<Output = Result<PipelineReport, PipelineError>> + Send {
+                until_signal(|first, second| self.run_until_or_abort(first, second))
+            }
+        }
+    };
+}
+pub(super) use run_methods;
+
+run_methods!(BoxJob);
 
 /// Shows the counts.
 impl fmt::Debug for BoxJob {

@@ -96,12 +96,17 @@ impl<T: Send + 'static> BoxSink<T> {
 
 /// A sink whose futures are boxed.
 trait DynSink<T>: Send {
+    fn open(&mut self) -> BoxFuture<'_, Result<(), EndpointError>>;
     fn write(&mut self, value: T, delivery: Delivery) -> BoxFuture<'_, Result<(), EndpointError>>;
     fn flush(&mut self) -> BoxFuture<'_, Result<(), EndpointError>>;
     fn close(self: Box<Self>) -> BoxFuture<'static, Result<(), EndpointError>>;
 }
 
 impl<T: Send + 'static, K: Sink<T>> DynSink<T> for K {
+    fn open(&mut self) -> BoxFuture<'_, Result<(), EndpointError>> {
+        Box::pin(Sink::open(self))
+    }
+
     fn write(&mut self, value: T, delivery: Delivery) -> BoxFuture<'_, Result<(), EndpointError>> {
         Box::pin(Sink::write(self, value, delivery))
     }
@@ -116,6 +121,10 @@ impl<T: Send + 'static, K: Sink<T>> DynSink<T> for K {
 }
 
 impl<T: Send + 'static> Sink<T> for BoxSink<T> {
+    async fn open(&mut self) -> Result<(), EndpointError> {
+        self.0.open().await
+    }
+
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         self.0.write(value, delivery).await
     }

@@ -45,6 +45,14 @@ impl<K> BranchSink<K> {
         }
     }
 
+    async fn open<T>(&mut self) -> Result<(), EndpointError>
+    where
+        K: Sink<T>,
+    {
+        let opened = self.sink.open().await;
+        self.named(opened)
+    }
+
     async fn write<T>(&mut self, value: T, mut delivery: Delivery) -> Result<(), EndpointError>
     where
         K: Sink<T>,
@@ -98,6 +106,11 @@ where
     L: Sink<T>,
     R: Sink<U>,
 {
+    async fn open(&mut self) -> Result<(), EndpointError> {
+        self.first.open::<T>().await?;
+        self.second.open::<U>().await
+    }
+
     async fn write(
         &mut self,
         value: Branched<T, U>,

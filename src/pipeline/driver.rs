@@ -9,12 +9,18 @@ use super::ending::Abort;
 use super::error::PipelineError;
 use super::in_flight::InFlight;
 use super::operator::Operator;
+#[cfg(feature = "kafka")]
+use super::transaction_stats::TransactionCounts;
 use super::turns::Turns;
 
 /// Lets records into transactions, and commits these.
 pub(super) trait Driver: Send {
     /// Returns the gate before the transactions.
     fn turns(&self) -> Arc<dyn Turns>;
+
+    /// Returns the counts of the transactions.
+    #[cfg(feature = "kafka")]
+    fn counts(&self) -> Arc<TransactionCounts>;
 
     /// Names the group that it is of, before it runs.
     fn set_group(&mut self, group: u32);

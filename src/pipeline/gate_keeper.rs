@@ -125,12 +125,6 @@ impl GateKeeper {
         self.settled.notify_waiters();
     }
 
-    /// Returns whether nothing comes again: the source has ended, or is stopped.
-    pub(super) fn is_stopping(&self) -> bool {
-        let state = self.state.lock();
-        state.is_flushing || state.has_finished
-    }
-
     /// Waits until a record may pass, or positions are to be committed. Returns `false` once nothing will any more.
     pub(super) async fn ready(&self) -> bool {
         loop {

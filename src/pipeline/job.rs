@@ -47,6 +47,8 @@ pub struct Job<S, C, K, D> {
     pub(super) lag: LastLag,
     /// Where it ends in transactions.
     pub(super) driver: Option<Box<dyn Driver>>,
+    /// Its number, where it is one of several groups.
+    pub(super) group: Option<u32>,
 }
 
 impl<S, C, K, D> Job<S, C, K, D>
@@ -76,6 +78,7 @@ where
             in_flight: Arc::new(InFlight::new(settings.limits())),
             lag: LastLag::default(),
             driver: None,
+            group: None,
             settings,
             operators: operators.into(),
             sink_operator,
@@ -86,12 +89,15 @@ where
     /// Reads the counts while the pipeline runs.
     #[must_use]
     pub fn stats(&self) -> PipelineStats {
-        PipelineStats::new(
+        let stats = PipelineStats::new(
             Arc::clone(&self.operators),
             Arc::clone(&self.dead_letter_operator),
             Arc::clone(&self.in_flight),
             self.lag.clone(),
-        )
+        );
+        #[cfg(feature = "kafka")]
+        let stats = stats.with_transactions(self.driver.as_ref().map(|driver| driver.counts()));
+        stats
     }
 
     pub(super) fn check(&self) -> Result<(), PipelineError> {

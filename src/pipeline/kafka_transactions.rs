@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::driver::Driver;
 use super::gate_keeper::GateKeeper;
+use super::guarantee::Guarantee;
 use super::kafka_source::name;
 use super::map_item::MapItem;
+use super::position::Position;
 use super::source::Source;
 use super::transact::Transact;
 use super::transactional_sink::{Producer, Way};
@@ -18,47 +17,11 @@ use crate::kafka::{
     KafkaError, KafkaSettings, KafkaSource, KafkaSourceControl, NotTaken, ProducerRecord,
     TransactionSettings, TransactionalProducer, Verdict,
 };
-use crate::settings::units::format_duration;
-use crate::settings::{ConfigError, SettingsPlace, units};
-
-/// The guarantee of a pipeline whose output may be in transactions.
-///
-/// **In the transaction** are the records of the output, the dead letters, and the positions of the source. Consumers have to
-/// read what is committed: `isolation.level=read_committed`, which is librdkafka's default and not that of Kafka's Java client.
-///
-/// **Not in it** is whatever else operators do: a lookup is made again, and a call of another service, when a transaction is aborted
-/// or a process is killed.
-///
-/// **The cost** is time: a record is seen when its transaction is committed, up to the commit interval later, and after
-/// a process was killed what it had open is aborted after the
-/// [`transaction_timeout`](TransactionSettings::transaction_timeout) at the latest, or when it comes again under the same name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Guarantee {
-    /// Publishes all that is made of the source's records, after a crash of some more than once.
-    AtLeastOnce,
-    /// Publishes all that is made of the source's records once, whatever crashes, is stopped, or goes to another member of
-    /// the group.
-    ExactlyOnce {
-        /// The time from a transaction's beginning to its cut. Default: 1 s. Valid: 10 ms to a third of the
-        /// [`transaction_timeout`](TransactionSettings::transaction_timeout).
-        #[serde(with = "units::duration")]
-        commit_interval: Duration,
-    },
-}
-
-impl Default for Guarantee {
-    fn default() -> Self {
-        Self::ExactlyOnce {
-            commit_interval: Duration::from_secs(1),
-        }
-    }
-}
+use crate::settings::{ConfigError, SettingsPlace};
 
 /// The cluster, the name and the guarantee of a pipeline that ends in transactions. Taken by
 /// [`Pipeline::to_transactional`](super::Pipeline::to_transactional).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaTransactions {
     kafka: KafkaSettings,
     settings: TransactionSettings,
@@ -83,6 +46,16 @@ impl KafkaTransactions {
         self
     }
 
+    /// Checks the settings and the guarantee. A run does so too.
+    ///
+    /// # Errors
+    ///
+    /// The first field that is wrong, with its value and what is allowed.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.settings.validate()?;
+        self.guarantee.check(self.settings.timeout())
+    }
+
     /// Returns the driver of the transactions, where there are any.
     pub(super) fn driver<S: TransactionalSource>(
         &self,
@@ -92,15 +65,7 @@ impl KafkaTransactions {
         let Guarantee::ExactlyOnce { commit_interval } = self.guarantee else {
             return None;
         };
-        let transactions = KafkaTransaction {
-            kafka: self.kafka.clone(),
-            settings: self.settings.clone(),
-            commit_interval,
-            group: 0,
-            source: source.group().0,
-            producer: None,
-            refused: Vec::new(),
-        };
+        let transactions = self.transaction(source);
         // Before the first record: what it commits by itself is in no transaction.
         transactions.source.commit_by_transaction();
         Some(Box::new(Transact::new(
@@ -109,6 +74,19 @@ impl KafkaTransactions {
             commit_interval,
             self.settings.timeout(),
         )))
+    }
+
+    fn transaction<S: TransactionalSource>(&self, source: &S) -> KafkaTransaction {
+        KafkaTransaction {
+            kafka: self.kafka.clone(),
+            settings: self.settings.clone(),
+            guarantee: self.guarantee,
+            group: 0,
+            source: source.group().0,
+            producer: None,
+            refused: Vec::new(),
+            is_short: false,
+        }
     }
 
     /// Returns the way of records that are published at least once.
@@ -159,36 +137,23 @@ where
     }
 }
 
-/// Below it transactions cost more than what they hold.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
-
 /// A transactional producer, opened by the run, and the source's member.
 struct KafkaTransaction {
     kafka: KafkaSettings,
     settings: TransactionSettings,
-    commit_interval: Duration,
+    guarantee: Guarantee,
     group: u32,
     source: KafkaSourceControl,
     producer: Option<TransactionalProducer>,
     /// Records that the producer did not take.
     refused: Vec<KafkaError>,
+    /// A record came when there was no transaction any more: this one lacks it.
+    is_short: bool,
 }
 
 impl KafkaTransaction {
     fn check(&self) -> Result<(), ConfigError> {
-        let longest = self.settings.timeout() / 3;
-        if !(SHORTEST_INTERVAL..=longest).contains(&self.commit_interval) {
-            return Err(ConfigError::OutOfRange {
-                place: SettingsPlace::KafkaTransaction,
-                field: "commit_interval".to_owned(),
-                value: format_duration(self.commit_interval),
-                allowed: format!(
-                    "{} to {}, a third of transaction_timeout",
-                    format_duration(SHORTEST_INTERVAL),
-                    format_duration(longest)
-                ),
-            });
-        }
+        self.guarantee.check(self.settings.timeout())?;
         if !self.source.reads_committed() {
             return Err(ConfigError::OutOfRange {
                 place: SettingsPlace::Kafka,
@@ -219,18 +184,27 @@ impl Transactions for KafkaTransaction {
 
     async fn begin(&mut self) -> Result<(), Trouble> {
         self.refused.clear();
+        self.is_short = false;
         Ok(self.producer()?.begin().await?)
     }
 
     async fn produce(&mut self, record: ProducerRecord) {
-        let Ok(producer) = self.producer() else {
-            return;
-        };
         loop {
-            match producer.produce(&record, 0) {
-                // The transaction's end says how it has failed.
-                Ok(()) | Err(NotTaken::Ended) => return,
-                Err(NotTaken::Full) => producer.room().await,
+            let taken = match &mut self.producer {
+                Some(producer) => producer.produce(&record, 0),
+                None => Err(NotTaken::Ended),
+            };
+            match taken {
+                Ok(()) => return,
+                Err(NotTaken::Ended) => {
+                    self.is_short = true;
+                    return;
+                }
+                Err(NotTaken::Full) => {
+                    if let Some(producer) = &mut self.producer {
+                        producer.room().await;
+                    }
+                }
                 Err(NotTaken::Refused(error)) => {
                     self.refused.push(error);
                     return;
@@ -288,6 +262,15 @@ impl Transactions for KafkaTransaction {
     }
 
     async fn commit(&mut self) -> Result<(), Trouble> {
+        // The calls before say how the transaction has failed, and would come here only if it had not.
+        if self.is_short {
+            return Err(Trouble {
+                verdict: Verdict::Abort,
+                error: KafkaError::NotCommitted {
+                    reason: "a record was not taken into its transaction".into(),
+                },
+            });
+        }
         Ok(self.producer()?.commit().await?)
     }
 
@@ -306,6 +289,15 @@ impl Transactions for KafkaTransaction {
 
     fn has_partitions(&self) -> bool {
         self.source.has_opened_all()
+    }
+
+    fn positions(&self) -> Positions {
+        let positions = self.source.positions().into_iter().map(|open| {
+            let partition = name(&open.topic, open.partition);
+            let offset = u64::try_from(open.offset).unwrap_or_default();
+            (Arc::clone(&partition), Position::number(partition, offset))
+        });
+        positions.collect()
     }
 
     fn is_worn(&self) -> bool {
@@ -335,5 +327,28 @@ impl Transactions for KafkaTransaction {
 impl From<(Verdict, KafkaError)> for Trouble {
     fn from((verdict, error): (Verdict, KafkaError)) -> Self {
         Self { verdict, error }
+    }
+}
+
+#[cfg(all(test, feature = "embedded"))]
+mod tests {
+    use super::*;
+    use crate::embedded::EmbeddedKafka;
+
+    #[tokio::test]
+    async fn a_transaction_that_lacks_a_record_is_not_committed() {
+        let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+        let settings = KafkaSettings::new(kafka.bootstrap_servers());
+        let source = KafkaSource::open(&settings, "group", ["events"]).await;
+        let source = source.expect("a source");
+        let transactions = KafkaTransactions::new(&settings, TransactionSettings::new("a"));
+        // As if there were none any more.
+        let mut transaction = transactions.transaction(&source);
+        let verdict = |ended: Result<(), Trouble>| ended.expect_err("it fails").verdict;
+        assert_eq!(verdict(transaction.commit().await), Verdict::Stop);
+        transaction.produce(ProducerRecord::new("out", "x")).await;
+        assert_eq!(verdict(transaction.commit().await), Verdict::Abort);
+        assert_eq!(verdict(transaction.begin().await), Verdict::Stop);
+        assert_eq!(verdict(transaction.commit().await), Verdict::Stop, "anew");
     }
 }

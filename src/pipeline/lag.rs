@@ -31,17 +31,6 @@ pub struct SourceLag {
 }
 
 impl SourceLag {
-    /// Returns the lag of two sources together.
-    pub(super) fn plus(self, other: &Self) -> Self {
-        Self {
-            records: match (self.records, other.records) {
-                (Some(records), Some(other)) => Some(records.saturating_add(other)),
-                (records, other) => records.or(other),
-            },
-            age: self.age.max(other.age),
-        }
-    }
-
     /// Returns a lag of so many records.
     #[must_use]
     pub fn of_records(records: u64) -> Self {
@@ -52,7 +41,7 @@ impl SourceLag {
     }
 
     /// Returns the lag of two sources together.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         let records = [self.records, other.records].into_iter().flatten();
         Self {
             records: records.reduce(u64::saturating_add),

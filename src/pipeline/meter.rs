@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use metrics::{
-    Counter, Gauge, SharedString, Unit, counter, describe_counter, describe_gauge, gauge,
-};
+use metrics::{Counter, Gauge, Label, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::in_flight::InFlight;
 use super::lag::SourceLag;
 use super::stats::{OperatorReport, PipelineStats};
+#[cfg(feature = "kafka")]
+use super::transaction_meter::TransactionMeter;
 
 pub(super) struct Meter {
     stats: PipelineStats,
@@ -23,23 +23,27 @@ pub(super) struct Meter {
     bytes: Gauge,
     oldest: Gauge,
     lag: LagGauges,
+    #[cfg(feature = "kafka")]
+    transactions: Option<TransactionMeter>,
+    /// It is one of several groups.
+    is_group: bool,
 }
 
 /// A counter, and how much of the count it has.
-struct Growth {
+pub(super) struct Growth {
     counter: Counter,
     published: u64,
 }
 
 impl Growth {
-    fn new(counter: Counter) -> Self {
+    pub(super) fn new(counter: Counter) -> Self {
         Self {
             counter,
             published: 0,
         }
     }
 
-    fn publish(&mut self, count: u64) {
+    pub(super) fn publish(&mut self, count: u64) {
         self.counter.increment(count.saturating_sub(self.published));
         self.published = count;
     }
@@ -55,18 +59,17 @@ struct OperatorMeter {
 }
 
 impl OperatorMeter {
-    fn new(pipeline: &SharedString, operator: &Arc<str>) -> Self {
-        let labels = [
-            ("pipeline", pipeline.clone()),
-            ("operator", SharedString::from(Arc::clone(operator))),
-        ];
+    fn new(pipeline: &[Label], operator: &Arc<str>) -> Self {
+        let mut labels = pipeline.to_vec();
+        labels.push(Label::new("operator", Arc::clone(operator)));
+        let labels = || labels.clone();
         Self {
-            taken: Growth::new(counter!("pipeline_records_in_total", &labels)),
-            passed: Growth::new(counter!("pipeline_records_out_total", &labels)),
-            skipped: Growth::new(counter!("pipeline_skipped_total", &labels)),
-            withdrawn: Growth::new(counter!("pipeline_withdrawn_total", &labels)),
-            dead_lettered: Growth::new(counter!("pipeline_dead_lettered_total", &labels)),
-            errors: Growth::new(counter!("pipeline_errors_total", &labels)),
+            taken: Growth::new(counter!("pipeline_records_in_total", labels())),
+            passed: Growth::new(counter!("pipeline_records_out_total", labels())),
+            skipped: Growth::new(counter!("pipeline_skipped_total", labels())),
+            withdrawn: Growth::new(counter!("pipeline_withdrawn_total", labels())),
+            dead_lettered: Growth::new(counter!("pipeline_dead_lettered_total", labels())),
+            errors: Growth::new(counter!("pipeline_errors_total", labels())),
         }
     }
 
@@ -83,22 +86,22 @@ impl OperatorMeter {
 /// The gauges of the lag. Each is there from the first value on: 0 would say that a source whose lag
 /// is not known is read up.
 struct LagGauges {
-    pipeline: SharedString,
+    labels: Vec<Label>,
     records: Option<Gauge>,
     seconds: Option<Gauge>,
 }
 
 impl LagGauges {
     fn publish(&mut self, lag: SourceLag) {
-        let labels = || [("pipeline", self.pipeline.clone())];
+        let labels = || self.labels.clone();
         if let Some(records) = lag.records {
-            let gauge = || gauge!("pipeline_lag_records", &labels());
+            let gauge = || gauge!("pipeline_lag_records", labels());
             #[expect(clippy::cast_precision_loss, reason = "no lag reaches 2^53")]
             let records = records as f64;
             self.records.get_or_insert_with(gauge).set(records);
         }
         if let Some(age) = lag.age {
-            let gauge = || gauge!("pipeline_lag_seconds", &labels());
+            let gauge = || gauge!("pipeline_lag_seconds", labels());
             self.seconds
                 .get_or_insert_with(gauge)
                 .set(age.as_secs_f64());
@@ -107,28 +110,42 @@ impl LagGauges {
 }
 
 impl Meter {
-    pub(super) fn new(name: &str, stats: PipelineStats, in_flight: &Arc<InFlight>) -> Self {
+    pub(super) fn new(
+        name: &str,
+        group: Option<u32>,
+        stats: PipelineStats,
+        in_flight: &Arc<InFlight>,
+    ) -> Self {
         describe();
-        let name = SharedString::from(name.to_owned());
-        let label = || [("pipeline", name.clone())];
+        let mut labels = vec![Label::new("pipeline", name.to_owned())];
+        labels.extend(group.map(|group| Label::new("group", group.to_string())));
+        let label = || labels.clone();
         let operators = stats.report().operators;
         let operators = operators.iter();
+        #[cfg(feature = "kafka")]
+        let transactions = {
+            let counts = stats.transactions();
+            counts.map(|counts| TransactionMeter::new(&labels, Arc::clone(counts)))
+        };
         Self {
+            #[cfg(feature = "kafka")]
+            transactions,
             operators: operators
-                .map(|operator| OperatorMeter::new(&name, &operator.name))
+                .map(|operator| OperatorMeter::new(&labels, &operator.name))
                 .collect(),
             stats,
             in_flight: Arc::clone(in_flight),
-            acknowledged: Growth::new(counter!("pipeline_acknowledged_total", &label())),
-            dead_letters: Growth::new(counter!("pipeline_dead_letters_total", &label())),
-            records: gauge!("pipeline_in_flight", &label()),
-            bytes: gauge!("pipeline_in_flight_bytes", &label()),
-            oldest: gauge!("pipeline_oldest_in_flight_seconds", &label()),
+            acknowledged: Growth::new(counter!("pipeline_acknowledged_total", label())),
+            dead_letters: Growth::new(counter!("pipeline_dead_letters_total", label())),
+            records: gauge!("pipeline_in_flight", label()),
+            bytes: gauge!("pipeline_in_flight_bytes", label()),
+            oldest: gauge!("pipeline_oldest_in_flight_seconds", label()),
             lag: LagGauges {
-                pipeline: name.clone(),
+                labels: labels.clone(),
                 records: None,
                 seconds: None,
             },
+            is_group: group.is_some(),
         }
     }
 
@@ -146,16 +163,26 @@ impl Meter {
         if let Some(lag) = report.lag {
             self.lag.publish(lag);
         }
+        #[cfg(feature = "kafka")]
+        if let Some((meter, report)) = self.transactions.as_mut().zip(report.transactions) {
+            meter.publish(&report);
+        }
     }
 }
 
-/// However the run ends, also by being dropped: the totals are whole, and nothing is in flight.
+/// However the run ends, also by being dropped: the totals are whole, and nothing is in flight. The partitions of a group
+/// are other groups' now: summed up, its lag would count twice.
 impl Drop for Meter {
     fn drop(&mut self) {
         self.publish();
-        for gauge in [&self.records, &self.bytes, &self.oldest] {
+        let of_lag = [&self.lag.records, &self.lag.seconds];
+        let of_lag = of_lag.into_iter().flatten().filter(|_| self.is_group);
+        let gauges = [&self.records, &self.bytes, &self.oldest];
+        for gauge in gauges.into_iter().chain(of_lag) {
             gauge.set(0.0);
         }
+        #[cfg(feature = "kafka")]
+        self.transactions.iter().for_each(TransactionMeter::end);
     }
 }
 
@@ -226,4 +253,50 @@ fn describe() {
 #[expect(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
 fn as_f64(count: usize) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::Limits;
+    use crate::clock::Clock;
+    use crate::pipeline::lag::{LagProbe, LastLag};
+    use crate::pipeline::operator::Operator;
+    use crate::recorded::Recorded;
+
+    /// Returns the gauge of a lag of 7 before and after the end.
+    async fn lags(group: Option<u32>, recorded: &Recorded, gauge: &str) -> [Option<u64>; 2] {
+        let limits = Limits {
+            records: 1,
+            bytes: 1,
+        };
+        let (in_flight, lag) = (Arc::new(InFlight::new(limits)), LastLag::default());
+        let source = Arc::new(Operator::new("source", "source"));
+        let stats = PipelineStats::new(
+            [Arc::clone(&source)].into(),
+            source,
+            Arc::clone(&in_flight),
+            lag.clone(),
+        );
+        let mut meter = Meter::new("p", group, stats, &in_flight);
+        let probe = LagProbe::new(|| async { Some(SourceLag::of_records(7)) });
+        let measured = lag.follow(Some(probe), Clock::start());
+        // It is measured again and again.
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(11), measured).await;
+        meter.publish();
+        let before = recorded.gauge(gauge);
+        drop(meter);
+        [before, recorded.gauge(gauge)]
+    }
+
+    #[test]
+    fn a_groups_lag_is_no_more_once_it_has_ended_and_a_pipelines_stays_as_it_was_measured() {
+        for (group, gauge, expected) in [
+            (None, "pipeline_lag_records{p}", [Some(7), Some(7)]),
+            (Some(0), "pipeline_lag_records{p,0}", [Some(7), Some(0)]),
+        ] {
+            let (_, lags) = Recorded::of(async |recorded| lags(group, recorded, gauge).await);
+            assert_eq!(lags, expected);
+        }
+    }
 }

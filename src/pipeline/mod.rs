@@ -131,6 +131,8 @@ mod gate;
 #[cfg(feature = "kafka")]
 mod gate_keeper;
 mod groups;
+#[cfg(feature = "kafka")]
+mod guarantee;
 mod in_flight;
 mod job;
 #[cfg(feature = "kafka")]
@@ -174,6 +176,11 @@ mod table_sink;
 #[cfg(feature = "kafka")]
 mod transact;
 #[cfg(feature = "kafka")]
+mod transaction_meter;
+#[cfg(feature = "kafka")]
+mod transaction_positions;
+mod transaction_stats;
+#[cfg(feature = "kafka")]
 mod transactional_job;
 #[cfg(feature = "kafka")]
 mod transactional_output;
@@ -203,11 +210,15 @@ pub use enrichment::{Enrichment, LookupError};
 pub use error::{PipelineError, PipelinePart};
 pub use fn_sink::FnSink;
 pub use groups::Groups;
+#[cfg(feature = "kafka")]
+pub use guarantee::Guarantee;
+#[cfg(feature = "kafka")]
+pub(crate) use guarantee::GuaranteeField;
 pub use job::Job;
 #[cfg(feature = "kafka")]
 pub use kafka_output::KafkaOutput;
 #[cfg(feature = "kafka")]
-pub use kafka_transactions::{Guarantee, KafkaTransactions, TransactionalSource};
+pub use kafka_transactions::{KafkaTransactions, TransactionalSource};
 pub use keyed::Keyed;
 pub use lag::{LagProbe, SourceLag};
 pub use letter_file::LetterFile;
@@ -223,6 +234,7 @@ pub use sink::{IntoSink, Sink};
 pub use source::{NextEvent, Source, SourceEvent, SourceRecord};
 pub use stats::{OperatorReport, PipelineReport, PipelineStats};
 pub use table_sink::TableOutput;
+pub use transaction_stats::TransactionReport;
 #[cfg(feature = "kafka")]
 pub use transactional_job::LettersInTransaction;
 #[cfg(feature = "kafka")]

@@ -22,7 +22,7 @@ use super::flow::Flow;
 use super::job::Job;
 use super::meter::Meter;
 use super::monitor::Monitor;
-use super::shared::Shared;
+use super::shared::{CloseLetters, Shared};
 use super::signal::until_signal;
 use super::sink::Sink;
 use super::source::Source;
@@ -117,6 +117,7 @@ where
             in_flight: self.in_flight,
             lag: self.lag,
             driver: self.driver,
+            group: self.group,
         }
     }
 }
@@ -131,15 +132,6 @@ where
     D: DeadLetters<S::Item>,
 {
     until_signal(|first, second| run(job, first, second))
-}
-
-/// However the run ends, also by being dropped.
-struct CloseLetters<'a, L>(&'a Shared<L>);
-
-impl<L> Drop for CloseLetters<'_, L> {
-    fn drop(&mut self) {
-        self.0.close_letters();
-    }
 }
 
 /// Set once the sink is flushed: no dead letter comes after that.
@@ -171,6 +163,7 @@ where
         in_flight,
         lag,
         mut driver,
+        group,
     } = job;
     let (convert, mut dead) = dead_letters.into_parts();
     let shared = Arc::new(Shared::new(
@@ -184,7 +177,7 @@ where
     let _closing = CloseLetters(&shared);
     let clock = in_flight.clock();
     let probe = source.lag();
-    let mut meter = Meter::new(settings.get_name(), stats.clone(), &in_flight);
+    let mut meter = Meter::new(settings.get_name(), group, stats.clone(), &in_flight);
     let abort = pin!(abort);
     let mut abort = Abort::new(abort);
     // When the end began, if it was asked for.
@@ -344,6 +337,7 @@ async fn deliver<O, K: Sink<O>, L>(
         operator: error.sink_or(&operator.name),
         error,
     };
+    sink.open().await.map_err(failed)?;
     let mut outputs = Outputs::new();
     'values: while channel.take(&mut outputs).await {
         for (value, delivery) in outputs.drain(..) {
@@ -375,6 +369,7 @@ where
     D: Sink<DeadLetter<R>>,
 {
     let Some(dead) = dead else { return Ok(()) };
+    dead.open().await.map_err(PipelineError::DeadLetter)?;
     loop {
         // Looked at before the letters are: none is posted after it is set.
         let last = flushed.0.load(Ordering::SeqCst) || shared.lost().is_some();

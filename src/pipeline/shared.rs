@@ -235,3 +235,12 @@ impl<L> Shared<L> {
         })
     }
 }
+
+/// Closes the letters however a run ends, also by being dropped.
+pub(super) struct CloseLetters<'a, L>(pub(super) &'a Shared<L>);
+
+impl<L> Drop for CloseLetters<'_, L> {
+    fn drop(&mut self) {
+        self.0.close_letters();
+    }
+}

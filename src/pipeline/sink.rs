@@ -1,6 +1,6 @@
 //! The end of a pipeline.
 
-use std::future::Future;
+use std::future::{Future, ready};
 
 use super::boxed::BoxSink;
 use super::delivery::Delivery;
@@ -20,6 +20,12 @@ use super::endpoint_error::EndpointError;
     label = "does not take `{T}`"
 )]
 pub trait Sink<T>: Send + 'static {
+    /// Makes ready, before the first value.
+    #[doc(hidden)]
+    fn open(&mut self) -> impl Future<Output = Result<(), EndpointError>> + Send {
+        ready(Ok(()))
+    }
+
     /// Takes a value: waits for room, not for durability. Called with one value at a time, in order
     /// within each partition.
     ///

@@ -15,14 +15,21 @@ use super::gate_keeper::{GateKeeper, PassedRecord};
 use super::operator::Operator;
 use super::position::Position;
 use super::reason::Reason;
-use super::transactions::{Positions, Transactions, Trouble};
+use super::transaction_positions::TransactionPositions;
+use super::transaction_stats::TransactionCounts;
+use super::transactions::{Transactions, Trouble};
 use super::turns::{Held, Turns};
+use crate::clock::Clock;
 use crate::kafka::{KafkaError, Verdict};
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
 
 /// The longest delay after failures where no record waits.
 const IDLE_DELAY: Duration = Duration::from_secs(1);
+
+/// The time without records after which positions that moved without any are committed. Chosen: of markers of other
+/// transactions there may be one a second, and this pipeline is not to commit as often.
+const ADVANCED_AFTER: Duration = Duration::from_secs(5);
 
 /// Does the steps of a pipeline's transactions.
 pub(super) struct Transact<T> {
@@ -31,13 +38,12 @@ pub(super) struct Transact<T> {
     commits: Commits,
     /// The records of the source in the open transaction.
     held: Vec<(Position, Held)>,
-    passed: Positions,
-    /// The last positions of transactions whose records were refused.
-    suspects: Positions,
+    positions: TransactionPositions,
     /// A record passed whose partition is about to go.
     has_closing: bool,
     /// Positions were to be committed soon, and are in this transaction.
     is_due: bool,
+    counts: Arc<TransactionCounts>,
     backoff: Backoff,
     rng: fastrand::Rng,
     cause: Option<KafkaError>,
@@ -55,10 +61,10 @@ impl<T: Transactions> Transact<T> {
             gate,
             commits: Commits::new(interval, timeout),
             held: Vec::new(),
-            passed: Positions::new(),
-            suspects: Positions::new(),
+            positions: TransactionPositions::default(),
             has_closing: false,
             is_due: false,
+            counts: Arc::default(),
             backoff: Backoff::new(&RetryPolicy::default()),
             rng: fastrand::Rng::with_seed(entropy()),
             cause: None,
@@ -73,8 +79,8 @@ impl<T: Transactions> Transact<T> {
             let step = self.commits.step();
             let outcome = match step {
                 Step::Wait => {
-                    if !self.gate.ready().await {
-                        return Ok(());
+                    if !self.wait(room.in_flight.clock()).await {
+                        return self.finished(room.sink);
                     }
                     self.delay().await;
                     Outcome::Done
@@ -107,7 +113,7 @@ impl<T: Transactions> Transact<T> {
                     let renewed = self.transactions.renew().await;
                     self.outcome(renewed)
                 }
-                Step::Rewind => self.rewind(room.sink).await?,
+                Step::Rewind => self.rewind().await,
             };
             if let Some(cause) = &self.cause
                 && !matches!(outcome, Outcome::Done | Outcome::Settled { .. })
@@ -116,7 +122,10 @@ impl<T: Transactions> Transact<T> {
             }
             let is_worn = self.transactions.is_worn();
             let now = room.in_flight.clock().now();
-            if let Err(end) = self.commits.done(now, outcome, is_worn) {
+            let done = self.commits.done(now, outcome, is_worn);
+            let next = done.is_ok().then(|| self.commits.step());
+            self.counts.note(now, step, outcome, next);
+            if let Err(end) = done {
                 return Err(self.ended(room.sink, end));
             }
             if outcome == Outcome::Failed(Verdict::Again) {
@@ -132,6 +141,23 @@ impl<T: Transactions> Transact<T> {
             Err(Trouble { verdict, error }) => {
                 self.cause = Some(error);
                 Outcome::Failed(verdict)
+            }
+        }
+    }
+
+    /// Waits until a record may pass, or positions are to be committed. Returns `false` once nothing will any more.
+    async fn wait(&mut self, clock: Clock) -> bool {
+        loop {
+            tokio::select! {
+                biased;
+                comes = self.gate.ready() => return comes,
+                () = clock.until(clock.now() + ADVANCED_AFTER) => {}
+            }
+            // Aborted records and markers of transactions are passed by without a record. Were their positions never
+            // committed, retention could take what is behind them, which would then look like a loss.
+            let open = self.transactions.positions();
+            if self.positions.has_advanced(&open) {
+                self.gate.hurry();
             }
         }
     }
@@ -188,8 +214,7 @@ impl<T: Transactions> Transact<T> {
         }
         held.release();
         self.has_closing |= held.is_closing();
-        let partition = Arc::clone(position.partition());
-        self.passed.insert(partition, position.clone());
+        self.positions.pass(&position);
         self.held.push((position, held));
         for record in outputs {
             self.transactions.produce(record).await;
@@ -219,13 +244,7 @@ impl<T: Transactions> Transact<T> {
             return Ok(Outcome::Undelivered);
         };
         self.cause = Some(refused.clone());
-        for (partition, position) in &self.passed {
-            let suspect = self.suspects.entry(Arc::clone(partition));
-            let suspect = suspect.or_insert_with(|| position.clone());
-            if *suspect < *position {
-                suspect.clone_from(position);
-            }
-        }
+        self.positions.refused();
         // Alone in its transaction it is at fault, and no neighbor.
         let alone = match &self.held[..] {
             [(position, _)] if self.commits.is_sure() => Some(position.clone()),
@@ -245,6 +264,8 @@ impl<T: Transactions> Transact<T> {
 
     async fn send_offsets(&mut self) -> Outcome {
         self.is_due |= self.gate.take_due();
+        // Before they are listed: what comes between the two is committed once more at worst.
+        self.positions.sending(self.transactions.positions());
         // A partition that was lost took its tracker along: where it has come back since, the first record of it is not
         // current, although the last one is.
         let mut ends: HashMap<&Arc<str>, [&Held; 2]> = HashMap::new();
@@ -253,7 +274,8 @@ impl<T: Transactions> Transact<T> {
             ends[1] = held;
         }
         let is_current = || ends.values().flatten().all(|held| held.is_current());
-        let sent = self.transactions.send_offsets(&self.passed, &is_current);
+        let passed = self.positions.passed();
+        let sent = self.transactions.send_offsets(passed, &is_current);
         let sent = sent.await;
         drop(ends);
         self.outcome(sent)
@@ -265,52 +287,57 @@ impl<T: Transactions> Transact<T> {
         (self.cause, self.is_due) = (None, false);
         let acknowledged = &room.source.counts.acknowledged;
         acknowledged.fetch_add(self.held.len() as u64, Ordering::Relaxed);
-        let passed = &self.passed;
-        self.suspects
-            .retain(|partition, last| passed.get(partition).is_none_or(|passed| *passed < *last));
-        self.gate.committed(passed);
+        self.gate.committed(self.positions.passed());
         self.held.drain(..).for_each(|(_, held)| held.done());
+        self.positions.settle();
         self.clear();
         Outcome::Settled {
-            is_past: self.suspects.is_empty(),
+            is_past: !self.positions.has_suspects(),
         }
     }
 
     /// Drops what was held, and has the source begin at its committed positions.
-    ///
-    /// # Errors
-    ///
-    /// Where nothing comes again, since the pipeline stops: what was held is not published.
-    async fn rewind(&mut self, sink: &Operator) -> Result<Outcome, PipelineError> {
+    async fn rewind(&mut self) -> Outcome {
         // Where none is open yet, the next that opens asks for it.
         if std::mem::take(&mut self.is_due) && self.transactions.has_partitions() {
             self.gate.hurry();
         }
         // Of a transaction without records nothing is to come again.
         if !self.held.is_empty() {
-            if self.gate.is_stopping() {
-                let cause = self.cause.take().unwrap_or(KafkaError::Closed);
-                return Err(failed(sink, cause));
-            }
             // First: what is dropped before would have the source go back by itself.
             let rewound = self.transactions.rewind().await;
             let outcome = self.outcome(rewound);
             if outcome != Outcome::Done {
-                return Ok(outcome);
+                return outcome;
             }
+            self.counts.rewound();
+            self.positions.give_back();
         }
         self.clear();
-        Ok(Outcome::Done)
+        Outcome::Done
     }
 
     fn clear(&mut self) {
-        for partition in self.gate.take_leaving() {
-            self.suspects.remove(&partition);
-        }
+        self.positions.end(&self.gate.take_leaving());
         self.held.clear();
-        self.passed.clear();
         self.has_closing = false;
         self.gate.open();
+    }
+
+    /// Follows the end of all records.
+    ///
+    /// # Errors
+    ///
+    /// Where records were in a transaction that was aborted, and did not come again before the end: the next run is given them.
+    /// So an end without an error says that all that passed the gate is published, or another member's.
+    fn finished(&mut self, sink: &Operator) -> Result<(), PipelineError> {
+        self.positions.end(&self.gate.take_leaving());
+        let open = self.transactions.positions();
+        let Some(reason) = self.positions.unpublished(&open, self.cause.as_ref()) else {
+            return Ok(());
+        };
+        let reason = reason.into();
+        Err(failed(sink, KafkaError::NotCommitted { reason }))
     }
 
     fn ended(&mut self, sink: &Operator, end: End) -> PipelineError {
@@ -343,6 +370,10 @@ impl<T: Transactions> Driver for Transact<T> {
         Arc::clone(&self.gate) as Arc<dyn Turns>
     }
 
+    fn counts(&self) -> Arc<TransactionCounts> {
+        Arc::clone(&self.counts)
+    }
+
     fn set_group(&mut self, group: u32) {
         self.transactions.set_group(group);
     }
@@ -354,11 +385,15 @@ impl<T: Transactions> Driver for Transact<T> {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.transactions.close().await;
+            self.counts.closed();
             self.held.clear();
         })
     }
 }
 
+#[cfg(test)]
+#[path = "transact_step_tests.rs"]
+mod step_tests;
 #[cfg(test)]
 #[path = "transact_tests.rs"]
 mod tests;

@@ -27,6 +27,11 @@ where
     /// letters.
     ///
     /// Where the pipeline ends by an error, what was not committed by then, up to an interval, is given again by the next run.
+    /// A transaction that is aborted as the pipeline stops, and whose records do not come again before its end, is such an error,
+    /// which is retryable: a run that ends without one has published all that it took.
+    ///
+    /// The cluster is reached before the first record: settings and brokers that are wrong end the run at its start.
+    ///
     /// Each job of an application that runs at the same time needs an application or instance name of its own:
     /// jobs of one `kafka` would end each other's transactions. [`Pipeline::groups`](Pipeline::groups) sees to that.
     pub fn to_transactional<O: TransactionalOutput<C::Out>>(
@@ -82,6 +87,7 @@ where
             in_flight: self.in_flight,
             lag: self.lag,
             driver: self.driver,
+            group: self.group,
         }
     }
 }

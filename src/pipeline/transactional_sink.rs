@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::delivery::Delivery;
 use super::endpoint_error::EndpointError;
@@ -13,6 +14,9 @@ use super::reason::Reason;
 use super::sink::{IntoSink as _, Sink};
 use super::transactional_output::TransactionalOutput;
 use crate::kafka::{KafkaSettings, KafkaSink, ProducerRecord};
+
+/// The longest time for which the way at least once waits for a broker at its start.
+const REACH: Duration = Duration::from_secs(30);
 
 /// Hands the records of values, or of dead letters, to the gate of a pipeline's transactions; at least once, to a producer of
 /// its own.
@@ -29,7 +33,7 @@ pub struct TransactionalSink<T, O> {
 #[derive(Clone)]
 pub(super) enum Way {
     Gate(Arc<GateKeeper>),
-    /// At least once. The producer is made with the first record.
+    /// At least once. The producer is made before the first record.
     Producer(Producer),
 }
 
@@ -49,6 +53,8 @@ impl Producer {
     async fn open(&mut self) -> Result<&mut KafkaOutput<ProducerRecord>, EndpointError> {
         if self.opened.is_none() {
             let sink = KafkaSink::open(&self.kafka).await?;
+            // As transactions do: no broker is known not to be reached only by a record, which may take its time.
+            sink.reach(REACH).await?;
             self.opened = Some(sink.into_sink());
         }
         self.opened
@@ -85,6 +91,13 @@ impl<T, O> TransactionalSink<T, O> {
 }
 
 impl<T: Send + 'static, O: TransactionalOutput<T>> Sink<T> for TransactionalSink<T, O> {
+    async fn open(&mut self) -> Result<(), EndpointError> {
+        match &mut self.way {
+            Way::Gate(_) => Ok(()),
+            Way::Producer(producer) => producer.open().await.map(drop),
+        }
+    }
+
     async fn write(&mut self, value: T, delivery: Delivery) -> Result<(), EndpointError> {
         if let Way::Gate(gate) = &self.way
             && !self.is_of_letters

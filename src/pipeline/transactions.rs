@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::position::Position;
 use crate::kafka::{KafkaError, ProducerRecord, Verdict};
 
-/// The positions that a transaction commits: of each partition the last record that passed.
+/// A position of each partition. Of a transaction, those of the last records that passed.
 pub(super) type Positions = HashMap<Arc<str>, Position>;
 
 /// A step that failed, and what that asks for.
@@ -41,6 +41,8 @@ pub(super) trait Transactions: Send + 'static {
     fn rewind(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
     /// Returns whether partitions are open.
     fn has_partitions(&self) -> bool;
+    /// Returns where each open partition goes on: behind what is acknowledged, and what has no record.
+    fn positions(&self) -> Positions;
     /// Returns whether the producer is not to be trusted with another transaction.
     fn is_worn(&self) -> bool;
     /// Aborts what is open, within a bounded time.

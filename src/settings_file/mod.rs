@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 #[cfg(feature = "kafka")]
-use crate::kafka::{KafkaSettings, KafkaSinkSettings, KafkaSourceSettings};
+use crate::kafka::{KafkaSettings, KafkaSinkSettings, KafkaSourceSettings, TransactionSettings};
 #[cfg(feature = "pipeline")]
 use crate::pipeline::PipelineSettings;
+#[cfg(all(feature = "kafka", feature = "pipeline"))]
+use crate::pipeline::{GuaranteeField, KafkaTransactions};
 use crate::settings::{ConfigError, SettingsPlace};
 use crate::settings::{Section, one_line, parse_file, parse_json, parse_toml, table};
 use crate::sink::DynamoDbSinkSettings;
@@ -19,7 +21,10 @@ use crate::streams::StreamsSettings;
 /// The sections at the top, those of features that are off included.
 const SECTIONS: [&str; 4] = ["kafka", "pipeline", "sink", "streams"];
 /// The sections within `kafka`, beside its own fields.
-const WITHIN_KAFKA: [&str; 2] = ["sink", "source"];
+const WITHIN_KAFKA: [&str; 3] = ["sink", "source", "transaction"];
+/// The field of `kafka.transaction` that is a pipeline's and not the producer's.
+#[cfg(feature = "kafka")]
+const GUARANTEE: &str = "guarantee";
 
 /// The settings of a whole program, in one file with a section for each part.
 ///
@@ -46,6 +51,9 @@ const WITHIN_KAFKA: [&str; 2] = ["sink", "source"];
 ///     [kafka.source]
 ///     group = "billing"
 ///     topics = ["decisions"]
+///     [kafka.transaction]
+///     application = "billing"
+///     guarantee.exactly_once.commit_interval = "500ms"
 ///
 ///     [pipeline]
 ///     name = "billing"
@@ -63,7 +71,8 @@ const WITHIN_KAFKA: [&str; 2] = ["sink", "source"];
 /// # {
 /// let (streams, kafka, pipeline) = (file.streams()?, file.kafka()?, file.pipeline()?);
 /// let (from, to) = (file.kafka_source()?, file.kafka_sink()?);
-/// # let _ = (streams, kafka, pipeline, from, to);
+/// let transactions = file.kafka_transactions()?;
+/// # let _ = (streams, kafka, pipeline, from, to, transactions);
 /// # }
 /// # Ok::<(), dynamodb_connector::ConfigError>(())
 /// ```
@@ -168,6 +177,27 @@ impl SettingsFile {
         self.section()
     }
 
+    /// Returns the transactions of a pipeline that ends in Kafka: the sections `kafka` and `kafka.transaction`, which has the fields of
+    /// [`TransactionSettings`] and `guarantee`, a [`Guarantee`](crate::pipeline::Guarantee): `"at_least_once"`, `"exactly_once"`,
+    /// or `exactly_once` with a `commit_interval`.
+    ///
+    /// # Errors
+    /// As [`sink`](Self::sink), and [`ConfigError::Missing`] where no brokers or no application is set.
+    #[cfg(all(feature = "kafka", feature = "pipeline"))]
+    pub fn kafka_transactions(&self) -> Result<KafkaTransactions, ConfigError> {
+        let (kafka, settings) = (self.kafka()?, self.section::<TransactionSettings>()?);
+        let section = self.sections.get("kafka");
+        let section = section.and_then(|kafka| kafka.get("transaction"));
+        let guarantee = section.and_then(|section| section.get(GUARANTEE));
+        let read = || {
+            let guarantee = GuaranteeField::read(guarantee.cloned())?;
+            let transactions = KafkaTransactions::new(&kafka, settings).guarantee(guarantee);
+            transactions.validate()?;
+            Ok(transactions)
+        };
+        read().map_err(|error| self.of_file(error))
+    }
+
     /// Returns the settings of a pipeline: the section `pipeline`.
     ///
     /// # Errors
@@ -193,6 +223,12 @@ impl SettingsFile {
             if kafka.get("source").is_some() {
                 self.kafka_source()?;
             }
+            if kafka.get("transaction").is_some() {
+                #[cfg(feature = "pipeline")]
+                self.kafka_transactions()?;
+                #[cfg(not(feature = "pipeline"))]
+                self.section::<TransactionSettings>()?;
+            }
         }
         #[cfg(feature = "pipeline")]
         self.pipeline()?;
@@ -212,17 +248,27 @@ impl SettingsFile {
             });
             let none = || Value::Object(Map::new());
             let mut fields = found.cloned().unwrap_or_else(none);
-            if T::PLACE == SettingsPlace::Kafka
-                && let Value::Object(table) = &mut fields
-            {
-                table.retain(|name, _| !WITHIN_KAFKA.contains(&name.as_str()));
+            if let Value::Object(table) = &mut fields {
+                match T::PLACE {
+                    SettingsPlace::Kafka => {
+                        table.retain(|name, _| !WITHIN_KAFKA.contains(&name.as_str()));
+                    }
+                    #[cfg(feature = "kafka")]
+                    SettingsPlace::KafkaTransaction => drop(table.remove(GUARANTEE)),
+                    _ => {}
+                }
             }
             T::read(fields)
         };
-        read().map_err(|error| match &self.path {
+        read().map_err(|error| self.of_file(error))
+    }
+
+    /// Names the file in an error, where there is one.
+    fn of_file(&self, error: ConfigError) -> ConfigError {
+        match &self.path {
             Some(path) => error.in_file(path),
             None => error,
-        })
+        }
     }
 
     fn refuse_unknown(&self) -> Result<(), ConfigError> {
@@ -253,3 +299,5 @@ impl fmt::Debug for SettingsFile {
 
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "kafka", feature = "pipeline"))]
+mod transaction_tests;

@@ -27,6 +27,11 @@ const ALL: &str = r#"
     group = "g"
     topics = ["a", "b"]
     max_outstanding_bytes = "1MiB"
+    [kafka.transaction]
+    application = "billing"
+    instance = "billing-0"
+    transaction_timeout = "20s"
+    guarantee.exactly_once.commit_interval = "500ms"
     [pipeline]
     name = "billing"
     stop_timeout = "2s"

@@ -115,6 +115,12 @@ impl Client {
         self.0.client().fatal_error()
     }
 
+    /// Returns whether a broker answers within the time. Blocks.
+    #[cfg(feature = "pipeline")]
+    pub(in super::super) fn is_reached(&self, longest: Duration) -> bool {
+        self.0.client().fetch_cluster_id(longest).is_some()
+    }
+
     /// Asks the brokers for a topic. Blocks.
     pub(in super::super) fn metadata(
         &self,

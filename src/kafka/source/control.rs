@@ -140,6 +140,19 @@ impl KafkaSourceControl {
         let member = &clients.member;
         let generation = || group_generation(member.client());
         let before = generation()?;
+        let positions = self.positions();
+        let metadata = member.group_metadata()?;
+        // Metadata of another generation would pass the brokers' check for partitions that are gone.
+        let is_same = generation() == Some(before) && !clients.has_losses();
+        is_same.then(|| GroupOffsets::new(metadata, positions))
+    }
+
+    /// Returns the first offset that is not done of each partition that is this member's.
+    #[cfg_attr(
+        not(any(test, feature = "pipeline")),
+        expect(dead_code, reason = "for exactly-once pipelines")
+    )]
+    pub(crate) fn positions(&self) -> Vec<GroupPosition> {
         let owned = self.shared.trackers().into_iter().filter_map(|tracker| {
             let (offset, mark) = tracker.owned()?;
             let (topic, partition) = tracker.key();
@@ -150,11 +163,7 @@ impl KafkaSourceControl {
                 mark,
             })
         });
-        let positions = owned.collect();
-        let metadata = member.group_metadata()?;
-        // Metadata of another generation would pass the brokers' check for partitions that are gone.
-        let is_same = generation() == Some(before) && !clients.has_losses();
-        is_same.then(|| GroupOffsets::new(metadata, positions))
+        owned.collect()
     }
 
     /// Returns whether brokers are reached at present, whether offsets are found and committed, and

@@ -199,38 +199,8 @@ impl Drop for EndOutput {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-
-    use metrics::{Counter, Gauge, Histogram, KeyName, Metadata, Recorder, SharedString, Unit};
-
     use super::*;
-
-    /// The gauge of the lag of the one partition that there is.
-    #[derive(Default)]
-    struct LagGauge(Mutex<Arc<AtomicU64>>);
-
-    impl Recorder for LagGauge {
-        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-
-        fn register_counter(&self, _: &metrics::Key, _: &Metadata<'_>) -> Counter {
-            Counter::noop()
-        }
-
-        fn register_gauge(&self, key: &metrics::Key, _: &Metadata<'_>) -> Gauge {
-            match key.name() {
-                "kafka_source_lag" => Gauge::from_arc(Arc::clone(&self.0.lock())),
-                _ => Gauge::noop(),
-            }
-        }
-
-        fn register_histogram(&self, _: &metrics::Key, _: &Metadata<'_>) -> Histogram {
-            Histogram::noop()
-        }
-    }
+    use crate::recorded::Recorded;
 
     fn shared() -> Arc<Shared> {
         let limits = Limits {
@@ -242,17 +212,17 @@ mod tests {
 
     #[test]
     fn a_partition_that_is_another_members_has_no_lag_here() {
-        let recorder = LagGauge::default();
-        metrics::with_local_recorder(&recorder, || {
+        let recorded = Recorded::default();
+        metrics::with_local_recorder(&recorded, || {
             let shared = shared();
             let admission = Arc::clone(&shared.admission);
             let tracker = PartitionTracker::new("events".into(), 0, admission);
             shared.track(&tracker);
             shared.meter.lag("events", 0, 7);
-            let lag = || f64::from_bits(recorder.0.lock().load(SeqCst));
-            assert_eq!(lag().to_bits(), 7_f64.to_bits());
+            let lag = || recorded.gauge("kafka_source_lag{group,events,0}");
+            assert_eq!(lag(), Some(7));
             shared.untrack(&tracker.key());
-            assert_eq!(lag().to_bits(), 0_f64.to_bits());
+            assert_eq!(lag(), Some(0));
         });
     }
 

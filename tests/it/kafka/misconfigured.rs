@@ -3,7 +3,11 @@
 use dynamodb_connector::ErrorKind;
 use dynamodb_connector::embedded::EmbeddedKafka;
 use dynamodb_connector::kafka::{
-    KafkaError, KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord,
+    KafkaError, KafkaSettings, KafkaSink, KafkaSinkSettings, KafkaSource, Message, ProducerRecord,
+    TransactionSettings,
+};
+use dynamodb_connector::pipeline::{
+    Guarantee, KafkaRecords, KafkaTransactions, Pipeline, PipelinePart,
 };
 
 #[cfg(feature = "kafka-tls")]
@@ -81,4 +85,21 @@ async fn sasl_without_a_mechanism_is_refused_with_the_choices() {
     let error = sink.map(drop).expect_err("no mechanism");
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("PLAIN"), "{error}");
+}
+
+#[tokio::test]
+async fn a_pipeline_at_least_once_that_reaches_no_broker_ends_before_its_first_record() {
+    let kafka = EmbeddedKafka::start(&[("events", 1)]).expect("a mock");
+    let here = settings(&kafka);
+    let source = soon(KafkaSource::open(&here, "group", ["events"])).await;
+    let source = source.expect("a source");
+    let nowhere = KafkaSettings::new("no-such-host.invalid:9092");
+    let transactions = KafkaTransactions::new(&nowhere, TransactionSettings::new("app"))
+        .guarantee(Guarantee::AtLeastOnce);
+    let output = KafkaRecords::new(|_: &Message| Ok::<_, String>(None));
+    let job = Pipeline::from(source).to_transactional(&transactions, output);
+    let error = soon(job.run()).await.expect_err("there is no broker");
+    assert_eq!(error.part(), PipelinePart::Sink);
+    let error = error.to_string();
+    assert!(error.contains("no-such-host.invalid"), "{error}");
 }

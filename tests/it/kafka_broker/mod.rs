@@ -3,6 +3,7 @@
 //! Run where `KAFKA_BOOTSTRAP` names a broker (`host:port`); those that kill one start it themselves from the jars in the
 //! directory `KAFKA_JARS`.
 
+mod advanced_in_transaction;
 mod churn;
 mod errors;
 mod exactly_once;

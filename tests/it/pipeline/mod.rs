@@ -13,6 +13,7 @@ mod causes;
 mod compositions;
 mod dead_letters;
 mod endings;
+mod groups;
 mod lag;
 mod letters;
 mod lookups;
