@@ -85,7 +85,11 @@ impl<T: Transactions> Transact<T> {
                 }
                 Step::Pass { until, most } => {
                     self.pass(room, until, most).await;
-                    Outcome::Done
+                    // What passed may have been of before a rewind, while the source has no partition yet.
+                    match self.held.is_empty() && !self.gate.is_due() {
+                        true => Outcome::Empty,
+                        false => Outcome::Done,
+                    }
                 }
                 Step::Deliver => {
                     self.gate.close();
@@ -110,7 +114,10 @@ impl<T: Transactions> Transact<T> {
                 Step::Rewind => self.rewind(room.sink).await?,
             };
             if let Some(cause) = &self.cause
-                && !matches!(outcome, Outcome::Done | Outcome::Settled { .. })
+                && !matches!(
+                    outcome,
+                    Outcome::Done | Outcome::Empty | Outcome::Settled { .. }
+                )
             {
                 room.sink.failed(cause.to_string());
             }
