@@ -71,6 +71,8 @@ impl<T: Transactions> Transact<T> {
         opened.map_err(|error| failed(room.sink, error))?;
         loop {
             let step = self.commits.step();
+            #[cfg(feature = "test-util")]
+            super::crash::reached(step);
             let outcome = match step {
                 Step::Wait => {
                     if !self.gate.ready().await {
