@@ -54,6 +54,8 @@ pub(super) enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Done,
+    /// Of [`Step::Pass`]: there is nothing to commit.
+    Empty,
     /// Of [`Step::Settle`]. `is_past` where nothing is left of what was in transactions whose records were refused.
     Settled {
         is_past: bool,
@@ -186,6 +188,7 @@ impl Commits {
                 self.failures = 0;
                 self.after(now, is_worn)
             }
+            Outcome::Empty => State::Aborting { renew: false },
             Outcome::Failed(verdict) => self.failed(now, verdict)?,
             // Brokers refuse what follows a failed record on its partition once more.
             Outcome::Undelivered => {
@@ -286,6 +289,7 @@ mod tests {
     /// The outcomes of steps, by the number that is drawn for each.
     fn outcome(step: Step, draw: (u8, Verdict)) -> Outcome {
         match (step, draw) {
+            (Step::Pass { .. }, (0..=20, _)) => Outcome::Empty,
             (Step::Wait | Step::Pass { .. }, _) => Outcome::Done,
             (Step::Settle, (number, _)) => Outcome::Settled {
                 is_past: number % 3 == 0,
@@ -322,7 +326,10 @@ mod tests {
                     _ => {}
                 }
                 let outcome = outcome(step, draw);
-                let is_done = matches!(outcome, Outcome::Done | Outcome::Settled { .. });
+                let is_done = !matches!(
+                    outcome,
+                    Outcome::Failed(_) | Outcome::Undelivered | Outcome::Refused { .. }
+                );
                 match (step, is_done) {
                     (Step::Begin, true) => is_open = true,
                     (Step::Commit, true) => (is_open, is_committed) = (false, true),

@@ -104,6 +104,11 @@ impl GateKeeper {
         std::mem::take(&mut self.state.lock().is_due)
     }
 
+    /// Returns whether positions are to be committed soon, whether records pass or not.
+    pub(super) fn is_due(&self) -> bool {
+        self.state.lock().is_due
+    }
+
     /// Lets the next record pass that may.
     pub(super) fn pass(&self) -> Option<PassedRecord> {
         let mut state = self.state.lock();

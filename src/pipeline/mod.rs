@@ -111,6 +111,8 @@ mod chain;
 mod changes;
 #[cfg(feature = "kafka")]
 mod commit;
+#[cfg(all(feature = "kafka", feature = "test-util"))]
+pub(crate) mod crash;
 mod dead_letter;
 mod delivery;
 #[cfg_attr(

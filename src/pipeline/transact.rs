@@ -77,6 +77,8 @@ impl<T: Transactions> Transact<T> {
         opened.map_err(|error| failed(room.sink, error))?;
         loop {
             let step = self.commits.step();
+            #[cfg(feature = "test-util")]
+            super::crash::reached(step);
             let outcome = match step {
                 Step::Wait => {
                     if !self.wait(room.in_flight.clock()).await {
@@ -91,7 +93,11 @@ impl<T: Transactions> Transact<T> {
                 }
                 Step::Pass { until, most } => {
                     self.pass(room, until, most).await;
-                    Outcome::Done
+                    // What passed may have been of before a rewind, while the source has no partition yet.
+                    match self.held.is_empty() && !self.gate.is_due() {
+                        true => Outcome::Empty,
+                        false => Outcome::Done,
+                    }
                 }
                 Step::Deliver => {
                     self.gate.close();
@@ -116,7 +122,10 @@ impl<T: Transactions> Transact<T> {
                 Step::Rewind => self.rewind().await,
             };
             if let Some(cause) = &self.cause
-                && !matches!(outcome, Outcome::Done | Outcome::Settled { .. })
+                && !matches!(
+                    outcome,
+                    Outcome::Done | Outcome::Empty | Outcome::Settled { .. }
+                )
             {
                 room.sink.failed(cause.to_string());
             }

@@ -27,6 +27,9 @@
 #[cfg(feature = "pipeline")]
 mod pipeline;
 
+#[cfg(all(feature = "pipeline", feature = "kafka"))]
+#[doc(hidden)]
+pub use crate::pipeline::crash::crash_before;
 #[cfg(any(test, fuzzing))]
 pub(crate) use faulty_dynamodb::fuzzing;
 #[doc(inline)]

@@ -10,6 +10,7 @@ mod exactly_once;
 mod gaps;
 mod holds;
 mod pipelines;
+mod proxy;
 mod rebalance;
 mod refusals;
 mod remade;

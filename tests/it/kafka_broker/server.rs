@@ -22,6 +22,8 @@ pub(crate) struct Server {
     port: u16,
     access: Access,
     child: Child,
+    /// The port to which a proxy leads.
+    behind: u16,
 }
 
 /// The clients that a broker lets in.
@@ -36,22 +38,49 @@ enum Access {
 impl Server {
     /// Starts on free ports, with its files in a new directory.
     pub(crate) fn start(jars: &str, directory: &Path) -> Self {
-        Self::start_for(jars, directory, Access::Everyone)
+        Self::start_for(jars, directory, Access::Everyone, None, &[])
+    }
+
+    /// Starts one whose clients can also come through a proxy at this port of this machine: it names itself to
+    /// them so. The proxy has to lead to the port [`behind`](Self::behind) it.
+    pub(crate) fn start_behind(
+        jars: &str,
+        directory: &Path,
+        proxy: u16,
+        config: &[(&str, &str)],
+    ) -> Self {
+        Self::start_for(jars, directory, Access::Everyone, Some(proxy), config)
+    }
+
+    /// Starts one with properties of its own.
+    pub(crate) fn start_with(jars: &str, directory: &Path, config: &[(&str, &str)]) -> Self {
+        Self::start_for(jars, directory, Access::Everyone, None, config)
     }
 
     /// Starts one that has the users `admin` and `app`, by SASL, and looks at the rights of `app`.
     pub(crate) fn start_with_users(jars: &str, directory: &Path) -> Self {
-        Self::start_for(jars, directory, Access::Users)
+        Self::start_for(jars, directory, Access::Users, None, &[])
     }
 
-    fn start_for(jars: &str, directory: &Path, access: Access) -> Self {
+    fn start_for(
+        jars: &str,
+        directory: &Path,
+        access: Access,
+        proxy: Option<u16>,
+        config: &[(&str, &str)],
+    ) -> Self {
         for _ in 0..5 {
             let _ = std::fs::remove_dir_all(directory);
             std::fs::create_dir_all(directory).expect("a directory");
             let (port, controller) = (free_port(), free_port());
+            let behind = free_port();
+            let proxied = proxy.map(|proxy| (behind, proxy));
+            let mut text = properties(directory, port, controller, access, proxied);
+            for (property, value) in config {
+                text += &format!("{property}={value}\n");
+            }
             let file = directory.join("server.properties");
-            std::fs::write(&file, properties(directory, port, controller, access))
-                .expect("written");
+            std::fs::write(&file, text).expect("written");
             let format = java(jars, "kafka.tools.StorageTool")
                 .args(["format", "-t", CLUSTER, "-c"])
                 .arg(&file)
@@ -63,6 +92,7 @@ impl Server {
                 port,
                 access,
                 child: broker(jars, directory),
+                behind,
             };
             if server.answers() {
                 return server;
@@ -73,6 +103,11 @@ impl Server {
 
     pub(crate) fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Returns the port to which a proxy leads.
+    pub(crate) fn behind(&self) -> u16 {
+        self.behind
     }
 
     /// Returns the properties by which a client logs in as this user.
@@ -125,8 +160,17 @@ impl Server {
 
     /// Stops it (SIGSTOP): it answers nothing more, and its connections stay open.
     pub(crate) fn suspend(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Has it go on.
+    pub(crate) fn resume(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(process, rustix::process::Signal::STOP).expect("it runs");
+        rustix::process::kill_process(process, signal).expect("it runs");
     }
 
     /// Starts it again on the same port and files. Does not wait until it answers.
@@ -226,19 +270,33 @@ fn broker(jars: &str, directory: &Path) -> Child {
         .expect("there is `java`")
 }
 
-fn properties(directory: &Path, port: u16, controller: u16, access: Access) -> String {
+fn properties(
+    directory: &Path,
+    port: u16,
+    controller: u16,
+    access: Access,
+    proxied: Option<(u16, u16)>,
+) -> String {
     let (protocol, users) = match access {
         Access::Everyone => ("PLAINTEXT", ""),
         Access::Users => ("SASL_PLAINTEXT", USERS),
+    };
+    let [listens, advertised, map] = match proxied {
+        Some((behind, proxy)) => [
+            format!(",PROXIED://127.0.0.1:{behind}"),
+            format!(",PROXIED://127.0.0.1:{proxy}"),
+            ",PROXIED:PLAINTEXT".to_owned(),
+        ],
+        None => Default::default(),
     };
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners={protocol}://127.0.0.1:{port}
-listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT
+listeners={protocol}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listens}
+advertised.listeners={protocol}://127.0.0.1:{port}{advertised}
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:PLAINTEXT{map}
 inter.broker.listener.name={protocol}
 log.dirs={}/data
 offsets.topic.replication.factor=1

@@ -1,0 +1,64 @@
+//! A process crashes before each step of a transaction, and the next one takes over.
+
+use std::time::Duration;
+
+use tokio::task::block_in_place;
+
+use super::super::server::Server;
+use super::super::{unique, variable};
+use super::fleet::Fleet;
+use super::member::Task;
+use super::view::View;
+use super::{Numbers, SOON, create_topics, exactly_once};
+
+/// The steps of a transaction, as the driver names them, and at which time of each the process crashes. `Pass` is the edge after
+/// the begin, `Deliver` that after records were produced, and so on; `Wait` the one after what was committed was acknowledged.
+const EDGES: [(&str, u32); 10] = [
+    ("Begin", 2),
+    ("Pass", 2),
+    ("Deliver", 2),
+    ("SendOffsets", 2),
+    ("Commit", 2),
+    ("Settle", 2),
+    ("Wait", 3),
+    // These come of a record that is too large, again and again.
+    ("Abort", 1),
+    ("Renew", 1),
+    ("Rewind", 1),
+];
+/// The longest that a process may take to its crash.
+const LONGEST: Duration = Duration::from_secs(60);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_event_is_published_once_wherever_a_transaction_breaks_off() {
+    let Some(jars) = variable("exactly_once::edges", "KAFKA_JARS") else {
+        return;
+    };
+    let directory = std::env::temp_dir().join(unique("kafka"));
+    let server = Server::start_with(&jars, &directory, &SOON);
+    let task =
+        Task::new(server.bootstrap(), exactly_once(200)).set_source("group.protocol", "consumer");
+    create_topics(&server.bootstrap(), &task).await;
+    let mut numbers = Numbers::new(&server.bootstrap(), &task).await;
+    let mut fleet = Fleet::new(task, 1, 3);
+    for (step, nth) in EDGES {
+        if step == "Abort" {
+            fleet.task.too_large.push(numbers.written + 10);
+        }
+        fleet.task.crash = Some((step.to_owned(), nth));
+        fleet.start(0);
+        let crashed = tokio::select! {
+            crashed = fleet.ended(0, LONGEST) => crashed,
+            () = numbers.write_on() => unreachable!("it ends with the crash"),
+        };
+        assert!(!crashed.success(), "no crash at {step}");
+    }
+    fleet.task.crash = None;
+    fleet.start(0);
+    let mut view = View::new(&server.bootstrap(), &fleet.task);
+    block_in_place(|| view.committed());
+    fleet.leave_all().await;
+    assert_eq!(fleet.failed, []);
+    block_in_place(|| view.read_to_end());
+    view.check(numbers.written).assert_exact();
+}
