@@ -120,9 +120,10 @@ mod counted {
                     Outcome::Failed(Verdict::Fenced) => &mut report.fenced,
                     Outcome::Undelivered => &mut report.undelivered,
                     Outcome::Refused { .. } => &mut report.refused,
-                    Outcome::Failed(_) | Outcome::Done | Outcome::Settled { .. } => {
-                        &mut report.failed
-                    }
+                    Outcome::Failed(_)
+                    | Outcome::Done
+                    | Outcome::Empty
+                    | Outcome::Settled { .. } => &mut report.failed,
                 };
                 *count += 1;
             }
