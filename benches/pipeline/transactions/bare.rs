@@ -15,8 +15,8 @@ use crate::rig::times::Times;
 use crate::rig::{Failure, clock};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Records a second, in chunks of as many milliseconds.
-const CHUNK: usize = 5;
+/// The time between two records.
+const EACH: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
 struct Reports(AtomicUsize);
@@ -61,14 +61,12 @@ pub(super) fn commits_of_a_bare_loop(
         producer.begin_transaction()?;
         let cut = clock::instant() + interval;
         while clock::instant() < cut {
-            let next = clock::instant() + Duration::from_millis(CHUNK as u64);
-            for _ in 0..CHUNK {
-                let event = decision(number, NOTE_BYTES);
-                let json = serde_json::to_vec(&event)?;
-                let record = BaseRecord::to(to).key(&event.customer).payload(&json);
-                producer.send(record).map_err(|(error, _)| error)?;
-                number += 1;
-            }
+            let next = clock::instant() + EACH;
+            let event = decision(number, NOTE_BYTES);
+            let json = serde_json::to_vec(&event)?;
+            let record = BaseRecord::to(to).key(&event.customer).payload(&json);
+            producer.send(record).map_err(|(error, _)| error)?;
+            number += 1;
             clock::sleep_until(next);
         }
         let cut = clock::instant();

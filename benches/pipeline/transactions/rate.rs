@@ -37,7 +37,7 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
     if !has_transactions(broker) {
         return Ok(());
     }
-    let (rotations, events) = if quick { (2, 50_000) } else { (5, 300_000) };
+    let (rotations, events) = if quick { (2, 100_000) } else { (5, 500_000) };
     let from = broker.make(&unique("from"))?;
     let runtime = runtime()?;
     runtime.block_on(async {
@@ -45,6 +45,7 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
         feed.write(0..events).await
     })?;
     let mut rates = vec![Vec::new(); CONTENDERS.len()];
+    let mut costs = rates.clone();
     // The first is to warm up.
     for rotation in 0..=rotations {
         let mut order: Vec<usize> = (0..CONTENDERS.len()).collect();
@@ -58,10 +59,13 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
             // It holds as many bytes as the input.
             let to = broker.make(&unique("to"))?;
             let flow = Flow::new(broker.bootstrap(), &from, &to, guarantee);
+            let before = clock::cpu_time();
             let rate = runtime.block_on(measure(&flow, events))?;
+            let used = clock::cpu_time() - before;
             broker.delete(&[&to])?;
             if rotation > 0 {
                 rates[place].push(rate);
+                costs[place].push(used.as_secs_f64() * 1e6 / events as f64);
             }
         }
     }
@@ -75,6 +79,10 @@ pub(crate) fn run(report: &mut Report, broker: &Broker, quick: bool) -> Result<(
             rates,
             f64::NAN,
         );
+    }
+    for ((name, _), costs) in CONTENDERS.iter().zip(&costs) {
+        let what = format!("CPU: topic to topic, {name}");
+        row(report, what, "us", 2, costs, f64::NAN);
     }
     for ((name, _), own) in CONTENDERS.iter().zip(&rates).skip(1) {
         let ratios = own.iter().zip(&rates[0]);
