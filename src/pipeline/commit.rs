@@ -365,6 +365,15 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_without_records_is_aborted_and_no_failure() {
+        let mut commits = Commits::new(Duration::from_secs(1), Duration::from_secs(10));
+        commits.state = State::Passing;
+        let done = commits.done(Duration::ZERO, Outcome::Empty, false);
+        assert_eq!((done, commits.failures()), (Ok(()), 0));
+        assert_eq!(commits.step(), Step::Abort);
+    }
+
+    #[test]
     fn the_record_at_fault_is_found_by_halves() {
         let mut commits = Commits::new(Duration::from_secs(1), Duration::from_secs(10));
         let mut refuse = |records| {

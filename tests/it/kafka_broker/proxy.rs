@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -21,6 +21,7 @@ pub(crate) struct Call(i16);
 
 pub(crate) const PRODUCE: Call = Call(0);
 pub(crate) const OFFSET_FETCH: Call = Call(9);
+pub(crate) const SYNC_GROUP: Call = Call(14);
 pub(crate) const INIT_PRODUCER_ID: Call = Call(22);
 pub(crate) const ADD_OFFSETS_TO_TXN: Call = Call(25);
 pub(crate) const END_TXN: Call = Call(26);
@@ -208,10 +209,12 @@ impl Drop for Held {
 
 impl Shared {
     /// Blocks until it is so.
+    #[expect(clippy::disallowed_methods, reason = "a broker lives in real time")]
     fn until(&self, what: &str, mut is_so: impl FnMut(&mut State) -> bool) {
+        let end = Instant::now() + LONGEST;
         let mut state = self.state.lock();
         while !is_so(&mut state) {
-            let waited = self.changed.wait_for(&mut state, LONGEST);
+            let waited = self.changed.wait_until(&mut state, end);
             assert!(!waited.timed_out() || is_so(&mut state), "never: {what}");
         }
     }

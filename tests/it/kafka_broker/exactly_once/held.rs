@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::task::block_in_place;
 
-use super::super::proxy::{END_TXN, Hold, OFFSET_FETCH, TXN_OFFSET_COMMIT};
+use super::super::proxy::{END_TXN, Hold, OFFSET_FETCH, SYNC_GROUP, TXN_OFFSET_COMMIT};
 use super::fleet::Fleet;
 use super::{Member, Rig, exactly_once, finish};
 
@@ -26,7 +26,8 @@ async fn a_commit_that_is_slower_than_a_rebalance_is_waited_for() {
     numbers.write(200).await;
     block_in_place(|| commit.caught());
     let second = Member::start(&task, "second").await;
-    block_in_place(|| rig.proxy.until_requests("second", OFFSET_FETCH, 1));
+    // At first it is given none, and then those that the first member has given up.
+    block_in_place(|| asks_where_to_begin(&rig, "second", 2));
     numbers.write(200).await;
     commit.release();
     finish(&numbers, &mut view, vec![first, second]).await;
@@ -54,8 +55,7 @@ async fn a_process_that_slept_before_its_commit_commits_before_the_next_begins()
     sent.release();
     let commits = rig.proxy.requests("sleeper", END_TXN);
     let next = Member::start(&task, "next").await;
-    // It has the partitions, and asks where they begin.
-    block_in_place(|| rig.proxy.until_requests("next", OFFSET_FETCH, 1));
+    block_in_place(|| asks_where_to_begin(&rig, "next", 1));
     numbers.write(200).await;
     fleet.signal(0, Signal::CONT);
     block_in_place(|| rig.proxy.until_answers("sleeper", END_TXN, commits + 1));
@@ -63,4 +63,12 @@ async fn a_process_that_slept_before_its_commit_commits_before_the_next_begins()
     fleet.leave_all().await;
     assert_eq!(fleet.failed, []);
     finish(&numbers, &mut view, vec![next]).await;
+}
+
+/// Blocks until a member was given partitions, in so many rounds, and asks where they begin: it asks again while they
+/// are in an open transaction.
+fn asks_where_to_begin(rig: &Rig, client: &str, rounds: usize) {
+    rig.proxy.until_answers(client, SYNC_GROUP, rounds);
+    let before = rig.proxy.requests(client, OFFSET_FETCH);
+    rig.proxy.until_requests(client, OFFSET_FETCH, before + 1);
 }
