@@ -199,24 +199,47 @@ async fn a_group_that_fails_after_the_stop_is_not_made_again() {
     );
 }
 
+/// An error that says when the next one has taken its place: its group waits to be made again then.
+#[derive(Debug, thiserror::Error)]
+#[error("no brokers")]
+struct Replaced(UnboundedSender<u32>);
+
+impl Drop for Replaced {
+    fn drop(&mut self) {
+        let _ = self.0.send(0);
+    }
+}
+
 #[tokio::test]
 async fn a_group_that_waits_to_be_made_again_at_the_stop_ends_by_its_error() {
-    let (failed, mut failures) = unbounded_channel();
-    let groups = Pipeline::groups(1, move |group| {
-        let _ = failed.send(group);
-        async { Err::<BoxJob, _>(EndpointError::new("no brokers").retryable(true)) }
+    let (replaced, mut errors) = unbounded_channel();
+    let groups = Pipeline::groups(1, move |_| {
+        let error = EndpointError::new(Replaced(replaced.clone())).retryable(true);
+        async { Err::<BoxJob, _>(error) }
     });
-    // It fails again and again, and is made again each time.
-    let error = soon(groups.run_until(written(&mut failures, &[4])))
-        .await
-        .unwrap_err();
+    let stop = written(&mut errors, &[3]);
+    let error = soon(groups.run_until(stop)).await.unwrap_err();
     assert_eq!(error.to_string(), "group 0: no brokers");
+
+    let (making, mut makes) = unbounded_channel();
+    let calls = AtomicU32::new(0);
+    let groups = Pipeline::groups(1, move |group| {
+        let _ = making.send(group);
+        let hangs = calls.fetch_add(1, SeqCst) > 0;
+        async move {
+            if hangs {
+                pending::<()>().await;
+            }
+            Err::<BoxJob, _>(EndpointError::new("no brokers").retryable(true))
+        }
+    });
+    let stop = written(&mut makes, &[2]);
+    let error = soon(groups.run_until(stop)).await.unwrap_err();
+    assert_eq!(error.to_string(), "group 0: no brokers");
+
     let unmade = Pipeline::groups(1, |_| pending::<Result<BoxJob, EndpointError>>());
-    let report = unmade.run_until(async {}).await.unwrap();
-    assert_eq!(
-        report.acknowledged, 0,
-        "one that was never made has not failed"
-    );
+    let report = soon(unmade.run_until(async {})).await.unwrap();
+    assert_eq!(report.acknowledged, 0, "it has not failed");
 }
 
 #[tokio::test]
