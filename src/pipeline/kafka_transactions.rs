@@ -191,7 +191,7 @@ impl Transactions for KafkaTransaction {
     async fn produce(&mut self, record: ProducerRecord) {
         loop {
             let taken = match &mut self.producer {
-                Some(producer) => producer.produce(&record, 0),
+                Some(producer) => producer.produce(&record),
                 None => Err(NotTaken::Ended),
             };
             match taken {
@@ -216,8 +216,7 @@ impl Transactions for KafkaTransaction {
     async fn delivered(&mut self) -> Result<Vec<KafkaError>, Trouble> {
         let producer = self.producer()?;
         producer.delivered().await;
-        let failures = producer.failures().into_iter();
-        let mut failures: Vec<_> = failures.map(|(_, error)| error).collect();
+        let mut failures = producer.failures();
         failures.append(&mut self.refused);
         Ok(failures)
     }

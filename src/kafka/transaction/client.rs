@@ -38,7 +38,6 @@ pub(super) struct Reports {
 
 /// The data that comes back with a record's report.
 pub(super) struct Handle {
-    tag: u64,
     transaction: u64,
     topic_partition: TopicPartition,
     bytes: usize,
@@ -76,15 +75,14 @@ impl Client {
         &self,
         record: &ProducerRecord,
         timestamp: Option<i64>,
-        tag: u64,
     ) -> Result<(), Option<RDKafkaErrorCode>> {
         const FULL: Option<RDKafkaErrorCode> = Some(RDKafkaErrorCode::QueueFull);
-        let sent = self.try_to_send(record, timestamp, tag);
+        let sent = self.try_to_send(record, timestamp);
         if sent != Err(FULL) || self.0.in_flight_count() > 0 {
             return sent;
         }
         // Once more: records that were just reported may have had the room.
-        match self.try_to_send(record, timestamp, tag) {
+        match self.try_to_send(record, timestamp) {
             Err(FULL) => Err(Some(RDKafkaErrorCode::MessageSizeTooLarge)),
             sent => sent,
         }
@@ -94,11 +92,9 @@ impl Client {
         &self,
         record: &ProducerRecord,
         timestamp: Option<i64>,
-        tag: u64,
     ) -> Result<(), Option<RDKafkaErrorCode>> {
         let deliveries = &self.reports().deliveries;
         let handle = Handle {
-            tag,
             // Before it is handed over: its report may come at once.
             transaction: deliveries.add(),
             topic_partition: TopicPartition::new(record.topic.clone(), record.partition),
@@ -241,8 +237,7 @@ impl ProducerContext for Reports {
                 outcome(code, message.partition(), &handle)
             }
         };
-        self.deliveries
-            .reported(handle.transaction, handle.tag, outcome);
+        self.deliveries.reported(handle.transaction, outcome);
     }
 }
 
@@ -277,7 +272,6 @@ mod tests {
 
     fn of(code: RDKafkaErrorCode) -> Outcome {
         let handle = Handle {
-            tag: 0,
             transaction: 0,
             topic_partition: TopicPartition::new("events".into(), None),
             bytes: 5,
@@ -335,10 +329,10 @@ mod tests {
         }
         let record = |bytes| ProducerRecord::new("t", vec![0; bytes]);
         let too_large = Err(Some(RDKafkaErrorCode::MessageSizeTooLarge));
-        assert_eq!(client.send(&record(2_000), None, 0), too_large);
-        assert_eq!(client.send(&record(1_000), None, 1), Ok(()));
+        assert_eq!(client.send(&record(2_000), None), too_large);
+        assert_eq!(client.send(&record(1_000), None), Ok(()));
         let full = Err(Some(RDKafkaErrorCode::QueueFull));
-        assert_eq!(client.send(&record(1_000), None, 2), full);
+        assert_eq!(client.send(&record(1_000), None), full);
     }
 
     #[test]

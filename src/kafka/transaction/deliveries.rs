@@ -27,7 +27,7 @@ struct Counts {
     /// Those that failed.
     failed: u64,
     /// The failures that were not taken.
-    failures: Vec<(u64, KafkaError)>,
+    failures: Vec<KafkaError>,
     /// The reason of the first, for the commit's refusal.
     first_failure: String,
     /// The topics to which one was too large.
@@ -77,7 +77,7 @@ impl Deliveries {
     }
 
     /// Notes a report.
-    pub(super) fn reported(&self, transaction: u64, tag: u64, outcome: Outcome) {
+    pub(super) fn reported(&self, transaction: u64, outcome: Outcome) {
         let mut counts = self.counts.lock();
         counts.out = counts.out.saturating_sub(1);
         let had_no_room = std::mem::take(&mut counts.is_full);
@@ -85,7 +85,7 @@ impl Deliveries {
             counts.reported += 1;
             match outcome {
                 Outcome::Delivered => {}
-                Outcome::Failed(error) => counts.fail(tag, error),
+                Outcome::Failed(error) => counts.fail(error),
                 Outcome::Unsent => counts.unsent += 1,
             }
         }
@@ -125,7 +125,7 @@ impl Deliveries {
     }
 
     /// Takes the failures of this transaction that may be their records' own.
-    pub(super) fn take_failures(&self) -> Vec<(u64, KafkaError)> {
+    pub(super) fn take_failures(&self) -> Vec<KafkaError> {
         std::mem::take(&mut self.counts.lock().failures)
     }
 
@@ -161,7 +161,7 @@ impl Deliveries {
 }
 
 impl Counts {
-    fn fail(&mut self, tag: u64, error: KafkaError) {
+    fn fail(&mut self, error: KafkaError) {
         if self.failed == 0 {
             self.first_failure = format!(", the first: {error}");
         }
@@ -171,7 +171,7 @@ impl Counts {
         {
             self.too_large.push(topic.clone());
         }
-        self.failures.push((tag, error));
+        self.failures.push(error);
     }
 
     fn is_complete(&self) -> bool {
@@ -197,13 +197,13 @@ mod tests {
         assert_eq!(deliveries.check(), Ok(()));
         let transaction = deliveries.add();
         deliveries.add();
-        deliveries.reported(transaction, 1, Outcome::Delivered);
+        deliveries.reported(transaction, Outcome::Delivered);
         assert!(deliveries.complete().now_or_never().is_none());
         assert_eq!(
             deliveries.check().expect_err("one is out"),
             "of 2 records 1 are delivered and 1 not reported"
         );
-        deliveries.reported(transaction, 2, Outcome::Delivered);
+        deliveries.reported(transaction, Outcome::Delivered);
         assert!(deliveries.complete().now_or_never().is_some());
         assert_eq!(deliveries.check(), Ok(()));
     }
@@ -214,18 +214,18 @@ mod tests {
         let deliveries = Deliveries::default();
         deliveries.begin();
         let transaction = deliveries.add();
-        deliveries.reported(transaction, 7, Outcome::Unsent);
+        deliveries.reported(transaction, Outcome::Unsent);
         assert!(deliveries.check().is_err() && !deliveries.has_failed());
         deliveries.begin();
         assert_eq!(deliveries.check(), Ok(()));
         let transaction = deliveries.add();
-        deliveries.reported(transaction, 8, Outcome::Failed(KafkaError::Closed));
+        deliveries.reported(transaction, Outcome::Failed(KafkaError::Closed));
         let check = deliveries.check().expect_err("it failed");
         assert!(check.ends_with("the first: closed"), "{check}");
-        let tags = |failures: Vec<(u64, KafkaError)>| -> Vec<u64> {
-            failures.into_iter().map(|(tag, _)| tag).collect()
-        };
-        assert_eq!(tags(deliveries.take_failures()), [8]);
+        assert!(matches!(
+            deliveries.take_failures()[..],
+            [KafkaError::Closed]
+        ));
         assert!(deliveries.take_failures().is_empty(), "once");
         assert!(deliveries.has_failed() && deliveries.has_unsent());
         assert_eq!(deliveries.check(), Err(check));
@@ -236,14 +236,14 @@ mod tests {
     fn topics_to_which_records_were_too_large_are_named_each_once() {
         let deliveries = Deliveries::default();
         deliveries.begin();
-        for tag in 0..2 {
+        for _ in 0..2 {
             let transaction = deliveries.add();
             let error = KafkaError::TooLarge {
                 topic: "t".into(),
                 size: 9,
                 limit: None,
             };
-            deliveries.reported(transaction, tag, Outcome::Failed(error));
+            deliveries.reported(transaction, Outcome::Failed(error));
         }
         assert_eq!(deliveries.take_too_large(), ["t".into()]);
         assert!(deliveries.take_too_large().is_empty());
@@ -259,7 +259,7 @@ mod tests {
         deliveries.add();
         deliveries.take_back(true);
         assert!(deliveries.room().now_or_never().is_none(), "one is out");
-        deliveries.reported(earlier, 1, Outcome::Failed(KafkaError::Closed));
+        deliveries.reported(earlier, Outcome::Failed(KafkaError::Closed));
         assert!(deliveries.room().now_or_never().is_some());
         assert!(!deliveries.has_failed());
         assert_eq!(deliveries.check(), Ok(()));

@@ -128,11 +128,11 @@ impl TransactionalProducer {
         Ok(())
     }
 
-    /// Adds a record, which librdkafka copies. `tag` comes back with its failure. Never blocks.
+    /// Adds a record, which librdkafka copies. Never blocks.
     ///
     /// # Errors
     /// Where it was not taken: nothing else is changed.
-    pub(crate) fn produce(&mut self, record: &ProducerRecord, tag: u64) -> Result<(), NotTaken> {
+    pub(crate) fn produce(&mut self, record: &ProducerRecord) -> Result<(), NotTaken> {
         if self.phase != Phase::Open {
             return Err(NotTaken::Ended);
         }
@@ -151,7 +151,7 @@ impl TransactionalProducer {
             Check::Unknown => return Err(NotTaken::Full),
             Check::Refused(error) => return Err(NotTaken::Refused(error)),
         }
-        let sent = self.generation.client().send(record, timestamp, tag);
+        let sent = self.generation.client().send(record, timestamp);
         sent.map_err(|code| match code {
             None => refused("its topic's name holds a NUL"),
             Some(RDKafkaErrorCode::QueueFull) => NotTaken::Full,
@@ -200,9 +200,9 @@ impl TransactionalProducer {
         self.generation.reports().deliveries.complete().await;
     }
 
-    /// Takes the records of this transaction whose delivery failed, for a reason that may be their own. Not those that were
+    /// Takes the failures of this transaction's records whose delivery failed, for a reason that may be their own. Not those that were
     /// given back by an abort, nor those that failed with the producer.
-    pub(crate) fn failures(&self) -> Vec<(u64, KafkaError)> {
+    pub(crate) fn failures(&self) -> Vec<KafkaError> {
         self.generation.reports().deliveries.take_failures()
     }
 

@@ -18,7 +18,7 @@ async fn a_producer_is_fenced_by_the_next_of_its_id_and_publishes_nothing() {
     };
     let mut zombie = rig.producer().await;
     zombie.begin().await.expect("begun");
-    add(&mut zombie, &rig.record("zombie's"), 0).await;
+    add(&mut zombie, &rig.record("zombie's")).await;
     zombie.delivered().await;
     let mut next = rig.producer().await;
     assert!(rig.published().is_empty(), "the next has ended it");
@@ -29,18 +29,18 @@ async fn a_producer_is_fenced_by_the_next_of_its_id_and_publishes_nothing() {
     assert!(zombie.is_worn());
     let closed = zombie.abort().await.expect_err("it is of no use").0;
     assert_eq!(closed, Verdict::Renew);
-    add(&mut next, &rig.record("next's"), 0).await;
+    add(&mut next, &rig.record("next's")).await;
     next.delivered().await;
     next.commit().await.expect("committed");
     assert_eq!(rig.published(), ["next's"]);
     // The first goes on, and fences the other.
     zombie.renew().await.expect("renewed");
     zombie.begin().await.expect("begun");
-    add(&mut zombie, &rig.record("first's"), 0).await;
+    add(&mut zombie, &rig.record("first's")).await;
     zombie.delivered().await;
     zombie.commit().await.expect("committed");
     next.begin().await.expect("librdkafka does not know yet");
-    add(&mut next, &rig.record("zombie's"), 0).await;
+    add(&mut next, &rig.record("zombie's")).await;
     next.delivered().await;
     let ended = next.commit().await.expect_err("fenced").0;
     assert!(
@@ -59,7 +59,7 @@ async fn a_transaction_that_takes_too_long_is_ended_by_the_broker_and_looks_like
     rig.settings = rig.settings.transaction_timeout(Duration::from_secs(1));
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("late"), 0).await;
+    add(&mut producer, &rig.record("late")).await;
     producer.delivered().await;
     // Until the broker has ended it: it looks every few seconds.
     assert!(rig.published().is_empty());
@@ -70,7 +70,7 @@ async fn a_transaction_that_takes_too_long_is_ended_by_the_broker_and_looks_like
     );
     producer.renew().await.expect("renewed");
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("again"), 0).await;
+    add(&mut producer, &rig.record("again")).await;
     producer.delivered().await;
     producer.commit().await.expect("committed");
     assert_eq!(rig.published(), ["again"]);
@@ -88,7 +88,7 @@ async fn a_close_ends_a_transaction_that_was_left_open_by_a_renewal_that_failed(
         .transaction_timeout(Duration::from_secs(10 * 60));
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("left open"), 0).await;
+    add(&mut producer, &rig.record("left open")).await;
     producer.delivered().await;
     // Dropped before it has begun to ask.
     assert!(producer.renew().now_or_never().is_none());
@@ -115,10 +115,10 @@ async fn a_record_that_the_broker_refuses_fails_alone_and_the_next_producer_goes
     let opened = TransactionalProducer::open(&kafka, &rig.settings, 0);
     let mut producer = opened.await.expect("opened");
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record(&incompressible(5_000)), 42).await;
+    add(&mut producer, &rig.record(&incompressible(5_000))).await;
     producer.delivered().await;
     let failures = producer.failures();
-    let [(42, error)] = &failures[..] else {
+    let [error] = &failures[..] else {
         panic!("{failures:?}")
     };
     assert!(matches!(error, KafkaError::TooLarge { .. }), "{error}");
@@ -130,7 +130,7 @@ async fn a_record_that_the_broker_refuses_fails_alone_and_the_next_producer_goes
     producer.begin().await.expect("begun");
     for number in 0..10 {
         let value = format!("{number} {}", incompressible(500));
-        add(&mut producer, &rig.record(&value), number).await;
+        add(&mut producer, &rig.record(&value)).await;
     }
     producer.delivered().await;
     assert!(producer.failures().is_empty(), "batches are small enough");
@@ -146,10 +146,9 @@ async fn a_record_that_is_known_to_be_too_large_is_refused_before_it_is_sent() {
     };
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("kept"), 0).await;
+    add(&mut producer, &rig.record("kept")).await;
     for bytes in [2_000, 1_100_000] {
-        let Err(NotTaken::Refused(error)) =
-            producer.produce(&rig.record(&incompressible(bytes)), 1)
+        let Err(NotTaken::Refused(error)) = producer.produce(&rig.record(&incompressible(bytes)))
         else {
             panic!("{bytes}")
         };

@@ -131,9 +131,9 @@ impl Rig {
 }
 
 /// Adds a record, and waits for room where there is none.
-async fn add(producer: &mut TransactionalProducer, record: &ProducerRecord, tag: u64) {
+async fn add(producer: &mut TransactionalProducer, record: &ProducerRecord) {
     loop {
-        match producer.produce(record, tag) {
+        match producer.produce(record) {
             Ok(()) => return,
             Err(NotTaken::Full) => producer.room().await,
             Err(other) => panic!("{other:?}"),

@@ -76,7 +76,7 @@ async fn offsets_are_committed_with_the_records_and_by_nothing_else() {
         producer.renew().await.expect("renewed");
     }
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("output"), 0).await;
+    add(&mut producer, &rig.record("output")).await;
     producer.delivered().await;
     let mut offsets = control.group_offsets().expect("a member");
     let position = &offsets.positions()[0];
@@ -117,7 +117,7 @@ async fn offsets_of_an_old_generation_abort_the_transaction_and_the_producer_goe
 
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("dropped"), 0).await;
+    add(&mut producer, &rig.record("dropped")).await;
     producer.delivered().await;
     assert_eq!(verdict(producer.send_offsets(stale).await), Verdict::Abort);
     assert!(producer.failures().is_empty(), "no record is at fault");

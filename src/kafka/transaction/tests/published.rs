@@ -20,7 +20,7 @@ async fn records_are_published_by_the_commit_and_those_of_an_abort_never() {
             producer.begin().await.expect("begun");
             for number in 0..2 {
                 let value = format!("{end} {round} {number}");
-                add(&mut producer, &rig.record(&value), number).await;
+                add(&mut producer, &rig.record(&value)).await;
             }
             producer.delivered().await;
             if is_committed {
@@ -45,8 +45,8 @@ async fn an_abort_ends_with_ten_thousand_records_that_were_not_sent_yet() {
     };
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    for number in 0..10_000 {
-        add(&mut producer, &rig.record("dropped"), number).await;
+    for _ in 0..10_000 {
+        add(&mut producer, &rig.record("dropped")).await;
     }
     assert_eq!(
         verdict(producer.commit().await),
@@ -58,7 +58,7 @@ async fn an_abort_ends_with_ten_thousand_records_that_were_not_sent_yet() {
     assert!(producer.failures().is_empty(), "given back, not failed");
     producer.renew().await.expect("renewed");
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("kept"), 0).await;
+    add(&mut producer, &rig.record("kept")).await;
     producer.delivered().await;
     producer.commit().await.expect("committed");
     assert_eq!(rig.published(), ["kept"]);
@@ -72,7 +72,7 @@ async fn a_close_aborts_what_is_open_so_that_no_reader_waits_for_it() {
     };
     let mut producer = rig.producer().await;
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("dropped"), 0).await;
+    add(&mut producer, &rig.record("dropped")).await;
     producer.delivered().await;
     producer.close().await.expect("closed");
     assert!(rig.published().is_empty());
@@ -86,18 +86,15 @@ async fn a_topic_that_is_not_there_is_refused_and_the_transaction_goes_on() {
     };
     let mut producer = rig.producer().await;
     let missing = crate::kafka::ProducerRecord::new(format!("{}-missing", rig.topic), "x");
-    assert!(matches!(
-        producer.produce(&missing, 0),
-        Err(NotTaken::Ended)
-    ));
+    assert!(matches!(producer.produce(&missing), Err(NotTaken::Ended)));
     producer.begin().await.expect("begun");
-    assert!(matches!(producer.produce(&missing, 0), Err(NotTaken::Full)));
+    assert!(matches!(producer.produce(&missing), Err(NotTaken::Full)));
     producer.room().await;
-    let Err(NotTaken::Refused(error)) = producer.produce(&missing, 0) else {
+    let Err(NotTaken::Refused(error)) = producer.produce(&missing) else {
         panic!("there is none")
     };
     assert!(matches!(error, KafkaError::UnknownTopic { .. }), "{error}");
-    add(&mut producer, &rig.record("kept"), 1).await;
+    add(&mut producer, &rig.record("kept")).await;
     producer.delivered().await;
     producer.commit().await.expect("committed");
     assert_eq!(rig.published(), ["kept"]);
@@ -112,13 +109,13 @@ async fn aborts_right_after_the_first_record_leave_a_producer_that_goes_on() {
     };
     let mut producer = rig.producer().await;
     let mut renewals = 0;
-    for number in 0..200 {
+    for _ in 0..200 {
         if producer.is_worn() {
             renewals += 1;
             producer.renew().await.expect("renewed");
         }
         producer.begin().await.expect("begun");
-        add(&mut producer, &rig.record("dropped"), number).await;
+        add(&mut producer, &rig.record("dropped")).await;
         if let Err((verdict, error)) = producer.abort().await {
             assert_eq!(verdict, Verdict::Renew, "{error}");
             assert!(producer.is_worn());
@@ -128,7 +125,7 @@ async fn aborts_right_after_the_first_record_leave_a_producer_that_goes_on() {
         producer.renew().await.expect("renewed");
     }
     producer.begin().await.expect("begun");
-    add(&mut producer, &rig.record("kept"), 0).await;
+    add(&mut producer, &rig.record("kept")).await;
     producer.delivered().await;
     producer.commit().await.expect("committed");
     println!("{renewals} renewals");
