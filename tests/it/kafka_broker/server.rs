@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// Starts one whose clients can also come through a proxy at this port of this machine: it names itself to
-    /// them so. The proxy has to lead to the port [`behind`](Self::behind) it.
+    /// them so. The proxy has to lead to the port [`behind`](Self::behind) it. `config` has more properties.
     pub(crate) fn start_behind(
         jars: &str,
         directory: &Path,
@@ -50,11 +50,6 @@ impl Server {
         config: &[(&str, &str)],
     ) -> Self {
         Self::start_for(jars, directory, Access::Everyone, Some(proxy), config)
-    }
-
-    /// Starts one with properties of its own.
-    pub(crate) fn start_with(jars: &str, directory: &Path, config: &[(&str, &str)]) -> Self {
-        Self::start_for(jars, directory, Access::Everyone, None, config)
     }
 
     /// Starts one that has the users `admin` and `app`, by SASL, and looks at the rights of `app`.

@@ -5,12 +5,8 @@ use std::time::Duration;
 
 use tokio::task::block_in_place;
 
-use super::super::server::Server;
-use super::super::{unique, variable};
 use super::fleet::Fleet;
-use super::member::Task;
-use super::view::View;
-use super::{Numbers, SOON, create_topics, exactly_once};
+use super::{Rig, exactly_once};
 
 /// The steps of a transaction, as the driver names them, and at which time of each the process crashes. `Pass` is the edge after
 /// the begin, `Deliver` that after records were produced, and so on; `Wait` the one after what was committed was acknowledged.
@@ -34,15 +30,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_event_is_published_once_wherever_a_transaction_breaks_off() {
-    let Some(jars) = variable("exactly_once::edges", "KAFKA_JARS") else {
+    let Some(rig) = Rig::shared("exactly_once::edges") else {
         return;
     };
-    let directory = std::env::temp_dir().join(unique("kafka"));
-    let server = Server::start_with(&jars, &directory, &SOON);
-    let task =
-        Task::new(server.bootstrap(), exactly_once(200)).set_source("group.protocol", "consumer");
-    create_topics(&server.bootstrap(), &task).await;
-    let mut numbers = Numbers::new(&server.bootstrap(), &task).await;
+    let task = rig.task(exactly_once(200)).await;
+    let task = task.set_source("group.protocol", "consumer");
+    let mut numbers = rig.numbers(&task).await;
     let mut fleet = Fleet::new(task, 1, 3);
     for (step, nth) in EDGES {
         if step == "Abort" {
@@ -58,7 +51,7 @@ async fn each_event_is_published_once_wherever_a_transaction_breaks_off() {
     }
     fleet.task.crash = None;
     fleet.start(0);
-    let mut view = View::new(&server.bootstrap(), &fleet.task);
+    let mut view = rig.view(&fleet.task);
     block_in_place(|| view.committed());
     fleet.leave_all().await;
     assert_eq!(fleet.failed, []);

@@ -39,13 +39,12 @@ async fn a_coordinator_that_freezes_costs_a_producer_and_no_event() {
         held.push((producers, rig.proxy.hold(client, *call, Hold::Answers)));
         numbers.write(100).await;
     }
-    for ((client, call, numbers, ..), (producers, held)) in rows.iter_mut().zip(&held) {
+    for ((client, _, numbers, ..), (producers, held)) in rows.iter_mut().zip(&held) {
         block_in_place(|| {
             held.caught();
             rig.proxy
                 .until_requests(client, INIT_PRODUCER_ID, producers + 1);
         });
-        println!("{client}: {call:?}: a new producer");
         numbers.write(100).await;
     }
     drop(held);

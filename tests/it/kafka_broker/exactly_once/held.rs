@@ -12,7 +12,7 @@ use super::{Member, Rig, exactly_once, finish};
 /// The commit is on its way for so long that the partitions are the other member's, who asks where they begin before it comes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_is_slower_than_a_rebalance_is_waited_for() {
-    let Some(rig) = Rig::start("exactly_once::held") else {
+    let Some(rig) = Rig::shared("exactly_once::held") else {
         return;
     };
     let task = rig.task(exactly_once(1_000)).await;
@@ -36,7 +36,7 @@ async fn a_commit_that_is_slower_than_a_rebalance_is_waited_for() {
 /// A process is stopped with its offsets sent. Another takes its place; it goes on, and commits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_slept_before_its_commit_commits_before_the_next_begins() {
-    let Some(rig) = Rig::start("exactly_once::held") else {
+    let Some(rig) = Rig::shared("exactly_once::held") else {
         return;
     };
     let task = rig.task(exactly_once(1_000)).await;

@@ -17,11 +17,13 @@ mod member;
 mod torn;
 mod view;
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use dynamodb_connector::kafka::{KafkaSettings, KafkaSink, KafkaSinkSettings, ProducerRecord};
 use dynamodb_connector::pipeline::{Guarantee, PipelineError, PipelineReport};
 use futures::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, block_in_place};
 
@@ -60,13 +62,25 @@ const SOON: [(&str, &str); 4] = [
     ("transaction.max.timeout.ms", "60000"),
 ];
 
-/// A broker of a test's own behind a proxy.
+/// A broker behind a proxy.
 struct Rig {
     proxy: Proxy,
     server: Server,
 }
 
 impl Rig {
+    /// Returns the broker of those tests that run at the same time and leave it alone, which saves them its start.
+    fn shared(test: &str) -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Rig>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock();
+        if let Some(rig) = shared.upgrade() {
+            return Some(rig);
+        }
+        let rig = Arc::new(Self::start(test)?);
+        *shared = Arc::downgrade(&rig);
+        Some(rig)
+    }
+
     fn start(test: &str) -> Option<Self> {
         let jars = variable(test, "KAFKA_JARS")?;
         let proxy = Proxy::start();

@@ -15,7 +15,7 @@ const INVALID_PRODUCER_EPOCH: i16 = 47;
 /// transaction, and the first comes in the middle of the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_that_comes_late_ends_no_other_transaction() {
-    let Some(rig) = Rig::start("exactly_once::torn") else {
+    let Some(rig) = Rig::shared("exactly_once::torn") else {
         return;
     };
     let mut task = rig.task(exactly_once(3_000)).await;
