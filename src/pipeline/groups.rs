@@ -267,7 +267,7 @@ async fn run(group: u32, make: &Make, wishes: watch::Receiver<Wish>) -> Ended {
         let error = match made {
             Ok(job) => {
                 let (stats, began) = (job.stats(), clock.now());
-                let (stop, abort) = (wished(&wishes, Wish::Stop), wished(&wishes, Wish::Abort));
+                let (stop, abort) = (stopped(&wishes), wished(&wishes, Wish::Abort));
                 let ended = job.run_until_or_abort(stop, abort).await;
                 let report = stats.report();
                 failures.ran(report.acknowledged, clock.now().saturating_sub(began));
@@ -305,6 +305,19 @@ fn wished(wishes: &watch::Receiver<Wish>, at_least: Wish) -> BoxFuture<'static, 
     Box::pin(async move {
         // The sender goes with the run, after its last wish.
         let _ = wishes.wait_for(|wish| *wish >= at_least).await;
+    })
+}
+
+/// Resolves once a stop is wished. Not where all is to be given up at once: a job that sees the stop first might be
+/// done before it sees the abort.
+fn stopped(wishes: &watch::Receiver<Wish>) -> BoxFuture<'static, ()> {
+    let mut wishes = wishes.clone();
+    Box::pin(async move {
+        let wish = wishes.wait_for(|wish| *wish >= Wish::Stop).await;
+        let is_stop = wish.is_ok_and(|wish| *wish == Wish::Stop);
+        if !is_stop {
+            pending::<()>().await;
+        }
     })
 }
 

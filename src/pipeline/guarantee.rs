@@ -28,7 +28,7 @@ fn one_second() -> Duration {
 ///
 /// **The cost** is time: a record is seen when its transaction is committed, up to the commit interval later, and after
 /// a process was killed what it had open is aborted after the
-/// [`transaction_timeout`](TransactionSettings::transaction_timeout) at the latest, or when it comes again under the same name.
+/// [`transaction_timeout`](crate::kafka::TransactionSettings::transaction_timeout) at the latest, or when it comes again under the same name.
 ///
 /// In a settings file it is `"at_least_once"`, `"exactly_once"`, or `exactly_once` with a `commit_interval`:
 /// see [`SettingsFile::kafka_transactions`](crate::SettingsFile::kafka_transactions).
@@ -42,7 +42,7 @@ pub enum Guarantee {
     /// the group.
     ExactlyOnce {
         /// The time from a transaction's beginning to its cut. Default: 1 s. Valid: 10 ms to a third of the
-        /// [`transaction_timeout`](TransactionSettings::transaction_timeout).
+        /// [`transaction_timeout`](crate::kafka::TransactionSettings::transaction_timeout).
         #[serde(with = "units::duration")]
         commit_interval: Duration,
     },

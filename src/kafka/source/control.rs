@@ -148,10 +148,6 @@ impl KafkaSourceControl {
     }
 
     /// Returns the first offset that is not done of each partition that is this member's.
-    #[cfg_attr(
-        not(any(test, feature = "pipeline")),
-        expect(dead_code, reason = "for exactly-once pipelines")
-    )]
     pub(crate) fn positions(&self) -> Vec<GroupPosition> {
         let owned = self.shared.trackers().into_iter().filter_map(|tracker| {
             let (offset, mark) = tracker.owned()?;
