@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use dynamodb_connector::embedded::EmbeddedKafka;
@@ -42,6 +43,8 @@ pub(crate) struct Broker {
     name: String,
     /// What the topics' names begin with, where others may have some of the same.
     prefix: String,
+    /// The topics that are to be deleted.
+    made: Mutex<Vec<String>>,
     process: Process,
 }
 
@@ -67,6 +70,7 @@ impl Broker {
                 name: format!("the broker at {bootstrap}"),
                 bootstrap,
                 prefix,
+                made: Mutex::default(),
                 process: Process::Given,
             });
         }
@@ -81,6 +85,7 @@ impl Broker {
                    (run `bash tests/run`, which downloads Kafka into .cache)"
                 .to_owned(),
             prefix,
+            made: Mutex::default(),
             process: Process::Mock(mock),
         })
     }
@@ -107,7 +112,7 @@ impl Broker {
         self.make(&format!("{}-{name}", self.prefix))
     }
 
-    /// Makes a topic of this name, which is to be [deleted](Self::delete).
+    /// Makes a topic of this name, which is [deleted](Self::delete) at the end at the latest.
     pub(crate) fn make(&self, name: &str) -> Result<String, Failure> {
         let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
@@ -115,24 +120,30 @@ impl Broker {
         for result in created {
             result.map_err(|(topic, code)| format!("topic {topic} was not made: {code}"))?;
         }
+        self.made().push(name.to_owned());
         Ok(name.to_owned())
     }
 
-    /// Deletes topics. One that was never made is not there to be deleted: its result says so, and does not matter.
+    /// Deletes topics.
     pub(crate) fn delete(&self, names: &[&str]) -> Result<(), Failure> {
         let admin = self.admin()?;
         block_on(admin.delete_topics(names, &AdminOptions::default()))??;
+        self.made().retain(|made| !names.contains(&made.as_str()));
         Ok(())
     }
 
-    /// Deletes the topics where the broker stays.
+    /// Deletes the topics that are left, where the broker stays.
     pub(crate) fn clear(&self) -> Result<(), Failure> {
-        if !matches!(self.process, Process::Given) {
+        let names = self.made().clone();
+        if !matches!(self.process, Process::Given) || names.is_empty() {
             return Ok(());
         }
-        let names = TOPICS.map(|name| format!("{}-{name}", self.prefix));
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.delete(&names)
+    }
+
+    fn made(&self) -> MutexGuard<'_, Vec<String>> {
+        self.made.lock().expect("no holder panics")
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Failure> {
@@ -196,6 +207,7 @@ fn kafka(jars: &Path, prefix: String) -> Result<Broker, Failure> {
         bootstrap,
         name: "Apache Kafka on this machine, one node, sharing its cores".to_owned(),
         prefix,
+        made: Mutex::default(),
         process: Process::Kafka(kafka),
     })
 }

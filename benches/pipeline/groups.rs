@@ -16,7 +16,7 @@ use crate::rig::{Failure, clock};
 
 /// The least rate of two groups, by that of one.
 const BAR: f64 = 1.7;
-/// The steps of the work on a value: some 20 us.
+/// The steps of the work on a value: some 28 us.
 const STEPS: u64 = 20_000;
 
 pub(crate) fn run(report: &mut Report, _broker: &Broker, quick: bool) -> Result<(), Failure> {

@@ -71,6 +71,13 @@ pub(super) enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Returns whether a step has failed.
+    pub(super) fn is_failure(self) -> bool {
+        !matches!(self, Self::Done | Self::Empty | Self::Settled { .. })
+    }
+}
+
 /// The end of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -326,11 +333,7 @@ mod tests {
                     _ => {}
                 }
                 let outcome = outcome(step, draw);
-                let is_done = !matches!(
-                    outcome,
-                    Outcome::Failed(_) | Outcome::Undelivered | Outcome::Refused { .. }
-                );
-                match (step, is_done) {
+                match (step, !outcome.is_failure()) {
                     (Step::Begin, true) => is_open = true,
                     (Step::Commit, true) => (is_open, is_committed) = (false, true),
                     (Step::Settle, _) => is_committed = false,

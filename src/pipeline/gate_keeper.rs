@@ -138,11 +138,12 @@ impl GateKeeper {
                 if state.gate.has_ready() {
                     return true;
                 }
-                if state.has_finished {
-                    return false;
-                }
+                // Also at the end: the next reader of a partition that began at the newest record would begin behind it.
                 if state.is_due {
                     return true;
+                }
+                if state.has_finished {
+                    return false;
                 }
             }
             self.wake.notified().await;

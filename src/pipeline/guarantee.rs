@@ -27,8 +27,9 @@ fn one_second() -> Duration {
 /// or a process is killed.
 ///
 /// **The cost** is time: a record is seen when its transaction is committed, up to the commit interval later, and after
-/// a process was killed what it had open is aborted after the
-/// [`transaction_timeout`](crate::kafka::TransactionSettings::transaction_timeout) at the latest, or when it comes again under the same name.
+/// a process was killed what it had open is aborted when it comes again under the same name, or after the
+/// [`transaction_timeout`](crate::kafka::TransactionSettings::transaction_timeout) and the time between two looks of the brokers, 10 s by default
+/// (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
 ///
 /// In a settings file it is `"at_least_once"`, `"exactly_once"`, or `exactly_once` with a `commit_interval`:
 /// see [`SettingsFile::kafka_transactions`](crate::SettingsFile::kafka_transactions).

@@ -34,9 +34,16 @@ impl Source for KafkaSource {
     /// the metrics have the lag of each partition as well.
     fn lag(&self) -> Option<LagProbe> {
         let control = self.control();
+        let mut had_any = false;
         Some(LagProbe::new(move || {
             let control = control.clone();
+            let has_none = had_any && !control.has_partitions();
+            had_any |= control.has_opened_all();
             async move {
+                if has_none {
+                    // All are other members'.
+                    return Some(SourceLag::of_records(0));
+                }
                 if !control.has_opened_all() {
                     return None;
                 }

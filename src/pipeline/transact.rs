@@ -39,8 +39,8 @@ pub(super) struct Transact<T> {
     /// The records of the source in the open transaction.
     held: Vec<(Position, Held)>,
     positions: TransactionPositions,
-    /// A record passed whose partition is about to go.
-    has_closing: bool,
+    /// The partitions of records that passed although they are about to go.
+    closing: Vec<Arc<str>>,
     /// Positions were to be committed soon, and are in this transaction.
     is_due: bool,
     counts: Arc<TransactionCounts>,
@@ -62,7 +62,7 @@ impl<T: Transactions> Transact<T> {
             commits: Commits::new(interval, timeout),
             held: Vec::new(),
             positions: TransactionPositions::default(),
-            has_closing: false,
+            closing: Vec::new(),
             is_due: false,
             counts: Arc::default(),
             backoff: Backoff::new(&RetryPolicy::default()),
@@ -93,7 +93,7 @@ impl<T: Transactions> Transact<T> {
                 }
                 Step::Pass { until, most } => {
                     self.pass(room, until, most).await;
-                    // What passed may have been of before a rewind, while the source has no partition yet.
+                    // All that passed may be from before a rewind, while the source has no partition yet.
                     match self.held.is_empty() && !self.gate.is_due() {
                         true => Outcome::Empty,
                         false => Outcome::Done,
@@ -122,10 +122,7 @@ impl<T: Transactions> Transact<T> {
                 Step::Rewind => self.rewind().await,
             };
             if let Some(cause) = &self.cause
-                && !matches!(
-                    outcome,
-                    Outcome::Done | Outcome::Empty | Outcome::Settled { .. }
-                )
+                && outcome.is_failure()
             {
                 room.sink.failed(cause.to_string());
             }
@@ -178,12 +175,8 @@ impl<T: Transactions> Transact<T> {
             let delay = self.backoff.delay(failures, &mut self.rng);
             // A record may come soon, and failed transactions without any say nothing of it.
             let is_idle = self.held.is_empty() && !self.gate.has_ready();
-            let delay = if is_idle {
-                delay.min(IDLE_DELAY)
-            } else {
-                delay
-            };
-            tokio::time::sleep(delay).await;
+            let longest = if is_idle { IDLE_DELAY } else { delay };
+            tokio::time::sleep(delay.min(longest)).await;
         }
     }
 
@@ -197,7 +190,7 @@ impl<T: Transactions> Transact<T> {
                     return;
                 }
             }
-            if self.has_closing || self.gate.is_awaited() {
+            if !self.closing.is_empty() || self.gate.is_awaited() {
                 return;
             }
             tokio::select! {
@@ -222,7 +215,9 @@ impl<T: Transactions> Transact<T> {
             return;
         }
         held.release();
-        self.has_closing |= held.is_closing();
+        if held.is_closing() && self.closing.last() != Some(position.partition()) {
+            self.closing.push(Arc::clone(position.partition()));
+        }
         self.positions.pass(&position);
         self.held.push((position, held));
         for record in outputs {
@@ -263,6 +258,7 @@ impl<T: Transactions> Transact<T> {
         if let Some(position) = alone
             && !self.gate.refuse(position, Reason::of(refused))
         {
+            self.counts.letter_refused();
             return Err(refused.clone());
         }
         Ok(Outcome::Refused {
@@ -327,9 +323,11 @@ impl<T: Transactions> Transact<T> {
     }
 
     fn clear(&mut self) {
-        self.positions.end(&self.gate.take_leaving());
+        // It was in the gate's list while the transaction before was open, and may have been taken from there.
+        let mut leaving = std::mem::take(&mut self.closing);
+        leaving.append(&mut self.gate.take_leaving());
+        self.positions.end(&leaving);
         self.held.clear();
-        self.has_closing = false;
         self.gate.open();
     }
 
@@ -342,11 +340,11 @@ impl<T: Transactions> Transact<T> {
     fn finished(&mut self, sink: &Operator) -> Result<(), PipelineError> {
         self.positions.end(&self.gate.take_leaving());
         let open = self.transactions.positions();
-        let Some(reason) = self.positions.unpublished(&open, self.cause.as_ref()) else {
-            return Ok(());
-        };
-        let reason = reason.into();
-        Err(failed(sink, KafkaError::NotCommitted { reason }))
+        let reason = self.positions.unpublished(&open, self.cause.as_ref());
+        let unpublished = reason.map(|reason| KafkaError::NotCommitted {
+            reason: reason.into(),
+        });
+        unpublished.map_or(Ok(()), |error| Err(failed(sink, error)))
     }
 
     fn ended(&mut self, sink: &Operator, end: End) -> PipelineError {
@@ -358,16 +356,13 @@ impl<T: Transactions> Transact<T> {
                 let problem = format!(
                     "the transactional id {id:?} is another producer's as well: give each instance of the application a name of its own"
                 );
-                PipelineError::Sink {
-                    operator: Arc::clone(&sink.name),
-                    error: EndpointError::new(problem),
-                }
+                failed(sink, EndpointError::new(problem))
             }
         }
     }
 }
 
-fn failed(sink: &Operator, error: KafkaError) -> PipelineError {
+fn failed(sink: &Operator, error: impl Into<EndpointError>) -> PipelineError {
     PipelineError::Sink {
         operator: Arc::clone(&sink.name),
         error: error.into(),

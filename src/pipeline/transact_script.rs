@@ -71,10 +71,18 @@ impl Script {
 
     /// Has a record pass.
     pub(super) fn enter(&self, number: u64) {
+        self.enter_of(number, false);
+    }
+
+    /// Has a record pass, whose partition may be about to go.
+    pub(super) fn enter_of(&self, number: u64, is_going: bool) {
         let position = Position::number("p-0".into(), number);
         let mut partitions = Partitions::default();
         let partition = Arc::clone(partitions.get(position.partition()));
         partition.enter(1);
+        if is_going {
+            partitions.lose(position.partition());
+        }
         self.in_flight.enter(1);
         let turn = self.gate.enter(&position);
         self.gate.add(&turn, [ProducerRecord::new("out", "value")]);

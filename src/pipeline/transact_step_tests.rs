@@ -192,6 +192,39 @@ async fn positions_that_move_without_a_record_are_committed_but_rarely() {
     assert_eq!(commits_by(60).await, before);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_position_that_was_in_no_commit_is_committed_by_itself_and_before_the_end() {
+    let script = Script::new(Steps::default());
+    script.advance(5);
+    let (parts, mut transact) = (Parts::new(), script.transact());
+    let mut running = transact.run(parts.room(&script));
+    let waited = timeout(Duration::from_secs(6), &mut running).await;
+    waited.expect_err("it goes on");
+    assert_eq!(script.committed(), 1, "although nothing asked for it");
+    // As when a partition is opened right before a stop.
+    script.gate.hurry();
+    script.gate.finish();
+    running.await.expect("nothing fails");
+    assert_eq!(script.committed(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_partition_that_went_with_its_transaction_are_its_next_readers() {
+    let script = Script::new(Steps {
+        commits: [Verdict::Abort].into(),
+        ..Steps::default()
+    });
+    let (parts, mut transact) = (Parts::new(), script.transact());
+    // The word of its leaving was taken by the transaction before.
+    script.enter_of(7, true);
+    let stopping = async {
+        script.rewound.notified().await;
+        script.gate.finish();
+    };
+    let (ended, ()) = tokio::join!(transact.run(parts.room(&script)), stopping);
+    ended.expect("they are given to another member");
+}
+
 /// Runs a pipeline of three records whose first commits fail with these verdicts.
 async fn run_a_pipeline(commits: &[Verdict]) -> Result<Option<TransactionReport>, String> {
     let script = Script::new(Steps {

@@ -77,11 +77,11 @@ impl TransactionPositions {
         }
     }
 
-    /// Returns whether a partition is further than at the last commit; `open` are the positions of all open ones.
+    /// Returns whether a partition is further than at the last commit, or was in none; `open` are the positions of all open ones.
     pub(super) fn has_advanced(&self, open: &Positions) -> bool {
         open.iter().any(|(partition, position)| {
             let committed = self.committed.get(partition);
-            committed.is_some_and(|committed| *committed < *position)
+            committed.is_none_or(|committed| *committed < *position)
         })
     }
 

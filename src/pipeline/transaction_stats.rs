@@ -129,6 +129,11 @@ mod counted {
             }
         }
 
+        /// Notes that brokers refused a letter, which ends the pipeline.
+        pub(in super::super) fn letter_refused(&self) {
+            self.0.lock().report.refused += 1;
+        }
+
         /// Notes that the source goes back to what is committed.
         pub(in super::super) fn rewound(&self) {
             self.0.lock().report.rewound += 1;

@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const EACH: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
-struct Reports(AtomicUsize);
+struct Reports {
+    delivered: AtomicUsize,
+    failed: AtomicUsize,
+}
 
 impl ClientContext for Reports {}
 
@@ -27,9 +30,11 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if result.is_ok() {
-            self.0.fetch_add(1, Ordering::Release);
-        }
+        let count = match result {
+            Ok(_) => &self.delivered,
+            Err(_) => &self.failed,
+        };
+        count.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -43,7 +48,6 @@ pub(super) fn commits_of_a_bare_loop(
     seconds: usize,
 ) -> Result<Times, Failure> {
     let member = member(bootstrap, from)?;
-    let metadata = member.group_metadata().ok_or("no member of a group")?;
     let mut offsets = TopicPartitionList::new();
     for element in member.assignment()?.elements() {
         offsets.add_partition_offset(element.topic(), element.partition(), Offset::Offset(0))?;
@@ -60,8 +64,9 @@ pub(super) fn commits_of_a_bare_loop(
     while began.elapsed() < Duration::from_secs(seconds as u64) {
         producer.begin_transaction()?;
         let cut = clock::instant() + interval;
+        let mut next = clock::instant();
         while clock::instant() < cut {
-            let next = clock::instant() + EACH;
+            next += EACH;
             let event = decision(number, NOTE_BYTES);
             let json = serde_json::to_vec(&event)?;
             let record = BaseRecord::to(to).key(&event.customer).payload(&json);
@@ -70,9 +75,15 @@ pub(super) fn commits_of_a_bare_loop(
             clock::sleep_until(next);
         }
         let cut = clock::instant();
-        while producer.context().0.load(Ordering::Acquire) < number {
+        let reports = producer.context();
+        while reports.delivered.load(Ordering::Acquire) < number {
+            if reports.failed.load(Ordering::Acquire) > 0 || cut.elapsed() > PATIENCE {
+                return Err("a record of the bare loop was not delivered".into());
+            }
             std::thread::sleep(Duration::from_micros(200));
         }
+        // It is another one after each rebalance.
+        let metadata = member.group_metadata().ok_or("no member of a group")?;
         producer.send_offsets_to_transaction(&offsets, &metadata, PATIENCE)?;
         producer.commit_transaction(PATIENCE)?;
         times.add(cut.elapsed());

@@ -96,6 +96,12 @@ impl KafkaSourceControl {
         self.shared.rewind().await;
     }
 
+    /// Returns whether partitions are this member's.
+    #[cfg(feature = "pipeline")]
+    pub(crate) fn has_partitions(&self) -> bool {
+        !self.shared.trackers().is_empty()
+    }
+
     /// Returns whether the place is known at which each partition is read, and there is one.
     #[cfg(feature = "pipeline")]
     pub(crate) fn has_opened_all(&self) -> bool {

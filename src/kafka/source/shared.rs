@@ -194,6 +194,9 @@ impl Drop for EndOutput {
         }
         self.0.output.end(error);
         drop(self.0.rewinds.lock().take());
+        // A control may be kept for longer.
+        self.0.open.store(0, SeqCst);
+        self.0.meter.level(0, 0, 0);
     }
 }
 

@@ -43,7 +43,8 @@ async fn each_event_is_published_once_while_processes_are_killed_and_stopped() {
             run.fleet.signal(place, Signal::STOP);
             block_in_place(|| run.view.read(Duration::from_secs(8)));
             run.fleet.signal(place, Signal::CONT);
-            block_in_place(|| run.view.read(Duration::from_secs(1)));
+            // It is not killed: what it does with its transaction is to be seen.
+            continue;
         }
         if kill == kills * 3 / 4 {
             server.kill();

@@ -18,7 +18,7 @@ async fn a_commit_that_comes_late_ends_no_other_transaction() {
     let Some(rig) = Rig::shared("exactly_once::torn") else {
         return;
     };
-    let mut task = rig.task(exactly_once(3_000)).await;
+    let mut task = rig.task(exactly_once(5_000)).await;
     task.transaction_timeout = Duration::from_secs(20);
     let (mut numbers, mut view) = (rig.numbers(&task).await, rig.view(&task));
     let late = rig.proxy.hold(CLIENT, END_TXN, Hold::NextRequestAndCut);
