@@ -340,7 +340,7 @@ mod tests {
                     (Step::Abort | Step::Renew, true) => is_open = false,
                     _ => {}
                 }
-                in_vain = if is_done { 0 } else { in_vain + 1 };
+                in_vain = if outcome.is_failure() { in_vain + 1 } else { 0 };
                 // The one makes another producer, the other needs none.
                 if matches!(step, Step::Renew | Step::Rewind) {
                     in_vain = 0;
