@@ -124,6 +124,7 @@ impl<T: Transactions> Transact<T> {
             if let Some(cause) = &self.cause
                 && outcome.is_failure()
             {
+                tracing::debug!(?step, %cause, "a step of a transaction failed");
                 room.sink.failed(cause.to_string());
             }
             let is_worn = self.transactions.is_worn();
@@ -156,7 +157,14 @@ impl<T: Transactions> Transact<T> {
         loop {
             tokio::select! {
                 biased;
-                comes = self.gate.ready() => return comes,
+                comes = self.gate.ready() => {
+                    if !comes || self.gate.has_ready() || self.transactions.has_partitions() {
+                        return comes;
+                    }
+                    // There is nothing to commit: what is open by then is looked at below.
+                    self.gate.take_due();
+                    continue;
+                }
                 () = clock.until(clock.now() + ADVANCED_AFTER) => {}
             }
             // Aborted records and markers of transactions are passed by without a record. Were their positions never
