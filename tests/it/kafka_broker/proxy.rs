@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 /// The longest wait for anything, on a busy machine.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// The calls of the protocol that tests look at, by their keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

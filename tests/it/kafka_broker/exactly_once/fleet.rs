@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::member::{TASK, Task};
 
 /// The longest that a process may take to leave.
-const LEAVING: Duration = Duration::from_secs(60);
+const LEAVING: Duration = Duration::from_secs(120);
 
 /// The processes, each in its place. Dropped, all are killed.
 pub(super) struct Fleet {

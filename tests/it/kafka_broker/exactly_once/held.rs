@@ -30,7 +30,6 @@ async fn a_commit_that_is_slower_than_a_rebalance_is_waited_for() {
     block_in_place(|| asks_where_to_begin(&rig, "second", 2));
     numbers.write(200).await;
     commit.release();
-    assert_eq!(block_in_place(|| commit.error()), 0, "it is a commit");
     finish(&numbers, &mut view, vec![first, second]).await;
 }
 

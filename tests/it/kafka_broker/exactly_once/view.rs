@@ -11,8 +11,8 @@ use super::member::Task;
 use super::{KEYS, PARTITIONS};
 
 /// The time that all that was written may take to be published once nothing is killed any more.
-pub(super) const REST: Duration = Duration::from_secs(90);
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const REST: Duration = Duration::from_secs(180);
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// The values that were published, as they are read.
 pub(super) struct View {
