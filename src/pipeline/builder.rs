@@ -33,7 +33,8 @@ type CloneOf<T> = fn(&T) -> T;
 /// closures are called by one task, so that they may keep what they count; what must survive a
 /// restart does not belong in them. They must not block.
 ///
-/// A closure that panics has its record treated as an invalid one; the others go on.
+/// A closure that panics has its record treated as an invalid one; the others go on. One that makes dead letters ends the pipeline:
+/// there is no other place for what it was given.
 #[must_use = "a pipeline does nothing until it has a sink and is run"]
 pub struct Pipeline<S, C, D> {
     pub(super) chain: C,

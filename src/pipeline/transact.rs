@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-
 use super::commit::{Commits, End, Outcome, Step};
-use super::driver::{Driver, Room};
+use super::driver::Room;
 use super::endpoint_error::EndpointError;
 use super::error::PipelineError;
 use super::gate_keeper::{GateKeeper, PassedRecord};
@@ -18,7 +16,7 @@ use super::reason::Reason;
 use super::transaction_positions::TransactionPositions;
 use super::transaction_stats::TransactionCounts;
 use super::transactions::{Transactions, Trouble};
-use super::turns::{Held, Turns};
+use super::turns::{Held, Turns as _};
 use crate::clock::Clock;
 use crate::kafka::{KafkaError, Verdict};
 use crate::random::entropy;
@@ -256,6 +254,9 @@ impl<T: Transactions> Transact<T> {
             return Ok(Outcome::Undelivered);
         };
         self.cause = Some(refused.clone());
+        if self.commits.begins_search() {
+            tracing::warn!(cause = %refused, "brokers refuse a record, which is looked for in smaller transactions");
+        }
         self.positions.refused();
         // Alone in its transaction it is at fault, and no neighbor.
         let alone = match &self.held[..] {
@@ -377,32 +378,8 @@ fn failed(sink: &Operator, error: impl Into<EndpointError>) -> PipelineError {
     }
 }
 
-impl<T: Transactions> Driver for Transact<T> {
-    fn turns(&self) -> Arc<dyn Turns> {
-        Arc::clone(&self.gate) as Arc<dyn Turns>
-    }
-
-    fn counts(&self) -> Arc<TransactionCounts> {
-        Arc::clone(&self.counts)
-    }
-
-    fn set_group(&mut self, group: u32) {
-        self.transactions.set_group(group);
-    }
-
-    fn run<'a>(&'a mut self, room: Room<'a>) -> BoxFuture<'a, Result<(), PipelineError>> {
-        Box::pin(self.drive(room))
-    }
-
-    fn close(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            self.transactions.close().await;
-            self.counts.closed();
-            self.held.clear();
-        })
-    }
-}
-
+#[path = "transact_driver.rs"]
+mod as_driver;
 #[cfg(test)]
 #[path = "transact_step_tests.rs"]
 mod step_tests;

@@ -7,6 +7,7 @@ use crate::health::Health;
 use crate::kafka::ProducerRecord;
 use crate::kafka::test_log::Log;
 use crate::pipeline::builder::Pipeline;
+use crate::pipeline::driver::Driver as _;
 use crate::pipeline::transaction_stats::TransactionReport;
 use crate::pipeline::transactional_output::KafkaRecords;
 use crate::pipeline::transactional_sink::{TransactionalSink, Way};
@@ -111,6 +112,24 @@ async fn transactions_that_fail_again_and_again_are_unhealthy_with_their_cause_a
     script.gate.finish();
     running.await.expect("committed at last");
     assert!(parts.sink.health().is_healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_search_for_a_refused_record_is_logged_once() {
+    let (log, _collecting) = Log::collect();
+    let script = Script::new(Steps {
+        failures: vec![vec![too_large()]; 3].into(),
+        again: Some(7),
+        ..Steps::default()
+    });
+    let (parts, mut transact) = (Parts::new(), script.transact());
+    script.enter(7);
+    script.gate.finish();
+    let ended = transact.run(parts.room(&script)).await;
+    ended.expect("the record is a letter then");
+    let lines = log.lines("brokers refuse a record");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("WARN"), "{lines:?}");
 }
 
 /// The end of a run whose first commit fails with this verdict, as the pipeline is stopped, before or after.

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::admission::Limits;
 use crate::kafka::ProducerRecord;
+use crate::pipeline::driver::Driver as _;
 use crate::pipeline::in_flight::InFlight;
 use crate::pipeline::partition::Partitions;
 use crate::pipeline::transactions::Positions;
