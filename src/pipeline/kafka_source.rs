@@ -40,8 +40,8 @@ impl Source for KafkaSource {
             let has_none = had_any && !control.has_partitions();
             had_any |= control.has_opened_all();
             async move {
-                if has_none {
-                    // All are other members'.
+                if has_none && control.health().is_healthy() {
+                    // All are other members'. In an outage they may be this one's again.
                     return Some(SourceLag::of_records(0));
                 }
                 if !control.has_opened_all() {

@@ -287,7 +287,7 @@ impl Transactions for KafkaTransaction {
     }
 
     fn has_partitions(&self) -> bool {
-        self.source.has_opened_all()
+        !self.source.positions().is_empty()
     }
 
     fn positions(&self) -> Positions {

@@ -17,7 +17,6 @@ use super::transaction_positions::TransactionPositions;
 use super::transaction_stats::TransactionCounts;
 use super::transactions::{Transactions, Trouble};
 use super::turns::{Held, Turns as _};
-use crate::clock::Clock;
 use crate::kafka::{KafkaError, Verdict};
 use crate::random::entropy;
 use crate::retry::{Backoff, RetryPolicy};
@@ -79,7 +78,7 @@ impl<T: Transactions> Transact<T> {
             super::crash::reached(step);
             let outcome = match step {
                 Step::Wait => {
-                    if !self.wait(room.in_flight.clock()).await {
+                    if !self.wait(room).await {
                         return self.finished(room.sink);
                     }
                     self.delay().await;
@@ -92,7 +91,8 @@ impl<T: Transactions> Transact<T> {
                 Step::Pass { until, most } => {
                     self.pass(room, until, most).await;
                     // All that passed may be from before a rewind, while the source has no partition yet.
-                    match self.held.is_empty() && !self.gate.is_due() {
+                    let is_due = self.gate.is_due() && self.transactions.has_partitions();
+                    match self.held.is_empty() && !is_due {
                         true => Outcome::Empty,
                         false => Outcome::Done,
                     }
@@ -121,6 +121,8 @@ impl<T: Transactions> Transact<T> {
             };
             if let Some(cause) = &self.cause
                 && outcome.is_failure()
+                // A producer that is worn has failed in nothing.
+                && (step, outcome) != (Step::Begin, Outcome::Failed(Verdict::Renew))
             {
                 tracing::debug!(?step, %cause, "a step of a transaction failed");
                 room.sink.failed(cause.to_string());
@@ -151,7 +153,8 @@ impl<T: Transactions> Transact<T> {
     }
 
     /// Waits until a record may pass, or positions are to be committed. Returns `false` once nothing will any more.
-    async fn wait(&mut self, clock: Clock) -> bool {
+    async fn wait(&mut self, room: Room<'_>) -> bool {
+        let clock = room.in_flight.clock();
         loop {
             tokio::select! {
                 biased;
@@ -168,6 +171,10 @@ impl<T: Transactions> Transact<T> {
             // Aborted records and markers of transactions are passed by without a record. Were their positions never
             // committed, retention could take what is behind them, which would then look like a loss.
             let open = self.transactions.positions();
+            if open.is_empty() {
+                // What has failed is other members' now.
+                room.sink.succeeded();
+            }
             if self.positions.has_advanced(&open) {
                 self.gate.hurry();
             }
@@ -221,7 +228,7 @@ impl<T: Transactions> Transact<T> {
             return;
         }
         held.release();
-        if held.is_closing() && self.closing.last() != Some(position.partition()) {
+        if held.is_closing() && !self.closing.contains(position.partition()) {
             self.closing.push(Arc::clone(position.partition()));
         }
         self.positions.pass(&position);

@@ -160,7 +160,7 @@ impl Transactions for Scripted {
     }
 
     fn has_partitions(&self) -> bool {
-        true
+        !self.0.steps.lock().open.is_empty()
     }
 
     fn positions(&self) -> Positions {

@@ -228,6 +228,28 @@ async fn a_position_that_was_in_no_commit_is_committed_by_itself_and_before_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wish_to_commit_without_partitions_is_no_transaction() {
+    let script = Script::new(Steps::default());
+    let (parts, mut transact) = (Parts::new(), script.transact());
+    let counts = transact.counts();
+    // As when the only partition has gone.
+    script.gate.hurry();
+    let mut running = transact.run(parts.room(&script));
+    let mut commits_by = async |seconds: u64| {
+        let time = Duration::from_secs(seconds);
+        timeout(time, &mut running).await.expect_err("it goes on");
+        script.committed()
+    };
+    assert_eq!(commits_by(60).await, 0);
+    script.advance(5);
+    assert_eq!(commits_by(6).await, 1, "once there is one");
+    assert!(parts.sink.health().is_healthy());
+    drop(running);
+    let report = counts.report(script.in_flight.clock().now());
+    assert_eq!((report.aborted(), report.committed), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn records_of_a_partition_that_went_with_its_transaction_are_its_next_readers() {
     let script = Script::new(Steps {
         commits: [Verdict::Abort].into(),

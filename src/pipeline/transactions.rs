@@ -39,7 +39,7 @@ pub(super) trait Transactions: Send + 'static {
     fn renew(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
     /// Has the source begin at its committed positions, once those are stable.
     fn rewind(&mut self) -> impl Future<Output = Result<(), Trouble>> + Send;
-    /// Returns whether partitions are open.
+    /// Returns whether a partition is open, so that there is a position to commit.
     fn has_partitions(&self) -> bool;
     /// Returns where each open partition goes on: behind what is acknowledged, and what has no record.
     fn positions(&self) -> Positions;
