@@ -37,11 +37,10 @@ impl Source for KafkaSource {
         let mut had_any = false;
         Some(LagProbe::new(move || {
             let control = control.clone();
-            let has_none = had_any && !control.has_partitions();
+            let is_spare = had_any && control.is_spare();
             had_any |= control.has_opened_all();
             async move {
-                if has_none && control.health().is_healthy() {
-                    // All are other members'. In an outage they may be this one's again.
+                if is_spare {
                     return Some(SourceLag::of_records(0));
                 }
                 if !control.has_opened_all() {

@@ -96,10 +96,13 @@ impl KafkaSourceControl {
         self.shared.rewind().await;
     }
 
-    /// Returns whether partitions are this member's.
+    /// Returns whether this is a member in good order of which all partitions are others'. In an outage they may be its own again.
     #[cfg(feature = "pipeline")]
-    pub(crate) fn has_partitions(&self) -> bool {
-        !self.shared.trackers().is_empty()
+    pub(crate) fn is_spare(&self) -> bool {
+        let clients = self.clients.upgrade();
+        clients.is_some_and(|clients| !clients.is_leaving())
+            && self.shared.trackers().is_empty()
+            && self.health().is_healthy()
     }
 
     /// Returns whether the place is known at which each partition is read, and there is one.
