@@ -82,7 +82,7 @@ impl Flow {
         const WARM_UP: usize = 3 * RATE;
         let rate = f64::from(u32::try_from(RATE)?);
         let board = Board::new(WARM_UP + counted);
-        let consumer = self.consume(Arc::clone(&board)).await?;
+        let consumer = consume(&self.kafka, &self.topic, Arc::clone(&board)).await?;
         let (stop, stopped) = oneshot::channel::<()>();
         let sink = KafkaSink::open(&self.kafka).await?;
         let source = self
@@ -116,24 +116,28 @@ impl Flow {
         written?;
         Ok(board.acknowledged_to_seen(WARM_UP..WARM_UP + counted))
     }
+}
 
-    /// A consumer of the topic, which notes each event's write.
-    async fn consume(&self, board: Arc<Board>) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
-        let settings = KafkaSourceSettings::new(unique("group"), [self.topic.as_str()]);
-        let mut source = KafkaSource::builder(&self.kafka)
-            .settings(settings.clone())
-            .open()
-            .await?;
-        Ok(tokio::spawn(async move {
-            while let Some(messages) = source.next_batch(1_000).await {
-                for message in messages? {
-                    let json = message.payload.as_deref().unwrap_or_default();
-                    let Number { number } = serde_json::from_slice(json)?;
-                    board.seen(number);
-                    message.ack.done();
-                }
+/// A consumer of what is committed on a topic, which notes each event.
+pub(crate) async fn consume(
+    kafka: &KafkaSettings,
+    topic: &str,
+    board: Arc<Board>,
+) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
+    let settings = KafkaSourceSettings::new(unique("group"), [topic]);
+    let mut source = KafkaSource::builder(kafka)
+        .settings(settings)
+        .open()
+        .await?;
+    Ok(tokio::spawn(async move {
+        while let Some(messages) = source.next_batch(1_000).await {
+            for message in messages? {
+                let json = message.payload.as_deref().unwrap_or_default();
+                let Number { number } = serde_json::from_slice(json)?;
+                board.seen(number);
+                message.ack.done();
             }
-            Ok(())
-        }))
-    }
+        }
+        Ok(())
+    }))
 }

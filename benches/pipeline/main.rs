@@ -32,7 +32,7 @@ const OPTIONS: [Value; 1] = [Value {
     does: "only these: cpu, latency, rate, commits, recovery, groups",
 }];
 
-/// What is measured, in this order.
+/// The scenarios, in the order in which they run.
 const SCENARIOS: [(&str, Scenario); 6] = [
     ("cpu", cpu::run),
     ("latency", latency::run),

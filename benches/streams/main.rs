@@ -29,7 +29,7 @@ const OPTIONS: [Value; 1] = [Value {
     does: "only these: latency, cpu, owner, start, idle, split",
 }];
 
-/// What is measured, in this order.
+/// The scenarios, in the order in which they run.
 const SCENARIOS: [(&str, Scenario); 6] = [
     ("latency", latency::run),
     ("cpu", cpu::run),

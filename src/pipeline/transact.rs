@@ -172,7 +172,7 @@ impl<T: Transactions> Transact<T> {
             // committed, retention could take what is behind them, which would then look like a loss.
             let open = self.transactions.positions();
             if open.is_empty() {
-                // What has failed is other members' now.
+                // The transactions that failed were of partitions that are other members' now.
                 room.sink.succeeded();
             }
             if self.positions.has_advanced(&open) {

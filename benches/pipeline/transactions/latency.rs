@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynamodb_connector::kafka::{KafkaSettings, KafkaSource, KafkaSourceSettings};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 use super::bare::commits_of_a_bare_loop;
 use super::commits;
@@ -15,8 +13,8 @@ use super::{has_transactions, runtime};
 use crate::broker::Broker;
 use crate::changes::board::Board;
 use crate::changes::unique;
-use crate::event::Number;
 use crate::figures::times;
+use crate::latency::consume;
 use crate::report::{Bound, Report};
 use crate::rig::Failure;
 use crate::rig::times::Times;
@@ -75,7 +73,7 @@ async fn measure(broker: &Broker, flow: &Flow, counted: usize) -> Result<Times, 
     /// While these come, the pipeline and the consumer join their groups.
     const WARM_UP: usize = 3 * RATE;
     let board = Board::new(WARM_UP + counted);
-    let consumer = consume(broker.bootstrap(), &flow.to, Arc::clone(&board)).await?;
+    let consumer = consume(&flow.kafka, &flow.to, Arc::clone(&board)).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let job = flow.job(|| {}).await?;
     let pipeline = tokio::spawn(job.run_until(async move {
@@ -99,28 +97,4 @@ async fn measure(broker: &Broker, flow: &Flow, counted: usize) -> Result<Times, 
     consumer.abort();
     written?;
     Ok(board.call_to_seen(WARM_UP..WARM_UP + counted))
-}
-
-/// A consumer of what is committed, which notes each event.
-async fn consume(
-    bootstrap: &str,
-    topic: &str,
-    board: Arc<Board>,
-) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
-    let settings = KafkaSourceSettings::new(unique("group"), [topic]);
-    let mut source = KafkaSource::builder(&KafkaSettings::new(bootstrap))
-        .settings(settings)
-        .open()
-        .await?;
-    Ok(tokio::spawn(async move {
-        while let Some(messages) = source.next_batch(1_000).await {
-            for message in messages? {
-                let json = message.payload.as_deref().unwrap_or_default();
-                let Number { number } = serde_json::from_slice(json)?;
-                board.seen(number);
-                message.ack.done();
-            }
-        }
-        Ok(())
-    }))
 }

@@ -306,7 +306,7 @@ fn pass_requests(
     let mut was_held = false;
     loop {
         let Ok(frame) = read(&mut client) else {
-            // What was held is to be answered, although its client has gone.
+            // Held requests are to be answered, although their client has gone.
             return match was_held {
                 true => Ok(()),
                 false => broker.shutdown(Shutdown::Both),

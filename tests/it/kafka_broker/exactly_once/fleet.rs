@@ -17,7 +17,7 @@ pub(super) struct Fleet {
     pub(super) task: Task,
     next: u64,
     places: Vec<Option<(Child, ChildStdin)>>,
-    /// How processes ended that were to go on, or to leave.
+    /// The ends of processes that were to go on, or to leave.
     pub(super) failed: Vec<ExitStatus>,
 }
 

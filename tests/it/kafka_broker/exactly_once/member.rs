@@ -98,7 +98,7 @@ impl Task {
             let task = self.clone();
             async move { task.job(group).await }
         });
-        // What it fails of is said, and the process ends by an error.
+        // Its error is printed, and the process ends by it.
         groups.run_until_signal().await.expect("no failure");
     }
 
